@@ -1,0 +1,2 @@
+//! The `oneport` command.
+fn main() {}
