@@ -1,2 +1,0 @@
-//! The `oneport` command.
-fn main() {}
