@@ -12,7 +12,7 @@ fn encode(datagram: Datagram<'_>, original: &[u8]) -> Vec<u8> {
     match datagram {
         Datagram::Full(frame) => {
             let mut out = Vec::new();
-            frame.message().unwrap().encode(&frame.header, &mut out);
+            frame.message().expect("whole").encode(&frame.header, &mut out);
             out
         }
         Datagram::Mini(frame) => {

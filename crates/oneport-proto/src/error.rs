@@ -1,0 +1,42 @@
+//! Why a command of the application could not be carried out.
+
+use thiserror::Error;
+
+/// A command that the engine refuses: the caller's fault, or a limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The call has ended, or never was.
+    #[error("there is no such call")]
+    UnknownCall,
+    /// The registration request has ended, or never was.
+    #[error("there is no such registration request")]
+    UnknownRequest,
+    /// The call is not in a phase in which this can be asked.
+    #[error("the call is not in a phase that allows this")]
+    WrongPhase,
+    /// All call numbers towards this address are in use or resting.
+    #[error("no call number is free towards this address")]
+    NoFreeCallNumber,
+    /// The endpoint's limit of calls is reached.
+    #[error("the endpoint holds as many calls as it may")]
+    TooManyCalls,
+    /// Too many reliable frames wait for the peer's acknowledgement.
+    #[error("too many frames wait for the peer's acknowledgement")]
+    QueueFull,
+    /// The format is not among those the peer offered.
+    #[error("the peer did not offer this format")]
+    FormatNotOffered,
+    /// The content does not fit into one frame.
+    #[error("the content does not fit into one frame")]
+    TooLong,
+    /// No format was given.
+    #[error("at least one format is needed")]
+    NoFormat,
+    /// The digit is not one of 0-9, A-D, * and #.
+    #[error("the digit is not one of 0-9, A-D, * and #")]
+    InvalidDigit,
+    /// The calls carry different formats, and the engine does not transcode.
+    #[error("the calls carry different formats")]
+    FormatsDiffer,
+}

@@ -1,0 +1,262 @@
+//! What the engine tells the application.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use oneport_wire::{AuthMethods, CauseCode, Control, Format, MessageCount};
+
+use crate::drop_reason::DropReason;
+use crate::id::{CallId, PokeId, RegistrationId, RequestId};
+use crate::offer::Offer;
+use crate::path::Path;
+use crate::request::Register;
+use crate::stats::CallStats;
+
+/// Something happened. Of each call, request and poll exactly one event says that it is over, and
+/// it is the last one about it.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A peer calls. Answer with `challenge_call`, `accept` or `reject`.
+    CallOffered {
+        /// The new call.
+        call: CallId,
+        /// What its NEW said.
+        offer: Box<Offer>,
+    },
+    /// The caller proved who it is. Answer with `accept` or `reject`.
+    CallAuthenticated {
+        /// The challenged call.
+        call: CallId,
+        /// How it was proved.
+        method: AuthMethods,
+    },
+    /// The peer accepted our call: media may flow, though nobody has answered yet.
+    CallAccepted {
+        /// Our call.
+        call: CallId,
+        /// The format the peer chose.
+        format: Format,
+    },
+    /// The call goes on, short of an answer.
+    CallProgress {
+        /// Our call.
+        call: CallId,
+        /// How far it is.
+        progress: Progress,
+    },
+    /// Somebody, or something, answered.
+    CallAnswered {
+        /// Our call.
+        call: CallId,
+    },
+    /// A digit. Peers that send no BEGIN yield one of each.
+    Dtmf {
+        /// The call.
+        call: CallId,
+        /// ASCII `0`-`9`, `A`-`D`, `*`, `#`.
+        digit: u8,
+        /// Pressed or released.
+        phase: DtmfPhase,
+    },
+    /// Text, its trailing NUL removed.
+    Text {
+        /// The call.
+        call: CallId,
+        /// The text; bytes that are not UTF-8 are replaced.
+        text: String,
+    },
+    /// A control frame other than those that have an event of their own: hold, flash, radio key …
+    Control {
+        /// The call.
+        call: CallId,
+        /// Which.
+        control: Control,
+        /// Its data, such as the music class of HOLD.
+        payload: Vec<u8>,
+    },
+    /// The call is over. The last event about it.
+    CallEnded {
+        /// The call; its handle finds nothing any more.
+        call: CallId,
+        /// Why.
+        end: CallEnd,
+    },
+    /// A peer has us registered, for the first time or again.
+    Registered {
+        /// Our registration.
+        registration: RegistrationId,
+        /// For how long.
+        refresh: Duration,
+        /// Our address as the peer sees it.
+        apparent_address: Option<SocketAddr>,
+        /// Messages that wait in our mailbox there.
+        messages: Option<MessageCount>,
+    },
+    /// An attempt to register failed; the next follows by itself.
+    RegistrationFailed {
+        /// Our registration.
+        registration: RegistrationId,
+        /// Why.
+        failure: RegistrationFailure,
+        /// When the next attempt begins.
+        retry_in: Duration,
+    },
+    /// A registration is given back, or the peer did not answer to that. The last event about it.
+    Unregistered {
+        /// The registration; its handle finds nothing any more.
+        registration: RegistrationId,
+    },
+    /// A peer wants to register here, or to end its registration. Answer with
+    /// `challenge_request`, `grant` or `refuse`.
+    RegisterRequested {
+        /// The request.
+        request: RequestId,
+        /// What it asks for.
+        register: Box<Register>,
+    },
+    /// The peer proved who it is. Answer with `grant` or `refuse`.
+    RegisterAuthenticated {
+        /// The challenged request.
+        request: RequestId,
+        /// How it was proved.
+        method: AuthMethods,
+    },
+    /// The request is over. The last event about it.
+    RegisterEnded {
+        /// The request; its handle finds nothing any more.
+        request: RequestId,
+        /// How it ended.
+        outcome: RequestOutcome,
+    },
+    /// A peer answered a POKE. The last event about it.
+    Pong {
+        /// The poll.
+        poke: PokeId,
+        /// Time from POKE to PONG.
+        rtt: Duration,
+    },
+    /// A peer did not answer a POKE in time. The last event about it.
+    PokeTimedOut {
+        /// The poll.
+        poke: PokeId,
+    },
+    /// A call or registration was turned away before it got any state. At most ten in a second are
+    /// told, all are counted.
+    Refused {
+        /// Who was turned away.
+        from: Path,
+        /// The user name it gave.
+        username: Option<String>,
+        /// Why.
+        reason: DropReason,
+    },
+}
+
+/// How far a call is before it is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Progress {
+    /// The peer is at work on it.
+    Proceeding,
+    /// It rings.
+    Ringing,
+    /// Audio that belongs to the set-up, such as an announcement, follows.
+    EarlyMedia,
+    /// The called party is busy; the peer will hang up.
+    Busy,
+    /// There is no free line; the peer will hang up.
+    Congestion,
+    /// The present indication (such as ringing) stops.
+    StopIndication,
+}
+
+/// Pressed or released.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DtmfPhase {
+    /// The key went down.
+    Begin,
+    /// The key went up.
+    End,
+}
+
+/// Why and how a call ended.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CallEnd {
+    /// Who or what ended it.
+    pub reason: EndReason,
+    /// The cause code sent or received, or the one that fits best.
+    pub cause: CauseCode,
+    /// The peer's own words.
+    pub text: Option<String>,
+    /// Its figures.
+    pub stats: Box<CallStats>,
+}
+
+/// Who or what ended a call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// We hung up.
+    LocalHangup,
+    /// The peer hung up.
+    RemoteHangup,
+    /// We rejected it.
+    LocalReject,
+    /// The peer rejected it.
+    RemoteReject,
+    /// The caller could not prove who it is.
+    AuthenticationFailed,
+    /// The peer wants a proof that we cannot or may not give.
+    CannotAuthenticate,
+    /// The peer accepted in a format that we did not offer.
+    NoCommonFormat,
+    /// The peer did not acknowledge a frame in all its repetitions.
+    TimedOut,
+    /// The peer acknowledged our NEW but never accepted or rejected the call.
+    SetupTimedOut,
+    /// Neither the application nor the challenged peer decided on an offered call in time.
+    Undecided,
+    /// The peer does not know the call (INVAL).
+    Invalidated,
+    /// The peer began a new call under the same number: it has lost this one.
+    PeerRestarted,
+}
+
+/// Why an attempt to register failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum RegistrationFailure {
+    /// The peer refused.
+    Refused {
+        /// Its cause code, if any.
+        cause: Option<CauseCode>,
+        /// Its words, if any.
+        text: Option<String>,
+    },
+    /// The peer did not answer.
+    TimedOut,
+    /// The peer wants a proof that we cannot or may not give.
+    CannotAuthenticate,
+    /// No call number was free.
+    NoFreeCallNumber,
+}
+
+/// How a request to register here ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum RequestOutcome {
+    /// The application granted it.
+    Granted,
+    /// The application refused it.
+    Refused,
+    /// The peer could not prove who it is.
+    AuthenticationFailed,
+    /// The peer, or the application, did not go on with it.
+    TimedOut,
+    /// The peer began anew.
+    Abandoned,
+}

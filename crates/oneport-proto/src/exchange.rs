@@ -1,0 +1,290 @@
+//! What calls, registrations and requests have in common: two call numbers, reliable delivery, a
+//! time base. It knows nothing of what the messages mean.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use oneport_wire::{
+    CallNumber, ElementBuffer, Elements, FullHeader, IaxSubclass, Message, Seq, Timestamp,
+};
+
+use crate::clock::Instant;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::path::Path;
+use crate::reliable::{GaveUp, Order, Reliable};
+
+/// An answer that depends on the application may take its time: the frame that asks for it is
+/// acknowledged after this long, so that it is not sent again.
+const DELAYED_ACK: Duration = Duration::from_millis(40);
+
+/// The state of one conversation below the meaning of its messages.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) path: Path,
+    pub(crate) ours: CallNumber,
+    pub(crate) theirs: Option<CallNumber>,
+    pub(crate) reliable: Reliable,
+    pub(crate) created: Instant,
+    /// Timestamp of the frame by which the peer opened it; tells a repetition from a new start.
+    pub(crate) opened_at: Option<Timestamp>,
+    /// A full frame with the right numbers came: the peer hears us at its address.
+    pub(crate) confirmed: bool,
+    pub(crate) rtt: Option<Duration>,
+    last_stamp: Option<u32>,
+    delayed_ack: Option<(Instant, Timestamp)>,
+}
+
+impl Exchange {
+    /// One that we open.
+    pub(crate) fn opening(now: Instant, path: Path, ours: CallNumber) -> Self {
+        let mut reliable = Reliable::new();
+        reliable.hold();
+        Self {
+            path,
+            ours,
+            theirs: None,
+            reliable,
+            created: now,
+            opened_at: None,
+            confirmed: false,
+            rtt: None,
+            last_stamp: None,
+            delayed_ack: None,
+        }
+    }
+
+    /// One that the peer opened with a frame of this header.
+    pub(crate) fn opened(now: Instant, path: Path, ours: CallNumber, header: &FullHeader) -> Self {
+        let mut reliable = Reliable::new();
+        reliable.begin_after(header.oseq);
+        Self {
+            theirs: Some(header.source),
+            opened_at: Some(header.timestamp),
+            reliable,
+            ..Self::opening(now, path, ours)
+        }
+    }
+
+    /// Our clock: ms since the exchange began.
+    pub(crate) fn clock(&self, now: Instant) -> u32 {
+        now.millis_since(self.created)
+    }
+
+    /// A timestamp for a frame made now, later than all before it.
+    fn stamp(&mut self, now: Instant) -> Timestamp {
+        let real = self.clock(now);
+        let stamp = match self.last_stamp {
+            // Half of the circle is "not after".
+            Some(last) if real.wrapping_sub(last).wrapping_sub(1) > u32::MAX / 2 => {
+                last.wrapping_add(1)
+            }
+            _ => real,
+        };
+        self.last_stamp = Some(stamp);
+        Timestamp(stamp)
+    }
+
+    fn header(&self, timestamp: Timestamp) -> FullHeader {
+        FullHeader {
+            source: self.ours,
+            destination: self.theirs.unwrap_or(CallNumber::NONE),
+            retransmission: false,
+            timestamp,
+            oseq: self.reliable.next(),
+            iseq: self.reliable.expected(),
+        }
+    }
+
+    fn first_interval(&self, cx: &Context) -> Duration {
+        let config = &cx.config.retransmission;
+        self.rtt.map_or(config.first, |rtt| (rtt * 2).clamp(config.least, config.greatest))
+    }
+
+    /// How long not to repeat the same VNAK, or the same answer to one.
+    fn pause(&self) -> Duration {
+        self.rtt.unwrap_or(Duration::from_millis(100)).max(Duration::from_millis(20))
+    }
+
+    /// Sends a frame reliably.
+    ///
+    /// # Errors
+    /// Too many frames wait already.
+    pub(crate) fn send(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        message: &Message<'_>,
+    ) -> Result<(), CommandError> {
+        if !self.reliable.has_room() {
+            return Err(CommandError::QueueFull);
+        }
+        let timestamp = self.stamp(now);
+        self.send_stamped(cx, now, timestamp, message);
+        Ok(())
+    }
+
+    /// Sends an IAX frame reliably. These are few and bounded by the protocol, so they always fit.
+    pub(crate) fn send_iax(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        subclass: IaxSubclass,
+        elements: &ElementBuffer,
+    ) {
+        let timestamp = self.stamp(now);
+        self.send_stamped(cx, now, timestamp, &Message::iax(subclass, elements.as_elements()));
+    }
+
+    /// Sends a frame reliably with a given timestamp: voice, PONG, LAGRP.
+    pub(crate) fn send_stamped(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        timestamp: Timestamp,
+        message: &Message<'_>,
+    ) {
+        let header = self.header(timestamp);
+        let datagram = Box::from(cx.encode(&header, message));
+        let interval = self.first_interval(cx);
+        if self.reliable.push(now, datagram, interval)
+            && let Some(newest) = self.reliable.newest()
+        {
+            cx.outbox.push(self.path, newest);
+            // It carries our ISeqno.
+            self.delayed_ack = None;
+        }
+    }
+
+    /// Opens again from the start, with numbers at zero (after a CALLTOKEN reply).
+    pub(crate) fn reopen(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        subclass: IaxSubclass,
+        elements: &ElementBuffer,
+    ) {
+        let timestamp = self.stamp(now);
+        let header = FullHeader { iseq: Seq::ZERO, ..self.header(timestamp) };
+        let message = Message::iax(subclass, elements.as_elements());
+        let datagram = Box::from(cx.encode(&header, &message));
+        let interval = self.first_interval(cx);
+        cx.outbox.push(self.path, self.reliable.restart(now, datagram, interval));
+    }
+
+    /// Acknowledges everything received in order, naming the timestamp of the frame that asks.
+    pub(crate) fn acknowledge(&mut self, cx: &mut Context, timestamp: Timestamp) {
+        let header = self.header(timestamp);
+        self.delayed_ack = None;
+        cx.send_once(self.path, &header, &Message::iax(IaxSubclass::Ack, Elements::EMPTY));
+    }
+
+    /// Acknowledges soon, unless an answer does it before.
+    pub(crate) fn acknowledge_later(&mut self, now: Instant, timestamp: Timestamp) {
+        self.delayed_ack = Some((now + DELAYED_ACK, timestamp));
+    }
+
+    /// Asks for the frame that is missing, unless that was done just now.
+    pub(crate) fn ask_again(&mut self, cx: &mut Context, now: Instant) {
+        if !self.reliable.vnak_due(now, self.pause()) {
+            return;
+        }
+        let clock = Timestamp(self.clock(now));
+        let header = FullHeader { oseq: self.reliable.expected(), ..self.header(clock) };
+        cx.counters.vnaks_sent += 1;
+        cx.send_once(self.path, &header, &Message::iax(IaxSubclass::Vnak, Elements::EMPTY));
+    }
+
+    /// Does with a received frame what does not depend on its meaning: learns the peer's number,
+    /// takes its acknowledgement, and puts it in order. The caller has checked the numbers.
+    pub(crate) fn receive(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        header: &FullHeader,
+        message: &Message<'_>,
+    ) -> Order {
+        let subclass = match message {
+            Message::Iax { subclass, .. } => Some(*subclass),
+            _ => None,
+        };
+        if subclass != Some(IaxSubclass::Inval) {
+            self.confirmed |= header.destination == self.ours;
+            let sample = self.reliable.acknowledge(now, header.iseq);
+            let prompt =
+                matches!(subclass, Some(IaxSubclass::Ack | IaxSubclass::Pong | IaxSubclass::LagRp));
+            if let Some(sample) = sample.filter(|_| prompt) {
+                self.measure(sample);
+            }
+        }
+        if subclass == Some(IaxSubclass::Vnak) {
+            let (path, pause) = (self.path, self.pause());
+            let before = self.reliable.repetitions;
+            self.reliable.repeat_from(now, header.iseq, pause, |datagram| {
+                cx.outbox.push(path, datagram);
+            });
+            cx.counters.retransmissions += self.reliable.repetitions - before;
+        }
+        self.flush(cx, now);
+        if !message.takes_sequence_number() {
+            return Order::Next;
+        }
+        let order = self.reliable.order(header.oseq);
+        if order == Order::Next {
+            self.reliable.accept();
+        }
+        order
+    }
+
+    /// Learns the peer's call number and lets the frames go that waited for it.
+    pub(crate) fn learn(&mut self, cx: &mut Context, now: Instant, theirs: CallNumber) {
+        self.theirs = Some(theirs);
+        let number = theirs.get().to_be_bytes();
+        self.reliable.release(|datagram| {
+            if let Some(field) = datagram.get_mut(2..4) {
+                field.copy_from_slice(&number);
+            }
+        });
+        self.flush(cx, now);
+    }
+
+    /// Sends what waits for room.
+    fn flush(&mut self, cx: &mut Context, now: Instant) {
+        let interval = self.first_interval(cx);
+        while let Some(datagram) = self.reliable.advance(now, interval) {
+            cx.outbox.push(self.path, datagram);
+        }
+    }
+
+    /// A round trip was measured: smoothed as TCP does it (RFC 6298).
+    pub(crate) fn measure(&mut self, sample: Duration) {
+        self.rtt = Some(self.rtt.map_or(sample, |rtt| (rtt * 7 + sample) / 8));
+    }
+
+    /// Does what is due.
+    ///
+    /// # Errors
+    /// The peer has not acknowledged a frame in all its repetitions.
+    pub(crate) fn handle_timeout(&mut self, cx: &mut Context, now: Instant) -> Result<(), GaveUp> {
+        if let Some((at, timestamp)) = self.delayed_ack
+            && at <= now
+        {
+            self.acknowledge(cx, timestamp);
+        }
+        let path = self.path;
+        let before = self.reliable.repetitions;
+        let outbox = &mut cx.outbox;
+        let result = self.reliable.repeat_due(now, &cx.config.retransmission, |datagram| {
+            outbox.push(path, datagram);
+        });
+        cx.counters.retransmissions += self.reliable.repetitions - before;
+        result
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    pub(crate) fn deadline(&self, cx: &Context) -> Option<Instant> {
+        let ack = self.delayed_ack.map(|(at, _)| at);
+        let repetition = self.reliable.deadline(&cx.config.retransmission);
+        [ack, repetition].into_iter().flatten().min()
+    }
+}

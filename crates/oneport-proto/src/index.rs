@@ -1,0 +1,161 @@
+//! From a datagram to its call.
+//!
+//! Call numbers have 15 bits, but belong to one remote address: two tables map (address, their
+//! number) and (address, our number) to a slot, so one port holds as many calls as memory allows.
+//! Both keys are chosen by strangers, hence the seeded hash.
+
+use core::net::{IpAddr, SocketAddr};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use oneport_wire::CallNumber;
+use rand_chacha::ChaCha12Rng;
+use rand_core::Rng;
+
+/// Address, port and call number in 20 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    address: u128,
+    port_and_number: u32,
+}
+
+impl Key {
+    fn new(remote: SocketAddr, number: CallNumber) -> Self {
+        Self {
+            address: address_bits(remote.ip()),
+            port_and_number: u32::from(remote.port()) << 16 | u32::from(number.get()),
+        }
+    }
+}
+
+/// IPv4 as its mapped IPv6 form, so that both families share one table.
+fn address_bits(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(ip) => ip.to_bits(),
+    }
+}
+
+/// The two tables, and how many calls each address holds.
+pub(crate) struct Index {
+    by_theirs: HashMap<Key, u32, FixedState>,
+    by_ours: HashMap<Key, u32, FixedState>,
+    per_address: HashMap<u128, u32, FixedState>,
+}
+
+/// Numbers a call may have: 0 means "not known yet" and 1 is the stateless responder's.
+const FIRST_NUMBER: u16 = 2;
+
+impl Index {
+    pub(crate) fn new(rng: &mut ChaCha12Rng) -> Self {
+        let mut table = || HashMap::with_hasher(FixedState::with_seed(rng.next_u64()));
+        let (by_theirs, by_ours) = (table(), table());
+        let per_address = HashMap::with_hasher(FixedState::with_seed(rng.next_u64()));
+        Self { by_theirs, by_ours, per_address }
+    }
+
+    pub(crate) fn find_by_theirs(&self, remote: SocketAddr, number: CallNumber) -> Option<u32> {
+        self.by_theirs.get(&Key::new(remote, number)).copied()
+    }
+
+    pub(crate) fn find_by_ours(&self, remote: SocketAddr, number: CallNumber) -> Option<u32> {
+        self.by_ours.get(&Key::new(remote, number)).copied()
+    }
+
+    /// Calls of one IP address, whatever the port.
+    pub(crate) fn calls_of(&self, ip: IpAddr) -> usize {
+        self.per_address.get(&address_bits(ip)).copied().unwrap_or_default() as usize
+    }
+
+    /// Takes a free number towards `remote` for `slot`, chosen at random so that strangers cannot
+    /// guess it.
+    pub(crate) fn allocate(
+        &mut self,
+        rng: &mut ChaCha12Rng,
+        remote: SocketAddr,
+        slot: u32,
+    ) -> Option<CallNumber> {
+        let span = u32::from(CallNumber::MAX.get() - FIRST_NUMBER) + 1;
+        let start = ((u64::from(rng.next_u32()) * u64::from(span)) >> 32) as u32;
+        for step in 0..span {
+            #[expect(clippy::cast_possible_truncation, reason = "below 32,766")]
+            let offset = ((start + step) % span) as u16;
+            let number = CallNumber::from_bits(FIRST_NUMBER + offset);
+            let key = Key::new(remote, number);
+            if let hashbrown::hash_map::Entry::Vacant(entry) = self.by_ours.entry(key) {
+                entry.insert(slot);
+                *self.per_address.entry(address_bits(remote.ip())).or_default() += 1;
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    /// Learns the peer's number of a call. Returns the slot that had it before.
+    pub(crate) fn learn(
+        &mut self,
+        remote: SocketAddr,
+        number: CallNumber,
+        slot: u32,
+    ) -> Option<u32> {
+        self.by_theirs.insert(Key::new(remote, number), slot).filter(|before| *before != slot)
+    }
+
+    /// Forgets the numbers of a slot. A number that another slot has taken over stays.
+    pub(crate) fn forget(
+        &mut self,
+        remote: SocketAddr,
+        ours: CallNumber,
+        theirs: Option<CallNumber>,
+        slot: u32,
+    ) {
+        if self.by_ours.remove(&Key::new(remote, ours)).is_some() {
+            let address = address_bits(remote.ip());
+            if let Some(count) = self.per_address.get_mut(&address) {
+                *count -= 1;
+                if *count == 0 {
+                    self.per_address.remove(&address);
+                }
+            }
+        }
+        if let Some(number) = theirs {
+            let key = Key::new(remote, number);
+            if self.by_theirs.get(&key) == Some(&slot) {
+                self.by_theirs.remove(&key);
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_theirs.is_empty() && self.by_ours.is_empty() && self.per_address.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_core::SeedableRng;
+
+    #[test]
+    fn each_address_has_its_own_numbers_and_all_of_them() {
+        let mut rng = ChaCha12Rng::from_seed([3; 32]);
+        let mut index = Index::new(&mut rng);
+        let here: SocketAddr = "192.0.2.1:4569".parse().unwrap();
+        let there: SocketAddr = "[2001:db8::1]:4569".parse().unwrap();
+        let mut seen = std::collections::HashSet::new();
+        for slot in 0..32_766 {
+            let number = index.allocate(&mut rng, here, slot).unwrap();
+            assert!(number.get() >= 2 && seen.insert(number));
+            assert_eq!(index.find_by_ours(here, number), Some(slot));
+        }
+        assert_eq!(index.allocate(&mut rng, here, 40_000), None);
+        let number = index.allocate(&mut rng, there, 40_000).unwrap();
+        assert_eq!(index.find_by_ours(there, number), Some(40_000));
+        assert_eq!(index.calls_of(here.ip()), 32_766);
+        for (slot, number) in seen.into_iter().enumerate() {
+            index.forget(here, number, None, slot as u32);
+        }
+        index.forget(there, number, None, 40_000);
+        assert!(index.is_empty());
+    }
+}

@@ -1,0 +1,288 @@
+//! What a caller asks for, going out and coming in.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use oneport_wire::{Element, ElementBuffer, Elements, Format, FormatSet, Str};
+
+use crate::path::Path;
+use crate::secret::Secret;
+
+/// IAX protocol version sent in NEW and the highest accepted (RFC 5456 §8.6.10).
+pub(crate) const PROTOCOL_VERSION: u16 = 2;
+
+/// A call offered to us: what its NEW said.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Offer {
+    /// Where it came from.
+    pub path: Path,
+    /// Whether the caller proved, by a call token, that it receives at that address.
+    pub address_validated: bool,
+    /// The number or name called; `s` where none was given.
+    pub called_number: String,
+    /// The context in which the caller wants it looked up.
+    pub called_context: Option<String>,
+    /// The caller's number.
+    pub calling_number: Option<String>,
+    /// The caller's name.
+    pub calling_name: Option<String>,
+    /// The number to be billed (ANI).
+    pub calling_ani: Option<String>,
+    /// The user name under which the caller wants to be known.
+    pub username: Option<String>,
+    /// Language tag.
+    pub language: Option<String>,
+    /// The number dialled at first.
+    pub dnid: Option<String>,
+    /// The number that redirected the call.
+    pub rdnis: Option<String>,
+    /// Presentation and screening of the caller's number (RFC 5456 §8.6.29).
+    pub calling_presentation: Option<u8>,
+    /// All formats the caller can do.
+    pub formats: FormatSet,
+    /// The format or formats it would like best.
+    pub wanted: FormatSet,
+    /// Its order of preference, best first; empty where it gave none.
+    pub preferences: Vec<Format>,
+    /// Whether it asks to be answered at once.
+    pub auto_answer: bool,
+    /// Variables handed over with the call, in order.
+    pub variables: Vec<(String, String)>,
+}
+
+impl Offer {
+    /// Reads the elements of a NEW. The second value is its protocol version.
+    pub(crate) fn read(path: Path, elements: Elements<'_>) -> (Self, u16) {
+        let mut offer = Self {
+            path,
+            address_validated: false,
+            called_number: String::new(),
+            called_context: None,
+            calling_number: None,
+            calling_name: None,
+            calling_ani: None,
+            username: None,
+            language: None,
+            dnid: None,
+            rdnis: None,
+            calling_presentation: None,
+            formats: FormatSet::EMPTY,
+            wanted: FormatSet::EMPTY,
+            preferences: Vec::new(),
+            auto_answer: false,
+            variables: Vec::new(),
+        };
+        let (mut version, mut capability, mut capability2) = (PROTOCOL_VERSION, None, None);
+        let (mut format, mut format2) = (None, None);
+        for element in elements.iter() {
+            match element {
+                Element::Version(value) => version = value,
+                Element::CalledNumber(text) => offer.called_number = text.to_string(),
+                Element::CalledContext(text) => offer.called_context = filled(text),
+                Element::CallingNumber(text) => offer.calling_number = filled(text),
+                Element::CallingName(text) => offer.calling_name = filled(text),
+                Element::CallingAni(text) => offer.calling_ani = filled(text),
+                Element::Username(text) => offer.username = filled(text),
+                Element::Language(text) => offer.language = filled(text),
+                Element::Dnid(text) => offer.dnid = filled(text),
+                Element::Rdnis(text) => offer.rdnis = filled(text),
+                Element::CallingPresentation(value) => offer.calling_presentation = Some(value),
+                Element::Capability(set) => capability = Some(set),
+                Element::Capability2(set) => capability2 = Some(set),
+                Element::Format(set) => format = Some(set),
+                Element::Format2(set) => format2 = Some(set),
+                Element::CodecPreferences(list) => offer.preferences = list.iter().collect(),
+                Element::AutoAnswer => offer.auto_answer = true,
+                Element::Variable(text) => append_variable(&mut offer.variables, text),
+                _ => {}
+            }
+        }
+        offer.wanted = format2.or(format).unwrap_or(FormatSet::EMPTY);
+        // Without a capability the wish is all that the caller is known to understand.
+        offer.formats = capability2.or(capability).unwrap_or(offer.wanted);
+        if offer.called_number.is_empty() {
+            offer.called_number.push('s');
+        }
+        (offer, version)
+    }
+}
+
+fn filled(text: Str<'_>) -> Option<String> {
+    (!text.as_bytes().is_empty()).then(|| text.to_string())
+}
+
+/// A value longer than an element comes in pieces under the same name.
+fn append_variable(variables: &mut Vec<(String, String)>, text: Str<'_>) {
+    let text = text.to_string();
+    let (name, value) = text.split_once('=').unwrap_or((&text, ""));
+    match variables.iter_mut().find(|(known, _)| known == name) {
+        Some((_, known)) => known.push_str(value),
+        None => variables.push((name.to_string(), value.to_string())),
+    }
+}
+
+/// A call to be placed. Start from [`NewCall::to`] and set what matters.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NewCall {
+    /// The number or name to call.
+    pub called_number: String,
+    /// The context at the peer; it has a default.
+    pub called_context: Option<String>,
+    /// Our number.
+    pub calling_number: Option<String>,
+    /// Our name.
+    pub calling_name: Option<String>,
+    /// The number to be billed.
+    pub calling_ani: Option<String>,
+    /// The user name under which the peer knows us.
+    pub username: Option<String>,
+    /// The secret that goes with it.
+    pub secret: Option<Secret>,
+    /// Whether the secret may be sent in the clear to a peer that asks for it so.
+    pub allow_plaintext: bool,
+    /// Formats we can do, best first; at least one.
+    pub formats: Vec<Format>,
+    /// Language tag.
+    pub language: Option<String>,
+    /// The number dialled at first.
+    pub dnid: Option<String>,
+    /// The number that redirected the call.
+    pub rdnis: Option<String>,
+    /// Presentation and screening of our number (RFC 5456 §8.6.29); 0 is "allowed".
+    pub calling_presentation: u8,
+    /// Asks the peer to answer at once, as an intercom does.
+    pub auto_answer: bool,
+    /// Variables handed over with the call.
+    pub variables: Vec<(String, String)>,
+}
+
+impl NewCall {
+    /// A call to `number` in µ-law or A-law, with nothing else said.
+    #[must_use]
+    pub fn to(number: impl Into<String>) -> Self {
+        Self {
+            called_number: number.into(),
+            called_context: None,
+            calling_number: None,
+            calling_name: None,
+            calling_ani: None,
+            username: None,
+            secret: None,
+            allow_plaintext: false,
+            formats: alloc::vec![Format::ULAW, Format::ALAW],
+            language: None,
+            dnid: None,
+            rdnis: None,
+            calling_presentation: 0,
+            auto_answer: false,
+            variables: Vec::new(),
+        }
+    }
+
+    /// The set of [`formats`](Self::formats).
+    pub(crate) fn format_set(&self) -> FormatSet {
+        self.formats.iter().copied().collect()
+    }
+
+    /// The elements of its NEW (RFC 5456 §6.2.2), VERSION first and without the call token, which
+    /// comes last.
+    pub(crate) fn elements(&self) -> ElementBuffer {
+        let mut buffer = ElementBuffer::new();
+        buffer.push(&Element::Version(PROTOCOL_VERSION));
+        buffer.push(&Element::CalledNumber(self.called_number.as_str().into()));
+        if self.auto_answer {
+            buffer.push(&Element::AutoAnswer);
+        }
+        buffer.push_codec_preferences(&self.formats);
+        fn text<'a>(
+            value: &'a Option<String>,
+            make: fn(Str<'a>) -> Element<'a>,
+        ) -> Option<Element<'a>> {
+            value.as_deref().map(|text| make(text.into()))
+        }
+        let texts = [
+            text(&self.calling_number, Element::CallingNumber),
+            text(&self.calling_name, Element::CallingName),
+            text(&self.calling_ani, Element::CallingAni),
+            text(&self.language, Element::Language),
+            text(&self.dnid, Element::Dnid),
+            text(&self.rdnis, Element::Rdnis),
+            text(&self.called_context, Element::CalledContext),
+            text(&self.username, Element::Username),
+        ];
+        texts.iter().flatten().for_each(|element| buffer.push(element));
+        buffer.push(&Element::CallingPresentation(self.calling_presentation));
+        buffer.push(&Element::CallingTypeOfNumber(0));
+        buffer.push(&Element::CallingTransitNetwork(0));
+        let wanted: FormatSet = self.formats.first().copied().into_iter().collect();
+        let formats = self.format_set();
+        buffer.push(&Element::Format(wanted));
+        buffer.push(&Element::Format2(wanted));
+        buffer.push(&Element::Capability(formats));
+        buffer.push(&Element::Capability2(formats));
+        for (name, value) in &self.variables {
+            push_variable(&mut buffer, name, value);
+        }
+        buffer
+    }
+}
+
+/// A variable, in pieces where it is longer than one element.
+fn push_variable(buffer: &mut ElementBuffer, name: &str, value: &str) {
+    let room = 254_usize.saturating_sub(name.len());
+    if room < 4 {
+        return;
+    }
+    let mut rest = value;
+    loop {
+        let mut cut = rest.len().min(room);
+        while !rest.is_char_boundary(cut) {
+            cut -= 1;
+        }
+        let (piece, remaining) = rest.split_at(cut);
+        let text = alloc::format!("{name}={piece}");
+        buffer.push(&Element::Variable(text.as_str().into()));
+        rest = remaining;
+        if rest.is_empty() {
+            break;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path() -> Path {
+        Path::from(core::net::SocketAddr::from(([192, 0, 2, 1], 4569)))
+    }
+
+    #[test]
+    fn what_a_new_call_says_is_what_the_offer_reads() {
+        let mut call = NewCall::to("600");
+        call.calling_number = Some("100".into());
+        call.calling_name = Some("Ada".into());
+        call.username = Some("dialer".into());
+        call.called_context = Some("default".into());
+        call.formats = alloc::vec![Format::OPUS, Format::ALAW];
+        call.variables = alloc::vec![("id".into(), "7".repeat(600)), ("empty".into(), "".into())];
+        let buffer = call.elements();
+        let (offer, version) = Offer::read(path(), buffer.as_elements());
+        assert_eq!(version, 2);
+        assert_eq!(offer.called_number, "600");
+        assert_eq!(offer.calling_name.as_deref(), Some("Ada"));
+        assert_eq!(offer.username.as_deref(), Some("dialer"));
+        assert_eq!(offer.preferences, [Format::OPUS, Format::ALAW]);
+        assert!(offer.formats.contains(Format::OPUS) && offer.formats.contains(Format::ALAW));
+        assert_eq!(offer.variables, call.variables);
+    }
+
+    #[test]
+    fn an_offer_without_capability_can_do_what_it_wants() {
+        let mut buffer = ElementBuffer::new();
+        buffer.push(&Element::Format([Format::GSM].into_iter().collect()));
+        let (offer, _) = Offer::read(path(), buffer.as_elements());
+        assert!(offer.formats.contains(Format::GSM));
+        assert_eq!(offer.called_number, "s");
+    }
+}

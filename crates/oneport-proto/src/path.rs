@@ -1,0 +1,28 @@
+//! Where datagrams come from and go to.
+
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+
+/// The two ends of a datagram's way: the peer's address and, where it is known, our own.
+///
+/// Answers leave from the address that received the question, or a peer behind a firewall, or one
+/// that dialled an alias such as 127.0.1.1, never sees them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Path {
+    /// The peer's address and port.
+    pub remote: SocketAddr,
+    /// Our address; `None` lets the system choose.
+    pub local: Option<IpAddr>,
+}
+
+impl From<SocketAddr> for Path {
+    fn from(remote: SocketAddr) -> Self {
+        Self { remote, local: None }
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.remote.fmt(f)
+    }
+}

@@ -1,0 +1,459 @@
+//! Reliable delivery of full frames (RFC 5456 §7): numbering, acknowledgement, repetition, order.
+//!
+//! It knows nothing of messages: it numbers and keeps encoded frames, decides which received frame
+//! is the next, and says when something must be sent again. Written once, owned by every
+//! [`Exchange`](crate::exchange::Exchange).
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use oneport_wire::Seq;
+
+use crate::clock::Instant;
+use crate::config::RetransmissionConfig;
+
+/// Frames in flight at once. Numbers are compared within half of their 8-bit circle, so more than
+/// 127 could not be told from old ones.
+const WINDOW: usize = 64;
+
+/// Frames that wait for room in the window or for the peer's call number.
+const BACKLOG: usize = 512;
+
+/// What a received sequence number means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Order {
+    /// The one expected: handle it.
+    Next,
+    /// Seen before: acknowledge again and drop.
+    Duplicate,
+    /// Something before it is missing: ask for it and drop.
+    Gap,
+}
+
+/// A frame on its way, kept until it is acknowledged.
+#[derive(Debug)]
+struct Sent {
+    /// The whole datagram. Its ISeqno and R bit are patched when it is sent again.
+    datagram: Box<[u8]>,
+    first_sent: Instant,
+    last_sent: Instant,
+    interval: Duration,
+    repeated: bool,
+}
+
+/// The two counters and the frames not yet acknowledged.
+#[derive(Debug)]
+pub(crate) struct Reliable {
+    /// OSeqno of the oldest frame in `window`, or of the next one when it is empty.
+    oldest: Seq,
+    /// ISeqno: what we expect next.
+    expected: Seq,
+    window: VecDeque<Sent>,
+    backlog: VecDeque<Box<[u8]>>,
+    /// Set while only one frame may be on its way: the peer's call number is not known.
+    held: bool,
+    last_vnak: Option<(Seq, Instant)>,
+    pub(crate) repetitions: u64,
+}
+
+/// The peer answered nothing within the time allowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct GaveUp;
+
+impl Reliable {
+    pub(crate) fn new() -> Self {
+        Self {
+            oldest: Seq::ZERO,
+            expected: Seq::ZERO,
+            window: VecDeque::new(),
+            backlog: VecDeque::new(),
+            held: false,
+            last_vnak: None,
+            repetitions: 0,
+        }
+    }
+
+    /// The number the next frame put on the wire will carry.
+    pub(crate) fn next(&self) -> Seq {
+        #[expect(clippy::cast_possible_truncation, reason = "the window holds at most 64")]
+        Seq(self.oldest.0.wrapping_add(self.window.len() as u8))
+    }
+
+    pub(crate) fn expected(&self) -> Seq {
+        self.expected
+    }
+
+    /// Lets frames behind the first wait until [`release`](Self::release).
+    pub(crate) fn hold(&mut self) {
+        self.held = true;
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Whether another frame can be taken.
+    pub(crate) fn has_room(&self) -> bool {
+        self.backlog.len() < BACKLOG
+    }
+
+    /// Whether everything sent was acknowledged.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.window.is_empty() && self.backlog.is_empty()
+    }
+
+    /// Takes an encoded full frame, and numbers it when it may leave at once.
+    ///
+    /// `true`: send it now, it is [`newest`](Self::newest). `false`: it waits.
+    pub(crate) fn push(
+        &mut self,
+        now: Instant,
+        mut datagram: Box<[u8]>,
+        first_interval: Duration,
+    ) -> bool {
+        let blocked = self.held && !self.window.is_empty();
+        if blocked || self.window.len() >= WINDOW || !self.backlog.is_empty() {
+            self.backlog.push_back(datagram);
+            return false;
+        }
+        stamp(&mut datagram, Some(self.next()), self.expected, false);
+        self.window.push_back(Sent {
+            datagram,
+            first_sent: now,
+            last_sent: now,
+            interval: first_interval,
+            repeated: false,
+        });
+        true
+    }
+
+    /// The frame numbered last.
+    pub(crate) fn newest(&self) -> Option<&[u8]> {
+        self.window.back().map(|sent| &*sent.datagram)
+    }
+
+    /// Ends the hold: frames that wait are now addressed by `patch` and numbered as they leave.
+    pub(crate) fn release(&mut self, patch: impl Fn(&mut [u8])) {
+        self.held = false;
+        for datagram in &mut self.backlog {
+            patch(datagram);
+        }
+    }
+
+    /// Moves the oldest waiting frame into the window when there is room; call until `None`.
+    pub(crate) fn advance(&mut self, now: Instant, first_interval: Duration) -> Option<&[u8]> {
+        if self.held && !self.window.is_empty() || self.window.len() >= WINDOW {
+            return None;
+        }
+        let mut datagram = self.backlog.pop_front()?;
+        stamp(&mut datagram, Some(self.next()), self.expected, false);
+        self.window.push_back(Sent {
+            datagram,
+            first_sent: now,
+            last_sent: now,
+            interval: first_interval,
+            repeated: false,
+        });
+        self.newest()
+    }
+
+    /// Takes the peer's ISeqno: all frames below it have arrived. Numbers outside the window are
+    /// ignored. Returns the round trip of the newest frame acknowledged, unless it was repeated
+    /// (then it cannot be known which copy is answered).
+    pub(crate) fn acknowledge(&mut self, now: Instant, iseq: Seq) -> Option<Duration> {
+        let count = usize::from(iseq.since(self.oldest));
+        if count > self.window.len() {
+            return None;
+        }
+        let mut sample = None;
+        for sent in self.window.drain(..count) {
+            sample = (!sent.repeated).then(|| now.since(sent.first_sent));
+        }
+        self.oldest = iseq;
+        sample
+    }
+
+    /// Classifies a received number. The counter moves only by [`accept`](Self::accept).
+    pub(crate) fn order(&self, oseq: Seq) -> Order {
+        match oseq.since(self.expected) {
+            0 => Order::Next,
+            1..=127 => Order::Gap,
+            128..=255 => Order::Duplicate,
+        }
+    }
+
+    /// Counts the expected frame as received.
+    pub(crate) fn accept(&mut self) {
+        self.expected = self.expected.next();
+        self.last_vnak = None;
+    }
+
+    /// Whether a VNAK is due for the gap before the frame just received: at most one for each
+    /// missing number in `pause`, however many frames come behind it.
+    pub(crate) fn vnak_due(&mut self, now: Instant, pause: Duration) -> bool {
+        if let Some((seq, at)) = self.last_vnak
+            && seq == self.expected
+            && now.since(at) < pause
+        {
+            return false;
+        }
+        self.last_vnak = Some((self.expected, now));
+        true
+    }
+
+    /// Sends again what a VNAK asks for, but nothing that left less than `pause` ago, so that a
+    /// storm of them costs one copy for each round trip.
+    pub(crate) fn repeat_from(
+        &mut self,
+        now: Instant,
+        iseq: Seq,
+        pause: Duration,
+        mut send: impl FnMut(&[u8]),
+    ) {
+        let skip = usize::from(iseq.since(self.oldest));
+        if skip > self.window.len() {
+            return;
+        }
+        let expected = self.expected;
+        for sent in self.window.iter_mut().skip(skip) {
+            if now.since(sent.last_sent) >= pause {
+                sent.repeat(now, expected);
+                self.repetitions += 1;
+                send(&sent.datagram);
+            }
+        }
+    }
+
+    /// Sends again what is due, with growing intervals.
+    ///
+    /// # Errors
+    /// The oldest frame has been unanswered for the whole time allowed.
+    pub(crate) fn repeat_due(
+        &mut self,
+        now: Instant,
+        config: &RetransmissionConfig,
+        mut send: impl FnMut(&[u8]),
+    ) -> Result<(), GaveUp> {
+        if self.window.front().is_some_and(|sent| now.since(sent.first_sent) >= config.give_up) {
+            return Err(GaveUp);
+        }
+        let expected = self.expected;
+        for sent in &mut self.window {
+            if now.since(sent.last_sent) >= sent.interval {
+                sent.interval = (sent.interval * 2).min(config.greatest);
+                sent.repeat(now, expected);
+                self.repetitions += 1;
+                send(&sent.datagram);
+            }
+        }
+        Ok(())
+    }
+
+    /// When [`repeat_due`](Self::repeat_due) has something to do.
+    pub(crate) fn deadline(&self, config: &RetransmissionConfig) -> Option<Instant> {
+        let give_up = self.window.front()?.first_sent + config.give_up;
+        self.window
+            .iter()
+            .map(|sent| sent.last_sent + sent.interval)
+            .min()
+            .map(|at| at.min(give_up))
+    }
+
+    /// Forgets everything on its way.
+    pub(crate) fn clear(&mut self) {
+        // Numbering goes on behind what is forgotten.
+        self.oldest = self.next();
+        self.window = VecDeque::new();
+        self.backlog = VecDeque::new();
+        self.held = false;
+    }
+
+    /// Starts again at zero with `datagram` as the first frame, as after a CALLTOKEN reply. Frames
+    /// that wait go on waiting. Returns the frame as it must be sent.
+    pub(crate) fn restart(
+        &mut self,
+        now: Instant,
+        mut datagram: Box<[u8]>,
+        first_interval: Duration,
+    ) -> &[u8] {
+        self.oldest = Seq::ZERO;
+        self.expected = Seq::ZERO;
+        self.window.clear();
+        stamp(&mut datagram, Some(Seq::ZERO), Seq::ZERO, false);
+        self.window.push_back(Sent {
+            datagram,
+            first_sent: now,
+            last_sent: now,
+            interval: first_interval,
+            repeated: false,
+        });
+        self.newest().unwrap_or_default()
+    }
+
+    /// Takes the number of the peer's first frame, which is then counted as received.
+    pub(crate) fn begin_after(&mut self, oseq: Seq) {
+        self.expected = oseq.next();
+    }
+}
+
+impl Sent {
+    fn repeat(&mut self, now: Instant, expected: Seq) {
+        stamp(&mut self.datagram, None, expected, true);
+        self.last_sent = now;
+        self.repeated = true;
+    }
+}
+
+/// Writes the numbers of an encoded full frame: OSeqno at byte 8 when it gets one, ISeqno at 9, and
+/// the R bit at the top of byte 2 (RFC 5456 §8.1.1).
+fn stamp(datagram: &mut [u8], oseq: Option<Seq>, iseq: Seq, retransmission: bool) {
+    if let Some([_, _, two, _, _, _, _, _, eight, nine]) = datagram.first_chunk_mut::<10>() {
+        if let Some(seq) = oseq {
+            *eight = seq.0;
+        }
+        *nine = iseq.0;
+        if retransmission {
+            *two |= 0x80;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+
+    const FIRST: Duration = Duration::from_millis(100);
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_micros(ms * 1000)
+    }
+
+    fn frame() -> Box<[u8]> {
+        alloc::vec![0; 12].into_boxed_slice()
+    }
+
+    #[test]
+    fn a_lost_frame_is_repeated_with_doubling_intervals_until_given_up() {
+        let config = RetransmissionConfig::default();
+        let mut reliable = Reliable::new();
+        assert!(reliable.push(at(0), frame(), Duration::from_secs(1)));
+        let mut sent = Vec::new();
+        let end = loop {
+            let now = reliable.deadline(&config).unwrap();
+            let result = reliable.repeat_due(now, &config, |datagram| {
+                assert_eq!(datagram[2] & 0x80, 0x80, "R bit");
+                sent.push(now.as_micros() / 1_000_000);
+            });
+            if result.is_err() {
+                break now;
+            }
+        };
+        assert_eq!(sent, [1, 3, 7, 15, 25]);
+        assert_eq!(end.as_micros(), 32_000_000);
+    }
+
+    #[test]
+    fn a_repeated_frame_carries_the_newest_acknowledgement() {
+        let config = RetransmissionConfig::default();
+        let mut reliable = Reliable::new();
+        reliable.push(at(0), frame(), FIRST);
+        reliable.accept();
+        let mut iseq = None;
+        reliable.repeat_due(at(100), &config, |datagram| iseq = Some(datagram[9])).unwrap();
+        assert_eq!(iseq, Some(1));
+    }
+
+    #[test]
+    fn a_vnak_storm_costs_one_copy_for_each_pause() {
+        let mut reliable = Reliable::new();
+        for _ in 0..3 {
+            reliable.push(at(0), frame(), FIRST);
+        }
+        let mut copies = 0;
+        for ms in 0..1_000 {
+            reliable.repeat_from(at(ms), Seq(1), FIRST, |_| copies += 1);
+        }
+        assert_eq!(copies, 2 * 9);
+    }
+
+    #[test]
+    fn frames_wait_while_the_peer_is_unknown_and_then_leave_in_order() {
+        let mut reliable = Reliable::new();
+        reliable.hold();
+        assert!(reliable.push(at(0), frame(), FIRST));
+        assert!(!reliable.push(at(0), frame(), FIRST));
+        assert!(!reliable.push(at(0), frame(), FIRST));
+        assert!(reliable.advance(at(1), FIRST).is_none());
+        reliable.release(|datagram| datagram[3] = 9);
+        let numbers: Vec<_> =
+            core::iter::from_fn(|| reliable.advance(at(2), FIRST).map(|sent| (sent[3], sent[8])))
+                .collect();
+        assert_eq!(numbers, [(9, 1), (9, 2)]);
+    }
+
+    #[test]
+    fn numbers_outside_the_window_acknowledge_nothing() {
+        let mut reliable = Reliable::new();
+        reliable.push(at(0), frame(), FIRST);
+        for wrong in 2..=255 {
+            assert_eq!(reliable.acknowledge(at(1), Seq(wrong)), None);
+            assert!(!reliable.is_settled());
+        }
+        assert_eq!(reliable.acknowledge(at(7), Seq(1)), Some(Duration::from_millis(7)));
+        assert!(reliable.is_settled());
+    }
+
+    proptest! {
+        /// Against a model whose numbers never wrap: whatever is lost, repeated or reordered within
+        /// the window, each frame is delivered once and in order.
+        #[test]
+        fn delivery_is_complete_and_in_order(
+            choices in proptest::collection::vec((0_u8..100, 0_u8..100), 2_000),
+        ) {
+            let config = RetransmissionConfig::default();
+            let (mut sender, mut receiver) = (Reliable::new(), Reliable::new());
+            let mut wire: VecDeque<Box<[u8]>> = VecDeque::new();
+            let (mut made, mut got, mut now) = (0_u32, 0_u32, 0);
+            let mut choices = choices.into_iter();
+            while got < 600 && now < 2_000_000 {
+                let (fate, order) = choices.next().unwrap_or((50, 50));
+                now += 5;
+                if made < 600 && sender.has_room() {
+                    let mut datagram = alloc::vec![0; 16].into_boxed_slice();
+                    datagram[12..].copy_from_slice(&made.to_be_bytes());
+                    made += 1;
+                    if sender.push(at(now), datagram, FIRST) {
+                        wire.extend(sender.newest().map(Box::from));
+                    }
+                }
+                while let Some(datagram) = sender.advance(at(now), FIRST) {
+                    wire.push_back(datagram.into());
+                }
+                // Losing nearly everything for 32 s would rightly end the exchange.
+                let _ = sender.repeat_due(at(now), &config, |datagram| wire.push_back(datagram.into()));
+                let picked = if order < 20 { wire.pop_back() } else { wire.pop_front() };
+                if let Some(datagram) = picked {
+                    if fate < 20 {
+                        continue;
+                    }
+                    if fate < 30 {
+                        wire.push_back(datagram.clone());
+                    }
+                    if receiver.order(Seq(datagram[8])) == Order::Next {
+                        receiver.accept();
+                        let number = u32::from_be_bytes(datagram[12..].try_into().unwrap());
+                        prop_assert_eq!(number, got);
+                        got += 1;
+                    }
+                    if fate < 80 {
+                        sender.acknowledge(at(now), receiver.expected());
+                    }
+                }
+            }
+            prop_assert_eq!(got, 600);
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Call tokens: proof of a source address before any state is spent on it.
+//!
+//! A first NEW, REGREQ or REGREL gets a CALLTOKEN reply and nothing else; the same request with the
+//! token in it shows that its sender receives what is sent to its address. The token is an HMAC
+//! over that address and the time under a key that rotates, so nothing is stored per address
+//! (the CALLTOKEN extension to RFC 5456; found in all peers since advisory AST-2009-006).
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use rand_chacha::ChaCha12Rng;
+use rand_core::Rng;
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+use crate::clock::Instant;
+
+/// Bytes of a token on the wire: short, so that the answer to the shortest possible request (a bare
+/// header and an empty CALLTOKEN element, 14 bytes) stays under three times its size.
+pub(crate) const TOKEN_LEN: usize = 24;
+
+/// Base64 alphabet of RFC 4648 §5, since peers keep tokens as text.
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// A key of HMAC-SHA-256's own block size.
+type Key = [u8; 64];
+
+/// Keys live this long, and as long again as the previous key.
+const KEY_LIFETIME: Duration = Duration::from_secs(300);
+
+/// Who may come without a call token. By default nobody.
+///
+/// The rule for one request: the entry of its user name decides if it says yes, no or auto;
+/// otherwise the address list does. NEW looks among the users, REGREQ and REGREL among the peers;
+/// a request without a user name counts as `guest`.
+#[derive(Clone, Debug, Default)]
+pub struct CallTokenPolicy {
+    /// Networks whose members need no token, unless their entry says otherwise.
+    pub optional_networks: Vec<Network>,
+    /// Rules for callers, by user name.
+    pub users: BTreeMap<String, TokenRule>,
+    /// Rules for those who register, by user name.
+    pub peers: BTreeMap<String, TokenRule>,
+}
+
+/// What an entry says of call tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TokenRule {
+    /// Nothing: the address list decides.
+    #[default]
+    Unset,
+    /// A token is always needed.
+    Yes,
+    /// None is needed.
+    No,
+    /// None is needed until the entry has once come with one; from then on it is.
+    Auto,
+}
+
+/// Which kind of entry a request looks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum EntryKind {
+    User,
+    Peer,
+}
+
+impl CallTokenPolicy {
+    fn entries(&self, kind: EntryKind) -> &BTreeMap<String, TokenRule> {
+        match kind {
+            EntryKind::User => &self.users,
+            EntryKind::Peer => &self.peers,
+        }
+    }
+
+    /// Whether a request from `address` under `name` must carry a token.
+    #[must_use]
+    pub(crate) fn requires(&self, kind: EntryKind, name: Option<&str>, address: IpAddr) -> bool {
+        match self.entries(kind).get(name.unwrap_or("guest")).copied().unwrap_or_default() {
+            TokenRule::Yes => true,
+            TokenRule::No | TokenRule::Auto => false,
+            TokenRule::Unset => {
+                !self.optional_networks.iter().any(|network| network.contains(address))
+            }
+        }
+    }
+
+    /// Notes that `name` has come with a good token: `Auto` turns into `Yes`.
+    pub(crate) fn came_with_token(&mut self, kind: EntryKind, name: Option<&str>) {
+        let entries = match kind {
+            EntryKind::User => &mut self.users,
+            EntryKind::Peer => &mut self.peers,
+        };
+        if let Some(rule) = entries.get_mut(name.unwrap_or("guest"))
+            && *rule == TokenRule::Auto
+        {
+            *rule = TokenRule::Yes;
+        }
+    }
+}
+
+/// An IP network: an address and how many of its leading bits count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Network {
+    /// Any address of the network.
+    pub address: IpAddr,
+    /// Leading bits, 0 to 32 or 128.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// Whether `address` lies in this network. An IPv4 address mapped into IPv6 counts as IPv4.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let prefix = u32::from(self.prefix);
+        match (self.address.to_canonical(), address.to_canonical()) {
+            (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
+                let differing = ours.to_bits() ^ theirs.to_bits();
+                differing.leading_zeros() >= prefix.min(32)
+            }
+            (IpAddr::V6(ours), IpAddr::V6(theirs)) => {
+                let differing = ours.to_bits() ^ theirs.to_bits();
+                differing.leading_zeros() >= prefix.min(128)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Makes and checks tokens.
+pub(crate) struct TokenMint {
+    lifetime: Duration,
+    origin: Instant,
+    current: Key,
+    previous: Key,
+    rotate_at: Instant,
+}
+
+impl TokenMint {
+    pub(crate) fn new(lifetime: Duration, rng: &mut ChaCha12Rng, now: Instant) -> Self {
+        let mut mint = Self {
+            lifetime,
+            origin: now,
+            current: [0; 64],
+            previous: [0; 64],
+            rotate_at: now + KEY_LIFETIME,
+        };
+        rng.fill_bytes(&mut mint.current);
+        rng.fill_bytes(&mut mint.previous);
+        mint
+    }
+
+    /// Replaces the key when it is old. Called with each use, so that it needs no timer.
+    fn rotate(&mut self, rng: &mut ChaCha12Rng, now: Instant) {
+        if now < self.rotate_at {
+            return;
+        }
+        self.previous = self.current;
+        rng.fill_bytes(&mut self.current);
+        if now.since(self.rotate_at) >= KEY_LIFETIME {
+            // Both keys are past their time.
+            rng.fill_bytes(&mut self.previous);
+        }
+        self.rotate_at = now + KEY_LIFETIME;
+    }
+
+    /// A token for `from`, good for the configured time.
+    pub(crate) fn mint(
+        &mut self,
+        rng: &mut ChaCha12Rng,
+        now: Instant,
+        from: SocketAddr,
+    ) -> [u8; TOKEN_LEN] {
+        self.rotate(rng, now);
+        let millis = now.millis_since(self.origin);
+        encode(millis, &tag(&self.current, millis, from))
+    }
+
+    /// Whether `token` was minted for `from` and is neither too old nor from the future.
+    pub(crate) fn check(
+        &mut self,
+        rng: &mut ChaCha12Rng,
+        now: Instant,
+        from: SocketAddr,
+        token: &[u8],
+    ) -> bool {
+        self.rotate(rng, now);
+        let Some((millis, given)) = decode(token) else { return false };
+        let genuine = [&self.current, &self.previous]
+            .iter()
+            .fold(subtle::Choice::from(0), |any, key| any | tag(key, millis, from).ct_eq(&given));
+        // A time in the future wraps into a very great age.
+        let age = now.millis_since(self.origin).wrapping_sub(millis);
+        bool::from(genuine) && u128::from(age) < self.lifetime.as_millis()
+    }
+}
+
+/// 14 bytes of HMAC-SHA-256 over the time and the address.
+fn tag(key: &Key, millis: u32, from: SocketAddr) -> [u8; 14] {
+    let mut mac = <Hmac<Sha256> as KeyInit>::new(key.into());
+    mac.update(&millis.to_be_bytes());
+    match from.ip() {
+        IpAddr::V4(ip) => mac.update(&ip.octets()),
+        IpAddr::V6(ip) => mac.update(&ip.octets()),
+    }
+    mac.update(&from.port().to_be_bytes());
+    let full = mac.finalize().into_bytes();
+    let mut cut = [0; 14];
+    for (to, from) in cut.iter_mut().zip(full) {
+        *to = from;
+    }
+    cut
+}
+
+/// Time and tag, 18 bytes, as 24 characters.
+fn encode(millis: u32, tag: &[u8; 14]) -> [u8; TOKEN_LEN] {
+    let mut raw = [0_u8; 18];
+    for (to, from) in raw.iter_mut().zip(millis.to_be_bytes().iter().chain(tag)) {
+        *to = *from;
+    }
+    let mut text = [0; TOKEN_LEN];
+    for (group, three) in text.chunks_exact_mut(4).zip(raw.chunks_exact(3)) {
+        let bits = three.iter().fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte));
+        for (n, character) in group.iter_mut().enumerate() {
+            *character = ALPHABET.get(bits >> (18 - 6 * n) & 63).copied().unwrap_or(b'A');
+        }
+    }
+    text
+}
+
+fn decode(text: &[u8]) -> Option<(u32, [u8; 14])> {
+    if text.len() != TOKEN_LEN {
+        return None;
+    }
+    let mut raw = [0_u8; 18];
+    for (three, group) in raw.chunks_exact_mut(3).zip(text.chunks_exact(4)) {
+        let mut bits = 0_u32;
+        for character in group {
+            let value = ALPHABET.iter().position(|known| known == character)?;
+            bits = bits << 6 | u32::try_from(value).ok()?;
+        }
+        let [_, bytes @ ..] = bits.to_be_bytes();
+        three.copy_from_slice(&bytes);
+    }
+    let (millis, tag) = raw.split_first_chunk::<4>()?;
+    Some((u32::from_be_bytes(*millis), tag.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_core::SeedableRng;
+
+    fn setup() -> (TokenMint, ChaCha12Rng, SocketAddr) {
+        let mut rng = ChaCha12Rng::from_seed([7; 32]);
+        let now = Instant::from_micros(1_000_000_000);
+        let mint = TokenMint::new(Duration::from_secs(10), &mut rng, now);
+        (mint, rng, "192.0.2.1:4569".parse().unwrap())
+    }
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_micros(1_000_000_000 + ms * 1000)
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_address_and_its_time_only() {
+        let (mut mint, mut rng, from) = setup();
+        let token = mint.mint(&mut rng, at(5_000), from);
+        assert!(mint.check(&mut rng, at(5_000), from, &token));
+        assert!(mint.check(&mut rng, at(14_999), from, &token));
+        assert!(!mint.check(&mut rng, at(15_000), from, &token), "age equal to the limit");
+        assert!(!mint.check(&mut rng, at(4_999), from, &token), "from the future");
+        let other_port = "192.0.2.1:4570".parse().unwrap();
+        let other_ip = "192.0.2.2:4569".parse().unwrap();
+        assert!(!mint.check(&mut rng, at(5_001), other_port, &token));
+        assert!(!mint.check(&mut rng, at(5_001), other_ip, &token));
+    }
+
+    #[test]
+    fn a_damaged_token_is_refused() {
+        let (mut mint, mut rng, from) = setup();
+        let token = mint.mint(&mut rng, at(0), from);
+        for n in 0..TOKEN_LEN {
+            let mut damaged = token;
+            damaged[n] = if damaged[n] == b'A' { b'B' } else { b'A' };
+            assert!(!mint.check(&mut rng, at(1), from, &damaged), "byte {n}");
+        }
+        assert!(!mint.check(&mut rng, at(1), from, &[b'A'; 255]));
+        assert!(!mint.check(&mut rng, at(1), from, b"?"));
+    }
+
+    #[test]
+    fn a_token_outlives_one_change_of_key_but_not_two() {
+        let (mut mint, mut rng, from) = setup();
+        let token = mint.mint(&mut rng, at(299_999), from);
+        assert!(mint.check(&mut rng, at(300_001), from, &token));
+        let old_key = mint.previous;
+        mint.rotate(&mut rng, at(700_000));
+        mint.rotate(&mut rng, at(5_000_000));
+        assert_ne!(mint.previous, old_key);
+        assert_ne!(mint.current, old_key);
+    }
+
+    #[test]
+    fn networks_match_by_prefix_and_family() {
+        let network = Network { address: "10.1.0.0".parse().unwrap(), prefix: 16 };
+        assert!(network.contains("10.1.255.1".parse().unwrap()));
+        assert!(network.contains("::ffff:10.1.2.3".parse().unwrap()));
+        assert!(!network.contains("10.2.0.1".parse().unwrap()));
+        assert!(!network.contains("::1".parse().unwrap()));
+        let all = Network { address: "0.0.0.0".parse().unwrap(), prefix: 0 };
+        assert!(all.contains("203.0.113.9".parse().unwrap()));
+    }
+}

@@ -1,0 +1,151 @@
+//! Datagrams on their way out.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::path::Path;
+
+/// The caller's buffer into which datagrams are put.
+#[derive(Debug)]
+pub struct TransmitBuffer {
+    bytes: Vec<u8>,
+    max_segments: usize,
+}
+
+impl TransmitBuffer {
+    /// A buffer of `bytes` bytes for at most `max_segments` datagrams at once: as many as the
+    /// socket sends in one call (1 without segmentation offload).
+    ///
+    /// A datagram larger than `bytes` makes it grow, so that nothing is ever stuck.
+    #[must_use]
+    pub fn with_capacity(bytes: usize, max_segments: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), max_segments: max_segments.max(1) }
+    }
+
+    /// What the last `poll_transmit` put in.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// One or more datagrams to one destination, in the caller's [`TransmitBuffer`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Transmit {
+    /// Where they go, and from which of our addresses.
+    pub path: Path,
+    /// Bytes in all.
+    pub len: usize,
+    /// Size of each but the last, which may be shorter; `None` when there is just one.
+    pub segment_size: Option<usize>,
+}
+
+/// Datagrams made and not yet taken.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    bytes: VecDeque<u8>,
+    segments: VecDeque<(Path, usize)>,
+    media_limit: usize,
+}
+
+impl Outbox {
+    /// Room for 1,024 media datagrams without growing.
+    pub(crate) fn new(media_limit: usize) -> Self {
+        Self {
+            bytes: VecDeque::with_capacity(media_limit.min(1024 * 176)),
+            segments: VecDeque::with_capacity(1024),
+            media_limit,
+        }
+    }
+
+    /// Queues a datagram that must not be lost.
+    pub(crate) fn push(&mut self, path: Path, datagram: &[u8]) {
+        self.bytes.extend(datagram);
+        self.segments.push_back((path, datagram.len()));
+    }
+
+    /// Queues a datagram made of a header and a payload; `false` when the box is full.
+    pub(crate) fn push_media(&mut self, path: Path, header: &[u8], payload: &[u8]) -> bool {
+        if self.bytes.len() + header.len() + payload.len() > self.media_limit {
+            return false;
+        }
+        self.bytes.extend(header);
+        self.bytes.extend(payload);
+        self.segments.push_back((path, header.len() + payload.len()));
+        true
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Moves the oldest datagram, and those right behind it that fit the same send, into `out`.
+    pub(crate) fn take(&mut self, out: &mut TransmitBuffer) -> Option<Transmit> {
+        out.bytes.clear();
+        let (path, size) = self.segments.pop_front()?;
+        let room = out.bytes.capacity();
+        let (mut len, mut count) = (size, 1);
+        while let Some((next, next_size)) = self.segments.front().copied() {
+            let fits = next == path
+                && next_size <= size
+                && count < out.max_segments
+                && len + next_size <= room;
+            if !fits {
+                break;
+            }
+            self.segments.pop_front();
+            len += next_size;
+            count += 1;
+            if next_size < size {
+                break;
+            }
+        }
+        let (front, back) = self.bytes.as_slices();
+        let from_front = len.min(front.len());
+        out.bytes.extend(front.iter().take(from_front));
+        out.bytes.extend(back.iter().take(len - from_front));
+        self.bytes.drain(..len);
+        Some(Transmit { path, len, segment_size: (count > 1).then_some(size) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::SocketAddr;
+
+    fn path(port: u16) -> Path {
+        Path::from(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    #[test]
+    fn equal_datagrams_to_one_destination_leave_together() {
+        let mut outbox = Outbox::new(10_000);
+        let mut buffer = TransmitBuffer::with_capacity(1_000, 8);
+        for (port, size) in [(1, 100), (1, 100), (1, 60), (1, 100), (2, 100), (2, 101)] {
+            outbox.push(path(port), &[port as u8; 101][..size]);
+        }
+        let mut sent = Vec::new();
+        while let Some(transmit) = outbox.take(&mut buffer) {
+            assert_eq!(buffer.as_bytes().len(), transmit.len);
+            assert!(
+                buffer.as_bytes().iter().all(|byte| *byte == transmit.path.remote.port() as u8)
+            );
+            sent.push((transmit.path.remote.port(), transmit.len, transmit.segment_size));
+        }
+        let expected = [(1, 260, Some(100)), (1, 100, None), (2, 100, None), (2, 101, None)];
+        assert_eq!(sent, expected);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn a_full_box_drops_media_but_keeps_signalling() {
+        let mut outbox = Outbox::new(200);
+        assert!(outbox.push_media(path(1), &[0; 4], &[0; 160]));
+        assert!(!outbox.push_media(path(1), &[0; 4], &[0; 160]));
+        outbox.push(path(1), &[0; 164]);
+        let mut buffer = TransmitBuffer::with_capacity(10, 1);
+        assert_eq!(outbox.take(&mut buffer).map(|transmit| transmit.len), Some(164));
+        assert_eq!(outbox.take(&mut buffer).map(|transmit| transmit.len), Some(164));
+    }
+}
