@@ -118,13 +118,7 @@ impl Reliable {
             return false;
         }
         stamp(&mut datagram, Some(self.next()), self.expected, false);
-        self.window.push_back(Sent {
-            datagram,
-            first_sent: now,
-            last_sent: now,
-            interval: first_interval,
-            repeated: false,
-        });
+        self.window.push_back(Sent::new(now, datagram, first_interval));
         true
     }
 
@@ -148,13 +142,7 @@ impl Reliable {
         }
         let mut datagram = self.backlog.pop_front()?;
         stamp(&mut datagram, Some(self.next()), self.expected, false);
-        self.window.push_back(Sent {
-            datagram,
-            first_sent: now,
-            last_sent: now,
-            interval: first_interval,
-            repeated: false,
-        });
+        self.window.push_back(Sent::new(now, datagram, first_interval));
         self.newest()
     }
 
@@ -281,13 +269,7 @@ impl Reliable {
         self.expected = Seq::ZERO;
         self.window.clear();
         stamp(&mut datagram, Some(Seq::ZERO), Seq::ZERO, false);
-        self.window.push_back(Sent {
-            datagram,
-            first_sent: now,
-            last_sent: now,
-            interval: first_interval,
-            repeated: false,
-        });
+        self.window.push_back(Sent::new(now, datagram, first_interval));
         self.newest().unwrap_or_default()
     }
 
@@ -298,6 +280,10 @@ impl Reliable {
 }
 
 impl Sent {
+    fn new(now: Instant, datagram: Box<[u8]>, interval: Duration) -> Self {
+        Self { datagram, first_sent: now, last_sent: now, interval, repeated: false }
+    }
+
     fn repeat(&mut self, now: Instant, expected: Seq) {
         stamp(&mut self.datagram, None, expected, true);
         self.last_sent = now;
