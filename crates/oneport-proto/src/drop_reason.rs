@@ -55,6 +55,10 @@ counted! {
         BadCallToken => "bad_call_token",
         /// Needs a call token; one was offered.
         CallTokenSent => "call_token_sent",
+        /// Came without a call token though its address or name needs one.
+        CallTokenMissing => "call_token_missing",
+        /// An IAX version that is not known.
+        UnknownVersion => "unknown_version",
         /// Over the limit of calls.
         TooManyCalls => "too_many_calls",
         /// Over the limit of calls for this address.

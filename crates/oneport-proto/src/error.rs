@@ -27,6 +27,9 @@ pub enum CommandError {
     /// The format is not among those the peer offered.
     #[error("the peer did not offer this format")]
     FormatNotOffered,
+    /// Too many challenges wait for an answer under this user name.
+    #[error("too many challenges wait for an answer under this user name")]
+    TooManyChallenges,
     /// The content does not fit into one frame.
     #[error("the content does not fit into one frame")]
     TooLong,

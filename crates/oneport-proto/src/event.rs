@@ -226,6 +226,20 @@ pub enum EndReason {
     PeerRestarted,
 }
 
+impl EndReason {
+    /// Whether the peer wants nothing more of this call, so that repeating frames is pointless.
+    pub(crate) const fn peer_is_through(self) -> bool {
+        matches!(
+            self,
+            Self::RemoteHangup
+                | Self::RemoteReject
+                | Self::TimedOut
+                | Self::Invalidated
+                | Self::PeerRestarted
+        )
+    }
+}
+
 /// Why an attempt to register failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]

@@ -33,6 +33,8 @@ pub(crate) struct Exchange {
     pub(crate) rtt: Option<Duration>,
     last_stamp: Option<u32>,
     delayed_ack: Option<(Instant, Timestamp)>,
+    /// A frame was received in order since our ISeqno last left.
+    owes_ack: bool,
 }
 
 impl Exchange {
@@ -51,6 +53,7 @@ impl Exchange {
             rtt: None,
             last_stamp: None,
             delayed_ack: None,
+            owes_ack: false,
         }
     }
 
@@ -153,6 +156,7 @@ impl Exchange {
             cx.outbox.push(self.path, newest);
             // It carries our ISeqno.
             self.delayed_ack = None;
+            self.owes_ack = false;
         }
     }
 
@@ -176,12 +180,21 @@ impl Exchange {
     pub(crate) fn acknowledge(&mut self, cx: &mut Context, timestamp: Timestamp) {
         let header = self.header(timestamp);
         self.delayed_ack = None;
+        self.owes_ack = false;
         cx.send_once(self.path, &header, &Message::iax(IaxSubclass::Ack, Elements::EMPTY));
     }
 
     /// Acknowledges soon, unless an answer does it before.
     pub(crate) fn acknowledge_later(&mut self, now: Instant, timestamp: Timestamp) {
+        self.owes_ack = false;
         self.delayed_ack = Some((now + DELAYED_ACK, timestamp));
+    }
+
+    /// Acknowledges a frame received in order, unless something sent since then has done it.
+    pub(crate) fn acknowledge_if_owed(&mut self, cx: &mut Context, timestamp: Timestamp) {
+        if self.owes_ack {
+            self.acknowledge(cx, timestamp);
+        }
     }
 
     /// Asks for the frame that is missing, unless that was done just now.
@@ -232,6 +245,7 @@ impl Exchange {
         let order = self.reliable.order(header.oseq);
         if order == Order::Next {
             self.reliable.accept();
+            self.owes_ack = true;
         }
         order
     }

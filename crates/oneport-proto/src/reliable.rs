@@ -89,10 +89,6 @@ impl Reliable {
         self.held = true;
     }
 
-    pub(crate) fn is_held(&self) -> bool {
-        self.held
-    }
-
     /// Whether another frame can be taken.
     pub(crate) fn has_room(&self) -> bool {
         self.backlog.len() < BACKLOG

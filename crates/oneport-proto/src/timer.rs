@@ -54,8 +54,4 @@ impl Timers {
         self.heap.pop();
         Some(wake_up)
     }
-
-    pub(crate) fn clear(&mut self) {
-        self.heap.clear();
-    }
 }

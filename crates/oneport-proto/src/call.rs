@@ -1,0 +1,653 @@
+//! One call leg: what its messages mean in each phase (RFC 5456 §6.2 to §6.4).
+//!
+//! ```text
+//! we call                                  we are called
+//!   Calling      NEW →                       Offered        ← NEW
+//!     ← CALLTOKEN, NEW again                   AUTHREQ →      Challenged
+//!     ← AUTHREQ, AUTHREP →                     ← AUTHREP      Authenticated, or Refusing
+//!     ← ACCEPT                                 ACCEPT →
+//!   Accepted     ← RINGING, ANSWER           Accepted       RINGING, ANSWER →
+//!                       either: HANGUP or REJECT, then resting
+//! ```
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+
+use oneport_wire::{
+    CauseCode, Control, Element, ElementBuffer, Elements, Format, FormatSet, FullHeader,
+    IaxSubclass, Message, Timestamp,
+};
+
+use crate::auth::{Challenge, Credentials, Proof};
+use crate::clock::Instant;
+use crate::context::Context;
+use crate::drop_reason::DropReason;
+use crate::error::CommandError;
+use crate::event::{DtmfPhase, EndReason, Event, Progress};
+use crate::exchange::Exchange;
+use crate::id::CallId;
+use crate::offer::NewCall;
+use crate::stats::{CallStats, RemoteReport};
+use crate::voice::{VoiceIn, VoiceOut};
+
+/// CALLTOKEN replies followed in one call; the peer's key may change between two of them.
+const TOKEN_ATTEMPTS: u8 = 3;
+
+/// A call leg.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) exchange: Exchange,
+    phase: Phase,
+    /// What may be spoken: our offer or theirs.
+    pub(crate) formats: FormatSet,
+    pub(crate) voice_out: VoiceOut,
+    pub(crate) voice_in: VoiceIn,
+    pub(crate) link: Option<CallId>,
+    remote: Option<RemoteReport>,
+    /// The digit whose BEGIN came.
+    pressed: Option<u8>,
+    /// End of the present phase, if it may not last.
+    phase_ends: Option<Instant>,
+    next_ping: Instant,
+    next_lag: Instant,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Calling {
+        new: Box<NewCall>,
+        tokens: u8,
+    },
+    Offered,
+    Challenged(Box<Proof>),
+    Authenticated,
+    /// The proof failed; REJECT waits so that guessing is slow.
+    Refusing,
+    Accepted {
+        format: Format,
+        answered: bool,
+        placed: bool,
+    },
+}
+
+/// Why a call is over.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    pub(crate) reason: EndReason,
+    pub(crate) cause: CauseCode,
+    pub(crate) text: Option<String>,
+    /// A HANGUP that could not leave yet.
+    pub(crate) farewell: Option<ElementBuffer>,
+}
+
+impl Ending {
+    pub(crate) fn new(reason: EndReason, cause: CauseCode) -> Self {
+        Self { reason, cause, text: None, farewell: None }
+    }
+
+    /// What a HANGUP or REJECT says.
+    fn read(reason: EndReason, elements: Elements<'_>, unsaid: CauseCode) -> Self {
+        let mut ending = Self::new(reason, unsaid);
+        for element in elements.iter() {
+            match element {
+                Element::CauseCode(cause) if cause != CauseCode::NONE => ending.cause = cause,
+                Element::Cause(text) => ending.text = Some(text.to_string()),
+                _ => {}
+            }
+        }
+        ending
+    }
+}
+
+impl Call {
+    /// One that we place: its NEW leaves.
+    pub(crate) fn placed(
+        cx: &mut Context,
+        now: Instant,
+        mut exchange: Exchange,
+        new: NewCall,
+    ) -> Self {
+        let mut elements = new.elements();
+        elements.push(&Element::CallToken(&[]));
+        exchange.send_iax(cx, now, IaxSubclass::New, &elements);
+        let formats = new.format_set();
+        let ends = now + cx.config.setup_timeout;
+        let phase = Phase::Calling { new: Box::new(new), tokens: 0 };
+        Self::new(now, exchange, phase, formats, Some(ends))
+    }
+
+    /// One that is offered to us.
+    pub(crate) fn offered(
+        cx: &Context,
+        now: Instant,
+        exchange: Exchange,
+        formats: FormatSet,
+    ) -> Self {
+        let ends = now + cx.config.decision_timeout;
+        Self::new(now, exchange, Phase::Offered, formats, Some(ends))
+    }
+
+    fn new(
+        now: Instant,
+        exchange: Exchange,
+        phase: Phase,
+        formats: FormatSet,
+        phase_ends: Option<Instant>,
+    ) -> Self {
+        Self {
+            exchange,
+            phase,
+            formats,
+            voice_out: VoiceOut::default(),
+            voice_in: VoiceIn::default(),
+            link: None,
+            remote: None,
+            pressed: None,
+            phase_ends,
+            next_ping: now,
+            next_lag: now,
+        }
+    }
+
+    /// The format agreed upon, once there is one.
+    pub(crate) fn agreed_format(&self) -> Option<Format> {
+        match self.phase {
+            Phase::Accepted { format, .. } => Some(format),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn stats(&self) -> CallStats {
+        CallStats {
+            format: self.voice_in.format.or_else(|| self.agreed_format()),
+            rtt: self.exchange.rtt,
+            received: self.voice_in.meter.snapshot(),
+            sent_frames: self.voice_out.frames,
+            sent_bytes: self.voice_out.bytes,
+            remote: self.remote,
+            retransmissions: self.exchange.reliable.repetitions,
+            send_drops: self.voice_out.drops,
+        }
+    }
+
+    /// Takes a message in order; `Some` ends the call.
+    pub(crate) fn receive(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        id: CallId,
+        header: &FullHeader,
+        message: &Message<'_>,
+    ) -> Result<(), Ending> {
+        match *message {
+            Message::Iax { subclass, elements } => {
+                return self.receive_iax(cx, now, id, header, subclass, elements);
+            }
+            Message::Control { control, payload } => self.receive_control(cx, id, control, payload),
+            Message::DtmfBegin(digit) => self.receive_digit(cx, id, digit, DtmfPhase::Begin),
+            Message::DtmfEnd(digit) => self.receive_digit(cx, id, digit, DtmfPhase::End),
+            Message::Text { payload, .. } => self.receive_text(cx, id, payload),
+            Message::Video { .. } => cx.counters.drop(DropReason::Video),
+            // Acknowledged as any full frame, and otherwise not for us.
+            _ => cx.counters.drop(DropReason::Unexpected),
+        }
+        Ok(())
+    }
+
+    fn receive_iax(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        id: CallId,
+        header: &FullHeader,
+        subclass: IaxSubclass,
+        elements: Elements<'_>,
+    ) -> Result<(), Ending> {
+        use IaxSubclass as Iax;
+        match (subclass, &mut self.phase) {
+            (Iax::Hangup, _) => {
+                let unsaid = CauseCode::NORMAL_CLEARING;
+                return Err(Ending::read(EndReason::RemoteHangup, elements, unsaid));
+            }
+            (Iax::Reject, _) => {
+                return Err(Ending::read(EndReason::RemoteReject, elements, CauseCode::REJECTED));
+            }
+            (Iax::Inval, _) => {
+                let cause = CauseCode::INVALID_CALL_REFERENCE;
+                return Err(Ending::new(EndReason::Invalidated, cause));
+            }
+            (Iax::Ping, _) => self.answer_ping(cx, now, header.timestamp),
+            (Iax::LagRq, _) => {
+                let message = Message::iax(Iax::LagRp, Elements::EMPTY);
+                self.exchange.send_stamped(cx, now, header.timestamp, &message);
+            }
+            (Iax::Pong, _) => self.remote = RemoteReport::read(elements).or(self.remote),
+            (Iax::AuthReq, Phase::Calling { .. }) => return self.prove(cx, now, elements),
+            (Iax::Accept, Phase::Calling { .. }) => return self.accepted(cx, now, id, elements),
+            (Iax::AuthRep, Phase::Challenged(_)) => {
+                self.check_proof(cx, now, id, header.timestamp, elements);
+            }
+            // ACK and VNAK are dealt with below the meaning of messages.
+            (Iax::Ack | Iax::Vnak | Iax::LagRp | Iax::Unsupport | Iax::Mwi, _) => {}
+            (
+                Iax::New
+                | Iax::Accept
+                | Iax::AuthReq
+                | Iax::AuthRep
+                | Iax::CallToken
+                | Iax::TxCnt
+                | Iax::TxAcc,
+                _,
+            ) => cx.counters.drop(DropReason::Unexpected),
+            (other, _) => {
+                let mut unknown = ElementBuffer::new();
+                unknown.push(&Element::IaxUnknown(other.subclass()));
+                self.exchange.send_iax(cx, now, Iax::Unsupport, &unknown);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an answer from somebody who keeps no state: a call token, or a refusal.
+    pub(crate) fn receive_stateless(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        subclass: IaxSubclass,
+        elements: Elements<'_>,
+    ) -> Result<(), Ending> {
+        let Phase::Calling { new, tokens } = &mut self.phase else {
+            cx.counters.drop(DropReason::Unexpected);
+            return Ok(());
+        };
+        match subclass {
+            IaxSubclass::Reject => {
+                Err(Ending::read(EndReason::RemoteReject, elements, CauseCode::REJECTED))
+            }
+            IaxSubclass::CallToken if *tokens < TOKEN_ATTEMPTS => {
+                *tokens += 1;
+                let token = elements.iter().find_map(|element| match element {
+                    Element::CallToken(token) => Some(token),
+                    _ => None,
+                });
+                let mut again = new.elements();
+                again.push(&Element::CallToken(token.unwrap_or_default()));
+                self.exchange.reopen(cx, now, IaxSubclass::New, &again);
+                Ok(())
+            }
+            _ => {
+                cx.counters.drop(DropReason::Unexpected);
+                Ok(())
+            }
+        }
+    }
+
+    fn answer_ping(&mut self, cx: &mut Context, now: Instant, timestamp: Timestamp) {
+        let heard = self.voice_in.meter.snapshot();
+        let count = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        let total = heard.frames + heard.lost;
+        let percent = (heard.lost * 100).checked_div(total).unwrap_or(0);
+        let jitter = u32::try_from(heard.jitter.as_millis()).unwrap_or(u32::MAX);
+        let mut report = ElementBuffer::new();
+        report.push(&Element::ReceivedJitter(jitter));
+        report.push(&Element::ReceivedLoss {
+            percent: u8::try_from(percent).unwrap_or(100),
+            count: count(heard.lost).min(0x00FF_FFFF),
+        });
+        report.push(&Element::ReceivedFrames(count(heard.frames)));
+        report.push(&Element::ReceivedDelay(0));
+        report.push(&Element::ReceivedDropped(0));
+        report.push(&Element::ReceivedOutOfOrder(count(heard.out_of_order)));
+        let message = Message::iax(IaxSubclass::Pong, report.as_elements());
+        self.exchange.send_stamped(cx, now, timestamp, &message);
+    }
+
+    fn prove(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        elements: Elements<'_>,
+    ) -> Result<(), Ending> {
+        let Phase::Calling { new, .. } = &self.phase else { return Ok(()) };
+        let credentials =
+            Credentials { secret: new.secret.as_ref(), allow_plaintext: new.allow_plaintext };
+        let mut answer = ElementBuffer::new();
+        if !credentials.answer(elements, &mut answer) {
+            let cause = CauseCode::FACILITY_NOT_SUBSCRIBED;
+            let why = "cannot authenticate";
+            return Err(self.leave(
+                cx,
+                now,
+                IaxSubclass::Hangup,
+                EndReason::CannotAuthenticate,
+                cause,
+                Some(why),
+            ));
+        }
+        self.exchange.send_iax(cx, now, IaxSubclass::AuthRep, &answer);
+        Ok(())
+    }
+
+    fn accepted(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        id: CallId,
+        elements: Elements<'_>,
+    ) -> Result<(), Ending> {
+        let (mut chosen, mut chosen2) = (FormatSet::EMPTY, FormatSet::EMPTY);
+        for element in elements.iter() {
+            match element {
+                Element::Format(set) => chosen = set,
+                Element::Format2(set) => chosen2 = set,
+                _ => {}
+            }
+        }
+        let chosen = if chosen2.is_empty() { chosen } else { chosen2 };
+        let Some(format) = chosen.intersection(self.formats).iter().next() else {
+            let cause = CauseCode::BEARER_NOT_AVAILABLE;
+            let why = Some("format was not offered");
+            let reason = EndReason::NoCommonFormat;
+            return Err(self.leave(cx, now, IaxSubclass::Reject, reason, cause, why));
+        };
+        self.enter_accepted(cx, now, format, true);
+        cx.tell(Event::CallAccepted { call: id, format });
+        Ok(())
+    }
+
+    fn enter_accepted(&mut self, cx: &Context, now: Instant, format: Format, placed: bool) {
+        self.phase = Phase::Accepted { format, answered: false, placed };
+        self.phase_ends = None;
+        self.next_ping = now + cx.config.ping_interval;
+        self.next_lag = now + cx.config.lag_interval;
+    }
+
+    fn check_proof(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        id: CallId,
+        timestamp: Timestamp,
+        elements: Elements<'_>,
+    ) {
+        let Phase::Challenged(proof) = &self.phase else { return };
+        cx.challenge_ends(proof.username());
+        match proof.verify(elements) {
+            Some(method) => {
+                self.phase = Phase::Authenticated;
+                self.phase_ends = Some(now + cx.config.decision_timeout);
+                self.exchange.acknowledge_later(now, timestamp);
+                cx.tell(Event::CallAuthenticated { call: id, method });
+            }
+            None => {
+                cx.counters.authentication_failures += 1;
+                self.phase = Phase::Refusing;
+                self.phase_ends = Some(now + cx.config.reject_delay);
+            }
+        }
+    }
+
+    fn receive_control(&mut self, cx: &mut Context, id: CallId, control: Control, payload: &[u8]) {
+        let Phase::Accepted { answered, placed, .. } = &mut self.phase else {
+            cx.counters.drop(DropReason::Unexpected);
+            return;
+        };
+        let progress = match control {
+            Control::Proceeding => Progress::Proceeding,
+            Control::Ringing => Progress::Ringing,
+            Control::Progress => Progress::EarlyMedia,
+            Control::Busy => Progress::Busy,
+            Control::Congestion => Progress::Congestion,
+            Control::StopIndication => Progress::StopIndication,
+            Control::Answer if *placed => {
+                if !core::mem::replace(answered, true) {
+                    cx.tell(Event::CallAnswered { call: id });
+                }
+                return;
+            }
+            Control::Answer => return cx.counters.drop(DropReason::Unexpected),
+            _ => {
+                cx.tell_detail(Event::Control { call: id, control, payload: payload.into() });
+                return;
+            }
+        };
+        cx.tell_detail(Event::CallProgress { call: id, progress });
+    }
+
+    fn receive_digit(&mut self, cx: &mut Context, id: CallId, digit: u8, phase: DtmfPhase) {
+        let digit = digit.to_ascii_uppercase();
+        if self.agreed_format().is_none() || !is_dtmf(digit) {
+            cx.counters.drop(DropReason::Unexpected);
+            return;
+        }
+        let pressed = self.pressed == Some(digit);
+        self.pressed = (phase == DtmfPhase::Begin).then_some(digit);
+        if phase == DtmfPhase::End && !pressed {
+            cx.tell_detail(Event::Dtmf { call: id, digit, phase: DtmfPhase::Begin });
+        }
+        cx.tell_detail(Event::Dtmf { call: id, digit, phase });
+    }
+
+    fn receive_text(&self, cx: &mut Context, id: CallId, payload: &[u8]) {
+        if self.agreed_format().is_none() {
+            cx.counters.drop(DropReason::Unexpected);
+            return;
+        }
+        let text = payload.strip_suffix(&[0]).unwrap_or(payload);
+        let text = String::from_utf8_lossy(text).into_owned();
+        cx.tell_detail(Event::Text { call: id, text });
+    }
+
+    /// Asks the caller for a proof.
+    pub(crate) fn challenge(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        challenge: Challenge,
+    ) -> Result<(), CommandError> {
+        if !matches!(self.phase, Phase::Offered) {
+            return Err(CommandError::WrongPhase);
+        }
+        if !cx.challenge_begins(&challenge.username) {
+            return Err(CommandError::TooManyChallenges);
+        }
+        let proof = Proof::new(challenge, &mut cx.rng);
+        self.exchange.send_iax(cx, now, IaxSubclass::AuthReq, &proof.elements());
+        self.phase = Phase::Challenged(Box::new(proof));
+        self.phase_ends = Some(now + cx.config.decision_timeout);
+        Ok(())
+    }
+
+    /// Accepts an offered call in `format`.
+    pub(crate) fn accept(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        format: Format,
+    ) -> Result<(), CommandError> {
+        if !matches!(self.phase, Phase::Offered | Phase::Authenticated) {
+            return Err(CommandError::WrongPhase);
+        }
+        if !self.formats.contains(format) {
+            return Err(CommandError::FormatNotOffered);
+        }
+        let chosen: FormatSet = [format].into_iter().collect();
+        let mut elements = ElementBuffer::new();
+        elements.push(&Element::Format(chosen));
+        elements.push(&Element::Format2(chosen));
+        self.exchange.send_iax(cx, now, IaxSubclass::Accept, &elements);
+        self.enter_accepted(cx, now, format, false);
+        Ok(())
+    }
+
+    /// Whether the call was offered to us and is not decided.
+    pub(crate) fn is_undecided(&self) -> bool {
+        !matches!(self.phase, Phase::Calling { .. } | Phase::Accepted { .. })
+    }
+
+    /// Says ANSWER, once.
+    pub(crate) fn answer(&mut self, cx: &mut Context, now: Instant) -> Result<(), CommandError> {
+        match &mut self.phase {
+            Phase::Accepted { answered, placed: false, .. } if !*answered => *answered = true,
+            _ => return Err(CommandError::WrongPhase),
+        }
+        self.exchange.send(cx, now, &Message::control(Control::Answer))
+    }
+
+    /// Sends a frame that makes sense in an accepted call only.
+    pub(crate) fn send(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        message: &Message<'_>,
+    ) -> Result<(), CommandError> {
+        match self.phase {
+            Phase::Accepted { .. } => self.exchange.send(cx, now, message),
+            _ => Err(CommandError::WrongPhase),
+        }
+    }
+
+    /// Sends one frame of voice.
+    pub(crate) fn send_voice(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        format: Format,
+        payload: &[u8],
+        duration_ms: u16,
+    ) -> Result<(), CommandError> {
+        if self.agreed_format().is_none() {
+            return Err(CommandError::WrongPhase);
+        }
+        if !self.formats.contains(format) {
+            return Err(CommandError::FormatNotOffered);
+        }
+        let stamp = self.voice_out.stamp(self.exchange.clock(now), duration_ms);
+        if !self.exchange.confirmed {
+            self.voice_out.drops += 1;
+            return Ok(());
+        }
+        let sent = self.voice_out.send(cx, &mut self.exchange, now, format, stamp, payload);
+        if let Err(reason) = sent {
+            cx.counters.drop(reason);
+        }
+        Ok(())
+    }
+
+    /// Sends on a frame of the linked call, which had the timestamp `theirs` there.
+    pub(crate) fn relay_voice(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        format: Format,
+        theirs: Timestamp,
+        payload: &[u8],
+    ) -> Result<(), DropReason> {
+        let ready = self.agreed_format().is_some() && self.exchange.confirmed;
+        if !ready || !self.formats.contains(format) {
+            self.voice_out.drops += 1;
+            return Err(DropReason::LinkNotReady);
+        }
+        let stamp = self.voice_out.relay_stamp(self.exchange.clock(now), theirs.0);
+        self.voice_out.send(cx, &mut self.exchange, now, format, stamp, payload)
+    }
+
+    /// Ends the call from our side with HANGUP, or REJECT where nothing was accepted.
+    pub(crate) fn hang_up(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        cause: CauseCode,
+        text: Option<&str>,
+    ) -> Ending {
+        if self.is_undecided() {
+            self.leave(cx, now, IaxSubclass::Reject, EndReason::LocalReject, cause, text)
+        } else {
+            self.leave(cx, now, IaxSubclass::Hangup, EndReason::LocalHangup, cause, text)
+        }
+    }
+
+    /// Says farewell by `subclass`, or keeps it until the peer's number is known.
+    fn leave(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        subclass: IaxSubclass,
+        reason: EndReason,
+        cause: CauseCode,
+        text: Option<&str>,
+    ) -> Ending {
+        let mut elements = ElementBuffer::new();
+        if let Some(text) = text {
+            elements.push(&Element::Cause(text.into()));
+        }
+        elements.push(&Element::CauseCode(cause));
+        let mut ending = Ending::new(reason, cause);
+        if self.exchange.theirs.is_some() {
+            self.exchange.send_iax(cx, now, subclass, &elements);
+        } else {
+            // NEW is not repeated any more; if the peer got it, its answer is met by HANGUP.
+            self.exchange.reliable.clear();
+            ending.farewell = Some(elements);
+        }
+        ending
+    }
+
+    /// Gives back what a call in this phase holds beyond its slot.
+    pub(crate) fn close(&self, cx: &mut Context) {
+        if let Phase::Challenged(proof) = &self.phase {
+            cx.challenge_ends(proof.username());
+        }
+    }
+
+    /// Does what is due; an error ends the call.
+    pub(crate) fn handle_timeout(&mut self, cx: &mut Context, now: Instant) -> Result<(), Ending> {
+        if self.exchange.handle_timeout(cx, now).is_err() {
+            self.exchange.reliable.clear();
+            return Err(Ending::new(EndReason::TimedOut, CauseCode::DESTINATION_OUT_OF_ORDER));
+        }
+        if self.phase_ends.is_some_and(|ends| ends <= now) {
+            let (subclass, reason, cause, text) = match self.phase {
+                Phase::Calling { .. } => (
+                    IaxSubclass::Hangup,
+                    EndReason::SetupTimedOut,
+                    CauseCode::NO_USER_RESPONSE,
+                    None,
+                ),
+                Phase::Refusing => (
+                    IaxSubclass::Reject,
+                    EndReason::AuthenticationFailed,
+                    CauseCode::FACILITY_NOT_SUBSCRIBED,
+                    Some("No authority found"),
+                ),
+                _ => (IaxSubclass::Reject, EndReason::Undecided, CauseCode::TIMER_EXPIRY, None),
+            };
+            return Err(self.leave(cx, now, subclass, reason, cause, text));
+        }
+        if matches!(self.phase, Phase::Accepted { .. }) {
+            if self.next_ping <= now {
+                self.next_ping = now + cx.config.ping_interval;
+                self.exchange.send_iax(cx, now, IaxSubclass::Ping, &ElementBuffer::new());
+            }
+            if self.next_lag <= now {
+                self.next_lag = now + cx.config.lag_interval;
+                self.exchange.send_iax(cx, now, IaxSubclass::LagRq, &ElementBuffer::new());
+            }
+        }
+        Ok(())
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    pub(crate) fn deadline(&self, cx: &Context) -> Option<Instant> {
+        let polls = match self.phase {
+            Phase::Accepted { .. } => Some(self.next_ping.min(self.next_lag)),
+            _ => None,
+        };
+        [self.exchange.deadline(cx), self.phase_ends, polls].into_iter().flatten().min()
+    }
+}
+
+/// Whether `digit` is a key of a telephone: 0-9, A-D, * or #.
+pub(crate) const fn is_dtmf(digit: u8) -> bool {
+    matches!(digit, b'0'..=b'9' | b'A'..=b'D' | b'*' | b'#')
+}

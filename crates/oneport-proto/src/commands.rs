@@ -1,0 +1,518 @@
+//! What the application asks of an endpoint. Consequences come as events.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use oneport_wire::{
+    CallNumber, CauseCode, Control, Elements, Format, FullHeader, IaxSubclass, Message, Seq,
+    Timestamp,
+};
+
+use crate::auth::Challenge;
+use crate::call::{Call, is_dtmf};
+use crate::clock::Instant;
+use crate::endpoint::{Endpoint, call_mut};
+use crate::error::CommandError;
+use crate::event::{Event, RegistrationFailure, RequestOutcome};
+use crate::exchange::Exchange;
+use crate::id::{CallId, PokeId, RegistrationId, RequestId};
+use crate::offer::NewCall;
+use crate::path::Path;
+use crate::poke::Poke;
+use crate::registration::{CycleEnd, Registering, Registration, RegistrationConfig};
+use crate::request::{Grant, Request};
+use crate::slots::Role;
+use crate::stats::CallStats;
+
+/// Longest content of one full frame. IP carries it, in fragments if it must.
+const LONGEST_CONTENT: usize = 4_000;
+
+/// Calls.
+///
+/// All of these fail with [`CommandError::UnknownCall`] for a call that has ended.
+impl Endpoint {
+    /// Places a call. [`Event::CallAccepted`], [`Event::CallAnswered`] or [`Event::CallEnded`] say
+    /// what becomes of it.
+    ///
+    /// # Errors
+    /// No format given, or a limit reached.
+    pub fn place_call(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        call: NewCall,
+    ) -> Result<CallId, CommandError> {
+        if call.formats.is_empty() {
+            return Err(CommandError::NoFormat);
+        }
+        let exchange = self.opening_exchange(now, to)?;
+        let call = Call::placed(&mut self.cx, now, exchange, call);
+        let (slot, generation) = self.slots.insert(Role::Call(Box::new(call)), false);
+        self.slots.schedule(&mut self.cx, slot);
+        Ok(CallId { slot, generation })
+    }
+
+    /// A number of ours for the slot that is inserted next.
+    fn opening_exchange(&mut self, now: Instant, to: SocketAddr) -> Result<Exchange, CommandError> {
+        if self.slots.len() >= self.cx.config.max_calls {
+            return Err(CommandError::TooManyCalls);
+        }
+        let slot = self.slots.vacant();
+        let ours = self
+            .cx
+            .index
+            .allocate(&mut self.cx.rng, to, slot)
+            .ok_or(CommandError::NoFreeCallNumber)?;
+        Ok(Exchange::opening(now, Path::from(to), ours))
+    }
+
+    /// Lets `act` change a call, and sees to its timers.
+    fn with_call<R>(
+        &mut self,
+        id: CallId,
+        act: impl FnOnce(&mut Call, &mut crate::context::Context) -> Result<R, CommandError>,
+    ) -> Result<R, CommandError> {
+        let call = call_mut(&mut self.slots, id).ok_or(CommandError::UnknownCall)?;
+        let result = act(call, &mut self.cx);
+        self.slots.schedule(&mut self.cx, id.slot);
+        result
+    }
+
+    /// Asks the caller of an offered call for a proof. Then [`Event::CallAuthenticated`] follows,
+    /// or the call ends.
+    ///
+    /// # Errors
+    /// The call is not just offered, or too many challenges wait under this name.
+    pub fn challenge_call(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        challenge: Challenge,
+    ) -> Result<(), CommandError> {
+        self.with_call(id, |call, cx| call.challenge(cx, now, challenge))
+    }
+
+    /// Accepts an offered call in `format`: media may flow as soon as the caller has heard of it.
+    ///
+    /// # Errors
+    /// The call is not offered, or not in this format.
+    pub fn accept(&mut self, now: Instant, id: CallId, format: Format) -> Result<(), CommandError> {
+        self.with_call(id, |call, cx| call.accept(cx, now, format))
+    }
+
+    /// Rejects an offered call.
+    ///
+    /// # Errors
+    /// It was accepted or placed by us.
+    pub fn reject(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        cause: CauseCode,
+        text: Option<&str>,
+    ) -> Result<(), CommandError> {
+        let call = call_mut(&mut self.slots, id).ok_or(CommandError::UnknownCall)?;
+        if !call.is_undecided() {
+            return Err(CommandError::WrongPhase);
+        }
+        self.hangup(now, id, cause, text)
+    }
+
+    /// Says that an accepted call is being worked on.
+    ///
+    /// # Errors
+    /// The call is not accepted, or too many frames wait.
+    pub fn proceeding(&mut self, now: Instant, id: CallId) -> Result<(), CommandError> {
+        self.send_control(now, id, Control::Proceeding, &[])
+    }
+
+    /// Says that an accepted call rings.
+    ///
+    /// # Errors
+    /// The call is not accepted, or too many frames wait.
+    pub fn ringing(&mut self, now: Instant, id: CallId) -> Result<(), CommandError> {
+        self.send_control(now, id, Control::Ringing, &[])
+    }
+
+    /// Says that audio of the set-up follows.
+    ///
+    /// # Errors
+    /// The call is not accepted, or too many frames wait.
+    pub fn progress(&mut self, now: Instant, id: CallId) -> Result<(), CommandError> {
+        self.send_control(now, id, Control::Progress, &[])
+    }
+
+    /// Answers an accepted call.
+    ///
+    /// # Errors
+    /// The call is not accepted, was placed by us, or was answered before.
+    pub fn answer(&mut self, now: Instant, id: CallId) -> Result<(), CommandError> {
+        self.with_call(id, |call, cx| call.answer(cx, now))
+    }
+
+    /// Ends a call because the called party is busy.
+    ///
+    /// # Errors
+    /// None but those of all these commands.
+    pub fn busy(&mut self, now: Instant, id: CallId) -> Result<(), CommandError> {
+        self.fail_call(now, id, Control::Busy, CauseCode::USER_BUSY)
+    }
+
+    /// Ends a call because no line is free.
+    ///
+    /// # Errors
+    /// None but those of all these commands.
+    pub fn congestion(&mut self, now: Instant, id: CallId) -> Result<(), CommandError> {
+        self.fail_call(now, id, Control::Congestion, CauseCode::CIRCUIT_CONGESTION)
+    }
+
+    fn fail_call(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        control: Control,
+        cause: CauseCode,
+    ) -> Result<(), CommandError> {
+        match self.send_control(now, id, control, &[]) {
+            // Before ACCEPT only the cause can say it; a full queue must not keep a call alive.
+            Ok(()) | Err(CommandError::WrongPhase | CommandError::QueueFull) => {}
+            Err(error) => return Err(error),
+        }
+        self.hangup(now, id, cause, None)
+    }
+
+    /// Ends a call in any phase: [`Event::CallEnded`] follows at once.
+    ///
+    /// # Errors
+    /// None but those of all these commands.
+    pub fn hangup(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        cause: CauseCode,
+        text: Option<&str>,
+    ) -> Result<(), CommandError> {
+        let call = call_mut(&mut self.slots, id).ok_or(CommandError::UnknownCall)?;
+        let ending = call.hang_up(&mut self.cx, now, cause, text);
+        self.end_call(now, id.slot, ending);
+        Ok(())
+    }
+
+    /// Sends `payload`, voice of `duration_ms`. Its timestamp follows the clock of the samples, so
+    /// frames may be handed over in bursts.
+    ///
+    /// A frame for which there is no room is counted and dropped.
+    ///
+    /// # Errors
+    /// The call is not accepted, the format not among those offered, or the payload too long.
+    pub fn send_voice(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        format: Format,
+        payload: &[u8],
+        duration_ms: u16,
+    ) -> Result<(), CommandError> {
+        if payload.len() > LONGEST_CONTENT {
+            return Err(CommandError::TooLong);
+        }
+        self.with_call(id, |call, cx| call.send_voice(cx, now, format, payload, duration_ms))
+    }
+
+    /// Presses a key: ASCII 0-9, A-D, * or #.
+    ///
+    /// # Errors
+    /// No such key; the call is not accepted, or too many frames wait.
+    pub fn dtmf_begin(&mut self, now: Instant, id: CallId, digit: u8) -> Result<(), CommandError> {
+        self.send_digit(now, id, digit, Message::DtmfBegin)
+    }
+
+    /// Releases a key.
+    ///
+    /// # Errors
+    /// As [`dtmf_begin`](Self::dtmf_begin).
+    pub fn dtmf_end(&mut self, now: Instant, id: CallId, digit: u8) -> Result<(), CommandError> {
+        self.send_digit(now, id, digit, Message::DtmfEnd)
+    }
+
+    fn send_digit(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        digit: u8,
+        message: fn(u8) -> Message<'static>,
+    ) -> Result<(), CommandError> {
+        let digit = digit.to_ascii_uppercase();
+        if !is_dtmf(digit) {
+            return Err(CommandError::InvalidDigit);
+        }
+        self.with_call(id, |call, cx| call.send(cx, now, &message(digit)))
+    }
+
+    /// Sends text, with the NUL at its end that Asterisk wants.
+    ///
+    /// # Errors
+    /// Longer than 3,999 bytes; the call is not accepted, or too many frames wait.
+    pub fn send_text(&mut self, now: Instant, id: CallId, text: &str) -> Result<(), CommandError> {
+        if text.len() >= LONGEST_CONTENT {
+            return Err(CommandError::TooLong);
+        }
+        let mut payload = Vec::with_capacity(text.len() + 1);
+        payload.extend_from_slice(text.as_bytes());
+        payload.push(0);
+        self.with_call(id, |call, cx| call.send(cx, now, &Message::text(&payload)))
+    }
+
+    /// Sends a control frame, such as hold, flash or radio key.
+    ///
+    /// # Errors
+    /// The payload is too long; the call is not accepted, or too many frames wait.
+    pub fn send_control(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        control: Control,
+        payload: &[u8],
+    ) -> Result<(), CommandError> {
+        if payload.len() > LONGEST_CONTENT {
+            return Err(CommandError::TooLong);
+        }
+        self.with_call(id, |call, cx| call.send(cx, now, &Message::Control { control, payload }))
+    }
+
+    /// Relays voice between two accepted calls, both ways, without decoding it; a call linked to
+    /// itself is an echo. Digits, text and control frames still come as events. Links of either
+    /// call from before end.
+    ///
+    /// # Errors
+    /// A call is not accepted, or they carry different formats.
+    pub fn link(&mut self, a: CallId, b: CallId) -> Result<(), CommandError> {
+        let mut format = |id| {
+            let call = call_mut(&mut self.slots, id).ok_or(CommandError::UnknownCall)?;
+            call.agreed_format().ok_or(CommandError::WrongPhase)
+        };
+        if format(a)? != format(b)? {
+            return Err(CommandError::FormatsDiffer);
+        }
+        self.unlink(a);
+        self.unlink(b);
+        for (from, to) in [(a, b), (b, a)] {
+            if let Some(call) = call_mut(&mut self.slots, from) {
+                call.link = Some(to);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the link of a call, if it has one: its voice goes to the [`MediaSink`] again.
+    ///
+    /// [`MediaSink`]: crate::MediaSink
+    pub fn unlink(&mut self, a: CallId) {
+        let other = call_mut(&mut self.slots, a).and_then(|call| call.link.take());
+        for id in [Some(a), other].into_iter().flatten() {
+            if let Some(call) = call_mut(&mut self.slots, id) {
+                call.link = None;
+                call.voice_out.end_relay();
+            }
+        }
+    }
+
+    /// The figures of a call up to now.
+    #[must_use]
+    pub fn call_stats(&self, id: CallId) -> Option<CallStats> {
+        self.call(id).map(Call::stats)
+    }
+
+    /// The addresses between which a call goes.
+    #[must_use]
+    pub fn call_path(&self, id: CallId) -> Option<Path> {
+        self.call(id).map(|call| call.exchange.path)
+    }
+
+    fn call(&self, id: CallId) -> Option<&Call> {
+        match &self.slots.get(id.slot, id.generation)?.role {
+            Role::Call(call) => Some(call),
+            _ => None,
+        }
+    }
+}
+
+/// Being registered elsewhere.
+impl Endpoint {
+    /// Registers at a peer, and again before each expiry, until [`unregister`](Self::unregister).
+    pub fn register(&mut self, now: Instant, config: RegistrationConfig) -> RegistrationId {
+        let role = Role::Registration(Box::new(Registration::new(config, now)));
+        let (slot, generation) = self.slots.insert(role, false);
+        self.begin_cycle(now, slot);
+        self.slots.schedule(&mut self.cx, slot);
+        RegistrationId { slot, generation }
+    }
+
+    /// Ends a registration: [`Event::Unregistered`] follows, after the peer was told if it has us.
+    pub fn unregister(&mut self, now: Instant, id: RegistrationId) {
+        let Some(registration) = self.registration_mut(id) else { return };
+        if core::mem::replace(&mut registration.releasing, true) {
+            return;
+        }
+        registration.next = None;
+        let held = registration.held_until.is_some_and(|until| until > now);
+        if let Some(cycle) = registration.cycle.take() {
+            if let Some(exchange) = self.slots.at(cycle).and_then(|slot| slot.role.exchange_mut()) {
+                exchange.reliable.clear();
+            }
+            self.rest(now, cycle, None);
+        }
+        if held {
+            self.begin_cycle(now, id.slot);
+        } else {
+            self.finish_release(id);
+        }
+    }
+
+    fn registration_mut(&mut self, id: RegistrationId) -> Option<&mut Registration> {
+        match &mut self.slots.get_mut(id.slot, id.generation)?.role {
+            Role::Registration(registration) => Some(registration),
+            _ => None,
+        }
+    }
+
+    fn finish_release(&mut self, id: RegistrationId) {
+        self.slots.free(id.slot);
+        self.cx.tell(Event::Unregistered { registration: id });
+    }
+
+    /// Begins the next cycle of the registration in `slot`, if it is due.
+    pub(crate) fn begin_cycle(&mut self, now: Instant, slot: u32) {
+        let Some(place) = self.slots.at(slot) else { return };
+        let owner = RegistrationId { slot, generation: place.generation };
+        let Role::Registration(registration) = &mut place.role else { return };
+        let due = registration.next.is_some_and(|next| next <= now) || registration.releasing;
+        if !due || registration.cycle.is_some() {
+            return;
+        }
+        registration.next = None;
+        let to = registration.config.to;
+        let Ok(exchange) = self.opening_exchange(now, to) else {
+            self.finish_cycle(now, owner, CycleEnd::Failed(RegistrationFailure::NoFreeCallNumber));
+            return;
+        };
+        let cycle = self.slots.vacant();
+        let Some(registration) = self.registration_mut(owner) else { return };
+        registration.cycle = Some(cycle);
+        let Self { cx, slots } = self;
+        let Some(Role::Registration(registration)) = slots.at(slot).map(|place| &place.role) else {
+            return;
+        };
+        let registering = Registering::begin(cx, now, exchange, owner, registration);
+        slots.insert(Role::Registering(Box::new(registering)), false);
+        slots.schedule(cx, cycle);
+    }
+
+    /// Tells the owner how its cycle ended.
+    pub(crate) fn finish_cycle(&mut self, now: Instant, owner: RegistrationId, end: CycleEnd) {
+        let Some(registration) = self.registration_mut(owner) else { return };
+        if registration.releasing {
+            self.finish_release(owner);
+            return;
+        }
+        let event = match end {
+            CycleEnd::Acknowledged { refresh, apparent_address, messages } => {
+                registration.succeeded(now, refresh);
+                Event::Registered { registration: owner, refresh, apparent_address, messages }
+            }
+            CycleEnd::Failed(failure) => {
+                let retry_in = registration.failed(now);
+                Event::RegistrationFailed { registration: owner, failure, retry_in }
+            }
+        };
+        self.cx.tell(event);
+        self.slots.schedule(&mut self.cx, owner.slot);
+    }
+}
+
+/// Others that register here. The engine leads the exchange, the application keeps the bindings.
+///
+/// All of these fail with [`CommandError::UnknownRequest`] for a request that has ended.
+impl Endpoint {
+    fn with_request<R>(
+        &mut self,
+        id: RequestId,
+        act: impl FnOnce(&mut Request, &mut crate::context::Context) -> Result<R, CommandError>,
+    ) -> Result<R, CommandError> {
+        let slot = self.slots.get_mut(id.slot, id.generation);
+        let Some(Role::Request(request)) = slot.map(|slot| &mut slot.role) else {
+            return Err(CommandError::UnknownRequest);
+        };
+        let result = act(request, &mut self.cx);
+        self.slots.schedule(&mut self.cx, id.slot);
+        result
+    }
+
+    /// Asks for a proof. Then [`Event::RegisterAuthenticated`] follows, or the request ends.
+    ///
+    /// # Errors
+    /// The request was challenged before, or too many challenges wait under this name.
+    pub fn challenge_request(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        challenge: Challenge,
+    ) -> Result<(), CommandError> {
+        self.with_request(id, |request, cx| request.challenge(cx, now, challenge))
+    }
+
+    /// Grants a request, also one to release.
+    ///
+    /// # Errors
+    /// The request waits for a proof, or is decided.
+    pub fn grant(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        grant: &Grant,
+    ) -> Result<(), CommandError> {
+        self.with_request(id, |request, cx| request.grant(cx, now, grant))
+    }
+
+    /// Refuses a request.
+    ///
+    /// # Errors
+    /// The request waits for a proof, or is decided.
+    pub fn refuse(&mut self, now: Instant, id: RequestId) -> Result<(), CommandError> {
+        self.with_request(id, |request, cx| request.refuse(cx, now))?;
+        self.end_request(now, id.slot, RequestOutcome::Refused);
+        Ok(())
+    }
+}
+
+/// Polls.
+impl Endpoint {
+    /// Asks a peer whether it is there: one POKE, never repeated, so that loss shows.
+    /// [`Event::Pong`] or [`Event::PokeTimedOut`] follows.
+    ///
+    /// # Errors
+    /// A limit is reached.
+    pub fn poke(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        timeout: Duration,
+    ) -> Result<PokeId, CommandError> {
+        let Exchange { path, ours, .. } = self.opening_exchange(now, to)?;
+        let header = FullHeader {
+            source: ours,
+            destination: CallNumber::NONE,
+            retransmission: false,
+            timestamp: Timestamp(0),
+            oseq: Seq::ZERO,
+            iseq: Seq::ZERO,
+        };
+        self.cx.send_once(path, &header, &Message::iax(IaxSubclass::Poke, Elements::EMPTY));
+        let role = Role::Poke(Poke { path, ours, sent: now, deadline: now + timeout });
+        let (slot, generation) = self.slots.insert(role, false);
+        self.slots.schedule(&mut self.cx, slot);
+        Ok(PokeId { slot, generation })
+    }
+}

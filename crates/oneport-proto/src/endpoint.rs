@@ -1,0 +1,561 @@
+//! The engine: datagrams, commands and time in; datagrams, events and media out.
+
+use alloc::boxed::Box;
+
+use oneport_wire::{
+    CallNumber, CauseCode, Datagram, ElementBuffer, FullFrame, FullHeader, IaxSubclass, Message,
+    MiniTimestamp, Timestamp, TrunkFrame,
+};
+
+use crate::call::{Call, Ending};
+use crate::clock::Instant;
+use crate::config::EndpointConfig;
+use crate::context::Context;
+use crate::drop_reason::{Counters, DropReason};
+use crate::event::{CallEnd, EndReason, Event, RequestOutcome};
+use crate::exchange::Exchange;
+use crate::id::{CallId, PokeId, RequestId};
+use crate::media::{Media, MediaSink};
+use crate::path::Path;
+use crate::registration::CycleEnd;
+use crate::reliable::Order;
+use crate::slots::{Role, Slots};
+use crate::token::CallTokenPolicy;
+use crate::transmit::{Transmit, TransmitBuffer};
+
+/// One IAX2 port: any number of calls, registrations and polls with any number of peers.
+///
+/// It does nothing by itself. Hand it each received datagram
+/// ([`handle_datagram`](Self::handle_datagram)) and, when [`poll_timeout`](Self::poll_timeout)
+/// is reached, the time ([`handle_timeout`](Self::handle_timeout)); after that, and after each
+/// command, send what [`poll_transmit`](Self::poll_transmit) yields and look at
+/// [`poll_event`](Self::poll_event). The same inputs, seed included, give the same outputs.
+pub struct Endpoint {
+    pub(crate) cx: Context,
+    pub(crate) slots: Slots,
+}
+
+/// What became of a datagram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Handled {
+    /// Its voice was sent on to the linked call.
+    Relayed,
+    /// It was taken in.
+    Consumed,
+    /// It was dropped, and counted under this reason.
+    Dropped(DropReason),
+}
+
+impl Endpoint {
+    /// An endpoint that holds nothing. `seed` must be random bytes of the system; call numbers,
+    /// challenges and call tokens come from it. `now` must not be before any later moment.
+    #[must_use]
+    pub fn new(config: EndpointConfig, seed: [u8; 32], now: Instant) -> Self {
+        Self { cx: Context::new(config, seed, now), slots: Slots::default() }
+    }
+
+    /// Replaces the rules for call tokens.
+    pub fn set_call_token_policy(&mut self, policy: CallTokenPolicy) {
+        self.cx.config.call_token = policy;
+    }
+
+    /// Takes a received datagram. Voice of calls that are not linked goes to `media`.
+    ///
+    /// The datagram's bytes may be changed.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        from: Path,
+        datagram: &mut [u8],
+        media: &mut impl MediaSink,
+    ) -> Handled {
+        self.cx.counters.datagrams_received += 1;
+        let handled = match Datagram::decode(datagram) {
+            Ok(Datagram::Mini(mini)) => {
+                let stamp = Stamp::Low(mini.timestamp);
+                self.handle_voice(now, from, mini.source, stamp, mini.payload, media)
+            }
+            Ok(Datagram::Full(frame)) => self.handle_full(now, from, &frame, media),
+            Ok(Datagram::Trunk(trunk)) => return self.handle_trunk(now, from, &trunk, media),
+            Ok(Datagram::VideoMini(_)) => Handled::Dropped(DropReason::Video),
+            Err(_) => Handled::Dropped(DropReason::Malformed),
+        };
+        self.count(handled)
+    }
+
+    fn count(&mut self, handled: Handled) -> Handled {
+        match handled {
+            Handled::Dropped(reason) => self.cx.counters.drop(reason),
+            Handled::Relayed => self.cx.counters.relayed += 1,
+            Handled::Consumed => {}
+        }
+        handled
+    }
+
+    /// An entry for a call that is not here costs only itself.
+    fn handle_trunk(
+        &mut self,
+        now: Instant,
+        from: Path,
+        trunk: &TrunkFrame<'_>,
+        media: &mut impl MediaSink,
+    ) -> Handled {
+        let mut last = Handled::Dropped(DropReason::Malformed);
+        let mut entries = trunk.entries();
+        for entry in entries.by_ref() {
+            let stamp = entry.timestamp.map_or(Stamp::Trunk(trunk.timestamp), Stamp::Low);
+            let handled = self.handle_voice(now, from, entry.source, stamp, entry.payload, media);
+            last = self.count(handled);
+        }
+        if !entries.remainder().is_empty() {
+            self.cx.counters.drop(DropReason::Malformed);
+        }
+        last
+    }
+
+    /// Voice without a full header.
+    fn handle_voice(
+        &mut self,
+        now: Instant,
+        from: Path,
+        source: CallNumber,
+        stamp: Stamp,
+        payload: &[u8],
+        media: &mut impl MediaSink,
+    ) -> Handled {
+        let index = self.cx.index.find_by_theirs(from.remote, source);
+        let Some((index, slot)) = index.and_then(|index| Some((index, self.slots.at(index)?)))
+        else {
+            return Handled::Dropped(DropReason::UnknownMediaCall);
+        };
+        let generation = slot.generation;
+        let Role::Call(call) = &mut slot.role else {
+            return Handled::Dropped(DropReason::MediaTooEarly);
+        };
+        if call.agreed_format().is_none() {
+            return Handled::Dropped(DropReason::MediaTooEarly);
+        }
+        let Some(format) = call.voice_in.format else {
+            // The full frame that names the format is missing.
+            call.exchange.ask_again(&mut self.cx, now);
+            return Handled::Dropped(DropReason::UnknownFormat);
+        };
+        let timestamp = match stamp {
+            Stamp::Low(low) => call.voice_in.mini(now, low, payload.len()),
+            Stamp::Trunk(trunk) => call.voice_in.trunk(now, trunk, payload.len()),
+        };
+        let link = call.link;
+        let id = CallId { slot: index, generation };
+        self.deliver(now, id, link, Media { format, timestamp, payload }, media)
+    }
+
+    /// Hands voice to the linked call, or to the application.
+    fn deliver(
+        &mut self,
+        now: Instant,
+        from: CallId,
+        link: Option<CallId>,
+        voice: Media<'_>,
+        media: &mut impl MediaSink,
+    ) -> Handled {
+        let Some(to) = link else {
+            media.media(from, voice);
+            return Handled::Consumed;
+        };
+        let Some(call) = call_mut(&mut self.slots, to) else {
+            return Handled::Dropped(DropReason::LinkNotReady);
+        };
+        let Media { format, timestamp, payload } = voice;
+        let relayed = call.relay_voice(&mut self.cx, now, format, timestamp, payload);
+        // Now and then it was a full frame, to be repeated until acknowledged.
+        self.slots.schedule(&mut self.cx, to.slot);
+        relayed.map_or_else(Handled::Dropped, |()| Handled::Relayed)
+    }
+
+    fn handle_full(
+        &mut self,
+        now: Instant,
+        from: Path,
+        frame: &FullFrame<'_>,
+        media: &mut impl MediaSink,
+    ) -> Handled {
+        let header = &frame.header;
+        if header.source.is_none() {
+            return Handled::Dropped(DropReason::Malformed);
+        }
+        let Ok(message) = frame.message() else {
+            return Handled::Dropped(DropReason::MalformedElements);
+        };
+        if header.destination.is_none() {
+            return self.handle_opening(now, from, header, &message);
+        }
+        let Some(index) = self.cx.index.find_by_ours(from.remote, header.destination) else {
+            return Handled::Dropped(DropReason::UnknownCall);
+        };
+        let handled = self.handle_in_exchange(now, index, header, &message, media);
+        self.slots.schedule(&mut self.cx, index);
+        handled
+    }
+
+    /// A full frame whose destination is a number of ours.
+    fn handle_in_exchange(
+        &mut self,
+        now: Instant,
+        index: u32,
+        header: &FullHeader,
+        message: &Message<'_>,
+        media: &mut impl MediaSink,
+    ) -> Handled {
+        let Some(slot) = self.slots.at(index) else {
+            return Handled::Dropped(DropReason::UnknownCall);
+        };
+        if let Role::Poke(_) = slot.role {
+            return self.handle_pong(now, index, header, message);
+        }
+        let Some(exchange) = slot.role.exchange_mut() else {
+            return Handled::Dropped(DropReason::UnknownCall);
+        };
+        if let Message::Iax { subclass, .. } = message
+            && is_stateless(*subclass, header)
+        {
+            if exchange.theirs.is_some() {
+                return Handled::Dropped(DropReason::WrongCallNumber);
+            }
+            return self.handle_stateless(now, index, message);
+        }
+        let theirs = exchange.theirs;
+        match theirs {
+            Some(theirs) if theirs == header.source => {}
+            None if header.source != CallNumber::STATELESS => {
+                exchange.learn(&mut self.cx, now, header.source);
+                let path = exchange.path;
+                if let Some(before) = self.cx.index.learn(path.remote, header.source, index) {
+                    self.peer_restarted(now, before);
+                }
+            }
+            _ => return Handled::Dropped(DropReason::WrongCallNumber),
+        }
+        let Some(slot) = self.slots.at(index) else {
+            return Handled::Dropped(DropReason::UnknownCall);
+        };
+        let generation = slot.generation;
+        let Some(exchange) = slot.role.exchange_mut() else {
+            return Handled::Dropped(DropReason::UnknownCall);
+        };
+        let order = exchange.receive(&mut self.cx, now, header, message);
+        match (&mut slot.role, order) {
+            (Role::Resting(resting), _) => {
+                resting.receive(&mut self.cx, now, header, message, order);
+                return Handled::Consumed;
+            }
+            (_, Order::Next) => {}
+            (role, Order::Duplicate) => {
+                if let Some(exchange) = role.exchange_mut() {
+                    exchange.acknowledge(&mut self.cx, header.timestamp);
+                }
+                return Handled::Dropped(DropReason::Duplicate);
+            }
+            (role, Order::Gap) => {
+                if let Some(exchange) = role.exchange_mut() {
+                    exchange.ask_again(&mut self.cx, now);
+                }
+                return Handled::Dropped(DropReason::OutOfOrder);
+            }
+        }
+        let handled = self.handle_in_order(now, index, generation, header, message, media);
+        if let Some(exchange) = self.slots.at(index).and_then(|slot| slot.role.exchange_mut()) {
+            exchange.acknowledge_if_owed(&mut self.cx, header.timestamp);
+        }
+        handled
+    }
+
+    /// The meaning of a frame whose turn it is.
+    fn handle_in_order(
+        &mut self,
+        now: Instant,
+        index: u32,
+        generation: u32,
+        header: &FullHeader,
+        message: &Message<'_>,
+        media: &mut impl MediaSink,
+    ) -> Handled {
+        let Self { cx, slots } = self;
+        let Some(slot) = slots.at(index) else {
+            return Handled::Dropped(DropReason::UnknownCall);
+        };
+        match (&mut slot.role, message) {
+            (Role::Call(call), Message::Voice { subclass, payload }) => {
+                if call.agreed_format().is_none() {
+                    return Handled::Dropped(DropReason::MediaTooEarly);
+                }
+                let Some(format) = subclass.format() else {
+                    return Handled::Dropped(DropReason::UnknownFormat);
+                };
+                call.voice_in.full(now, format, header.timestamp, payload.len());
+                let link = call.link;
+                let id = CallId { slot: index, generation };
+                let voice = Media { format, timestamp: header.timestamp, payload };
+                return self.deliver(now, id, link, voice, media);
+            }
+            (Role::Call(call), _) => {
+                let id = CallId { slot: index, generation };
+                if let Err(ending) = call.receive(cx, now, id, header, message) {
+                    self.end_call(now, index, ending);
+                }
+            }
+            (Role::Request(request), Message::Iax { subclass, elements }) => {
+                let id = RequestId { slot: index, generation };
+                let stamp = header.timestamp;
+                let result = request.receive(cx, now, id, stamp, *subclass, *elements);
+                if let Err(outcome) = result {
+                    self.end_request(now, index, outcome);
+                }
+            }
+            (Role::Registering(registering), Message::Iax { subclass, elements }) => {
+                let stamp = header.timestamp;
+                if let Err(end) = registering.receive(cx, now, stamp, *subclass, *elements) {
+                    self.end_cycle(now, index, end);
+                }
+            }
+            _ => return Handled::Dropped(DropReason::Unexpected),
+        }
+        Handled::Consumed
+    }
+
+    /// An answer from somebody who has allotted no call number.
+    fn handle_stateless(&mut self, now: Instant, index: u32, message: &Message<'_>) -> Handled {
+        let Message::Iax { subclass, elements } = message else {
+            return Handled::Dropped(DropReason::Unexpected);
+        };
+        let Self { cx, slots } = self;
+        match slots.at(index).map(|slot| &mut slot.role) {
+            Some(Role::Call(call)) => {
+                if let Err(ending) = call.receive_stateless(cx, now, *subclass, *elements) {
+                    self.end_call(now, index, ending);
+                }
+            }
+            Some(Role::Registering(registering)) => {
+                let result = registering.receive_stateless(cx, now, *subclass, *elements);
+                if let Err(end) = result {
+                    self.end_cycle(now, index, end);
+                }
+            }
+            _ => return Handled::Dropped(DropReason::Unexpected),
+        }
+        Handled::Consumed
+    }
+
+    fn handle_pong(
+        &mut self,
+        now: Instant,
+        index: u32,
+        header: &FullHeader,
+        message: &Message<'_>,
+    ) -> Handled {
+        let Message::Iax { subclass: IaxSubclass::Pong, .. } = message else {
+            return Handled::Dropped(DropReason::Unexpected);
+        };
+        let Some(slot) = self.slots.at(index) else {
+            return Handled::Dropped(DropReason::UnknownCall);
+        };
+        let (generation, role) = (slot.generation, &slot.role);
+        let Role::Poke(poke) = role else { return Handled::Dropped(DropReason::UnknownCall) };
+        let id = PokeId { slot: index, generation };
+        let path = poke.path;
+        self.cx.tell(Event::Pong { poke: id, rtt: now.since(poke.sent) });
+        if header.source != CallNumber::STATELESS {
+            // It keeps state and will repeat PONG until it is heard.
+            let mut exchange = Exchange::opened(now, path, header.destination, header);
+            exchange.acknowledge(&mut self.cx, header.timestamp);
+        }
+        self.free(index);
+        Handled::Consumed
+    }
+
+    /// Does what is due. Too early or twice is harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(wake_up) = self.cx.timers.pop_due(now) {
+            let Some(slot) = self.slots.get_mut(wake_up.slot, wake_up.generation) else { continue };
+            if slot.scheduled != Some(wake_up.at) {
+                continue;
+            }
+            slot.scheduled = None;
+            self.handle_slot_timeout(now, wake_up.slot);
+            self.slots.schedule(&mut self.cx, wake_up.slot);
+        }
+    }
+
+    fn handle_slot_timeout(&mut self, now: Instant, index: u32) {
+        let Self { cx, slots } = self;
+        let Some(slot) = slots.at(index) else { return };
+        let generation = slot.generation;
+        match &mut slot.role {
+            Role::Free => {}
+            Role::Call(call) => {
+                if let Err(ending) = call.handle_timeout(cx, now) {
+                    self.end_call(now, index, ending);
+                }
+            }
+            Role::Request(request) => {
+                if let Err(outcome) = request.handle_timeout(cx, now) {
+                    self.end_request(now, index, outcome);
+                }
+            }
+            Role::Registration(_) => self.begin_cycle(now, index),
+            Role::Registering(registering) => {
+                if let Err(end) = registering.handle_timeout(cx, now) {
+                    self.end_cycle(now, index, end);
+                }
+            }
+            Role::Poke(poke) => {
+                if poke.deadline <= now {
+                    cx.tell(Event::PokeTimedOut { poke: PokeId { slot: index, generation } });
+                    self.free(index);
+                }
+            }
+            Role::Resting(resting) => {
+                if resting.handle_timeout(cx, now) {
+                    self.free(index);
+                }
+            }
+        }
+    }
+
+    /// Ends a call: its last event, and its number rests.
+    pub(crate) fn end_call(&mut self, now: Instant, index: u32, ending: Ending) {
+        let Some(slot) = self.slots.at(index) else { return };
+        let id = CallId { slot: index, generation: slot.generation };
+        let Role::Call(call) = &mut slot.role else { return };
+        let link = call.link.take();
+        call.close(&mut self.cx);
+        let Ending { reason, cause, text, farewell } = ending;
+        let stats = Box::new(call.stats());
+        if reason.peer_is_through() {
+            call.exchange.reliable.clear();
+        }
+        self.cx.tell(Event::CallEnded { call: id, end: CallEnd { reason, cause, text, stats } });
+        if let Some(other) = link.filter(|other| *other != id)
+            && let Some(other) = call_mut(&mut self.slots, other)
+        {
+            other.link = None;
+            other.voice_out.end_relay();
+        }
+        self.rest(now, index, farewell);
+    }
+
+    pub(crate) fn end_request(&mut self, now: Instant, index: u32, outcome: RequestOutcome) {
+        let Some(slot) = self.slots.at(index) else { return };
+        let id = RequestId { slot: index, generation: slot.generation };
+        let Role::Request(request) = &mut slot.role else { return };
+        request.close(&mut self.cx);
+        if outcome == RequestOutcome::Abandoned {
+            request.exchange.reliable.clear();
+        }
+        self.cx.tell(Event::RegisterEnded { request: id, outcome });
+        self.rest(now, index, None);
+    }
+
+    fn end_cycle(&mut self, now: Instant, index: u32, end: CycleEnd) {
+        let Some(slot) = self.slots.at(index) else { return };
+        let Role::Registering(registering) = &mut slot.role else { return };
+        // The registrar has said its last word, or nothing at all.
+        registering.exchange.reliable.clear();
+        let owner = registering.owner;
+        self.rest(now, index, None);
+        self.finish_cycle(now, owner, end);
+    }
+
+    /// Lets a slot's exchange rest: its number is not used again for a while.
+    pub(crate) fn rest(&mut self, now: Instant, index: u32, farewell: Option<ElementBuffer>) {
+        let until = now + self.cx.config.number_quarantine;
+        self.slots.rest(index, until, farewell);
+        self.slots.schedule(&mut self.cx, index);
+    }
+
+    /// The peer uses the number of this slot for something new: it has lost what was here.
+    pub(crate) fn peer_restarted(&mut self, now: Instant, index: u32) {
+        let Some(slot) = self.slots.at(index) else { return };
+        match &mut slot.role {
+            Role::Call(_) => {
+                let cause = CauseCode::DESTINATION_OUT_OF_ORDER;
+                self.end_call(now, index, Ending::new(EndReason::PeerRestarted, cause));
+            }
+            Role::Request(_) => self.end_request(now, index, RequestOutcome::Abandoned),
+            Role::Resting(resting) => resting.exchange.reliable.clear(),
+            _ => {}
+        }
+    }
+
+    /// Frees a slot and its call number.
+    pub(crate) fn free(&mut self, index: u32) {
+        let numbers = match self.slots.free(index) {
+            Some(Role::Poke(poke)) => Some((poke.path, poke.ours, None)),
+            Some(Role::Resting(resting)) => {
+                let exchange = resting.exchange;
+                Some((exchange.path, exchange.ours, exchange.theirs))
+            }
+            _ => None,
+        };
+        if let Some((path, ours, theirs)) = numbers {
+            self.cx.index.forget(path.remote, ours, theirs, index);
+        }
+    }
+
+    /// The next datagrams to send, put into `out`; `None` when there are none. Call it until then.
+    pub fn poll_transmit(&mut self, out: &mut TransmitBuffer) -> Option<Transmit> {
+        self.cx.outbox.take(out)
+    }
+
+    /// The next event; `None` when there is none.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.cx.next_event()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.cx.timers.next()
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.cx.counters
+    }
+
+    /// Calls that have not ended.
+    #[must_use]
+    pub const fn calls(&self) -> usize {
+        self.slots.live_calls
+    }
+
+    /// Whether nothing is held or queued: no call, request or poll, not even one that rests, no
+    /// datagram, no event. Standing registrations do not count.
+    #[must_use]
+    pub fn is_quiescent(&self) -> bool {
+        self.cx.is_quiescent() && self.slots.len() == self.slots.registrations
+    }
+}
+
+/// What a voice frame without full header says of its time.
+#[derive(Clone, Copy)]
+enum Stamp {
+    Low(MiniTimestamp),
+    Trunk(Timestamp),
+}
+
+pub(crate) fn call_mut(slots: &mut Slots, id: CallId) -> Option<&mut Call> {
+    match &mut slots.get_mut(id.slot, id.generation)?.role {
+        Role::Call(call) => Some(call),
+        _ => None,
+    }
+}
+
+/// Whether a message may come from nobody's call number: its sender kept no state.
+fn is_stateless(subclass: IaxSubclass, header: &FullHeader) -> bool {
+    match subclass {
+        IaxSubclass::CallToken => true,
+        IaxSubclass::Reject | IaxSubclass::RegRej => header.source == CallNumber::STATELESS,
+        _ => false,
+    }
+}

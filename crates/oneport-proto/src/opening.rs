@@ -1,0 +1,274 @@
+//! Frames that open something: NEW, REGREQ, REGREL and POKE with no call number of ours
+//! (RFC 5456 §6.1, §6.2, §6.7). Until a request has passed all checks here, nothing is kept of it.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use core::time::Duration;
+
+use oneport_wire::{
+    CallNumber, Element, ElementBuffer, Elements, FullHeader, IaxSubclass, Message,
+};
+
+use crate::call::Call;
+use crate::clock::Instant;
+use crate::drop_reason::DropReason;
+use crate::endpoint::{Endpoint, Handled};
+use crate::event::Event;
+use crate::exchange::Exchange;
+use crate::id::{CallId, RequestId};
+use crate::offer::{Offer, PROTOCOL_VERSION};
+use crate::path::Path;
+use crate::request::{Register, Request};
+use crate::slots::Role;
+use crate::token::EntryKind;
+
+/// An opening frame that is not newer than the one that opened a call this young is a late copy of
+/// an earlier one, not a restart of the peer.
+const COPY_AGE: Duration = Duration::from_secs(10);
+
+/// What the rules for call tokens make of a request.
+enum Admission {
+    Validated,
+    Unvalidated,
+    TokenSent,
+    Refused(DropReason),
+}
+
+impl Endpoint {
+    pub(crate) fn handle_opening(
+        &mut self,
+        now: Instant,
+        from: Path,
+        header: &FullHeader,
+        message: &Message<'_>,
+    ) -> Handled {
+        let Message::Iax { subclass, elements } = *message else {
+            return Handled::Dropped(DropReason::UnknownCall);
+        };
+        match subclass {
+            IaxSubclass::Poke => {
+                self.cx.reply_stateless(from, header, IaxSubclass::Pong, Elements::EMPTY);
+                Handled::Consumed
+            }
+            IaxSubclass::New | IaxSubclass::RegReq | IaxSubclass::RegRel => {
+                let result = self.open(now, from, header, subclass, elements);
+                result.map_or_else(Handled::Dropped, |()| Handled::Consumed)
+            }
+            _ => Handled::Dropped(DropReason::UnknownCall),
+        }
+    }
+
+    fn open(
+        &mut self,
+        now: Instant,
+        from: Path,
+        header: &FullHeader,
+        subclass: IaxSubclass,
+        elements: Elements<'_>,
+    ) -> Result<(), DropReason> {
+        if header.source == CallNumber::STATELESS {
+            return Err(DropReason::WrongCallNumber);
+        }
+        let existing = self.cx.index.find_by_theirs(from.remote, header.source);
+        if let Some(existing) = existing {
+            self.answer_copy(now, existing, header)?;
+        }
+        let username = elements.iter().find_map(|element| match element {
+            Element::Username(name) => Some(name.to_string()),
+            _ => None,
+        });
+        let kind = match subclass {
+            IaxSubclass::New => EntryKind::User,
+            _ => EntryKind::Peer,
+        };
+        let validated = match self.admit(now, from, header, kind, username.as_deref(), elements) {
+            Admission::Validated => true,
+            Admission::Unvalidated => false,
+            Admission::TokenSent => return Err(DropReason::CallTokenSent),
+            Admission::Refused(reason) => {
+                return Err(self.turn_away(now, from, header, subclass, username, reason));
+            }
+        };
+        if let Some(reason) = self.full_up(from, existing, validated) {
+            return Err(self.turn_away(now, from, header, subclass, username, reason));
+        }
+        match subclass {
+            IaxSubclass::New => {
+                let (mut offer, version) = Offer::read(from, elements);
+                if version > PROTOCOL_VERSION {
+                    let reason = DropReason::UnknownVersion;
+                    return Err(self.turn_away(now, from, header, subclass, username, reason));
+                }
+                offer.address_validated = validated;
+                self.open_call(now, header, existing, offer)
+            }
+            _ => {
+                let Some(username) = username.filter(|name| !name.is_empty()) else {
+                    let reason = DropReason::Incomplete;
+                    return Err(self.turn_away(now, from, header, subclass, None, reason));
+                };
+                let refresh = elements.iter().find_map(|element| match element {
+                    Element::Refresh(seconds) => Some(Duration::from_secs(seconds.into())),
+                    _ => None,
+                });
+                let release = subclass == IaxSubclass::RegRel;
+                let address_validated = validated;
+                let register =
+                    Register { path: from, username, refresh, release, address_validated };
+                self.open_request(now, header, existing, register)
+            }
+        }
+    }
+
+    /// A repetition of the frame that opened `existing` is acknowledged again, an older copy
+    /// ignored; `Ok` means that it is something new.
+    fn answer_copy(
+        &mut self,
+        now: Instant,
+        existing: u32,
+        header: &FullHeader,
+    ) -> Result<(), DropReason> {
+        let Some(exchange) = self.slots.at(existing).and_then(|slot| slot.role.exchange_mut())
+        else {
+            return Ok(());
+        };
+        let Some(opened) = exchange.opened_at else { return Ok(()) };
+        if opened == header.timestamp {
+            exchange.acknowledge(&mut self.cx, header.timestamp);
+            return Err(DropReason::Duplicate);
+        }
+        let newer = header.timestamp.0.wrapping_sub(opened.0) <= u32::MAX / 2;
+        if !newer && now.since(exchange.created) < COPY_AGE {
+            return Err(DropReason::Duplicate);
+        }
+        Ok(())
+    }
+
+    /// Applies the rules for call tokens.
+    fn admit(
+        &mut self,
+        now: Instant,
+        from: Path,
+        header: &FullHeader,
+        kind: EntryKind,
+        username: Option<&str>,
+        elements: Elements<'_>,
+    ) -> Admission {
+        let token = elements.iter().find_map(|element| match element {
+            Element::CallToken(token) => Some(token),
+            _ => None,
+        });
+        let cx = &mut self.cx;
+        match token {
+            Some([]) => {
+                let token = cx.mint.mint(&mut cx.rng, now, from.remote);
+                let mut reply = ElementBuffer::new();
+                reply.push(&Element::CallToken(&token));
+                cx.counters.call_tokens_sent += 1;
+                cx.reply_stateless(from, header, IaxSubclass::CallToken, reply.as_elements());
+                Admission::TokenSent
+            }
+            Some(token) if cx.mint.check(&mut cx.rng, now, from.remote, token) => {
+                cx.config.call_token.came_with_token(kind, username);
+                Admission::Validated
+            }
+            Some(_) => Admission::Refused(DropReason::BadCallToken),
+            None if cx.config.call_token.requires(kind, username, from.remote.ip()) => {
+                Admission::Refused(DropReason::CallTokenMissing)
+            }
+            None => Admission::Unvalidated,
+        }
+    }
+
+    /// The limit that stands against one more exchange with this peer. `existing` is about to end.
+    fn full_up(&self, from: Path, existing: Option<u32>, validated: bool) -> Option<DropReason> {
+        let config = &self.cx.config;
+        let ending = usize::from(existing.is_some());
+        if self.slots.len() >= config.max_calls.saturating_add(ending)
+            || !validated && self.slots.unvalidated >= config.max_unvalidated_calls
+        {
+            Some(DropReason::TooManyCalls)
+        } else if self.cx.index.calls_of(from.remote.ip()) >= config.max_calls_per_address {
+            Some(DropReason::TooManyCallsForAddress)
+        } else {
+            None
+        }
+    }
+
+    /// Turns a request away without keeping anything of it.
+    fn turn_away(
+        &mut self,
+        now: Instant,
+        from: Path,
+        header: &FullHeader,
+        subclass: IaxSubclass,
+        username: Option<String>,
+        reason: DropReason,
+    ) -> DropReason {
+        let answer = match subclass {
+            IaxSubclass::New => IaxSubclass::Reject,
+            _ => IaxSubclass::RegRej,
+        };
+        self.cx.reply_stateless(from, header, answer, Elements::EMPTY);
+        self.cx.tell_refused(now, from, username, reason);
+        reason
+    }
+
+    fn open_call(
+        &mut self,
+        now: Instant,
+        header: &FullHeader,
+        existing: Option<u32>,
+        offer: Offer,
+    ) -> Result<(), DropReason> {
+        let exchange = self.open_exchange(now, offer.path, header, existing)?;
+        let call = Call::offered(&self.cx, now, exchange, offer.formats);
+        let unvalidated = !offer.address_validated;
+        let (slot, generation) = self.slots.insert(Role::Call(Box::new(call)), unvalidated);
+        self.slots.schedule(&mut self.cx, slot);
+        let call = CallId { slot, generation };
+        self.cx.tell(Event::CallOffered { call, offer: Box::new(offer) });
+        Ok(())
+    }
+
+    fn open_request(
+        &mut self,
+        now: Instant,
+        header: &FullHeader,
+        existing: Option<u32>,
+        register: Register,
+    ) -> Result<(), DropReason> {
+        let exchange = self.open_exchange(now, register.path, header, existing)?;
+        let unvalidated = !register.address_validated;
+        let request = Request::new(&self.cx, now, exchange, register.clone());
+        let role = Role::Request(Box::new(request));
+        let (slot, generation) = self.slots.insert(role, unvalidated);
+        self.slots.schedule(&mut self.cx, slot);
+        let request = RequestId { slot, generation };
+        self.cx.tell(Event::RegisterRequested { request, register: Box::new(register) });
+        Ok(())
+    }
+
+    /// Numbers for what the peer opens; they belong to the slot that is inserted next.
+    fn open_exchange(
+        &mut self,
+        now: Instant,
+        path: Path,
+        header: &FullHeader,
+        existing: Option<u32>,
+    ) -> Result<Exchange, DropReason> {
+        if let Some(existing) = existing {
+            self.peer_restarted(now, existing);
+        }
+        let cx = &mut self.cx;
+        let slot = self.slots.vacant();
+        let ours = cx
+            .index
+            .allocate(&mut cx.rng, path.remote, slot)
+            .ok_or(DropReason::TooManyCallsForAddress)?;
+        cx.index.learn(path.remote, header.source, slot);
+        let mut exchange = Exchange::opened(now, path, ours, header);
+        exchange.acknowledge_later(now, header.timestamp);
+        Ok(exchange)
+    }
+}

@@ -1,0 +1,278 @@
+//! Being registered at a peer (RFC 5456 §6.1), again and again until told to stop.
+//!
+//! [`Registration`] lasts; each cycle of it runs in an exchange of its own, [`Registering`]:
+//! REGREQ → (← CALLTOKEN, REGREQ →) ← REGAUTH, REGREQ → ← REGACK.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use oneport_wire::{
+    CauseCode, Element, ElementBuffer, Elements, IaxSubclass, Message, MessageCount, Timestamp,
+};
+
+use crate::auth::Credentials;
+use crate::clock::Instant;
+use crate::context::Context;
+use crate::drop_reason::DropReason;
+use crate::event::RegistrationFailure;
+use crate::exchange::Exchange;
+use crate::id::RegistrationId;
+use crate::secret::Secret;
+
+/// Where and as whom to register.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RegistrationConfig {
+    /// The registrar.
+    pub to: SocketAddr,
+    /// The name it knows us by.
+    pub username: String,
+    /// The secret that goes with it.
+    pub secret: Option<Secret>,
+    /// Whether the secret may be sent in the clear to a registrar that asks for it so.
+    pub allow_plaintext: bool,
+    /// For how long to ask, whole seconds up to 65,535; the registrar decides.
+    pub refresh: Duration,
+}
+
+/// First pause after a failure; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A registrar that grants less than this is not asked more often all the same.
+const LEAST_REFRESH: Duration = Duration::from_secs(10);
+/// CALLTOKEN replies followed in one cycle.
+const TOKEN_ATTEMPTS: u8 = 3;
+
+/// A standing registration.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    pub(crate) config: Box<RegistrationConfig>,
+    /// The slot of the cycle under way.
+    pub(crate) cycle: Option<u32>,
+    /// When the next cycle begins.
+    pub(crate) next: Option<Instant>,
+    /// Until when the registrar has us.
+    pub(crate) held_until: Option<Instant>,
+    pub(crate) releasing: bool,
+    failures: u32,
+}
+
+impl Registration {
+    pub(crate) fn new(config: RegistrationConfig, now: Instant) -> Self {
+        Self {
+            config: Box::new(config),
+            cycle: None,
+            next: Some(now),
+            held_until: None,
+            releasing: false,
+            failures: 0,
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// The registrar has us for `refresh`: the next cycle begins at 5/6 of it.
+    pub(crate) fn succeeded(&mut self, now: Instant, refresh: Duration) {
+        self.cycle = None;
+        self.failures = 0;
+        self.held_until = Some(now + refresh);
+        self.next = Some(now + refresh.max(LEAST_REFRESH) * 5 / 6);
+    }
+
+    /// A cycle failed. Returns the pause before the next.
+    pub(crate) fn failed(&mut self, now: Instant) -> Duration {
+        self.cycle = None;
+        let pause = (FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(8))).min(LONGEST_PAUSE);
+        self.failures += 1;
+        self.next = Some(now + pause);
+        pause
+    }
+}
+
+/// One cycle.
+#[derive(Debug)]
+pub(crate) struct Registering {
+    pub(crate) exchange: Exchange,
+    pub(crate) owner: RegistrationId,
+    config: Box<RegistrationConfig>,
+    /// REGREQ or REGREL.
+    subclass: IaxSubclass,
+    tokens: u8,
+    ends: Instant,
+}
+
+/// How a cycle ended.
+#[derive(Debug)]
+pub(crate) enum CycleEnd {
+    Acknowledged {
+        refresh: Duration,
+        apparent_address: Option<SocketAddr>,
+        messages: Option<MessageCount>,
+    },
+    Failed(RegistrationFailure),
+}
+
+impl Registering {
+    pub(crate) fn begin(
+        cx: &mut Context,
+        now: Instant,
+        mut exchange: Exchange,
+        owner: RegistrationId,
+        registration: &Registration,
+    ) -> Self {
+        let config = registration.config.clone();
+        let subclass =
+            if registration.releasing { IaxSubclass::RegRel } else { IaxSubclass::RegReq };
+        let mut elements = Self::elements(&config, subclass);
+        elements.push(&Element::CallToken(&[]));
+        exchange.send_iax(cx, now, subclass, &elements);
+        let ends = now + cx.config.setup_timeout;
+        Self { exchange, owner, config, subclass, tokens: 0, ends }
+    }
+
+    fn elements(config: &RegistrationConfig, subclass: IaxSubclass) -> ElementBuffer {
+        let mut elements = ElementBuffer::new();
+        elements.push(&Element::Username(config.username.as_str().into()));
+        if subclass == IaxSubclass::RegReq {
+            let seconds = u16::try_from(config.refresh.as_secs()).unwrap_or(u16::MAX);
+            elements.push(&Element::Refresh(seconds));
+        }
+        elements
+    }
+
+    pub(crate) fn receive(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        timestamp: Timestamp,
+        subclass: IaxSubclass,
+        elements: Elements<'_>,
+    ) -> Result<(), CycleEnd> {
+        match subclass {
+            IaxSubclass::RegAuth => {
+                let credentials = Credentials {
+                    secret: self.config.secret.as_ref(),
+                    allow_plaintext: self.config.allow_plaintext,
+                };
+                let mut again = Self::elements(&self.config, self.subclass);
+                if !credentials.answer(elements, &mut again) {
+                    return Err(CycleEnd::Failed(RegistrationFailure::CannotAuthenticate));
+                }
+                self.exchange.send_iax(cx, now, self.subclass, &again);
+                Ok(())
+            }
+            IaxSubclass::RegAck => Err(self.acknowledged(elements)),
+            IaxSubclass::RegRej => Err(Self::refused(elements)),
+            IaxSubclass::Inval => Err(CycleEnd::Failed(RegistrationFailure::TimedOut)),
+            IaxSubclass::Ping => {
+                let pong = Message::iax(IaxSubclass::Pong, Elements::EMPTY);
+                self.exchange.send_stamped(cx, now, timestamp, &pong);
+                Ok(())
+            }
+            IaxSubclass::Ack | IaxSubclass::Vnak => Ok(()),
+            _ => {
+                cx.counters.drop(DropReason::Unexpected);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes an answer from somebody who keeps no state.
+    pub(crate) fn receive_stateless(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+        subclass: IaxSubclass,
+        elements: Elements<'_>,
+    ) -> Result<(), CycleEnd> {
+        match subclass {
+            IaxSubclass::RegRej => Err(Self::refused(elements)),
+            IaxSubclass::CallToken if self.tokens < TOKEN_ATTEMPTS => {
+                self.tokens += 1;
+                let token = elements.iter().find_map(|element| match element {
+                    Element::CallToken(token) => Some(token),
+                    _ => None,
+                });
+                let mut again = Self::elements(&self.config, self.subclass);
+                again.push(&Element::CallToken(token.unwrap_or_default()));
+                self.exchange.reopen(cx, now, self.subclass, &again);
+                Ok(())
+            }
+            _ => {
+                cx.counters.drop(DropReason::Unexpected);
+                Ok(())
+            }
+        }
+    }
+
+    fn acknowledged(&self, elements: Elements<'_>) -> CycleEnd {
+        let (mut refresh, mut apparent_address, mut messages) = (self.config.refresh, None, None);
+        for element in elements.iter() {
+            match element {
+                Element::Refresh(seconds) => refresh = Duration::from_secs(seconds.into()),
+                Element::ApparentAddress(address) => apparent_address = Some(address),
+                Element::MessageCount(count) => messages = Some(count),
+                _ => {}
+            }
+        }
+        CycleEnd::Acknowledged { refresh, apparent_address, messages }
+    }
+
+    fn refused(elements: Elements<'_>) -> CycleEnd {
+        let (mut cause, mut text): (Option<CauseCode>, Option<String>) = (None, None);
+        for element in elements.iter() {
+            match element {
+                Element::CauseCode(code) => cause = Some(code),
+                Element::Cause(words) => text = Some(words.to_string()),
+                _ => {}
+            }
+        }
+        CycleEnd::Failed(RegistrationFailure::Refused { cause, text })
+    }
+
+    pub(crate) fn handle_timeout(
+        &mut self,
+        cx: &mut Context,
+        now: Instant,
+    ) -> Result<(), CycleEnd> {
+        if self.exchange.handle_timeout(cx, now).is_err() || self.ends <= now {
+            self.exchange.reliable.clear();
+            return Err(CycleEnd::Failed(RegistrationFailure::TimedOut));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn deadline(&self, cx: &Context) -> Option<Instant> {
+        Some(self.exchange.deadline(cx).map_or(self.ends, |deadline| deadline.min(self.ends)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renewal_is_due_at_five_sixths_and_failures_back_off() {
+        let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
+        let config = RegistrationConfig {
+            to: SocketAddr::from(([192, 0, 2, 1], 4569)),
+            username: "site".into(),
+            secret: None,
+            allow_plaintext: false,
+            refresh: Duration::from_secs(60),
+        };
+        let mut registration = Registration::new(config, at(0));
+        assert_eq!(registration.deadline(), Some(at(0)));
+        registration.succeeded(at(0), Duration::from_secs(60));
+        assert_eq!(registration.deadline(), Some(at(50)));
+        let pauses: [u64; 6] = core::array::from_fn(|_| registration.failed(at(50)).as_secs());
+        assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
+        registration.succeeded(at(100), Duration::ZERO);
+        assert_eq!(registration.deadline(), Some(at(100) + LEAST_REFRESH * 5 / 6));
+        assert_eq!(registration.failed(at(120)).as_secs(), 5);
+    }
+}

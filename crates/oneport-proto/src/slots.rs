@@ -1,0 +1,164 @@
+//! Where an endpoint keeps what it holds: calls, requests, registrations, polls.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use oneport_wire::ElementBuffer;
+
+use crate::call::Call;
+use crate::clock::Instant;
+use crate::context::Context;
+use crate::exchange::Exchange;
+use crate::poke::Poke;
+use crate::registration::{Registering, Registration};
+use crate::request::Request;
+use crate::resting::Resting;
+
+/// What a slot is used for.
+#[derive(Debug)]
+pub(crate) enum Role {
+    Free,
+    Call(Box<Call>),
+    Request(Box<Request>),
+    Registration(Box<Registration>),
+    Registering(Box<Registering>),
+    Poke(Poke),
+    Resting(Box<Resting>),
+}
+
+impl Role {
+    pub(crate) fn exchange_mut(&mut self) -> Option<&mut Exchange> {
+        match self {
+            Self::Call(call) => Some(&mut call.exchange),
+            Self::Request(request) => Some(&mut request.exchange),
+            Self::Registering(registering) => Some(&mut registering.exchange),
+            Self::Resting(resting) => Some(&mut resting.exchange),
+            Self::Free | Self::Registration(_) | Self::Poke(_) => None,
+        }
+    }
+
+    fn deadline(&self, cx: &Context) -> Option<Instant> {
+        match self {
+            Self::Free => None,
+            Self::Call(call) => call.deadline(cx),
+            Self::Request(request) => request.deadline(cx),
+            Self::Registration(registration) => registration.deadline(),
+            Self::Registering(registering) => registering.deadline(cx),
+            Self::Poke(poke) => Some(poke.deadline),
+            Self::Resting(resting) => Some(resting.deadline(cx)),
+        }
+    }
+}
+
+/// One place, used again and again; its generation tells old handles and wake-ups apart.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) generation: u32,
+    pub(crate) role: Role,
+    /// Its earliest entry among the timers.
+    pub(crate) scheduled: Option<Instant>,
+    /// The peer has not shown that it receives at its address.
+    pub(crate) unvalidated: bool,
+}
+
+/// All slots.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    pub(crate) live_calls: usize,
+    pub(crate) unvalidated: usize,
+    pub(crate) registrations: usize,
+}
+
+impl Slots {
+    /// How many are in use.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// The place that the next [`insert`](Self::insert) uses.
+    pub(crate) fn vacant(&self) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "bounded by the limit of calls")]
+        let next = self.slots.len() as u32;
+        self.free.last().copied().unwrap_or(next)
+    }
+
+    pub(crate) fn insert(&mut self, role: Role, unvalidated: bool) -> (u32, u32) {
+        match role {
+            Role::Call(_) => self.live_calls += 1,
+            Role::Registration(_) => self.registrations += 1,
+            _ => {}
+        }
+        self.unvalidated += usize::from(unvalidated);
+        let index = self.vacant();
+        match self.free.pop().and_then(|free| self.slots.get_mut(free as usize)) {
+            Some(slot) => {
+                slot.role = role;
+                slot.unvalidated = unvalidated;
+                (index, slot.generation)
+            }
+            None => {
+                self.slots.push(Slot { generation: 0, role, scheduled: None, unvalidated });
+                (index, 0)
+            }
+        }
+    }
+
+    pub(crate) fn at(&mut self, index: u32) -> Option<&mut Slot> {
+        self.slots.get_mut(index as usize)
+    }
+
+    /// The slot of a handle, if that is still good.
+    pub(crate) fn get(&self, index: u32, generation: u32) -> Option<&Slot> {
+        self.slots.get(index as usize).filter(|slot| slot.generation == generation)
+    }
+
+    pub(crate) fn get_mut(&mut self, index: u32, generation: u32) -> Option<&mut Slot> {
+        self.slots.get_mut(index as usize).filter(|slot| slot.generation == generation)
+    }
+
+    /// Empties a slot; old handles of it find nothing from now on.
+    pub(crate) fn free(&mut self, index: u32) -> Option<Role> {
+        let slot = self.slots.get_mut(index as usize)?;
+        let before = core::mem::replace(&mut slot.role, Role::Free);
+        match before {
+            Role::Free => return None,
+            Role::Call(_) => self.live_calls -= 1,
+            Role::Registration(_) => self.registrations -= 1,
+            _ => {}
+        }
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.scheduled = None;
+        self.unvalidated -= usize::from(core::mem::take(&mut slot.unvalidated));
+        self.free.push(index);
+        Some(before)
+    }
+
+    /// Lets the exchange of what a slot holds rest until its number is free again.
+    pub(crate) fn rest(&mut self, index: u32, until: Instant, farewell: Option<ElementBuffer>) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let exchange = match core::mem::replace(&mut slot.role, Role::Free) {
+            Role::Call(call) => {
+                self.live_calls -= 1;
+                call.exchange
+            }
+            Role::Request(request) => request.exchange,
+            Role::Registering(registering) => registering.exchange,
+            other => {
+                slot.role = other;
+                return;
+            }
+        };
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.scheduled = None;
+        slot.role = Role::Resting(Box::new(Resting::new(exchange, until, farewell)));
+    }
+
+    /// Notes when a slot needs attention next.
+    pub(crate) fn schedule(&mut self, cx: &mut Context, index: u32) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let deadline = slot.role.deadline(cx);
+        cx.timers.schedule(deadline, &mut slot.scheduled, index, slot.generation);
+    }
+}

@@ -1,0 +1,228 @@
+//! Voice of one call: which timestamp and which kind of frame it gets, going out; its whole
+//! timestamp and its format, coming in (RFC 5456 §8.1.2, §8.2.2).
+
+use core::time::Duration;
+
+use oneport_wire::{Format, Message, MiniFrame, MiniTimestamp, Timestamp};
+
+use crate::clock::Instant;
+use crate::context::Context;
+use crate::drop_reason::DropReason;
+use crate::exchange::Exchange;
+use crate::stats::VoiceMeter;
+
+/// The clock of the samples is believed while it is this near to real time; then a burst of frames
+/// handed over at once still gets even timestamps.
+const SAMPLE_CLOCK_SLACK_MS: u32 = 160;
+
+/// A relayed stream whose timestamps differ by more than this from the time that has passed has
+/// begun anew.
+const RELAY_JUMP_MS: u32 = 2_000;
+
+/// Whether `a` is later than `b` on the 32-bit circle.
+const fn is_after(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b).wrapping_sub(1) < u32::MAX / 2
+}
+
+/// How far apart two moments of the 32-bit circle are.
+fn distance(a: u32, b: u32) -> u32 {
+    a.wrapping_sub(b).min(b.wrapping_sub(a))
+}
+
+/// The sending side.
+#[derive(Debug, Default)]
+pub(crate) struct VoiceOut {
+    /// Format of the last full frame: the peer takes mini frames for it.
+    format: Option<Format>,
+    /// The latest timestamp sent.
+    last: Option<u32>,
+    /// Where the last frame ended, by the clock of its samples.
+    next: Option<u32>,
+    relay: Option<RelayClock>,
+    pub(crate) frames: u64,
+    pub(crate) bytes: u64,
+    pub(crate) drops: u64,
+}
+
+/// How the timestamps of a linked call become ours.
+#[derive(Clone, Copy, Debug)]
+struct RelayClock {
+    offset: u32,
+    last_theirs: u32,
+    last_real: u32,
+}
+
+impl VoiceOut {
+    /// The timestamp of a frame made here that lasts `duration_ms`; `real` is our clock.
+    pub(crate) fn stamp(&mut self, real: u32, duration_ms: u16) -> u32 {
+        let stamp = match self.next {
+            Some(next) if distance(next, real) <= SAMPLE_CLOCK_SLACK_MS => next,
+            _ => self.not_before_last(real),
+        };
+        self.next = Some(stamp.wrapping_add(duration_ms.into()));
+        stamp
+    }
+
+    /// The timestamp of a frame relayed from a call where it had `theirs`: the same distances.
+    pub(crate) fn relay_stamp(&mut self, real: u32, theirs: u32) -> u32 {
+        self.next = None;
+        let clock = self.relay.filter(|clock| {
+            let passed = real.wrapping_sub(clock.last_real);
+            distance(theirs, clock.last_theirs.wrapping_add(passed)) <= RELAY_JUMP_MS
+        });
+        let offset = match clock {
+            Some(clock) => clock.offset,
+            None => self.not_before_last(real).wrapping_sub(theirs),
+        };
+        self.relay = Some(RelayClock { offset, last_theirs: theirs, last_real: real });
+        theirs.wrapping_add(offset)
+    }
+
+    /// Forgets the linked call's clock.
+    pub(crate) fn end_relay(&mut self) {
+        self.relay = None;
+    }
+
+    fn not_before_last(&self, real: u32) -> u32 {
+        match self.last {
+            Some(last) if !is_after(real, last) => last.wrapping_add(1),
+            _ => real,
+        }
+    }
+
+    /// Sends a frame: mini where the peer knows format and upper half of the timestamp, else full.
+    ///
+    /// # Errors
+    /// No room; the frame is dropped and counted.
+    pub(crate) fn send(
+        &mut self,
+        cx: &mut Context,
+        exchange: &mut Exchange,
+        now: Instant,
+        format: Format,
+        stamp: u32,
+        payload: &[u8],
+    ) -> Result<(), DropReason> {
+        let ahead = self.last.is_none_or(|last| is_after(stamp, last));
+        // A frame older than the last one, which only a relay yields, unwraps to the right upper
+        // half as it is.
+        let turned = self.last.is_none_or(|last| ahead && stamp >> 16 != last >> 16);
+        let sent = if turned || self.format != Some(format) {
+            let room = exchange.reliable.has_room();
+            if room {
+                let message = Message::voice(format, payload);
+                exchange.send_stamped(cx, now, Timestamp(stamp), &message);
+                self.format = Some(format);
+            }
+            room
+        } else {
+            let header = MiniFrame::encode_header(exchange.ours, Timestamp(stamp).low16());
+            cx.outbox.push_media(exchange.path, &header, payload)
+        };
+        if !sent {
+            self.drops += 1;
+            return Err(DropReason::TransmitBufferFull);
+        }
+        if ahead {
+            self.last = Some(stamp);
+        }
+        self.frames += 1;
+        self.bytes += payload.len() as u64;
+        Ok(())
+    }
+}
+
+/// The receiving side.
+#[derive(Debug, Default)]
+pub(crate) struct VoiceIn {
+    /// Format of the last full frame.
+    pub(crate) format: Option<Format>,
+    /// Arrival and whole timestamp of the latest frame.
+    last: Option<(Instant, Timestamp)>,
+    /// What a trunk's clock must be moved by to be this call's, for entries without timestamp.
+    trunk_offset: Option<u32>,
+    pub(crate) meter: VoiceMeter,
+}
+
+impl VoiceIn {
+    /// Takes a full frame: it sets format and time base.
+    pub(crate) fn full(&mut self, now: Instant, format: Format, stamp: Timestamp, bytes: usize) {
+        self.format = Some(format);
+        self.trunk_offset = None;
+        self.take(now, stamp, bytes);
+    }
+
+    /// Takes a mini frame and gives its whole timestamp.
+    pub(crate) fn mini(&mut self, now: Instant, stamp: MiniTimestamp, bytes: usize) -> Timestamp {
+        let last = self.last.map_or(Timestamp(0), |(_, last)| last);
+        let whole = stamp.unwrap_near(last);
+        self.take(now, whole, bytes);
+        whole
+    }
+
+    /// Takes a trunk entry that has no timestamp of its own: the trunk's clock stands in.
+    pub(crate) fn trunk(&mut self, now: Instant, trunk: Timestamp, bytes: usize) -> Timestamp {
+        let offset = *self.trunk_offset.get_or_insert_with(|| {
+            self.last.map_or(0, |(arrival, last)| {
+                let elapsed = now.since(arrival).max(Duration::from_millis(1)).as_millis();
+                let elapsed = u32::try_from(elapsed).unwrap_or(u32::MAX);
+                last.0.wrapping_add(elapsed).wrapping_sub(trunk.0)
+            })
+        });
+        let stamp = Timestamp(trunk.0.wrapping_add(offset));
+        self.take(now, stamp, bytes);
+        stamp
+    }
+
+    fn take(&mut self, now: Instant, stamp: Timestamp, bytes: usize) {
+        self.meter.receive(now, stamp.0, bytes);
+        if self.last.is_none_or(|(_, last)| is_after(stamp.0, last.0)) {
+            self.last = Some((now, stamp));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_handed_over_in_a_burst_are_stamped_evenly() {
+        let mut voice = VoiceOut::default();
+        let stamps: [u32; 4] = core::array::from_fn(|_| voice.stamp(1_000, 20));
+        assert_eq!(stamps, [1_000, 1_020, 1_040, 1_060]);
+        assert_eq!(voice.stamp(1_075, 20), 1_080, "the clock of the samples goes on");
+        assert_eq!(voice.stamp(5_000, 20), 5_000, "after a pause real time counts");
+    }
+
+    #[test]
+    fn a_relay_keeps_the_distances_and_follows_a_jump() {
+        let mut voice = VoiceOut::default();
+        assert_eq!(voice.relay_stamp(500, 10_000), 500);
+        assert_eq!(voice.relay_stamp(555, 10_040), 540);
+        assert_eq!(voice.relay_stamp(556, 10_020), 520, "out of order");
+        assert_eq!(voice.relay_stamp(580, 90_000), 580, "the source began anew");
+    }
+
+    #[test]
+    fn a_relay_follows_slow_drift_without_a_jump() {
+        let mut voice = VoiceOut::default();
+        let first = voice.relay_stamp(0, 0);
+        let mut theirs = 0_u32;
+        for n in 1..2_000_000_u32 {
+            theirs = n * 20;
+            // 500 ppm faster than our clock.
+            assert_eq!(voice.relay_stamp((u64::from(theirs) * 2000 / 2001) as u32, theirs), theirs);
+        }
+        assert_eq!((first, theirs), (0, 39_999_980));
+    }
+
+    #[test]
+    fn entries_of_a_trunk_without_timestamps_keep_the_trunk_s_distances() {
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        let mut voice = VoiceIn::default();
+        voice.full(at(100), Format::ULAW, Timestamp(1_000), 160);
+        assert_eq!(voice.trunk(at(120), Timestamp(77_000), 160), Timestamp(1_020));
+        assert_eq!(voice.trunk(at(155), Timestamp(77_020), 160), Timestamp(1_040));
+    }
+}
