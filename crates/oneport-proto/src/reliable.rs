@@ -186,8 +186,8 @@ impl Reliable {
         true
     }
 
-    /// Sends again what a VNAK asks for, but nothing that left less than `pause` ago, so that a
-    /// storm of them costs one copy for each round trip.
+    /// Sends again what a VNAK asks for: at once the first time, and then nothing that left less
+    /// than `pause` ago, so that a storm of them costs one copy for each round trip.
     pub(crate) fn repeat_from(
         &mut self,
         now: Instant,
@@ -201,7 +201,7 @@ impl Reliable {
         }
         let expected = self.expected;
         for sent in self.window.iter_mut().skip(skip) {
-            if now.since(sent.last_sent) >= pause {
+            if !sent.repeated || now.since(sent.last_sent) >= pause {
                 sent.repeat(now, expected);
                 self.repetitions += 1;
                 send(&sent.datagram);
@@ -358,7 +358,7 @@ mod tests {
         for ms in 0..1_000 {
             reliable.repeat_from(at(ms), Seq(1), FIRST, |_| copies += 1);
         }
-        assert_eq!(copies, 2 * 9);
+        assert_eq!(copies, 2 * 10);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub struct Register {
 }
 
 /// What REGACK says.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Grant {
     /// For how long the registration holds, whole seconds up to 65,535.
     pub refresh: Duration,

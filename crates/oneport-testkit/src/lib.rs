@@ -1,0 +1,3 @@
+//! What Oneport is tested with: a simulated network, and real peers.
+
+pub mod sim;

@@ -1,0 +1,5 @@
+//! The simulated network.
+
+mod network;
+
+pub use network::{HeardVoice, Network, Node, Weather};

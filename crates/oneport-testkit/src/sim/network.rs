@@ -1,0 +1,259 @@
+//! Endpoints joined by a network that loses, delays, repeats and reorders as a seed says. Time
+//! jumps from one thing that happens to the next.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use oneport_proto::{
+    CallId, Endpoint, EndpointConfig, Event, Instant, Media, MediaSink, Path, TransmitBuffer,
+};
+use oneport_wire::Datagram;
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
+
+/// What the network does to datagrams.
+#[derive(Clone, Copy, Debug)]
+pub struct Weather {
+    /// Chance that a datagram is lost, in 1/1000.
+    pub loss: u32,
+    /// Chance that it arrives twice, in 1/1000.
+    pub duplication: u32,
+    /// Chance that one of its bits is changed, in 1/1000. (UDP's checksum makes this rare.)
+    pub corruption: u32,
+    /// Least time on the way.
+    pub delay: Duration,
+    /// Time that may be added; more than the distance of two datagrams reorders them.
+    pub jitter: Duration,
+    /// Nothing arrives at all.
+    pub cut: bool,
+}
+
+impl Weather {
+    /// 10 ms, and nothing ever goes wrong.
+    pub const FAIR: Self = Self {
+        loss: 0,
+        duplication: 0,
+        corruption: 0,
+        delay: Duration::from_millis(10),
+        jitter: Duration::ZERO,
+        cut: false,
+    };
+}
+
+/// One endpoint and its address.
+pub struct Node {
+    /// The engine.
+    pub endpoint: Endpoint,
+    /// Where it is.
+    pub address: SocketAddr,
+    heard: Heard,
+}
+
+/// Voice that reached an application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeardVoice {
+    /// The call.
+    pub call: CallId,
+    /// The sender's whole timestamp.
+    pub timestamp: u32,
+    /// The payload.
+    pub payload: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Heard(Vec<HeardVoice>);
+
+impl MediaSink for Heard {
+    fn media(&mut self, call: CallId, media: Media<'_>) {
+        let timestamp = media.timestamp.0;
+        self.0.push(HeardVoice { call, timestamp, payload: media.payload.to_vec() });
+    }
+}
+
+/// A datagram under way: (arrival in µs, serial number), receiver and sender, bytes.
+type OnTheWay = Reverse<((u64, u64), usize, SocketAddr, Vec<u8>)>;
+
+/// Decides about one datagram; `false` loses it.
+type Filter = Box<dyn FnMut(usize, &Datagram<'_>) -> bool>;
+
+/// The simulated network.
+pub struct Network {
+    /// Its members.
+    pub nodes: Vec<Node>,
+    /// What happens to datagrams from now on.
+    pub weather: Weather,
+    /// Loses chosen datagrams; told who sends.
+    pub filter: Option<Filter>,
+    /// Every datagram sent, one line each.
+    pub transcript: String,
+    /// Datagrams sent.
+    pub sent: u64,
+    now: u64,
+    rng: ChaCha12Rng,
+    queue: BinaryHeap<OnTheWay>,
+    serial: u64,
+    buffer: TransmitBuffer,
+}
+
+/// Names of nodes in transcripts.
+const NAMES: [char; 6] = ['A', 'B', 'C', 'D', 'E', 'F'];
+
+impl Network {
+    /// A network of one endpoint for each of `configs`, at 10.0.0.1, 10.0.0.2, … port 4569.
+    #[must_use]
+    pub fn new(seed: u64, configs: Vec<EndpointConfig>) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_be_bytes());
+        let mut rng = ChaCha12Rng::from_seed(bytes);
+        let nodes = configs.into_iter().enumerate().map(|(n, config)| {
+            let last = u8::try_from(n + 1).expect("few nodes");
+            let address = SocketAddr::from(([10, 0, 0, last], 4569));
+            let mut own = [0; 32];
+            rng.fill_bytes(&mut own);
+            let endpoint = Endpoint::new(config, own, Instant::from_micros(0));
+            Node { endpoint, address, heard: Heard::default() }
+        });
+        let nodes = nodes.collect();
+        Self {
+            nodes,
+            weather: Weather::FAIR,
+            filter: None,
+            transcript: String::new(),
+            sent: 0,
+            now: 0,
+            rng,
+            queue: BinaryHeap::new(),
+            serial: 0,
+            buffer: TransmitBuffer::with_capacity(65_536, 1),
+        }
+    }
+
+    /// Two endpoints of default configuration.
+    #[must_use]
+    pub fn pair(seed: u64) -> Self {
+        Self::new(seed, vec![EndpointConfig::default(); 2])
+    }
+
+    /// The moment.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        Instant::from_micros(self.now)
+    }
+
+    /// A random number below `bound`.
+    pub fn random(&mut self, bound: u32) -> u32 {
+        self.rng.next_u32() % bound.max(1)
+    }
+
+    /// Restarts a node: it forgets everything.
+    pub fn restart(&mut self, node: usize, config: EndpointConfig) {
+        let mut seed = [0; 32];
+        self.rng.fill_bytes(&mut seed);
+        let now = self.now();
+        self.nodes[node].endpoint = Endpoint::new(config, seed, now);
+        let _ = writeln!(self.transcript, "{now:?} {} restarts", NAMES[node]);
+    }
+
+    /// The next event of a node.
+    pub fn event(&mut self, node: usize) -> Option<Event> {
+        self.nodes[node].endpoint.poll_event()
+    }
+
+    /// The voice that reached a node since the last time.
+    pub fn heard(&mut self, node: usize) -> Vec<HeardVoice> {
+        std::mem::take(&mut self.nodes[node].heard.0)
+    }
+
+    /// Puts what the endpoints have to send on its way.
+    pub fn flush(&mut self) {
+        for node in 0..self.nodes.len() {
+            while let Some(transmit) = self.nodes[node].endpoint.poll_transmit(&mut self.buffer) {
+                assert_eq!(transmit.len, self.buffer.as_bytes().len());
+                let bytes = self.buffer.as_bytes().to_vec();
+                self.send(node, transmit.path.remote, bytes);
+            }
+        }
+    }
+
+    fn send(&mut self, from: usize, to: SocketAddr, mut bytes: Vec<u8>) {
+        self.sent += 1;
+        let receiver = self.nodes.iter().position(|node| node.address == to);
+        let weather = self.weather;
+        let datagram = Datagram::decode(&bytes).expect("an endpoint sends what decodes");
+        let wanted = self.filter.as_mut().is_none_or(|filter| filter(from, &datagram));
+        let lost = !wanted || weather.cut || self.rng.next_u32() % 1000 < weather.loss;
+        let name = receiver.and_then(|n| NAMES.get(n)).copied().unwrap_or('?');
+        let mark = if lost { "x" } else { ">" };
+        let now = Instant::from_micros(self.now);
+        let _ = writeln!(self.transcript, "{now:?} {}-{mark}{name} {datagram}", NAMES[from]);
+        let (false, Some(receiver)) = (lost, receiver) else { return };
+        if self.rng.next_u32() % 1000 < weather.corruption {
+            let bit = self.rng.next_u32() as usize % (bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        let copies = 1 + u32::from(self.rng.next_u32() % 1000 < weather.duplication);
+        for _ in 0..copies {
+            let jitter = u64::try_from(weather.jitter.as_micros()).expect("short") + 1;
+            let delay = u64::try_from(weather.delay.as_micros()).expect("short");
+            let at = self.now + delay + self.rng.next_u64() % jitter;
+            self.serial += 1;
+            let sender = self.nodes[from].address;
+            self.queue.push(Reverse(((at, self.serial), receiver, sender, bytes.clone())));
+        }
+    }
+
+    /// When something happens next.
+    #[must_use]
+    pub fn next(&self) -> Option<Instant> {
+        let arrival = self.queue.peek().map(|Reverse(((at, _), ..))| Instant::from_micros(*at));
+        let timeouts = self.nodes.iter().filter_map(|node| node.endpoint.poll_timeout());
+        timeouts.chain(arrival).min()
+    }
+
+    /// Goes on to the next thing that happens by itself, but not beyond `until`. `false`: that
+    /// moment is reached and nothing is left to do before it.
+    pub fn step(&mut self, until: Instant) -> bool {
+        self.flush();
+        let Some(next) = self.next().filter(|next| *next <= until) else {
+            self.now = self.now.max(until.as_micros());
+            return false;
+        };
+        self.now = self.now.max(next.as_micros());
+        let now = self.now();
+        for node in &mut self.nodes {
+            if node.endpoint.poll_timeout().is_some_and(|at| at <= now) {
+                node.endpoint.handle_timeout(now);
+            }
+        }
+        while let Some(Reverse(((at, _), ..))) = self.queue.peek()
+            && *at <= self.now
+        {
+            let Some(Reverse((_, receiver, sender, mut bytes))) = self.queue.pop() else { break };
+            let Node { endpoint, heard, .. } = &mut self.nodes[receiver];
+            endpoint.handle_datagram(now, Path::from(sender), &mut bytes, heard);
+        }
+        self.flush();
+        true
+    }
+
+    /// Lets `duration` pass, whatever happens.
+    pub fn run(&mut self, duration: Duration) {
+        let until = self.now() + duration;
+        while self.step(until) {}
+    }
+
+    /// Hands a node a datagram as if it came from `from`, and returns what it sends at once.
+    pub fn inject(&mut self, node: usize, from: SocketAddr, datagram: &[u8]) -> Vec<Vec<u8>> {
+        let now = self.now();
+        let Node { endpoint, heard, .. } = &mut self.nodes[node];
+        endpoint.handle_datagram(now, Path::from(from), &mut datagram.to_vec(), heard);
+        let mut answers = Vec::new();
+        while endpoint.poll_transmit(&mut self.buffer).is_some() {
+            answers.push(self.buffer.as_bytes().to_vec());
+        }
+        answers
+    }
+}
