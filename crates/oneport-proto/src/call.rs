@@ -12,6 +12,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
+use core::time::Duration;
 
 use oneport_wire::{
     CauseCode, Control, Element, ElementBuffer, Elements, Format, FormatSet, FullHeader,
@@ -32,6 +33,9 @@ use crate::voice::{VoiceIn, VoiceOut};
 
 /// CALLTOKEN replies followed in one call; the peer's key may change between two of them.
 const TOKEN_ATTEMPTS: u8 = 3;
+
+/// Peers take a token for about 10 s.
+const OLD_TOKEN: Duration = Duration::from_secs(5);
 
 /// A call leg.
 #[derive(Debug)]
@@ -57,6 +61,7 @@ enum Phase {
     Calling {
         new: Box<NewCall>,
         tokens: u8,
+        token_came: Option<Instant>,
     },
     Offered,
     Challenged(Box<Proof>),
@@ -112,7 +117,7 @@ impl Call {
         exchange.send_iax(cx, now, IaxSubclass::New, &elements);
         let formats = new.format_set();
         let ends = now + cx.config.setup_timeout;
-        let phase = Phase::Calling { new: Box::new(new), tokens: 0 };
+        let phase = Phase::Calling { new: Box::new(new), tokens: 0, token_came: None };
         Self::new(now, exchange, phase, formats, Some(ends))
     }
 
@@ -256,16 +261,28 @@ impl Call {
         subclass: IaxSubclass,
         elements: Elements<'_>,
     ) -> Result<(), Ending> {
-        let Phase::Calling { new, tokens } = &mut self.phase else {
+        let Phase::Calling { new, tokens, token_came } = &mut self.phase else {
             cx.counters.drop(DropReason::Unexpected);
             return Ok(());
         };
         match subclass {
+            // NEW was lost so often that its token grew old on the way: ask for another.
+            IaxSubclass::Reject
+                if *tokens < TOKEN_ATTEMPTS
+                    && token_came.is_some_and(|came| now.since(came) >= OLD_TOKEN) =>
+            {
+                *token_came = None;
+                let mut again = new.elements();
+                again.push(&Element::CallToken(&[]));
+                self.exchange.reopen(cx, now, IaxSubclass::New, &again);
+                Ok(())
+            }
             IaxSubclass::Reject => {
                 Err(Ending::read(EndReason::RemoteReject, elements, CauseCode::REJECTED))
             }
             IaxSubclass::CallToken if *tokens < TOKEN_ATTEMPTS => {
                 *tokens += 1;
+                *token_came = Some(now);
                 let token = elements.iter().find_map(|element| match element {
                     Element::CallToken(token) => Some(token),
                     _ => None,

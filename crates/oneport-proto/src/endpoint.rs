@@ -221,6 +221,9 @@ impl Endpoint {
             if exchange.theirs.is_some() {
                 return Handled::Dropped(DropReason::WrongCallNumber);
             }
+            if exchange.is_stale(header.timestamp) {
+                return Handled::Dropped(DropReason::Duplicate);
+            }
             return self.handle_stateless(now, index, message);
         }
         let theirs = exchange.theirs;

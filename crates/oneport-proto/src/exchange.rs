@@ -2,6 +2,7 @@
 //! time base. It knows nothing of what the messages mean.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use oneport_wire::{
@@ -31,6 +32,8 @@ pub(crate) struct Exchange {
     /// A full frame with the right numbers came: the peer hears us at its address.
     pub(crate) confirmed: bool,
     pub(crate) rtt: Option<Duration>,
+    /// Timestamps of the frames that opened it and were replaced since: answers to those are stale.
+    replaced: Vec<Timestamp>,
     last_stamp: Option<u32>,
     delayed_ack: Option<(Instant, Timestamp)>,
     /// A frame was received in order since our ISeqno last left.
@@ -51,6 +54,7 @@ impl Exchange {
             opened_at: None,
             confirmed: false,
             rtt: None,
+            replaced: Vec::new(),
             last_stamp: None,
             delayed_ack: None,
             owes_ack: false,
@@ -168,12 +172,19 @@ impl Exchange {
         subclass: IaxSubclass,
         elements: &ElementBuffer,
     ) {
+        self.replaced.extend(self.last_stamp.map(Timestamp));
         let timestamp = self.stamp(now);
         let header = FullHeader { iseq: Seq::ZERO, ..self.header(timestamp) };
         let message = Message::iax(subclass, elements.as_elements());
         let datagram = Box::from(cx.encode(&header, &message));
         let interval = self.first_interval(cx);
         cx.outbox.push(self.path, self.reliable.restart(now, datagram, interval));
+    }
+
+    /// Whether a stateless answer, which repeats the timestamp of what it answers, is to a frame
+    /// that was replaced.
+    pub(crate) fn is_stale(&self, timestamp: Timestamp) -> bool {
+        self.replaced.contains(&timestamp)
     }
 
     /// Acknowledges everything received in order, naming the timestamp of the frame that asks.

@@ -219,12 +219,13 @@ impl Reliable {
         config: &RetransmissionConfig,
         mut send: impl FnMut(&[u8]),
     ) -> Result<(), GaveUp> {
-        if self.window.front().is_some_and(|sent| now.since(sent.first_sent) >= config.give_up) {
+        if self.window.front().is_some_and(|sent| sent.first_sent + config.give_up <= now) {
             return Err(GaveUp);
         }
         let expected = self.expected;
         for sent in &mut self.window {
-            if now.since(sent.last_sent) >= sent.interval {
+            // The same sum as in `deadline`: an interval may be finer than an `Instant`.
+            if sent.last_sent + sent.interval <= now {
                 sent.interval = (sent.interval * 2).min(config.greatest);
                 sent.repeat(now, expected);
                 self.repetitions += 1;
@@ -335,6 +336,16 @@ mod tests {
         };
         assert_eq!(sent, [1, 3, 7, 15, 25]);
         assert_eq!(end.as_micros(), 32_000_000);
+    }
+
+    #[test]
+    fn what_is_due_at_the_deadline_is_done_there_even_for_intervals_of_nanoseconds() {
+        let config = RetransmissionConfig::default();
+        let mut reliable = Reliable::new();
+        reliable.push(at(0), frame(), Duration::from_nanos(123_456_789));
+        let due = reliable.deadline(&config).unwrap();
+        reliable.repeat_due(due, &config, |_| ()).unwrap();
+        assert!(reliable.deadline(&config).unwrap() > due);
     }
 
     #[test]

@@ -1,0 +1,10 @@
+//! Random stories keep every rule of the engine.
+
+use oneport_testkit::sim::tell_many;
+
+#[test]
+fn four_thousand_stories_end_in_silence_and_agreement() {
+    if let Err(failure) = tell_many(0..4_000) {
+        panic!("{failure}");
+    }
+}
