@@ -200,6 +200,14 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Ends all calls.
+    pub fn hangup_all(&mut self, now: Instant, cause: CauseCode) {
+        for id in self.slots.calls() {
+            // It was there a moment ago.
+            let _ = self.hangup(now, id, cause, None);
+        }
+    }
+
     /// Sends `payload`, voice of `duration_ms`. Its timestamp follows the clock of the samples, so
     /// frames may be handed over in bursts.
     ///

@@ -532,6 +532,12 @@ impl Endpoint {
         self.slots.live_calls
     }
 
+    /// Whether every reliable frame sent was acknowledged or given up.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.slots.are_settled()
+    }
+
     /// Whether nothing is held or queued: no call, request or poll, not even one that rests, no
     /// datagram, no event. Standing registrations do not count.
     #[must_use]

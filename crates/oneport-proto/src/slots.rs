@@ -9,6 +9,7 @@ use crate::call::Call;
 use crate::clock::Instant;
 use crate::context::Context;
 use crate::exchange::Exchange;
+use crate::id::CallId;
 use crate::poke::Poke;
 use crate::registration::{Registering, Registration};
 use crate::request::Request;
@@ -33,6 +34,16 @@ impl Role {
             Self::Request(request) => Some(&mut request.exchange),
             Self::Registering(registering) => Some(&mut registering.exchange),
             Self::Resting(resting) => Some(&mut resting.exchange),
+            Self::Free | Self::Registration(_) | Self::Poke(_) => None,
+        }
+    }
+
+    fn exchange(&self) -> Option<&Exchange> {
+        match self {
+            Self::Call(call) => Some(&call.exchange),
+            Self::Request(request) => Some(&request.exchange),
+            Self::Registering(registering) => Some(&registering.exchange),
+            Self::Resting(resting) => Some(&resting.exchange),
             Self::Free | Self::Registration(_) | Self::Poke(_) => None,
         }
     }
@@ -72,6 +83,19 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
+    /// All calls.
+    pub(crate) fn calls(&self) -> Vec<CallId> {
+        let slots = self.slots.iter().zip(0_u32..);
+        let calls = slots.filter(|(slot, _)| matches!(slot.role, Role::Call(_)));
+        calls.map(|(slot, index)| CallId { slot: index, generation: slot.generation }).collect()
+    }
+
+    /// Whether nothing waits for an acknowledgement.
+    pub(crate) fn are_settled(&self) -> bool {
+        let mut exchanges = self.slots.iter().filter_map(|slot| slot.role.exchange());
+        exchanges.all(|exchange| exchange.reliable.is_settled())
+    }
+
     /// How many are in use.
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()

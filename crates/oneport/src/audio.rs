@@ -1,0 +1,109 @@
+//! Audio of a call as frames or as samples.
+
+use std::time::Duration;
+
+use oneport_media::Codec;
+use oneport_proto::{CallId, Media};
+use oneport_wire::{Format, Timestamp};
+use smallvec::SmallVec;
+use tokio::sync::mpsc;
+use tokio::time::{self, MissedTickBehavior};
+
+use crate::driver::Driver;
+use crate::phone::Lines;
+
+/// Frames kept for an application that does not fetch them: 2.5 s of 20 ms each.
+pub(crate) const QUEUE: usize = 128;
+
+/// Milliseconds in a frame that we make.
+const FRAME_MS: u16 = 20;
+
+/// One frame of voice as it arrived: not reordered, not decoded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AudioFrame {
+    /// Format of the payload.
+    pub format: Format,
+    /// The sender's clock in ms.
+    pub timestamp: Timestamp,
+    /// The encoded audio; frames of usual size need no allocation of their own.
+    pub payload: SmallVec<[u8; 640]>,
+}
+
+impl From<Media<'_>> for AudioFrame {
+    fn from(media: Media<'_>) -> Self {
+        let Media { format, timestamp, payload } = media;
+        Self { format, timestamp, payload: SmallVec::from_slice(payload) }
+    }
+}
+
+/// What the other side says.
+///
+/// Frames that nobody fetches for 2.5 s are dropped, the newest first.
+#[derive(Debug)]
+pub struct AudioReader {
+    frames: mpsc::Receiver<AudioFrame>,
+}
+
+impl AudioReader {
+    pub(crate) fn new(frames: mpsc::Receiver<AudioFrame>) -> Self {
+        Self { frames }
+    }
+
+    /// The next frame; `None` when the call is over.
+    pub async fn next_frame(&mut self) -> Option<AudioFrame> {
+        self.frames.recv().await
+    }
+}
+
+/// What we say.
+#[derive(Clone)]
+pub struct AudioWriter {
+    driver: Driver<Lines>,
+    call: CallId,
+    codec: Codec,
+}
+
+impl AudioWriter {
+    pub(crate) fn new(driver: Driver<Lines>, call: CallId, codec: Codec) -> Self {
+        Self { driver, call, codec }
+    }
+
+    /// The samples in a second that [`play`](Self::play) takes.
+    #[must_use]
+    pub fn sample_rate(&self) -> u32 {
+        self.codec.sample_rate()
+    }
+
+    /// Sends one encoded frame of `duration_ms` now. Frames may be sent in bursts: their timestamps
+    /// follow the clock of the samples.
+    pub fn send(&self, format: Format, payload: &[u8], duration_ms: u16) {
+        let call = self.call;
+        let payload: SmallVec<[u8; 640]> = SmallVec::from_slice(payload);
+        self.driver.post(move |endpoint, _, now| {
+            // The call may have ended a moment ago.
+            let _ = endpoint.send_voice(now, call, format, &payload, duration_ms);
+        });
+    }
+
+    /// Plays samples at the pace of a telephone, 20 ms at a time, and returns when the last has
+    /// left.
+    pub async fn play(&self, samples: &[i16]) {
+        let mut clock = time::interval(Duration::from_millis(FRAME_MS.into()));
+        // After a stall the frames that are due leave at once, evenly stamped.
+        clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let mut payload = Vec::new();
+        for frame in samples.chunks(self.codec.samples_in(FRAME_MS)) {
+            clock.tick().await;
+            payload.clear();
+            self.codec.encode(frame, &mut payload);
+            let missing = self.codec.samples_in(FRAME_MS) - frame.len();
+            if missing > 0 {
+                self.codec.encode(&vec![0; missing], &mut payload);
+            }
+            self.send(self.codec.format(), &payload, FRAME_MS);
+        }
+        if !samples.is_empty() {
+            clock.tick().await;
+        }
+    }
+}

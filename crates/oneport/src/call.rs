@@ -1,0 +1,302 @@
+//! One call.
+
+use std::time::Duration;
+
+use oneport_media::Codec;
+use oneport_proto::{
+    CallEnd, CallId, CallStats, Challenge, CommandError, DtmfPhase, Offer, Progress,
+};
+use oneport_wire::{CauseCode, Control, Format};
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::time;
+
+use crate::audio::{AudioReader, AudioWriter, QUEUE};
+use crate::driver::{Driver, Stopped};
+use crate::phone::Lines;
+
+/// How long a key is held down, and the pause behind it.
+const KEY_DOWN: Duration = Duration::from_millis(100);
+const KEY_UP: Duration = Duration::from_millis(100);
+
+/// What happens in a call.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum CallEvent {
+    /// The caller of an incoming call proved who it is.
+    Authenticated,
+    /// The other side accepted: media may flow, though nobody has answered yet.
+    Accepted(Format),
+    /// It goes on, short of an answer.
+    Progress(Progress),
+    /// Somebody answered.
+    Answered,
+    /// A digit.
+    Dtmf {
+        /// ASCII `0`-`9`, `A`-`D`, `*`, `#`.
+        digit: u8,
+        /// Pressed or released.
+        phase: DtmfPhase,
+    },
+    /// Text.
+    Text(String),
+    /// Hold, flash, radio key and the like.
+    Control {
+        /// Which.
+        control: Control,
+        /// Its data.
+        payload: Vec<u8>,
+    },
+    /// It is over. The last event.
+    Ended(Box<CallEnd>),
+}
+
+/// A call could not be placed or changed.
+#[derive(Clone, PartialEq, Debug, Error)]
+pub enum CallError {
+    /// The engine refuses.
+    #[error(transparent)]
+    Refused(#[from] CommandError),
+    /// The phone has stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// It ended.
+    #[error("the call ended: {} ({:?})", .0.cause, .0.reason)]
+    Ended(Box<CallEnd>),
+    /// No codec of ours speaks the format agreed upon.
+    #[error("no codec here speaks {0}")]
+    NoCodec(Format),
+}
+
+/// A call. Dropping it hangs up.
+pub struct Call {
+    driver: Driver<Lines>,
+    id: CallId,
+    events: mpsc::UnboundedReceiver<CallEvent>,
+    format: Option<Format>,
+    ended: bool,
+}
+
+impl Call {
+    pub(crate) fn new(
+        driver: Driver<Lines>,
+        id: CallId,
+        events: mpsc::UnboundedReceiver<CallEvent>,
+        format: Option<Format>,
+    ) -> Self {
+        Self { driver, id, events, format, ended: false }
+    }
+
+    /// Its handle in the engine.
+    #[must_use]
+    pub const fn id(&self) -> CallId {
+        self.id
+    }
+
+    /// The format agreed upon, once there is one.
+    #[must_use]
+    pub const fn format(&self) -> Option<Format> {
+        self.format
+    }
+
+    /// The next event; `None` behind the last.
+    pub async fn next_event(&mut self) -> Option<CallEvent> {
+        let event = self.events.recv().await?;
+        match &event {
+            CallEvent::Accepted(format) => self.format = Some(*format),
+            CallEvent::Ended(_) => self.ended = true,
+            _ => {}
+        }
+        Some(event)
+    }
+
+    /// Waits until somebody answers; other events before that are dropped.
+    ///
+    /// # Errors
+    /// The call ended, or the phone stopped.
+    pub async fn answered(&mut self) -> Result<Format, CallError> {
+        loop {
+            match self.next_event().await {
+                Some(CallEvent::Answered) => return self.format.ok_or_else(|| Stopped.into()),
+                Some(CallEvent::Ended(end)) => return Err(CallError::Ended(end)),
+                Some(_) => {}
+                None => return Err(Stopped.into()),
+            }
+        }
+    }
+
+    /// Waits until the call is over; other events before that are dropped.
+    ///
+    /// # Errors
+    /// The phone stopped.
+    pub async fn ended(&mut self) -> Result<CallEnd, Stopped> {
+        loop {
+            match self.next_event().await {
+                Some(CallEvent::Ended(end)) => return Ok(*end),
+                Some(_) => {}
+                None => return Err(Stopped),
+            }
+        }
+    }
+
+    /// Audio in both directions, in an accepted call. What came before is gone; asking again ends
+    /// the reader from before.
+    ///
+    /// # Errors
+    /// The call is not accepted, or speaks a format for which there is no codec.
+    pub fn audio(&self) -> Result<(AudioReader, AudioWriter), CallError> {
+        let format = self.format.ok_or(CommandError::WrongPhase)?;
+        let codec = Codec::for_format(format).ok_or(CallError::NoCodec(format))?;
+        let (sender, frames) = mpsc::channel(QUEUE);
+        let id = self.id;
+        self.driver.post(move |_, lines, _| lines.listen(id, sender));
+        let writer = AudioWriter::new(self.driver.clone(), id, codec);
+        Ok((AudioReader::new(frames), writer))
+    }
+
+    /// Sends the other side's voice back to it.
+    ///
+    /// # Errors
+    /// The call is not accepted, or over.
+    pub async fn echo(&self) -> Result<(), CallError> {
+        let id = self.id;
+        Ok(self.driver.with(move |endpoint, _, _| endpoint.link(id, id)).await??)
+    }
+
+    /// Hangs up. The last event follows at once.
+    pub fn hangup(&self, cause: CauseCode) {
+        let id = self.id;
+        self.driver.post(move |endpoint, _, now| {
+            // It may have ended by itself.
+            let _ = endpoint.hangup(now, id, cause, None);
+        });
+    }
+
+    /// Presses keys one after the other: 0-9, A-D, * and #, each held for 100 ms.
+    ///
+    /// # Errors
+    /// No such key, or the call is not accepted or over.
+    pub async fn send_dtmf(&self, digits: &str) -> Result<(), CallError> {
+        let id = self.id;
+        for digit in digits.bytes() {
+            self.driver.with(move |endpoint, _, now| endpoint.dtmf_begin(now, id, digit)).await??;
+            time::sleep(KEY_DOWN).await;
+            self.driver.with(move |endpoint, _, now| endpoint.dtmf_end(now, id, digit)).await??;
+            time::sleep(KEY_UP).await;
+        }
+        Ok(())
+    }
+
+    /// Sends text.
+    ///
+    /// # Errors
+    /// It is too long, or the call is not accepted or over.
+    pub async fn send_text(&self, text: impl Into<String>) -> Result<(), CallError> {
+        let (id, text) = (self.id, text.into());
+        Ok(self.driver.with(move |endpoint, _, now| endpoint.send_text(now, id, &text)).await??)
+    }
+
+    /// Sends a control frame, such as hold.
+    ///
+    /// # Errors
+    /// The call is not accepted or over.
+    pub async fn send_control(&self, control: Control) -> Result<(), CallError> {
+        let id = self.id;
+        let send =
+            self.driver.with(move |endpoint, _, now| endpoint.send_control(now, id, control, &[]));
+        Ok(send.await??)
+    }
+
+    /// Its figures up to now; `None` when it is over (then they are in its last event).
+    pub async fn stats(&self) -> Option<CallStats> {
+        let id = self.id;
+        self.driver.with(move |endpoint, _, _| endpoint.call_stats(id)).await.ok().flatten()
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let id = self.id;
+        self.driver.post(move |endpoint, lines, now| {
+            let _ = endpoint.hangup(now, id, CauseCode::NORMAL_CLEARING, None);
+            lines.forget_call(id);
+        });
+    }
+}
+
+/// A call offered to us. Dropping it rejects.
+pub struct IncomingCall {
+    call: Call,
+    offer: Box<Offer>,
+    format: Format,
+    accepted: bool,
+}
+
+impl IncomingCall {
+    pub(crate) fn new(call: Call, offer: Box<Offer>, format: Format) -> Self {
+        Self { call, offer, format, accepted: false }
+    }
+
+    /// Who calls whom.
+    #[must_use]
+    pub fn offer(&self) -> &Offer {
+        &self.offer
+    }
+
+    /// Asks the caller for a proof, and waits for it.
+    ///
+    /// # Errors
+    /// It did not prove anything, or the call ended otherwise.
+    pub async fn authenticate(&mut self, challenge: Challenge) -> Result<(), CallError> {
+        let id = self.call.id;
+        let driver = &self.call.driver;
+        driver.with(move |endpoint, _, now| endpoint.challenge_call(now, id, challenge)).await??;
+        loop {
+            match self.call.next_event().await {
+                Some(CallEvent::Authenticated) => return Ok(()),
+                Some(CallEvent::Ended(end)) => return Err(CallError::Ended(end)),
+                Some(_) => {}
+                None => return Err(Stopped.into()),
+            }
+        }
+    }
+
+    async fn accept(&mut self) -> Result<(), CallError> {
+        if !self.accepted {
+            let (id, format) = (self.call.id, self.format);
+            let driver = &self.call.driver;
+            driver.with(move |endpoint, _, now| endpoint.accept(now, id, format)).await??;
+            self.accepted = true;
+            self.call.format = Some(format);
+        }
+        Ok(())
+    }
+
+    /// Accepts it and rings.
+    ///
+    /// # Errors
+    /// The caller has gone.
+    pub async fn ring(&mut self) -> Result<(), CallError> {
+        self.accept().await?;
+        let id = self.call.id;
+        let driver = &self.call.driver;
+        Ok(driver.with(move |endpoint, _, now| endpoint.ringing(now, id)).await??)
+    }
+
+    /// Accepts it, if that was not done by [`ring`](Self::ring), and answers.
+    ///
+    /// # Errors
+    /// The caller has gone.
+    pub async fn answer(mut self) -> Result<Call, CallError> {
+        self.accept().await?;
+        let id = self.call.id;
+        let driver = &self.call.driver;
+        driver.with(move |endpoint, _, now| endpoint.answer(now, id)).await??;
+        Ok(self.call)
+    }
+
+    /// Rejects it, or hangs up where it rang.
+    pub fn reject(self, cause: CauseCode) {
+        self.call.hangup(cause);
+    }
+}

@@ -1,0 +1,320 @@
+//! Runs an [`Endpoint`] on real sockets and real time, on a thread of its own.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use oneport_proto::{
+    CallId, Endpoint, EndpointConfig, Event, Instant, Media, MediaSink, TransmitBuffer,
+};
+use oneport_wire::CauseCode;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time;
+
+use crate::socket::{self, BatchSocket, ReceiveBuffers};
+
+/// Batches received from one socket before timers and commands get their turn.
+const RECEIVE_TURNS: usize = 16;
+/// Commands carried out before the sockets get their turn.
+const COMMAND_TURNS: usize = 1024;
+/// How long the last frames are repeated after the driver is told to stop.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What an endpoint works for: it decides about calls. It runs on the driver's thread, so nothing
+/// in it may block.
+pub trait Application: Send + 'static {
+    /// Takes an event; commands may be given to `endpoint` at once.
+    fn handle_event(&mut self, endpoint: &mut Endpoint, now: Instant, event: Event);
+
+    /// Takes voice of a call that is not linked.
+    fn handle_media(&mut self, call: CallId, media: Media<'_>) {
+        let _ = (call, media);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is wanted.
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Does what is due.
+    fn handle_timeout(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        let _ = (endpoint, now);
+    }
+}
+
+/// Lets an application hear.
+struct Ear<'a, A>(&'a mut A);
+
+impl<A: Application> MediaSink for Ear<'_, A> {
+    fn media(&mut self, call: CallId, media: Media<'_>) {
+        self.0.handle_media(call, media);
+    }
+}
+
+/// What a driver is told at its start.
+#[derive(Clone, Debug, Default)]
+pub struct DriverConfig {
+    /// Addresses to listen on; calls leave from there too.
+    pub listen: Vec<SocketAddr>,
+    /// The engine's limits and timers.
+    pub endpoint: EndpointConfig,
+}
+
+/// A driver could not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// An address cannot be used.
+    #[error("cannot listen on UDP {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// No address was given.
+    #[error("no address to listen on was given")]
+    NoAddress,
+    /// The system gave no thread or no random bytes.
+    #[error("the system is short of something: {0}")]
+    System(io::Error),
+}
+
+/// The driver has stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("the driver has stopped")]
+pub struct Stopped;
+
+type Command<A> = Box<dyn FnOnce(&mut Endpoint, &mut A, Instant) + Send>;
+
+/// A running endpoint. Clones refer to the same one; when the last is dropped it stops.
+pub struct Driver<A> {
+    commands: mpsc::UnboundedSender<Command<A>>,
+    addresses: Arc<[SocketAddr]>,
+    /// Closes when the thread has ended.
+    ended: Arc<tokio::sync::Mutex<Option<oneshot::Receiver<()>>>>,
+}
+
+impl<A> Clone for Driver<A> {
+    fn clone(&self) -> Self {
+        Self {
+            commands: self.commands.clone(),
+            addresses: self.addresses.clone(),
+            ended: self.ended.clone(),
+        }
+    }
+}
+
+impl<A: Application> Driver<A> {
+    /// Binds the addresses and starts.
+    ///
+    /// # Errors
+    /// An address cannot be used, or the system is short of something.
+    pub fn start(config: DriverConfig, application: A) -> Result<Self, StartError> {
+        if config.listen.is_empty() {
+            return Err(StartError::NoAddress);
+        }
+        let mut sockets = Vec::new();
+        for address in config.listen {
+            let bound = socket::bind(address);
+            sockets.push(bound.map_err(|source| StartError::Bind { address, source })?);
+        }
+        let addresses: io::Result<Vec<SocketAddr>> = sockets
+            .iter()
+            .map(|socket| {
+                let address = socket.local_addr()?;
+                address.as_socket().ok_or_else(|| io::Error::other("not an IP socket"))
+            })
+            .collect();
+        let addresses = addresses.map_err(StartError::System)?.into();
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| StartError::System(error.into()))?;
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let (end, ended) = oneshot::channel();
+        let (ready, started) = std::sync::mpsc::sync_channel(1);
+        let endpoint_config = config.endpoint;
+        let body = move || {
+            let _end = end;
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(ready.send(Err(error))),
+            };
+            runtime.block_on(async move {
+                let sockets: io::Result<Vec<_>> =
+                    sockets.into_iter().map(BatchSocket::new).collect();
+                let sockets = match sockets {
+                    Ok(sockets) => sockets,
+                    Err(error) => return drop(ready.send(Err(error))),
+                };
+                let origin = time::Instant::now();
+                let endpoint = Endpoint::new(endpoint_config, seed, Instant::from_micros(0));
+                let segments = sockets.iter().map(BatchSocket::max_segments).min().unwrap_or(1);
+                let mut shard = Shard {
+                    endpoint,
+                    application,
+                    sockets,
+                    origin,
+                    received: ReceiveBuffers::new(),
+                    transmit: TransmitBuffer::with_capacity(65_000, segments),
+                };
+                let _ = ready.send(Ok(()));
+                shard.run(receiver).await;
+            });
+        };
+        let builder = thread::Builder::new().name("oneport".into());
+        builder.spawn(body).map_err(StartError::System)?;
+        match started.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(StartError::System(error)),
+            Err(_) => return Err(StartError::System(io::Error::other("the thread ended"))),
+        }
+        let ended = Arc::new(tokio::sync::Mutex::new(Some(ended)));
+        Ok(Self { commands, addresses, ended })
+    }
+
+    /// The addresses listened on, with the ports the system chose where 0 was asked for.
+    #[must_use]
+    pub fn local_addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Runs `act` on the driver's thread, soon.
+    pub fn post(&self, act: impl FnOnce(&mut Endpoint, &mut A, Instant) + Send + 'static) {
+        // A driver that has stopped has no calls to act on.
+        let _ = self.commands.send(Box::new(act));
+    }
+
+    /// Runs `act` on the driver's thread and gives its result.
+    ///
+    /// # Errors
+    /// The driver has stopped.
+    pub async fn with<R: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Endpoint, &mut A, Instant) -> R + Send + 'static,
+    ) -> Result<R, Stopped> {
+        let (answer, result) = oneshot::channel();
+        self.post(move |endpoint, application, now| {
+            let _ = answer.send(act(endpoint, application, now));
+        });
+        result.await.map_err(|_| Stopped)
+    }
+
+    /// Stops, after what was posted before is done and the last frames are acknowledged, which may
+    /// take two seconds. Other clones must be gone, or it waits for them too.
+    pub async fn stop(self) {
+        let Self { commands, ended, .. } = self;
+        drop(commands);
+        if let Some(ended) = ended.lock().await.take() {
+            let _ = ended.await;
+        }
+    }
+}
+
+/// What the thread owns.
+struct Shard<A> {
+    endpoint: Endpoint,
+    application: A,
+    sockets: Vec<BatchSocket>,
+    origin: time::Instant,
+    received: ReceiveBuffers,
+    transmit: TransmitBuffer,
+}
+
+impl<A: Application> Shard<A> {
+    fn now(&self) -> Instant {
+        let micros = self.origin.elapsed().as_micros();
+        Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
+    async fn run(&mut self, mut commands: mpsc::UnboundedReceiver<Command<A>>) {
+        let mut stops = None;
+        loop {
+            let more = self.receive();
+            self.time_out();
+            self.flush().await;
+            if let Some(stops) = stops
+                && (self.endpoint.is_settled() || time::Instant::now() >= stops)
+            {
+                return;
+            }
+            let wake_up = self.next_timeout(stops);
+            tokio::select! {
+                biased;
+                command = commands.recv(), if stops.is_none() => match command {
+                    Some(command) => self.carry_out(command, &mut commands),
+                    None => {
+                        let now = self.now();
+                        self.endpoint.hangup_all(now, CauseCode::NORMAL_CLEARING);
+                        stops = Some(time::Instant::now() + FAREWELL);
+                    }
+                },
+                () = std::future::ready(()), if more => {}
+                () = socket::readable(&self.sockets) => {}
+                () = time::sleep_until(wake_up) => {}
+            }
+        }
+    }
+
+    fn carry_out(&mut self, first: Command<A>, more: &mut mpsc::UnboundedReceiver<Command<A>>) {
+        let now = self.now();
+        first(&mut self.endpoint, &mut self.application, now);
+        for _ in 0..COMMAND_TURNS {
+            let Ok(command) = more.try_recv() else { return };
+            command(&mut self.endpoint, &mut self.application, now);
+        }
+    }
+
+    /// Takes what has arrived; `true` when there may be more.
+    fn receive(&mut self) -> bool {
+        let now = self.now();
+        let Self { endpoint, application, sockets, received, .. } = self;
+        let mut more = false;
+        for socket in sockets {
+            more = true;
+            for _ in 0..RECEIVE_TURNS {
+                let any = socket.receive(received, |path, datagram| {
+                    endpoint.handle_datagram(now, path, datagram, &mut Ear(application));
+                });
+                if !any {
+                    more = false;
+                    break;
+                }
+            }
+        }
+        more
+    }
+
+    fn time_out(&mut self) {
+        let now = self.now();
+        if self.endpoint.poll_timeout().is_some_and(|at| at <= now) {
+            self.endpoint.handle_timeout(now);
+        }
+        if self.application.poll_timeout().is_some_and(|at| at <= now) {
+            self.application.handle_timeout(&mut self.endpoint, now);
+        }
+    }
+
+    /// Hands out events and sends datagrams until there are none.
+    async fn flush(&mut self) {
+        let now = self.now();
+        while let Some(event) = self.endpoint.poll_event() {
+            self.application.handle_event(&mut self.endpoint, now, event);
+        }
+        while let Some(transmit) = self.endpoint.poll_transmit(&mut self.transmit) {
+            if let Some(socket) = socket::choose(&self.sockets, &transmit.path) {
+                socket.send(&transmit, self.transmit.as_bytes()).await;
+            }
+        }
+    }
+
+    fn next_timeout(&self, stops: Option<time::Instant>) -> time::Instant {
+        let next = [self.endpoint.poll_timeout(), self.application.poll_timeout()];
+        let next = next.into_iter().flatten().min();
+        // Without anything to wait for, an hour is as good as any time.
+        let next = next.map_or(Duration::from_secs(3600), |at| at.since(Instant::from_micros(0)));
+        let next = self.origin + next;
+        stops.map_or(next, |stops| stops.min(next))
+    }
+}

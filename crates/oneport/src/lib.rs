@@ -1,0 +1,41 @@
+//! IAX2 (RFC 5456) for tokio: calls, registrations and polls over one UDP port.
+//!
+//! [`Phone`] places and takes calls; a [`Call`] has events and audio. Underneath, a [`Driver`] runs
+//! the engine of [`oneport_proto`] on a thread of its own, with batched datagrams; a switch or a
+//! gateway uses it directly by being its [`Application`].
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use oneport::{NewCall, Phone, PhoneConfig, Target};
+//!
+//! let phone = Phone::bind(PhoneConfig::default())?;
+//! let target: Target = "iax:pbx.example.org/600".parse()?;
+//! let mut call = phone.call(target.resolve().await?, NewCall::to("600")).await?;
+//! let format = call.answered().await?;
+//! println!("answered in {format}");
+//! # Ok(())
+//! # }
+//! ```
+
+mod audio;
+mod call;
+mod driver;
+mod phone;
+mod registration;
+mod socket;
+mod target;
+
+pub use audio::{AudioFrame, AudioReader, AudioWriter};
+pub use call::{Call, CallError, CallEvent, IncomingCall};
+pub use driver::{Application, Driver, DriverConfig, StartError, Stopped};
+pub use phone::{Phone, PhoneConfig, PingError};
+pub use registration::{Registration, RegistrationEvent};
+pub use target::{ResolveError, Target, TargetError};
+
+pub use oneport_media as media;
+pub use oneport_proto::{
+    CallEnd, CallId, CallStats, Challenge, CodecPriority, CommandError, DtmfPhase, EndReason,
+    EndpointConfig, NewCall, Offer, Progress, RegistrationConfig, RegistrationFailure, Secret,
+    negotiate,
+};
+pub use oneport_wire::{CauseCode, Control, DEFAULT_PORT, Format};

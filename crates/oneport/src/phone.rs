@@ -1,0 +1,289 @@
+//! A telephone: places and takes calls, registers, asks peers whether they are there.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use oneport_proto::{
+    CallId, CodecPriority, CommandError, Endpoint, EndpointConfig, Event, Instant, Media, NewCall,
+    PokeId, RegistrationConfig, RegistrationId, negotiate,
+};
+use oneport_wire::{CauseCode, Format};
+use thiserror::Error;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::audio::AudioFrame;
+use crate::call::{Call, CallError, CallEvent, IncomingCall};
+use crate::driver::{Application, Driver, DriverConfig, StartError, Stopped};
+use crate::registration::{Registration, RegistrationEvent};
+
+/// Offered calls kept for an application that does not look at them; more are turned away.
+const OFFERS: usize = 1_024;
+
+/// What a phone is told at its start.
+#[derive(Clone, Debug)]
+pub struct PhoneConfig {
+    /// Addresses to listen on. By default any port, on IPv4 and, where the system has it, IPv6.
+    pub listen: Vec<SocketAddr>,
+    /// What it speaks, best first: µ-law and A-law.
+    pub formats: Vec<Format>,
+    /// Whose preference counts for calls it takes.
+    pub codec_priority: CodecPriority,
+    /// The engine's limits and timers.
+    pub endpoint: EndpointConfig,
+}
+
+impl Default for PhoneConfig {
+    fn default() -> Self {
+        let mut listen = vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))];
+        let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+        if crate::socket::bind(v6).is_ok() {
+            listen.push(v6);
+        }
+        Self {
+            listen,
+            formats: vec![Format::ULAW, Format::ALAW],
+            codec_priority: CodecPriority::Host,
+            endpoint: EndpointConfig::default(),
+        }
+    }
+}
+
+/// A telephone on one UDP port. Dropping it, and what came of it, ends its calls.
+pub struct Phone {
+    driver: Driver<Lines>,
+    offers: Mutex<mpsc::Receiver<OfferedCall>>,
+}
+
+/// A POKE failed.
+#[derive(Clone, PartialEq, Debug, Error)]
+pub enum PingError {
+    /// No answer came in time.
+    #[error("no answer")]
+    TimedOut,
+    /// The engine refuses.
+    #[error(transparent)]
+    Refused(#[from] CommandError),
+    /// The phone has stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+struct OfferedCall {
+    id: CallId,
+    offer: Box<oneport_proto::Offer>,
+    format: Format,
+    events: mpsc::UnboundedReceiver<CallEvent>,
+}
+
+impl Phone {
+    /// Binds and starts.
+    ///
+    /// # Errors
+    /// An address cannot be used.
+    pub fn bind(config: PhoneConfig) -> Result<Self, StartError> {
+        let PhoneConfig { listen, formats, codec_priority, endpoint } = config;
+        let (sender, offers) = mpsc::channel(OFFERS);
+        let lines = Lines {
+            calls: HashMap::new(),
+            registrations: HashMap::new(),
+            pokes: HashMap::new(),
+            formats,
+            codec_priority,
+            offers: sender,
+        };
+        let driver = Driver::start(DriverConfig { listen, endpoint }, lines)?;
+        Ok(Self { driver, offers: Mutex::new(offers) })
+    }
+
+    /// The addresses listened on.
+    #[must_use]
+    pub fn local_addresses(&self) -> &[SocketAddr] {
+        self.driver.local_addresses()
+    }
+
+    /// Places a call. The call is there at once; its events say what becomes of it.
+    ///
+    /// # Errors
+    /// No format, a limit, or the phone has stopped.
+    pub async fn call(&self, to: SocketAddr, call: NewCall) -> Result<Call, CallError> {
+        let (sender, events) = mpsc::unbounded_channel();
+        let place = self.driver.with(move |endpoint, lines, now| {
+            let id = endpoint.place_call(now, to, call)?;
+            lines.calls.insert(id, Line { events: sender, audio: None });
+            Ok::<_, CommandError>(id)
+        });
+        let id = place.await??;
+        Ok(Call::new(self.driver.clone(), id, events, None))
+    }
+
+    /// The next call offered to us; `None` when the phone has stopped. Calls that have no format in
+    /// common with us never get here.
+    pub async fn incoming(&self) -> Option<IncomingCall> {
+        let OfferedCall { id, offer, format, events } = self.offers.lock().await.recv().await?;
+        let call = Call::new(self.driver.clone(), id, events, None);
+        Some(IncomingCall::new(call, offer, format))
+    }
+
+    /// Registers, again and again until the registration is given back.
+    ///
+    /// # Errors
+    /// The phone has stopped.
+    pub async fn register(&self, config: RegistrationConfig) -> Result<Registration, Stopped> {
+        let (sender, events) = mpsc::unbounded_channel();
+        let register = self.driver.with(move |endpoint, lines, now| {
+            let id = endpoint.register(now, config);
+            lines.registrations.insert(id, sender);
+            id
+        });
+        Ok(Registration::new(self.driver.clone(), register.await?, events))
+    }
+
+    /// Asks a peer whether it is there (POKE), and gives the round trip.
+    ///
+    /// # Errors
+    /// No answer in time.
+    pub async fn ping(&self, to: SocketAddr, timeout: Duration) -> Result<Duration, PingError> {
+        let (answer, result) = oneshot::channel();
+        let poke = self.driver.with(move |endpoint, lines, now| {
+            let id = endpoint.poke(now, to, timeout)?;
+            lines.pokes.insert(id, answer);
+            Ok::<_, CommandError>(())
+        });
+        poke.await??;
+        result.await.map_err(|_| Stopped)?.ok_or(PingError::TimedOut)
+    }
+
+    /// Calls that have not ended.
+    ///
+    /// # Errors
+    /// The phone has stopped.
+    pub async fn calls(&self) -> Result<usize, Stopped> {
+        self.driver.with(|endpoint, _, _| endpoint.calls()).await
+    }
+
+    /// Hangs up all calls and stops, when the last frames are acknowledged, which may take two
+    /// seconds. Calls and registrations of it must be gone, or it waits for them too.
+    pub async fn stop(self) {
+        self.driver.stop().await;
+    }
+}
+
+struct Line {
+    events: mpsc::UnboundedSender<CallEvent>,
+    audio: Option<mpsc::Sender<AudioFrame>>,
+}
+
+/// Who waits for what: the [`Application`] of a phone.
+pub(crate) struct Lines {
+    calls: HashMap<CallId, Line>,
+    registrations: HashMap<RegistrationId, mpsc::UnboundedSender<RegistrationEvent>>,
+    pokes: HashMap<PokeId, oneshot::Sender<Option<Duration>>>,
+    formats: Vec<Format>,
+    codec_priority: CodecPriority,
+    offers: mpsc::Sender<OfferedCall>,
+}
+
+impl Lines {
+    pub(crate) fn listen(&mut self, call: CallId, audio: mpsc::Sender<AudioFrame>) {
+        if let Some(line) = self.calls.get_mut(&call) {
+            line.audio = Some(audio);
+        }
+    }
+
+    pub(crate) fn forget_call(&mut self, call: CallId) {
+        self.calls.remove(&call);
+    }
+
+    fn tell_call(&self, call: CallId, event: CallEvent) {
+        if let Some(line) = self.calls.get(&call) {
+            // Nobody listens any more: the call is being dropped.
+            let _ = line.events.send(event);
+        }
+    }
+
+    fn tell_registration(&self, id: RegistrationId, event: RegistrationEvent) {
+        if let Some(events) = self.registrations.get(&id) {
+            let _ = events.send(event);
+        }
+    }
+
+    fn offer(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        id: CallId,
+        offer: Box<oneport_proto::Offer>,
+    ) {
+        let format = negotiate(self.codec_priority, &self.formats, &offer);
+        let Some(format) = format else {
+            let cause = CauseCode::BEARER_NOT_AVAILABLE;
+            let _ = endpoint.reject(now, id, cause, Some("no common codec"));
+            return;
+        };
+        let (sender, events) = mpsc::unbounded_channel();
+        match self.offers.try_send(OfferedCall { id, offer, format, events }) {
+            Ok(()) => drop(self.calls.insert(id, Line { events: sender, audio: None })),
+            Err(_) => drop(endpoint.reject(now, id, CauseCode::SWITCH_CONGESTION, None)),
+        }
+    }
+}
+
+impl Application for Lines {
+    fn handle_event(&mut self, endpoint: &mut Endpoint, now: Instant, event: Event) {
+        match event {
+            Event::CallOffered { call, offer } => self.offer(endpoint, now, call, offer),
+            Event::CallAuthenticated { call, .. } => self.tell_call(call, CallEvent::Authenticated),
+            Event::CallAccepted { call, format } => {
+                self.tell_call(call, CallEvent::Accepted(format));
+            }
+            Event::CallProgress { call, progress } => {
+                self.tell_call(call, CallEvent::Progress(progress));
+            }
+            Event::CallAnswered { call } => self.tell_call(call, CallEvent::Answered),
+            Event::Dtmf { call, digit, phase } => {
+                self.tell_call(call, CallEvent::Dtmf { digit, phase });
+            }
+            Event::Text { call, text } => self.tell_call(call, CallEvent::Text(text)),
+            Event::Control { call, control, payload } => {
+                self.tell_call(call, CallEvent::Control { control, payload });
+            }
+            Event::CallEnded { call, end } => {
+                self.tell_call(call, CallEvent::Ended(Box::new(end)));
+                self.calls.remove(&call);
+            }
+            Event::Registered { registration, refresh, apparent_address, messages } => {
+                let event = RegistrationEvent::Registered { refresh, apparent_address, messages };
+                self.tell_registration(registration, event);
+            }
+            Event::RegistrationFailed { registration, failure, retry_in } => {
+                let event = RegistrationEvent::Failed { failure, retry_in };
+                self.tell_registration(registration, event);
+            }
+            Event::Unregistered { registration } => {
+                self.tell_registration(registration, RegistrationEvent::Unregistered);
+                self.registrations.remove(&registration);
+            }
+            // A phone is no registrar.
+            Event::RegisterRequested { request, .. } => drop(endpoint.refuse(now, request)),
+            Event::Pong { poke, rtt } => {
+                if let Some(answer) = self.pokes.remove(&poke) {
+                    let _ = answer.send(Some(rtt));
+                }
+            }
+            Event::PokeTimedOut { poke } => {
+                if let Some(answer) = self.pokes.remove(&poke) {
+                    let _ = answer.send(None);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn handle_media(&mut self, call: CallId, media: Media<'_>) {
+        if let Some(audio) = self.calls.get(&call).and_then(|line| line.audio.as_ref()) {
+            // A full queue means that nobody listens.
+            let _ = audio.try_send(AudioFrame::from(media));
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Being registered somewhere.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use oneport_proto::{RegistrationFailure, RegistrationId};
+use oneport_wire::MessageCount;
+use tokio::sync::mpsc;
+
+use crate::driver::Driver;
+use crate::phone::Lines;
+
+/// What becomes of a registration.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum RegistrationEvent {
+    /// The registrar has us, for the first time or again.
+    Registered {
+        /// For how long.
+        refresh: Duration,
+        /// Our address as it sees it.
+        apparent_address: Option<SocketAddr>,
+        /// Messages that wait there.
+        messages: Option<MessageCount>,
+    },
+    /// An attempt failed; the next follows by itself.
+    Failed {
+        /// Why.
+        failure: RegistrationFailure,
+        /// When the next begins.
+        retry_in: Duration,
+    },
+    /// It is over.
+    Unregistered,
+}
+
+/// A standing registration, renewed until it is given back or dropped.
+pub struct Registration {
+    driver: Driver<Lines>,
+    id: RegistrationId,
+    events: mpsc::UnboundedReceiver<RegistrationEvent>,
+}
+
+impl Registration {
+    pub(crate) fn new(
+        driver: Driver<Lines>,
+        id: RegistrationId,
+        events: mpsc::UnboundedReceiver<RegistrationEvent>,
+    ) -> Self {
+        Self { driver, id, events }
+    }
+
+    /// The next event; `None` when it is over.
+    pub async fn next_event(&mut self) -> Option<RegistrationEvent> {
+        self.events.recv().await
+    }
+
+    /// Gives it back, and returns when the registrar has heard of it or does not answer.
+    pub async fn unregister(mut self) {
+        let id = self.id;
+        self.driver.post(move |endpoint, _, now| endpoint.unregister(now, id));
+        while let Some(event) = self.next_event().await {
+            if event == RegistrationEvent::Unregistered {
+                break;
+            }
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let id = self.id;
+        self.driver.post(move |endpoint, _, now| endpoint.unregister(now, id));
+    }
+}

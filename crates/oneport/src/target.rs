@@ -1,0 +1,249 @@
+//! Whom to call, as people write it.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use oneport_wire::DEFAULT_PORT;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use thiserror::Error;
+
+/// What need not be written as `%XX` in a user, number or context.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const NUMBER: &AsciiSet = &PLAIN.remove(b'*').remove(b'+').remove(b'!');
+
+/// A destination: `iax:[user@]host[:port][/number[?context]]` (RFC 5456 §5, whose "username" and
+/// "number" these are), or the same without `iax:`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// The name under which we want to be known there.
+    pub user: Option<String>,
+    /// A host name or an address.
+    pub host: String,
+    /// The UDP port; 4569 where none is written.
+    pub port: u16,
+    /// The number or name to call.
+    pub number: Option<String>,
+    /// The context to look it up in.
+    pub context: Option<String>,
+}
+
+/// A destination is written wrongly.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum TargetError {
+    /// There is no host.
+    #[error("no host in {0:?}; write host/number, such as pbx.example.org/600")]
+    NoHost(String),
+    /// The port is not a number from 1 to 65535.
+    #[error("{0:?} is not a port; it is a number from 1 to 65535")]
+    BadPort(String),
+    /// An IPv6 address lacks its closing bracket, or something stands behind it.
+    #[error("{0:?} is not an address in brackets; write it as [2001:db8::1]")]
+    BadBrackets(String),
+    /// Another scheme.
+    #[error("{0:?} is not an IAX2 address; it begins with iax: or with the host")]
+    WrongScheme(String),
+    /// A `%` without two hexadecimal digits, or bytes that are not UTF-8.
+    #[error("{0:?} is not properly %-encoded")]
+    BadEncoding(String),
+    /// A secret, which others could read in the list of processes.
+    #[error(
+        "a secret must not stand in the address; put it into a file (--secret-file) or into the \
+         environment (ONEPORT_SECRET)"
+    )]
+    HoldsSecret,
+}
+
+/// A host name leads nowhere.
+#[derive(Debug, Error)]
+pub enum ResolveError {
+    /// The system's resolver says no.
+    #[error("{host} cannot be found: {source}")]
+    Lookup {
+        /// The name.
+        host: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The name has no address.
+    #[error("{0} has no address")]
+    NoAddress(String),
+}
+
+impl Target {
+    /// Looks the host up; IPv4 goes before IPv6.
+    ///
+    /// # Errors
+    /// It cannot be found.
+    pub async fn resolve(&self) -> Result<SocketAddr, ResolveError> {
+        let lookup = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
+        let failed = |source| ResolveError::Lookup { host: self.host.clone(), source };
+        let mut addresses: Vec<SocketAddr> = lookup.map_err(failed)?.collect();
+        addresses.sort_by_key(SocketAddr::is_ipv6);
+        let first = addresses.first().copied();
+        first.ok_or_else(|| ResolveError::NoAddress(self.host.clone()))
+    }
+}
+
+fn decode(text: &str) -> Result<String, TargetError> {
+    let bad = || TargetError::BadEncoding(text.into());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let hex = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_hexdigit());
+        if byte == b'%' && !(hex(rest.next()) && hex(rest.next())) {
+            return Err(bad());
+        }
+    }
+    let decoded = percent_decode_str(text).decode_utf8().map_err(|_| bad())?;
+    Ok(decoded.into_owned())
+}
+
+fn filled(text: &str) -> Result<Option<String>, TargetError> {
+    if text.is_empty() { Ok(None) } else { decode(text).map(Some) }
+}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        let rest = match text.split_once(':') {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("iax") => rest,
+            Some((scheme, rest))
+                if ["iax2", "sip", "sips", "tel", "http", "https"]
+                    .iter()
+                    .any(|other| scheme.eq_ignore_ascii_case(other))
+                    && !rest.starts_with(|first: char| first.is_ascii_digit()) =>
+            {
+                return Err(TargetError::WrongScheme(text.into()));
+            }
+            _ => text,
+        };
+        let rest = rest.strip_prefix("//").unwrap_or(rest);
+        let (authority, path) = match rest.split_once('/') {
+            Some((authority, path)) => (authority, path),
+            None => (rest, ""),
+        };
+        let (number, context) = path.split_once('?').unwrap_or((path, ""));
+        let (user, host) = match authority.rsplit_once('@') {
+            Some((user, _)) if user.contains(':') => return Err(TargetError::HoldsSecret),
+            Some((user, host)) => (filled(user)?, host),
+            None => (None, authority),
+        };
+        let (host, port) = split_port(host)?;
+        if host.is_empty() {
+            return Err(TargetError::NoHost(text.into()));
+        }
+        let port = match port {
+            None => DEFAULT_PORT,
+            Some(port) => match port.parse() {
+                Ok(port) if port != 0 => port,
+                _ => return Err(TargetError::BadPort(port.into())),
+            },
+        };
+        let host = host.to_string();
+        Ok(Self { user, host, port, number: filled(number)?, context: filled(context)? })
+    }
+}
+
+/// Host and port; brackets around an IPv6 address are taken off.
+fn split_port(text: &str) -> Result<(&str, Option<&str>), TargetError> {
+    let bad = || TargetError::BadBrackets(text.into());
+    if let Some(inside) = text.strip_prefix('[') {
+        let (address, rest) = inside.split_once(']').ok_or_else(bad)?;
+        if !matches!(address.parse(), Ok(IpAddr::V6(_))) {
+            return Err(bad());
+        }
+        return match rest.strip_prefix(':') {
+            Some(port) => Ok((address, Some(port))),
+            None if rest.is_empty() => Ok((address, None)),
+            None => Err(bad()),
+        };
+    }
+    match text.split_once(':') {
+        Some((_, rest)) if rest.contains(':') => Err(bad()),
+        Some((host, port)) => Ok((host, Some(port))),
+        None => Ok((text, None)),
+    }
+}
+
+/// The URI form.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("iax:")?;
+        if let Some(user) = &self.user {
+            write!(f, "{}@", utf8_percent_encode(user, PLAIN))?;
+        }
+        if self.host.contains(':') {
+            write!(f, "[{}]", self.host)?;
+        } else {
+            f.write_str(&self.host)?;
+        }
+        if self.port != DEFAULT_PORT {
+            write!(f, ":{}", self.port)?;
+        }
+        if let Some(number) = &self.number {
+            write!(f, "/{}", utf8_percent_encode(number, NUMBER))?;
+            if let Some(context) = &self.context {
+                write!(f, "?{}", utf8_percent_encode(context, PLAIN))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn target(text: &str) -> Target {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn both_forms_are_read() {
+        let full = target("iax:dialer@pbx.example.org:4570/*98%23?from-site");
+        assert_eq!(full.user.as_deref(), Some("dialer"));
+        assert_eq!((full.host.as_str(), full.port), ("pbx.example.org", 4570));
+        assert_eq!(full.number.as_deref(), Some("*98#"));
+        assert_eq!(full.context.as_deref(), Some("from-site"));
+        let short = target("127.0.0.1/echo");
+        assert_eq!((short.host.as_str(), short.port), ("127.0.0.1", 4569));
+        assert_eq!(short.number.as_deref(), Some("echo"));
+        let v6 = target("iax:[2001:db8::1]:4569/600");
+        assert_eq!(v6.host, "2001:db8::1");
+        assert_eq!(target("localhost:5000").number, None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let error = |text: &str| text.parse::<Target>().unwrap_err();
+        assert_eq!(error("iax:/600"), TargetError::NoHost("iax:/600".into()));
+        assert_eq!(error("host:99999/1"), TargetError::BadPort("99999".into()));
+        assert_eq!(error("host:0"), TargetError::BadPort("0".into()));
+        assert_eq!(error("[::1/600"), TargetError::BadBrackets("[::1".into()));
+        assert_eq!(error("::1/600"), TargetError::BadBrackets("::1".into()));
+        assert_eq!(error("sip:a@host"), TargetError::WrongScheme("sip:a@host".into()));
+        assert_eq!(error("host/1%2"), TargetError::BadEncoding("1%2".into()));
+        assert_eq!(error("iax:a:b@host/1"), TargetError::HoldsSecret);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(
+            user in proptest::option::of("\\PC{1,8}"),
+            host in "[a-z][a-z0-9.-]{0,12}",
+            port in 1_u16..,
+            number in proptest::option::of("\\PC{1,8}"),
+        ) {
+            let target = Target { user, host, port, number, context: None };
+            prop_assert_eq!(target.to_string().parse::<Target>().unwrap(), target);
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC*") {
+            let _ = text.parse::<Target>();
+        }
+    }
+}

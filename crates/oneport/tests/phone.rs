@@ -1,0 +1,223 @@
+//! Two phones on the loopback.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use oneport::media::{Codec, Recorder};
+use oneport::{
+    Call, CallError, CallEvent, CauseCode, Challenge, Control, DtmfPhase, EndReason, Format,
+    NewCall, Phone, PhoneConfig, PingError, RegistrationConfig, RegistrationEvent,
+    RegistrationFailure, Secret,
+};
+
+fn phone(address: &str) -> (Phone, SocketAddr) {
+    let listen = vec![address.parse().expect("an address")];
+    let phone = Phone::bind(PhoneConfig { listen, ..PhoneConfig::default() }).expect("bound");
+    let address = phone.local_addresses()[0];
+    (phone, address)
+}
+
+/// A call from the first phone to the second, answered.
+async fn connect(caller: &Phone, called: &Phone, to: SocketAddr) -> (Call, Call) {
+    let mut call = caller.call(to, NewCall::to("1")).await.expect("placed");
+    let incoming = called.incoming().await.expect("offered");
+    let answered = incoming.answer().await.expect("answered");
+    assert_eq!(call.answered().await.expect("answered"), Format::ULAW);
+    (call, answered)
+}
+
+/// Every µ-law byte, so that audio survives the codec unchanged.
+fn noise(frames: usize) -> Vec<i16> {
+    let mut samples = Vec::new();
+    let bytes: Vec<u8> = (0..frames * 160).map(|n| (n * 7919 / 3 % 255) as u8 | 0x80).collect();
+    Codec::Ulaw.decode(&bytes, &mut samples);
+    samples
+}
+
+async fn record(call: Call, frames: usize) -> (Call, Vec<i16>) {
+    let (mut reader, _) = call.audio().expect("accepted");
+    let (mut recorder, mut out) = (Recorder::new(8000), Vec::new());
+    for _ in 0..frames {
+        let frame = tokio::time::timeout(Duration::from_secs(5), reader.next_frame());
+        let frame = frame.await.expect("audio flows").expect("the call lives");
+        let mut samples = Vec::new();
+        Codec::Ulaw.decode(&frame.payload, &mut samples);
+        recorder.place(frame.timestamp.0, &samples, |samples| out.extend_from_slice(samples));
+    }
+    recorder.finish(|samples| out.extend_from_slice(samples));
+    (call, out)
+}
+
+#[tokio::test]
+async fn audio_arrives_bit_for_bit_in_both_directions_at_once() {
+    let ((a, _), (b, to)) = (phone("127.0.0.1:0"), phone("127.0.0.1:0"));
+    let (ours, theirs) = connect(&a, &b, to).await;
+    let sent = noise(30);
+    let (_, speaker_a) = ours.audio().expect("accepted");
+    let (_, speaker_b) = theirs.audio().expect("accepted");
+    let recorders = (record(ours, 30), record(theirs, 30));
+    // The recorders must listen before the first frame leaves.
+    let speak = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::join!(speaker_a.play(&sent), speaker_b.play(&sent))
+    };
+    let ((ours, heard_a), (theirs, heard_b), _) = tokio::join!(recorders.0, recorders.1, speak);
+    assert!(heard_a == sent && heard_b == sent);
+    let stats = ours.stats().await.expect("alive");
+    assert_eq!((stats.received.frames, stats.received.lost), (30, 0));
+    drop(theirs);
+}
+
+#[tokio::test]
+async fn digits_text_and_hold_arrive_in_order() {
+    let ((a, _), (b, to)) = (phone("127.0.0.1:0"), phone("127.0.0.1:0"));
+    let (ours, mut theirs) = connect(&a, &b, to).await;
+    ours.send_dtmf("1#").await.expect("accepted");
+    ours.send_text("good morning").await.expect("accepted");
+    ours.send_control(Control::Hold).await.expect("accepted");
+    let mut heard = Vec::new();
+    for _ in 0..6 {
+        heard.push(theirs.next_event().await.expect("alive"));
+    }
+    let dtmf = |digit, phase| CallEvent::Dtmf { digit, phase };
+    let expected = [
+        dtmf(b'1', DtmfPhase::Begin),
+        dtmf(b'1', DtmfPhase::End),
+        dtmf(b'#', DtmfPhase::Begin),
+        dtmf(b'#', DtmfPhase::End),
+        CallEvent::Text("good morning".into()),
+        CallEvent::Control { control: Control::Hold, payload: vec![] },
+    ];
+    assert_eq!(heard, expected);
+    ours.send_dtmf("x").await.expect_err("no such key");
+}
+
+#[tokio::test]
+async fn either_side_hangs_up_with_a_cause_and_a_dropped_call_too() {
+    let ((a, _), (b, to)) = (phone("127.0.0.1:0"), phone("127.0.0.1:0"));
+    let (mut ours, theirs) = connect(&a, &b, to).await;
+    theirs.hangup(CauseCode::NO_ANSWER);
+    let end = ours.ended().await.expect("running");
+    assert_eq!((end.reason, end.cause), (EndReason::RemoteHangup, CauseCode::NO_ANSWER));
+    let (ours, mut theirs) = connect(&a, &b, to).await;
+    drop(ours);
+    let end = theirs.ended().await.expect("running");
+    assert_eq!((end.reason, end.cause), (EndReason::RemoteHangup, CauseCode::NORMAL_CLEARING));
+}
+
+#[tokio::test]
+async fn a_call_is_rejected_or_has_to_prove_itself() {
+    let ((a, _), (b, to)) = (phone("127.0.0.1:0"), phone("127.0.0.1:0"));
+    let mut call = a.call(to, NewCall::to("1")).await.expect("placed");
+    b.incoming().await.expect("offered").reject(CauseCode::USER_BUSY);
+    let Err(CallError::Ended(end)) = call.answered().await else { panic!("answered") };
+    assert_eq!((end.reason, end.cause), (EndReason::RemoteReject, CauseCode::USER_BUSY));
+    for (secret, good) in [("right", true), ("wrong", false)] {
+        let mut new = NewCall::to("1");
+        new.username = Some("site".into());
+        new.secret = Some(Secret::from(secret));
+        let mut call = a.call(to, new).await.expect("placed");
+        let mut incoming = b.incoming().await.expect("offered");
+        let challenge = Challenge::md5("site", Secret::from("right"));
+        assert_eq!(incoming.authenticate(challenge).await.is_ok(), good);
+        if good {
+            let _theirs = incoming.answer().await.expect("answered");
+            call.answered().await.expect("answered");
+        } else {
+            let end = call.ended().await.expect("running");
+            assert_eq!(end.cause, CauseCode::FACILITY_NOT_SUBSCRIBED);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_without_a_common_codec_is_rejected_for_that() {
+    let ((a, _), (b, to)) = (phone("127.0.0.1:0"), phone("127.0.0.1:0"));
+    let mut new = NewCall::to("1");
+    new.formats = vec![Format::OPUS];
+    let mut call = a.call(to, new).await.expect("placed");
+    let end = call.ended().await.expect("running");
+    assert_eq!(end.cause, CauseCode::BEARER_NOT_AVAILABLE);
+    drop(b);
+}
+
+#[tokio::test]
+async fn two_hundred_calls_at_once_are_echoed_and_leave_nothing_behind() {
+    const CALLS: usize = 200;
+    let ((a, _), (b, to)) = (phone("127.0.0.1:0"), phone("127.0.0.1:0"));
+    let server = tokio::spawn(async move {
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..CALLS {
+            let incoming = b.incoming().await.expect("offered");
+            calls.spawn(async move {
+                let mut call = incoming.answer().await.expect("answered");
+                call.echo().await.expect("accepted");
+                call.ended().await.expect("running")
+            });
+        }
+        let ends = calls.join_all().await;
+        assert!(ends.iter().all(|end| end.reason == EndReason::RemoteHangup));
+        b
+    });
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..CALLS {
+        let mut call = a.call(to, NewCall::to("1")).await.expect("placed");
+        calls.spawn(async move {
+            call.answered().await.expect("answered");
+            // The echo is linked a moment after the answer.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let (_, speaker) = call.audio().expect("accepted");
+            let sent = noise(10);
+            let ((_, heard), ()) = tokio::join!(record(call, 10), speaker.play(&sent));
+            heard
+        });
+    }
+    let sent = noise(10);
+    for heard in calls.join_all().await {
+        assert_eq!(heard.len(), sent.len());
+        assert!(heard == sent);
+    }
+    let b = server.await.expect("no panic");
+    assert_eq!((a.calls().await, b.calls().await), (Ok(0), Ok(0)));
+}
+
+#[tokio::test]
+async fn a_peer_answers_a_ping_from_the_address_that_was_asked() {
+    let (a, _) = phone("0.0.0.0:0");
+    let (b, address) = phone("0.0.0.0:0");
+    for ip in ["127.0.0.1", "127.0.1.1"] {
+        let to = SocketAddr::new(ip.parse().expect("an address"), address.port());
+        a.ping(to, Duration::from_secs(2)).await.expect(ip);
+        let mut call = a.call(to, NewCall::to("1")).await.expect("placed");
+        let _theirs = b.incoming().await.expect("offered").answer().await.expect("answered");
+        call.answered().await.expect(ip);
+    }
+    drop(b);
+    let (_, nobody) = phone("127.0.0.1:0");
+    let result = a.ping(nobody, Duration::from_millis(200)).await;
+    assert_eq!(result, Err(PingError::TimedOut));
+}
+
+#[tokio::test]
+async fn ipv6_works_as_ipv4_does() {
+    let ((a, _), (b, to)) = (phone("[::1]:0"), phone("[::1]:0"));
+    let (call, theirs) = connect(&a, &b, to).await;
+    drop((call, theirs));
+}
+
+#[tokio::test]
+async fn a_phone_is_no_registrar() {
+    let ((a, _), (_b, to)) = (phone("127.0.0.1:0"), phone("127.0.0.1:0"));
+    let config = RegistrationConfig {
+        to,
+        username: "site".into(),
+        secret: None,
+        allow_plaintext: false,
+        refresh: Duration::from_secs(60),
+    };
+    let mut registration = a.register(config).await.expect("running");
+    let event = registration.next_event().await.expect("alive");
+    let RegistrationEvent::Failed { failure, .. } = event else { panic!("{event:?}") };
+    assert!(matches!(failure, RegistrationFailure::Refused { .. }), "{failure:?}");
+    registration.unregister().await;
+}
