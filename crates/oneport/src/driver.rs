@@ -26,6 +26,11 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// What an endpoint works for: it decides about calls. It runs on the driver's thread, so nothing
 /// in it may block.
 pub trait Application: Send + 'static {
+    /// Is told once that the endpoint listens.
+    fn start(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        let _ = (endpoint, now);
+    }
+
     /// Takes an event; commands may be given to `endpoint` at once.
     fn handle_event(&mut self, endpoint: &mut Endpoint, now: Instant, event: Event);
 
@@ -230,6 +235,8 @@ impl<A: Application> Shard<A> {
 
     async fn run(&mut self, mut commands: mpsc::UnboundedReceiver<Command<A>>) {
         let mut stops = None;
+        let now = self.now();
+        self.application.start(&mut self.endpoint, now);
         loop {
             let more = self.receive();
             self.time_out();

@@ -1,0 +1,100 @@
+//! What passes between the two legs of a bridged call. Voice is relayed by the engine; signalling
+//! goes through here.
+
+use oneport_proto::{CallEnd, CallId, DtmfPhase, EndReason, Endpoint, Instant, Progress};
+use oneport_wire::{CauseCode, Control};
+
+/// Passes progress of the called leg on to the caller's. Errors are of no account: a leg that is
+/// gone takes the other with it.
+pub(crate) fn pass_progress(
+    endpoint: &mut Endpoint,
+    now: Instant,
+    caller: CallId,
+    progress: Progress,
+) {
+    let control = match progress {
+        Progress::Proceeding => Control::Proceeding,
+        Progress::Ringing => Control::Ringing,
+        Progress::EarlyMedia => Control::Progress,
+        Progress::StopIndication => Control::StopIndication,
+        // The HANGUP behind these decides: there may be another destination.
+        _ => return,
+    };
+    let _ = endpoint.send_control(now, caller, control, &[]);
+}
+
+/// Passes a key on.
+pub(crate) fn pass_digit(
+    endpoint: &mut Endpoint,
+    now: Instant,
+    to: CallId,
+    digit: u8,
+    phase: DtmfPhase,
+) {
+    let _ = match phase {
+        DtmfPhase::Begin => endpoint.dtmf_begin(now, to, digit),
+        DtmfPhase::End => endpoint.dtmf_end(now, to, digit),
+    };
+}
+
+/// Passes a control frame on if it concerns the other side and not just the link it came over.
+pub(crate) fn pass_control(
+    endpoint: &mut Endpoint,
+    now: Instant,
+    to: CallId,
+    control: Control,
+    payload: &[u8],
+) {
+    let passes = matches!(
+        control,
+        Control::Hold
+            | Control::Unhold
+            | Control::Flash
+            | Control::Wink
+            | Control::RadioKey
+            | Control::RadioUnkey
+            | Control::VideoUpdate
+            | Control::SourceUpdate
+            | Control::ConnectedLine
+            | Control::Redirecting
+    );
+    if passes {
+        let _ = endpoint.send_control(now, to, control, payload);
+    }
+}
+
+/// Whether a destination that ended so is worth being followed by the next: it could not take the
+/// call, rather than did not want it.
+pub(crate) fn tries_next(end: &CallEnd) -> bool {
+    match end.reason {
+        EndReason::TimedOut
+        | EndReason::SetupTimedOut
+        | EndReason::CannotAuthenticate
+        | EndReason::Invalidated
+        | EndReason::PeerRestarted => true,
+        EndReason::RemoteHangup | EndReason::RemoteReject => matches!(
+            end.cause,
+            CauseCode::NO_ROUTE_TRANSIT
+                | CauseCode::DESTINATION_OUT_OF_ORDER
+                | CauseCode::CIRCUIT_CONGESTION
+                | CauseCode::NETWORK_OUT_OF_ORDER
+                | CauseCode::TEMPORARY_FAILURE
+                | CauseCode::SWITCH_CONGESTION
+                | CauseCode::CHANNEL_UNAVAILABLE
+                | CauseCode::RESOURCE_UNAVAILABLE
+                | CauseCode::FACILITY_NOT_SUBSCRIBED
+                | CauseCode::SERVICE_UNAVAILABLE
+        ),
+        _ => false,
+    }
+}
+
+/// What the caller is told when the called leg ended so.
+pub(crate) fn cause_for_caller(end: &CallEnd) -> CauseCode {
+    match end.reason {
+        EndReason::TimedOut | EndReason::SetupTimedOut => CauseCode::DESTINATION_OUT_OF_ORDER,
+        // That our credentials are wrong there is none of the caller's business.
+        EndReason::CannotAuthenticate => CauseCode::TEMPORARY_FAILURE,
+        _ => end.cause,
+    }
+}

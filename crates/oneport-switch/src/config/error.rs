@@ -1,0 +1,80 @@
+//! What is wrong with a configuration, where, and how to mend it.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+/// A configuration that cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("{}:{line}:{column}: {message}", file.display())]
+pub struct ConfigError {
+    /// The file.
+    pub file: PathBuf,
+    /// Its text, to show the place; empty when it could not be read.
+    pub source_text: Arc<str>,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// The bytes in question.
+    pub span: Range<usize>,
+    /// What is wrong, and what was expected.
+    pub message: String,
+    /// How to mend it.
+    pub help: Option<String>,
+}
+
+impl ConfigError {
+    pub(crate) fn unreadable(file: &Path, error: &io::Error) -> Self {
+        Self {
+            file: file.into(),
+            source_text: Arc::from(""),
+            line: 0,
+            column: 0,
+            span: 0..0,
+            message: format!("it cannot be read: {error}"),
+            help: None,
+        }
+    }
+
+    pub(crate) fn at(
+        file: &Path,
+        text: &str,
+        span: Range<usize>,
+        message: impl Into<String>,
+    ) -> Self {
+        let before = text.get(..span.start).unwrap_or(text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|character| *character != '\n').count() + 1;
+        Self {
+            file: file.into(),
+            source_text: text.into(),
+            line,
+            column,
+            span,
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// The name among `known` that `wrong` was probably meant to be.
+pub(crate) fn nearest<'a>(
+    wrong: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(wrong, name), name))
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}

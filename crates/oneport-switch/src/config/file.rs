@@ -1,0 +1,470 @@
+//! The keys of the file as they are written, and their check.
+//!
+//! `docs/configuration.md` describes each key; a test keeps both the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use oneport_proto::{CodecPriority, RegistrationConfig, TokenRule};
+use oneport_wire::{AuthMethods, DEFAULT_PORT, Format};
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::error::{ConfigError, nearest};
+use super::secret::Place;
+use super::{Config, DEFAULT_CODECS, Peer};
+use crate::builtin::Builtin;
+use crate::routing::{Destination, Pattern, Route};
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    server: Server,
+    guests: Guests,
+    audio: Audio,
+    peers: BTreeMap<Spanned<String>, PeerKeys>,
+    routes: Vec<RouteKeys>,
+    registrations: Vec<RegistrationKeys>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Server {
+    listen: Option<Vec<Spanned<String>>>,
+    max_calls: Option<usize>,
+    max_calls_per_address: Option<usize>,
+    call_token_optional: Vec<Spanned<String>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Guests {
+    enabled: Option<bool>,
+    max_calls: Option<usize>,
+    max_calls_per_address: Option<usize>,
+    max_seconds: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Audio {
+    playback: Option<Spanned<PathBuf>>,
+    record: Option<PathBuf>,
+    max_record_seconds: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct PeerKeys {
+    secret: Option<Spanned<String>>,
+    secret_file: Option<Spanned<PathBuf>>,
+    secret_env: Option<Spanned<String>>,
+    address: Option<Spanned<String>>,
+    username: Option<String>,
+    codecs: Option<Vec<Spanned<String>>>,
+    codec_priority: Option<Spanned<String>>,
+    permit: Vec<Spanned<String>>,
+    call_token: Option<Spanned<String>>,
+    auth: Option<Vec<Spanned<String>>>,
+    min_refresh: Option<u64>,
+    max_refresh: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RouteKeys {
+    number: Option<Spanned<String>>,
+    prefix: Option<Spanned<String>>,
+    #[serde(default)]
+    from: Vec<Spanned<String>>,
+    to: Spanned<Vec<Spanned<String>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RegistrationKeys {
+    to: Spanned<String>,
+    username: String,
+    secret: Option<Spanned<String>>,
+    secret_file: Option<Spanned<PathBuf>>,
+    secret_env: Option<Spanned<String>>,
+    refresh: Option<u64>,
+    allow_plaintext: Option<bool>,
+}
+
+/// The file and its text, to say where something is wrong.
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn wrong<T>(&self, at: &Spanned<T>, message: impl Into<String>) -> ConfigError {
+        ConfigError::at(self.path, self.text, at.span(), message)
+    }
+
+    /// A word that is none of `known`.
+    fn unknown_word(&self, at: &Spanned<String>, what: &str, known: &[&str]) -> ConfigError {
+        let word = at.get_ref();
+        let error = self.wrong(at, format!("`{word}` is no {what}"));
+        match nearest(word, known.iter().copied()) {
+            Some(name) => error.with_help(format!("did you mean `{name}`?")),
+            None => error.with_help(format!("it is one of {}", known.join(", "))),
+        }
+    }
+}
+
+impl File {
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let span = error.span().unwrap_or(0..0);
+            let message = error.message().to_string();
+            // toml says: unknown field `secrt`, expected one of `secret`, `secret_file`, …
+            let mut names = message.split('`').skip(1).step_by(2);
+            let wrong = names.next().unwrap_or_default();
+            let meant = match message.starts_with("unknown field") {
+                true => nearest(wrong, names),
+                false => None,
+            };
+            let help = meant.map(|name| format!("did you mean `{name}`?"));
+            let mut error = ConfigError::at(path, text, span, message.clone());
+            error.help = help;
+            error
+        })
+    }
+
+    pub(super) fn check(self, path: &Path, text: &str) -> Result<Config, ConfigError> {
+        let source = Source { path, text };
+        let mut config = Config::default();
+        self.server.check(&source, &mut config)?;
+        self.guests.apply(&mut config);
+        self.audio.check(&source, &mut config)?;
+        let mut rules = BTreeMap::new();
+        let mut peers = BTreeMap::new();
+        for (name, keys) in self.peers {
+            let (peer, rule) = keys.check(&source, &name)?;
+            rules.insert(name.get_ref().clone(), (rule, peer.permit.clone()));
+            peers.insert(name.into_inner(), peer);
+        }
+        config.endpoint.call_token = super::token_policy(&rules);
+        for network in &self.server.call_token_optional {
+            let network = super::engine_network(read_network(&source, network)?);
+            config.endpoint.call_token.optional_networks.push(network);
+        }
+        config.peers = peers;
+        let mut patterns = BTreeSet::new();
+        for keys in self.routes {
+            let route = keys.check(&source, &config.peers, &mut patterns)?;
+            config.routes.push(route);
+        }
+        for keys in self.registrations {
+            config.registrations.push(keys.check(&source)?);
+        }
+        Ok(config)
+    }
+}
+
+impl Server {
+    fn check(&self, source: &Source<'_>, config: &mut Config) -> Result<(), ConfigError> {
+        if let Some(listen) = &self.listen {
+            config.listen.clear();
+            for address in listen {
+                let parsed = read_listen(address.get_ref());
+                config.listen.push(parsed.ok_or_else(|| {
+                    source
+                        .wrong(address, format!("`{}` is no address", address.get_ref()))
+                        .with_help("write it as \"0.0.0.0:4569\" or \"[::]:4569\"")
+                })?);
+            }
+        }
+        if let Some(calls) = self.max_calls {
+            config.endpoint.max_calls = calls;
+        }
+        if let Some(calls) = self.max_calls_per_address {
+            config.endpoint.max_calls_per_address = calls;
+        }
+        Ok(())
+    }
+}
+
+impl Guests {
+    fn apply(&self, config: &mut Config) {
+        let guests = &mut config.guests;
+        guests.enabled = self.enabled.unwrap_or(guests.enabled);
+        guests.calls = self.max_calls.unwrap_or(guests.calls);
+        guests.calls_per_address = self.max_calls_per_address.unwrap_or(guests.calls_per_address);
+        guests.duration = self.max_seconds.map_or(guests.duration, Duration::from_secs);
+    }
+}
+
+impl Audio {
+    fn check(self, source: &Source<'_>, config: &mut Config) -> Result<(), ConfigError> {
+        let files = &mut config.files;
+        if let Some(directory) = self.playback {
+            if !directory.get_ref().is_dir() {
+                let what = format!("`{}` is no directory", directory.get_ref().display());
+                return Err(source
+                    .wrong(&directory, what)
+                    .with_help("make it, or correct the path"));
+            }
+            files.playback = Some(directory.into_inner());
+        }
+        files.record = self.record.unwrap_or_else(|| files.record.clone());
+        let longest = self.max_record_seconds.map(Duration::from_secs);
+        files.longest_recording = longest.unwrap_or(files.longest_recording);
+        Ok(())
+    }
+}
+
+impl PeerKeys {
+    fn check(
+        self,
+        source: &Source<'_>,
+        name: &Spanned<String>,
+    ) -> Result<(Peer, TokenRule), ConfigError> {
+        let places = [
+            self.secret.as_ref().map(|secret| (secret.span(), Place::Inline(secret.get_ref()))),
+            self.secret_file.as_ref().map(|file| (file.span(), Place::File(file.get_ref()))),
+            self.secret_env.as_ref().map(|env| (env.span(), Place::Environment(env.get_ref()))),
+        ];
+        let mut secrets = Vec::new();
+        for (span, place) in places.into_iter().flatten() {
+            let secret = place.read();
+            let wrong = |what| ConfigError::at(source.path, source.text, span, what);
+            secrets.push(secret.map_err(wrong)?);
+        }
+        let address = match &self.address {
+            Some(address) => Some(resolve(source, address)?),
+            None => None,
+        };
+        if secrets.is_empty() && address.is_none() {
+            let what = format!("peer `{}` has neither a secret nor an address", name.get_ref());
+            return Err(source.wrong(name, what).with_help(
+                "a peer that registers needs `secret`, `secret_file` or `secret_env`; one that \
+                 does not needs `address`",
+            ));
+        }
+        let codecs = match &self.codecs {
+            Some(names) => read_codecs(source, names)?,
+            None => DEFAULT_CODECS.to_vec(),
+        };
+        let priority = match &self.codec_priority {
+            None => CodecPriority::Host,
+            Some(word) => match word.get_ref().as_str() {
+                "host" => CodecPriority::Host,
+                "caller" => CodecPriority::Caller,
+                "disabled" => CodecPriority::Disabled,
+                "reqonly" => CodecPriority::RequestedOnly,
+                _ => {
+                    let known = ["host", "caller", "disabled", "reqonly"];
+                    return Err(source.unknown_word(word, "codec priority", &known));
+                }
+            },
+        };
+        let rule = match &self.call_token {
+            None => TokenRule::Yes,
+            Some(word) => match word.get_ref().as_str() {
+                "required" => TokenRule::Yes,
+                "optional" => TokenRule::No,
+                "auto" => TokenRule::Auto,
+                _ => {
+                    let known = ["required", "optional", "auto"];
+                    return Err(source.unknown_word(word, "rule for call tokens", &known));
+                }
+            },
+        };
+        let mut methods = AuthMethods(0);
+        for word in self.auth.iter().flatten() {
+            methods = methods.union(match word.get_ref().as_str() {
+                "md5" => AuthMethods::MD5,
+                "plaintext" => AuthMethods::PLAINTEXT,
+                _ => {
+                    let known = ["md5", "plaintext"];
+                    return Err(source.unknown_word(word, "way to prove a secret", &known));
+                }
+            });
+        }
+        if methods.is_empty() {
+            methods = AuthMethods::MD5;
+        }
+        let permit: Result<Vec<IpNet>, ConfigError> =
+            self.permit.iter().map(|network| read_network(source, network)).collect();
+        let least = Duration::from_secs(self.min_refresh.unwrap_or(60));
+        let most = Duration::from_secs(self.max_refresh.unwrap_or(3600));
+        if least > most {
+            let what = format!("peer `{}`: min_refresh is above max_refresh", name.get_ref());
+            return Err(source.wrong(name, what).with_help("swap them"));
+        }
+        let peer = Peer {
+            secrets,
+            address,
+            codecs,
+            priority,
+            permit: permit?,
+            methods,
+            username: self.username,
+            refresh: (least, most),
+        };
+        Ok((peer, rule))
+    }
+}
+
+impl RouteKeys {
+    fn check(
+        self,
+        source: &Source<'_>,
+        peers: &BTreeMap<String, Peer>,
+        patterns: &mut BTreeSet<(Pattern, Vec<String>)>,
+    ) -> Result<Route, ConfigError> {
+        let (pattern, place) = match (self.number, self.prefix) {
+            (Some(number), None) => (Pattern::Number(number.get_ref().clone()), number),
+            (None, Some(prefix)) => (Pattern::Prefix(prefix.get_ref().clone()), prefix),
+            _ => {
+                return Err(source
+                    .wrong(&self.to, "a route has either `number` or `prefix`")
+                    .with_help("for example number = \"600\", or prefix = \"9\""));
+            }
+        };
+        let names = || peers.keys().map(String::as_str).collect::<Vec<_>>();
+        for name in &self.from {
+            if !peers.contains_key(name.get_ref()) {
+                return Err(source.unknown_word(name, "peer", &names()));
+            }
+        }
+        let from: Vec<String> = self.from.into_iter().map(Spanned::into_inner).collect();
+        if !patterns.insert((pattern.clone(), from.clone())) {
+            let what = format!("there is a route for `{}` already", place.get_ref());
+            return Err(source
+                .wrong(&place, what)
+                .with_help("put both destinations into one `to`"));
+        }
+        if self.to.get_ref().is_empty() {
+            let error = source.wrong(&self.to, "the route leads nowhere");
+            return Err(error.with_help("for example to = [\"peer:media\"]"));
+        }
+        let mut to = Vec::new();
+        for written in self.to.get_ref() {
+            to.push(read_destination(source, written, peers, &names())?);
+        }
+        Ok(Route { pattern, from, to })
+    }
+}
+
+impl RegistrationKeys {
+    fn check(self, source: &Source<'_>) -> Result<RegistrationConfig, ConfigError> {
+        let place = self
+            .secret
+            .as_ref()
+            .map(|secret| (secret.span(), Place::Inline(secret.get_ref())))
+            .or_else(|| {
+                self.secret_file.as_ref().map(|file| (file.span(), Place::File(file.get_ref())))
+            })
+            .or_else(|| {
+                let env = self.secret_env.as_ref();
+                env.map(|env| (env.span(), Place::Environment(env.get_ref())))
+            });
+        let secret = match place {
+            None => None,
+            Some((span, place)) => {
+                let wrong = |what| ConfigError::at(source.path, source.text, span, what);
+                Some(place.read().map_err(wrong)?)
+            }
+        };
+        Ok(RegistrationConfig {
+            to: resolve(source, &self.to)?,
+            username: self.username,
+            secret,
+            allow_plaintext: self.allow_plaintext.unwrap_or(false),
+            refresh: Duration::from_secs(self.refresh.unwrap_or(60)),
+        })
+    }
+}
+
+fn read_listen(text: &str) -> Option<SocketAddr> {
+    let bare = || text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, DEFAULT_PORT));
+    text.parse().ok().or_else(bare)
+}
+
+fn read_network(source: &Source<'_>, text: &Spanned<String>) -> Result<IpNet, ConfigError> {
+    let written = text.get_ref();
+    let single = || written.parse::<IpAddr>().ok().map(IpNet::from);
+    written.parse().ok().or_else(single).ok_or_else(|| {
+        source
+            .wrong(text, format!("`{written}` is no network"))
+            .with_help("write it as \"10.0.0.0/8\", \"2001:db8::/32\" or a single address")
+    })
+}
+
+fn read_codecs(source: &Source<'_>, names: &[Spanned<String>]) -> Result<Vec<Format>, ConfigError> {
+    let mut codecs = Vec::new();
+    for name in names {
+        let Some(format) = Format::from_name(name.get_ref()) else {
+            let known: Vec<&str> = Format::all().map(Format::name).collect();
+            return Err(source.unknown_word(name, "codec", &known));
+        };
+        codecs.push(format);
+    }
+    Ok(codecs)
+}
+
+fn resolve(source: &Source<'_>, text: &Spanned<String>) -> Result<SocketAddr, ConfigError> {
+    let written = text.get_ref().as_str();
+    if let Some(address) = read_listen(written) {
+        return Ok(address);
+    }
+    let (host, port) = match written.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().ok()),
+        None => (written, Some(DEFAULT_PORT)),
+    };
+    let wrong = |what: String| {
+        source.wrong(text, what).with_help("write it as \"192.0.2.1:4569\" or \"pbx.example.org\"")
+    };
+    let port = port.ok_or_else(|| wrong(format!("`{written}` is no address")))?;
+    let mut found = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| wrong(format!("`{host}` cannot be found: {error}")))?;
+    found.next().ok_or_else(|| wrong(format!("`{host}` has no address")))
+}
+
+fn read_destination(
+    source: &Source<'_>,
+    text: &Spanned<String>,
+    peers: &BTreeMap<String, Peer>,
+    names: &[&str],
+) -> Result<Destination, ConfigError> {
+    let written = text.get_ref();
+    let (kind, rest) = written.split_once(':').unwrap_or((written, ""));
+    match kind {
+        "peer" | "phone" => {
+            let (name, number) = match rest.split_once('/') {
+                Some((name, number)) => (name, Some(number.to_string())),
+                None => (rest, None),
+            };
+            if !peers.contains_key(name) {
+                let error = source.wrong(text, format!("there is no peer `{name}`"));
+                return Err(match nearest(name, names.iter().copied()) {
+                    Some(name) => error.with_help(format!("did you mean `{name}`?")),
+                    None => error.with_help(format!("add [peers.{name}]")),
+                });
+            }
+            Ok(Destination::Peer { name: name.into(), number })
+        }
+        "builtin" => match rest.parse::<Builtin>() {
+            Ok(builtin) => Ok(Destination::Builtin(builtin)),
+            Err(()) => {
+                let known = ["echo", "milliwatt", "playback", "record"];
+                let error = source.wrong(text, format!("there is no built-in `{rest}`"));
+                Err(match nearest(rest, known) {
+                    Some(name) => error.with_help(format!("did you mean `{name}`?")),
+                    None => error.with_help(format!("it is one of {}", known.join(", "))),
+                })
+            }
+        },
+        _ => Err(source.wrong(text, format!("`{written}` is no destination")).with_help(
+            "write \"peer:NAME\", \"peer:NAME/NUMBER\", \"phone:NAME\" or \"builtin:echo\"",
+        )),
+    }
+}

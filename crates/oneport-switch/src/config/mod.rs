@@ -1,0 +1,153 @@
+//! The configuration file: its keys, their defaults, and what is wrong with it.
+
+mod error;
+mod file;
+mod secret;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use oneport_proto::{
+    CallTokenPolicy, CodecPriority, EndpointConfig, Network, RegistrationConfig, Secret, TokenRule,
+};
+use oneport_wire::{AuthMethods, DEFAULT_PORT, Format};
+
+pub use error::ConfigError;
+
+use crate::routing::Route;
+
+/// All that a switch is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// The engine's limits and timers, call tokens included.
+    pub endpoint: EndpointConfig,
+    pub(crate) guests: GuestLimits,
+    pub(crate) peers: BTreeMap<String, Peer>,
+    pub(crate) routes: Vec<Route>,
+    /// Where this switch registers.
+    pub registrations: Vec<RegistrationConfig>,
+    pub(crate) files: Files,
+}
+
+/// What callers without a name may do.
+#[derive(Clone, Debug)]
+pub(crate) struct GuestLimits {
+    pub(crate) enabled: bool,
+    pub(crate) calls: usize,
+    pub(crate) calls_per_address: usize,
+    pub(crate) duration: Duration,
+}
+
+/// Somebody with a name.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) secrets: Vec<Secret>,
+    /// Where it is, if it does not register.
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) codecs: Vec<Format>,
+    pub(crate) priority: CodecPriority,
+    pub(crate) permit: Vec<IpNet>,
+    pub(crate) methods: AuthMethods,
+    /// The name and secret we use when we call it.
+    pub(crate) username: Option<String>,
+    pub(crate) refresh: (Duration, Duration),
+}
+
+impl Peer {
+    /// Whether it may come from `address`.
+    pub(crate) fn permits(&self, address: std::net::IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.permit.is_empty() || self.permit.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// Directories of audio.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    pub(crate) playback: Option<PathBuf>,
+    pub(crate) record: PathBuf,
+    pub(crate) longest_recording: Duration,
+}
+
+/// What is spoken where nothing is said: what Asterisk speaks without patents or add-ons, and what
+/// a relay passes on without understanding it.
+const DEFAULT_CODECS: [Format; 10] = [
+    Format::ULAW,
+    Format::ALAW,
+    Format::SLIN,
+    Format::SLIN16,
+    Format::G722,
+    Format::GSM,
+    Format::G729,
+    Format::ILBC,
+    Format::SPEEX,
+    Format::OPUS,
+];
+
+impl Default for Config {
+    /// Port 4569 on all addresses, guests within small limits, nobody else.
+    fn default() -> Self {
+        Self {
+            listen: vec![
+                SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT)),
+                SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT)),
+            ],
+            endpoint: EndpointConfig::default(),
+            guests: GuestLimits {
+                enabled: true,
+                calls: 10,
+                calls_per_address: 2,
+                duration: Duration::from_secs(300),
+            },
+            peers: BTreeMap::new(),
+            routes: Vec::new(),
+            registrations: Vec::new(),
+            files: Files {
+                playback: None,
+                record: PathBuf::from("recordings"),
+                longest_recording: Duration::from_secs(3600),
+            },
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, or something in it is wrong: then the error says where, what was
+    /// expected, and how to mend it.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        Self::parse(path, &text)
+    }
+
+    /// Reads `text`, which came from `path`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        file::File::parse(path, text)?.check(path, text)
+    }
+}
+
+/// The engine's rules for call tokens out of the peers'.
+fn token_policy(peers: &BTreeMap<String, (TokenRule, Vec<IpNet>)>) -> CallTokenPolicy {
+    let mut policy = CallTokenPolicy::default();
+    for (name, (rule, _)) in peers {
+        policy.users.insert(name.clone(), *rule);
+        policy.peers.insert(name.clone(), *rule);
+    }
+    policy
+}
+
+/// A network of the configuration as the engine knows it.
+fn engine_network(network: IpNet) -> Network {
+    Network { address: network.addr(), prefix: network.prefix_len() }
+}

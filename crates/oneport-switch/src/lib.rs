@@ -1,0 +1,18 @@
+//! An IAX2 switch: who may call ([`Config`], registrar), where a call goes (routes, built-in
+//! destinations), and the bridge between two legs.
+//!
+//! [`Switch`] is an [`oneport::Application`]: it decides on the driver's thread, with the time
+//! handed in, and never waits.
+
+mod bridge;
+mod builtin;
+mod config;
+mod guests;
+mod recording;
+mod registrar;
+mod routing;
+mod switch;
+
+pub use builtin::Builtin;
+pub use config::{Config, ConfigError};
+pub use switch::Switch;

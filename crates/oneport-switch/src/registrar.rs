@@ -1,0 +1,119 @@
+//! Who has registered, from where, and until when.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use oneport_proto::Instant;
+
+/// A registration holds a little longer than was granted, so that a renewal which is late by a
+/// lost packet finds it still there.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Where a peer is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Binding {
+    address: SocketAddr,
+    expires: Instant,
+}
+
+/// What a registration changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Change {
+    /// It was not registered before.
+    New,
+    /// It came again.
+    Renewed,
+    /// It came again from another address.
+    Moved { from: SocketAddr },
+}
+
+/// All bindings.
+#[derive(Debug, Default)]
+pub(crate) struct Registrar {
+    bindings: BTreeMap<String, Binding>,
+}
+
+impl Registrar {
+    /// Binds `name` to `address` for `granted`.
+    pub(crate) fn bind(
+        &mut self,
+        now: Instant,
+        name: &str,
+        address: SocketAddr,
+        granted: Duration,
+    ) -> Change {
+        let binding = Binding { address, expires: now + granted + GRACE };
+        match self.bindings.insert(name.into(), binding) {
+            Some(before) if before.expires > now && before.address == address => Change::Renewed,
+            Some(before) if before.expires > now => Change::Moved { from: before.address },
+            _ => Change::New,
+        }
+    }
+
+    /// Forgets `name`; `true` if it was there.
+    pub(crate) fn release(&mut self, name: &str) -> bool {
+        self.bindings.remove(name).is_some()
+    }
+
+    /// Where `name` is.
+    pub(crate) fn find(&self, now: Instant, name: &str) -> Option<SocketAddr> {
+        let binding = self.bindings.get(name)?;
+        (binding.expires > now).then_some(binding.address)
+    }
+
+    /// When the next binding expires.
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.bindings.values().map(|binding| binding.expires).min()
+    }
+
+    /// Forgets and names what has expired.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<String> {
+        let mut expired = Vec::new();
+        self.bindings.retain(|name, binding| {
+            let keep = binding.expires > now;
+            if !keep {
+                expired.push(name.clone());
+            }
+            keep
+        });
+        expired
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_micros(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn a_binding_holds_ten_seconds_longer_than_granted() {
+        let mut registrar = Registrar::default();
+        let address = SocketAddr::from(([192, 0, 2, 1], 4569));
+        let granted = Duration::from_secs(60);
+        assert_eq!(registrar.bind(at(0), "site", address, granted), Change::New);
+        assert_eq!(registrar.find(at(69), "site"), Some(address));
+        assert_eq!(registrar.next_expiry(), Some(at(70)));
+        assert_eq!(registrar.find(at(70), "site"), None);
+        assert_eq!(registrar.expire(at(69)), [""; 0]);
+        assert_eq!(registrar.expire(at(70)), ["site"]);
+        assert_eq!(registrar.next_expiry(), None);
+    }
+
+    #[test]
+    fn renewal_move_and_release_are_told_apart() {
+        let mut registrar = Registrar::default();
+        let home = SocketAddr::from(([192, 0, 2, 1], 4569));
+        let away = SocketAddr::from(([192, 0, 2, 2], 4569));
+        let granted = Duration::from_secs(60);
+        registrar.bind(at(0), "site", home, granted);
+        assert_eq!(registrar.bind(at(50), "site", home, granted), Change::Renewed);
+        assert_eq!(registrar.bind(at(90), "site", away, granted), Change::Moved { from: home });
+        assert_eq!(registrar.find(at(100), "site"), Some(away));
+        assert!(registrar.release("site") && !registrar.release("site"));
+        assert_eq!(registrar.bind(at(101), "site", home, granted), Change::New);
+    }
+}

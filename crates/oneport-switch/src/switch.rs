@@ -1,0 +1,650 @@
+//! The switch: identifies callers, routes their calls, keeps registrations.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use oneport::Application;
+use oneport_media::Codec;
+use oneport_proto::{
+    CallEnd, CallId, Challenge, CodecPriority, DropReason, Endpoint, Event, Grant, Instant, Media,
+    NewCall, Offer, Register, RegistrationId, RequestId, negotiate,
+};
+use oneport_wire::{AuthMethods, CauseCode, Format};
+
+use crate::bridge;
+use crate::builtin::{Builtin, FRAME_MS, Player};
+use crate::config::{Config, Peer};
+use crate::guests::Guests;
+use crate::recording::Recordings;
+use crate::registrar::{Change, Registrar};
+use crate::routing::{self, Destination};
+
+/// How long a player waits behind its last frame before it hangs up, so that the far end's jitter
+/// buffer plays all of it.
+const AFTER_PLAYBACK: Duration = Duration::from_millis(500);
+
+/// The switch as an application of the engine.
+pub struct Switch {
+    config: Config,
+    registrar: Registrar,
+    guests: Guests,
+    legs: HashMap<CallId, Leg>,
+    /// Built-in destinations that speak now.
+    players: BTreeMap<CallId, Player>,
+    recordings: Recordings,
+    /// Requests to register that wait for their proof.
+    requests: HashMap<RequestId, Register>,
+    /// Where we register: its name for the log, and whether we are.
+    registrations: HashMap<RegistrationId, (String, Option<bool>)>,
+    payload: Vec<u8>,
+}
+
+/// One leg of a call.
+struct Leg {
+    /// The peer's name; `None` for a guest.
+    peer: Option<String>,
+    address: SocketAddr,
+    begun: Instant,
+    /// When it is ended from here.
+    ends: Option<Instant>,
+    state: State,
+}
+
+enum State {
+    /// The caller must prove who it is.
+    Identifying(Box<Offer>),
+    /// It has come to where it wanted.
+    Builtin(Builtin),
+    /// It waits for, or is linked to, another leg.
+    Caller(Box<Caller>),
+    /// We placed it for a caller.
+    Called { caller: CallId },
+}
+
+/// A caller that is being bridged.
+struct Caller {
+    offer: Box<Offer>,
+    called: Option<CallId>,
+    /// Destinations not tried yet.
+    left: VecDeque<Destination>,
+    accepted: Option<Format>,
+    answered: bool,
+}
+
+impl Leg {
+    fn other(&self) -> Option<CallId> {
+        match &self.state {
+            State::Caller(caller) => caller.called,
+            State::Called { caller } => Some(*caller),
+            _ => None,
+        }
+    }
+
+    /// Who it is, for the log.
+    fn who(&self) -> String {
+        match &self.peer {
+            Some(name) => format!("{name} ({})", self.address),
+            None => format!("guest {}", self.address),
+        }
+    }
+}
+
+impl Switch {
+    /// A switch that has heard of nobody yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            registrar: Registrar::default(),
+            guests: Guests::default(),
+            legs: HashMap::new(),
+            players: BTreeMap::new(),
+            recordings: Recordings::start(),
+            requests: HashMap::new(),
+            registrations: HashMap::new(),
+            payload: Vec::new(),
+        }
+    }
+
+    /// A call comes in: who is it?
+    fn offered(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId, offer: Box<Offer>) {
+        let address = offer.path.remote;
+        let leg = |peer, state| Leg { peer, address, begun: now, ends: None, state };
+        let Some(username) = offer.username.clone() else {
+            let peer = self.peer_at(address);
+            self.legs.insert(call, leg(peer.clone(), State::Identifying(offer)));
+            return self.identified(endpoint, now, call);
+        };
+        let known = self.config.peers.get(&username);
+        let known = known.filter(|peer| peer.permits(address.ip()));
+        let challenge = match known {
+            Some(peer) if peer.secrets.is_empty() => {
+                // It is known by its address alone.
+                if peer.address.map(|own| own.ip()) == Some(address.ip()) {
+                    self.legs.insert(call, leg(Some(username), State::Identifying(offer)));
+                    return self.identified(endpoint, now, call);
+                }
+                Challenge::unknown(username.clone())
+            }
+            Some(peer) => challenge(peer, &username),
+            None => Challenge::unknown(username.clone()),
+        };
+        self.legs.insert(call, leg(Some(username), State::Identifying(offer)));
+        if endpoint.challenge_call(now, call, challenge).is_err() {
+            self.refuse(endpoint, now, call, CauseCode::SWITCH_CONGESTION, "too many challenges");
+        }
+    }
+
+    /// The peer that is known to be at `address` and has no secret.
+    fn peer_at(&self, address: SocketAddr) -> Option<String> {
+        let mut peers = self.config.peers.iter();
+        let found =
+            peers.find(|(_, peer)| peer.secrets.is_empty() && peer.address == Some(address));
+        found.map(|(name, _)| name.clone())
+    }
+
+    /// The caller is who it says: where does it want to go?
+    fn identified(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId) {
+        let Some(leg) = self.legs.get_mut(&call) else { return };
+        let State::Identifying(offer) = &leg.state else { return };
+        let offer = offer.clone();
+        let peer = leg.peer.clone();
+        if peer.is_none() {
+            let limits = &self.config.guests;
+            if let Err(why) = self.guests.enter(limits, leg.address.ip()) {
+                let cause = CauseCode::REJECTED;
+                // It is not among the guests, so it must not be counted out.
+                self.legs.remove(&call);
+                tracing::info!("{call}: guest {} refused: {why}", offer.path);
+                let _ = endpoint.reject(now, call, cause, Some("not allowed"));
+                return;
+            }
+            leg.ends = Some(now + limits.duration);
+        }
+        let number = offer.called_number.as_str();
+        let mut left: VecDeque<Destination> =
+            match routing::find(&self.config.routes, peer.as_deref(), number) {
+                Some(destinations) if peer.is_some() => destinations.iter().cloned().collect(),
+                _ => VecDeque::new(),
+            };
+        if left.is_empty() {
+            if let Some((builtin, _)) = Builtin::find(number) {
+                left.push_back(Destination::Builtin(builtin));
+            } else if peer.is_some() && self.config.peers.contains_key(number) {
+                left.push_back(Destination::Peer { name: number.into(), number: None });
+            }
+        }
+        match left.front() {
+            None if peer.is_none() => {
+                let why = "guests reach echo and milliwatt only; give the caller a peer with a \
+                           secret";
+                self.refuse(endpoint, now, call, CauseCode::NO_ROUTE, why);
+            }
+            None => self.refuse(endpoint, now, call, CauseCode::NO_ROUTE, "no route"),
+            Some(Destination::Builtin(builtin)) if peer.is_none() && !builtin.is_for_guests() => {
+                let why = "guests reach echo and milliwatt only; give the caller a peer with a \
+                           secret";
+                self.refuse(endpoint, now, call, CauseCode::REJECTED, why);
+            }
+            Some(_) => {
+                let caller = Caller { offer, called: None, left, accepted: None, answered: false };
+                leg.state = State::Caller(Box::new(caller));
+                self.try_next(endpoint, now, call, CauseCode::NO_ROUTE);
+            }
+        }
+    }
+
+    /// Tries the caller's next destination; `cause` is said if there is none.
+    fn try_next(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        mut cause: CauseCode,
+    ) {
+        loop {
+            let Some(leg) = self.legs.get_mut(&call) else { return };
+            let State::Caller(caller) = &mut leg.state else { return };
+            let Some(destination) = caller.left.pop_front() else {
+                return self.refuse(endpoint, now, call, cause, "no destination took it");
+            };
+            let result = match destination {
+                Destination::Builtin(builtin) => self.enter_builtin(endpoint, now, call, builtin),
+                Destination::Peer { name, number } => {
+                    self.place(endpoint, now, call, &name, number)
+                }
+            };
+            match result {
+                Ok(()) => return,
+                Err((failed, why)) => {
+                    tracing::info!("{call}: {why}");
+                    cause = failed;
+                }
+            }
+        }
+    }
+
+    /// Places the second leg.
+    fn place(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        name: &str,
+        number: Option<String>,
+    ) -> Result<(), (CauseCode, String)> {
+        let Some(leg) = self.legs.get(&call) else { return Ok(()) };
+        let State::Caller(caller) = &leg.state else { return Ok(()) };
+        let Some(peer) = self.config.peers.get(name) else { return Ok(()) };
+        let Some(to) = peer.address.or_else(|| self.registrar.find(now, name)) else {
+            return Err((CauseCode::SUBSCRIBER_ABSENT, format!("{name} is not registered")));
+        };
+        let offer = &caller.offer;
+        let number = number.unwrap_or_else(|| offer.called_number.clone());
+        if to == leg.address && number == offer.called_number {
+            let why = format!("{name} would get its own call back");
+            return Err((CauseCode::NO_ROUTE, why));
+        }
+        // Both legs must speak the same: no codec is offered that the caller cannot hear.
+        let formats = match caller.accepted {
+            Some(format) => vec![format],
+            None => common_formats(peer, offer),
+        };
+        if formats.is_empty() {
+            let why = format!("{name} and its caller have no codec in common");
+            return Err((CauseCode::BEARER_NOT_AVAILABLE, why));
+        }
+        let mut new = NewCall::to(number);
+        new.calling_number = offer.calling_number.clone();
+        new.calling_name = offer.calling_name.clone();
+        new.calling_ani = offer.calling_ani.clone();
+        new.calling_presentation = offer.calling_presentation.unwrap_or(0);
+        new.language = offer.language.clone();
+        new.dnid = offer.dnid.clone();
+        new.rdnis = offer.rdnis.clone();
+        new.variables = offer.variables.clone();
+        new.username = peer.username.clone();
+        new.secret = peer.secrets.first().cloned();
+        new.allow_plaintext = peer.methods.contains(AuthMethods::PLAINTEXT);
+        new.formats = formats;
+        let placed = endpoint.place_call(now, to, new);
+        let called = placed.map_err(|error| (CauseCode::SWITCH_CONGESTION, error.to_string()))?;
+        tracing::info!("{call}: {} calls {} at {name} ({to})", leg.who(), offer.called_number);
+        let state = State::Called { caller: call };
+        let leg = Leg { peer: Some(name.into()), address: to, begun: now, ends: None, state };
+        self.legs.insert(called, leg);
+        if let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state) {
+            caller.called = Some(called);
+        }
+        Ok(())
+    }
+
+    /// Answers a call here.
+    fn enter_builtin(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        builtin: Builtin,
+    ) -> Result<(), (CauseCode, String)> {
+        let Some(leg) = self.legs.get_mut(&call) else { return Ok(()) };
+        let State::Caller(caller) = &leg.state else { return Ok(()) };
+        let peer = leg.peer.as_ref().and_then(|name| self.config.peers.get(name));
+        let format = caller.accepted.or_else(|| {
+            let mut ours = peer.map_or_else(default_formats, |peer| peer.codecs.clone());
+            if builtin.needs_codec() {
+                ours.retain(|format| Codec::for_format(*format).is_some());
+            }
+            let priority = peer.map_or(CodecPriority::Host, |peer| peer.priority);
+            negotiate(priority, &ours, &caller.offer)
+        });
+        let no_codec = || (CauseCode::BEARER_NOT_AVAILABLE, "no common codec".to_string());
+        let format = format.ok_or_else(no_codec)?;
+        let codec = Codec::for_format(format);
+        let argument = Builtin::find(&caller.offer.called_number);
+        let argument = argument.filter(|(found, _)| *found == builtin).and_then(|(_, name)| name);
+        let files = &self.config.files;
+        let player = match (builtin, codec) {
+            (Builtin::Milliwatt, Some(codec)) => Some(Player::milliwatt(codec, now)),
+            (Builtin::Playback, Some(codec)) => {
+                let player = Player::playback(codec, now, files.playback.as_deref(), argument);
+                Some(player.map_err(|why| (CauseCode::UNALLOCATED, why))?)
+            }
+            (Builtin::Echo, _) | (Builtin::Record, Some(_)) => None,
+            _ => return Err(no_codec()),
+        };
+        tracing::info!("{call}: {} calls {builtin}, {format}", leg.who());
+        if caller.accepted.is_none() {
+            // The caller may have gone; then its end follows.
+            let _ = endpoint.accept(now, call, format);
+        }
+        let _ = endpoint.answer(now, call);
+        leg.state = State::Builtin(builtin);
+        if let Some(player) = player {
+            self.players.insert(call, player);
+        }
+        match (builtin, codec) {
+            (Builtin::Echo, _) => drop(endpoint.link(call, call)),
+            (Builtin::Record, Some(codec)) => {
+                leg.ends = Some(now + files.longest_recording);
+                self.recordings.begin(call, codec, files.record.clone());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Ends a caller's leg because of what the log says.
+    fn refuse(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        cause: CauseCode,
+        why: &str,
+    ) {
+        if let Some(leg) = self.legs.get(&call) {
+            let called = match &leg.state {
+                State::Identifying(offer) => offer.called_number.as_str(),
+                State::Caller(caller) => caller.offer.called_number.as_str(),
+                _ => "",
+            };
+            tracing::info!("{call}: {} to {called:?} refused, {cause}: {why}", leg.who());
+        }
+        let _ = endpoint.hangup(now, call, cause, None);
+    }
+
+    /// The second leg was accepted: now the first can be, in the same format.
+    fn called_accepted(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        called: CallId,
+        format: Format,
+    ) {
+        let Some(call) = self.legs.get(&called).and_then(Leg::other) else { return };
+        let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state) else {
+            return;
+        };
+        if caller.accepted.is_none() {
+            caller.accepted = Some(format);
+            let _ = endpoint.accept(now, call, format);
+        }
+        if let Err(error) = endpoint.link(call, called) {
+            tracing::warn!("{call}: cannot be linked to {called}: {error}");
+        }
+    }
+
+    fn called_answered(&mut self, endpoint: &mut Endpoint, now: Instant, called: CallId) {
+        let Some(call) = self.legs.get(&called).and_then(Leg::other) else { return };
+        if let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state)
+            && !std::mem::replace(&mut caller.answered, true)
+        {
+            let _ = endpoint.answer(now, call);
+        }
+    }
+
+    fn ended(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId, end: &CallEnd) {
+        let Some(leg) = self.legs.remove(&call) else { return };
+        self.players.remove(&call);
+        log_end(now, call, &leg, end);
+        match leg.state {
+            State::Builtin(Builtin::Record) => self.recordings.end(call),
+            State::Caller(caller) => {
+                if let Some(called) = caller.called {
+                    let _ = endpoint.hangup(now, called, end.cause, None);
+                }
+            }
+            State::Called { caller: call } => {
+                if let Some(State::Caller(caller)) =
+                    self.legs.get_mut(&call).map(|leg| &mut leg.state)
+                {
+                    caller.called = None;
+                    let cause = bridge::cause_for_caller(end);
+                    if !caller.answered && !caller.left.is_empty() && bridge::tries_next(end) {
+                        self.try_next(endpoint, now, call, cause);
+                    } else {
+                        let _ = endpoint.hangup(now, call, cause, end.text.as_deref());
+                    }
+                }
+            }
+            _ => {}
+        }
+        if leg.peer.is_none() {
+            self.guests.leave(leg.address.ip());
+        }
+    }
+
+    fn register_requested(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        request: RequestId,
+        register: Box<Register>,
+    ) {
+        let known = self.config.peers.get(&register.username);
+        let known = known.filter(|peer| peer.permits(register.path.remote.ip()));
+        let challenge = match known {
+            Some(peer) if !peer.secrets.is_empty() => challenge(peer, &register.username),
+            // Who does not exist, may not come from there, or never registers, is asked all the
+            // same: strangers do not learn which names exist.
+            _ => Challenge::unknown(register.username.clone()),
+        };
+        if endpoint.challenge_request(now, request, challenge).is_ok() {
+            self.requests.insert(request, *register);
+        } else {
+            let _ = endpoint.refuse(now, request);
+        }
+    }
+
+    fn register_proved(&mut self, endpoint: &mut Endpoint, now: Instant, request: RequestId) {
+        let Some(register) = self.requests.get(&request) else { return };
+        let Some(peer) = self.config.peers.get(&register.username) else { return };
+        let (least, most) = peer.refresh;
+        let refresh = register.refresh.unwrap_or(least).clamp(least, most);
+        let (name, address) = (register.username.as_str(), register.path.remote);
+        if register.release {
+            if self.registrar.release(name) {
+                tracing::info!("{name} unregistered from {address}");
+            }
+        } else {
+            let seconds = refresh.as_secs();
+            match self.registrar.bind(now, name, address, refresh) {
+                Change::New => tracing::info!("{name} registered at {address} for {seconds} s"),
+                Change::Moved { from } => tracing::info!("{name} moved from {from} to {address}"),
+                Change::Renewed => tracing::debug!("{name} renewed at {address}"),
+            }
+        }
+        let _ = endpoint.grant(now, request, &Grant { refresh, ..Grant::default() });
+    }
+
+    fn register_ended(&mut self, request: RequestId, outcome: oneport_proto::RequestOutcome) {
+        use oneport_proto::RequestOutcome;
+        let Some(register) = self.requests.remove(&request) else { return };
+        if outcome == RequestOutcome::AuthenticationFailed {
+            let Register { username, path, .. } = register;
+            let why = match self.config.peers.get(&username) {
+                None => "there is no such peer",
+                Some(peer) if !peer.permits(path.remote.ip()) => "not permitted from there",
+                Some(peer) if peer.secrets.is_empty() => "this peer has no secret",
+                Some(_) => "wrong secret",
+            };
+            tracing::warn!("registration of {username} from {path} refused: {why}");
+        }
+    }
+
+    fn registration_changed(&mut self, id: RegistrationId, good: bool, what: &str) {
+        if let Some((name, state)) = self.registrations.get_mut(&id)
+            && state.replace(good) != Some(good)
+        {
+            tracing::info!("{name}: {what}");
+        }
+    }
+
+    /// A leg's time is up.
+    fn end_overdue(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        let overdue = |(_, leg): &(&CallId, &Leg)| leg.ends.is_some_and(|ends| ends <= now);
+        let overdue: Vec<CallId> =
+            self.legs.iter().filter(overdue).map(|(call, _)| *call).collect();
+        for call in overdue {
+            let _ = endpoint.hangup(now, call, CauseCode::NORMAL_CLEARING, None);
+            if let Some(leg) = self.legs.get_mut(&call) {
+                leg.ends = None;
+            }
+        }
+    }
+
+    fn play(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        let mut done = Vec::new();
+        for (call, player) in &mut self.players {
+            while player.next <= now {
+                if !player.frame(&mut self.payload) {
+                    done.push(*call);
+                    break;
+                }
+                let format = player.codec.format();
+                // The call may have ended; then its end follows.
+                let _ = endpoint.send_voice(now, *call, format, &self.payload, FRAME_MS);
+            }
+        }
+        for call in done {
+            self.players.remove(&call);
+            if let Some(leg) = self.legs.get_mut(&call) {
+                leg.ends = Some(now + AFTER_PLAYBACK);
+            }
+        }
+    }
+}
+
+/// What a guest may speak.
+fn default_formats() -> Vec<Format> {
+    vec![Format::ULAW, Format::ALAW, Format::SLIN, Format::SLIN16, Format::GSM, Format::G722]
+}
+
+fn challenge(peer: &Peer, username: &str) -> Challenge {
+    let secrets = peer.secrets.clone();
+    Challenge { methods: peer.methods, username: username.into(), secrets }
+}
+
+/// The formats that a peer may speak and its caller can hear, in the caller's order.
+fn common_formats(peer: &Peer, offer: &Offer) -> Vec<Format> {
+    let mut formats: Vec<Format> = offer.preferences.clone();
+    formats.extend(offer.wanted.iter());
+    formats.extend(&peer.codecs);
+    let mut seen = Vec::new();
+    formats.retain(|format| {
+        let common = peer.codecs.contains(format) && offer.formats.contains(*format);
+        let new = common && !seen.contains(format);
+        seen.push(*format);
+        new
+    });
+    formats
+}
+
+fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
+    let seconds = now.since(leg.begun).as_secs_f64();
+    let stats = &end.stats;
+    let heard = &stats.received;
+    let text = end.text.as_deref().map(|text| format!(" ({text:?})")).unwrap_or_default();
+    tracing::info!(
+        "{call}: {} ended after {seconds:.1} s, {}{text}; heard {} frames, {} lost, jitter {:.1} ms; \
+         sent {}",
+        leg.who(),
+        end.cause,
+        heard.frames,
+        heard.lost,
+        heard.jitter.as_secs_f64() * 1e3,
+        stats.sent_frames,
+    );
+}
+
+impl Application for Switch {
+    fn start(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        for registration in self.config.registrations.clone() {
+            let name = format!("registration as {} at {}", registration.username, registration.to);
+            let id = endpoint.register(now, registration);
+            self.registrations.insert(id, (name, None));
+        }
+    }
+
+    fn handle_event(&mut self, endpoint: &mut Endpoint, now: Instant, event: Event) {
+        let other = |call: CallId| self.legs.get(&call).and_then(Leg::other);
+        match event {
+            Event::CallOffered { call, offer } => self.offered(endpoint, now, call, offer),
+            Event::CallAuthenticated { call, .. } => self.identified(endpoint, now, call),
+            Event::CallAccepted { call, format } => {
+                self.called_accepted(endpoint, now, call, format);
+            }
+            Event::CallProgress { call, progress } => {
+                if let Some(other) = other(call) {
+                    bridge::pass_progress(endpoint, now, other, progress);
+                }
+            }
+            Event::CallAnswered { call } => self.called_answered(endpoint, now, call),
+            Event::Dtmf { call, digit, phase } => {
+                if let Some(other) = other(call) {
+                    bridge::pass_digit(endpoint, now, other, digit, phase);
+                }
+            }
+            Event::Text { call, text } => {
+                if let Some(other) = other(call) {
+                    let _ = endpoint.send_text(now, other, &text);
+                }
+            }
+            Event::Control { call, control, payload } => {
+                if let Some(other) = other(call) {
+                    bridge::pass_control(endpoint, now, other, control, &payload);
+                }
+            }
+            Event::CallEnded { call, end } => self.ended(endpoint, now, call, &end),
+            Event::RegisterRequested { request, register } => {
+                self.register_requested(endpoint, now, request, register);
+            }
+            Event::RegisterAuthenticated { request, .. } => {
+                self.register_proved(endpoint, now, request);
+            }
+            Event::RegisterEnded { request, outcome } => self.register_ended(request, outcome),
+            Event::Registered { registration, refresh, .. } => {
+                let what = format!("registered for {} s", refresh.as_secs());
+                self.registration_changed(registration, true, &what);
+            }
+            Event::RegistrationFailed { registration, failure, retry_in } => {
+                let again = retry_in.as_secs();
+                let what = format!("failed, {failure:?}; again every {again} s or more");
+                self.registration_changed(registration, false, &what);
+            }
+            Event::Refused { from, username, reason } => {
+                let who = username.as_deref().unwrap_or("guest");
+                match reason {
+                    DropReason::CallTokenMissing => tracing::warn!(
+                        "{who} at {from} refused: it sends no call token. Set requirecalltoken=yes \
+                         there, or call_token = \"optional\" for this peer here"
+                    ),
+                    _ => tracing::warn!("{who} at {from} refused: {reason}"),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn handle_media(&mut self, call: CallId, media: Media<'_>) {
+        if let Some(State::Builtin(Builtin::Record)) = self.legs.get(&call).map(|leg| &leg.state) {
+            self.recordings.frame(call, media.timestamp.0, media.payload);
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let players = self.players.values().map(|player| player.next);
+        let legs = self.legs.values().filter_map(|leg| leg.ends);
+        players.chain(legs).chain(self.registrar.next_expiry()).min()
+    }
+
+    fn handle_timeout(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        self.play(endpoint, now);
+        self.end_overdue(endpoint, now);
+        for name in self.registrar.expire(now) {
+            tracing::info!("registration of {name} expired");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What a wrong configuration is answered with.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use oneport_switch::Config;
+
+#[test]
+fn every_mistake_is_placed_named_and_mended() {
+    let cases = [
+        "[servr]",
+        "[server]\nlisten = [\"0.0.0.0:x\"]",
+        "[server]\nlisten = \"0.0.0.0\"",
+        "[server]\nmax_calls = \"many\"",
+        "[server]\ncall_token_optional = [\"10.0.0.0/33\"]",
+        "[peers.media]\nsecrt = \"a\"",
+        "[peers.media]",
+        "[peers.media]\nsecret = \"\"",
+        "[peers.media]\nsecret_file = \"/nonexistent/secret\"",
+        "[peers.media]\nsecret_env = \"ONEPORT_TEST_NO_SUCH_VARIABLE\"",
+        "[peers.media]\nsecret = \"a\"\ncodecs = [\"ulaw\", \"alwa\"]",
+        "[peers.media]\nsecret = \"a\"\ncodec_priority = \"callr\"",
+        "[peers.media]\nsecret = \"a\"\ncall_token = \"no\"",
+        "[peers.media]\nsecret = \"a\"\nauth = [\"rsa\"]",
+        "[peers.media]\nsecret = \"a\"\npermit = [\"all\"]",
+        "[peers.media]\nsecret = \"a\"\nmin_refresh = 100\nmax_refresh = 50",
+        "[peers.media]\naddress = \"192.0.2.1:port\"",
+        "[peers.media]\nsecret = \"a\"\n[[routes]]\nnumber = \"1\"\nto = [\"peer:medai\"]",
+        "[[routes]]\nnumber = \"1\"\nto = [\"builtin:ecko\"]",
+        "[[routes]]\nnumber = \"1\"\nto = [\"somewhere\"]",
+        "[[routes]]\nnumber = \"1\"\nto = []",
+        "[[routes]]\nto = [\"builtin:echo\"]",
+        "[[routes]]\nnumber = \"1\"\nfrom = [\"x\"]\nto = [\"builtin:echo\"]",
+        "[[routes]]\nnumber = \"1\"\nto = [\"builtin:echo\"]\n[[routes]]\nnumber = \"1\"\nto = [\"builtin:record\"]",
+        "[[registrations]]\nusername = \"site\"",
+        "[audio]\nplayback = \"/nonexistent/sounds\"",
+        "[server\n",
+    ];
+    let mut answers = String::new();
+    for text in cases {
+        let error = Config::parse(Path::new("oneport.toml"), text).expect_err(text);
+        let _ = writeln!(answers, "{}\n=> {error}", text.trim_end());
+        let _ = writeln!(answers, "   {}\n", error.help.as_deref().unwrap_or("-"));
+    }
+    insta::assert_snapshot!(answers);
+}
+
+#[test]
+fn the_documented_configuration_is_accepted_and_names_every_key() {
+    let document = include_str!("../../../docs/configuration.md");
+    let (_, rest) = document.split_once("```toml\n").expect("an example");
+    let (example, _) = rest.split_once("```").expect("its end");
+    // Without the two keys that need something outside of the file.
+    let usable: String = example
+        .lines()
+        .filter(|line| !line.starts_with("secret_") && !line.starts_with("playback"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    Config::parse(Path::new("oneport.toml"), &usable).expect("the example is right");
+    for section in ["server", "guests", "audio", "peers.x", "routes", "registrations"] {
+        let wrong = match section {
+            "routes" => "[[routes]]\nto = []\nno_such_key = 1".into(),
+            "registrations" => {
+                "[[registrations]]\nto = \"\"\nusername = \"\"\nno_such_key = 1".into()
+            }
+            section => format!("[{section}]\nno_such_key = 1"),
+        };
+        let error = Config::parse(Path::new("oneport.toml"), &wrong).expect_err("no such key");
+        let keys = error.message.split('`').skip(3).step_by(2);
+        let mut any = false;
+        for key in keys {
+            any = true;
+            assert!(document.contains(&format!("`{key}`")), "{section}.{key} is not documented");
+        }
+        assert!(any, "{section}: {}", error.message);
+    }
+}

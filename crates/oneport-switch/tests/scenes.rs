@@ -1,0 +1,244 @@
+//! Telephones around a switch, on the loopback.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use oneport::media::{Codec, tone, wav};
+use oneport::{
+    Call, CallError, CallEvent, CauseCode, Driver, DriverConfig, DtmfPhase, Format, IncomingCall,
+    NewCall, Phone, PhoneConfig, Progress, Registration, RegistrationConfig, RegistrationEvent,
+    Secret,
+};
+use oneport_switch::{Config, Switch};
+
+fn switch(text: &str) -> (Driver<Switch>, SocketAddr) {
+    let text = format!("[server]\nlisten = [\"127.0.0.1:0\"]\n{text}");
+    let config = Config::parse(Path::new("test.toml"), &text).expect("a good configuration");
+    let driver = DriverConfig { listen: config.listen.clone(), endpoint: config.endpoint.clone() };
+    let driver = Driver::start(driver, Switch::new(config)).expect("started");
+    let address = driver.local_addresses()[0];
+    (driver, address)
+}
+
+fn phone() -> Phone {
+    let listen = vec!["127.0.0.1:0".parse().expect("an address")];
+    Phone::bind(PhoneConfig { listen, ..PhoneConfig::default() }).expect("bound")
+}
+
+fn named(number: &str, name: &str, secret: &str) -> NewCall {
+    let mut call = NewCall::to(number);
+    call.username = Some(name.into());
+    call.secret = Some(Secret::from(secret));
+    call
+}
+
+async fn refusal(phone: &Phone, to: SocketAddr, call: NewCall) -> CauseCode {
+    let mut call = phone.call(to, call).await.expect("placed");
+    match call.answered().await {
+        Err(CallError::Ended(end)) => end.cause,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn register(phone: &Phone, to: SocketAddr, name: &str, secret: &str) -> Registration {
+    let config = RegistrationConfig {
+        to,
+        username: name.into(),
+        secret: Some(Secret::from(secret)),
+        allow_plaintext: false,
+        refresh: Duration::from_secs(60),
+    };
+    phone.register(config).await.expect("running")
+}
+
+async fn registered(phone: &Phone, to: SocketAddr, name: &str, secret: &str) -> Registration {
+    let mut registration = register(phone, to, name, secret).await;
+    let event = registration.next_event().await;
+    assert!(matches!(event, Some(RegistrationEvent::Registered { .. })), "{event:?}");
+    registration
+}
+
+const TWO_PEERS: &str = "
+[peers.ann]
+secret = \"a\"
+[peers.bob]
+secret = \"b\"
+";
+
+#[tokio::test]
+async fn a_guest_reaches_echo_and_milliwatt_and_nothing_else() {
+    let (_switch, to) = switch("[peers.ann]\nsecret = \"a\"");
+    let phone = phone();
+    for number in ["record", "602", "ann", "0"] {
+        let cause = refusal(&phone, to, NewCall::to(number)).await;
+        assert!([CauseCode::REJECTED, CauseCode::NO_ROUTE].contains(&cause), "{number}: {cause}");
+    }
+    let mut echo = phone.call(to, NewCall::to("echo")).await.expect("placed");
+    echo.answered().await.expect("answered");
+    let mut second = phone.call(to, NewCall::to("601")).await.expect("placed");
+    second.answered().await.expect("answered");
+    // The third from one address is one too many.
+    assert_eq!(refusal(&phone, to, NewCall::to("600")).await, CauseCode::REJECTED);
+    drop(second);
+    let mut third = phone.call(to, NewCall::to("600")).await.expect("placed");
+    third.answered().await.expect("a place is free again");
+}
+
+#[tokio::test]
+async fn a_milliwatt_is_a_milliwatt() {
+    let (_switch, to) = switch("");
+    let phone = phone();
+    let mut call = phone.call(to, NewCall::to("milliwatt")).await.expect("placed");
+    call.answered().await.expect("answered");
+    let (mut reader, _) = call.audio().expect("accepted");
+    for _ in 0..10 {
+        let frame = reader.next_frame().await.expect("audio");
+        assert_eq!(frame.payload.as_slice(), tone::MILLIWATT_ULAW.repeat(20));
+    }
+}
+
+#[tokio::test]
+async fn names_that_exist_and_names_that_do_not_fail_alike() {
+    let (_switch, to) = switch(TWO_PEERS);
+    let phone = phone();
+    let known = refusal(&phone, to, named("600", "ann", "wrong")).await;
+    let unknown = refusal(&phone, to, named("600", "nobody", "wrong")).await;
+    assert_eq!((known, unknown), (CauseCode::FACILITY_NOT_SUBSCRIBED, known));
+    for name in ["ann", "nobody"] {
+        let mut registration = register(&phone, to, name, "wrong").await;
+        let event = registration.next_event().await;
+        assert!(matches!(event, Some(RegistrationEvent::Failed { .. })), "{event:?}");
+    }
+}
+
+/// Ann calls Bob, who is registered, through the switch.
+async fn ann_calls_bob(ann: &Phone, bob: &Phone, to: SocketAddr) -> (Call, IncomingCall) {
+    let call = ann.call(to, named("bob", "ann", "a")).await.expect("placed");
+    let incoming = bob.incoming().await.expect("offered");
+    (call, incoming)
+}
+
+#[tokio::test]
+async fn a_registered_phone_is_called_and_everything_passes_both_ways() {
+    let (switch, to) = switch(TWO_PEERS);
+    let (ann, bob) = (phone(), phone());
+    let registration = registered(&bob, to, "bob", "b").await;
+    let (mut ours, mut incoming) = ann_calls_bob(&ann, &bob, to).await;
+    incoming.ring().await.expect("the caller waits");
+    loop {
+        match ours.next_event().await {
+            Some(CallEvent::Progress(Progress::Ringing)) => break,
+            Some(CallEvent::Accepted(Format::ULAW)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    let mut theirs = incoming.answer().await.expect("the caller waits");
+    ours.answered().await.expect("answered");
+    ours.send_dtmf("7").await.expect("accepted");
+    theirs.send_text("hello").await.expect("accepted");
+    for phase in [DtmfPhase::Begin, DtmfPhase::End] {
+        let event = theirs.next_event().await;
+        assert_eq!(event, Some(CallEvent::Dtmf { digit: b'7', phase }));
+    }
+    assert_eq!(ours.next_event().await, Some(CallEvent::Text("hello".into())));
+    let (mut reader, _) = theirs.audio().expect("accepted");
+    let (_, speaker) = ours.audio().expect("accepted");
+    let mut samples = Vec::new();
+    Codec::Ulaw.decode(&(0..=255).cycle().take(1600).collect::<Vec<u8>>(), &mut samples);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    speaker.play(&samples).await;
+    let mut heard = Vec::new();
+    for _ in 0..10 {
+        heard.extend(reader.next_frame().await.expect("audio").payload);
+    }
+    let mut sent = Vec::new();
+    Codec::Ulaw.encode(&samples, &mut sent);
+    assert_eq!(heard, sent);
+    theirs.hangup(CauseCode::NO_ANSWER);
+    assert_eq!(ours.ended().await.expect("running").cause, CauseCode::NO_ANSWER);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(switch.with(|endpoint, _, _| endpoint.calls()).await, Ok(0));
+    registration.unregister().await;
+    let cause = refusal(&ann, to, named("bob", "ann", "a")).await;
+    assert_eq!(cause, CauseCode::SUBSCRIBER_ABSENT);
+}
+
+#[tokio::test]
+async fn a_cause_passes_through_and_a_destination_that_cannot_is_followed_by_the_next() {
+    let routes = format!(
+        "{TWO_PEERS}
+        [[routes]]
+        number = \"1\"
+        from = [\"ann\"]
+        to = [\"peer:bob/busy\", \"builtin:echo\"]
+        [[routes]]
+        number = \"2\"
+        to = [\"peer:bob/down\", \"builtin:echo\"]"
+    );
+    let (_switch, to) = switch(&routes);
+    let (ann, bob) = (phone(), phone());
+    let _registration = registered(&bob, to, "bob", "b").await;
+    tokio::spawn(async move {
+        while let Some(incoming) = bob.incoming().await {
+            let busy = incoming.offer().called_number == "busy";
+            let cause =
+                if busy { CauseCode::USER_BUSY } else { CauseCode::DESTINATION_OUT_OF_ORDER };
+            incoming.reject(cause);
+        }
+    });
+    assert_eq!(refusal(&ann, to, named("1", "ann", "a")).await, CauseCode::USER_BUSY);
+    let mut call = ann.call(to, named("2", "ann", "a")).await.expect("placed");
+    call.answered().await.expect("the echo answers");
+}
+
+#[tokio::test]
+async fn when_the_caller_gives_up_the_called_phone_stops_ringing() {
+    let (_switch, to) = switch(TWO_PEERS);
+    let (ann, bob) = (phone(), phone());
+    let _registration = registered(&bob, to, "bob", "b").await;
+    let (ours, mut incoming) = ann_calls_bob(&ann, &bob, to).await;
+    incoming.ring().await.expect("the caller waits");
+    drop(ours);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(incoming.answer().await.is_err(), "nobody is there any more");
+}
+
+#[tokio::test]
+async fn a_recording_is_what_was_said() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let audio = format!("[audio]\nrecord = {:?}\n{TWO_PEERS}", directory.path());
+    let (_switch, to) = switch(&audio);
+    let ann = phone();
+    let mut call = ann.call(to, named("record", "ann", "a")).await.expect("placed");
+    call.answered().await.expect("answered");
+    let (_, speaker) = call.audio().expect("accepted");
+    let mut samples = Vec::new();
+    Codec::Ulaw.decode(&(0..=255).cycle().take(3200).collect::<Vec<u8>>(), &mut samples);
+    speaker.play(&samples).await;
+    drop(call);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let file = std::fs::read_dir(directory.path()).expect("it is there").next();
+    let file = file.expect("one file").expect("readable").path();
+    assert!(wav::read(&file, 8000).expect("a WAV file") == samples);
+}
+
+#[tokio::test]
+async fn playback_ends_by_itself_and_keeps_to_its_directory() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("hello.wav");
+    let mut writer = wav::Writer::create(&path, 8000).expect("writable");
+    writer.write(&[1000; 1600]).expect("writable");
+    writer.finish().expect("writable");
+    let audio = format!("[audio]\nplayback = {:?}\n{TWO_PEERS}", directory.path());
+    let (_switch, to) = switch(&audio);
+    let ann = phone();
+    let mut call = ann.call(to, named("playback/hello", "ann", "a")).await.expect("placed");
+    call.answered().await.expect("answered");
+    let end = call.ended().await.expect("running");
+    assert_eq!((end.cause, end.stats.received.frames), (CauseCode::NORMAL_CLEARING, 10));
+    for name in ["playback/../hello", "playback/none"] {
+        let cause = refusal(&ann, to, named(name, "ann", "a")).await;
+        assert_eq!(cause, CauseCode::UNALLOCATED, "{name}");
+    }
+}
