@@ -113,7 +113,7 @@ impl Switch {
         let leg = |peer, state| Leg { peer, address, begun: now, ends: None, state };
         let Some(username) = offer.username.clone() else {
             let peer = self.peer_at(address);
-            self.legs.insert(call, leg(peer.clone(), State::Identifying(offer)));
+            self.legs.insert(call, leg(peer, State::Identifying(offer)));
             return self.identified(endpoint, now, call);
         };
         let known = self.config.peers.get(&username);
@@ -337,7 +337,7 @@ impl Switch {
 
     /// Ends a caller's leg because of what the log says.
     fn refuse(
-        &mut self,
+        &self,
         endpoint: &mut Endpoint,
         now: Instant,
         call: CallId,
@@ -421,7 +421,7 @@ impl Switch {
         endpoint: &mut Endpoint,
         now: Instant,
         request: RequestId,
-        register: Box<Register>,
+        register: Register,
     ) {
         let known = self.config.peers.get(&register.username);
         let known = known.filter(|peer| peer.permits(register.path.remote.ip()));
@@ -432,7 +432,7 @@ impl Switch {
             _ => Challenge::unknown(register.username.clone()),
         };
         if endpoint.challenge_request(now, request, challenge).is_ok() {
-            self.requests.insert(request, *register);
+            self.requests.insert(request, register);
         } else {
             let _ = endpoint.refuse(now, request);
         }
@@ -599,7 +599,7 @@ impl Application for Switch {
             }
             Event::CallEnded { call, end } => self.ended(endpoint, now, call, &end),
             Event::RegisterRequested { request, register } => {
-                self.register_requested(endpoint, now, request, register);
+                self.register_requested(endpoint, now, request, *register);
             }
             Event::RegisterAuthenticated { request, .. } => {
                 self.register_proved(endpoint, now, request);

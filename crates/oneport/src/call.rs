@@ -145,13 +145,27 @@ impl Call {
     /// # Errors
     /// The call is not accepted, or speaks a format for which there is no codec.
     pub fn audio(&self) -> Result<(AudioReader, AudioWriter), CallError> {
-        let format = self.format.ok_or(CommandError::WrongPhase)?;
-        let codec = Codec::for_format(format).ok_or(CallError::NoCodec(format))?;
+        let writer = self.speaker()?;
         let (sender, frames) = mpsc::channel(QUEUE);
         let id = self.id;
         self.driver.post(move |_, lines, _| lines.listen(id, sender));
-        let writer = AudioWriter::new(self.driver.clone(), id, codec);
         Ok((AudioReader::new(frames), writer))
+    }
+
+    /// Audio towards the other side only.
+    ///
+    /// # Errors
+    /// As [`audio`](Self::audio).
+    pub fn speaker(&self) -> Result<AudioWriter, CallError> {
+        let format = self.format.ok_or(CommandError::WrongPhase)?;
+        let codec = Codec::for_format(format).ok_or(CallError::NoCodec(format))?;
+        Ok(AudioWriter::new(self.driver.clone(), self.id, codec))
+    }
+
+    /// Keys that can be pressed while events are waited for.
+    #[must_use]
+    pub fn keypad(&self) -> Keypad {
+        Keypad { driver: self.driver.clone(), call: self.id }
     }
 
     /// Sends the other side's voice back to it.
@@ -172,19 +186,12 @@ impl Call {
         });
     }
 
-    /// Presses keys one after the other: 0-9, A-D, * and #, each held for 100 ms.
+    /// Presses keys, as [`Keypad::press`].
     ///
     /// # Errors
-    /// No such key, or the call is not accepted or over.
+    /// As there.
     pub async fn send_dtmf(&self, digits: &str) -> Result<(), CallError> {
-        let id = self.id;
-        for digit in digits.bytes() {
-            self.driver.with(move |endpoint, _, now| endpoint.dtmf_begin(now, id, digit)).await??;
-            time::sleep(KEY_DOWN).await;
-            self.driver.with(move |endpoint, _, now| endpoint.dtmf_end(now, id, digit)).await??;
-            time::sleep(KEY_UP).await;
-        }
-        Ok(())
+        self.keypad().press(digits).await
     }
 
     /// Sends text.
@@ -221,6 +228,30 @@ impl Drop for Call {
             let _ = endpoint.hangup(now, id, CauseCode::NORMAL_CLEARING, None);
             lines.forget_call(id);
         });
+    }
+}
+
+/// The keys of a call.
+#[derive(Clone)]
+pub struct Keypad {
+    driver: Driver<Lines>,
+    call: CallId,
+}
+
+impl Keypad {
+    /// Presses keys one after the other: 0-9, A-D, * and #, each held for 100 ms.
+    ///
+    /// # Errors
+    /// No such key, or the call is not accepted or over.
+    pub async fn press(&self, digits: &str) -> Result<(), CallError> {
+        let id = self.call;
+        for digit in digits.bytes() {
+            self.driver.with(move |endpoint, _, now| endpoint.dtmf_begin(now, id, digit)).await??;
+            time::sleep(KEY_DOWN).await;
+            self.driver.with(move |endpoint, _, now| endpoint.dtmf_end(now, id, digit)).await??;
+            time::sleep(KEY_UP).await;
+        }
+        Ok(())
     }
 }
 

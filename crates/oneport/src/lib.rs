@@ -26,7 +26,7 @@ mod socket;
 mod target;
 
 pub use audio::{AudioFrame, AudioReader, AudioWriter};
-pub use call::{Call, CallError, CallEvent, IncomingCall};
+pub use call::{Call, CallError, CallEvent, IncomingCall, Keypad};
 pub use driver::{Application, Driver, DriverConfig, StartError, Stopped};
 pub use phone::{Phone, PhoneConfig, PingError};
 pub use registration::{Registration, RegistrationEvent};

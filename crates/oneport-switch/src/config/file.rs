@@ -112,9 +112,23 @@ impl Source<'_> {
         let error = self.wrong(at, format!("`{word}` is no {what}"));
         match nearest(word, known.iter().copied()) {
             Some(name) => error.with_help(format!("did you mean `{name}`?")),
+            None if known.is_empty() => error.with_help(format!("add [peers.{word}]")),
             None => error.with_help(format!("it is one of {}", known.join(", "))),
         }
     }
+}
+
+/// How to mend a value of the wrong type, from what the parser expected.
+fn help_for_type(message: &str) -> Option<String> {
+    let (_, expected) = message.split_once(", expected ")?;
+    let help = match expected {
+        "a sequence" => "put it into brackets: [\"…\"]",
+        "a string" => "put it into quotes: \"…\"",
+        "a boolean" => "write true or false, without quotes",
+        "usize" | "u64" => "write a whole number, without quotes",
+        _ => return None,
+    };
+    Some(help.into())
 }
 
 impl File {
@@ -131,7 +145,7 @@ impl File {
             };
             let help = meant.map(|name| format!("did you mean `{name}`?"));
             let mut error = ConfigError::at(path, text, span, message.clone());
-            error.help = help;
+            error.help = help.or_else(|| help_for_type(&message));
             error
         })
     }

@@ -508,7 +508,7 @@ impl Story {
             }
             Event::CallEnded { call, end } => {
                 let Some(leg) = self.legs[node].remove(&call) else {
-                    return self.corrupt.then_some(()).ok_or(format!("{call} ended twice"));
+                    return self.corrupt.then_some(()).ok_or_else(|| format!("{call} ended twice"));
                 };
                 self.records.entry((leg.key, leg.placed)).or_default().end = Some(end);
             }
@@ -525,25 +525,18 @@ impl Story {
                 granted.map_err(|error| error.to_string())?;
             }
             Event::RegisterEnded { request, .. } => {
-                if self.requests[node].insert(request, true) != Some(false) {
-                    return Err(format!("{request} ended twice"));
-                }
+                end_once(&mut self.requests[node], request)?;
             }
             Event::Registered { registration, .. }
             | Event::RegistrationFailed { registration, .. } => {
-                if self.registrations[node].get(&registration) != Some(&false) {
-                    return Err(format!("{registration} is over and goes on"));
-                }
+                let over = self.registrations[node].get(&registration) != Some(&false);
+                return (!over).then_some(()).ok_or_else(|| format!("{registration} goes on"));
             }
             Event::Unregistered { registration } => {
-                if self.registrations[node].insert(registration, true) != Some(false) {
-                    return Err(format!("{registration} ended twice"));
-                }
+                end_once(&mut self.registrations[node], registration)?;
             }
             Event::Pong { poke, .. } | Event::PokeTimedOut { poke } => {
-                if self.pokes[node].insert(poke, true) != Some(false) {
-                    return Err(format!("{poke} ended twice"));
-                }
+                end_once(&mut self.pokes[node], poke)?;
             }
             _ => {}
         }
@@ -551,7 +544,7 @@ impl Story {
     }
 
     fn leg(&self, node: usize, call: CallId) -> Result<&Leg, String> {
-        self.legs[node].get(&call).ok_or(format!("{call} is over and goes on"))
+        self.legs[node].get(&call).ok_or_else(|| format!("{call} is over and goes on"))
     }
 
     fn record(&mut self, node: usize, call: CallId) -> Result<&mut Record, String> {
@@ -561,7 +554,7 @@ impl Story {
     }
 
     /// All is over: nothing may be left, and both sides must agree on what happened.
-    fn judge(&mut self) -> Result<(), String> {
+    fn judge(&self) -> Result<(), String> {
         for node in 0..NODES {
             if !self.network.nodes[node].endpoint.is_quiescent() {
                 return Err(format!("node {node} is not silent at the end"));
@@ -595,7 +588,7 @@ impl Story {
         let Some(callee) = callee else {
             let unseen = matches!(ours.reason, EndReason::LocalHangup)
                 || !self.fair && ours.reason == EndReason::TimedOut;
-            return unseen.then_some(()).ok_or(format!("{:?}, never offered", ours.reason));
+            return unseen.then_some(()).ok_or_else(|| format!("{:?}, never offered", ours.reason));
         };
         let theirs = callee.end.as_ref().ok_or("no end at the called side")?;
         check_prefix(&caller.digits_sent, &callee.digits_heard, "digits")?;
@@ -633,8 +626,19 @@ impl Story {
     }
 }
 
+/// Notes the end of something of which there must be just one.
+fn end_once<Id: Copy + Eq + Hash + std::fmt::Display>(
+    over: &mut HashMap<Id, bool>,
+    id: Id,
+) -> Result<(), String> {
+    let first = over.insert(id, true) == Some(false);
+    first.then_some(()).ok_or_else(|| format!("{id} ended twice"))
+}
+
 fn check_prefix(sent: &str, heard: &str, what: &str) -> Result<(), String> {
-    sent.starts_with(heard).then_some(()).ok_or(format!("{what}: sent {sent}, heard {heard}"))
+    sent.starts_with(heard)
+        .then_some(())
+        .ok_or_else(|| format!("{what}: sent {sent}, heard {heard}"))
 }
 
 /// Tells the stories of many seeds on all processors, each twice. The first failure, if any, comes

@@ -1,0 +1,272 @@
+//! `oneport call`: places a call.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use oneport::media::{Codec, wav::WavError};
+use oneport::{
+    Call, CallEnd, CallEvent, CauseCode, DtmfPhase, Format, NewCall, Phone, PhoneConfig, Progress,
+    Target,
+};
+use serde::Serialize;
+use tokio::task::JoinHandle;
+use tokio::time;
+
+use crate::exit::{self, Code, Failure, failed};
+use crate::live::{self, Live};
+use crate::quality::Quality;
+use crate::secret::SecretArgs;
+use crate::speech;
+
+/// How long a call goes on behind the last that is played.
+const AFTER_PLAYBACK: Duration = Duration::from_secs(1);
+
+/// Places a call, plays and records WAV files
+#[derive(Args)]
+#[command(after_help = "\
+TARGET is iax:[user@]host[:port][/number[?context]], or just host/number.
+
+Examples:
+  oneport call 127.0.0.1/echo --play hello.wav --record back.wav
+  oneport call iax:dialer@pbx.example.org/18005551212 --duration 30s
+  oneport call pbx.example.org/600 --dtmf 1234 --json")]
+pub(crate) struct CallArgs {
+    /// Whom to call
+    target: Target,
+    /// WAV file to play when the call is answered
+    #[arg(long, value_name = "FILE")]
+    play: Option<PathBuf>,
+    /// WAV file to write what is heard into
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Keys to press when the call is answered: 0-9, A-D, * and #
+    #[arg(long, value_name = "DIGITS", value_parser = digits)]
+    dtmf: Option<String>,
+    /// Hangs up so long after the answer. Without it the call ends one second after the playback,
+    /// or when the other side hangs up
+    #[arg(long, value_parser = humantime::parse_duration)]
+    duration: Option<Duration>,
+    /// Codecs to offer, best first: ulaw, alaw, slin, slin16
+    #[arg(long, value_name = "CODECS", value_delimiter = ',', value_parser = codec,
+          default_value = "ulaw,alaw")]
+    codec: Vec<Format>,
+    /// The number we call from
+    #[arg(long, value_name = "NUMBER")]
+    from: Option<String>,
+    #[command(flatten)]
+    secret: SecretArgs,
+    /// Prints the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn codec(name: &str) -> Result<Format, String> {
+    let spoken = Codec::ALL.map(|codec| codec.format().name()).join(", ");
+    let format = Format::from_name(name).filter(|format| Codec::for_format(*format).is_some());
+    format.ok_or_else(|| format!("it is one of {spoken}"))
+}
+
+fn digits(text: &str) -> Result<String, String> {
+    let key = |key: char| "0123456789ABCDabcd*#".contains(key);
+    if text.chars().all(key) { Ok(text.into()) } else { Err("keys are 0-9, A-D, * and #".into()) }
+}
+
+/// The result, as `--json` prints it.
+#[derive(Serialize)]
+struct Report {
+    outcome: &'static str,
+    target: String,
+    answered: bool,
+    format: Option<String>,
+    /// From the answer to the end.
+    seconds: f64,
+    cause: u8,
+    cause_text: &'static str,
+    digits: String,
+    texts: Vec<String>,
+    quality: Quality,
+}
+
+/// Waits for the script to end, once; without one, for ever.
+async fn finished(script: &mut Option<JoinHandle<()>>) -> Result<(), Failure> {
+    let Some(running) = script else { return std::future::pending().await };
+    let result = running.await.map_err(failed);
+    *script = None;
+    result
+}
+
+/// A call under way.
+struct Conversation {
+    call: Call,
+    live: Live,
+    state: &'static str,
+    begun: Instant,
+    answered: Option<Instant>,
+    digits: String,
+    texts: Vec<String>,
+    recording: Option<JoinHandle<Result<(), WavError>>>,
+}
+
+impl CallArgs {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        // What is wrong with files shall be known before anybody's telephone rings.
+        if let Some(path) = &self.play {
+            speech::read(path, 8000)?;
+        }
+        if let Some(path) = &self.record {
+            speech::writable(path)?;
+        }
+        let secret = self.secret.read(self.target.user.as_deref())?;
+        let resolved = self.target.resolve().await;
+        let to = resolved.map_err(|error| {
+            Failure::new(Code::Unreachable, error).hint("check the host's name")
+        })?;
+        let formats = self.codec.clone();
+        let config = PhoneConfig { formats: formats.clone(), ..PhoneConfig::default() };
+        let phone = Phone::bind(config).map_err(failed)?;
+        let mut new = NewCall::to(self.target.number.clone().unwrap_or_else(|| "s".into()));
+        new.called_context = self.target.context.clone();
+        new.username = self.target.user.clone();
+        new.calling_number = self.from.clone();
+        new.secret = secret;
+        new.allow_plaintext = self.secret.allow_plaintext;
+        new.formats = formats;
+        let call = phone.call(to, new).await.map_err(failed)?;
+        let mut conversation = Conversation {
+            call,
+            live: Live::new(),
+            state: "calling",
+            begun: Instant::now(),
+            answered: None,
+            digits: String::new(),
+            texts: Vec::new(),
+            recording: None,
+        };
+        let end = self.converse(&mut conversation).await?;
+        conversation.live.clear();
+        let answered = conversation.answered;
+        let format = conversation.call.format();
+        let Conversation { call, digits, texts, recording, .. } = conversation;
+        drop(call);
+        if let Some(recording) = recording {
+            recording.await.map_err(failed)?.map_err(failed)?;
+        }
+        phone.stop().await;
+        let failure = exit::of_call(&end, answered.is_some());
+        let report = Report {
+            outcome: exit::name(failure.as_ref().map(Failure::code)),
+            target: self.target.to_string(),
+            answered: answered.is_some(),
+            format: format.map(|format| format.to_string()),
+            seconds: answered.map_or(0.0, |at| (at.elapsed().as_secs_f64() * 10.0).round() / 10.0),
+            cause: end.cause.0,
+            cause_text: end.cause.name(),
+            digits,
+            texts,
+            quality: Quality::of(&end.stats),
+        };
+        self.print(&report)?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn print(&self, report: &Report) -> Result<(), Failure> {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(report).map_err(failed)?);
+        } else if report.answered {
+            let format = report.format.as_deref().unwrap_or("-");
+            println!("{} s in {format}, ended by {}", report.seconds, report.cause_text);
+            print!("{}", report.quality.table());
+        }
+        Ok(())
+    }
+
+    /// Goes through the call to its end.
+    async fn converse(&self, conversation: &mut Conversation) -> Result<CallEnd, Failure> {
+        let mut clock = time::interval(live::PERIOD);
+        // Far away, until there is a reason to hang up.
+        let hang_up = time::sleep(Duration::from_secs(u32::MAX.into()));
+        tokio::pin!(hang_up);
+        let mut script: Option<JoinHandle<()>> = None;
+        loop {
+            tokio::select! {
+                event = conversation.call.next_event() => {
+                    let Some(event) = event else { return Err(failed("the phone has stopped")) };
+                    if let CallEvent::Ended(end) = event {
+                        return Ok(*end);
+                    }
+                    if self.follow(conversation, event)? {
+                        script = self.perform(conversation)?;
+                        if let Some(duration) = self.duration {
+                            hang_up.as_mut().reset(time::Instant::now() + duration);
+                        }
+                    }
+                }
+                _ = clock.tick() => {
+                    let stats = conversation.call.stats().await;
+                    let elapsed = conversation.answered.unwrap_or(conversation.begun).elapsed();
+                    conversation.live.show(conversation.state, elapsed, stats.as_ref());
+                }
+                () = &mut hang_up => conversation.call.hangup(CauseCode::NORMAL_CLEARING),
+                _ = tokio::signal::ctrl_c() => conversation.call.hangup(CauseCode::NORMAL_CLEARING),
+                done = finished(&mut script) =>
+                {
+                    done?;
+                    if self.duration.is_none() {
+                        hang_up.as_mut().reset(time::Instant::now() + AFTER_PLAYBACK);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes what an event says; `true` when it is the answer.
+    fn follow(&self, conversation: &mut Conversation, event: CallEvent) -> Result<bool, Failure> {
+        match event {
+            CallEvent::Accepted(format) => {
+                conversation.state = "accepted";
+                if let Some(path) = &self.record {
+                    let (reader, _) = conversation.call.audio().map_err(failed)?;
+                    conversation.recording = Some(speech::record(reader, format, path.clone())?);
+                }
+            }
+            CallEvent::Progress(Progress::Ringing) => conversation.state = "ringing",
+            CallEvent::Answered => {
+                conversation.state = "answered";
+                conversation.answered = Some(Instant::now());
+                return Ok(true);
+            }
+            CallEvent::Dtmf { digit, phase: DtmfPhase::End } => {
+                conversation.digits.push(char::from(digit));
+            }
+            CallEvent::Text(text) => {
+                conversation.live.clear();
+                if !self.json {
+                    println!("text: {text}");
+                }
+                conversation.texts.push(text);
+            }
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    /// Presses the keys, then plays the file.
+    fn perform(&self, conversation: &Conversation) -> Result<Option<JoinHandle<()>>, Failure> {
+        if self.play.is_none() && self.dtmf.is_none() {
+            return Ok(None);
+        }
+        let speaker = conversation.call.speaker().map_err(failed)?;
+        let samples = match &self.play {
+            Some(path) => speech::read(path, speaker.sample_rate())?,
+            None => Vec::new(),
+        };
+        let keys = self.dtmf.clone().unwrap_or_default();
+        let keypad = conversation.call.keypad();
+        Ok(Some(tokio::spawn(async move {
+            // If the call ends meanwhile, its last event says why.
+            let _ = keypad.press(&keys).await;
+            speaker.play(&samples).await;
+        })))
+    }
+}

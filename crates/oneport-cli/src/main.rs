@@ -1,0 +1,55 @@
+//! The command `oneport`: an IAX2 switch, a softphone and tools.
+
+mod answer;
+mod call;
+mod exit;
+mod live;
+mod ping;
+mod quality;
+mod register;
+mod secret;
+mod serve;
+mod speech;
+mod style;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// IAX2 over one UDP port: a switch, a telephone, and tools
+#[derive(Parser)]
+#[command(name = "oneport", version, after_help = exit::HELP, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Call(call::CallArgs),
+    Answer(answer::Answer),
+    Register(register::Register),
+    Ping(ping::Ping),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::failed(error).report(),
+    };
+    let result = runtime.block_on(async {
+        match arguments.command {
+            Command::Serve(serve) => serve.run().await,
+            Command::Call(call) => call.run().await,
+            Command::Answer(answer) => answer.run().await,
+            Command::Register(register) => register.run().await,
+            Command::Ping(ping) => ping.run().await,
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
