@@ -40,11 +40,19 @@ pub struct Transmit {
     pub segment_size: Option<usize>,
 }
 
+/// One datagram of the outbox.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    path: Path,
+    size: usize,
+    media: bool,
+}
+
 /// Datagrams made and not yet taken.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     bytes: VecDeque<u8>,
-    segments: VecDeque<(Path, usize)>,
+    segments: VecDeque<Segment>,
     media_limit: usize,
 }
 
@@ -61,7 +69,7 @@ impl Outbox {
     /// Queues a datagram that must not be lost.
     pub(crate) fn push(&mut self, path: Path, datagram: &[u8]) {
         self.bytes.extend(datagram);
-        self.segments.push_back((path, datagram.len()));
+        self.segments.push_back(Segment { path, size: datagram.len(), media: false });
     }
 
     /// Queues a datagram made of a header and a payload; `false` when the box is full.
@@ -71,7 +79,8 @@ impl Outbox {
         }
         self.bytes.extend(header);
         self.bytes.extend(payload);
-        self.segments.push_back((path, header.len() + payload.len()));
+        let size = header.len() + payload.len();
+        self.segments.push_back(Segment { path, size, media: true });
         true
     }
 
@@ -80,13 +89,19 @@ impl Outbox {
     }
 
     /// Moves the oldest datagram, and those right behind it that fit the same send, into `out`.
+    ///
+    /// Only media is put together: signalling is rare, and whoever captures it on the sending host
+    /// should see each frame by itself.
     pub(crate) fn take(&mut self, out: &mut TransmitBuffer) -> Option<Transmit> {
         out.bytes.clear();
-        let (path, size) = self.segments.pop_front()?;
+        let Segment { path, size, media } = self.segments.pop_front()?;
         let room = out.bytes.capacity();
         let (mut len, mut count) = (size, 1);
-        while let Some((next, next_size)) = self.segments.front().copied() {
-            let fits = next == path
+        while let Some(next) = self.segments.front().copied() {
+            let next_size = next.size;
+            let fits = media
+                && next.media
+                && next.path == path
                 && next_size <= size
                 && count < out.max_segments
                 && len + next_size <= room;
@@ -119,11 +134,11 @@ mod tests {
     }
 
     #[test]
-    fn equal_datagrams_to_one_destination_leave_together() {
+    fn equal_media_to_one_destination_leaves_together_and_signalling_by_itself() {
         let mut outbox = Outbox::new(10_000);
         let mut buffer = TransmitBuffer::with_capacity(1_000, 8);
         for (port, size) in [(1, 100), (1, 100), (1, 60), (1, 100), (2, 100), (2, 101)] {
-            outbox.push(path(port), &[port as u8; 101][..size]);
+            assert!(outbox.push_media(path(port), &[], &[port as u8; 101][..size]));
         }
         let mut sent = Vec::new();
         while let Some(transmit) = outbox.take(&mut buffer) {
@@ -136,6 +151,9 @@ mod tests {
         let expected = [(1, 260, Some(100)), (1, 100, None), (2, 100, None), (2, 101, None)];
         assert_eq!(sent, expected);
         assert!(outbox.is_empty());
+        outbox.push(path(1), &[0; 12]);
+        outbox.push(path(1), &[0; 12]);
+        assert_eq!(outbox.take(&mut buffer).map(|transmit| transmit.segment_size), Some(None));
     }
 
     #[test]

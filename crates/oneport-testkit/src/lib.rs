@@ -1,3 +1,4 @@
 //! What Oneport is tested with: a simulated network, and real peers.
 
+pub mod peers;
 pub mod sim;

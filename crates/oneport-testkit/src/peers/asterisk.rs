@@ -1,0 +1,192 @@
+//! A running Asterisk 22 with a configuration of its own.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::install::asterisk_root;
+use super::{free_port, wait_for};
+
+/// What it loads: IAX2, a dial plan, codecs, and the applications that tests use.
+const MODULES: &str = "[modules]
+autoload=no
+load=res_timing_timerfd.so
+load=pbx_config.so
+load=chan_iax2.so
+load=bridge_simple.so
+load=bridge_builtin_features.so
+load=res_clioriginate.so
+load=codec_ulaw.so
+load=codec_alaw.so
+load=codec_gsm.so
+load=codec_resample.so
+load=format_pcm.so
+load=format_sln.so
+load=format_wav.so
+load=app_dial.so
+load=app_echo.so
+load=app_milliwatt.so
+load=app_playback.so
+load=app_record.so
+load=app_mixmonitor.so
+load=app_senddtmf.so
+load=app_sendtext.so
+load=app_read.so
+load=app_verbose.so
+load=func_channel.so
+load=func_logic.so
+load=func_timeout.so
+load=func_callerid.so
+";
+
+/// A running Asterisk. Dropping it kills it.
+pub struct Asterisk {
+    process: Child,
+    root: PathBuf,
+    /// Its directory, as it sees it.
+    home: String,
+    address: SocketAddr,
+}
+
+static INSTANCES: AtomicU32 = AtomicU32::new(0);
+
+impl Asterisk {
+    /// Starts one. `iax` goes into iax.conf behind a `[general]` section that sets address and port,
+    /// `extensions` is extensions.conf.
+    ///
+    /// # Panics
+    /// It is missing or does not start; the message says why.
+    #[must_use]
+    pub fn start(iax: &str, extensions: &str) -> Self {
+        let root = asterisk_root().unwrap_or_else(|missing| panic!("{missing}"));
+        let number = INSTANCES.fetch_add(1, Ordering::Relaxed);
+        let home = format!("/opt/oneport-{}-{number}", std::process::id());
+        let inside = root.join(&home[1..]);
+        for directory in ["etc", "var", "run", "log", "spool", "db", "sounds"] {
+            fs::create_dir_all(inside.join(directory)).expect("the peers' directory is writable");
+        }
+        let port = free_port();
+        let write = |name: &str, text: &str| {
+            fs::write(inside.join("etc").join(name), text).expect("writable");
+        };
+        write("modules.conf", MODULES);
+        write("extensions.conf", extensions);
+        let general = format!(
+            "[general]\nbindport={port}\nbindaddr=127.0.0.1\ndelayreject=no\n\
+             jitterbuffer=no\nautokill=yes\n"
+        );
+        write("iax.conf", &format!("{general}{iax}"));
+        write("logger.conf", "[general]\n[logfiles]\nfull => notice,warning,error,verbose\n");
+        let data = "/usr/share/asterisk";
+        write(
+            "asterisk.conf",
+            &format!(
+                "[directories]\nastetcdir => {home}/etc\n\
+                 astmoddir => /usr/lib/x86_64-linux-gnu/asterisk/modules\n\
+                 astvarlibdir => {home}/var\nastdbdir => {home}/db\nastkeydir => {home}/var\n\
+                 astdatadir => {data}\nastagidir => {home}/var\nastspooldir => {home}/spool\n\
+                 astrundir => {home}/run\nastlogdir => {home}/log\nastsbindir => /usr/sbin\n\
+                 [options]\nverbose = 5\n"
+            ),
+        );
+        // Mounts in a name space of its own vanish with the process.
+        let script = format!(
+            "mount --bind /dev '{root}/dev' && mount -t proc proc '{root}/proc' && \
+             exec chroot '{root}' /usr/sbin/asterisk -C {home}/etc/asterisk.conf -f",
+            root = root.display(),
+        );
+        let process = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-c", &script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("unshare starts");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let asterisk = Self { process, root, home, address };
+        wait_for("Asterisk to start", Duration::from_secs(30), || {
+            asterisk.cli("core waitfullybooted").contains("fully booted")
+        });
+        asterisk
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Runs a command of its console and gives the answer.
+    #[must_use]
+    pub fn cli(&self, command: &str) -> String {
+        let output = Command::new("chroot")
+            .arg(&self.root)
+            .args(["/usr/sbin/asterisk", "-C"])
+            .arg(format!("{}/etc/asterisk.conf", self.home))
+            .args(["-rx", command])
+            .stdin(Stdio::null())
+            .output()
+            .expect("chroot runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Places a call: `channel` such as `IAX2/127.0.0.1:4569/600`, then `extension@context` when it
+    /// is answered.
+    pub fn originate(&self, channel: &str, extension: &str) {
+        let answer = self.cli(&format!("channel originate {channel} extension {extension}"));
+        assert!(!answer.contains("No such command"), "{answer}");
+    }
+
+    /// A path that its dial plan can name, and the same as seen from here.
+    #[must_use]
+    pub fn file(&self, name: &str) -> (String, PathBuf) {
+        let inside = format!("{}/sounds/{name}", self.home);
+        let outside = self.root.join(&inside[1..]);
+        (inside, outside)
+    }
+
+    /// What it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let path = self.root.join(&self.home[1..]).join("log/full");
+        String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits for a line of its log to contain `text`.
+    pub fn wait_for_log(&self, text: &str) {
+        let patience = Duration::from_secs(15);
+        let start = std::time::Instant::now();
+        while !self.log().contains(text) {
+            assert!(start.elapsed() < patience, "no {text:?} in Asterisk's log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Kills it without a farewell.
+    pub fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Its version, such as `Asterisk 22.5.2`.
+    #[must_use]
+    pub fn version(&self) -> String {
+        self.cli("core show version").split(" built").next().unwrap_or_default().into()
+    }
+}
+
+impl Drop for Asterisk {
+    fn drop(&mut self) {
+        self.kill();
+        let home = self.root.join(&self.home[1..]);
+        if std::thread::panicking() {
+            eprintln!("Asterisk's log:\n{}", self.log());
+        }
+        if home.starts_with(Path::new(&self.root)) {
+            let _ = fs::remove_dir_all(home);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! iaxmodem: a fax modem that speaks IAX2, by a library from before call tokens.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::install::program_of;
+use super::{free_port, wait_for};
+
+/// A running iaxmodem. Dropping it kills it.
+pub struct IaxModem {
+    process: Child,
+    device: PathBuf,
+    config: PathBuf,
+    log: PathBuf,
+}
+
+impl IaxModem {
+    /// Starts one that registers at `server` as `name`.
+    ///
+    /// # Panics
+    /// It is missing or does not start.
+    #[must_use]
+    pub fn start(server: SocketAddr, name: &str, secret: &str) -> Self {
+        program_of("iaxmodem", "iaxmodem").unwrap_or_else(|missing| panic!("{missing}"));
+        let port = free_port();
+        let unique = format!("oneport-{}-{port}", std::process::id());
+        let device = std::env::temp_dir().join(format!("{unique}.tty"));
+        let log = std::env::temp_dir().join(format!("{unique}.log"));
+        // It takes a bare name and looks for it there.
+        let config = PathBuf::from("/etc/iaxmodem").join(&unique);
+        let text = format!(
+            "device {}\nowner root:root\nmode 660\nport {port}\nrefresh 60\nserver {}\n\
+             peername {name}\nsecret {secret}\ncidname Modem\ncidnumber 100\ncodec ulaw\n\
+             serverport {}\n",
+            device.display(),
+            server.ip(),
+            server.port(),
+        );
+        fs::create_dir_all("/etc/iaxmodem").expect("may be made");
+        fs::write(&config, text).expect("writable");
+        let output = fs::File::create(&log).expect("writable");
+        let errors = output.try_clone().expect("one more handle");
+        let process = Command::new("iaxmodem")
+            .args(["-F", &unique])
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .spawn()
+            .expect("iaxmodem starts");
+        let modem = Self { process, device, config, log };
+        wait_for("iaxmodem's terminal", Duration::from_secs(10), || modem.device.exists());
+        modem
+    }
+
+    /// Its terminal.
+    #[must_use]
+    pub fn device(&self) -> &std::path::Path {
+        &self.device
+    }
+
+    /// Sends a command and collects what comes back until `until` is in it.
+    ///
+    /// # Panics
+    /// It does not come within 20 s.
+    pub fn command(&self, command: &str, until: &str) -> String {
+        let mut terminal = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&self.device)
+            .expect("iaxmodem's terminal opens");
+        if !command.is_empty() {
+            terminal.write_all(format!("{command}\r").as_bytes()).expect("writable");
+        }
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut byte = [0; 64];
+            while let Ok(count) = terminal.read(&mut byte) {
+                if count == 0 || sender.send(byte[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut text = String::new();
+        while !text.contains(until) {
+            let bytes = receiver.recv_timeout(Duration::from_secs(20));
+            let bytes = bytes.unwrap_or_else(|_| {
+                let log = fs::read_to_string(&self.log).unwrap_or_default();
+                panic!("iaxmodem said {text:?}, no {until:?}; its log:\n{log}")
+            });
+            text.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        text
+    }
+}
+
+impl Drop for IaxModem {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        for file in [&self.config, &self.log, &self.device] {
+            let _ = fs::remove_file(file);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Gets the peers from Debian: packages by apt-get, Asterisk 22 by debootstrap into a directory of
+//! its own, since Debian's stable release has none.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Debian's release with Asterisk 22.
+const RELEASE: &str = "forky";
+
+/// A peer that is not there.
+#[derive(Debug)]
+pub struct Missing {
+    /// Which.
+    pub what: String,
+    /// How to get it.
+    pub remedy: String,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is missing: {}", self.what, self.remedy)
+    }
+}
+
+fn missing(what: &str, remedy: impl fmt::Display) -> Missing {
+    Missing { what: what.into(), remedy: remedy.to_string() }
+}
+
+/// Where peers are kept: `ONEPORT_PEERS_DIR`, or `oneport/peers` in the user's cache.
+fn directory() -> PathBuf {
+    let cache = || {
+        let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+        std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("oneport/peers")
+    };
+    std::env::var_os("ONEPORT_PEERS_DIR").map_or_else(cache, PathBuf::from)
+}
+
+/// Installs what is missing of all peers.
+///
+/// # Errors
+/// The first that cannot be had.
+pub fn install_all() -> Result<(), Missing> {
+    for (program, package) in [("tshark", "tshark"), ("iaxmodem", "iaxmodem")] {
+        program_of(program, package)?;
+    }
+    asterisk_root().map(drop)
+}
+
+/// Makes sure that a program is there.
+pub(crate) fn program_of(program: &str, package: &str) -> Result<(), Missing> {
+    if has(program) {
+        return Ok(());
+    }
+    apt_get(package)?;
+    if has(program) { Ok(()) } else { Err(missing(program, format!("package {package} lacks it"))) }
+}
+
+fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let sbin = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(sbin).any(|directory| directory.join(program).exists())
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+fn apt_get(package: &str) -> Result<(), Missing> {
+    let remedy = format!("run `apt-get install {package}` as root");
+    if !is_root() || !has("apt-get") {
+        return Err(missing(package, remedy));
+    }
+    let install = || {
+        let mut command = Command::new("apt-get");
+        command.args(["install", "-y", "--no-install-recommends", package]);
+        quiet(&mut command)
+    };
+    if !install() {
+        quiet(Command::new("apt-get").arg("update"));
+        if !install() {
+            return Err(missing(package, format!("`apt-get install {package}` failed")));
+        }
+    }
+    Ok(())
+}
+
+fn quiet(command: &mut Command) -> bool {
+    let command = command.env("DEBIAN_FRONTEND", "noninteractive");
+    let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// The root directory of a Debian with Asterisk in it, made when missing.
+pub(crate) fn asterisk_root() -> Result<PathBuf, Missing> {
+    let directory = directory();
+    let root = directory.join(format!("asterisk-{RELEASE}"));
+    if root.join("usr/sbin/asterisk").exists() {
+        return Ok(root);
+    }
+    let what = "Asterisk 22";
+    if !is_root() {
+        let remedy = "run `cargo xtask peers` as root, which makes it by debootstrap";
+        return Err(missing(what, remedy));
+    }
+    fs::create_dir_all(&directory).map_err(|error| missing(what, error))?;
+    let _lock = lock(&directory.join("lock")).map_err(|error| missing(what, error))?;
+    if root.join("usr/sbin/asterisk").exists() {
+        return Ok(root);
+    }
+    program_of("debootstrap", "debootstrap")?;
+    let keyring = Path::new("/usr/share/keyrings/debian-archive-keyring.gpg");
+    if !keyring.exists() {
+        apt_get("debian-archive-keyring")?;
+    }
+    let building = directory.join(format!("asterisk-{RELEASE}.building"));
+    let _ = fs::remove_dir_all(&building);
+    eprintln!("making {} by debootstrap; this takes some minutes", root.display());
+    let log = directory.join("debootstrap.log");
+    let output = fs::File::create(&log).map_err(|error| missing(what, error))?;
+    let errors = output.try_clone().map_err(|error| missing(what, error))?;
+    let status = Command::new("debootstrap")
+        .args(["--variant=minbase", "--include=asterisk,procps"])
+        .arg(format!("--keyring={}", keyring.display()))
+        .arg(RELEASE)
+        .arg(&building)
+        .arg(mirror())
+        // Older versions do not know the release's name; all use this script.
+        .arg("/usr/share/debootstrap/scripts/sid")
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        .status();
+    if !status.is_ok_and(|status| status.success()) {
+        return Err(missing(what, format!("debootstrap failed; see {}", log.display())));
+    }
+    fs::rename(&building, &root).map_err(|error| missing(what, error))?;
+    Ok(root)
+}
+
+/// One process makes it, the others wait.
+fn lock(path: &Path) -> io::Result<fs::File> {
+    let file = fs::File::create(path)?;
+    file.lock()?;
+    Ok(file)
+}
+
+/// The mirror this machine uses.
+fn mirror() -> String {
+    let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
+    let more = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
+    files.extend(more.map(|entry| entry.path()));
+    for file in files {
+        for line in fs::read_to_string(file).unwrap_or_default().lines() {
+            let new = line.strip_prefix("URIs:");
+            let old = line.strip_prefix("deb ");
+            let words = new.or(old).unwrap_or_default().split_whitespace();
+            let mirror = |word: &&str| word.starts_with("http") && !word.contains("security");
+            if let Some(found) = words.into_iter().find(mirror) {
+                return found.into();
+            }
+        }
+    }
+    "http://deb.debian.org/debian".into()
+}

@@ -1,0 +1,108 @@
+//! What passes over the loopback, as Wireshark's dissector reads it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use super::install::program_of;
+use super::wait_for;
+
+/// A capture under way.
+pub struct Capture {
+    process: Child,
+    path: PathBuf,
+    ports: Vec<u16>,
+}
+
+/// One IAX2 packet as tshark sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Packet {
+    /// Sender's UDP port.
+    pub from_port: u16,
+    /// Its frame type, or nothing for a mini frame.
+    pub frame_type: String,
+    /// Whether the R bit is set.
+    pub retransmission: bool,
+    /// What the dissector complains about.
+    pub malformed: bool,
+    /// One line.
+    pub info: String,
+}
+
+impl Capture {
+    /// Listens to these UDP ports of the loopback.
+    ///
+    /// # Panics
+    /// tshark is missing or may not capture.
+    #[must_use]
+    pub fn start(ports: &[u16]) -> Self {
+        program_of("tshark", "tshark").unwrap_or_else(|missing| panic!("{missing}"));
+        let name = format!("oneport-{}-{}.pcap", std::process::id(), ports[0]);
+        let path = std::env::temp_dir().join(name);
+        let _ = fs::remove_file(&path);
+        let filter: Vec<String> = ports.iter().map(|port| format!("udp port {port}")).collect();
+        let process = Command::new("tshark")
+            .args(["-i", "lo", "-q", "-F", "pcap", "-B", "16", "-f", &filter.join(" or "), "-w"])
+            .arg(&path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("tshark starts");
+        wait_for("tshark to capture", Duration::from_secs(20), || path.exists());
+        thread::sleep(Duration::from_millis(500));
+        Self { process, path, ports: ports.to_vec() }
+    }
+
+    /// Ends it and reads the packets.
+    ///
+    /// # Panics
+    /// tshark cannot read what it wrote.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<Packet> {
+        // What was just sent must get through the kernel's buffer.
+        thread::sleep(Duration::from_millis(1500));
+        let _ = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();
+        let _ = self.process.wait();
+        let packets = dissect(&self.path, &self.ports);
+        let _ = fs::remove_file(&self.path);
+        packets
+    }
+}
+
+/// Reads a file, taking the given ports for IAX2.
+///
+/// # Panics
+/// tshark is missing or cannot read it.
+#[must_use]
+pub fn dissect(path: &Path, ports: &[u16]) -> Vec<Packet> {
+    program_of("tshark", "tshark").unwrap_or_else(|missing| panic!("{missing}"));
+    let mut command = Command::new("tshark");
+    command.arg("-r").arg(path).args(["-T", "fields", "-E", "separator=|"]);
+    for port in ports {
+        command.args(["-d", &format!("udp.port=={port},iax2")]);
+    }
+    for field in
+        ["udp.srcport", "iax2.type", "iax2.retransmission", "_ws.malformed", "_ws.col.Info"]
+    {
+        command.args(["-e", field]);
+    }
+    let output = command.stderr(Stdio::null()).output().expect("tshark runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let packets = text.lines().map(|line| {
+        let fields: Vec<&str> = line.splitn(5, '|').collect();
+        let [from_port, frame_type, retransmission, malformed, info] = fields[..] else {
+            panic!("tshark wrote {line:?}");
+        };
+        Packet {
+            from_port: from_port.parse().unwrap_or_default(),
+            frame_type: frame_type.into(),
+            retransmission: matches!(retransmission, "1" | "True"),
+            malformed: !malformed.is_empty() || info.contains("alformed"),
+            info: info.into(),
+        }
+    });
+    packets.collect()
+}
