@@ -13,7 +13,16 @@ use oneport_switch::{Config, Switch};
 /// The configuration is wrong.
 #[must_use]
 pub fn switch(text: &str) -> (Driver<Switch>, SocketAddr) {
-    let text = format!("[server]\nlisten = [\"127.0.0.1:0\"]\n{text}");
+    switch_at("127.0.0.1:0", text)
+}
+
+/// The same at an address of the caller's choice.
+///
+/// # Panics
+/// The configuration is wrong, or the address in use.
+#[must_use]
+pub fn switch_at(address: &str, text: &str) -> (Driver<Switch>, SocketAddr) {
+    let text = format!("[server]\nlisten = [{address:?}]\n{text}");
     let config = Config::parse(Path::new("test.toml"), &text).expect("a good configuration");
     let driver = DriverConfig { listen: config.listen.clone(), endpoint: config.endpoint.clone() };
     let driver = Driver::start(driver, Switch::new(config)).expect("started");

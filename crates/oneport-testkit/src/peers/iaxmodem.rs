@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -19,12 +19,12 @@ pub struct IaxModem {
 }
 
 impl IaxModem {
-    /// Starts one that registers at `server` as `name`.
+    /// Starts one that registers at `server`, port 4569, the only one it knows, as `name`.
     ///
     /// # Panics
     /// It is missing or does not start.
     #[must_use]
-    pub fn start(server: SocketAddr, name: &str, secret: &str) -> Self {
+    pub fn start(server: IpAddr, name: &str, secret: &str) -> Self {
         program_of("iaxmodem", "iaxmodem").unwrap_or_else(|missing| panic!("{missing}"));
         let port = free_port();
         let unique = format!("oneport-{}-{port}", std::process::id());
@@ -33,12 +33,9 @@ impl IaxModem {
         // It takes a bare name and looks for it there.
         let config = PathBuf::from("/etc/iaxmodem").join(&unique);
         let text = format!(
-            "device {}\nowner root:root\nmode 660\nport {port}\nrefresh 60\nserver {}\n\
-             peername {name}\nsecret {secret}\ncidname Modem\ncidnumber 100\ncodec ulaw\n\
-             serverport {}\n",
+            "device {}\nowner root:root\nmode 660\nport {port}\nrefresh 60\nserver {server}\n\
+             peername {name}\nsecret {secret}\ncidname Modem\ncidnumber 100\ncodec ulaw\n",
             device.display(),
-            server.ip(),
-            server.port(),
         );
         fs::create_dir_all("/etc/iaxmodem").expect("may be made");
         fs::write(&config, text).expect("writable");

@@ -114,18 +114,19 @@ struct Story {
     events: DefaultHasher,
 }
 
-/// Tells the story of `seed` up to `until`, or to its end. Returns a digest of all that happened.
+/// Tells the story of `seed` up to `until`, or to its end. Returns a digest of all that happened, and
+/// every datagram.
 ///
 /// # Errors
 /// A rule was broken.
-pub fn tell(seed: u64, until: Option<Duration>) -> Result<u64, Box<Failure>> {
+pub fn tell(seed: u64, until: Option<Duration>) -> Result<(u64, String), Box<Failure>> {
     let mut story = Story::new(seed);
     let result = story.run(until);
     let transcript = std::mem::take(&mut story.network.transcript);
     match result {
         Ok(()) => {
             transcript.hash(&mut story.events);
-            Ok(story.events.finish())
+            Ok((story.events.finish(), transcript))
         }
         Err(what) => Err(Box::new(Failure { what, transcript })),
     }

@@ -1,0 +1,141 @@
+//! The project's own chores: `cargo xtask test`, `peers`, `sim`, `fuzz`, `ci`.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use oneport_testkit::{peers, sim};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Runs all tests, those with real peers included; installs the peers where it may
+    Test {
+        /// Leaves out the tests that need Asterisk, iaxmodem or tshark
+        #[arg(long)]
+        without_peers: bool,
+    },
+    /// Installs the peers that tests need: Asterisk 22, iaxmodem, tshark
+    Peers,
+    /// Tells random stories on the simulated network
+    Sim {
+        /// Tells just this one, and prints every datagram
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Stops that one after so many seconds of its time
+        #[arg(long, requires = "seed")]
+        until: Option<u64>,
+        /// How many
+        #[arg(long, default_value_t = 10_000)]
+        seeds: u64,
+    },
+    /// Feeds random input to every fuzz target
+    Fuzz {
+        /// Seconds for each target
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+    /// What every change must pass
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().chore {
+        Chore::Test { without_peers } => test(without_peers),
+        Chore::Peers => install_peers(),
+        Chore::Sim { seed: Some(seed), until, .. } => tell(seed, until.map(Duration::from_secs)),
+        Chore::Sim { seeds, .. } => sim::tell_many(0..seeds),
+        Chore::Fuzz { seconds } => fuzz(seconds),
+        Chore::Ci => ci(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn cargo(arguments: &[&str]) -> Result<(), String> {
+    run(Command::new("cargo").args(arguments))
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let shown = format!("{command:?}").replace('"', "");
+    eprintln!("+ {shown}");
+    match command.current_dir(root).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{shown}: {status}")),
+        Err(error) => Err(format!("{shown}: {error}")),
+    }
+}
+
+fn install_peers() -> Result<(), String> {
+    peers::install_all().map_err(|missing| missing.to_string())?;
+    println!("Asterisk 22, iaxmodem and tshark are there");
+    Ok(())
+}
+
+fn test(without_peers: bool) -> Result<(), String> {
+    if without_peers {
+        cargo(&["test", "--workspace", "--locked", "--exclude", "oneport-interop"])?;
+        println!(
+            "NOT tested: anything with real peers (Asterisk 22, iaxmodem, tshark), which is all \
+             of crates/oneport-interop"
+        );
+        return Ok(());
+    }
+    peers::install_all().map_err(|missing| {
+        format!("{missing}\nor test without the peers: cargo xtask test --without-peers")
+    })?;
+    cargo(&["test", "--workspace", "--locked"])
+}
+
+fn tell(seed: u64, until: Option<Duration>) -> Result<(), String> {
+    match sim::tell(seed, until) {
+        Ok((digest, transcript)) => {
+            print!("{transcript}");
+            println!("seed {seed} ended well, digest {digest:016x}");
+            Ok(())
+        }
+        Err(failure) => {
+            print!("{}", failure.transcript);
+            Err(format!("seed {seed}: {}", failure.what))
+        }
+    }
+}
+
+fn fuzz(seconds: u64) -> Result<(), String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
+    for target in ["datagram", "endpoint"] {
+        let mut command = Command::new("cargo");
+        command.args(["fuzz", "run", "--fuzz-dir"]).arg(&root).arg(target);
+        command.args(["--", &format!("-max_total_time={seconds}")]);
+        // The sanitiser is a feature of nightly compilers; this lets the pinned one do it.
+        run(command.env("RUSTC_BOOTSTRAP", "1"))?;
+    }
+    Ok(())
+}
+
+fn ci() -> Result<(), String> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
+    let mut doc = Command::new("cargo");
+    doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings");
+    run(&mut doc)?;
+    let denies = Command::new("cargo").args(["deny", "--version"]).output();
+    if !denies.is_ok_and(|output| output.status.success()) {
+        cargo(&["install", "--locked", "cargo-deny"])?;
+    }
+    cargo(&["deny", "check", "bans", "licenses", "sources"])?;
+    test(false)
+}
