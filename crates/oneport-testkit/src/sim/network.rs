@@ -247,6 +247,7 @@ impl Network {
 
     /// Hands a node a datagram as if it came from `from`, and returns what it sends at once.
     pub fn inject(&mut self, node: usize, from: SocketAddr, datagram: &[u8]) -> Vec<Vec<u8>> {
+        self.flush();
         let now = self.now();
         let Node { endpoint, heard, .. } = &mut self.nodes[node];
         endpoint.handle_datagram(now, Path::from(from), &mut datagram.to_vec(), heard);

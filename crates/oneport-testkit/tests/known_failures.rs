@@ -1,0 +1,555 @@
+//! How other implementations broke, and that this one does not. The pieces that concern one module
+//! alone are tested beside it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use oneport_proto::{
+    CallId, Challenge, DropReason, EndReason, EndpointConfig, Event, Grant, Network as IpNetwork,
+    NewCall, RegistrationConfig, Secret, TokenRule,
+};
+use oneport_testkit::sim::{Network, Weather};
+use oneport_wire::{
+    CallNumber, CauseCode, Control, Datagram, Element, ElementBuffer, Format, FullHeader,
+    IaxSubclass, Message, MessageCount, MiniFrame, MiniTimestamp, Seq, Timestamp, TrunkWriter,
+};
+
+const B: usize = 1;
+
+/// A frame that opens something, as a stranger sends it.
+fn opening(subclass: IaxSubclass, elements: &ElementBuffer) -> Vec<u8> {
+    let header = FullHeader {
+        source: CallNumber::from_bits(77),
+        destination: CallNumber::NONE,
+        retransmission: false,
+        timestamp: Timestamp(9),
+        oseq: Seq::ZERO,
+        iseq: Seq::ZERO,
+    };
+    let mut bytes = Vec::new();
+    Message::iax(subclass, elements.as_elements()).encode(&header, &mut bytes);
+    bytes
+}
+
+fn subclass_of(bytes: &[u8]) -> IaxSubclass {
+    match Datagram::decode(bytes) {
+        Ok(Datagram::Full(frame)) => IaxSubclass::from_subclass(frame.subclass),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A call that B has accepted; both handles.
+fn call_up(network: &mut Network) -> (CallId, CallId) {
+    let (now, to) = (network.now(), network.nodes[B].address);
+    let ours = network.nodes[0].endpoint.place_call(now, to, NewCall::to("1")).expect("free");
+    network.run(Duration::from_millis(300));
+    let mut theirs = None;
+    while let Some(event) = network.event(B) {
+        if let Event::CallOffered { call, .. } = event {
+            theirs = Some(call);
+        }
+    }
+    let theirs = theirs.expect("offered");
+    let now = network.now();
+    network.nodes[B].endpoint.accept(now, theirs, Format::ULAW).expect("offered");
+    network.nodes[B].endpoint.answer(now, theirs).expect("accepted");
+    network.run(Duration::from_millis(300));
+    while network.event(0).is_some() {}
+    (ours, theirs)
+}
+
+fn events(network: &mut Network, node: usize) -> Vec<Event> {
+    std::iter::from_fn(|| network.event(node)).collect()
+}
+
+#[test]
+fn a_flood_of_requests_from_anywhere_leaves_no_state() {
+    let mut network = Network::pair(1);
+    let mut elements = ElementBuffer::new();
+    elements.push(&Element::CallToken(&[]));
+    let request = opening(IaxSubclass::New, &elements);
+    for n in 0..100_000_u32 {
+        let from = SocketAddr::from((n.to_be_bytes(), 4569));
+        let sent = network.inject(B, from, &request);
+        assert_eq!(sent.len(), 1);
+        assert!(sent[0].len() <= 3 * request.len());
+        assert_eq!(subclass_of(&sent[0]), IaxSubclass::CallToken);
+    }
+    assert!(network.nodes[B].endpoint.is_quiescent());
+    assert_eq!(network.nodes[B].endpoint.poll_timeout(), None);
+}
+
+#[test]
+fn a_token_is_good_for_its_address_and_nothing_else() {
+    let mut network = Network::pair(1);
+    let mut elements = ElementBuffer::new();
+    elements.push(&Element::CallToken(&[]));
+    let home: SocketAddr = "203.0.113.1:4569".parse().expect("an address");
+    let sent = network.inject(B, home, &opening(IaxSubclass::New, &elements));
+    let Ok(Datagram::Full(frame)) = Datagram::decode(&sent[0]) else { panic!("no frame") };
+    assert_eq!((frame.header.source, frame.header.iseq), (CallNumber::STATELESS, Seq(1)));
+    assert_eq!(frame.header.timestamp, Timestamp(9));
+    let token = frame.payload[2..].to_vec();
+    let with = |token: &[u8]| {
+        let mut elements = ElementBuffer::new();
+        elements.push(&Element::CallToken(token));
+        opening(IaxSubclass::New, &elements)
+    };
+    let mut flipped = token.clone();
+    flipped[7] ^= 1;
+    for (from, token) in [
+        ("203.0.113.1:4570", token.as_slice()),
+        ("203.0.113.2:4569", &token),
+        ("203.0.113.1:4569", &flipped),
+        ("203.0.113.1:4569", b"no token"),
+        ("203.0.113.1:4569", &[b'A'; 255]),
+    ] {
+        let sent = network.inject(B, from.parse().expect("an address"), &with(token));
+        assert_eq!(subclass_of(&sent[0]), IaxSubclass::Reject, "{from}");
+        assert_eq!(network.nodes[B].endpoint.calls(), 0);
+    }
+    network.run(Duration::from_secs(9));
+    assert_eq!(network.inject(B, home, &with(&token)), [[0; 0]; 0], "acknowledged a moment later");
+    assert_eq!(network.nodes[B].endpoint.calls(), 1);
+    network.run(Duration::from_secs(1));
+    let mut other = with(&token);
+    other[1] = 78;
+    assert_eq!(subclass_of(&network.inject(B, home, &other)[0]), IaxSubclass::Reject, "too old");
+}
+
+#[test]
+fn who_needs_a_token_is_decided_as_documented() {
+    let inside: SocketAddr = "10.1.0.1:4569".parse().expect("an address");
+    let outside: SocketAddr = "203.0.113.1:4569".parse().expect("an address");
+    let rules = [
+        (Some("yes"), TokenRule::Yes, [true, true]),
+        (Some("no"), TokenRule::No, [false, false]),
+        (Some("auto"), TokenRule::Auto, [false, false]),
+        (Some("unset"), TokenRule::Unset, [false, true]),
+        (Some("nobody"), TokenRule::Unset, [false, true]),
+        (None, TokenRule::Unset, [false, true]),
+    ];
+    let mut rows = 0;
+    for subclass in [IaxSubclass::New, IaxSubclass::RegReq] {
+        for (name, rule, needs) in rules {
+            for (address, needed) in [(inside, needs[0]), (outside, needs[1])] {
+                rows += 1;
+                let mut config = EndpointConfig::default();
+                let network = IpNetwork { address: "10.0.0.0".parse().expect("one"), prefix: 8 };
+                config.call_token.optional_networks.push(network);
+                if let Some(name) = name.filter(|name| *name != "nobody") {
+                    config.call_token.users.insert(name.into(), rule);
+                    config.call_token.peers.insert(name.into(), rule);
+                }
+                let mut network = Network::new(1, vec![config]);
+                let mut elements = ElementBuffer::new();
+                if let Some(name) = name {
+                    elements.push(&Element::Username(name.into()));
+                }
+                let sent = network.inject(0, address, &opening(subclass, &elements));
+                // A registration without a name is refused for that, token or not.
+                let refused = needed || name.is_none() && subclass == IaxSubclass::RegReq;
+                assert_eq!(!sent.is_empty(), refused, "{subclass} of {name:?} from {address}");
+            }
+        }
+    }
+    assert_eq!(rows, 24);
+}
+
+#[test]
+fn auto_requires_a_token_once_one_has_come() {
+    let mut config = EndpointConfig::default();
+    config.call_token.users.insert("site".into(), TokenRule::Auto);
+    let mut network = Network::new(1, vec![EndpointConfig::default(), config]);
+    let mut bare = ElementBuffer::new();
+    bare.push(&Element::Username("site".into()));
+    let from = "203.0.113.1:4569".parse().expect("an address");
+    assert!(network.inject(B, from, &opening(IaxSubclass::New, &bare)).is_empty());
+    let mut call = NewCall::to("1");
+    call.username = Some("site".into());
+    let (now, to) = (network.now(), network.nodes[B].address);
+    network.nodes[0].endpoint.place_call(now, to, call).expect("free");
+    network.run(Duration::from_millis(200));
+    let other = "203.0.113.2:4569".parse().expect("an address");
+    let sent = network.inject(B, other, &opening(IaxSubclass::New, &bare));
+    assert_eq!(subclass_of(&sent[0]), IaxSubclass::Reject);
+}
+
+#[test]
+fn recorded_frames_cut_at_each_byte_harm_nobody() {
+    let capture = include_bytes!("../../../testdata/asterisk-register-call-reject.pcap");
+    let mut rest = &capture[24..];
+    let mut frames = 0;
+    while let Some((head, after)) = rest.split_first_chunk::<16>() {
+        let len = u32::from_le_bytes(head[8..12].try_into().expect("four")) as usize;
+        let (packet, after) = after.split_at(len);
+        rest = after;
+        // Ethernet, IPv4 and UDP.
+        let datagram = &packet[42..];
+        frames += 1;
+        let mut network = Network::pair(1);
+        call_up(&mut network);
+        for cut in 0..=datagram.len() {
+            for from in [network.nodes[0].address, "203.0.113.9:4569".parse().expect("one")] {
+                network.inject(B, from, &datagram[..cut]);
+            }
+        }
+    }
+    assert!(frames >= 40, "{frames} frames");
+}
+
+#[test]
+fn no_audio_leaves_before_the_peer_has_answered_the_accept() {
+    let mut network = Network::pair(1);
+    let (now, to) = (network.now(), network.nodes[B].address);
+    network.nodes[0].endpoint.place_call(now, to, NewCall::to("1")).expect("free");
+    network.run(Duration::from_millis(35));
+    let Some(Event::CallOffered { call, .. }) = network.event(B) else { panic!("no offer") };
+    let now = network.now();
+    network.nodes[B].endpoint.accept(now, call, Format::ULAW).expect("offered");
+    network.nodes[B].endpoint.send_voice(now, call, Format::ULAW, &[1; 160], 20).expect("dropped");
+    assert_eq!(network.nodes[B].endpoint.call_stats(call).expect("alive").send_drops, 1);
+    // An ACK with another destination number changes nothing.
+    let from = network.nodes[0].address;
+    network.inject(B, from, &[0x80, 5, 0x12, 0x34, 0, 0, 0, 0, 1, 1, 6, 4]);
+    network.nodes[B].endpoint.send_voice(now, call, Format::ULAW, &[1; 160], 20).expect("dropped");
+    assert_eq!(network.nodes[B].endpoint.call_stats(call).expect("alive").sent_frames, 0);
+    network.run(Duration::from_millis(100));
+    let now = network.now();
+    network.nodes[B].endpoint.send_voice(now, call, Format::ULAW, &[1; 160], 20).expect("sent");
+    assert_eq!(network.nodes[B].endpoint.call_stats(call).expect("alive").sent_frames, 1);
+}
+
+#[test]
+fn two_hundred_digits_in_a_burst_and_a_hang_up_end_the_call() {
+    let mut network = Network::pair(1);
+    let (ours, _) = call_up(&mut network);
+    let now = network.now();
+    for n in 0..200 {
+        let digit = b'0' + n % 10;
+        network.nodes[0].endpoint.dtmf_begin(now, ours, digit).expect("room");
+        network.nodes[0].endpoint.dtmf_end(now, ours, digit).expect("room");
+    }
+    let cause = CauseCode::NORMAL_CLEARING;
+    network.nodes[0].endpoint.hangup(now, ours, cause, None).expect("alive");
+    network.run(Duration::from_millis(200));
+    assert_eq!(network.nodes[B].endpoint.calls(), 0);
+    let digits = events(&mut network, B);
+    assert_eq!(digits.iter().filter(|event| matches!(event, Event::Dtmf { .. })).count(), 400);
+}
+
+#[test]
+fn an_inval_ends_the_call_at_once() {
+    let mut network = Network::pair(1);
+    call_up(&mut network);
+    let line = network.transcript.lines().find(|line| line.contains("ACCEPT")).expect("sent");
+    let numbers = line.split(' ').nth(2).expect("numbers").split_once('>').expect("two");
+    let [b, a] = [numbers.0, numbers.1].map(|number| number.parse::<u16>().expect("a number"));
+    let mut inval = (0x8000 | a).to_be_bytes().to_vec();
+    inval.extend(b.to_be_bytes());
+    inval.extend([0, 0, 0, 0, 0, 0, 6, 10]);
+    let from = network.nodes[0].address;
+    assert!(network.inject(B, from, &inval).is_empty());
+    let ended = events(&mut network, B);
+    let Some(Event::CallEnded { end, .. }) = ended.last() else { panic!("{ended:?}") };
+    assert_eq!(end.reason, EndReason::Invalidated);
+}
+
+#[test]
+fn a_text_that_never_arrives_is_repeated_on_schedule_and_then_ends_the_call() {
+    let mut network = Network::pair(1);
+    let (ours, _) = call_up(&mut network);
+    network.filter = Some(Box::new(|_, datagram| match datagram {
+        Datagram::Full(frame) => frame.payload.len() < 1400,
+        _ => true,
+    }));
+    let now = network.now();
+    assert!(network.nodes[0].endpoint.send_text(now, ours, &"x".repeat(9000)).is_err());
+    network.nodes[0].endpoint.send_text(now, ours, &"x".repeat(1500)).expect("it fits");
+    let before = network.transcript.matches("A-xB").count();
+    network.run(Duration::from_secs(60));
+    let copies = network.transcript.matches("A-xB").count() - before;
+    // One, eight or nine by the schedule, four because the peer asks.
+    assert!((8..=14).contains(&copies), "{copies} copies");
+    let ended = events(&mut network, 0);
+    let Some(Event::CallEnded { end, .. }) = ended.last() else { panic!("{ended:?}") };
+    assert_eq!(end.reason, EndReason::TimedOut);
+}
+
+#[test]
+fn a_storm_of_vnaks_costs_one_copy_for_each_round_trip() {
+    let mut network = Network::pair(1);
+    let (ours, _) = call_up(&mut network);
+    network.filter = Some(Box::new(|from, _| from != 0));
+    let now = network.now();
+    network.nodes[0].endpoint.send_text(now, ours, "lost").expect("up");
+    let line = network.transcript.lines().find(|line| line.contains("ACCEPT")).expect("sent");
+    let numbers = line.split(' ').nth(2).expect("numbers").split_once('>').expect("two");
+    let [b, a] = [numbers.0, numbers.1].map(|number| number.parse::<u16>().expect("a number"));
+    let mut vnak = (0x8000 | b).to_be_bytes().to_vec();
+    vnak.extend(a.to_be_bytes());
+    vnak.extend([0, 0, 0, 9, 1, 1, 6, 18]);
+    let from = network.nodes[B].address;
+    let mut copies = 0;
+    for _ in 0..1_000 {
+        copies += network.inject(0, from, &vnak).len();
+        network.run(Duration::from_millis(1));
+    }
+    // The round trip is 20 ms, so 50 of them pass.
+    assert!(copies <= 52, "{copies} copies");
+}
+
+#[test]
+fn three_hundred_frames_in_each_direction_survive_bad_weather() {
+    for (loss, duplication, jitter) in [(100, 50, 100), (300, 100, 400), (0, 300, 400)] {
+        let mut network = Network::pair(loss.into());
+        let (ours, theirs) = call_up(&mut network);
+        let jitter = Duration::from_millis(jitter);
+        network.weather = Weather { loss, duplication, jitter, ..Weather::FAIR };
+        for n in 0..300 {
+            let now = network.now();
+            let text = n.to_string();
+            network.nodes[0].endpoint.send_text(now, ours, &text).expect("room");
+            network.nodes[B].endpoint.send_text(now, theirs, &text).expect("room");
+            network.run(Duration::from_millis(50));
+        }
+        network.weather = Weather::FAIR;
+        network.run(Duration::from_secs(20));
+        for node in [0, B] {
+            let texts: Vec<String> = events(&mut network, node)
+                .into_iter()
+                .filter_map(|event| match event {
+                    Event::Text { text, .. } => Some(text),
+                    _ => None,
+                })
+                .collect();
+            let sent: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+            assert_eq!(texts, sent, "loss {loss}");
+        }
+    }
+}
+
+#[test]
+fn repetitions_keep_timestamp_and_number_and_refresh_the_acknowledgement() {
+    let mut network = Network::pair(1);
+    let (ours, theirs) = call_up(&mut network);
+    network.filter = Some(Box::new(|from, _| from != 0));
+    let start = network.transcript.len();
+    let now = network.now();
+    network.nodes[0].endpoint.send_text(now, ours, "first").expect("up");
+    network.run(Duration::from_millis(50));
+    let now = network.now();
+    network.nodes[B].endpoint.send_text(now, theirs, "from B").expect("up");
+    network.run(Duration::from_secs(2));
+    let sent = &network.transcript[start..];
+    let copies: Vec<&str> = sent.lines().filter(|line| line.contains("TEXT \"first")).collect();
+    assert!(copies.len() >= 4, "{sent}");
+    let word = |line: &str, n: usize| line.split(' ').nth(n).expect("a word").to_string();
+    assert!(copies.iter().all(|copy| word(copy, 3) == word(copies[0], 3)), "same timestamp");
+    let numbers: Vec<String> = copies.iter().map(|copy| word(copy, 4)).collect();
+    assert_eq!(numbers[0], "1/2");
+    assert!(numbers[1..].iter().all(|numbers| numbers == "1/3"), "{numbers:?}");
+    assert!(copies[1..].iter().all(|copy| word(copy, 5) == "R"), "{copies:?}");
+}
+
+#[test]
+fn voice_goes_on_over_every_wrap() {
+    // From the start to beyond 65.5 s, and again around 49.7 days.
+    for start in [Duration::ZERO, Duration::from_millis((1 << 32) - 40_000)] {
+        let mut network = Network::pair(1);
+        let (ours, _) = call_up(&mut network);
+        network.filter = Some(Box::new(|_, _| true));
+        if !start.is_zero() {
+            // PINGs and their answers keep the call alive all that time.
+            network.run(start);
+            while network.event(0).is_some() {}
+            while network.event(B).is_some() {}
+        }
+        let mut heard = Vec::new();
+        for _ in 0..4_000 {
+            let now = network.now();
+            network.nodes[0]
+                .endpoint
+                .send_voice(now, ours, Format::ULAW, &[3; 160], 20)
+                .expect("up");
+            network.run(Duration::from_millis(20));
+            heard.extend(network.heard(B).into_iter().map(|voice| voice.timestamp));
+        }
+        assert_eq!(heard.len(), 4_000);
+        let steps = heard.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
+        assert!(steps.clone().all(|step| step == 20), "{:?}", steps.max());
+        let full = network.transcript.matches("VOICE").count();
+        assert!((2..=3).contains(&full), "a full frame at the start and at each wrap: {full}");
+    }
+}
+
+#[test]
+fn trunk_frames_of_both_kinds_reach_their_calls_and_a_bad_entry_costs_only_itself() {
+    for timestamps in [false, true] {
+        let mut network = Network::pair(1);
+        let mut calls = Vec::new();
+        for _ in 0..50 {
+            calls.push(call_up(&mut network));
+        }
+        let now = network.now();
+        for (ours, _) in &calls {
+            network.nodes[0]
+                .endpoint
+                .send_voice(now, *ours, Format::ULAW, &[1; 160], 20)
+                .expect("up");
+        }
+        network.run(Duration::from_millis(100));
+        assert_eq!(network.heard(B).len(), 50);
+        let numbers: Vec<u16> = network
+            .transcript
+            .lines()
+            .filter(|line| line.contains("VOICE"))
+            .map(|line| line.split(' ').nth(2).expect("numbers"))
+            .map(|numbers| numbers.split_once('>').expect("two").0.parse().expect("a number"))
+            .collect();
+        let mut writer = TrunkWriter::new(timestamps, 60_000);
+        for (n, number) in numbers.iter().enumerate() {
+            if n == 25 {
+                assert!(writer.push(CallNumber::from_bits(1), MiniTimestamp(1), &[9; 160]));
+            }
+            let number = CallNumber::from_bits(*number);
+            assert!(writer.push(number, MiniTimestamp(400), &[n as u8; 160]));
+        }
+        let mut datagram = writer.finish(Timestamp(5)).to_vec();
+        // One whose length lies at the end.
+        datagram.extend([0x40, 0, 0x40, 0, 0, 1]);
+        let from = network.nodes[0].address;
+        network.inject(B, from, &datagram);
+        let heard = network.heard(B);
+        let payloads: Vec<u8> = heard.iter().map(|voice| voice.payload[0]).collect();
+        assert_eq!(payloads, (0..50).collect::<Vec<u8>>());
+        let counters = network.nodes[B].endpoint.counters();
+        assert_eq!(counters.dropped(DropReason::UnknownMediaCall), 1);
+        assert_eq!(counters.dropped(DropReason::Malformed), 1);
+    }
+}
+
+#[test]
+fn a_mini_frame_of_a_call_that_ended_is_not_answered() {
+    let mut network = Network::pair(1);
+    let (ours, theirs) = call_up(&mut network);
+    let now = network.now();
+    network.nodes[0].endpoint.send_voice(now, ours, Format::ULAW, &[1; 160], 20).expect("up");
+    network.nodes[B].endpoint.hangup(now, theirs, CauseCode::NORMAL_CLEARING, None).expect("up");
+    network.run(Duration::from_secs(1));
+    let sent = network.sent;
+    let mini = MiniFrame::encode_header(CallNumber::from_bits(2), MiniTimestamp(7));
+    let from = network.nodes[0].address;
+    assert!(network.inject(B, from, &mini).is_empty());
+    assert_eq!(network.sent, sent);
+}
+
+#[test]
+fn a_known_and_an_unknown_name_are_turned_away_in_the_same_frames_at_the_same_times() {
+    let story = |challenge: Challenge| {
+        let mut network = Network::pair(7);
+        let mut call = NewCall::to("1");
+        call.username = Some("site".into());
+        call.secret = Some(Secret::from("wrong"));
+        let (now, to) = (network.now(), network.nodes[B].address);
+        network.nodes[0].endpoint.place_call(now, to, call).expect("free");
+        network.run(Duration::from_millis(30));
+        let Some(Event::CallOffered { call, .. }) = network.event(B) else { panic!("no offer") };
+        let now = network.now();
+        network.nodes[B].endpoint.challenge_call(now, call, challenge).expect("offered");
+        network.run(Duration::from_secs(5));
+        network.transcript
+    };
+    let known = story(Challenge::md5("site", Secret::from("right")));
+    let unknown = story(Challenge::unknown("site"));
+    assert!(known.contains("REJECT") && known == unknown, "{known}\n{unknown}");
+}
+
+#[test]
+fn guesses_at_one_name_are_limited() {
+    let mut network = Network::pair(1);
+    let (now, to) = (network.now(), network.nodes[B].address);
+    for _ in 0..70 {
+        network.nodes[0].endpoint.place_call(now, to, NewCall::to("1")).expect("free");
+    }
+    network.run(Duration::from_millis(30));
+    let mut refused = 0;
+    for event in events(&mut network, B) {
+        let Event::CallOffered { call, .. } = event else { panic!("{event:?}") };
+        let now = network.now();
+        let challenge = Challenge::unknown("site");
+        let challenged = network.nodes[B].endpoint.challenge_call(now, call, challenge);
+        refused += usize::from(challenged.is_err());
+    }
+    assert_eq!(refused, 6, "64 challenges at once for one name");
+}
+
+#[test]
+fn a_registrar_that_restarts_has_us_again_and_mailbox_counts_are_read() {
+    let mut network = Network::pair(1);
+    let config = RegistrationConfig {
+        to: network.nodes[B].address,
+        username: "site".into(),
+        secret: None,
+        allow_plaintext: false,
+        refresh: Duration::from_secs(60),
+    };
+    let now = network.now();
+    network.nodes[0].endpoint.register(now, config);
+    let counts = [(0, 0), (255, 255), (3, 200)];
+    let mut seen = Vec::new();
+    for (round, (new, old)) in counts.into_iter().enumerate() {
+        let until = network.now() + Duration::from_secs(50);
+        while network.step(until) {
+            while let Some(event) = network.event(B) {
+                let Event::RegisterRequested { request, .. } = event else { continue };
+                let messages = Some(MessageCount { old, new });
+                let refresh = Duration::from_secs(60);
+                let grant = Grant { refresh, messages, ..Grant::default() };
+                let now = network.now();
+                network.nodes[B].endpoint.grant(now, request, &grant).expect("asked");
+            }
+        }
+        for event in events(&mut network, 0) {
+            let Event::Registered { messages, apparent_address, .. } = event else {
+                panic!("{event:?}")
+            };
+            assert_eq!(apparent_address, Some(network.nodes[0].address));
+            seen.push(messages.map(|messages| (messages.new, messages.old)));
+        }
+        if round == 1 {
+            network.restart(B, EndpointConfig::default());
+        }
+    }
+    assert_eq!(seen, counts.map(Some));
+}
+
+#[test]
+fn hold_with_and_without_a_class_and_other_payloads_are_handed_on() {
+    let mut network = Network::pair(1);
+    let (ours, _) = call_up(&mut network);
+    let now = network.now();
+    let frames = [
+        (Control::Hold, &b""[..]),
+        (Control::Hold, b"jazz"),
+        (Control::Unhold, b""),
+        (Control::Option, &[0xFF; 3]),
+        (Control::T38Parameters, &[0; 40]),
+        (Control::AdviceOfCharge, &[1]),
+        (Control::ConnectedLine, &[9; 300]),
+        (Control::Unknown(99), b"x"),
+    ];
+    for (control, payload) in frames {
+        network.nodes[0].endpoint.send_control(now, ours, control, payload).expect("up");
+    }
+    network.run(Duration::from_secs(1));
+    let heard = events(&mut network, B);
+    let heard: Vec<(Control, &[u8])> = heard
+        .iter()
+        .filter_map(|event| match event {
+            Event::Control { control, payload, .. } => Some((*control, payload.as_slice())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(heard, frames);
+}
