@@ -1,0 +1,103 @@
+//! What one frame of voice costs in the engine: taken in, and relayed to another address.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use divan::counter::ItemsCount;
+use oneport_proto::{
+    CallId, Endpoint, EndpointConfig, Event, Instant, NewCall, Path, TransmitBuffer,
+};
+use oneport_wire::{CallNumber, Datagram, Format, MiniFrame, Timestamp};
+
+#[global_allocator]
+static ALLOCATOR: divan::AllocProfiler = divan::AllocProfiler::system();
+
+fn main() {
+    divan::main();
+}
+
+fn address(last: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, last], 4569))
+}
+
+/// Endpoints between which `calls` calls are up, and the callers' numbers.
+struct Scene {
+    endpoint: Endpoint,
+    calls: Vec<(CallNumber, CallId)>,
+    now: Instant,
+    buffer: TransmitBuffer,
+}
+
+fn scene(calls: usize, relayed: bool) -> Scene {
+    let start = Instant::from_micros(0);
+    let config = EndpointConfig { max_calls_per_address: calls + 1, ..EndpointConfig::default() };
+    let mut caller = Endpoint::new(config.clone(), [1; 32], start);
+    let mut called = Endpoint::new(config, [2; 32], start);
+    let mut buffer = TransmitBuffer::with_capacity(65_000, 64);
+    let mut placed = Vec::new();
+    let mut up = Vec::new();
+    for _ in 0..calls {
+        placed.push(caller.place_call(start, address(2), NewCall::to("1")).expect("free"));
+    }
+    let mut now = start;
+    for round in 0..6 {
+        now = now + Duration::from_millis(5);
+        while caller.poll_transmit(&mut buffer).is_some() {
+            let mut bytes = buffer.as_bytes().to_vec();
+            let number = match Datagram::decode(&bytes) {
+                Ok(Datagram::Full(frame)) => frame.header.source,
+                _ => continue,
+            };
+            called.handle_datagram(now, Path::from(address(1)), &mut bytes, &mut ());
+            while let Some(event) = called.poll_event() {
+                if let Event::CallOffered { call, .. } = event {
+                    called.accept(now, call, Format::ULAW).expect("offered");
+                    up.push((number, call));
+                }
+            }
+        }
+        while called.poll_transmit(&mut buffer).is_some() {
+            let mut bytes = buffer.as_bytes().to_vec();
+            caller.handle_datagram(now, Path::from(address(2)), &mut bytes, &mut ());
+        }
+        if round == 3 {
+            for call in &placed {
+                caller.send_voice(now, *call, Format::ULAW, &[1; 160], 20).expect("up");
+            }
+        }
+    }
+    assert_eq!(up.len(), calls);
+    if relayed {
+        for (_, call) in &up {
+            called.link(*call, *call).expect("accepted");
+        }
+    }
+    Scene { endpoint: called, calls: up, now, buffer }
+}
+
+/// One frame of each call, 20 ms later than the last.
+fn round(scene: &mut Scene, n: &mut u32, datagram: &mut [u8; 164]) {
+    *n += 1;
+    scene.now = scene.now + Duration::from_millis(20);
+    for (number, _) in &scene.calls {
+        let header = MiniFrame::encode_header(*number, Timestamp(100 + *n * 20).low16());
+        datagram[..4].copy_from_slice(&header);
+        let path = Path::from(address(1));
+        scene.endpoint.handle_datagram(scene.now, path, datagram, &mut ());
+    }
+    while scene.endpoint.poll_transmit(&mut scene.buffer).is_some() {}
+}
+
+#[divan::bench(args = [100, 2_000])]
+fn mini_frame_in(bencher: divan::Bencher<'_, '_>, calls: usize) {
+    let (mut scene, mut n, mut datagram) = (scene(calls, false), 0, [0x55; 164]);
+    let bencher = bencher.counter(ItemsCount::new(calls));
+    bencher.bench_local(|| round(&mut scene, &mut n, &mut datagram));
+}
+
+#[divan::bench(args = [100, 2_000])]
+fn mini_frame_relayed(bencher: divan::Bencher<'_, '_>, calls: usize) {
+    let (mut scene, mut n, mut datagram) = (scene(calls, true), 0, [0x55; 164]);
+    let bencher = bencher.counter(ItemsCount::new(calls));
+    bencher.bench_local(|| round(&mut scene, &mut n, &mut datagram));
+}
