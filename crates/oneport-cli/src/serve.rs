@@ -1,6 +1,6 @@
 //! `oneport serve`: the switch.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -89,19 +89,25 @@ fn start(config: Config, chosen: bool) -> Result<Driver<Switch>, Failure> {
 /// What it listens on, and what to try next.
 fn greet(addresses: &[SocketAddr]) {
     let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    println!("oneport is listening on UDP {}", list.join(" and "));
     let names: Vec<String> =
         Builtin::ALL.iter().map(|one| format!("{one} ({})", one.number())).collect();
-    println!("built-in destinations: {}; guests reach echo and milliwatt", names.join(", "));
-    let port = addresses.first().map_or(0, SocketAddr::port);
-    let at = match port {
+    let at = match addresses.first().map_or(0, SocketAddr::port) {
         oneport::DEFAULT_PORT => String::new(),
         port => format!(":{port}"),
     };
-    println!("try next, in another terminal:");
-    println!("  oneport call 127.0.0.1{at}/milliwatt --record first.wav --duration 3s");
-    println!("or from Asterisk's console:");
-    println!("  channel originate IAX2/127.0.0.1{at}/600 application Milliwatt");
+    let text = format!(
+        "oneport is listening on UDP {}
+built-in destinations: {}; guests reach echo and milliwatt
+try next, in another terminal:
+  oneport call 127.0.0.1{at}/milliwatt --record first.wav --duration 3s
+or from Asterisk's console:
+  channel originate IAX2/127.0.0.1{at}/600 application Milliwatt
+",
+        list.join(" and "),
+        names.join(", "),
+    );
+    // That nobody reads it is no reason not to serve.
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 /// Waits for Ctrl-C or SIGTERM.

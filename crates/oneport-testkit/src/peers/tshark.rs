@@ -79,30 +79,70 @@ impl Capture {
 #[must_use]
 pub fn dissect(path: &Path, ports: &[u16]) -> Vec<Packet> {
     program_of("tshark", "tshark").unwrap_or_else(|missing| panic!("{missing}"));
+    let names =
+        ["udp.srcport", "iax2.type", "iax2.retransmission", "_ws.malformed", "_ws.col.Info"];
+    let packets = fields(path, ports, &names).into_iter().map(|values| {
+        let [from_port, frame_type, retransmission, malformed, info] = &values[..] else {
+            panic!("tshark wrote {values:?}");
+        };
+        Packet {
+            from_port: from_port.parse().unwrap_or_default(),
+            frame_type: frame_type.clone(),
+            retransmission: matches!(retransmission.as_str(), "1" | "True"),
+            malformed: !malformed.is_empty() || info.contains("alformed"),
+            info: info.clone(),
+        }
+    });
+    packets.collect()
+}
+
+/// The values of some of the dissector's fields, for each packet of a file. A field that occurs
+/// several times has its values joined by commas.
+///
+/// # Panics
+/// tshark is missing or cannot read the file.
+#[must_use]
+pub fn fields(path: &Path, ports: &[u16], names: &[&str]) -> Vec<Vec<String>> {
+    program_of("tshark", "tshark").unwrap_or_else(|missing| panic!("{missing}"));
     let mut command = Command::new("tshark");
     command.arg("-r").arg(path).args(["-T", "fields", "-E", "separator=|"]);
     for port in ports {
         command.args(["-d", &format!("udp.port=={port},iax2")]);
     }
-    for field in
-        ["udp.srcport", "iax2.type", "iax2.retransmission", "_ws.malformed", "_ws.col.Info"]
-    {
-        command.args(["-e", field]);
+    for name in names {
+        command.args(["-e", name]);
     }
     let output = command.stderr(Stdio::null()).output().expect("tshark runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let packets = text.lines().map(|line| {
-        let fields: Vec<&str> = line.splitn(5, '|').collect();
-        let [from_port, frame_type, retransmission, malformed, info] = fields[..] else {
-            panic!("tshark wrote {line:?}");
-        };
-        Packet {
-            from_port: from_port.parse().unwrap_or_default(),
-            frame_type: frame_type.into(),
-            retransmission: matches!(retransmission, "1" | "True"),
-            malformed: !malformed.is_empty() || info.contains("alformed"),
-            info: info.into(),
+    let split = |line: &str| line.splitn(names.len(), '|').map(str::to_string).collect();
+    text.lines().map(split).collect()
+}
+
+/// Writes datagrams into a file, as if sent from port 4569 to port 4569.
+///
+/// # Panics
+/// The file cannot be written.
+pub fn write_pcap(path: &Path, datagrams: &[Vec<u8>]) {
+    let mut file = Vec::new();
+    // Magic number, version 2.4, no time zone, longest packet, Ethernet.
+    for word in [0xA1B2_C3D4_u32, 0x0004_0002, 0, 0, 65_535, 1] {
+        file.extend(word.to_le_bytes());
+    }
+    for (n, datagram) in (0_u32..).zip(datagrams) {
+        let len = u16::try_from(datagram.len()).expect("a datagram");
+        let mut packet = vec![0; 12];
+        packet.extend([0x08, 0x00, 0x45, 0]);
+        packet.extend((len + 28).to_be_bytes());
+        packet.extend([0, 0, 0, 0, 64, 17, 0, 0, 127, 0, 0, 1, 127, 0, 0, 2]);
+        packet.extend([0x11, 0xD9, 0x11, 0xD9]);
+        packet.extend((len + 8).to_be_bytes());
+        packet.extend([0, 0]);
+        packet.extend(datagram);
+        let size = u32::try_from(packet.len()).expect("small");
+        for word in [1 + n / 1000, n % 1000 * 1000, size, size] {
+            file.extend(word.to_le_bytes());
         }
-    });
-    packets.collect()
+        file.extend(packet);
+    }
+    fs::write(path, file).expect("the file can be written");
 }

@@ -1,0 +1,223 @@
+//! The command as users run it, against its own switch.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use assert_cmd::cargo::cargo_bin;
+use oneport::media::{Codec, tone::Sine, wav};
+
+/// `oneport serve` on a port of its own; killed when dropped.
+struct Serve {
+    process: Child,
+    address: String,
+}
+
+fn serve(arguments: &[&str]) -> Serve {
+    let mut process = Command::new(cargo_bin("oneport"))
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let output = BufReader::new(process.stdout.take().expect("piped"));
+    let line = output.lines().next().expect("a line").expect("text");
+    let address = line.rsplit(' ').next().expect("the address is last").to_string();
+    Serve { process, address }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+struct Outcome {
+    code: i32,
+    out: String,
+    errors: String,
+}
+
+/// Runs to its end, which must come within half a minute.
+fn oneport(arguments: &[&str], secret: Option<&str>) -> Outcome {
+    let mut command = Command::new("timeout");
+    command.arg("30").arg(cargo_bin("oneport"));
+    command.args(arguments).stdin(Stdio::null()).env_remove("ONEPORT_SECRET");
+    if let Some(secret) = secret {
+        command.env("ONEPORT_SECRET", secret);
+    }
+    let output = command.output().expect("it runs");
+    Outcome {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn write(path: &Path, samples: &[i16], rate: u32) {
+    let mut writer = wav::Writer::create(path, rate).expect("writable");
+    writer.write(samples).expect("writable");
+    writer.finish().expect("writable");
+}
+
+#[test]
+fn an_echo_returns_what_was_played() {
+    let switch = serve(&[]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let (play, back) = (directory.path().join("play.wav"), directory.path().join("back.wav"));
+    let tone: Vec<i16> = Sine::new(440.0, 8000, 0.5).take(8000).collect();
+    write(&play, &tone, 8000);
+    let target = format!("{}/echo", switch.address);
+    let (play, back) = (play.display().to_string(), back.display().to_string());
+    let call = oneport(&["call", &target, "--play", &play, "--record", &back, "--json"], None);
+    assert_eq!(call.code, 0, "{}", call.errors);
+    let report: serde_json::Value = serde_json::from_str(&call.out).expect("JSON");
+    assert_eq!(report["outcome"], "ok");
+    assert_eq!(report["quality"]["heard"]["frames"], 50);
+    assert_eq!(report["quality"]["heard"]["lost"], 0);
+    let mut encoded = Vec::new();
+    Codec::Ulaw.encode(&tone, &mut encoded);
+    let mut expected = Vec::new();
+    Codec::Ulaw.decode(&encoded, &mut expected);
+    let heard = wav::read(Path::new(&back), 8000).expect("a recording");
+    assert!(heard == expected, "{} samples of {}", heard.len(), expected.len());
+}
+
+#[test]
+fn each_failure_has_its_code_one_sentence_and_a_hint() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = directory.path().join("oneport.toml");
+    std::fs::write(&config, "[peers.site]\nsecret = \"right\"\n").expect("writable");
+    let switch = serve(&["--config", &config.display().to_string()]);
+    let at = |rest: &str| format!("{}/{rest}", switch.address);
+    let site = |rest: &str| format!("iax:site@{}/{rest}", switch.address);
+    let cases = [
+        (oneport(&["call", &at("nowhere")], None), 14),
+        (oneport(&["call", &at("record")], None), 11),
+        (oneport(&["call", &site("echo")], Some("wrong")), 12),
+        (oneport(&["call", &site("echo")], None), 12),
+        (oneport(&["call", &at("echo"), "--play", "/nonexistent.wav"], None), 2),
+        (oneport(&["call", "sip:somebody@example.org"], None), 2),
+        (oneport(&["call", "iax:a:b@host/1"], None), 2),
+        (oneport(&["call", &at("echo"), "--codec", "opus"], None), 2),
+        (oneport(&["call", "no-such-host.invalid/1"], None), 13),
+        (oneport(&["ping", "127.0.0.1:9", "-c", "1", "-t", "100ms"], None), 13),
+        (oneport(&["register", &format!("iax:site@{}", switch.address), "--once"], Some("x")), 12),
+        (oneport(&["register", &switch.address, "--once"], None), 2),
+        (oneport(&["serve", "--config", "/nonexistent.toml"], None), 2),
+        (oneport(&["serve", "--listen", &switch.address], None), 1),
+    ];
+    for (outcome, code) in cases {
+        assert_eq!(outcome.code, code, "{}", outcome.errors);
+        assert!(outcome.errors.contains("error: "), "{}", outcome.errors);
+        assert!(!outcome.errors.contains("right"), "{}", outcome.errors);
+    }
+}
+
+#[test]
+fn a_named_peer_registers_and_calls() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = directory.path().join("oneport.toml");
+    std::fs::write(&config, "[peers.site]\nsecret = \"right\"\n").expect("writable");
+    let switch = serve(&["--config", &config.display().to_string()]);
+    let target = format!("iax:site@{}", switch.address);
+    let registered = oneport(&["register", &target, "--once", "--json"], Some("right"));
+    assert_eq!(registered.code, 0, "{}", registered.errors);
+    let report: serde_json::Value = serde_json::from_str(&registered.out).expect("JSON");
+    assert_eq!((&report["state"], &report["refresh_seconds"]), (&"registered".into(), &60.into()));
+    let secret = directory.path().join("secret");
+    std::fs::write(&secret, "right\n").expect("writable");
+    let secret = secret.display().to_string();
+    let target = format!("iax:site@{}/playback", switch.address);
+    let call = oneport(&["call", &target, "--secret-file", &secret], None);
+    assert_eq!(call.code, 0, "{}", call.errors);
+    assert!(
+        call.out.contains("normal clearing") && call.out.contains("heard here"),
+        "{}",
+        call.out
+    );
+}
+
+#[test]
+fn one_answers_another_and_a_ping_is_answered() {
+    let mut answer = Command::new(cargo_bin("oneport"))
+        .args(["answer", "--listen", "127.0.0.1:0", "--calls", "1", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let errors = BufReader::new(answer.stderr.take().expect("piped"));
+    let line = errors.lines().next().expect("a line").expect("text");
+    let address = line.rsplit(' ').next().expect("the address is last").to_string();
+    let ping = oneport(&["ping", &address, "-c", "2", "-i", "20ms", "--json"], None);
+    let report: serde_json::Value = serde_json::from_str(&ping.out).expect("JSON");
+    assert_eq!((ping.code, &report["received"]), (0, &2.into()));
+    let target = format!("{address}/anything");
+    let call = oneport(&["call", &target, "--dtmf", "42#", "--duration", "1s"], None);
+    assert_eq!(call.code, 0, "{}", call.errors);
+    let output = answer.wait_with_output().expect("it ends");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&report["called"], &report["digits"]), (&"anything".into(), &"42#".into()));
+}
+
+#[test]
+fn a_wrong_configuration_is_shown_at_its_place() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = directory.path().join("oneport.toml");
+    std::fs::write(&config, "[peers.site]\nsecrt = \"right\"\n").expect("writable");
+    let outcome = oneport(&["serve", "--config", &config.display().to_string()], None);
+    assert_eq!(outcome.code, 2);
+    assert!(outcome.errors.contains("oneport.toml:2:1"), "{}", outcome.errors);
+    assert!(outcome.errors.contains("did you mean `secret`?"), "{}", outcome.errors);
+    assert!(outcome.out.is_empty(), "nothing was started");
+}
+
+#[tokio::test]
+async fn two_hundred_calls_at_once_are_echoed_by_the_switch() {
+    use oneport::{NewCall, Phone, PhoneConfig};
+    use std::time::Duration;
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = directory.path().join("oneport.toml");
+    let guests = "[guests]\nmax_calls = 500\nmax_calls_per_address = 500\n";
+    std::fs::write(&config, guests).expect("writable");
+    let switch = serve(&["--config", &config.display().to_string()]);
+    let to = switch.address.parse().expect("an address");
+    let listen = vec!["127.0.0.1:0".parse().expect("an address")];
+    let phone = Phone::bind(PhoneConfig { listen, ..PhoneConfig::default() }).expect("bound");
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let mut call = phone.call(to, NewCall::to("echo")).await.expect("placed");
+        calls.spawn(async move {
+            call.answered().await.expect("answered");
+            let (mut reader, speaker) = call.audio().expect("accepted");
+            let listen = async {
+                let mut frames = 0;
+                while frames < 50 && reader.next_frame().await.is_some() {
+                    frames += 1;
+                }
+                frames
+            };
+            let samples = vec![1000; 50 * 160];
+            let (frames, ()) = tokio::join!(listen, speaker.play(&samples));
+            frames
+        });
+    }
+    let heard = tokio::time::timeout(Duration::from_secs(30), calls.join_all()).await;
+    let heard = heard.expect("no call hangs");
+    assert_eq!((heard.len(), heard.iter().min()), (200, Some(&50)));
+    assert_eq!(phone.calls().await, Ok(0));
+    // And there is room for as many again.
+    let mut call = phone.call(to, NewCall::to("echo")).await.expect("placed");
+    call.answered().await.expect("answered");
+}
+
+#[test]
+fn help_needs_no_manual() {
+    for command in ["serve", "call", "answer", "register", "ping"] {
+        let help = oneport(&[command, "--help"], None);
+        insta::assert_snapshot!(format!("help_{command}"), help.out);
+    }
+    insta::assert_snapshot!("help", oneport(&["--help"], None).out);
+}
