@@ -24,8 +24,11 @@ fn encode(header: &FullHeader, message: &Message<'_>) -> Vec<u8> {
     bytes
 }
 
-/// Dissects each datagram by itself and compares fields: (datagram, [(field, value)]).
-fn agree(name: &str, cases: &[(Vec<u8>, Vec<(&str, String)>)]) {
+/// A datagram and what the dissector should make of it: (field, value).
+type Case<'a> = (Vec<u8>, Vec<(&'a str, String)>);
+
+/// Dissects each datagram by itself and compares fields.
+fn agree(name: &str, cases: &[Case<'_>]) {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join(format!("{name}.pcap"));
     let datagrams: Vec<Vec<u8>> = cases.iter().map(|(bytes, _)| bytes.clone()).collect();

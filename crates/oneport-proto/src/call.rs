@@ -34,6 +34,9 @@ use crate::voice::{VoiceIn, VoiceOut};
 /// CALLTOKEN replies followed in one call; the peer's key may change between two of them.
 const TOKEN_ATTEMPTS: u8 = 3;
 
+/// When the first LAGRQ leaves: soon, so that repetition and the user know the round trip.
+const FIRST_LAG: Duration = Duration::from_millis(500);
+
 /// Peers take a token for about 10 s.
 const OLD_TOKEN: Duration = Duration::from_secs(5);
 
@@ -376,7 +379,7 @@ impl Call {
         self.phase = Phase::Accepted { format, answered: false, placed };
         self.phase_ends = None;
         self.next_ping = now + cx.config.ping_interval;
-        self.next_lag = now + cx.config.lag_interval;
+        self.next_lag = now + FIRST_LAG.min(cx.config.lag_interval);
     }
 
     fn check_proof(

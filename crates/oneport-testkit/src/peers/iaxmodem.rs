@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::IpAddr;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -46,6 +47,8 @@ impl IaxModem {
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
+            // It has children; all go together.
+            .process_group(0)
             .spawn()
             .expect("iaxmodem starts");
         let modem = Self { process, device, config, log };
@@ -96,7 +99,8 @@ impl IaxModem {
 
 impl Drop for IaxModem {
     fn drop(&mut self) {
-        let _ = self.process.kill();
+        let group = format!("-{}", self.process.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.process.wait();
         for file in [&self.config, &self.log, &self.device] {
             let _ = fs::remove_file(file);
