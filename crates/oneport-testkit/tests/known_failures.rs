@@ -347,10 +347,14 @@ fn repetitions_keep_timestamp_and_number_and_refresh_the_acknowledgement() {
     let word = |line: &str, n: usize| line.split(' ').nth(n).expect("a word").to_string();
     assert!(copies.iter().all(|copy| word(copy, 3) == word(copies[0], 3)), "same timestamp");
     let numbers: Vec<String> = copies.iter().map(|copy| word(copy, 4)).collect();
-    let (oseq, iseq) = numbers[0].split_once('/').expect("two numbers");
-    let iseq: u8 = iseq.parse().expect("a number");
-    let refreshed = format!("{oseq}/{}", iseq + 1);
-    assert!(numbers[1..].iter().all(|numbers| *numbers == refreshed), "{numbers:?}");
+    let pairs = numbers.iter().map(|numbers| {
+        let (oseq, iseq) = numbers.split_once('/').expect("two numbers");
+        [oseq, iseq].map(|number| number.parse::<u8>().expect("a number"))
+    });
+    let pairs: Vec<[u8; 2]> = pairs.collect();
+    assert!(pairs.iter().all(|[oseq, _]| *oseq == pairs[0][0]), "same OSeqno: {pairs:?}");
+    assert!(pairs.windows(2).all(|two| two[0][1] <= two[1][1]), "{pairs:?}");
+    assert!(pairs[1..].iter().all(|[_, iseq]| *iseq > pairs[0][1]), "{pairs:?}");
     assert!(copies[1..].iter().all(|copy| word(copy, 5) == "R"), "{copies:?}");
 }
 
