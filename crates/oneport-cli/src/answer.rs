@@ -143,11 +143,11 @@ impl Answer {
         let (cause, cause_text) = (end.cause.0, end.cause.name());
         let report = Report { from, called, seconds, cause, cause_text, digits, texts, quality };
         if self.json {
-            println!("{}", serde_json::to_string(&report).map_err(failed)?);
+            say!("{}", serde_json::to_string(&report).map_err(failed)?);
         } else {
             let Report { from, called, digits, .. } = &report;
-            println!("{from} called {called}: {seconds} s, ended by {cause_text}; keys {digits:?}");
-            print!("{}", report.quality.table());
+            say!("{from} called {called}: {seconds} s, ended by {cause_text}; keys {digits:?}");
+            say!("{}", report.quality.table().trim_end());
         }
         Ok(())
     }

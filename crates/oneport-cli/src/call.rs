@@ -172,11 +172,11 @@ impl CallArgs {
 
     fn print(&self, report: &Report) -> Result<(), Failure> {
         if self.json {
-            println!("{}", serde_json::to_string_pretty(report).map_err(failed)?);
+            say!("{}", serde_json::to_string_pretty(report).map_err(failed)?);
         } else if report.answered {
             let format = report.format.as_deref().unwrap_or("-");
-            println!("{} s in {format}, ended by {}", report.seconds, report.cause_text);
-            print!("{}", report.quality.table());
+            say!("{} s in {format}, ended by {}", report.seconds, report.cause_text);
+            say!("{}", report.quality.table().trim_end());
         }
         Ok(())
     }
@@ -242,7 +242,7 @@ impl CallArgs {
             CallEvent::Text(text) => {
                 conversation.live.clear();
                 if !self.json {
-                    println!("text: {text}");
+                    say!("text: {text}");
                 }
                 conversation.texts.push(text);
             }

@@ -1,5 +1,13 @@
 //! The command `oneport`: an IAX2 switch, a softphone and tools.
 
+/// Prints a line. That nobody reads it any more (`oneport ping … | head -1`) is no failure.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod answer;
 mod call;
 mod exit;

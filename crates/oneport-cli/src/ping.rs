@@ -87,8 +87,8 @@ impl Ping {
             };
             if !self.json {
                 match answer {
-                    Some(rtt) => println!("{to}: answer {n} after {:.3} ms", millis(rtt)),
-                    None => println!("{to}: no answer {n}"),
+                    Some(rtt) => say!("{to}: answer {n} after {:.3} ms", millis(rtt)),
+                    None => say!("{to}: no answer {n}"),
                 }
             }
             answers.push(answer);
@@ -96,17 +96,19 @@ impl Ping {
         phone.stop().await;
         let report = Report::of(&answers);
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&report).map_err(failed)?);
+            say!("{}", serde_json::to_string_pretty(&report).map_err(failed)?);
         } else {
-            println!(
+            say!(
                 "{} sent, {} answered, {}% lost",
-                report.sent, report.received, report.lost_percent
+                report.sent,
+                report.received,
+                report.lost_percent
             );
             if let (Some(min), Some(avg), Some(max)) =
                 (report.rtt_min_ms, report.rtt_avg_ms, report.rtt_max_ms)
             {
                 let jitter = report.jitter_ms.unwrap_or(0.0);
-                println!("round trip {min} / {avg} / {max} ms (min/avg/max), jitter {jitter} ms");
+                say!("round trip {min} / {avg} / {max} ms (min/avg/max), jitter {jitter} ms");
             }
         }
         if report.received == 0 {

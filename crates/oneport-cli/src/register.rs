@@ -88,7 +88,7 @@ impl Register {
                 if !self.json {
                     let address = report.apparent_address.as_deref().unwrap_or("?");
                     let seconds = refresh.as_secs();
-                    println!("registered for {seconds} s; we are seen at {address}");
+                    say!("registered for {seconds} s; we are seen at {address}");
                 }
             }
             RegistrationEvent::Failed { failure: why, retry_in } => {
@@ -104,7 +104,7 @@ impl Register {
             _ => {}
         }
         if self.json {
-            println!("{}", serde_json::to_string(&report).map_err(failed)?);
+            say!("{}", serde_json::to_string(&report).map_err(failed)?);
         }
         Ok(failure)
     }
