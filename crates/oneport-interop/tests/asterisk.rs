@@ -295,6 +295,11 @@ async fn asterisk_registers_with_us_and_is_called_until_it_expires() {
     let result = call.answered().await;
     let Err(CallError::Ended(end)) = result else { panic!("there is no extension box") };
     assert_eq!(end.cause, CauseCode::NO_ROUTE, "its dial plan knows no number box");
+    // It was granted 4 s, which hold for 14: after 16 s it is there only because it has renewed.
+    tokio::time::sleep(Duration::from_secs(16)).await;
+    let mut call = phone.call(to, named("box", "ann", "a")).await.expect("placed");
+    let Err(CallError::Ended(end)) = call.answered().await else { panic!("no extension box") };
+    assert_eq!(end.cause, CauseCode::NO_ROUTE, "it has renewed its registration");
     asterisk.kill();
     tokio::time::sleep(Duration::from_secs(15)).await;
     let mut call = phone.call(to, named("box", "ann", "a")).await.expect("placed");
@@ -318,6 +323,7 @@ async fn two_asterisks_talk_through_the_switch() {
                   same => n,Verbose(0,left heard ${RECEIVETEXTMESSAGE})\n\
                   same => n,Read(got,,3,,1,10)\nsame => n,Verbose(0,left read ${got})\n\
                   same => n,SendText(from left)\nsame => n,Wait(2)\nsame => n,Hangup()\n";
+    let capture = Capture::start(&[to.port()]);
     let right = Asterisk::start(&format!("register => right:r@{to}\n{IAX}"), called);
     let left = Asterisk::start(IAX, caller);
     wait_for("the registration", Duration::from_secs(15), || {
@@ -333,6 +339,14 @@ async fn two_asterisks_talk_through_the_switch() {
             .iter()
             .all(|side| side.cli("core show channels").contains("0 active channels"))
     });
+    let packets = tokio::task::spawn_blocking(|| capture.finish()).await.expect("no panic");
+    let ours = packets.iter().filter(|packet| packet.from_port == to.port());
+    let mut count = 0;
+    for packet in ours {
+        assert!(!packet.malformed && !packet.retransmission, "{packet:?}");
+        count += 1;
+    }
+    assert!(count > 30, "{count} packets of ours");
 }
 
 #[tokio::test(flavor = "multi_thread")]

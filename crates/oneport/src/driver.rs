@@ -279,16 +279,12 @@ impl<A: Application> Shard<A> {
         let Self { endpoint, application, sockets, received, .. } = self;
         let mut more = false;
         for socket in sockets {
-            more = true;
-            for _ in 0..RECEIVE_TURNS {
-                let any = socket.receive(received, |path, datagram| {
+            let drained = (0..RECEIVE_TURNS).any(|_| {
+                !socket.receive(received, |path, datagram| {
                     endpoint.handle_datagram(now, path, datagram, &mut Ear(application));
-                });
-                if !any {
-                    more = false;
-                    break;
-                }
-            }
+                })
+            });
+            more |= !drained;
         }
         more
     }

@@ -81,11 +81,12 @@ impl Asterisk {
         write("iax.conf", &format!("{general}{iax}"));
         write("logger.conf", "[general]\n[logfiles]\nfull => notice,warning,error,verbose\n");
         let data = "/usr/share/asterisk";
+        let modules = module_directory(&root);
         write(
             "asterisk.conf",
             &format!(
                 "[directories]\nastetcdir => {home}/etc\n\
-                 astmoddir => /usr/lib/x86_64-linux-gnu/asterisk/modules\n\
+                 astmoddir => {modules}\n\
                  astvarlibdir => {home}/var\nastdbdir => {home}/db\nastkeydir => {home}/var\n\
                  astdatadir => {data}\nastagidir => {home}/var\nastspooldir => {home}/spool\n\
                  astrundir => {home}/run\nastlogdir => {home}/log\nastsbindir => /usr/sbin\n\
@@ -176,6 +177,17 @@ impl Asterisk {
     pub fn version(&self) -> String {
         self.cli("core show version").split(" built").next().unwrap_or_default().into()
     }
+}
+
+/// Where its modules are, as it sees them; the way there names the architecture.
+fn module_directory(root: &Path) -> String {
+    let libraries = fs::read_dir(root.join("usr/lib")).expect("a whole system");
+    let found = libraries.flatten().find_map(|entry| {
+        let modules = entry.path().join("asterisk/modules");
+        modules.is_dir().then_some(modules)
+    });
+    let found = found.expect("Asterisk has modules");
+    format!("/{}", found.strip_prefix(root).expect("it is in there").display())
 }
 
 impl Drop for Asterisk {

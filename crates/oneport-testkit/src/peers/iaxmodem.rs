@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::IpAddr;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -26,7 +25,9 @@ impl IaxModem {
     /// It is missing or does not start.
     #[must_use]
     pub fn start(server: IpAddr, name: &str, secret: &str) -> Self {
-        program_of("iaxmodem", "iaxmodem").unwrap_or_else(|missing| panic!("{missing}"));
+        for (program, package) in [("iaxmodem", "iaxmodem"), ("pkill", "procps")] {
+            program_of(program, package).unwrap_or_else(|missing| panic!("{missing}"));
+        }
         let port = free_port();
         let unique = format!("oneport-{}-{port}", std::process::id());
         let device = std::env::temp_dir().join(format!("{unique}.tty"));
@@ -47,8 +48,6 @@ impl IaxModem {
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
-            // It has children; all go together.
-            .process_group(0)
             .spawn()
             .expect("iaxmodem starts");
         let modem = Self { process, device, config, log };
@@ -99,9 +98,11 @@ impl IaxModem {
 
 impl Drop for IaxModem {
     fn drop(&mut self) {
-        let group = format!("-{}", self.process.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+        let _ = self.process.kill();
         let _ = self.process.wait();
+        // Its children leave its process group, but have its command line.
+        let name = self.config.file_name().unwrap_or_default();
+        let _ = Command::new("pkill").args(["-KILL", "-f"]).arg(name).status();
         for file in [&self.config, &self.log, &self.device] {
             let _ = fs::remove_file(file);
         }
