@@ -7,8 +7,8 @@ use std::time::Duration;
 use oneport::Application;
 use oneport_media::Codec;
 use oneport_proto::{
-    CallEnd, CallId, Challenge, CodecPriority, DropReason, Endpoint, Event, Grant, Instant, Media,
-    NewCall, Offer, Register, RegistrationId, RequestId, negotiate,
+    CallEnd, CallId, Challenge, CodecPriority, DropReason, EndReason, Endpoint, Event, Grant,
+    Instant, Media, NewCall, Offer, Register, RegistrationId, RequestId, negotiate,
 };
 use oneport_wire::{AuthMethods, CauseCode, Format};
 
@@ -48,6 +48,8 @@ struct Leg {
     begun: Instant,
     /// When it is ended from here.
     ends: Option<Instant>,
+    /// Where it leads, for the log; none once the log has told of it.
+    to: Option<String>,
     state: State,
 }
 
@@ -110,7 +112,8 @@ impl Switch {
     /// A call comes in: who is it?
     fn offered(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId, offer: Box<Offer>) {
         let address = offer.path.remote;
-        let leg = |peer, state| Leg { peer, address, begun: now, ends: None, state };
+        let to = Some(offer.called_number.clone());
+        let leg = |peer, state| Leg { peer, address, begun: now, ends: None, to, state };
         let Some(username) = offer.username.clone() else {
             let peer = self.peer_at(address);
             self.legs.insert(call, leg(peer, State::Identifying(offer)));
@@ -203,11 +206,12 @@ impl Switch {
         call: CallId,
         mut cause: CauseCode,
     ) {
+        let mut why = "no destination took it".to_string();
         loop {
             let Some(leg) = self.legs.get_mut(&call) else { return };
             let State::Caller(caller) = &mut leg.state else { return };
             let Some(destination) = caller.left.pop_front() else {
-                return self.refuse(endpoint, now, call, cause, "no destination took it");
+                return self.refuse(endpoint, now, call, cause, &why);
             };
             let result = match destination {
                 Destination::Builtin(builtin) => self.enter_builtin(endpoint, now, call, builtin),
@@ -217,9 +221,9 @@ impl Switch {
             };
             match result {
                 Ok(()) => return,
-                Err((failed, why)) => {
-                    tracing::info!("{call}: {why}");
-                    cause = failed;
+                Err((failed, failure)) => {
+                    tracing::debug!("{call}: {failure}");
+                    (cause, why) = (failed, failure);
                 }
             }
         }
@@ -270,11 +274,15 @@ impl Switch {
         new.formats = formats;
         let placed = endpoint.place_call(now, to, new);
         let called = placed.map_err(|error| (CauseCode::SWITCH_CONGESTION, error.to_string()))?;
-        tracing::info!("{call}: {} calls {} at {name} ({to})", leg.who(), offer.called_number);
+        tracing::debug!("{call}: {} calls {} at {name} ({to})", leg.who(), offer.called_number);
         let state = State::Called { caller: call };
-        let leg = Leg { peer: Some(name.into()), address: to, begun: now, ends: None, state };
+        let leg =
+            Leg { peer: Some(name.into()), address: to, begun: now, ends: None, to: None, state };
         self.legs.insert(called, leg);
-        if let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state) {
+        if let Some(leg) = self.legs.get_mut(&call)
+            && let State::Caller(caller) = &mut leg.state
+        {
+            leg.to = Some(format!("{} at {name} ({to})", caller.offer.called_number));
             caller.called = Some(called);
         }
         Ok(())
@@ -314,7 +322,8 @@ impl Switch {
             (Builtin::Echo, _) | (Builtin::Record, Some(_)) => None,
             _ => return Err(no_codec()),
         };
-        tracing::info!("{call}: {} calls {builtin}, {format}", leg.who());
+        tracing::debug!("{call}: {} calls {builtin}, {format}", leg.who());
+        leg.to = Some(format!("{builtin}, {format}"));
         if caller.accepted.is_none() {
             // The caller may have gone; then its end follows.
             let _ = endpoint.accept(now, call, format);
@@ -337,20 +346,16 @@ impl Switch {
 
     /// Ends a caller's leg because of what the log says.
     fn refuse(
-        &self,
+        &mut self,
         endpoint: &mut Endpoint,
         now: Instant,
         call: CallId,
         cause: CauseCode,
         why: &str,
     ) {
-        if let Some(leg) = self.legs.get(&call) {
-            let called = match &leg.state {
-                State::Identifying(offer) => offer.called_number.as_str(),
-                State::Caller(caller) => caller.offer.called_number.as_str(),
-                _ => "",
-            };
-            tracing::info!("{call}: {} to {called:?} refused, {cause}: {why}", leg.who());
+        if let Some(leg) = self.legs.get_mut(&call) {
+            let to = leg.to.take().unwrap_or_default();
+            tracing::info!("{call}: {} to {to}: refused, {cause}: {why}", leg.who());
         }
         let _ = endpoint.hangup(now, call, cause, None);
     }
@@ -542,20 +547,29 @@ fn common_formats(peer: &Peer, offer: &Offer) -> Vec<Format> {
     formats
 }
 
+/// One line for each call, told by its caller's leg. Called legs are told on request.
 fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
     let seconds = now.since(leg.begun).as_secs_f64();
-    let stats = &end.stats;
-    let heard = &stats.received;
     let text = end.text.as_deref().map(|text| format!(" ({text:?})")).unwrap_or_default();
+    let who = leg.who();
+    if let State::Called { .. } = leg.state {
+        tracing::debug!("{call}: {who} ended after {seconds:.1} s, {}{text}", end.cause);
+        return;
+    }
+    let Some(to) = &leg.to else { return };
+    if end.reason == EndReason::AuthenticationFailed {
+        tracing::warn!("{call}: {who} to {to}: refused, wrong or unknown name, secret or network");
+        return;
+    }
+    let heard = &end.stats.received;
     tracing::info!(
-        "{call}: {} ended after {seconds:.1} s, {}{text}; heard {} frames, {} lost, jitter {:.1} ms; \
-         sent {}",
-        leg.who(),
+        "{call}: {who} to {to}: {seconds:.1} s, {}{text}; heard {} frames, {} lost, jitter {:.1} \
+         ms; sent {}",
         end.cause,
         heard.frames,
         heard.lost,
         heard.jitter.as_secs_f64() * 1e3,
-        stats.sent_frames,
+        end.stats.sent_frames,
     );
 }
 
