@@ -165,7 +165,7 @@ async fn two_hundred_calls_at_once_are_echoed_and_leave_nothing_behind() {
         calls.spawn(async move {
             call.answered().await.expect("answered");
             // The echo is linked a moment after the answer.
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
             let (_, speaker) = call.audio().expect("accepted");
             let sent = noise(10);
             let ((_, heard), ()) = tokio::join!(record(call, 10), speaker.play(&sent));
