@@ -12,6 +12,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         to: target.resolve().await?,
         username: target.user.ok_or("as whom? Write iax:user@host")?,
         secret: std::env::var("ONEPORT_SECRET").ok().map(Into::into),
+        key: None,
         allow_plaintext: false,
         refresh: Duration::from_secs(60),
     };

@@ -198,8 +198,9 @@ pub(crate) async fn registration(
     let resolved = target.resolve().await;
     let to = resolved.map_err(|error| Failure::new(Code::Unreachable, error))?;
     let allow_plaintext = secret.allow_plaintext;
+    let key = secret.read_key()?;
     let secret = secret.read(Some(&username))?;
-    Ok(RegistrationConfig { to, username, secret, allow_plaintext, refresh })
+    Ok(RegistrationConfig { to, username, secret, key, allow_plaintext, refresh })
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use oneport::media::{Codec, wav::WavError};
 use oneport::{
-    Call, CallEnd, CallEvent, CauseCode, DtmfPhase, Format, NewCall, Phone, PhoneConfig, Progress,
-    Target,
+    Call, CallEnd, CallEvent, CauseCode, DtmfPhase, EncryptionPolicy, Format, NewCall, Phone,
+    PhoneConfig, Progress, Target,
 };
 use serde::Serialize;
 use tokio::task::JoinHandle;
@@ -54,11 +54,36 @@ pub(crate) struct CallArgs {
     /// The number we call from
     #[arg(long, value_name = "NUMBER")]
     from: Option<String>,
+    /// Whether the call is encrypted; it needs a secret for that
+    #[arg(long, value_name = "RULE", value_enum, default_value_t)]
+    encryption: Encryption,
     #[command(flatten)]
     secret: SecretArgs,
     /// Prints the result as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Whether a call is encrypted.
+#[derive(Clone, Copy, Default, clap::ValueEnum)]
+enum Encryption {
+    /// Never
+    #[default]
+    Off,
+    /// Where the peer can
+    Allowed,
+    /// Always: otherwise there is no call
+    Required,
+}
+
+impl From<Encryption> for EncryptionPolicy {
+    fn from(rule: Encryption) -> Self {
+        match rule {
+            Encryption::Off => Self::Off,
+            Encryption::Allowed => Self::Allowed,
+            Encryption::Required => Self::Required,
+        }
+    }
 }
 
 pub(crate) fn codec(name: &str) -> Result<Format, String> {
@@ -79,6 +104,7 @@ struct Report {
     target: String,
     answered: bool,
     format: Option<String>,
+    encrypted: bool,
     /// From the answer to the end.
     seconds: f64,
     cause: u8,
@@ -130,6 +156,8 @@ impl CallArgs {
         new.username = self.target.user.clone();
         new.calling_number = self.from.clone();
         new.secret = secret;
+        new.key = self.secret.read_key()?;
+        new.encryption = self.encryption.into();
         new.allow_plaintext = self.secret.allow_plaintext;
         new.formats = formats;
         let call = phone.call(to, new).await.map_err(failed)?;
@@ -159,6 +187,7 @@ impl CallArgs {
             target: self.target.to_string(),
             answered: answered.is_some(),
             format: format.map(|format| format.to_string()),
+            encrypted: end.stats.encrypted,
             seconds: answered.map_or(0.0, |at| (at.elapsed().as_secs_f64() * 10.0).round() / 10.0),
             cause: end.cause.0,
             cause_text: end.cause.name(),
@@ -175,7 +204,8 @@ impl CallArgs {
             say!("{}", serde_json::to_string_pretty(report).map_err(failed)?);
         } else if report.answered {
             let format = report.format.as_deref().unwrap_or("-");
-            say!("{} s in {format}, ended by {}", report.seconds, report.cause_text);
+            let encrypted = if report.encrypted { ", encrypted" } else { "" };
+            say!("{} s in {format}{encrypted}, ended by {}", report.seconds, report.cause_text);
             say!("{}", report.quality.table().trim_end());
         }
         Ok(())

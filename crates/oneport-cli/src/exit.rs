@@ -97,6 +97,11 @@ pub(crate) fn of_call(end: &CallEnd, answered: bool) -> Option<Failure> {
             "check host and port, and that UDP 4569 passes the firewalls; `oneport ping` asks \
              without a call",
         ),
+        EndReason::EncryptionRefused => failure(
+            Code::Unauthorised,
+            "the peer would not encrypt the call",
+            "set encryption=yes there and give a secret here, or leave --encryption required away",
+        ),
         EndReason::CannotAuthenticate => failure(
             Code::Unauthorised,
             "the other side wants a secret",

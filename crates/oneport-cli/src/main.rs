@@ -11,6 +11,7 @@ macro_rules! say {
 mod answer;
 mod call;
 mod exit;
+mod key;
 mod live;
 mod ping;
 mod quality;
@@ -39,6 +40,7 @@ enum Command {
     Answer(answer::Answer),
     Register(register::Register),
     Ping(ping::Ping),
+    Key(key::Key),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
             Command::Answer(answer) => answer.run().await,
             Command::Register(register) => register.run().await,
             Command::Ping(ping) => ping.run().await,
+            Command::Key(key) => key.run(),
         }
     });
     match result {

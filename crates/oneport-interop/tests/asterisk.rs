@@ -242,6 +242,7 @@ async fn register(phone: &Phone, asterisk: &Asterisk, secret: &str) -> Registrat
         to: asterisk.address(),
         username: "ann".into(),
         secret: Some(Secret::from(secret)),
+        key: None,
         allow_plaintext: false,
         refresh: Duration::from_secs(60),
     };

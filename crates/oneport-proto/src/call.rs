@@ -15,13 +15,14 @@ use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use oneport_wire::{
-    CauseCode, Control, Element, ElementBuffer, Elements, Format, FormatSet, FullHeader,
-    IaxSubclass, Message, Timestamp,
+    AuthMethods, CauseCode, Control, Element, ElementBuffer, Elements, EncryptionMethods, Format,
+    FormatSet, FullHeader, IaxSubclass, Message, Timestamp,
 };
 
-use crate::auth::{Challenge, Credentials, Proof};
+use crate::auth::{Asked, Challenge, Credentials, Proof};
 use crate::clock::Instant;
 use crate::context::Context;
+use crate::crypt::{Crypt, EncryptionPolicy};
 use crate::drop_reason::DropReason;
 use crate::error::CommandError;
 use crate::event::{DtmfPhase, EndReason, Event, Progress};
@@ -30,12 +31,16 @@ use crate::id::CallId;
 use crate::offer::NewCall;
 use crate::stats::{CallStats, RemoteReport};
 use crate::voice::{VoiceIn, VoiceOut};
+use rand_core::Rng;
 
 /// CALLTOKEN replies followed in one call; the peer's key may change between two of them.
 const TOKEN_ATTEMPTS: u8 = 3;
 
 /// When the first LAGRQ leaves: soon, so that repetition and the user know the round trip.
 const FIRST_LAG: Duration = Duration::from_millis(500);
+
+/// How long to wait for frames on their way before the key is changed.
+const SOON: Duration = Duration::from_millis(200);
 
 /// Peers take a token for about 10 s.
 const OLD_TOKEN: Duration = Duration::from_secs(5);
@@ -66,7 +71,10 @@ enum Phase {
         tokens: u8,
         token_came: Option<Instant>,
     },
-    Offered,
+    Offered {
+        /// How the caller can encrypt.
+        encryption: EncryptionMethods,
+    },
     Challenged(Box<Proof>),
     Authenticated,
     /// The proof failed; REJECT waits so that guessing is slow.
@@ -130,9 +138,10 @@ impl Call {
         now: Instant,
         exchange: Exchange,
         formats: FormatSet,
+        encryption: EncryptionMethods,
     ) -> Self {
         let ends = now + cx.config.decision_timeout;
-        Self::new(now, exchange, Phase::Offered, formats, Some(ends))
+        Self::new(now, exchange, Phase::Offered { encryption }, formats, Some(ends))
     }
 
     fn new(
@@ -174,6 +183,7 @@ impl Call {
             sent_bytes: self.voice_out.bytes,
             remote: self.remote,
             retransmissions: self.exchange.reliable.repetitions,
+            encrypted: self.exchange.crypt.is_some(),
             send_drops: self.voice_out.drops,
         }
     }
@@ -235,6 +245,7 @@ impl Call {
             (Iax::AuthRep, Phase::Challenged(_)) => {
                 self.check_proof(cx, now, id, header.timestamp, elements);
             }
+            (Iax::RtKey, Phase::Accepted { .. }) => self.key_changed(cx, elements),
             // ACK and VNAK are dealt with below the meaning of messages.
             (Iax::Ack | Iax::Vnak | Iax::LagRp | Iax::Unsupport | Iax::Mwi, _) => {}
             (
@@ -329,10 +340,35 @@ impl Call {
         elements: Elements<'_>,
     ) -> Result<(), Ending> {
         let Phase::Calling { new, .. } = &self.phase else { return Ok(()) };
-        let credentials =
-            Credentials { secret: new.secret.as_ref(), allow_plaintext: new.allow_plaintext };
+        if self.exchange.crypt.is_some() {
+            // It was answered: another challenge would change the key under what is on its way.
+            cx.counters.drop(DropReason::Unexpected);
+            return Ok(());
+        }
+        let credentials = Credentials {
+            secret: new.secret.as_ref(),
+            key: new.key.as_ref(),
+            allow_plaintext: new.allow_plaintext,
+        };
+        let asked = Asked::read(elements);
+        let policy = new.encryption;
+        // What is sent in plaintext is no key.
+        let keyed =
+            asked.methods.contains(AuthMethods::MD5) || asked.methods.contains(AuthMethods::RSA);
+        let key = match (policy, asked.challenge, credentials.secret) {
+            (EncryptionPolicy::Off, ..) => None,
+            (_, Some(digits), Some(secret))
+                if keyed && asked.encryption.contains(EncryptionMethods::AES128) =>
+            {
+                Some(secret.digest(digits))
+            }
+            _ => None,
+        };
+        if key.is_none() && policy == EncryptionPolicy::Required {
+            return Err(self.leave_unencrypted(cx, now));
+        }
         let mut answer = ElementBuffer::new();
-        if !credentials.answer(elements, &mut answer) {
+        if credentials.answer(&mut cx.rng, asked, &mut answer).is_none() {
             let cause = CauseCode::FACILITY_NOT_SUBSCRIBED;
             let why = "cannot authenticate";
             return Err(self.leave(
@@ -344,8 +380,21 @@ impl Call {
                 Some(why),
             ));
         }
+        if let Some(key) = key {
+            let mut crypt = Crypt::new(&[key], policy == EncryptionPolicy::Required);
+            crypt.rotates = asked.encryption.contains(EncryptionMethods::KEY_ROTATION);
+            self.exchange.crypt = Some(Box::new(crypt));
+        }
+        // The first frame of the caller that is encrypted.
         self.exchange.send_iax(cx, now, IaxSubclass::AuthRep, &answer);
         Ok(())
+    }
+
+    /// Leaves because the peer would not encrypt.
+    fn leave_unencrypted(&mut self, cx: &mut Context, now: Instant) -> Ending {
+        let cause = CauseCode::FACILITY_NOT_SUBSCRIBED;
+        let why = Some("encryption is required here");
+        self.leave(cx, now, IaxSubclass::Hangup, EndReason::EncryptionRefused, cause, why)
     }
 
     fn accepted(
@@ -355,6 +404,12 @@ impl Call {
         id: CallId,
         elements: Elements<'_>,
     ) -> Result<(), Ending> {
+        if let Phase::Calling { new, .. } = &self.phase
+            && new.encryption == EncryptionPolicy::Required
+            && self.exchange.crypt.is_none()
+        {
+            return Err(self.leave_unencrypted(cx, now));
+        }
         let (mut chosen, mut chosen2) = (FormatSet::EMPTY, FormatSet::EMPTY);
         for element in elements.iter() {
             match element {
@@ -380,6 +435,44 @@ impl Call {
         self.phase_ends = None;
         self.next_ping = now + cx.config.ping_interval;
         self.next_lag = now + FIRST_LAG.min(cx.config.lag_interval);
+        if let Some(crypt) = &mut self.exchange.crypt
+            && crypt.rotates
+        {
+            crypt.next_rotation = cx.config.key_rotation.map(|interval| now + interval);
+        }
+    }
+
+    /// Changes the key of what we send, unless frames are on their way: then soon.
+    fn change_key(&mut self, cx: &mut Context, now: Instant) {
+        let settled = self.exchange.reliable.is_settled();
+        let Some(crypt) = &mut self.exchange.crypt else { return };
+        if !settled {
+            crypt.next_rotation = Some(now + SOON);
+            return;
+        }
+        crypt.next_rotation = cx.config.key_rotation.map(|interval| now + interval);
+        let mut key = [0; 16];
+        cx.rng.fill_bytes(&mut key);
+        let mut elements = ElementBuffer::new();
+        elements.push(&Element::Challenge(&key));
+        // This frame still goes out with the old key.
+        self.exchange.send_iax(cx, now, IaxSubclass::RtKey, &elements);
+        if let Some(crypt) = &mut self.exchange.crypt {
+            crypt.change_ours(&key);
+        }
+        cx.counters.key_changes += 1;
+    }
+
+    /// The peer changes the key of what it sends (RTKEY).
+    fn key_changed(&mut self, cx: &mut Context, elements: Elements<'_>) {
+        let key = elements.iter().find_map(|element| match element {
+            Element::Challenge(key) => Some(<[u8; 16]>::try_from(key).ok()),
+            _ => None,
+        });
+        match (&mut self.exchange.crypt, key.flatten()) {
+            (Some(crypt), Some(key)) => crypt.change_theirs(&key),
+            _ => cx.counters.drop(DropReason::Unexpected),
+        }
     }
 
     fn check_proof(
@@ -391,19 +484,28 @@ impl Call {
         elements: Elements<'_>,
     ) {
         let Phase::Challenged(proof) = &self.phase else { return };
-        cx.challenge_ends(proof.username());
         match proof.verify(elements) {
             Some(method) => {
+                cx.challenge_ends(proof.username());
                 self.phase = Phase::Authenticated;
                 self.phase_ends = Some(now + cx.config.decision_timeout);
                 self.exchange.acknowledge_later(now, timestamp);
                 cx.tell(Event::CallAuthenticated { call: id, method });
             }
-            None => {
-                cx.counters.authentication_failures += 1;
-                self.phase = Phase::Refusing;
-                self.phase_ends = Some(now + cx.config.reject_delay);
-            }
+            None => self.proof_failed(cx, now),
+        }
+    }
+
+    /// The proof is wrong, or encrypted with a key that is.
+    pub(crate) fn proof_failed(&mut self, cx: &mut Context, now: Instant) {
+        let Phase::Challenged(proof) = &self.phase else { return };
+        cx.challenge_ends(proof.username());
+        cx.counters.authentication_failures += 1;
+        self.phase = Phase::Refusing;
+        self.phase_ends = Some(now + cx.config.reject_delay);
+        if self.exchange.crypt.as_deref().is_some_and(|crypt| !crypt.proved()) {
+            // The peer has another key than we: what is left to say goes in the clear.
+            self.exchange.crypt = None;
         }
     }
 
@@ -465,14 +567,33 @@ impl Call {
         now: Instant,
         challenge: Challenge,
     ) -> Result<(), CommandError> {
-        if !matches!(self.phase, Phase::Offered) {
+        let Phase::Offered { encryption } = self.phase else {
             return Err(CommandError::WrongPhase);
+        };
+        let policy = challenge.encryption;
+        let keyed = challenge.methods != AuthMethods::PLAINTEXT
+            && (challenge.keys.is_empty() || !challenge.secrets.is_empty());
+        let encrypts = policy != EncryptionPolicy::Off
+            && keyed
+            && encryption.contains(EncryptionMethods::AES128);
+        if policy == EncryptionPolicy::Required && !encrypts {
+            return Err(CommandError::EncryptionNotOffered);
         }
         if !cx.challenge_begins(&challenge.username) {
             return Err(CommandError::TooManyChallenges);
         }
-        let proof = Proof::new(challenge, &mut cx.rng);
+        let mut proof = Proof::new(challenge, &mut cx.rng);
+        let crypt = encrypts.then(|| {
+            let ours = EncryptionMethods::AES128.union(EncryptionMethods::KEY_ROTATION);
+            let methods = encryption.intersection(ours);
+            let keys = proof.encrypt(&mut cx.rng, methods);
+            let mut crypt = Crypt::new(&keys, policy == EncryptionPolicy::Required);
+            crypt.rotates = methods.contains(EncryptionMethods::KEY_ROTATION);
+            Box::new(crypt)
+        });
+        // The last frame in the clear.
         self.exchange.send_iax(cx, now, IaxSubclass::AuthReq, &proof.elements());
+        self.exchange.crypt = crypt;
         self.phase = Phase::Challenged(Box::new(proof));
         self.phase_ends = Some(now + cx.config.decision_timeout);
         Ok(())
@@ -485,7 +606,7 @@ impl Call {
         now: Instant,
         format: Format,
     ) -> Result<(), CommandError> {
-        if !matches!(self.phase, Phase::Offered | Phase::Authenticated) {
+        if !matches!(self.phase, Phase::Offered { .. } | Phase::Authenticated) {
             return Err(CommandError::WrongPhase);
         }
         if !self.formats.contains(format) {
@@ -653,6 +774,9 @@ impl Call {
                 self.next_lag = now + cx.config.lag_interval;
                 self.exchange.send_iax(cx, now, IaxSubclass::LagRq, &ElementBuffer::new());
             }
+            if self.rotation().is_some_and(|at| at <= now) {
+                self.change_key(cx, now);
+            }
         }
         Ok(())
     }
@@ -663,7 +787,17 @@ impl Call {
             Phase::Accepted { .. } => Some(self.next_ping.min(self.next_lag)),
             _ => None,
         };
-        [self.exchange.deadline(cx), self.phase_ends, polls].into_iter().flatten().min()
+        let deadlines = [self.exchange.deadline(cx), self.phase_ends, polls, self.rotation()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    fn rotation(&self) -> Option<Instant> {
+        self.exchange.crypt.as_deref().and_then(|crypt| crypt.next_rotation)
+    }
+
+    /// Whether a proof is awaited.
+    pub(crate) fn is_challenged(&self) -> bool {
+        matches!(self.phase, Phase::Challenged(_))
     }
 }
 

@@ -517,7 +517,7 @@ impl Endpoint {
             oseq: Seq::ZERO,
             iseq: Seq::ZERO,
         };
-        self.cx.send_once(path, &header, &Message::iax(IaxSubclass::Poke, Elements::EMPTY));
+        self.cx.send_once(path, None, &header, &Message::iax(IaxSubclass::Poke, Elements::EMPTY));
         let role = Role::Poke(Poke { path, ours, sent: now, deadline: now + timeout });
         let (slot, generation) = self.slots.insert(role, false);
         self.slots.schedule(&mut self.cx, slot);

@@ -33,6 +33,9 @@ pub struct EndpointConfig {
     pub reject_delay: Duration,
     /// Challenges unanswered at once for one user name; 64. More are refused.
     pub max_challenges_per_user: usize,
+    /// How long a call keeps the key of what we send, where both sides can change it; 120 s. `None`:
+    /// for ever.
+    pub key_rotation: Option<Duration>,
     /// When unacknowledged frames are sent again.
     pub retransmission: RetransmissionConfig,
     /// Bytes of datagrams kept until `poll_transmit` takes them;
@@ -55,6 +58,7 @@ impl Default for EndpointConfig {
             setup_timeout: Duration::from_secs(60),
             reject_delay: Duration::from_secs(1),
             max_challenges_per_user: 64,
+            key_rotation: Some(Duration::from_secs(120)),
             retransmission: RetransmissionConfig::default(),
             transmit_buffer: 4 << 20,
         }

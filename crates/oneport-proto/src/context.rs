@@ -12,6 +12,7 @@ use rand_core::SeedableRng;
 
 use crate::clock::Instant;
 use crate::config::EndpointConfig;
+use crate::crypt::{Crypt, Epoch};
 use crate::drop_reason::{Counters, DropReason};
 use crate::event::Event;
 use crate::index::Index;
@@ -38,6 +39,10 @@ pub(crate) struct Context {
     challenges: BTreeMap<String, usize>,
     /// Encoding space, kept to save allocations.
     scratch: Vec<u8>,
+    /// Space for a frame as it is encrypted.
+    pub(crate) sealed: Vec<u8>,
+    /// Space for a frame as it is decrypted.
+    pub(crate) opened: Vec<u8>,
     refused_told: (Option<Instant>, u8),
 }
 
@@ -53,6 +58,8 @@ impl Context {
             events: VecDeque::with_capacity(64),
             challenges: BTreeMap::new(),
             scratch: Vec::with_capacity(2048),
+            sealed: Vec::with_capacity(2048),
+            opened: Vec::with_capacity(2048),
             refused_told: (None, 0),
             config,
             rng,
@@ -121,11 +128,37 @@ impl Context {
         &self.scratch
     }
 
-    /// Sends one full frame that is not kept.
-    pub(crate) fn send_once(&mut self, path: Path, header: &FullHeader, message: &Message<'_>) {
+    /// Sends one full frame that is not kept, encrypted where there is a key.
+    pub(crate) fn send_once(
+        &mut self,
+        path: Path,
+        crypt: Option<&Crypt>,
+        header: &FullHeader,
+        message: &Message<'_>,
+    ) {
         self.scratch.clear();
         message.encode(header, &mut self.scratch);
-        self.outbox.push(path, &self.scratch);
+        let scratch = core::mem::take(&mut self.scratch);
+        self.send(path, crypt, crypt.map_or(Epoch::CLEAR, Crypt::epoch), &scratch);
+        self.scratch = scratch;
+    }
+
+    /// Sends one encoded full frame with the key of `epoch`.
+    pub(crate) fn send(
+        &mut self,
+        path: Path,
+        crypt: Option<&Crypt>,
+        epoch: Epoch,
+        datagram: &[u8],
+    ) {
+        let cipher = crypt.filter(|_| epoch != Epoch::CLEAR).and_then(|crypt| crypt.cipher(epoch));
+        match cipher {
+            None => self.outbox.push(path, datagram),
+            Some(cipher) => {
+                cipher.seal(&mut self.rng, datagram, &[], &mut self.sealed);
+                self.outbox.push(path, &self.sealed);
+            }
+        }
     }
 
     /// Answers a request without keeping anything of it: from call number 1, with its timestamp.
@@ -144,7 +177,7 @@ impl Context {
             oseq: Seq::ZERO,
             iseq: request.oseq.next(),
         };
-        self.send_once(path, &header, &Message::iax(subclass, elements));
+        self.send_once(path, None, &header, &Message::iax(subclass, elements));
     }
 
     /// Whether nothing is queued or remembered.

@@ -69,6 +69,10 @@ counted! {
         MediaTooEarly => "media_too_early",
         /// Voice in a format not known, or before any frame named one.
         UnknownFormat => "unknown_format",
+        /// On an encrypted call, and no key of it fits.
+        DecryptionFailed => "decryption_failed",
+        /// In the clear, on a call that must be encrypted.
+        NotEncrypted => "not_encrypted",
         /// Video, which this call does not carry.
         Video => "video",
         /// The linked call was not ready or carries another format.
@@ -94,6 +98,8 @@ pub struct Counters {
     pub vnaks_sent: u64,
     /// Call tokens handed out.
     pub call_tokens_sent: u64,
+    /// Keys of encrypted calls changed by us.
+    pub key_changes: u64,
     /// Proofs of identity that failed.
     pub authentication_failures: u64,
 }

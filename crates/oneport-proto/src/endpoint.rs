@@ -1,6 +1,7 @@
 //! The engine: datagrams, commands and time in; datagrams, events and media out.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use oneport_wire::{
     CallNumber, CauseCode, Datagram, ElementBuffer, FullFrame, FullHeader, IaxSubclass, Message,
@@ -11,6 +12,7 @@ use crate::call::{Call, Ending};
 use crate::clock::Instant;
 use crate::config::EndpointConfig;
 use crate::context::Context;
+use crate::crypt::Expected;
 use crate::drop_reason::{Counters, DropReason};
 use crate::event::{CallEnd, EndReason, Event, RequestOutcome};
 use crate::exchange::Exchange;
@@ -70,12 +72,84 @@ impl Endpoint {
         media: &mut impl MediaSink,
     ) -> Handled {
         self.cx.counters.datagrams_received += 1;
+        let index = self.find_slot(from, datagram);
+        let encrypted = index.is_some_and(|index| self.slots.is_encrypted(index));
+        let (true, Some(index)) = (encrypted, index) else {
+            return self.handle_clear(now, from, index, datagram, media);
+        };
+        let mut opened = core::mem::take(&mut self.cx.opened);
+        let handled = match self.open_encrypted(now, index, datagram, &mut opened) {
+            Ok(()) => self.handle_clear(now, from, Some(index), &opened, media),
+            Err(reason) => self.count(Handled::Dropped(reason)),
+        };
+        self.cx.opened = opened;
+        handled
+    }
+
+    /// The slot of the exchange that a datagram names. Call numbers are never encrypted.
+    fn find_slot(&self, from: Path, datagram: &[u8]) -> Option<u32> {
+        let [s0, s1, d0, d1, ..] = *datagram else { return None };
+        let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
+        if source & 0x8000 != 0 {
+            let ours = CallNumber::from_bits(destination);
+            (!ours.is_none()).then(|| self.cx.index.find_by_ours(from.remote, ours))?
+        } else if source != 0 {
+            self.cx.index.find_by_theirs(from.remote, CallNumber::from_bits(source))
+        } else {
+            None
+        }
+    }
+
+    /// Decrypts a datagram for an encrypted exchange into `opened`.
+    fn open_encrypted(
+        &mut self,
+        now: Instant,
+        index: u32,
+        datagram: &[u8],
+        opened: &mut Vec<u8>,
+    ) -> Result<(), DropReason> {
+        let Self { cx, slots } = self;
+        let Some(slot) = slots.at(index) else { return Err(DropReason::UnknownCall) };
+        let voice = match &slot.role {
+            Role::Call(call) => call.voice_in.clock(now),
+            _ => None,
+        };
+        let Some(exchange) = slot.role.exchange_mut() else {
+            return Err(DropReason::UnknownCall);
+        };
+        let (oldest, in_flight) = exchange.reliable.in_flight();
+        let Some(crypt) = &mut exchange.crypt else { return Err(DropReason::DecryptionFailed) };
+        if crypt.open(datagram, Expected { oldest: oldest.0, in_flight, voice }, opened) {
+            return Ok(());
+        }
+        if is_taken_in_clear(datagram, crypt.proved()) {
+            opened.clear();
+            opened.extend_from_slice(datagram);
+            return Ok(());
+        }
+        if let Role::Call(call) = &mut slot.role
+            && call.is_challenged()
+            && datagram.len() >= SHORTEST_ENCRYPTED
+        {
+            call.proof_failed(cx, now);
+            slots.schedule(cx, index);
+        }
+        Err(DropReason::DecryptionFailed)
+    }
+
+    fn handle_clear(
+        &mut self,
+        now: Instant,
+        from: Path,
+        index: Option<u32>,
+        datagram: &[u8],
+        media: &mut impl MediaSink,
+    ) -> Handled {
         let handled = match Datagram::decode(datagram) {
             Ok(Datagram::Mini(mini)) => {
-                let stamp = Stamp::Low(mini.timestamp);
-                self.handle_voice(now, from, mini.source, stamp, mini.payload, media)
+                self.handle_voice(now, index, Stamp::Low(mini.timestamp), mini.payload, media)
             }
-            Ok(Datagram::Full(frame)) => self.handle_full(now, from, &frame, media),
+            Ok(Datagram::Full(frame)) => self.handle_full(now, from, index, &frame, media),
             Ok(Datagram::Trunk(trunk)) => return self.handle_trunk(now, from, &trunk, media),
             Ok(Datagram::VideoMini(_)) => Handled::Dropped(DropReason::Video),
             Err(_) => Handled::Dropped(DropReason::Malformed),
@@ -104,7 +178,13 @@ impl Endpoint {
         let mut entries = trunk.entries();
         for entry in entries.by_ref() {
             let stamp = entry.timestamp.map_or(Stamp::Trunk(trunk.timestamp), Stamp::Low);
-            let handled = self.handle_voice(now, from, entry.source, stamp, entry.payload, media);
+            let index = self.cx.index.find_by_theirs(from.remote, entry.source);
+            let handled = match index {
+                Some(index) if self.slots.requires_encryption(index) => {
+                    Handled::Dropped(DropReason::NotEncrypted)
+                }
+                _ => self.handle_voice(now, index, stamp, entry.payload, media),
+            };
             last = self.count(handled);
         }
         if !entries.remainder().is_empty() {
@@ -117,13 +197,11 @@ impl Endpoint {
     fn handle_voice(
         &mut self,
         now: Instant,
-        from: Path,
-        source: CallNumber,
+        index: Option<u32>,
         stamp: Stamp,
         payload: &[u8],
         media: &mut impl MediaSink,
     ) -> Handled {
-        let index = self.cx.index.find_by_theirs(from.remote, source);
         let Some((index, slot)) = index.and_then(|index| Some((index, self.slots.at(index)?)))
         else {
             return Handled::Dropped(DropReason::UnknownMediaCall);
@@ -176,6 +254,7 @@ impl Endpoint {
         &mut self,
         now: Instant,
         from: Path,
+        index: Option<u32>,
         frame: &FullFrame<'_>,
         media: &mut impl MediaSink,
     ) -> Handled {
@@ -189,9 +268,7 @@ impl Endpoint {
         if header.destination.is_none() {
             return self.handle_opening(now, from, header, &message);
         }
-        let Some(index) = self.cx.index.find_by_ours(from.remote, header.destination) else {
-            return Handled::Dropped(DropReason::UnknownCall);
-        };
+        let Some(index) = index else { return Handled::Dropped(DropReason::UnknownCall) };
         let handled = self.handle_in_exchange(now, index, header, &message, media);
         self.slots.schedule(&mut self.cx, index);
         handled
@@ -543,6 +620,24 @@ impl Endpoint {
     #[must_use]
     pub fn is_quiescent(&self) -> bool {
         self.cx.is_quiescent() && self.slots.len() == self.slots.registrations
+    }
+}
+
+/// The shortest full frame there is, encrypted: 4 bytes in the clear, 24 of padding and 8.
+const SHORTEST_ENCRYPTED: usize = 36;
+
+/// Whether a frame in the clear is taken from the peer of an encrypted call: INVAL always, for
+/// whoever sends it has no key any more; before the peer has used its key (`proved`), what it may
+/// have sent before it had one, or because it has none.
+fn is_taken_in_clear(datagram: &[u8], proved: bool) -> bool {
+    use IaxSubclass as Iax;
+    let Ok(Datagram::Full(frame)) = Datagram::decode(datagram) else { return false };
+    match frame.message() {
+        Ok(Message::Iax { subclass: Iax::Inval, elements }) => elements.as_bytes().is_empty(),
+        Ok(Message::Iax { subclass, .. }) if !proved => {
+            matches!(subclass, Iax::Ack | Iax::Vnak | Iax::Hangup | Iax::Reject | Iax::AuthReq)
+        }
+        _ => false,
     }
 }
 

@@ -33,6 +33,9 @@ pub enum CommandError {
     /// The content does not fit into one frame.
     #[error("the content does not fit into one frame")]
     TooLong,
+    /// The call must be encrypted, and its caller did not offer that.
+    #[error("the caller did not offer encryption")]
+    EncryptionNotOffered,
     /// No format was given.
     #[error("at least one format is needed")]
     NoFormat,

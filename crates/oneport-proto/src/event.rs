@@ -212,6 +212,8 @@ pub enum EndReason {
     AuthenticationFailed,
     /// The peer wants a proof that we cannot or may not give.
     CannotAuthenticate,
+    /// The call must be encrypted, and the peer would not have it so.
+    EncryptionRefused,
     /// The peer accepted in a format that we did not offer.
     NoCommonFormat,
     /// The peer did not acknowledge a frame in all its repetitions.

@@ -11,6 +11,7 @@ use oneport_wire::{
 
 use crate::clock::Instant;
 use crate::context::Context;
+use crate::crypt::{Crypt, Epoch};
 use crate::error::CommandError;
 use crate::path::Path;
 use crate::reliable::{GaveUp, Order, Reliable};
@@ -32,6 +33,8 @@ pub(crate) struct Exchange {
     /// A full frame with the right numbers came: the peer hears us at its address.
     pub(crate) confirmed: bool,
     pub(crate) rtt: Option<Duration>,
+    /// Its keys, once it is encrypted.
+    pub(crate) crypt: Option<Box<Crypt>>,
     /// Timestamps of the frames that opened it and were replaced since: answers to those are stale.
     replaced: Vec<Timestamp>,
     last_stamp: Option<u32>,
@@ -54,6 +57,7 @@ impl Exchange {
             opened_at: None,
             confirmed: false,
             rtt: None,
+            crypt: None,
             replaced: Vec::new(),
             last_stamp: None,
             delayed_ack: None,
@@ -101,6 +105,11 @@ impl Exchange {
             oseq: self.reliable.next(),
             iseq: self.reliable.expected(),
         }
+    }
+
+    /// The key of frames that are numbered now.
+    fn epoch(&self) -> Epoch {
+        self.crypt.as_deref().map_or(Epoch::CLEAR, Crypt::epoch)
     }
 
     fn first_interval(&self, cx: &Context) -> Duration {
@@ -154,13 +163,25 @@ impl Exchange {
         let header = self.header(timestamp);
         let datagram = Box::from(cx.encode(&header, message));
         let interval = self.first_interval(cx);
-        if self.reliable.push(now, datagram, interval)
-            && let Some(newest) = self.reliable.newest()
+        let epoch = self.epoch();
+        if self.reliable.push(now, datagram, interval, epoch)
+            && let Some((newest, epoch)) = self.reliable.newest()
         {
-            cx.outbox.push(self.path, newest);
+            cx.send(self.path, self.crypt.as_deref(), epoch, newest);
             // It carries our ISeqno.
             self.delayed_ack = None;
             self.owes_ack = false;
+        }
+    }
+
+    /// Sends a frame of media that is not kept; `false`: there is no room.
+    pub(crate) fn send_media(&self, cx: &mut Context, header: &[u8], payload: &[u8]) -> bool {
+        match self.crypt.as_deref().and_then(|crypt| crypt.cipher(crypt.epoch())) {
+            None => cx.outbox.push_media(self.path, header, payload),
+            Some(cipher) => {
+                cipher.seal(&mut cx.rng, header, payload, &mut cx.sealed);
+                cx.outbox.push_media(self.path, &cx.sealed, &[])
+            }
         }
     }
 
@@ -192,7 +213,8 @@ impl Exchange {
         let header = self.header(timestamp);
         self.delayed_ack = None;
         self.owes_ack = false;
-        cx.send_once(self.path, &header, &Message::iax(IaxSubclass::Ack, Elements::EMPTY));
+        let message = Message::iax(IaxSubclass::Ack, Elements::EMPTY);
+        cx.send_once(self.path, self.crypt.as_deref(), &header, &message);
     }
 
     /// Acknowledges soon, unless an answer does it before.
@@ -216,7 +238,8 @@ impl Exchange {
         let clock = Timestamp(self.clock(now));
         let header = FullHeader { oseq: self.reliable.expected(), ..self.header(clock) };
         cx.counters.vnaks_sent += 1;
-        cx.send_once(self.path, &header, &Message::iax(IaxSubclass::Vnak, Elements::EMPTY));
+        let message = Message::iax(IaxSubclass::Vnak, Elements::EMPTY);
+        cx.send_once(self.path, self.crypt.as_deref(), &header, &message);
     }
 
     /// Does with a received frame what does not depend on its meaning: learns the peer's number,
@@ -244,8 +267,9 @@ impl Exchange {
         if subclass == Some(IaxSubclass::Vnak) {
             let (path, pause) = (self.path, self.pause());
             let before = self.reliable.repetitions;
-            self.reliable.repeat_from(now, header.iseq, pause, |datagram| {
-                cx.outbox.push(path, datagram);
+            let crypt = self.crypt.as_deref();
+            self.reliable.repeat_from(now, header.iseq, pause, |datagram, epoch| {
+                cx.send(path, crypt, epoch, datagram);
             });
             cx.counters.retransmissions += self.reliable.repetitions - before;
         }
@@ -275,9 +299,9 @@ impl Exchange {
 
     /// Sends what waits for room.
     fn flush(&mut self, cx: &mut Context, now: Instant) {
-        let interval = self.first_interval(cx);
-        while let Some(datagram) = self.reliable.advance(now, interval) {
-            cx.outbox.push(self.path, datagram);
+        let (interval, epoch) = (self.first_interval(cx), self.epoch());
+        while let Some((datagram, epoch)) = self.reliable.advance(now, interval, epoch) {
+            cx.send(self.path, self.crypt.as_deref(), epoch, datagram);
         }
     }
 
@@ -298,9 +322,9 @@ impl Exchange {
         }
         let path = self.path;
         let before = self.reliable.repetitions;
-        let outbox = &mut cx.outbox;
-        let result = self.reliable.repeat_due(now, &cx.config.retransmission, |datagram| {
-            outbox.push(path, datagram);
+        let (config, crypt) = (cx.config.retransmission, self.crypt.as_deref());
+        let result = self.reliable.repeat_due(now, &config, |datagram, epoch| {
+            cx.send(path, crypt, epoch, datagram);
         });
         cx.counters.retransmissions += self.reliable.repetitions - before;
         result

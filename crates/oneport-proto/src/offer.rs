@@ -3,8 +3,10 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use oneport_wire::{Element, ElementBuffer, Elements, Format, FormatSet, Str};
+use oneport_wire::{Element, ElementBuffer, Elements, EncryptionMethods, Format, FormatSet, Str};
 
+use crate::crypt::EncryptionPolicy;
+use crate::keys::PrivateKey;
 use crate::path::Path;
 use crate::secret::Secret;
 
@@ -46,6 +48,8 @@ pub struct Offer {
     pub preferences: Vec<Format>,
     /// Whether it asks to be answered at once.
     pub auto_answer: bool,
+    /// How it can be encrypted.
+    pub encryption: EncryptionMethods,
     /// Variables handed over with the call, in order.
     pub variables: Vec<(String, String)>,
 }
@@ -70,6 +74,7 @@ impl Offer {
             wanted: FormatSet::EMPTY,
             preferences: Vec::new(),
             auto_answer: false,
+            encryption: EncryptionMethods::default(),
             variables: Vec::new(),
         };
         let (mut version, mut capability, mut capability2) = (PROTOCOL_VERSION, None, None);
@@ -93,6 +98,7 @@ impl Offer {
                 Element::Format2(set) => format2 = Some(set),
                 Element::CodecPreferences(list) => offer.preferences = list.iter().collect(),
                 Element::AutoAnswer => offer.auto_answer = true,
+                Element::Encryption(methods) => offer.encryption = methods,
                 Element::Variable(text) => append_variable(&mut offer.variables, text),
                 _ => {}
             }
@@ -138,6 +144,10 @@ pub struct NewCall {
     pub username: Option<String>,
     /// The secret that goes with it.
     pub secret: Option<Secret>,
+    /// The key by which we prove who we are, to a peer that takes RSA.
+    pub key: Option<PrivateKey>,
+    /// Whether the call is encrypted. The secret yields the key of that, so it needs one.
+    pub encryption: EncryptionPolicy,
     /// Whether the secret may be sent in the clear to a peer that asks for it so.
     pub allow_plaintext: bool,
     /// Formats we can do, best first; at least one.
@@ -168,6 +178,8 @@ impl NewCall {
             calling_ani: None,
             username: None,
             secret: None,
+            key: None,
+            encryption: EncryptionPolicy::Off,
             allow_plaintext: false,
             formats: alloc::vec![Format::ULAW, Format::ALAW],
             language: None,
@@ -211,6 +223,10 @@ impl NewCall {
             text(&self.username, Element::Username),
         ];
         texts.iter().flatten().for_each(|element| buffer.push(element));
+        if self.encryption != EncryptionPolicy::Off {
+            let methods = EncryptionMethods::AES128.union(EncryptionMethods::KEY_ROTATION);
+            buffer.push(&Element::Encryption(methods));
+        }
         buffer.push(&Element::CallingPresentation(self.calling_presentation));
         buffer.push(&Element::CallingTypeOfNumber(0));
         buffer.push(&Element::CallingTransitNetwork(0));

@@ -222,7 +222,7 @@ impl Endpoint {
         offer: Offer,
     ) -> Result<(), DropReason> {
         let exchange = self.open_exchange(now, offer.path, header, existing)?;
-        let call = Call::offered(&self.cx, now, exchange, offer.formats);
+        let call = Call::offered(&self.cx, now, exchange, offer.formats, offer.encryption);
         let unvalidated = !offer.address_validated;
         let (slot, generation) = self.slots.insert(Role::Call(Box::new(call)), unvalidated);
         self.slots.schedule(&mut self.cx, slot);

@@ -12,13 +12,14 @@ use oneport_wire::{
     CauseCode, Element, ElementBuffer, Elements, IaxSubclass, Message, MessageCount, Timestamp,
 };
 
-use crate::auth::Credentials;
+use crate::auth::{Asked, Credentials};
 use crate::clock::Instant;
 use crate::context::Context;
 use crate::drop_reason::DropReason;
 use crate::event::RegistrationFailure;
 use crate::exchange::Exchange;
 use crate::id::RegistrationId;
+use crate::keys::PrivateKey;
 use crate::secret::Secret;
 
 /// Where and as whom to register.
@@ -30,6 +31,8 @@ pub struct RegistrationConfig {
     pub username: String,
     /// The secret that goes with it.
     pub secret: Option<Secret>,
+    /// The key by which we prove who we are, to a registrar that takes RSA.
+    pub key: Option<PrivateKey>,
     /// Whether the secret may be sent in the clear to a registrar that asks for it so.
     pub allow_plaintext: bool,
     /// For how long to ask, whole seconds up to 65,535; the registrar decides.
@@ -156,10 +159,12 @@ impl Registering {
             IaxSubclass::RegAuth => {
                 let credentials = Credentials {
                     secret: self.config.secret.as_ref(),
+                    key: self.config.key.as_ref(),
                     allow_plaintext: self.config.allow_plaintext,
                 };
                 let mut again = Self::elements(&self.config, self.subclass);
-                if !credentials.answer(elements, &mut again) {
+                let asked = Asked::read(elements);
+                if credentials.answer(&mut cx.rng, asked, &mut again).is_none() {
                     return Err(CycleEnd::Failed(RegistrationFailure::CannotAuthenticate));
                 }
                 self.exchange.send_iax(cx, now, self.subclass, &again);
@@ -262,6 +267,7 @@ mod tests {
             to: SocketAddr::from(([192, 0, 2, 1], 4569)),
             username: "site".into(),
             secret: None,
+            key: None,
             allow_plaintext: false,
             refresh: Duration::from_secs(60),
         };

@@ -12,6 +12,7 @@ use oneport_wire::Seq;
 
 use crate::clock::Instant;
 use crate::config::RetransmissionConfig;
+use crate::crypt::Epoch;
 
 /// Frames in flight at once. Numbers are compared within half of their 8-bit circle, so more than
 /// 127 could not be told from old ones.
@@ -46,6 +47,8 @@ struct Sent {
     last_sent: Instant,
     interval: Duration,
     repeated: bool,
+    /// The key it leaves with, each time.
+    epoch: Epoch,
     /// VNAKs answered with it.
     asked_for: u8,
 }
@@ -115,6 +118,7 @@ impl Reliable {
         now: Instant,
         mut datagram: Box<[u8]>,
         first_interval: Duration,
+        epoch: Epoch,
     ) -> bool {
         let blocked = self.held && !self.window.is_empty();
         if blocked || self.window.len() >= WINDOW || !self.backlog.is_empty() {
@@ -122,13 +126,18 @@ impl Reliable {
             return false;
         }
         stamp(&mut datagram, Some(self.next()), self.expected, false);
-        self.window.push_back(Sent::new(now, datagram, first_interval));
+        self.window.push_back(Sent::new(now, datagram, first_interval, epoch));
         true
     }
 
     /// The frame numbered last.
-    pub(crate) fn newest(&self) -> Option<&[u8]> {
-        self.window.back().map(|sent| &*sent.datagram)
+    pub(crate) fn newest(&self) -> Option<(&[u8], Epoch)> {
+        self.window.back().map(|sent| (&*sent.datagram, sent.epoch))
+    }
+
+    /// OSeqno of the oldest frame not acknowledged, and how many there are.
+    pub(crate) fn in_flight(&self) -> (Seq, u8) {
+        (self.oldest, self.next().since(self.oldest))
     }
 
     /// Ends the hold: frames that wait are now addressed by `patch` and numbered as they leave.
@@ -140,13 +149,18 @@ impl Reliable {
     }
 
     /// Moves the oldest waiting frame into the window when there is room; call until `None`.
-    pub(crate) fn advance(&mut self, now: Instant, first_interval: Duration) -> Option<&[u8]> {
+    pub(crate) fn advance(
+        &mut self,
+        now: Instant,
+        first_interval: Duration,
+        epoch: Epoch,
+    ) -> Option<(&[u8], Epoch)> {
         if self.held && !self.window.is_empty() || self.window.len() >= WINDOW {
             return None;
         }
         let mut datagram = self.backlog.pop_front()?;
         stamp(&mut datagram, Some(self.next()), self.expected, false);
-        self.window.push_back(Sent::new(now, datagram, first_interval));
+        self.window.push_back(Sent::new(now, datagram, first_interval, epoch));
         self.newest()
     }
 
@@ -203,7 +217,7 @@ impl Reliable {
         now: Instant,
         iseq: Seq,
         pause: Duration,
-        mut send: impl FnMut(&[u8]),
+        mut send: impl FnMut(&[u8], Epoch),
     ) {
         let skip = usize::from(iseq.since(self.oldest));
         if skip > self.window.len() {
@@ -217,7 +231,7 @@ impl Reliable {
                 sent.asked_for = sent.asked_for.saturating_add(1);
                 sent.repeat(now, expected);
                 self.repetitions += 1;
-                send(&sent.datagram);
+                send(&sent.datagram, sent.epoch);
             }
         }
     }
@@ -230,7 +244,7 @@ impl Reliable {
         &mut self,
         now: Instant,
         config: &RetransmissionConfig,
-        mut send: impl FnMut(&[u8]),
+        mut send: impl FnMut(&[u8], Epoch),
     ) -> Result<(), GaveUp> {
         if self.window.front().is_some_and(|sent| sent.first_sent + config.give_up <= now) {
             return Err(GaveUp);
@@ -242,7 +256,7 @@ impl Reliable {
                 sent.interval = (sent.interval * 2).min(config.greatest);
                 sent.repeat(now, expected);
                 self.repetitions += 1;
-                send(&sent.datagram);
+                send(&sent.datagram, sent.epoch);
             }
         }
         Ok(())
@@ -279,8 +293,8 @@ impl Reliable {
         self.expected = Seq::ZERO;
         self.window.clear();
         stamp(&mut datagram, Some(Seq::ZERO), Seq::ZERO, false);
-        self.window.push_back(Sent::new(now, datagram, first_interval));
-        self.newest().unwrap_or_default()
+        self.window.push_back(Sent::new(now, datagram, first_interval, Epoch::CLEAR));
+        self.newest().map_or(&[], |(datagram, _)| datagram)
     }
 
     /// Takes the number of the peer's first frame, which is then counted as received.
@@ -290,8 +304,16 @@ impl Reliable {
 }
 
 impl Sent {
-    fn new(now: Instant, datagram: Box<[u8]>, interval: Duration) -> Self {
-        Self { datagram, first_sent: now, last_sent: now, interval, repeated: false, asked_for: 0 }
+    fn new(now: Instant, datagram: Box<[u8]>, interval: Duration, epoch: Epoch) -> Self {
+        Self {
+            datagram,
+            first_sent: now,
+            last_sent: now,
+            interval,
+            repeated: false,
+            epoch,
+            asked_for: 0,
+        }
     }
 
     fn repeat(&mut self, now: Instant, expected: Seq) {
@@ -335,11 +357,11 @@ mod tests {
     fn a_lost_frame_is_repeated_with_doubling_intervals_until_given_up() {
         let config = RetransmissionConfig::default();
         let mut reliable = Reliable::new();
-        assert!(reliable.push(at(0), frame(), Duration::from_secs(1)));
+        assert!(reliable.push(at(0), frame(), Duration::from_secs(1), Epoch::CLEAR));
         let mut sent = Vec::new();
         let end = loop {
             let now = reliable.deadline(&config).unwrap();
-            let result = reliable.repeat_due(now, &config, |datagram| {
+            let result = reliable.repeat_due(now, &config, |datagram, _| {
                 assert_eq!(datagram[2] & 0x80, 0x80, "R bit");
                 sent.push(now.as_micros() / 1_000_000);
             });
@@ -355,9 +377,9 @@ mod tests {
     fn what_is_due_at_the_deadline_is_done_there_even_for_intervals_of_nanoseconds() {
         let config = RetransmissionConfig::default();
         let mut reliable = Reliable::new();
-        reliable.push(at(0), frame(), Duration::from_nanos(123_456_789));
+        reliable.push(at(0), frame(), Duration::from_nanos(123_456_789), Epoch::CLEAR);
         let due = reliable.deadline(&config).unwrap();
-        reliable.repeat_due(due, &config, |_| ()).unwrap();
+        reliable.repeat_due(due, &config, |_, _| ()).unwrap();
         assert!(reliable.deadline(&config).unwrap() > due);
     }
 
@@ -365,10 +387,10 @@ mod tests {
     fn a_repeated_frame_carries_the_newest_acknowledgement() {
         let config = RetransmissionConfig::default();
         let mut reliable = Reliable::new();
-        reliable.push(at(0), frame(), FIRST);
+        reliable.push(at(0), frame(), FIRST, Epoch::CLEAR);
         reliable.accept();
         let mut iseq = None;
-        reliable.repeat_due(at(100), &config, |datagram| iseq = Some(datagram[9])).unwrap();
+        reliable.repeat_due(at(100), &config, |datagram, _| iseq = Some(datagram[9])).unwrap();
         assert_eq!(iseq, Some(1));
     }
 
@@ -376,11 +398,11 @@ mod tests {
     fn a_vnak_storm_costs_one_copy_for_each_pause() {
         let mut reliable = Reliable::new();
         for _ in 0..3 {
-            reliable.push(at(0), frame(), FIRST);
+            reliable.push(at(0), frame(), FIRST, Epoch::CLEAR);
         }
         let mut copies = 0;
         for ms in 0..1_000 {
-            reliable.repeat_from(at(ms), Seq(1), FIRST, |_| copies += 1);
+            reliable.repeat_from(at(ms), Seq(1), FIRST, |_, _| copies += 1);
         }
         assert_eq!(copies, 2 * 10);
     }
@@ -389,21 +411,22 @@ mod tests {
     fn frames_wait_while_the_peer_is_unknown_and_then_leave_in_order() {
         let mut reliable = Reliable::new();
         reliable.hold();
-        assert!(reliable.push(at(0), frame(), FIRST));
-        assert!(!reliable.push(at(0), frame(), FIRST));
-        assert!(!reliable.push(at(0), frame(), FIRST));
-        assert!(reliable.advance(at(1), FIRST).is_none());
+        assert!(reliable.push(at(0), frame(), FIRST, Epoch::CLEAR));
+        assert!(!reliable.push(at(0), frame(), FIRST, Epoch::CLEAR));
+        assert!(!reliable.push(at(0), frame(), FIRST, Epoch::CLEAR));
+        assert!(reliable.advance(at(1), FIRST, Epoch::CLEAR).is_none());
         reliable.release(|datagram| datagram[3] = 9);
-        let numbers: Vec<_> =
-            core::iter::from_fn(|| reliable.advance(at(2), FIRST).map(|sent| (sent[3], sent[8])))
-                .collect();
+        let numbers: Vec<_> = core::iter::from_fn(|| {
+            reliable.advance(at(2), FIRST, Epoch::CLEAR).map(|(sent, _)| (sent[3], sent[8]))
+        })
+        .collect();
         assert_eq!(numbers, [(9, 1), (9, 2)]);
     }
 
     #[test]
     fn numbers_outside_the_window_acknowledge_nothing() {
         let mut reliable = Reliable::new();
-        reliable.push(at(0), frame(), FIRST);
+        reliable.push(at(0), frame(), FIRST, Epoch::CLEAR);
         for wrong in 2..=255 {
             assert_eq!(reliable.acknowledge(at(1), Seq(wrong)), None);
             assert!(!reliable.is_settled());
@@ -431,15 +454,15 @@ mod tests {
                     let mut datagram = alloc::vec![0; 16].into_boxed_slice();
                     datagram[12..].copy_from_slice(&made.to_be_bytes());
                     made += 1;
-                    if sender.push(at(now), datagram, FIRST) {
-                        wire.extend(sender.newest().map(Box::from));
+                    if sender.push(at(now), datagram, FIRST, Epoch::CLEAR) {
+                        wire.extend(sender.newest().map(|(datagram, _)| Box::from(datagram)));
                     }
                 }
-                while let Some(datagram) = sender.advance(at(now), FIRST) {
+                while let Some((datagram, _)) = sender.advance(at(now), FIRST, Epoch::CLEAR) {
                     wire.push_back(datagram.into());
                 }
                 // Losing nearly everything for 32 s would rightly end the exchange.
-                let _ = sender.repeat_due(at(now), &config, |datagram| wire.push_back(datagram.into()));
+                let _ = sender.repeat_due(at(now), &config, |datagram, _| wire.push_back(datagram.into()));
                 let picked = if order < 20 { wire.pop_back() } else { wire.pop_front() };
                 if let Some(datagram) = picked {
                     if fate < 20 {

@@ -18,11 +18,16 @@ impl Secret {
         &self.0
     }
 
+    /// MD5(challenge ‖ secret): the answer to a challenge, and the key of an encrypted call.
+    pub(crate) fn digest(&self, challenge: &[u8]) -> [u8; 16] {
+        Md5::new().chain_update(challenge).chain_update(self.0.as_bytes()).finalize().into()
+    }
+
     /// The answer to an MD5 challenge: lower-case hexadecimal of MD5(challenge ‖ secret)
     /// (RFC 5456 §8.6.15).
     #[must_use]
     pub(crate) fn md5_result(&self, challenge: &[u8]) -> [u8; 32] {
-        let digest = Md5::new().chain_update(challenge).chain_update(self.0.as_bytes()).finalize();
+        let digest = self.digest(challenge);
         let mut hex = [0; 32];
         for (pair, byte) in hex.chunks_exact_mut(2).zip(digest) {
             const DIGITS: &[u8; 16] = b"0123456789abcdef";

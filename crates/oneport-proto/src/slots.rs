@@ -8,6 +8,7 @@ use oneport_wire::ElementBuffer;
 use crate::call::Call;
 use crate::clock::Instant;
 use crate::context::Context;
+use crate::crypt::Crypt;
 use crate::exchange::Exchange;
 use crate::id::CallId;
 use crate::poke::Poke;
@@ -177,6 +178,20 @@ impl Slots {
         slot.generation = slot.generation.wrapping_add(1);
         slot.scheduled = None;
         slot.role = Role::Resting(Box::new(Resting::new(exchange, until, farewell)));
+    }
+
+    /// Whether what a slot holds is encrypted.
+    pub(crate) fn is_encrypted(&self, index: u32) -> bool {
+        self.crypt(index).is_some()
+    }
+
+    /// Whether nothing in the clear is taken for it.
+    pub(crate) fn requires_encryption(&self, index: u32) -> bool {
+        self.crypt(index).is_some_and(|crypt| crypt.required)
+    }
+
+    fn crypt(&self, index: u32) -> Option<&Crypt> {
+        self.slots.get(index as usize)?.role.exchange()?.crypt.as_deref()
     }
 
     /// Notes when a slot needs attention next.

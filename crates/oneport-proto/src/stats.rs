@@ -23,6 +23,8 @@ pub struct CallStats {
     pub remote: Option<RemoteReport>,
     /// Reliable frames sent again.
     pub retransmissions: u64,
+    /// Whether its frames are encrypted.
+    pub encrypted: bool,
     /// Voice frames that could not be sent on: no room, no agreed format or an unready peer.
     pub send_drops: u64,
 }

@@ -117,7 +117,7 @@ impl VoiceOut {
             room
         } else {
             let header = MiniFrame::encode_header(exchange.ours, Timestamp(stamp).low16());
-            cx.outbox.push_media(exchange.path, &header, payload)
+            exchange.send_media(cx, &header, payload)
         };
         if !sent {
             self.drops += 1;
@@ -145,6 +145,11 @@ pub(crate) struct VoiceIn {
 }
 
 impl VoiceIn {
+    /// Where the sender's clock stands now, by the latest frame.
+    pub(crate) fn clock(&self, now: Instant) -> Option<Timestamp> {
+        self.last.map(|(came, stamp)| Timestamp(stamp.0.wrapping_add(now.millis_since(came))))
+    }
+
     /// Takes a full frame: it sets format and time base.
     pub(crate) fn full(&mut self, now: Instant, format: Format, stamp: Timestamp, bytes: usize) {
         self.format = Some(format);

@@ -7,8 +7,9 @@ use std::time::Duration;
 use oneport::Application;
 use oneport_media::Codec;
 use oneport_proto::{
-    CallEnd, CallId, Challenge, CodecPriority, DropReason, EndReason, Endpoint, Event, Grant,
-    Instant, Media, NewCall, Offer, Register, RegistrationId, RequestId, negotiate,
+    CallEnd, CallId, Challenge, CodecPriority, CommandError, DropReason, EncryptionPolicy,
+    EndReason, Endpoint, Event, Grant, Instant, Media, NewCall, Offer, Register, RegistrationId,
+    RequestId, negotiate,
 };
 use oneport_wire::{AuthMethods, CauseCode, Format};
 
@@ -122,28 +123,44 @@ impl Switch {
         let known = self.config.peers.get(&username);
         let known = known.filter(|peer| peer.permits(address.ip()));
         let challenge = match known {
-            Some(peer) if peer.secrets.is_empty() => {
+            Some(peer) if !peer.has_proof() => {
                 // It is known by its address alone.
                 if peer.address.map(|own| own.ip()) == Some(address.ip()) {
                     self.legs.insert(call, leg(Some(username), State::Identifying(offer)));
                     return self.identified(endpoint, now, call);
                 }
-                Challenge::unknown(username.clone())
+                self.challenge_for_nobody(&username)
             }
             Some(peer) => challenge(peer, &username),
-            None => Challenge::unknown(username.clone()),
+            None => self.challenge_for_nobody(&username),
         };
         self.legs.insert(call, leg(Some(username), State::Identifying(offer)));
-        if endpoint.challenge_call(now, call, challenge).is_err() {
-            self.refuse(endpoint, now, call, CauseCode::SWITCH_CONGESTION, "too many challenges");
+        match endpoint.challenge_call(now, call, challenge) {
+            Ok(()) => {}
+            Err(error @ CommandError::EncryptionNotOffered) => {
+                let why = format!("{error}: set encryption=yes there, or encryption = \"allowed\"");
+                self.refuse(endpoint, now, call, CauseCode::FACILITY_NOT_SUBSCRIBED, &why);
+            }
+            Err(error) => {
+                let cause = CauseCode::SWITCH_CONGESTION;
+                self.refuse(endpoint, now, call, cause, &error.to_string());
+            }
         }
+    }
+
+    /// What a name is asked for that does not exist: the same as one that does.
+    fn challenge_for_nobody(&self, username: &str) -> Challenge {
+        let encryption = match self.config.encryption {
+            EncryptionPolicy::Off => EncryptionPolicy::Off,
+            _ => EncryptionPolicy::Allowed,
+        };
+        Challenge { encryption, ..Challenge::unknown(username) }
     }
 
     /// The peer that is known to be at `address` and has no secret.
     fn peer_at(&self, address: SocketAddr) -> Option<String> {
         let mut peers = self.config.peers.iter();
-        let found =
-            peers.find(|(_, peer)| peer.secrets.is_empty() && peer.address == Some(address));
+        let found = peers.find(|(_, peer)| !peer.has_proof() && peer.address == Some(address));
         found.map(|(name, _)| name.clone())
     }
 
@@ -270,6 +287,8 @@ impl Switch {
         new.variables = offer.variables.clone();
         new.username = peer.username.clone();
         new.secret = peer.secrets.first().cloned();
+        new.key = peer.own_key.clone();
+        new.encryption = peer.encryption;
         new.allow_plaintext = peer.methods.contains(AuthMethods::PLAINTEXT);
         new.formats = formats;
         let placed = endpoint.place_call(now, to, new);
@@ -431,7 +450,7 @@ impl Switch {
         let known = self.config.peers.get(&register.username);
         let known = known.filter(|peer| peer.permits(register.path.remote.ip()));
         let challenge = match known {
-            Some(peer) if !peer.secrets.is_empty() => challenge(peer, &register.username),
+            Some(peer) if peer.has_proof() => challenge(peer, &register.username),
             // Who does not exist, may not come from there, or never registers, is asked all the
             // same: strangers do not learn which names exist.
             _ => Challenge::unknown(register.username.clone()),
@@ -472,7 +491,7 @@ impl Switch {
             let why = match self.config.peers.get(&username) {
                 None => "there is no such peer",
                 Some(peer) if !peer.permits(path.remote.ip()) => "not permitted from there",
-                Some(peer) if peer.secrets.is_empty() => "this peer has no secret",
+                Some(peer) if !peer.has_proof() => "this peer has no secret",
                 Some(_) => "wrong secret",
             };
             tracing::warn!("registration of {username} from {path} refused: {why}");
@@ -528,8 +547,13 @@ fn default_formats() -> Vec<Format> {
 }
 
 fn challenge(peer: &Peer, username: &str) -> Challenge {
-    let secrets = peer.secrets.clone();
-    Challenge { methods: peer.methods, username: username.into(), secrets }
+    Challenge {
+        methods: peer.methods,
+        secrets: peer.secrets.clone(),
+        keys: peer.keys.clone(),
+        encryption: peer.encryption,
+        ..Challenge::unknown(username)
+    }
 }
 
 /// The formats that a peer may speak and its caller can hear, in the caller's order.

@@ -46,6 +46,7 @@ async fn register(phone: &Phone, to: SocketAddr, name: &str, secret: &str) -> Re
         to,
         username: name.into(),
         secret: Some(Secret::from(secret)),
+        key: None,
         allow_plaintext: false,
         refresh: Duration::from_secs(60),
     };

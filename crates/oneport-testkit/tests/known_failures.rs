@@ -497,6 +497,7 @@ fn a_registrar_that_restarts_has_us_again_and_mailbox_counts_are_read() {
         to: network.nodes[B].address,
         username: "site".into(),
         secret: None,
+        key: None,
         allow_plaintext: false,
         refresh: Duration::from_secs(60),
     };

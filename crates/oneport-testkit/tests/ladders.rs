@@ -238,6 +238,7 @@ fn a_registration_its_renewal_and_its_end() {
         to: network.nodes[B].address,
         username: "site".into(),
         secret: Some(Secret::from("right")),
+        key: None,
         allow_plaintext: false,
         refresh: Duration::from_secs(60),
     };

@@ -71,6 +71,18 @@ impl EncryptionMethods {
     /// The key may be changed during the call (RTKEY).
     pub const KEY_ROTATION: Self = Self(0x8000);
 
+    /// Those in either.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Those in both.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Whether all of `other` are in it.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {

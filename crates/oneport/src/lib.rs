@@ -34,8 +34,8 @@ pub use target::{ResolveError, Target, TargetError};
 
 pub use oneport_media as media;
 pub use oneport_proto::{
-    CallEnd, CallId, CallStats, Challenge, CodecPriority, CommandError, DtmfPhase, EndReason,
-    EndpointConfig, NewCall, Offer, Progress, RegistrationConfig, RegistrationFailure, Secret,
-    negotiate,
+    CallEnd, CallId, CallStats, Challenge, CodecPriority, CommandError, DtmfPhase,
+    EncryptionPolicy, EndReason, EndpointConfig, KEY_BITS, KeyError, NewCall, Offer, PrivateKey,
+    Progress, PublicKey, RegistrationConfig, RegistrationFailure, Secret, negotiate,
 };
 pub use oneport_wire::{CauseCode, Control, DEFAULT_PORT, Format};

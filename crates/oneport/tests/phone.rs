@@ -214,6 +214,7 @@ async fn a_phone_is_no_registrar() {
         to,
         username: "site".into(),
         secret: None,
+        key: None,
         allow_plaintext: false,
         refresh: Duration::from_secs(60),
     };

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use oneport_proto::{CodecPriority, RegistrationConfig, TokenRule};
+use oneport_proto::{CodecPriority, EncryptionPolicy, PrivateKey, RegistrationConfig, TokenRule};
 use oneport_wire::{AuthMethods, DEFAULT_PORT, Format};
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::{ConfigError, nearest};
+use super::keys::{read_private, read_public};
 use super::secret::Place;
 use super::{Config, DEFAULT_CODECS, Peer};
 use crate::builtin::Builtin;
@@ -37,6 +38,8 @@ struct Server {
     max_calls: Option<usize>,
     max_calls_per_address: Option<usize>,
     call_token_optional: Vec<Spanned<String>>,
+    encryption: Option<Spanned<String>>,
+    key_rotation_seconds: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -62,6 +65,9 @@ struct PeerKeys {
     secret: Option<Spanned<String>>,
     secret_file: Option<Spanned<PathBuf>>,
     secret_env: Option<Spanned<String>>,
+    inkeys: Vec<Spanned<PathBuf>>,
+    outkey: Option<Spanned<PathBuf>>,
+    encryption: Option<Spanned<String>>,
     address: Option<Spanned<String>>,
     username: Option<String>,
     codecs: Option<Vec<Spanned<String>>>,
@@ -91,6 +97,7 @@ struct RegistrationKeys {
     secret: Option<Spanned<String>>,
     secret_file: Option<Spanned<PathBuf>>,
     secret_env: Option<Spanned<String>>,
+    outkey: Option<Spanned<PathBuf>>,
     refresh: Option<u64>,
     allow_plaintext: Option<bool>,
 }
@@ -159,7 +166,7 @@ impl File {
         let mut rules = BTreeMap::new();
         let mut peers = BTreeMap::new();
         for (name, keys) in self.peers {
-            let (peer, rule) = keys.check(&source, &name)?;
+            let (peer, rule) = keys.check(&source, &name, config.encryption)?;
             rules.insert(name.get_ref().clone(), (rule, peer.permit.clone()));
             peers.insert(name.into_inner(), peer);
         }
@@ -196,6 +203,12 @@ impl Server {
         }
         if let Some(calls) = self.max_calls {
             config.endpoint.max_calls = calls;
+        }
+        if let Some(word) = &self.encryption {
+            config.encryption = read_encryption(source, word)?;
+        }
+        if let Some(seconds) = self.key_rotation_seconds {
+            config.endpoint.key_rotation = (seconds > 0).then(|| Duration::from_secs(seconds));
         }
         if let Some(calls) = self.max_calls_per_address {
             config.endpoint.max_calls_per_address = calls;
@@ -238,6 +251,7 @@ impl PeerKeys {
         self,
         source: &Source<'_>,
         name: &Spanned<String>,
+        encryption: EncryptionPolicy,
     ) -> Result<(Peer, TokenRule), ConfigError> {
         let places = [
             self.secret.as_ref().map(|secret| (secret.span(), Place::Inline(secret.get_ref()))),
@@ -254,12 +268,34 @@ impl PeerKeys {
             Some(address) => Some(resolve(source, address)?),
             None => None,
         };
-        if secrets.is_empty() && address.is_none() {
-            let what = format!("peer `{}` has neither a secret nor an address", name.get_ref());
+        let mut keys = Vec::new();
+        for file in &self.inkeys {
+            keys.push(
+                read_public(file.get_ref())
+                    .map_err(|what| source.wrong(file, what).with_help(KEY_HELP))?,
+            );
+        }
+        let own_key = read_own_key(source, self.outkey.as_ref())?;
+        let encryption = match &self.encryption {
+            Some(word) => read_encryption(source, word)?,
+            None => encryption,
+        };
+        if secrets.is_empty() && keys.is_empty() && address.is_none() {
+            let what =
+                format!("peer `{}` has neither a secret nor a key nor an address", name.get_ref());
             return Err(source.wrong(name, what).with_help(
-                "a peer that registers needs `secret`, `secret_file` or `secret_env`; one that \
-                 does not needs `address`",
+                "a peer that registers needs `secret`, `secret_file`, `secret_env` or `inkeys`; \
+                 one that does not needs `address`",
             ));
+        }
+        if encryption == EncryptionPolicy::Required && secrets.is_empty() {
+            let what = format!(
+                "peer `{}` cannot be encrypted: the key of that comes from a secret",
+                name.get_ref()
+            );
+            return Err(source
+                .wrong(name, what)
+                .with_help("give it a `secret`, also where RSA proves who it is"));
         }
         let codecs = match &self.codecs {
             Some(names) => read_codecs(source, names)?,
@@ -294,15 +330,24 @@ impl PeerKeys {
         for word in self.auth.iter().flatten() {
             methods = methods.union(match word.get_ref().as_str() {
                 "md5" => AuthMethods::MD5,
+                "rsa" if keys.is_empty() => {
+                    let error = source.wrong(word, "`rsa` needs the peer's public key");
+                    return Err(error.with_help("add inkeys = [\"/etc/oneport/peer.pub\"]"));
+                }
+                "rsa" => AuthMethods::RSA,
                 "plaintext" => AuthMethods::PLAINTEXT,
                 _ => {
-                    let known = ["md5", "plaintext"];
+                    let known = ["md5", "rsa", "plaintext"];
                     return Err(source.unknown_word(word, "way to prove a secret", &known));
                 }
             });
         }
         if methods.is_empty() {
-            methods = AuthMethods::MD5;
+            methods = match (secrets.is_empty(), keys.is_empty()) {
+                (true, false) => AuthMethods::RSA,
+                (false, false) => AuthMethods::MD5 | AuthMethods::RSA,
+                _ => AuthMethods::MD5,
+            };
         }
         let permit: Result<Vec<IpNet>, ConfigError> =
             self.permit.iter().map(|network| read_network(source, network)).collect();
@@ -314,6 +359,9 @@ impl PeerKeys {
         }
         let peer = Peer {
             secrets,
+            keys,
+            own_key,
+            encryption,
             address,
             codecs,
             priority,
@@ -391,9 +439,36 @@ impl RegistrationKeys {
             to: resolve(source, &self.to)?,
             username: self.username,
             secret,
+            key: read_own_key(source, self.outkey.as_ref())?,
             allow_plaintext: self.allow_plaintext.unwrap_or(false),
             refresh: Duration::from_secs(self.refresh.unwrap_or(60)),
         })
+    }
+}
+
+const KEY_HELP: &str = "`oneport key generate NAME` makes a pair; Asterisk's keys are in \
+                        /var/lib/asterisk/keys";
+
+fn read_own_key(
+    source: &Source<'_>,
+    file: Option<&Spanned<PathBuf>>,
+) -> Result<Option<PrivateKey>, ConfigError> {
+    let read = |file: &Spanned<PathBuf>| {
+        let key = read_private(file.get_ref());
+        key.map_err(|what| source.wrong(file, what).with_help(KEY_HELP))
+    };
+    file.map(read).transpose()
+}
+
+fn read_encryption(
+    source: &Source<'_>,
+    word: &Spanned<String>,
+) -> Result<EncryptionPolicy, ConfigError> {
+    match word.get_ref().as_str() {
+        "off" => Ok(EncryptionPolicy::Off),
+        "allowed" => Ok(EncryptionPolicy::Allowed),
+        "required" => Ok(EncryptionPolicy::Required),
+        _ => Err(source.unknown_word(word, "rule for encryption", &["off", "allowed", "required"])),
     }
 }
 

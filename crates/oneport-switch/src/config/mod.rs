@@ -2,6 +2,7 @@
 
 mod error;
 mod file;
+mod keys;
 mod secret;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use oneport_proto::{
-    CallTokenPolicy, CodecPriority, EndpointConfig, Network, RegistrationConfig, Secret, TokenRule,
+    CallTokenPolicy, CodecPriority, EncryptionPolicy, EndpointConfig, Network, PrivateKey,
+    PublicKey, RegistrationConfig, Secret, TokenRule,
 };
 use oneport_wire::{AuthMethods, DEFAULT_PORT, Format};
 
@@ -27,6 +29,8 @@ pub struct Config {
     /// The engine's limits and timers, call tokens included.
     pub endpoint: EndpointConfig,
     pub(crate) guests: GuestLimits,
+    /// For peers that say nothing else, and for names that do not exist.
+    pub(crate) encryption: EncryptionPolicy,
     pub(crate) peers: BTreeMap<String, Peer>,
     pub(crate) routes: Vec<Route>,
     /// Where this switch registers.
@@ -47,6 +51,11 @@ pub(crate) struct GuestLimits {
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) secrets: Vec<Secret>,
+    /// Keys of which any one proves that it is this peer.
+    pub(crate) keys: Vec<PublicKey>,
+    /// The key by which we prove to it who we are.
+    pub(crate) own_key: Option<PrivateKey>,
+    pub(crate) encryption: EncryptionPolicy,
     /// Where it is, if it does not register.
     pub(crate) address: Option<SocketAddr>,
     pub(crate) codecs: Vec<Format>,
@@ -59,6 +68,11 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    /// Whether it has anything to prove that it is this peer, but its address.
+    pub(crate) fn has_proof(&self) -> bool {
+        !self.secrets.is_empty() || !self.keys.is_empty()
+    }
+
     /// Whether it may come from `address`.
     pub(crate) fn permits(&self, address: std::net::IpAddr) -> bool {
         let address = address.to_canonical();
@@ -104,6 +118,7 @@ impl Default for Config {
                 calls_per_address: 2,
                 duration: Duration::from_secs(300),
             },
+            encryption: EncryptionPolicy::Off,
             peers: BTreeMap::new(),
             routes: Vec::new(),
             registrations: Vec::new(),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,6 +20,7 @@ load=chan_iax2.so
 load=bridge_simple.so
 load=bridge_builtin_features.so
 load=res_clioriginate.so
+load=res_crypto.so
 load=codec_ulaw.so
 load=codec_alaw.so
 load=codec_gsm.so
@@ -65,7 +67,7 @@ impl Asterisk {
         let number = INSTANCES.fetch_add(1, Ordering::Relaxed);
         let home = format!("/opt/oneport-{}-{number}", std::process::id());
         let inside = root.join(&home[1..]);
-        for directory in ["etc", "var", "run", "log", "spool", "db", "sounds"] {
+        for directory in ["etc", "var/keys", "run", "log", "spool", "db", "sounds"] {
             fs::create_dir_all(inside.join(directory)).expect("the peers' directory is writable");
         }
         let port = free_port();
@@ -139,6 +141,16 @@ impl Asterisk {
     pub fn originate(&self, channel: &str, extension: &str) {
         let answer = self.cli(&format!("channel originate {channel} extension {extension}"));
         assert!(!answer.contains("No such command"), "{answer}");
+    }
+
+    /// Gives it an RSA key: `name.key` is one of its own, `name.pub` a peer's.
+    pub fn add_key(&self, name: &str, pem: &str) {
+        let keys = self.root.join(&self.home[1..]).join("var/keys");
+        let path = keys.join(name);
+        fs::write(&path, pem).expect("writable");
+        // It takes no private key that others can read.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("ours");
+        let _ = self.cli("module reload res_crypto.so");
     }
 
     /// A path that its dial plan can name, and the same as seen from here.

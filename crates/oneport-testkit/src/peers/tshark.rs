@@ -56,19 +56,35 @@ impl Capture {
         Self { process, path, ports: ports.to_vec() }
     }
 
+    /// Ends it and gives the file as it is.
+    ///
+    /// # Panics
+    /// It cannot be read.
+    #[must_use]
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        self.stop();
+        let bytes = fs::read(&self.path).expect("a capture");
+        let _ = fs::remove_file(&self.path);
+        bytes
+    }
+
     /// Ends it and reads the packets.
     ///
     /// # Panics
     /// tshark cannot read what it wrote.
     #[must_use]
     pub fn finish(mut self) -> Vec<Packet> {
+        self.stop();
+        let packets = dissect(&self.path, &self.ports);
+        let _ = fs::remove_file(&self.path);
+        packets
+    }
+
+    fn stop(&mut self) {
         // What was just sent must get through the kernel's buffer.
         thread::sleep(Duration::from_millis(1500));
         let _ = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();
         let _ = self.process.wait();
-        let packets = dissect(&self.path, &self.ports);
-        let _ = fs::remove_file(&self.path);
-        packets
     }
 }
 

@@ -10,8 +10,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use oneport_proto::{
-    CallEnd, CallId, Challenge, DtmfPhase, EndReason, EndpointConfig, Event, Grant, Instant,
-    NewCall, PokeId, RegistrationConfig, RegistrationId, RequestId, Secret, TokenRule,
+    CallEnd, CallId, Challenge, CommandError, DtmfPhase, EncryptionPolicy, EndReason,
+    EndpointConfig, Event, Grant, Instant, NewCall, PokeId, RegistrationConfig, RegistrationId,
+    RequestId, Secret, TokenRule,
 };
 use oneport_wire::{CauseCode, Control, Format};
 
@@ -135,6 +136,7 @@ pub fn tell(seed: u64, until: Option<Duration>) -> Result<(u64, String), Box<Fai
 fn config() -> EndpointConfig {
     let mut config = EndpointConfig::default();
     config.call_token.users.insert("trusted".into(), TokenRule::No);
+    config.key_rotation = Some(Duration::from_secs(3));
     config.call_token.users.insert("turning".into(), TokenRule::Auto);
     config
 }
@@ -284,6 +286,7 @@ impl Story {
                     to: self.network.nodes[to].address,
                     username: "site".into(),
                     secret: Some(Secret::from(secret)),
+                    key: None,
                     allow_plaintext: false,
                     refresh: Duration::from_secs(20),
                 };
@@ -319,6 +322,7 @@ impl Story {
             1 => Some(Secret::from("wrong")),
             _ => Some(Secret::from("right")),
         };
+        call.encryption = self.encryption();
         if self.chance(30) {
             call.formats = vec![Format::GSM, Format::ULAW];
         }
@@ -329,6 +333,14 @@ impl Story {
         self.records.insert((key, true), Record::default());
         self.plan_hangup(node, id);
         Some(id)
+    }
+
+    fn encryption(&mut self) -> EncryptionPolicy {
+        match self.random(8) {
+            0 | 1 => EncryptionPolicy::Allowed,
+            2 => EncryptionPolicy::Required,
+            _ => EncryptionPolicy::Off,
+        }
     }
 
     /// Sooner or later this side hangs up, and not after the last moment.
@@ -468,11 +480,17 @@ impl Story {
                 self.legs[node].insert(call, Leg { key, placed: false, other: None });
                 self.records.insert((key, false), Record::default());
                 if offer.username.as_deref() == Some("site") && !self.chance(10) {
-                    let challenge = Challenge::md5("site", Secret::from("right"));
+                    let encryption = self.encryption();
+                    let secret = Secret::from("right");
+                    let challenge = Challenge { encryption, ..Challenge::md5("site", secret) };
                     let endpoint = &mut self.network.nodes[node].endpoint;
-                    return endpoint
-                        .challenge_call(now, call, challenge)
-                        .map_err(|error| error.to_string());
+                    return match endpoint.challenge_call(now, call, challenge) {
+                        Err(CommandError::EncryptionNotOffered) => {
+                            endpoint.reject(now, call, CauseCode::FACILITY_NOT_SUBSCRIBED, None)
+                        }
+                        result => result,
+                    }
+                    .map_err(|error| error.to_string());
                 }
                 let after = self.millis(0, 300);
                 self.plan(after, node, Action::Decide(call));
@@ -614,7 +632,10 @@ impl Story {
                 End::LocalHangup,
                 End::LocalHangup | End::LocalReject | End::Undecided | End::AuthenticationFailed,
             ) => true,
-            (End::CannotAuthenticate, End::RemoteHangup | End::Undecided) => true,
+            (
+                End::CannotAuthenticate | End::EncryptionRefused,
+                End::RemoteHangup | End::Undecided | End::LocalHangup | End::LocalReject,
+            ) => true,
             (End::TimedOut | End::SetupTimedOut, _) | (_, End::TimedOut) => !self.fair,
             _ => false,
         };

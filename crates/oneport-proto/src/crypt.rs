@@ -1,0 +1,376 @@
+//! Encryption of a call's frames: AES-128 in CBC mode (RFC 5456 §10, and what real peers do of it).
+//!
+//! A frame keeps its call numbers in the clear: four bytes of a full frame, two of a mini frame.
+//! Behind them stand 16 to 31 random bytes and then the rest of the frame, all encrypted with an
+//! initialisation vector of zero, so that the random bytes take its place. The low four bits of the
+//! sixteenth of them say how many more than 16 there are. There is no check of integrity: whether a
+//! frame was meant for a key shows only in what it says.
+//!
+//! It knows nothing of calls. Which frames are encrypted at all, and with which key, is decided in
+//! `call` and `exchange`.
+
+use aes::Aes128;
+use alloc::vec::Vec;
+use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit};
+use core::fmt;
+use oneport_wire::{Datagram, FullFrame, MiniTimestamp, Timestamp};
+use rand_chacha::ChaCha12Rng;
+use rand_core::Rng;
+
+use crate::clock::Instant;
+
+/// Whether a call's frames are encrypted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EncryptionPolicy {
+    /// Never.
+    #[default]
+    Off,
+    /// Where both sides can.
+    Allowed,
+    /// Always: a call that would go in the clear ends instead.
+    Required,
+}
+
+const BLOCK: usize = 16;
+
+/// Keys kept for each direction: the present one, and the one before it for frames that are late.
+const KEPT_KEYS: usize = 2;
+
+/// A voice frame whose timestamp is this far, in ms, from where the clock of the one before stands
+/// now was encrypted with another key. The timestamps of garbage are spread over 65,536.
+const FAR: u16 = 1_000;
+
+/// The same for a frame of unusual length.
+const NEAR: u16 = 100;
+
+/// A key and its schedule. It prints as `***`, and is wiped when dropped.
+#[derive(Clone)]
+pub(crate) struct Cipher(Aes128);
+
+impl fmt::Debug for Cipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Bytes in the clear before the encrypted part.
+const fn clear_len(first: u8) -> usize {
+    if first & 0x80 == 0 { 2 } else { 4 }
+}
+
+impl Cipher {
+    pub(crate) fn new(key: &[u8; 16]) -> Self {
+        Self(Aes128::new(key.into()))
+    }
+
+    /// Puts `frame` (`head` then `tail`), encrypted, into `out`.
+    pub(crate) fn seal(&self, rng: &mut ChaCha12Rng, head: &[u8], tail: &[u8], out: &mut Vec<u8>) {
+        out.clear();
+        let clear = clear_len(head.first().copied().unwrap_or_default()).min(head.len());
+        let (clear, secret) = head.split_at(clear);
+        let len = secret.len() + tail.len();
+        let padding = BLOCK + (BLOCK - len % BLOCK) % BLOCK;
+        out.extend_from_slice(clear);
+        out.resize(clear.len() + padding, 0);
+        if let Some(random) = out.get_mut(clear.len()..) {
+            rng.fill_bytes(random);
+            if let Some(says) = random.get_mut(BLOCK - 1) {
+                #[expect(clippy::cast_possible_truncation, reason = "the low four bits")]
+                let more = (padding & 15) as u8;
+                *says = *says & 0xF0 | more;
+            }
+        }
+        out.extend_from_slice(secret);
+        out.extend_from_slice(tail);
+        let mut mode = cbc::Encryptor::<&Aes128>::inner_iv_init(&self.0, &[0; BLOCK].into());
+        let (blocks, _) = out.get_mut(clear.len()..).unwrap_or_default().as_chunks_mut::<BLOCK>();
+        for block in blocks {
+            mode.encrypt_block(block.into());
+        }
+    }
+
+    /// Decrypts `datagram` into `out`; `None` when its length is impossible.
+    fn open(&self, datagram: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        out.clear();
+        let clear = clear_len(*datagram.first()?);
+        let (clear, sealed) = datagram.split_at_checked(clear)?;
+        let (blocks, []) = sealed.as_chunks::<BLOCK>() else { return None };
+        out.extend_from_slice(clear);
+        let mut mode = cbc::Decryptor::<&Aes128>::inner_iv_init(&self.0, &[0; BLOCK].into());
+        let (first, rest) = blocks.split_first()?;
+        let mut decrypt = |block: &[u8; BLOCK]| {
+            let mut block = *block;
+            mode.decrypt_block((&mut block).into());
+            block
+        };
+        let more = usize::from(decrypt(first).last()? & 15);
+        for block in rest {
+            out.extend_from_slice(&decrypt(block));
+        }
+        // The rest of the padding lies between the clear bytes and the frame.
+        let end = clear.len() + more;
+        if end > out.len() {
+            return None;
+        }
+        out.drain(clear.len()..end);
+        Some(())
+    }
+}
+
+/// Which of a call's keys a frame goes out with. Repetitions keep theirs: the peer may not have
+/// heard of a newer one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Epoch(u8);
+
+impl Epoch {
+    /// No key at all.
+    pub(crate) const CLEAR: Self = Self(0);
+
+    const fn next(self) -> Self {
+        // 0 stays that of clear frames.
+        Self(if self.0 == u8::MAX { 1 } else { self.0 + 1 })
+    }
+}
+
+/// The keys of one call.
+#[derive(Debug)]
+pub(crate) struct Crypt {
+    /// Keys for what we send, newest last.
+    ours: Vec<(Epoch, Cipher)>,
+    /// Keys the peer may use, likeliest first: those its secrets yield until one has shown itself,
+    /// then the newest and the one before.
+    theirs: Vec<Cipher>,
+    /// A frame of the peer was understood.
+    proved: bool,
+    /// Nothing in the clear is taken.
+    pub(crate) required: bool,
+    /// Both sides can change keys during the call.
+    pub(crate) rotates: bool,
+    /// When our key is changed next.
+    pub(crate) next_rotation: Option<Instant>,
+    /// Bytes of the last two voice frames understood, 0 where there was none: garbage has these
+    /// lengths with a chance of one or two in sixteen.
+    voice_lens: [usize; 2],
+    /// The last voice frame was not understood.
+    in_doubt: bool,
+}
+
+/// What a call expects of the next frame, to tell sense from garbage.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    /// Its ISeqno lies within this many steps of our oldest frame not acknowledged.
+    pub(crate) oldest: u8,
+    pub(crate) in_flight: u8,
+    /// Where the clock of its voice stands now, as far as frames have told.
+    pub(crate) voice: Option<Timestamp>,
+}
+
+impl Crypt {
+    /// The keys of a call whose secrets yield `keys`.
+    pub(crate) fn new(keys: &[[u8; 16]], required: bool) -> Self {
+        let theirs: Vec<Cipher> = keys.iter().map(Cipher::new).collect();
+        let first = theirs.first().cloned().unwrap_or_else(|| Cipher::new(&[0; 16]));
+        Self {
+            ours: alloc::vec![(Epoch::CLEAR.next(), first)],
+            theirs,
+            proved: false,
+            required,
+            rotates: false,
+            next_rotation: None,
+            voice_lens: [0; 2],
+            in_doubt: false,
+        }
+    }
+
+    /// The epoch of frames that leave now.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.ours.last().map_or(Epoch::CLEAR, |(epoch, _)| *epoch)
+    }
+
+    /// The cipher of an epoch; the oldest kept stands in for one that is gone.
+    pub(crate) fn cipher(&self, epoch: Epoch) -> Option<&Cipher> {
+        let of_epoch = self.ours.iter().find(|(known, _)| *known == epoch);
+        of_epoch.or_else(|| self.ours.first()).map(|(_, cipher)| cipher)
+    }
+
+    /// We have a new key, for frames that are numbered from now on.
+    pub(crate) fn change_ours(&mut self, key: &[u8; 16]) {
+        let next = self.epoch().next();
+        self.ours.push((next, Cipher::new(key)));
+        let surplus = self.ours.len().saturating_sub(KEPT_KEYS);
+        self.ours.drain(..surplus);
+    }
+
+    /// The peer has a new key.
+    pub(crate) fn change_theirs(&mut self, key: &[u8; 16]) {
+        self.theirs.insert(0, Cipher::new(key));
+        self.theirs.truncate(KEPT_KEYS);
+    }
+
+    /// Whether a frame of the peer was understood.
+    pub(crate) const fn proved(&self) -> bool {
+        self.proved
+    }
+
+    /// Decrypts `datagram` into `out` with the key under which it makes sense; `false`: there is
+    /// none.
+    pub(crate) fn open(&mut self, datagram: &[u8], expected: Expected, out: &mut Vec<u8>) -> bool {
+        let mut found = None;
+        for (n, cipher) in self.theirs.iter().enumerate() {
+            if cipher.open(datagram, out).is_some() && self.makes_sense(out, expected) {
+                found = Some(n);
+                break;
+            }
+        }
+        self.in_doubt = found.is_none();
+        let Some(n) = found else { return false };
+        if !self.proved {
+            // Both sides begin with the same key.
+            let cipher = self.theirs.swap_remove(n);
+            self.theirs = alloc::vec![cipher.clone()];
+            self.ours = alloc::vec![(self.epoch(), cipher)];
+            self.proved = true;
+        }
+        if let Ok(Datagram::Mini(mini)) = Datagram::decode(out) {
+            self.voice_lens = [mini.payload.len(), self.voice_lens[0]];
+        }
+        true
+    }
+
+    fn makes_sense(&self, plain: &[u8], expected: Expected) -> bool {
+        match Datagram::decode(plain) {
+            Ok(Datagram::Mini(mini)) => {
+                !self.rotates || self.is_likely_voice(mini.timestamp, mini.payload.len(), expected)
+            }
+            Ok(Datagram::Full(frame)) => is_likely_full(&frame, expected),
+            _ => false,
+        }
+    }
+
+    fn is_likely_voice(&self, stamp: MiniTimestamp, len: usize, expected: Expected) -> bool {
+        let off = expected.voice.map_or(0, |clock| {
+            let ahead = stamp.0.wrapping_sub(clock.low16().0);
+            ahead.min(ahead.wrapping_neg())
+        });
+        // Some codecs vary in length, and fall silent: their frames pass by their time.
+        let usual = self.voice_lens.contains(&len) || self.voice_lens.contains(&0);
+        if usual { off < FAR } else { off < NEAR && !self.in_doubt }
+    }
+}
+
+/// Whether a full frame that came out of a decryption is one: garbage is so with a chance of about
+/// one in a million.
+fn is_likely_full(frame: &FullFrame<'_>, expected: Expected) -> bool {
+    let acknowledged = frame.header.iseq.0.wrapping_sub(expected.oldest);
+    // An ISeqno that is behind belongs to a late copy.
+    let late = acknowledged.wrapping_neg();
+    (acknowledged <= expected.in_flight || late <= 64)
+        && (1..=12).contains(&frame.frame_type)
+        && frame.message().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_core::SeedableRng;
+
+    const KEY: [u8; 16] = [
+        0x7c, 0xcd, 0xe1, 0x6e, 0x86, 0x2d, 0xfe, 0x76, 0x81, 0x29, 0x77, 0x13, 0xe9, 0xe9, 0xca,
+        0xdb,
+    ];
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digits = text.as_bytes().chunks(2);
+        digits.map(|two| u8::from_str_radix(str::from_utf8(two).unwrap(), 16).unwrap()).collect()
+    }
+
+    fn expected() -> Expected {
+        Expected { oldest: 0, in_flight: 1, voice: None }
+    }
+
+    #[test]
+    fn the_reference_frames_open() {
+        let ack = hex("8002000347290af7662ea26bbe28f8644df6204c1e7ac71a36710a6db6e878b77f125c04");
+        let mini = hex("000286eaff46a2fb9716e96412902b39a977823a7c0a5bf2f5963279a18bb0761246");
+        let mut out = Vec::new();
+        let mut crypt = Crypt::new(&[KEY], true);
+        assert!(crypt.open(&ack, expected(), &mut out));
+        assert_eq!(out, hex("800200030000001401010604"));
+        assert!(crypt.open(&mini, expected(), &mut out));
+        assert_eq!(out, hex("00020014616263"));
+    }
+
+    #[test]
+    fn what_is_sealed_opens_again_whatever_its_length() {
+        let mut rng = ChaCha12Rng::from_seed([5; 32]);
+        let cipher = Cipher::new(&KEY);
+        let (mut sealed, mut opened) = (Vec::new(), Vec::new());
+        for len in 0..200 {
+            for head in [&[0x80, 2, 0, 3, 0, 0, 0, 20, 1, 1, 6, 4][..], &[0, 2, 0, 20]] {
+                let tail: Vec<u8> = (0..len).collect();
+                cipher.seal(&mut rng, head, &tail, &mut sealed);
+                assert_eq!((sealed.len() - clear_len(head[0])) % BLOCK, 0);
+                assert!(sealed.len() - head.len() - tail.len() <= 31);
+                cipher.open(&sealed, &mut opened).unwrap();
+                assert_eq!(opened, [head, &tail].concat());
+            }
+        }
+    }
+
+    #[test]
+    fn the_right_one_of_several_secrets_is_found_and_kept() {
+        let mut rng = ChaCha12Rng::from_seed([6; 32]);
+        let mut sealed = Vec::new();
+        Cipher::new(&KEY).seal(&mut rng, &hex("800200030000001401010604"), &[], &mut sealed);
+        let mut crypt = Crypt::new(&[[1; 16], [2; 16], KEY], true);
+        let mut out = Vec::new();
+        assert!(crypt.open(&sealed, expected(), &mut out));
+        assert_eq!(crypt.theirs.len(), 1);
+        let mut answer = Vec::new();
+        let cipher = crypt.cipher(crypt.epoch()).unwrap();
+        cipher.seal(&mut rng, &hex("800300020000001401010604"), &[], &mut answer);
+        assert!(Cipher::new(&KEY).open(&answer, &mut out).is_some());
+        assert_eq!(out, hex("800300020000001401010604"));
+    }
+
+    #[test]
+    fn lengths_and_paddings_that_lie_are_refused() {
+        let mut rng = ChaCha12Rng::from_seed([7; 32]);
+        let mut crypt = Crypt::new(&[KEY], true);
+        let mut out = Vec::new();
+        for len in 0..80 {
+            let mut datagram = alloc::vec![0x80; len];
+            rng.fill_bytes(datagram.get_mut(1..).unwrap_or_default());
+            assert!(!crypt.open(&datagram, expected(), &mut out), "{len} bytes of full frame");
+        }
+        // One block of padding that claims to be 31 bytes long, and nothing behind it.
+        let mut block = [0xFF_u8; BLOCK];
+        let mut mode =
+            cbc::Encryptor::<Aes128>::inner_iv_init(Cipher::new(&KEY).0, &[0; BLOCK].into());
+        mode.encrypt_block((&mut block).into());
+        let mini: Vec<u8> = [&[0, 2][..], &block].concat();
+        assert!(!crypt.open(&mini, expected(), &mut out));
+    }
+
+    #[test]
+    fn frames_under_the_key_before_are_still_understood() {
+        let mut rng = ChaCha12Rng::from_seed([8; 32]);
+        let mut crypt = Crypt::new(&[KEY], true);
+        let mut out = Vec::new();
+        let voice = |stamp: u16| [&[0, 2][..], &stamp.to_be_bytes(), &[9; 160]].concat();
+        let mut seal = |key: &[u8; 16], frame: &[u8]| {
+            let mut sealed = Vec::new();
+            Cipher::new(key).seal(&mut rng, frame, &[], &mut sealed);
+            sealed
+        };
+        crypt.rotates = true;
+        assert!(crypt.open(&seal(&KEY, &voice(0)), expected(), &mut out));
+        assert!(crypt.open(&seal(&KEY, &voice(20)), expected(), &mut out));
+        crypt.change_theirs(&[3; 16]);
+        let expected = Expected { voice: Some(Timestamp(20)), ..expected() };
+        assert!(crypt.open(&seal(&[3; 16], &voice(60)), expected, &mut out));
+        assert!(crypt.open(&seal(&KEY, &voice(40)), expected, &mut out), "reordered");
+        assert_eq!(out, voice(40));
+        assert!(!crypt.open(&seal(&[4; 16], &voice(80)), expected, &mut out), "a key unknown");
+    }
+}
