@@ -80,3 +80,13 @@ pub fn find_exactly(sent: &[u8], recording: &[u8]) -> usize {
     assert!(same == sent.len(), "{same} of {} bytes are as they were sent", sent.len());
     offset
 }
+
+/// A port that nobody uses now, for those who must know it before they start.
+///
+/// # Panics
+/// The loopback is gone.
+#[must_use]
+pub fn free_port() -> u16 {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
+    socket.local_addr().expect("an address").port()
+}

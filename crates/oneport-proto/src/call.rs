@@ -431,6 +431,7 @@ impl Call {
     }
 
     fn enter_accepted(&mut self, cx: &Context, now: Instant, format: Format, placed: bool) {
+        self.exchange.trunk = cx.trunks.find(self.exchange.path.remote);
         self.phase = Phase::Accepted { format, answered: false, placed };
         self.phase_ends = None;
         self.next_ping = now + cx.config.ping_interval;
@@ -723,6 +724,8 @@ impl Call {
             elements.push(&Element::Cause(text.into()));
         }
         elements.push(&Element::CauseCode(cause));
+        // The last voice must not come behind the end.
+        cx.flush_trunk(now, self.exchange.trunk);
         let mut ending = Ending::new(reason, cause);
         if self.exchange.theirs.is_some() {
             self.exchange.send_iax(cx, now, subclass, &elements);

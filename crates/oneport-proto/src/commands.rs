@@ -25,6 +25,7 @@ use crate::registration::{CycleEnd, Registering, Registration, RegistrationConfi
 use crate::request::{Grant, Request};
 use crate::slots::Role;
 use crate::stats::CallStats;
+use crate::trunk::TrunkConfig;
 
 /// Longest content of one full frame. IP carries it, in fragments if it must.
 const LONGEST_CONTENT: usize = 4_000;
@@ -327,10 +328,23 @@ impl Endpoint {
         }
     }
 
+    /// Sends voice to a peer in trunk frames from now on (`None`: no more). It holds for calls that
+    /// are accepted later, those that are encrypted excepted. Trunk frames of peers are always
+    /// taken.
+    pub fn set_trunk(&mut self, remote: SocketAddr, config: Option<TrunkConfig>) {
+        self.cx.trunks.set(remote, config);
+    }
+
     /// The figures of a call up to now.
     #[must_use]
     pub fn call_stats(&self, id: CallId) -> Option<CallStats> {
         self.call(id).map(Call::stats)
+    }
+
+    /// Our number of a call, and the peer's once it is known, as packet captures show them.
+    #[must_use]
+    pub fn call_numbers(&self, id: CallId) -> Option<(CallNumber, Option<CallNumber>)> {
+        self.call(id).map(|call| (call.exchange.ours, call.exchange.theirs))
     }
 
     /// The addresses between which a call goes.

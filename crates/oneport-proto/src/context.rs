@@ -20,6 +20,7 @@ use crate::path::Path;
 use crate::timer::Timers;
 use crate::token::TokenMint;
 use crate::transmit::Outbox;
+use crate::trunk::Trunks;
 
 /// Events kept for an application that does not fetch them. Those that end something are kept
 /// beyond it: their number is bounded by that of calls.
@@ -33,6 +34,7 @@ pub(crate) struct Context {
     pub(crate) index: Index,
     pub(crate) timers: Timers,
     pub(crate) outbox: Outbox,
+    pub(crate) trunks: Trunks,
     pub(crate) counters: Counters,
     events: VecDeque<Event>,
     /// Challenges unanswered now, by user name.
@@ -52,6 +54,7 @@ impl Context {
         Self {
             mint: TokenMint::new(config.call_token_lifetime, &mut rng, now),
             index: Index::new(&mut rng),
+            trunks: Trunks::new(&mut rng),
             timers: Timers::default(),
             outbox: Outbox::new(config.transmit_buffer),
             counters: Counters::default(),
@@ -143,6 +146,13 @@ impl Context {
         self.scratch = scratch;
     }
 
+    /// Sends what waits on a trunk, so that what follows comes behind it.
+    pub(crate) fn flush_trunk(&mut self, now: Instant, place: Option<u32>) {
+        if let Some(place) = place {
+            self.trunks.flush(&mut self.outbox, &mut self.counters, now, place);
+        }
+    }
+
     /// Sends one encoded full frame with the key of `epoch`.
     pub(crate) fn send(
         &mut self,
@@ -184,6 +194,7 @@ impl Context {
     pub(crate) fn is_quiescent(&self) -> bool {
         self.index.is_empty()
             && self.outbox.is_empty()
+            && self.trunks.next().is_none()
             && self.events.is_empty()
             && self.challenges.is_empty()
     }

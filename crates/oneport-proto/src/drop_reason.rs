@@ -98,6 +98,8 @@ pub struct Counters {
     pub vnaks_sent: u64,
     /// Call tokens handed out.
     pub call_tokens_sent: u64,
+    /// Trunk frames sent.
+    pub trunk_frames_sent: u64,
     /// Keys of encrypted calls changed by us.
     pub key_changes: u64,
     /// Proofs of identity that failed.

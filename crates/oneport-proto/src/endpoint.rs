@@ -177,7 +177,8 @@ impl Endpoint {
         let mut last = Handled::Dropped(DropReason::Malformed);
         let mut entries = trunk.entries();
         for entry in entries.by_ref() {
-            let stamp = entry.timestamp.map_or(Stamp::Trunk(trunk.timestamp), Stamp::Low);
+            let own = entry.timestamp.filter(|stamp| *stamp != MiniTimestamp(0));
+            let stamp = own.map_or(Stamp::Trunk(trunk.timestamp), Stamp::Low);
             let index = self.cx.index.find_by_theirs(from.remote, entry.source);
             let handled = match index {
                 Some(index) if self.slots.requires_encryption(index) => {
@@ -454,6 +455,8 @@ impl Endpoint {
 
     /// Does what is due. Too early or twice is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let Context { trunks, outbox, counters, .. } = &mut self.cx;
+        trunks.send_due(outbox, counters, now);
         while let Some(wake_up) = self.cx.timers.pop_due(now) {
             let Some(slot) = self.slots.get_mut(wake_up.slot, wake_up.generation) else { continue };
             if slot.scheduled != Some(wake_up.at) {
@@ -510,6 +513,9 @@ impl Endpoint {
         call.close(&mut self.cx);
         let Ending { reason, cause, text, farewell } = ending;
         let stats = Box::new(call.stats());
+        if let Some(place) = call.exchange.trunk {
+            self.cx.trunks.withdraw(place, call.exchange.ours);
+        }
         if reason.peer_is_through() {
             call.exchange.reliable.clear();
         }
@@ -594,7 +600,7 @@ impl Endpoint {
     /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.cx.timers.next()
+        [self.cx.timers.next(), self.cx.trunks.next()].into_iter().flatten().min()
     }
 
     /// What was counted since the start.

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use oneport_wire::{
-    CallNumber, ElementBuffer, Elements, FullHeader, IaxSubclass, Message, Seq, Timestamp,
+    CallNumber, ElementBuffer, Elements, FullHeader, IaxSubclass, Message, MiniFrame, Seq,
+    Timestamp,
 };
 
 use crate::clock::Instant;
@@ -33,6 +34,8 @@ pub(crate) struct Exchange {
     /// A full frame with the right numbers came: the peer hears us at its address.
     pub(crate) confirmed: bool,
     pub(crate) rtt: Option<Duration>,
+    /// The trunk on which its voice goes, where there is one.
+    pub(crate) trunk: Option<u32>,
     /// Its keys, once it is encrypted.
     pub(crate) crypt: Option<Box<Crypt>>,
     /// Timestamps of the frames that opened it and were replaced since: answers to those are stale.
@@ -57,6 +60,7 @@ impl Exchange {
             opened_at: None,
             confirmed: false,
             rtt: None,
+            trunk: None,
             crypt: None,
             replaced: Vec::new(),
             last_stamp: None,
@@ -174,8 +178,24 @@ impl Exchange {
         }
     }
 
-    /// Sends a frame of media that is not kept; `false`: there is no room.
-    pub(crate) fn send_media(&self, cx: &mut Context, header: &[u8], payload: &[u8]) -> bool {
+    /// Sends a frame of voice that is not kept; `false`: there is no room.
+    ///
+    /// Trunk frames are never encrypted, so encrypted voice leaves the trunk.
+    pub(crate) fn send_voice(
+        &self,
+        cx: &mut Context,
+        now: Instant,
+        stamp: Timestamp,
+        payload: &[u8],
+    ) -> bool {
+        if let (Some(place), None) = (self.trunk, &self.crypt) {
+            let entry = (self.ours, stamp.low16(), payload);
+            let Context { trunks, outbox, counters, .. } = cx;
+            if trunks.push(outbox, counters, now, place, self.path, entry) {
+                return true;
+            }
+        }
+        let header = &MiniFrame::encode_header(self.ours, stamp.low16());
         match self.crypt.as_deref().and_then(|crypt| crypt.cipher(crypt.epoch())) {
             None => cx.outbox.push_media(self.path, header, payload),
             Some(cipher) => {

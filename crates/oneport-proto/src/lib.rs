@@ -51,6 +51,7 @@ mod stats;
 mod timer;
 mod token;
 mod transmit;
+mod trunk;
 mod voice;
 
 pub use auth::Challenge;
@@ -75,3 +76,4 @@ pub use secret::Secret;
 pub use stats::{CallStats, RemoteReport, VoiceStats};
 pub use token::{CallTokenPolicy, Network, TokenRule};
 pub use transmit::{Transmit, TransmitBuffer};
+pub use trunk::TrunkConfig;

@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use oneport_wire::{Format, Message, MiniFrame, MiniTimestamp, Timestamp};
+use oneport_wire::{Format, Message, MiniTimestamp, Timestamp};
 
 use crate::clock::Instant;
 use crate::context::Context;
@@ -110,14 +110,14 @@ impl VoiceOut {
         let sent = if turned || self.format != Some(format) {
             let room = exchange.reliable.has_room();
             if room {
+                cx.flush_trunk(now, exchange.trunk);
                 let message = Message::voice(format, payload);
                 exchange.send_stamped(cx, now, Timestamp(stamp), &message);
                 self.format = Some(format);
             }
             room
         } else {
-            let header = MiniFrame::encode_header(exchange.ours, Timestamp(stamp).low16());
-            exchange.send_media(cx, &header, payload)
+            exchange.send_voice(cx, now, Timestamp(stamp), payload)
         };
         if !sent {
             self.drops += 1;

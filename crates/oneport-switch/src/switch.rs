@@ -170,6 +170,10 @@ impl Switch {
         let State::Identifying(offer) = &leg.state else { return };
         let offer = offer.clone();
         let peer = leg.peer.clone();
+        let known = peer.as_ref().and_then(|name| self.config.peers.get(name));
+        if let Some(trunk) = known.and_then(|peer| peer.trunk) {
+            endpoint.set_trunk(leg.address, Some(trunk));
+        }
         if peer.is_none() {
             let limits = &self.config.guests;
             if let Err(why) = self.guests.enter(limits, leg.address.ip()) {
@@ -470,11 +474,19 @@ impl Switch {
         let (name, address) = (register.username.as_str(), register.path.remote);
         if register.release {
             if self.registrar.release(name) {
+                endpoint.set_trunk(address, None);
                 tracing::info!("{name} unregistered from {address}");
             }
         } else {
             let seconds = refresh.as_secs();
-            match self.registrar.bind(now, name, address, refresh) {
+            let change = self.registrar.bind(now, name, address, refresh);
+            if let Change::Moved { from } = change {
+                endpoint.set_trunk(from, None);
+            }
+            if peer.trunk.is_some() {
+                endpoint.set_trunk(address, peer.trunk);
+            }
+            match change {
                 Change::New => tracing::info!("{name} registered at {address} for {seconds} s"),
                 Change::Moved { from } => tracing::info!("{name} moved from {from} to {address}"),
                 Change::Renewed => tracing::debug!("{name} renewed at {address}"),
@@ -599,6 +611,11 @@ fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
 
 impl Application for Switch {
     fn start(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        for peer in self.config.peers.values() {
+            if let (Some(address), Some(trunk)) = (peer.address, peer.trunk) {
+                endpoint.set_trunk(address, Some(trunk));
+            }
+        }
         for registration in self.config.registrations.clone() {
             let name = format!("registration as {} at {}", registration.username, registration.to);
             let id = endpoint.register(now, registration);

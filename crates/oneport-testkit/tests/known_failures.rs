@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use oneport_proto::{
-    CallId, Challenge, DropReason, EndReason, EndpointConfig, Event, Grant, Network as IpNetwork,
-    NewCall, RegistrationConfig, Secret, TokenRule,
+    CallId, Challenge, DropReason, EncryptionPolicy, EndReason, EndpointConfig, Event, Grant,
+    Network as IpNetwork, NewCall, RegistrationConfig, Secret, TokenRule, TrunkConfig,
 };
 use oneport_testkit::sim::{Network, Weather};
 use oneport_wire::{
@@ -559,4 +559,100 @@ fn hold_with_and_without_a_class_and_other_payloads_are_handed_on() {
         })
         .collect();
     assert_eq!(heard, frames);
+}
+
+/// Puts voice of `calls` on the way from A, in trunk frames.
+fn speak(network: &mut Network, calls: &[CallId]) {
+    let now = network.now();
+    for call in calls {
+        for _ in 0..3 {
+            let sent =
+                network.nodes[0].endpoint.send_voice(now, *call, Format::ULAW, &[1; 160], 20);
+            sent.expect("accepted");
+        }
+    }
+}
+
+#[test]
+fn a_trunk_frame_never_has_an_entry_of_a_call_that_ended() {
+    let mut network = Network::pair(7);
+    let address = network.nodes[B].address;
+    network.nodes[0].endpoint.set_trunk(address, Some(TrunkConfig::default()));
+    let (doomed, theirs) = call_up(&mut network);
+    let (stays, _) = call_up(&mut network);
+    speak(&mut network, &[doomed, stays]);
+    // B's HANGUP comes while entries wait.
+    let now = network.now();
+    network.nodes[B].endpoint.hangup(now, theirs, CauseCode::NORMAL_CLEARING, None).expect("up");
+    network.weather.delay = Duration::from_millis(5);
+    network.run(Duration::from_millis(100));
+    assert_eq!(events(&mut network, 0).len(), 1, "the end");
+    assert_eq!(network.heard(B).len(), 3, "those of the call that stays");
+    assert_eq!(network.nodes[B].endpoint.counters().dropped(DropReason::UnknownMediaCall), 0);
+    // Our own HANGUP comes behind what waited.
+    speak(&mut network, &[stays]);
+    let now = network.now();
+    network.nodes[0].endpoint.hangup(now, stays, CauseCode::NORMAL_CLEARING, None).expect("up");
+    network.run(Duration::from_millis(100));
+    assert_eq!(network.heard(B).len(), 3);
+    assert_eq!(network.nodes[B].endpoint.counters().dropped(DropReason::MediaTooEarly), 0);
+}
+
+#[test]
+fn voice_of_an_encrypted_call_leaves_the_trunk() {
+    let mut network = Network::pair(8);
+    for (node, other) in [(0, B), (B, 0)] {
+        let address = network.nodes[other].address;
+        network.nodes[node].endpoint.set_trunk(address, Some(TrunkConfig::default()));
+    }
+    let mut call = NewCall::to("1");
+    call.secret = Some(Secret::from("right"));
+    call.encryption = EncryptionPolicy::Required;
+    let (now, to) = (network.now(), network.nodes[B].address);
+    let ours = network.nodes[0].endpoint.place_call(now, to, call).expect("free");
+    network.run(Duration::from_millis(100));
+    let mut theirs = None;
+    for event in events(&mut network, B) {
+        if let Event::CallOffered { call, .. } = event {
+            theirs = Some(call);
+        }
+    }
+    let theirs = theirs.expect("offered");
+    let encryption = EncryptionPolicy::Required;
+    let challenge = Challenge { encryption, ..Challenge::md5("a", Secret::from("right")) };
+    let now = network.now();
+    network.nodes[B].endpoint.challenge_call(now, theirs, challenge).expect("offered");
+    network.run(Duration::from_millis(100));
+    let now = network.now();
+    network.nodes[B].endpoint.accept(now, theirs, Format::ULAW).expect("proved");
+    network.run(Duration::from_millis(100));
+    network.filter = Some(Box::new(|_, datagram| match datagram {
+        Datagram::Trunk(_) => panic!("voice in the clear"),
+        Datagram::Mini(mini) => {
+            assert!(!mini.payload.windows(8).any(|window| window == [1; 8]), "in the clear");
+            true
+        }
+        _ => true,
+    }));
+    speak(&mut network, &[ours]);
+    network.run(Duration::from_millis(100));
+    let heard = network.heard(B);
+    assert_eq!(heard.len(), 3);
+    assert!(heard.iter().all(|voice| voice.payload == [1; 160]));
+    // An entry in the clear, as Asterisk would send it, is not taken for a call that must not be.
+    let number = heard_number(&mut network, theirs);
+    let mut writer = TrunkWriter::new(false, 1_000);
+    assert!(writer.push(number, MiniTimestamp(9), &[9; 160]));
+    let from = network.nodes[0].address;
+    network.filter = None;
+    let _ = network.inject(B, from, writer.finish(Timestamp(1)));
+    assert!(network.heard(B).is_empty());
+    assert_eq!(network.nodes[B].endpoint.counters().dropped(DropReason::NotEncrypted), 1);
+}
+
+/// The caller's number of a call, read off the next frame that it sends.
+fn heard_number(network: &mut Network, call: CallId) -> CallNumber {
+    let now = network.now();
+    network.nodes[B].endpoint.send_text(now, call, "which are you?").expect("up");
+    network.nodes[B].endpoint.call_numbers(call).expect("up").1.expect("known")
 }

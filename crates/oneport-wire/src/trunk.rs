@@ -41,7 +41,8 @@ impl<'a> TrunkFrame<'a> {
 pub struct TrunkEntry<'a> {
     /// The sender's call number. A top bit, which some set, is ignored.
     pub source: CallNumber,
-    /// The low half of the call's clock, where the frame has them. 0 is said for "absent".
+    /// The low half of the call's clock, where the frame has them. 0 is said for "absent", as
+    /// Asterisk reads it.
     pub timestamp: Option<MiniTimestamp>,
     /// Encoded audio.
     pub payload: &'a [u8],
@@ -114,6 +115,24 @@ impl TrunkWriter {
         }
         self.bytes.extend(payload);
         true
+    }
+
+    /// Takes back all entries of a call.
+    pub fn remove(&mut self, source: CallNumber) {
+        let mut kept = TrunkFrame::HEADER_LEN;
+        let mut read = kept;
+        let overhead = if self.timestamps { 6 } else { 4 };
+        while let Some(rest) = self.bytes.get(read..).filter(|rest| !rest.is_empty()) {
+            let mut entries = TrunkEntries { timestamps: self.timestamps, rest };
+            let Some(entry) = entries.next() else { break };
+            let end = read + overhead + entry.payload.len();
+            if entry.source != source {
+                self.bytes.copy_within(read..end, kept);
+                kept += end - read;
+            }
+            read = end;
+        }
+        self.bytes.truncate(kept);
     }
 
     /// Whether it has no entry.

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use oneport_proto::{CodecPriority, EncryptionPolicy, PrivateKey, RegistrationConfig, TokenRule};
+use oneport_proto::{
+    CodecPriority, EncryptionPolicy, PrivateKey, RegistrationConfig, TokenRule, TrunkConfig,
+};
 use oneport_wire::{AuthMethods, DEFAULT_PORT, Format};
 use serde::Deserialize;
 use toml::Spanned;
@@ -77,6 +79,10 @@ struct PeerKeys {
     auth: Option<Vec<Spanned<String>>>,
     min_refresh: Option<u64>,
     max_refresh: Option<u64>,
+    trunk: Option<bool>,
+    trunk_timestamps: Option<bool>,
+    trunk_max_datagram: Option<Spanned<usize>>,
+    trunk_interval_ms: Option<Spanned<u64>>,
 }
 
 #[derive(Deserialize)]
@@ -349,6 +355,7 @@ impl PeerKeys {
                 _ => AuthMethods::MD5,
             };
         }
+        let trunk = self.read_trunk(source)?;
         let permit: Result<Vec<IpNet>, ConfigError> =
             self.permit.iter().map(|network| read_network(source, network)).collect();
         let least = Duration::from_secs(self.min_refresh.unwrap_or(60));
@@ -362,6 +369,7 @@ impl PeerKeys {
             keys,
             own_key,
             encryption,
+            trunk,
             address,
             codecs,
             priority,
@@ -371,6 +379,28 @@ impl PeerKeys {
             refresh: (least, most),
         };
         Ok((peer, rule))
+    }
+}
+
+impl PeerKeys {
+    fn read_trunk(&self, source: &Source<'_>) -> Result<Option<TrunkConfig>, ConfigError> {
+        let mut trunk = TrunkConfig::default();
+        trunk.timestamps = self.trunk_timestamps.unwrap_or(trunk.timestamps);
+        if let Some(bytes) = &self.trunk_max_datagram {
+            if !(172..=3_999).contains(bytes.get_ref()) {
+                let what = format!("a trunk's datagram cannot have {} bytes", bytes.get_ref());
+                return Err(source.wrong(bytes, what).with_help("choose 172 to 3999 bytes"));
+            }
+            trunk.max_datagram = *bytes.get_ref();
+        }
+        if let Some(ms) = &self.trunk_interval_ms {
+            if !(5..=200).contains(ms.get_ref()) {
+                let what = format!("voice cannot wait {} ms for its trunk", ms.get_ref());
+                return Err(source.wrong(ms, what).with_help("choose 5 to 200 ms"));
+            }
+            trunk.interval = Duration::from_millis(*ms.get_ref());
+        }
+        Ok(self.trunk.unwrap_or(false).then_some(trunk))
     }
 }
 

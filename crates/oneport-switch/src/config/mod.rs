@@ -13,7 +13,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use oneport_proto::{
     CallTokenPolicy, CodecPriority, EncryptionPolicy, EndpointConfig, Network, PrivateKey,
-    PublicKey, RegistrationConfig, Secret, TokenRule,
+    PublicKey, RegistrationConfig, Secret, TokenRule, TrunkConfig,
 };
 use oneport_wire::{AuthMethods, DEFAULT_PORT, Format};
 
@@ -56,6 +56,8 @@ pub(crate) struct Peer {
     /// The key by which we prove to it who we are.
     pub(crate) own_key: Option<PrivateKey>,
     pub(crate) encryption: EncryptionPolicy,
+    /// Whether voice to it is bundled.
+    pub(crate) trunk: Option<TrunkConfig>,
     /// Where it is, if it does not register.
     pub(crate) address: Option<SocketAddr>,
     pub(crate) codecs: Vec<Format>,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use oneport_proto::{
     CallEnd, CallId, Challenge, CommandError, DtmfPhase, EncryptionPolicy, EndReason,
     EndpointConfig, Event, Grant, Instant, NewCall, PokeId, RegistrationConfig, RegistrationId,
-    RequestId, Secret, TokenRule,
+    RequestId, Secret, TokenRule, TrunkConfig,
 };
 use oneport_wire::{CauseCode, Control, Format};
 
@@ -160,6 +160,16 @@ impl Story {
             events: DefaultHasher::new(),
         };
         story.write();
+        for node in 0..NODES {
+            for to in 0..NODES {
+                let timestamps = story.chance(50);
+                if story.chance(30) {
+                    let address = story.network.nodes[to].address;
+                    let config = TrunkConfig { timestamps, ..TrunkConfig::default() };
+                    story.network.nodes[node].endpoint.set_trunk(address, Some(config));
+                }
+            }
+        }
         story
     }
 

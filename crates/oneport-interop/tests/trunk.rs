@@ -1,0 +1,102 @@
+//! Trunks with a real Asterisk 22: many calls in few datagrams.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use oneport::media::Codec;
+use oneport_interop::{find_exactly, free_port, named, phone, speech, switch_at};
+use oneport_testkit::peers::asterisk::Asterisk;
+use oneport_testkit::peers::tshark::Capture;
+
+const CALLS: usize = 100;
+
+/// A telephone calls Asterisk's echo through our switch, and hears every byte again.
+///
+/// Each call speaks another part of the speech, so that a mix-up shows.
+async fn echo_through(switch: SocketAddr, start: usize) {
+    let (phone, _) = phone();
+    tokio::time::sleep(Duration::from_millis(30) * u32::try_from(start).expect("few")).await;
+    let mut call = phone.call(switch, named("echo", "ann", "right")).await.expect("placed");
+    call.answered().await.unwrap_or_else(|error| panic!("call {start}: {error}"));
+    let (mut reader, speaker) = call.audio().expect("accepted");
+    let speech = speech();
+    let offset = start * 331 % 40_000;
+    let sent = &speech[offset..offset + 24_000];
+    let mut samples = Vec::new();
+    Codec::Ulaw.decode(sent, &mut samples);
+    let listen = async {
+        let mut heard = Vec::new();
+        while heard.len() < sent.len() {
+            let frame = tokio::time::timeout(Duration::from_secs(5), reader.next_frame()).await;
+            heard.extend(frame.expect("audio flows").expect("the call lives").payload);
+        }
+        heard
+    };
+    let (heard, ()) = tokio::join!(listen, speaker.play(&samples));
+    find_exactly(sent, &heard);
+}
+
+/// Counts of trunk frames and mini frames from one port, out of a capture.
+fn count(capture: &[u8], from: u16) -> (usize, usize) {
+    let (mut trunk, mut mini) = (0, 0);
+    let mut rest = &capture[24..];
+    while rest.len() > 16 {
+        let len = u32::from_le_bytes(rest[8..12].try_into().expect("four")) as usize;
+        let packet = &rest[16..16 + len];
+        rest = &rest[16 + len..];
+        // Ethernet, IPv4 and UDP headers.
+        let (ip, udp) = (&packet[14..], &packet[34..]);
+        if ip[0] != 0x45 || u16::from_be_bytes([udp[0], udp[1]]) != from {
+            continue;
+        }
+        match udp[8..12] {
+            [0, 0, 1, _] => trunk += 1,
+            [first, ..] if first & 0x80 == 0 => mini += 1,
+            _ => {}
+        }
+    }
+    (trunk, mini)
+}
+
+async fn a_hundred_calls_share_a_trunk(timestamps: &str) {
+    let port = free_port();
+    let iax = format!(
+        "trunktimestamps={timestamps}\nrequirecalltoken=yes\ndisallow=all\nallow=ulaw\n\
+         [oneport]\ntype=user\nauth=md5\nsecret=link\ncontext=test\nmaxauthreq=0\n\
+         [trunk]\ntype=peer\nhost=127.0.0.1\nport={port}\ntrunk=yes\n"
+    );
+    let asterisk = Asterisk::start(&iax, "[test]\nexten => echo,1,Answer()\nsame => n,Echo()\n");
+    let (_switch, switch) = switch_at(
+        &format!("127.0.0.1:{port}"),
+        &format!(
+            "[peers.ann]\nsecret = \"right\"\n\
+             [peers.media]\naddress = \"{}\"\nusername = \"oneport\"\nsecret = \"link\"\n\
+             trunk = true\ntrunk_timestamps = {}\n\
+             [[routes]]\nnumber = \"echo\"\nto = [\"peer:media\"]\n",
+            asterisk.address(),
+            timestamps == "yes",
+        ),
+    );
+    let capture = Capture::start(&[asterisk.address().port()]);
+    let calls: Vec<_> = (0..CALLS).map(|start| tokio::spawn(echo_through(switch, start))).collect();
+    for call in calls {
+        call.await.unwrap_or_else(|error| panic!("{error}\n{}", asterisk.log()));
+    }
+    let bytes = tokio::task::spawn_blocking(|| capture.into_bytes()).await.expect("no panic");
+    // Three seconds, fifty times each, of a hundred calls: 15,000 frames of voice each way.
+    let (ours, our_minis) = count(&bytes, port);
+    let (theirs, their_minis) = count(&bytes, asterisk.address().port());
+    println!("trunk frames: {ours} of ours, {theirs} of theirs; minis {our_minis}, {their_minis}");
+    assert!((1_500..6_000).contains(&ours) && our_minis < 200, "{ours}, {our_minis} minis");
+    assert!(theirs > 1_500, "{theirs}, {their_minis} minis");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_calls_share_a_trunk_with_timestamps() {
+    a_hundred_calls_share_a_trunk("yes").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_calls_share_a_trunk_without_timestamps() {
+    a_hundred_calls_share_a_trunk("no").await;
+}
