@@ -580,6 +580,10 @@ fn a_trunk_frame_never_has_an_entry_of_a_call_that_ended() {
     network.nodes[0].endpoint.set_trunk(address, Some(TrunkConfig::default()));
     let (doomed, theirs) = call_up(&mut network);
     let (stays, _) = call_up(&mut network);
+    speak(&mut network, &[doomed]);
+    speak(&mut network, &[stays]);
+    network.run(Duration::from_millis(100));
+    let _ = network.heard(B);
     speak(&mut network, &[doomed, stays]);
     // B's HANGUP comes while entries wait.
     let now = network.now();
@@ -588,6 +592,8 @@ fn a_trunk_frame_never_has_an_entry_of_a_call_that_ended() {
     network.run(Duration::from_millis(100));
     assert_eq!(events(&mut network, 0).len(), 1, "the end");
     assert_eq!(network.heard(B).len(), 3, "those of the call that stays");
+    let entries = network.nodes[B].endpoint.counters().dropped(DropReason::MediaTooEarly);
+    assert_eq!(entries, 0, "none came for the call that ended");
     assert_eq!(network.nodes[B].endpoint.counters().dropped(DropReason::UnknownMediaCall), 0);
     // Our own HANGUP comes behind what waited.
     speak(&mut network, &[stays]);
