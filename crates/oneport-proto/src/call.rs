@@ -30,6 +30,7 @@ use crate::exchange::Exchange;
 use crate::id::CallId;
 use crate::offer::NewCall;
 use crate::stats::{CallStats, RemoteReport};
+use crate::transfer::Transfer;
 use crate::voice::{VoiceIn, VoiceOut};
 use rand_core::Rng;
 
@@ -55,6 +56,11 @@ pub(crate) struct Call {
     pub(crate) voice_out: VoiceOut,
     pub(crate) voice_in: VoiceIn,
     pub(crate) link: Option<CallId>,
+    /// Its part in a transfer.
+    pub(crate) transfer: Option<Box<Transfer>>,
+    pub(crate) accepts_transfers: bool,
+    /// When the peer last asked for one.
+    pub(crate) last_transfer: Option<Instant>,
     remote: Option<RemoteReport>,
     /// The digit whose BEGIN came.
     pressed: Option<u8>,
@@ -129,7 +135,7 @@ impl Call {
         let formats = new.format_set();
         let ends = now + cx.config.setup_timeout;
         let phase = Phase::Calling { new: Box::new(new), tokens: 0, token_came: None };
-        Self::new(now, exchange, phase, formats, Some(ends))
+        Self::new(cx, now, exchange, phase, formats, Some(ends))
     }
 
     /// One that is offered to us.
@@ -141,16 +147,18 @@ impl Call {
         encryption: EncryptionMethods,
     ) -> Self {
         let ends = now + cx.config.decision_timeout;
-        Self::new(now, exchange, Phase::Offered { encryption }, formats, Some(ends))
+        Self::new(cx, now, exchange, Phase::Offered { encryption }, formats, Some(ends))
     }
 
     fn new(
+        cx: &Context,
         now: Instant,
         exchange: Exchange,
         phase: Phase,
         formats: FormatSet,
         phase_ends: Option<Instant>,
     ) -> Self {
+        let accepts_transfers = cx.config.accept_transfers;
         Self {
             exchange,
             phase,
@@ -158,6 +166,9 @@ impl Call {
             voice_out: VoiceOut::default(),
             voice_in: VoiceIn::default(),
             link: None,
+            transfer: None,
+            accepts_transfers,
+            last_transfer: None,
             remote: None,
             pressed: None,
             phase_ends,
@@ -244,6 +255,21 @@ impl Call {
             (Iax::Accept, Phase::Calling { .. }) => return self.accepted(cx, now, id, elements),
             (Iax::AuthRep, Phase::Challenged(_)) => {
                 self.check_proof(cx, now, id, header.timestamp, elements);
+            }
+            (Iax::Transfer, Phase::Accepted { .. }) => {
+                let (mut number, mut context) = (String::new(), None);
+                for element in elements.iter() {
+                    match element {
+                        Element::CalledNumber(text) => number = text.to_string(),
+                        Element::CalledContext(text) => context = Some(text.to_string()),
+                        _ => {}
+                    }
+                }
+                if number.is_empty() {
+                    cx.counters.drop(DropReason::Incomplete);
+                } else {
+                    cx.tell_detail(Event::TransferRequested { call: id, number, context });
+                }
             }
             (Iax::RtKey, Phase::Accepted { .. }) => self.key_changed(cx, elements),
             // ACK and VNAK are dealt with below the meaning of messages.
@@ -790,12 +816,28 @@ impl Call {
             Phase::Accepted { .. } => Some(self.next_ping.min(self.next_lag)),
             _ => None,
         };
-        let deadlines = [self.exchange.deadline(cx), self.phase_ends, polls, self.rotation()];
+        let transfer = self.transfer.as_deref().and_then(Transfer::deadline);
+        let exchange = self.exchange.deadline(cx);
+        let deadlines = [exchange, self.phase_ends, polls, self.rotation(), transfer];
         deadlines.into_iter().flatten().min()
     }
 
     fn rotation(&self) -> Option<Instant> {
         self.exchange.crypt.as_deref().and_then(|crypt| crypt.next_rotation)
+    }
+
+    /// Whether somebody answered.
+    pub(crate) fn is_answered(&self) -> bool {
+        matches!(self.phase, Phase::Accepted { answered: true, .. })
+    }
+
+    /// Goes on with the other end of a transfer.
+    pub(crate) fn start_over(&mut self, cx: &Context, now: Instant) {
+        self.voice_out.begin_anew();
+        self.voice_in.begin_anew();
+        self.exchange.trunk = cx.trunks.find(self.exchange.path.remote);
+        self.next_ping = now + cx.config.ping_interval;
+        self.next_lag = now + FIRST_LAG.min(cx.config.lag_interval);
     }
 
     /// Whether a proof is awaited.

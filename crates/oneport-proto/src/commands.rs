@@ -6,8 +6,8 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use oneport_wire::{
-    CallNumber, CauseCode, Control, Elements, Format, FullHeader, IaxSubclass, Message, Seq,
-    Timestamp,
+    CallNumber, CauseCode, Control, Element, ElementBuffer, Elements, Format, FullHeader,
+    IaxSubclass, Message, Seq, Timestamp,
 };
 
 use crate::auth::Challenge;
@@ -289,6 +289,27 @@ impl Endpoint {
             return Err(CommandError::TooLong);
         }
         self.with_call(id, |call, cx| call.send(cx, now, &Message::Control { control, payload }))
+    }
+
+    /// Asks the peer to connect the party at its end to another number: a blind transfer. The peer
+    /// hangs up when it has done so.
+    ///
+    /// # Errors
+    /// The call is not accepted, or too many frames wait.
+    pub fn blind_transfer(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        number: &str,
+        context: Option<&str>,
+    ) -> Result<(), CommandError> {
+        let mut elements = ElementBuffer::new();
+        elements.push(&Element::CalledNumber(number.into()));
+        if let Some(context) = context {
+            elements.push(&Element::CalledContext(context.into()));
+        }
+        let message = Message::iax(IaxSubclass::Transfer, elements.as_elements());
+        self.with_call(id, |call, cx| call.send(cx, now, &message))
     }
 
     /// Relays voice between two accepted calls, both ways, without decoding it; a call linked to

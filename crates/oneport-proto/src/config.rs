@@ -33,6 +33,9 @@ pub struct EndpointConfig {
     pub reject_delay: Duration,
     /// Challenges unanswered at once for one user name; 64. More are refused.
     pub max_challenges_per_user: usize,
+    /// Whether calls follow a peer that asks for a transfer (TXREQ), if the application says nothing
+    /// else of a call; `false`. It makes us send a few datagrams to an address the peer names.
+    pub accept_transfers: bool,
     /// How long a call keeps the key of what we send, where both sides can change it; 120 s. `None`:
     /// for ever.
     pub key_rotation: Option<Duration>,
@@ -58,6 +61,7 @@ impl Default for EndpointConfig {
             setup_timeout: Duration::from_secs(60),
             reject_delay: Duration::from_secs(1),
             max_challenges_per_user: 64,
+            accept_transfers: false,
             key_rotation: Some(Duration::from_secs(120)),
             retransmission: RetransmissionConfig::default(),
             transmit_buffer: 4 << 20,

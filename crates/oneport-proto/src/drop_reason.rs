@@ -69,6 +69,8 @@ counted! {
         MediaTooEarly => "media_too_early",
         /// Voice in a format not known, or before any frame named one.
         UnknownFormat => "unknown_format",
+        /// A transfer that is not allowed, or not the one under way.
+        TransferRefused => "transfer_refused",
         /// On an encrypted call, and no key of it fits.
         DecryptionFailed => "decryption_failed",
         /// In the clear, on a call that must be encrypted.

@@ -270,6 +270,9 @@ impl Endpoint {
             return self.handle_opening(now, from, header, &message);
         }
         let Some(index) = index else { return Handled::Dropped(DropReason::UnknownCall) };
+        if self.slots.remote(index).is_some_and(|remote| remote != from.remote) {
+            return self.handle_from_other_end(now, from, index, frame);
+        }
         let handled = self.handle_in_exchange(now, index, header, &message, media);
         self.slots.schedule(&mut self.cx, index);
         handled
@@ -372,12 +375,29 @@ impl Endpoint {
                 let Some(format) = subclass.format() else {
                     return Handled::Dropped(DropReason::UnknownFormat);
                 };
-                call.voice_in.full(now, format, header.timestamp, payload.len());
+                if call.exchange.media_path.is_some() {
+                    // The clock is that of the frames that come straight.
+                    call.voice_in.format = Some(format);
+                } else {
+                    call.voice_in.full(now, format, header.timestamp, payload.len());
+                }
                 let link = call.link;
                 let id = CallId { slot: index, generation };
                 let voice = Media { format, timestamp: header.timestamp, payload };
                 return self.deliver(now, id, link, voice, media);
             }
+            (
+                Role::Call(_),
+                Message::Iax {
+                    subclass:
+                        subclass @ (IaxSubclass::TxReq
+                        | IaxSubclass::TxReady
+                        | IaxSubclass::TxRel
+                        | IaxSubclass::TxMedia
+                        | IaxSubclass::TxRej),
+                    elements,
+                },
+            ) => return self.handle_transfer(now, index, header, *subclass, *elements),
             (Role::Call(call), _) => {
                 let id = CallId { slot: index, generation };
                 if let Err(ending) = call.receive(cx, now, id, header, message) {
@@ -477,6 +497,8 @@ impl Endpoint {
             Role::Call(call) => {
                 if let Err(ending) = call.handle_timeout(cx, now) {
                     self.end_call(now, index, ending);
+                } else {
+                    self.handle_transfer_timeout(now, index);
                 }
             }
             Role::Request(request) => {
@@ -506,6 +528,7 @@ impl Endpoint {
 
     /// Ends a call: its last event, and its number rests.
     pub(crate) fn end_call(&mut self, now: Instant, index: u32, ending: Ending) {
+        self.forget_transfer(now, index);
         let Some(slot) = self.slots.at(index) else { return };
         let id = CallId { slot: index, generation: slot.generation };
         let Role::Call(call) = &mut slot.role else { return };

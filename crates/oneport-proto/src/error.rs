@@ -36,6 +36,9 @@ pub enum CommandError {
     /// The call must be encrypted, and its caller did not offer that.
     #[error("the caller did not offer encryption")]
     EncryptionNotOffered,
+    /// Both calls have the same peer: there is nobody to be left out.
+    #[error("both calls have the same peer")]
+    SamePeer,
     /// No format was given.
     #[error("at least one format is needed")]
     NoFormat,

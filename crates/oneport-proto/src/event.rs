@@ -78,6 +78,35 @@ pub enum Event {
         /// Its data, such as the music class of HOLD.
         payload: Vec<u8>,
     },
+    /// A peer wants the party at this end of the call to be connected to another number (TRANSFER):
+    /// a blind transfer.
+    TransferRequested {
+        /// The call.
+        call: CallId,
+        /// The number to which the party shall go.
+        number: String,
+        /// The context in which it shall be looked up.
+        context: Option<String>,
+    },
+    /// The call goes on straight with the far end of a transfer.
+    CallTransferred {
+        /// The call.
+        call: CallId,
+        /// Where it is now.
+        path: Path,
+    },
+    /// The voice of two calls goes straight between their far ends; signalling still comes here.
+    MediaTransferred {
+        /// One of the two calls.
+        call: CallId,
+    },
+    /// Two calls could not be joined without us, and go on as they were.
+    TransferFailed {
+        /// One of the two calls.
+        call: CallId,
+        /// Why.
+        failure: TransferFailure,
+    },
     /// The call is over. The last event about it.
     CallEnded {
         /// The call; its handle finds nothing any more.
@@ -156,6 +185,18 @@ pub enum Event {
     },
 }
 
+/// Why two calls could not be joined.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum TransferFailure {
+    /// An end would not, or could not reach the other.
+    Refused,
+    /// An end did not answer.
+    TimedOut,
+    /// One of the calls ended.
+    CallEnded,
+}
+
 /// How far a call is before it is answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -224,6 +265,8 @@ pub enum EndReason {
     Undecided,
     /// The peer does not know the call (INVAL).
     Invalidated,
+    /// Its ends have found each other: it goes on without us.
+    Transferred,
     /// The peer began a new call under the same number: it has lost this one.
     PeerRestarted,
 }

@@ -34,6 +34,8 @@ pub(crate) struct Exchange {
     /// A full frame with the right numbers came: the peer hears us at its address.
     pub(crate) confirmed: bool,
     pub(crate) rtt: Option<Duration>,
+    /// Where voice goes, when that is not to `path`.
+    pub(crate) media_path: Option<Path>,
     /// The trunk on which its voice goes, where there is one.
     pub(crate) trunk: Option<u32>,
     /// Its keys, once it is encrypted.
@@ -60,6 +62,7 @@ impl Exchange {
             opened_at: None,
             confirmed: false,
             rtt: None,
+            media_path: None,
             trunk: None,
             crypt: None,
             replaced: Vec::new(),
@@ -77,6 +80,24 @@ impl Exchange {
             theirs: Some(header.source),
             opened_at: Some(header.timestamp),
             reliable,
+            ..Self::opening(now, path, ours)
+        }
+    }
+
+    /// One with the other end of a transfer, from the start of its numbers.
+    pub(crate) fn moved(
+        now: Instant,
+        path: Path,
+        ours: CallNumber,
+        theirs: CallNumber,
+        rtt: Option<Duration>,
+    ) -> Self {
+        Self {
+            theirs: Some(theirs),
+            reliable: Reliable::new(),
+            // It has answered from that address.
+            confirmed: true,
+            rtt,
             ..Self::opening(now, path, ours)
         }
     }
@@ -188,19 +209,20 @@ impl Exchange {
         stamp: Timestamp,
         payload: &[u8],
     ) -> bool {
-        if let (Some(place), None) = (self.trunk, &self.crypt) {
+        let path = self.media_path.unwrap_or(self.path);
+        if let (Some(place), None, None) = (self.trunk, &self.crypt, self.media_path) {
             let entry = (self.ours, stamp.low16(), payload);
             let Context { trunks, outbox, counters, .. } = cx;
-            if trunks.push(outbox, counters, now, place, self.path, entry) {
+            if trunks.push(outbox, counters, now, place, path, entry) {
                 return true;
             }
         }
         let header = &MiniFrame::encode_header(self.ours, stamp.low16());
         match self.crypt.as_deref().and_then(|crypt| crypt.cipher(crypt.epoch())) {
-            None => cx.outbox.push_media(self.path, header, payload),
+            None => cx.outbox.push_media(path, header, payload),
             Some(cipher) => {
                 cipher.seal(&mut cx.rng, header, payload, &mut cx.sealed);
-                cx.outbox.push_media(self.path, &cx.sealed, &[])
+                cx.outbox.push_media(path, &cx.sealed, &[])
             }
         }
     }

@@ -91,6 +91,32 @@ impl Index {
         None
     }
 
+    /// Takes one certain number towards `remote`, if it is free.
+    pub(crate) fn claim(&mut self, remote: SocketAddr, number: CallNumber, slot: u32) -> bool {
+        let hashbrown::hash_map::Entry::Vacant(entry) =
+            self.by_ours.entry(Key::new(remote, number))
+        else {
+            return false;
+        };
+        entry.insert(slot);
+        *self.per_address.entry(address_bits(remote.ip())).or_default() += 1;
+        true
+    }
+
+    /// Leads the numbers of one slot to another.
+    pub(crate) fn reassign(
+        &mut self,
+        remote: SocketAddr,
+        ours: CallNumber,
+        theirs: Option<CallNumber>,
+        slot: u32,
+    ) {
+        self.by_ours.insert(Key::new(remote, ours), slot);
+        if let Some(theirs) = theirs {
+            self.by_theirs.insert(Key::new(remote, theirs), slot);
+        }
+    }
+
     /// Learns the peer's number of a call. Returns the slot that had it before.
     pub(crate) fn learn(
         &mut self,

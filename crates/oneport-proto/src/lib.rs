@@ -50,6 +50,7 @@ mod slots;
 mod stats;
 mod timer;
 mod token;
+mod transfer;
 mod transmit;
 mod trunk;
 mod voice;
@@ -63,6 +64,7 @@ pub use endpoint::{Endpoint, Handled};
 pub use error::CommandError;
 pub use event::{
     CallEnd, DtmfPhase, EndReason, Event, Progress, RegistrationFailure, RequestOutcome,
+    TransferFailure,
 };
 pub use id::{CallId, PokeId, RegistrationId, RequestId};
 pub use keys::{KEY_BITS, KeyError, PrivateKey, PublicKey};
@@ -75,5 +77,6 @@ pub use request::{Grant, Register};
 pub use secret::Secret;
 pub use stats::{CallStats, RemoteReport, VoiceStats};
 pub use token::{CallTokenPolicy, Network, TokenRule};
+pub use transfer::TransferKind;
 pub use transmit::{Transmit, TransmitBuffer};
 pub use trunk::TrunkConfig;

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 use oneport_wire::ElementBuffer;
 
@@ -192,6 +193,11 @@ impl Slots {
 
     fn crypt(&self, index: u32) -> Option<&Crypt> {
         self.slots.get(index as usize)?.role.exchange()?.crypt.as_deref()
+    }
+
+    /// The address of the peer that a slot's exchange is with.
+    pub(crate) fn remote(&self, index: u32) -> Option<SocketAddr> {
+        Some(self.slots.get(index as usize)?.role.exchange()?.path.remote)
     }
 
     /// Notes when a slot needs attention next.

@@ -147,6 +147,11 @@ impl VoiceMeter {
         self.count(bytes);
     }
 
+    /// The sender has a new clock: what comes next follows nothing.
+    pub(crate) fn begin_anew(&mut self) {
+        (self.newest, self.missing) = (None, 0);
+    }
+
     fn count(&mut self, bytes: usize) {
         self.stats.frames += 1;
         self.stats.bytes += bytes as u64;

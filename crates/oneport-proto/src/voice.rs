@@ -78,6 +78,11 @@ impl VoiceOut {
         theirs.wrapping_add(offset)
     }
 
+    /// Starts a new clock, as after a transfer: the next frame is full. The counts go on.
+    pub(crate) fn begin_anew(&mut self) {
+        (self.format, self.last, self.next, self.relay) = (None, None, None, None);
+    }
+
     /// Forgets the linked call's clock.
     pub(crate) fn end_relay(&mut self) {
         self.relay = None;
@@ -106,7 +111,9 @@ impl VoiceOut {
         let ahead = self.last.is_none_or(|last| is_after(stamp, last));
         // A frame older than the last one, which only a relay yields, unwraps to the right upper
         // half as it is.
-        let turned = self.last.is_none_or(|last| ahead && stamp >> 16 != last >> 16);
+        // Straight to the other end of a transfer there are no full frames, as Asterisk has it.
+        let turned = exchange.media_path.is_none()
+            && self.last.is_none_or(|last| ahead && stamp >> 16 != last >> 16);
         let sent = if turned || self.format != Some(format) {
             let room = exchange.reliable.has_room();
             if room {
@@ -145,6 +152,12 @@ pub(crate) struct VoiceIn {
 }
 
 impl VoiceIn {
+    /// The sender has a new clock, as after a transfer. The counts go on.
+    pub(crate) fn begin_anew(&mut self) {
+        (self.last, self.trunk_offset) = (None, None);
+        self.meter.begin_anew();
+    }
+
     /// Where the sender's clock stands now, by the latest frame.
     pub(crate) fn clock(&self, now: Instant) -> Option<Timestamp> {
         self.last.map(|(came, stamp)| Timestamp(stamp.0.wrapping_add(now.millis_since(came))))

@@ -1,0 +1,309 @@
+//! Native transfer with three engines: A and B call over M, which lets them find each other.
+
+use std::time::Duration;
+
+use oneport_proto::{
+    CallId, DropReason, EndReason, EndpointConfig, Event, NewCall, TransferFailure, TransferKind,
+};
+use oneport_testkit::sim::Network;
+use oneport_wire::{CauseCode, Datagram, FullFrame, IaxSubclass};
+
+const A: usize = 0;
+const M: usize = 1;
+const B: usize = 2;
+
+/// A bridged call: A's leg, M's two, B's.
+struct Bridged {
+    network: Network,
+    a: CallId,
+    m: [CallId; 2],
+    b: CallId,
+}
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn offered(network: &mut Network, node: usize) -> CallId {
+    let mut found = None;
+    while let Some(event) = network.event(node) {
+        if let Event::CallOffered { call, .. } = event {
+            found = Some(call);
+        }
+    }
+    found.expect("offered")
+}
+
+fn take(network: &mut Network, node: usize, call: CallId) {
+    let now = network.now();
+    let endpoint = &mut network.nodes[node].endpoint;
+    endpoint.accept(now, call, oneport_wire::Format::ULAW).expect("offered");
+    endpoint.answer(now, call).expect("accepted");
+}
+
+impl Bridged {
+    fn new(seed: u64, accepts: bool) -> Self {
+        let config = EndpointConfig { accept_transfers: accepts, ..EndpointConfig::default() };
+        let mut network = Network::new(seed, vec![config; 3]);
+        let to_m = network.nodes[M].address;
+        let now = network.now();
+        let a = network.nodes[A].endpoint.place_call(now, to_m, NewCall::to("1")).expect("free");
+        network.run(ms(100));
+        let from_a = offered(&mut network, M);
+        let (now, to_b) = (network.now(), network.nodes[B].address);
+        let to_b = network.nodes[M].endpoint.place_call(now, to_b, NewCall::to("1")).expect("free");
+        network.run(ms(100));
+        let b = offered(&mut network, B);
+        take(&mut network, B, b);
+        network.run(ms(100));
+        take(&mut network, M, from_a);
+        network.run(ms(100));
+        network.nodes[M].endpoint.link(from_a, to_b).expect("both are accepted");
+        let mut bridged = Self { network, a, m: [from_a, to_b], b };
+        for node in [A, M, B] {
+            while bridged.network.event(node).is_some() {}
+        }
+        bridged
+    }
+
+    /// Both ends speak for so many frames of 20 ms.
+    fn speak(&mut self, frames: usize) {
+        for _ in 0..frames {
+            let now = self.network.now();
+            for (node, call) in [(A, self.a), (B, self.b)] {
+                let endpoint = &mut self.network.nodes[node].endpoint;
+                let voice = [node as u8; 160];
+                endpoint
+                    .send_voice(now, call, oneport_wire::Format::ULAW, &voice, 20)
+                    .expect("accepted");
+            }
+            self.network.run(ms(20));
+        }
+    }
+
+    fn heard(&mut self) -> (usize, usize) {
+        (self.network.heard(A).len(), self.network.heard(B).len())
+    }
+
+    fn transfer(&mut self, kind: TransferKind) {
+        let now = self.network.now();
+        self.network.nodes[M].endpoint.transfer(now, self.m[0], self.m[1], kind).expect("up");
+    }
+
+    fn events(&mut self, node: usize) -> Vec<Event> {
+        std::iter::from_fn(|| self.network.event(node)).collect()
+    }
+
+    /// What M sends and receives while both speak.
+    fn through_the_middle(&mut self, frames: usize) -> u64 {
+        let before = self.network.nodes[M].endpoint.counters().datagrams_received;
+        self.speak(frames);
+        self.network.nodes[M].endpoint.counters().datagrams_received - before
+    }
+}
+
+fn iax(datagram: &Datagram<'_>) -> Option<IaxSubclass> {
+    match datagram {
+        Datagram::Full(FullFrame { frame_type: 6, subclass, .. }) => {
+            Some(IaxSubclass::from_subclass(*subclass))
+        }
+        _ => None,
+    }
+}
+
+#[test]
+fn the_middle_lets_go_and_the_ends_talk_on() {
+    let mut call = Bridged::new(1, true);
+    call.speak(10);
+    let before = call.heard();
+    assert!(before.0 >= 8 && before.1 >= 8, "{before:?}");
+    call.network.transcript.clear();
+    call.transfer(TransferKind::Full);
+    call.speak(50);
+    insta::assert_snapshot!(signalling(&call.network.transcript));
+    let (a, b) = call.heard();
+    assert!(a >= 46 && b >= 46, "the gap is shorter than a tenth of a second: {a}, {b}");
+    for node in [A, B] {
+        let events = call.events(node);
+        assert!(matches!(events[..], [Event::CallTransferred { .. }]), "{events:?}");
+    }
+    let ends = call.events(M);
+    let transferred = |event: &Event| matches!(event, Event::CallEnded { end, .. } if end.reason == EndReason::Transferred);
+    assert_eq!(ends.iter().filter(|event| transferred(event)).count(), 2, "{ends:?}");
+    assert_eq!(call.through_the_middle(20), 0);
+    // Signalling goes straight too, and polls: the call outlives M's quarantine.
+    call.network.run(Duration::from_secs(120));
+    assert!(call.network.nodes[M].endpoint.is_quiescent());
+    let now = call.network.now();
+    let endpoint = &mut call.network.nodes[A].endpoint;
+    endpoint.dtmf_begin(now, call.a, b'5').expect("up");
+    endpoint.hangup(now, call.a, CauseCode::NORMAL_CLEARING, None).expect("up");
+    call.network.run(ms(100));
+    let events = call.events(B);
+    assert!(matches!(events[..], [Event::Dtmf { .. }, Event::CallEnded { .. }]), "{events:?}");
+    call.network.run(Duration::from_secs(120));
+    for node in [A, B] {
+        while call.network.event(node).is_some() {}
+        assert!(call.network.nodes[node].endpoint.is_quiescent());
+    }
+}
+
+/// The signalling of a transcript, without the voice.
+fn signalling(transcript: &str) -> String {
+    let voice = |line: &&str| !line.contains("mini") && !line.contains("VOICE");
+    transcript.lines().filter(voice).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn voice_alone_goes_straight_and_signalling_stays() {
+    let mut call = Bridged::new(2, true);
+    call.speak(10);
+    call.heard();
+    call.transfer(TransferKind::Media);
+    call.speak(10);
+    let _ = call.heard();
+    let events = call.events(M);
+    assert!(
+        matches!(events[..], [Event::MediaTransferred { .. }, Event::MediaTransferred { .. }]),
+        "{events:?}"
+    );
+    assert!(call.through_the_middle(20) < 10, "polls, but no voice, come to the middle");
+    let (a, b) = call.heard();
+    assert!(a >= 19 && b >= 19, "{a}, {b}");
+    // Over the wrap of the mini frames' clock.
+    call.speak(66_000 / 20);
+    let (a, b) = call.heard();
+    assert!(a >= 3_299 && b >= 3_299, "{a}, {b}");
+    let now = call.network.now();
+    call.network.nodes[A].endpoint.hangup(now, call.a, CauseCode::USER_BUSY, None).expect("up");
+    call.network.run(ms(100));
+    assert!(matches!(call.events(M)[..], [Event::CallEnded { .. }]));
+    let now = call.network.now();
+    call.network.nodes[M].endpoint.hangup(now, call.m[1], CauseCode::USER_BUSY, None).expect("up");
+    call.network.run(Duration::from_secs(120));
+    for node in [A, M, B] {
+        while call.network.event(node).is_some() {}
+        assert!(call.network.nodes[node].endpoint.is_quiescent());
+    }
+}
+
+#[test]
+fn ends_that_cannot_reach_each_other_stay_with_the_middle() {
+    for kind in [TransferKind::Full, TransferKind::Media] {
+        let mut call = Bridged::new(3, true);
+        call.network.filter = Some(Box::new(|_, datagram| {
+            !matches!(iax(datagram), Some(IaxSubclass::TxCnt | IaxSubclass::TxAcc))
+        }));
+        call.transfer(kind);
+        call.speak(250);
+        let (a, b) = call.heard();
+        assert!(a >= 248 && b >= 248, "audio goes on: {a}, {b}");
+        let events = call.events(M);
+        let [Event::TransferFailed { failure, .. }, Event::TransferFailed { .. }] = events[..]
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!(failure, TransferFailure::Refused);
+        assert!(call.events(A).is_empty() && call.events(B).is_empty());
+        // And it may be tried again.
+        call.network.filter = None;
+        call.network.run(Duration::from_secs(5));
+        call.transfer(kind);
+        call.speak(20);
+        assert!(!call.events(M).is_empty());
+    }
+}
+
+#[test]
+fn each_frame_of_a_transfer_may_be_lost_once() {
+    use IaxSubclass as Iax;
+    for lost in [Iax::TxReq, Iax::TxCnt, Iax::TxAcc, Iax::TxReady, Iax::TxRel] {
+        for from in [A, M, B] {
+            let mut call = Bridged::new(4, true);
+            call.speak(5);
+            let mut left = 1;
+            call.network.filter = Some(Box::new(move |sender, datagram| {
+                let hit = sender == from && iax(datagram) == Some(lost) && left > 0;
+                left -= i32::from(hit);
+                !hit
+            }));
+            call.transfer(TransferKind::Full);
+            call.speak(150);
+            call.heard();
+            call.speak(50);
+            let (a, b) = call.heard();
+            assert!(a >= 49 && b >= 49, "{lost:?} lost by {from}: {a}, {b}");
+            assert_eq!(call.through_the_middle(5), 0, "{lost:?} lost by {from}");
+        }
+    }
+}
+
+#[test]
+fn who_does_not_allow_transfers_says_so_and_sends_nothing_elsewhere() {
+    let mut call = Bridged::new(5, false);
+    call.network.filter = Some(Box::new(|_, datagram| {
+        assert!(!matches!(iax(datagram), Some(IaxSubclass::TxCnt | IaxSubclass::TxAcc)));
+        true
+    }));
+    call.transfer(TransferKind::Full);
+    call.speak(20);
+    assert!(call.heard().0 >= 19);
+    assert!(matches!(call.events(M)[0], Event::TransferFailed { .. }));
+    let refused = call.network.nodes[A].endpoint.counters().dropped(DropReason::TransferRefused);
+    assert_eq!(refused, 1);
+}
+
+#[test]
+fn a_third_party_gets_four_small_frames_for_each_transfer_and_those_are_rare() {
+    let mut call = Bridged::new(6, true);
+    // To A, B is somebody who has nothing to do with it and never answers.
+    call.network.filter =
+        Some(Box::new(|sender, datagram| sender != B || iax(datagram) != Some(IaxSubclass::TxAcc)));
+    call.network.transcript.clear();
+    let aimed = |call: &Bridged| {
+        let lines = call.network.transcript.lines();
+        lines.filter(|line| line.contains("A->C") && line.contains("TXCNT")).count()
+    };
+    call.transfer(TransferKind::Full);
+    call.network.run(Duration::from_secs(4));
+    assert_eq!(aimed(&call), 4);
+    for _ in 0..40 {
+        let now = call.network.now();
+        let [a, b] = call.m;
+        let _ = call.network.nodes[M].endpoint.transfer(now, a, b, TransferKind::Full);
+        call.network.run(ms(500));
+    }
+    let in_24_seconds = aimed(&call);
+    assert!((8..=20).contains(&in_24_seconds), "{in_24_seconds}");
+}
+
+#[test]
+fn an_end_that_hangs_up_meanwhile_ends_the_transfer() {
+    let mut call = Bridged::new(7, true);
+    call.network.filter =
+        Some(Box::new(|_, datagram| !matches!(iax(datagram), Some(IaxSubclass::TxAcc))));
+    call.transfer(TransferKind::Full);
+    call.network.run(ms(50));
+    let now = call.network.now();
+    call.network.nodes[A]
+        .endpoint
+        .hangup(now, call.a, CauseCode::NORMAL_CLEARING, None)
+        .expect("up");
+    call.network.run(ms(300));
+    let events = call.events(M);
+    assert!(
+        matches!(events[..], [Event::TransferFailed { .. }, Event::CallEnded { .. }]),
+        "{events:?}"
+    );
+    call.speak_b();
+}
+
+impl Bridged {
+    /// B's leg lives, and may be used for something else.
+    fn speak_b(&mut self) {
+        let now = self.network.now();
+        self.network.nodes[M].endpoint.dtmf_begin(now, self.m[1], b'1').expect("up");
+        self.network.run(ms(100));
+        assert!(matches!(self.events(B)[..], [Event::Dtmf { .. }]));
+    }
+}
