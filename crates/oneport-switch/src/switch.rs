@@ -9,7 +9,7 @@ use oneport_media::Codec;
 use oneport_proto::{
     CallEnd, CallId, Challenge, CodecPriority, CommandError, DropReason, EncryptionPolicy,
     EndReason, Endpoint, Event, Grant, Instant, Media, NewCall, Offer, Register, RegistrationId,
-    RequestId, negotiate,
+    RequestId, TransferKind, negotiate,
 };
 use oneport_wire::{AuthMethods, CauseCode, Format};
 
@@ -171,6 +171,9 @@ impl Switch {
         let offer = offer.clone();
         let peer = leg.peer.clone();
         let known = peer.as_ref().and_then(|name| self.config.peers.get(name));
+        // It may be the middle that lets us go, as we may be for it.
+        let transfers = known.is_some_and(|peer| peer.transfer.is_some());
+        let _ = endpoint.allow_transfer(call, transfers);
         if let Some(trunk) = known.and_then(|peer| peer.trunk) {
             endpoint.set_trunk(leg.address, Some(trunk));
         }
@@ -186,6 +189,21 @@ impl Switch {
             }
             leg.ends = Some(now + limits.duration);
         }
+        self.route(endpoint, now, call, peer, offer, None);
+    }
+
+    /// Leads a call to where its number says, by the rights of `peer`. `accepted` is its format, if
+    /// it has one already.
+    fn route(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        peer: Option<String>,
+        offer: Box<Offer>,
+        accepted: Option<Format>,
+    ) {
+        let Some(leg) = self.legs.get_mut(&call) else { return };
         let number = offer.called_number.as_str();
         let mut left: VecDeque<Destination> =
             match routing::find(&self.config.routes, peer.as_deref(), number) {
@@ -212,7 +230,8 @@ impl Switch {
                 self.refuse(endpoint, now, call, CauseCode::REJECTED, why);
             }
             Some(_) => {
-                let caller = Caller { offer, called: None, left, accepted: None, answered: false };
+                let answered = accepted.is_some();
+                let caller = Caller { offer, called: None, left, accepted, answered };
                 leg.state = State::Caller(Box::new(caller));
                 self.try_next(endpoint, now, call, CauseCode::NO_ROUTE);
             }
@@ -297,6 +316,7 @@ impl Switch {
         new.formats = formats;
         let placed = endpoint.place_call(now, to, new);
         let called = placed.map_err(|error| (CauseCode::SWITCH_CONGESTION, error.to_string()))?;
+        let _ = endpoint.allow_transfer(called, peer.transfer.is_some());
         tracing::debug!("{call}: {} calls {} at {name} ({to})", leg.who(), offer.called_number);
         let state = State::Called { caller: call };
         let leg =
@@ -411,6 +431,66 @@ impl Switch {
         {
             let _ = endpoint.answer(now, call);
         }
+        self.let_ends_meet(endpoint, now, call, called);
+    }
+
+    /// Where both peers allow it, their calls go on without us, or their voice does.
+    fn let_ends_meet(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        called: CallId,
+    ) {
+        let kind = |id: CallId| {
+            let peer = self.legs.get(&id)?.peer.as_ref()?;
+            self.config.peers.get(peer)?.transfer
+        };
+        let kind = match (kind(call), kind(called)) {
+            (Some(TransferKind::Full), Some(TransferKind::Full)) => TransferKind::Full,
+            (Some(_), Some(_)) => TransferKind::Media,
+            _ => return,
+        };
+        if let Err(error) = endpoint.transfer(now, call, called, kind) {
+            tracing::debug!("{call}: stays here: {error}");
+        }
+    }
+
+    /// A blind transfer: the party at the other end of this leg is led to another number, as if it
+    /// had called that.
+    fn blind_transfer(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        leg: CallId,
+        number: String,
+        context: Option<String>,
+    ) {
+        let Some(party) = self.legs.get(&leg).and_then(Leg::other) else { return };
+        let Some(Some(peer)) = self.legs.get(&leg).map(|leg| leg.peer.clone()) else { return };
+        let who = self.legs.get(&leg).map(Leg::who).unwrap_or_default();
+        tracing::info!("{leg}: {who} transfers its party to {number}");
+        // What the two had together is over.
+        endpoint.unlink(party);
+        let format = endpoint.call_stats(party).and_then(|stats| stats.format);
+        let Some(mut state) = self.legs.remove(&leg).map(|leg| leg.state) else { return };
+        let mut offer = match (&mut state, self.legs.get_mut(&party).map(|leg| &mut leg.state)) {
+            (State::Caller(caller), _) => caller.offer.clone(),
+            (_, Some(State::Caller(caller))) => caller.offer.clone(),
+            _ => return,
+        };
+        let _ = endpoint.hangup(now, leg, CauseCode::NORMAL_CLEARING, None);
+        let Some(party_leg) = self.legs.get_mut(&party) else { return };
+        offer.called_number = number;
+        offer.called_context = context;
+        party_leg.to = Some(offer.called_number.clone());
+        if let State::Called { .. } = party_leg.state {
+            // It was called; its formats are those of the call it is in.
+            offer.formats = format.into_iter().collect();
+            offer.wanted = offer.formats;
+            offer.preferences = format.into_iter().collect();
+        }
+        self.route(endpoint, now, party, Some(peer), offer, format);
     }
 
     fn ended(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId, end: &CallEnd) {
@@ -651,6 +731,15 @@ impl Application for Switch {
                 if let Some(other) = other(call) {
                     bridge::pass_control(endpoint, now, other, control, &payload);
                 }
+            }
+            Event::TransferRequested { call, number, context } => {
+                self.blind_transfer(endpoint, now, call, number, context);
+            }
+            Event::MediaTransferred { call } => {
+                tracing::debug!("{call}: its voice goes straight to the other end");
+            }
+            Event::TransferFailed { call, failure } => {
+                tracing::debug!("{call}: stays here: {failure:?}");
             }
             Event::CallEnded { call, end } => self.ended(endpoint, now, call, &end),
             Event::RegisterRequested { request, register } => {

@@ -47,6 +47,15 @@ pub enum CallEvent {
         /// Its data.
         payload: Vec<u8>,
     },
+    /// The other side wants us to go on with another number: a blind transfer. Call it, or not.
+    TransferRequested {
+        /// The number.
+        number: String,
+        /// The context in which it shall be looked up.
+        context: Option<String>,
+    },
+    /// It goes on straight with the far end of a transfer, at this address.
+    Transferred(std::net::SocketAddr),
     /// It is over. The last event.
     Ended(Box<CallEnd>),
 }
@@ -184,6 +193,19 @@ impl Call {
             // It may have ended by itself.
             let _ = endpoint.hangup(now, id, cause, None);
         });
+    }
+
+    /// Asks the other side to connect its party to another number: a blind transfer. It hangs up
+    /// when that is done.
+    ///
+    /// # Errors
+    /// The call has ended or is not accepted.
+    pub async fn transfer(&self, number: impl Into<String>) -> Result<(), CallError> {
+        let (id, number) = (self.id, number.into());
+        let transfer = self
+            .driver
+            .with(move |endpoint, _, now| endpoint.blind_transfer(now, id, &number, None));
+        Ok(transfer.await??)
     }
 
     /// Presses keys, as [`Keypad::press`].

@@ -248,6 +248,12 @@ impl Application for Lines {
             Event::Control { call, control, payload } => {
                 self.tell_call(call, CallEvent::Control { control, payload });
             }
+            Event::TransferRequested { call, number, context } => {
+                self.tell_call(call, CallEvent::TransferRequested { number, context });
+            }
+            Event::CallTransferred { call, path } => {
+                self.tell_call(call, CallEvent::Transferred(path.remote));
+            }
             Event::CallEnded { call, end } => {
                 self.tell_call(call, CallEvent::Ended(Box::new(end)));
                 self.calls.remove(&call);

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use oneport_proto::{
-    CodecPriority, EncryptionPolicy, PrivateKey, RegistrationConfig, TokenRule, TrunkConfig,
+    CodecPriority, EncryptionPolicy, PrivateKey, RegistrationConfig, TokenRule, TransferKind,
+    TrunkConfig,
 };
 use oneport_wire::{AuthMethods, DEFAULT_PORT, Format};
 use serde::Deserialize;
@@ -79,6 +80,7 @@ struct PeerKeys {
     auth: Option<Vec<Spanned<String>>>,
     min_refresh: Option<u64>,
     max_refresh: Option<u64>,
+    transfer: Option<Spanned<String>>,
     trunk: Option<bool>,
     trunk_timestamps: Option<bool>,
     trunk_max_datagram: Option<Spanned<usize>>,
@@ -355,6 +357,18 @@ impl PeerKeys {
                 _ => AuthMethods::MD5,
             };
         }
+        let transfer = match &self.transfer {
+            None => None,
+            Some(word) => match word.get_ref().as_str() {
+                "no" => None,
+                "yes" => Some(TransferKind::Full),
+                "media" => Some(TransferKind::Media),
+                _ => {
+                    let known = ["no", "yes", "media"];
+                    return Err(source.unknown_word(word, "rule for transfers", &known));
+                }
+            },
+        };
         let trunk = self.read_trunk(source)?;
         let permit: Result<Vec<IpNet>, ConfigError> =
             self.permit.iter().map(|network| read_network(source, network)).collect();
@@ -369,6 +383,7 @@ impl PeerKeys {
             keys,
             own_key,
             encryption,
+            transfer,
             trunk,
             address,
             codecs,

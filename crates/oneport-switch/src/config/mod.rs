@@ -13,7 +13,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use oneport_proto::{
     CallTokenPolicy, CodecPriority, EncryptionPolicy, EndpointConfig, Network, PrivateKey,
-    PublicKey, RegistrationConfig, Secret, TokenRule, TrunkConfig,
+    PublicKey, RegistrationConfig, Secret, TokenRule, TransferKind, TrunkConfig,
 };
 use oneport_wire::{AuthMethods, DEFAULT_PORT, Format};
 
@@ -58,6 +58,8 @@ pub(crate) struct Peer {
     pub(crate) encryption: EncryptionPolicy,
     /// Whether voice to it is bundled.
     pub(crate) trunk: Option<TrunkConfig>,
+    /// What its calls may hand over when they are bridged; `None`: they stay here.
+    pub(crate) transfer: Option<TransferKind>,
     /// Where it is, if it does not register.
     pub(crate) address: Option<SocketAddr>,
     pub(crate) codecs: Vec<Format>,

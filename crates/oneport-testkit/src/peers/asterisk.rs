@@ -37,6 +37,7 @@ load=app_mixmonitor.so
 load=app_senddtmf.so
 load=app_sendtext.so
 load=app_read.so
+load=app_transfer.so
 load=app_verbose.so
 load=func_channel.so
 load=func_logic.so
