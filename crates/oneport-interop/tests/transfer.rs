@@ -180,10 +180,5 @@ async fn we_transfer_asterisk_s_party_to_another_number_of_its() {
     let frame = frame.expect("audio flows").expect("the call lives");
     assert_eq!(frame.payload[..8], frame.payload[8..16], "{}", asterisk.log());
     let mut taken = taken;
-    loop {
-        match taken.next_event().await.expect("running") {
-            CallEvent::Ended(_) => break,
-            _ => {}
-        }
-    }
+    while !matches!(taken.next_event().await.expect("running"), CallEvent::Ended(_)) {}
 }

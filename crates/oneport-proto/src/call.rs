@@ -15,8 +15,8 @@ use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use oneport_wire::{
-    AuthMethods, CauseCode, Control, Element, ElementBuffer, Elements, EncryptionMethods, Format,
-    FormatSet, FullHeader, IaxSubclass, Message, Timestamp,
+    AuthMethods, CauseCode, Control, DialplanStatus, Element, ElementBuffer, Elements,
+    EncryptionMethods, Format, FormatSet, FullHeader, IaxSubclass, Message, Timestamp,
 };
 
 use crate::auth::{Asked, Challenge, Credentials, Proof};
@@ -56,6 +56,8 @@ pub(crate) struct Call {
     pub(crate) voice_out: VoiceOut,
     pub(crate) voice_in: VoiceIn,
     pub(crate) link: Option<CallId>,
+    /// The peer wants no voice.
+    quelched: bool,
     /// Its part in a transfer.
     pub(crate) transfer: Option<Box<Transfer>>,
     pub(crate) accepts_transfers: bool,
@@ -166,6 +168,7 @@ impl Call {
             voice_out: VoiceOut::default(),
             voice_in: VoiceIn::default(),
             link: None,
+            quelched: false,
             transfer: None,
             accepts_transfers,
             last_transfer: None,
@@ -217,6 +220,19 @@ impl Call {
             Message::DtmfEnd(digit) => self.receive_digit(cx, id, digit, DtmfPhase::End),
             Message::Text { payload, .. } => self.receive_text(cx, id, payload),
             Message::Video { .. } => cx.counters.drop(DropReason::Video),
+            Message::Image { .. }
+            | Message::Html { .. }
+            | Message::Cng { .. }
+            | Message::Modem { .. }
+                if self.agreed_format().is_some() =>
+            {
+                cx.tell_detail(Event::Frame {
+                    call: id,
+                    frame_type: message.frame_type(),
+                    subclass: message.subclass(),
+                    payload: message.payload().into(),
+                });
+            }
             // Acknowledged as any full frame, and otherwise not for us.
             _ => cx.counters.drop(DropReason::Unexpected),
         }
@@ -256,20 +272,17 @@ impl Call {
             (Iax::AuthRep, Phase::Challenged(_)) => {
                 self.check_proof(cx, now, id, header.timestamp, elements);
             }
-            (Iax::Transfer, Phase::Accepted { .. }) => {
-                let (mut number, mut context) = (String::new(), None);
-                for element in elements.iter() {
-                    match element {
-                        Element::CalledNumber(text) => number = text.to_string(),
-                        Element::CalledContext(text) => context = Some(text.to_string()),
-                        _ => {}
-                    }
-                }
-                if number.is_empty() {
-                    cx.counters.drop(DropReason::Incomplete);
-                } else {
-                    cx.tell_detail(Event::TransferRequested { call: id, number, context });
-                }
+            (Iax::Transfer | Iax::DpReq | Iax::DpRep | Iax::Dial, Phase::Accepted { .. }) => {
+                Self::receive_number(cx, id, subclass, elements)
+            }
+            (Iax::Quelch | Iax::Unquelch, Phase::Accepted { .. }) => {
+                self.quelched = subclass == Iax::Quelch;
+                let music = elements.iter().find_map(|element| match element {
+                    Element::MusicOnHold(class) => Some(class.to_string()),
+                    _ => None,
+                });
+                let quelched = self.quelched;
+                cx.tell_detail(Event::Quelched { call: id, quelched, music });
             }
             (Iax::RtKey, Phase::Accepted { .. }) => self.key_changed(cx, elements),
             // ACK and VNAK are dealt with below the meaning of messages.
@@ -291,6 +304,31 @@ impl Call {
             }
         }
         Ok(())
+    }
+
+    /// Takes what is about a number: overlap dialling (RFC 5456 §6.4) and blind transfer.
+    fn receive_number(cx: &mut Context, id: CallId, subclass: IaxSubclass, elements: Elements<'_>) {
+        let (mut number, mut context) = (String::new(), None);
+        let (mut status, mut refresh) = (DialplanStatus(0), None);
+        for element in elements.iter() {
+            match element {
+                Element::CalledNumber(text) => number = text.to_string(),
+                Element::CalledContext(text) => context = Some(text.to_string()),
+                Element::DialplanStatus(said) => status = said,
+                Element::Refresh(seconds) => refresh = Some(Duration::from_secs(seconds.into())),
+                _ => {}
+            }
+        }
+        if number.is_empty() {
+            cx.counters.drop(DropReason::Incomplete);
+            return;
+        }
+        cx.tell_detail(match subclass {
+            IaxSubclass::Transfer => Event::TransferRequested { call: id, number, context },
+            IaxSubclass::DpReq => Event::DialplanQueried { call: id, number },
+            IaxSubclass::DpRep => Event::DialplanReply { call: id, number, status, refresh },
+            _ => Event::Dialled { call: id, number, context },
+        });
     }
 
     /// Takes an answer from somebody who keeps no state: a call token, or a refusal.
@@ -691,7 +729,7 @@ impl Call {
             return Err(CommandError::FormatNotOffered);
         }
         let stamp = self.voice_out.stamp(self.exchange.clock(now), duration_ms);
-        if !self.exchange.confirmed {
+        if !self.exchange.confirmed || self.quelched {
             self.voice_out.drops += 1;
             return Ok(());
         }
@@ -711,7 +749,7 @@ impl Call {
         theirs: Timestamp,
         payload: &[u8],
     ) -> Result<(), DropReason> {
-        let ready = self.agreed_format().is_some() && self.exchange.confirmed;
+        let ready = self.agreed_format().is_some() && self.exchange.confirmed && !self.quelched;
         if !ready || !self.formats.contains(format) {
             self.voice_out.drops += 1;
             return Err(DropReason::LinkNotReady);

@@ -6,8 +6,8 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use oneport_wire::{
-    CallNumber, CauseCode, Control, Element, ElementBuffer, Elements, Format, FullHeader,
-    IaxSubclass, Message, Seq, Timestamp,
+    CallNumber, CauseCode, Control, DialplanStatus, Element, ElementBuffer, Elements, Format,
+    FullHeader, IaxSubclass, Message, Seq, Timestamp, frame_type,
 };
 
 use crate::auth::Challenge;
@@ -291,6 +291,94 @@ impl Endpoint {
         self.with_call(id, |call, cx| call.send(cx, now, &Message::Control { control, payload }))
     }
 
+    /// Sends a frame for the application at the other end: an image, HTML, comfort noise, or fax and
+    /// modem data (see [`frame_type`]), as it is.
+    ///
+    /// # Errors
+    /// The type is none of these, the payload too long; the call is not accepted, or too many
+    /// frames wait.
+    pub fn send_frame(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        frame_type: u8,
+        subclass: u8,
+        payload: &[u8],
+    ) -> Result<(), CommandError> {
+        if payload.len() > LONGEST_CONTENT {
+            return Err(CommandError::TooLong);
+        }
+        let passes = [frame_type::IMAGE, frame_type::HTML, frame_type::CNG, frame_type::MODEM];
+        let message = Message::decode(frame_type, subclass, payload).ok();
+        let message = message.filter(|_| passes.contains(&frame_type));
+        let message = message.ok_or(CommandError::InvalidFrameType)?;
+        self.with_call(id, |call, cx| call.send(cx, now, &message))
+    }
+
+    /// Tells the peer to send no voice for a while (QUELCH), or to send it again (UNQUELCH).
+    ///
+    /// # Errors
+    /// The call is not accepted, or too many frames wait.
+    pub fn quelch(&mut self, now: Instant, id: CallId, quelched: bool) -> Result<(), CommandError> {
+        let subclass = if quelched { IaxSubclass::Quelch } else { IaxSubclass::Unquelch };
+        let message = Message::iax(subclass, Elements::EMPTY);
+        self.with_call(id, |call, cx| call.send(cx, now, &message))
+    }
+
+    /// Asks the peer whether a number exists, in a call placed to `TBD`.
+    /// [`Event::DialplanReply`] follows.
+    ///
+    /// # Errors
+    /// The call is not accepted, or too many frames wait.
+    pub fn dialplan_query(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        number: &str,
+    ) -> Result<(), CommandError> {
+        self.send_about_number(now, id, IaxSubclass::DpReq, number, &[])
+    }
+
+    /// Answers [`Event::DialplanQueried`]; `refresh` is how long the answer is good for.
+    ///
+    /// # Errors
+    /// The call is not accepted, or too many frames wait.
+    pub fn dialplan_reply(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        number: &str,
+        status: DialplanStatus,
+        refresh: Duration,
+    ) -> Result<(), CommandError> {
+        let seconds = u16::try_from(refresh.as_secs()).unwrap_or(u16::MAX);
+        let more = [Element::DialplanStatus(status), Element::Refresh(seconds)];
+        self.send_about_number(now, id, IaxSubclass::DpRep, number, &more)
+    }
+
+    /// Ends overlap dialling: the peer of a call placed to `TBD` connects it to this number.
+    ///
+    /// # Errors
+    /// The call is not accepted, or too many frames wait.
+    pub fn dial(&mut self, now: Instant, id: CallId, number: &str) -> Result<(), CommandError> {
+        self.send_about_number(now, id, IaxSubclass::Dial, number, &[])
+    }
+
+    fn send_about_number(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        subclass: IaxSubclass,
+        number: &str,
+        more: &[Element<'_>],
+    ) -> Result<(), CommandError> {
+        let mut elements = ElementBuffer::new();
+        elements.push(&Element::CalledNumber(number.into()));
+        more.iter().for_each(|element| elements.push(element));
+        let message = Message::iax(subclass, elements.as_elements());
+        self.with_call(id, |call, cx| call.send(cx, now, &message))
+    }
+
     /// Asks the peer to connect the party at its end to another number: a blind transfer. The peer
     /// hangs up when it has done so.
     ///
@@ -303,13 +391,8 @@ impl Endpoint {
         number: &str,
         context: Option<&str>,
     ) -> Result<(), CommandError> {
-        let mut elements = ElementBuffer::new();
-        elements.push(&Element::CalledNumber(number.into()));
-        if let Some(context) = context {
-            elements.push(&Element::CalledContext(context.into()));
-        }
-        let message = Message::iax(IaxSubclass::Transfer, elements.as_elements());
-        self.with_call(id, |call, cx| call.send(cx, now, &message))
+        let context = context.map(|context| Element::CalledContext(context.into()));
+        self.send_about_number(now, id, IaxSubclass::Transfer, number, context.as_slice())
     }
 
     /// Relays voice between two accepted calls, both ways, without decoding it; a call linked to

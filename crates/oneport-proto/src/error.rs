@@ -39,6 +39,9 @@ pub enum CommandError {
     /// Both calls have the same peer: there is nobody to be left out.
     #[error("both calls have the same peer")]
     SamePeer,
+    /// Frames of this type are not the application's.
+    #[error("frames of this type are not the application's to send")]
+    InvalidFrameType,
     /// No format was given.
     #[error("at least one format is needed")]
     NoFormat,

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use oneport_wire::{AuthMethods, CauseCode, Control, Format, MessageCount};
+use oneport_wire::{AuthMethods, CauseCode, Control, DialplanStatus, Format, MessageCount};
 
 use crate::drop_reason::DropReason;
 use crate::id::{CallId, PokeId, RegistrationId, RequestId};
@@ -77,6 +77,55 @@ pub enum Event {
         control: Control,
         /// Its data, such as the music class of HOLD.
         payload: Vec<u8>,
+    },
+    /// A frame for the application at the other end, as it is: an image, HTML, comfort noise, or
+    /// fax and modem data.
+    Frame {
+        /// The call.
+        call: CallId,
+        /// One of [`frame_type`](oneport_wire::frame_type).
+        frame_type: u8,
+        /// The subclass byte as it came.
+        subclass: u8,
+        /// What follows.
+        payload: Vec<u8>,
+    },
+    /// The peer wants no voice for a while (QUELCH), or wants it again (UNQUELCH). The engine
+    /// obeys by itself.
+    Quelched {
+        /// The call.
+        call: CallId,
+        /// Whether it wants none.
+        quelched: bool,
+        /// The class of music that shall play meanwhile; empty for the usual one.
+        music: Option<String>,
+    },
+    /// A peer asks whether a number exists, for overlap dialling. Answer with `dialplan_reply`.
+    DialplanQueried {
+        /// The call.
+        call: CallId,
+        /// The digits so far.
+        number: String,
+    },
+    /// A peer says whether a number exists.
+    DialplanReply {
+        /// The call.
+        call: CallId,
+        /// The number asked for.
+        number: String,
+        /// What it said.
+        status: DialplanStatus,
+        /// How long that is good for.
+        refresh: Option<Duration>,
+    },
+    /// A peer has dialled to the end (DIAL), in a call that was placed to `TBD`.
+    Dialled {
+        /// The call.
+        call: CallId,
+        /// The number.
+        number: String,
+        /// The context in which it shall be looked up.
+        context: Option<String>,
     },
     /// A peer wants the party at this end of the call to be connected to another number (TRANSFER):
     /// a blind transfer.

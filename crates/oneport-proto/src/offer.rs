@@ -40,6 +40,14 @@ pub struct Offer {
     pub rdnis: Option<String>,
     /// Presentation and screening of the caller's number (RFC 5456 §8.6.29).
     pub calling_presentation: Option<u8>,
+    /// Type and plan of the caller's number (Q.931).
+    pub calling_type_of_number: Option<u8>,
+    /// Transit network chosen by the caller.
+    pub calling_transit_network: Option<u16>,
+    /// Originating line information (ANI II).
+    pub calling_ani2: Option<u32>,
+    /// A token of the Open Settlement Protocol, put together from its parts.
+    pub osp_token: Vec<u8>,
     /// All formats the caller can do.
     pub formats: FormatSet,
     /// The format or formats it would like best.
@@ -70,6 +78,10 @@ impl Offer {
             dnid: None,
             rdnis: None,
             calling_presentation: None,
+            calling_type_of_number: None,
+            calling_transit_network: None,
+            calling_ani2: None,
+            osp_token: Vec::new(),
             formats: FormatSet::EMPTY,
             wanted: FormatSet::EMPTY,
             preferences: Vec::new(),
@@ -92,6 +104,13 @@ impl Offer {
                 Element::Dnid(text) => offer.dnid = filled(text),
                 Element::Rdnis(text) => offer.rdnis = filled(text),
                 Element::CallingPresentation(value) => offer.calling_presentation = Some(value),
+                Element::CallingTypeOfNumber(value) => offer.calling_type_of_number = Some(value),
+                Element::CallingTransitNetwork(value) => {
+                    offer.calling_transit_network = Some(value);
+                }
+                Element::CallingAni2(value) => offer.calling_ani2 = Some(value),
+                // Parts come in order, four at most.
+                Element::OspToken { index: 0..=3, data } => offer.osp_token.extend(data),
                 Element::Capability(set) => capability = Some(set),
                 Element::Capability2(set) => capability2 = Some(set),
                 Element::Format(set) => format = Some(set),
@@ -160,6 +179,14 @@ pub struct NewCall {
     pub rdnis: Option<String>,
     /// Presentation and screening of our number (RFC 5456 §8.6.29); 0 is "allowed".
     pub calling_presentation: u8,
+    /// Type and plan of our number (Q.931).
+    pub calling_type_of_number: u8,
+    /// Transit network.
+    pub calling_transit_network: u16,
+    /// Originating line information (ANI II).
+    pub calling_ani2: u32,
+    /// A token of the Open Settlement Protocol, 1,016 bytes at most.
+    pub osp_token: Vec<u8>,
     /// Asks the peer to answer at once, as an intercom does.
     pub auto_answer: bool,
     /// Variables handed over with the call.
@@ -186,6 +213,10 @@ impl NewCall {
             dnid: None,
             rdnis: None,
             calling_presentation: 0,
+            calling_type_of_number: 0,
+            calling_transit_network: 0,
+            calling_ani2: 0,
+            osp_token: Vec::new(),
             auto_answer: false,
             variables: Vec::new(),
         }
@@ -228,14 +259,18 @@ impl NewCall {
             buffer.push(&Element::Encryption(methods));
         }
         buffer.push(&Element::CallingPresentation(self.calling_presentation));
-        buffer.push(&Element::CallingTypeOfNumber(0));
-        buffer.push(&Element::CallingTransitNetwork(0));
+        buffer.push(&Element::CallingTypeOfNumber(self.calling_type_of_number));
+        buffer.push(&Element::CallingTransitNetwork(self.calling_transit_network));
+        buffer.push(&Element::CallingAni2(self.calling_ani2));
         let wanted: FormatSet = self.formats.first().copied().into_iter().collect();
         let formats = self.format_set();
         buffer.push(&Element::Format(wanted));
         buffer.push(&Element::Format2(wanted));
         buffer.push(&Element::Capability(formats));
         buffer.push(&Element::Capability2(formats));
+        for (index, data) in (0_u8..4).zip(self.osp_token.chunks(254)) {
+            buffer.push(&Element::OspToken { index, data });
+        }
         for (name, value) in &self.variables {
             push_variable(&mut buffer, name, value);
         }

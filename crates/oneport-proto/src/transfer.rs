@@ -158,7 +158,7 @@ impl End {
             source: exchange.ours,
             destination: self.theirs,
             retransmission: false,
-            timestamp: timestamp.unwrap_or(Timestamp(exchange.clock(now))),
+            timestamp: timestamp.unwrap_or_else(|| Timestamp(exchange.clock(now))),
             oseq: Seq::ZERO,
             iseq: Seq::ZERO,
         };

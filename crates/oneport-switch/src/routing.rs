@@ -56,6 +56,17 @@ pub(crate) fn find<'a>(
     fitting.max_by_key(|(fit, _)| *fit).map(|(_, route)| route.to.as_slice())
 }
 
+/// Whether more digits behind `number` may lead somewhere that it does not lead to itself.
+pub(crate) fn may_grow(routes: &[Route], caller: Option<&str>, number: &str) -> bool {
+    routes.iter().any(|route| {
+        let ours = route.from.is_empty() || route.from.iter().any(|name| Some(&**name) == caller);
+        ours && match &route.pattern {
+            Pattern::Number(whole) => whole.len() > number.len() && whole.starts_with(number),
+            Pattern::Prefix(start) => start.starts_with(number) || number.starts_with(&**start),
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

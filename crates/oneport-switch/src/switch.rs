@@ -11,7 +11,7 @@ use oneport_proto::{
     EndReason, Endpoint, Event, Grant, Instant, Media, NewCall, Offer, Register, RegistrationId,
     RequestId, TransferKind, negotiate,
 };
-use oneport_wire::{AuthMethods, CauseCode, Format};
+use oneport_wire::{AuthMethods, CauseCode, DialplanStatus, Format};
 
 use crate::bridge;
 use crate::builtin::{Builtin, FRAME_MS, Player};
@@ -24,6 +24,15 @@ use crate::routing::{self, Destination};
 /// How long a player waits behind its last frame before it hangs up, so that the far end's jitter
 /// buffer plays all of it.
 const AFTER_PLAYBACK: Duration = Duration::from_millis(500);
+
+/// The number of a call that is dialled digit by digit.
+const TO_BE_DIALLED: &str = "TBD";
+
+/// How long a call may take to be dialled.
+const DIALLING: Duration = Duration::from_secs(30);
+
+/// How long what we say of a number is good for: as long as Asterisk says.
+const DIALPLAN_REFRESH: Duration = Duration::from_secs(600);
 
 /// The switch as an application of the engine.
 pub struct Switch {
@@ -57,6 +66,8 @@ struct Leg {
 enum State {
     /// The caller must prove who it is.
     Identifying(Box<Offer>),
+    /// It dials digit by digit.
+    Dialling { offer: Box<Offer>, format: Format },
     /// It has come to where it wanted.
     Builtin(Builtin),
     /// It waits for, or is linked to, another leg.
@@ -192,6 +203,58 @@ impl Switch {
         self.route(endpoint, now, call, peer, offer, None);
     }
 
+    /// A call whose number comes digit by digit (RFC 5456 §6.4): it may ask and dial.
+    fn begin_dialling(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId) {
+        let Some(leg) = self.legs.get_mut(&call) else { return };
+        let State::Identifying(offer) = &leg.state else { return };
+        let peer = leg.peer.as_ref().and_then(|name| self.config.peers.get(name));
+        let format = peer.and_then(|peer| negotiate(peer.priority, &peer.codecs, offer));
+        let Some(format) = format else {
+            let cause = CauseCode::BEARER_NOT_AVAILABLE;
+            return self.refuse(endpoint, now, call, cause, "no common codec");
+        };
+        leg.ends = Some(now + DIALLING);
+        leg.state = State::Dialling { offer: offer.clone(), format };
+        let _ = endpoint.accept(now, call, format);
+    }
+
+    fn dialplan_queried(&self, endpoint: &mut Endpoint, now: Instant, call: CallId, number: &str) {
+        let peer = self.legs.get(&call).and_then(|leg| leg.peer.as_deref());
+        let exists = peer.is_some()
+            && (routing::find(&self.config.routes, peer, number).is_some()
+                || Builtin::find(number).is_some()
+                || self.config.peers.contains_key(number));
+        let longer = routing::may_grow(&self.config.routes, peer, number);
+        let mut status = match (exists, longer) {
+            (true, _) => DialplanStatus::EXISTS,
+            (false, true) => DialplanStatus::CAN_EXIST,
+            (false, false) => DialplanStatus::NONEXISTENT,
+        };
+        if longer {
+            status.0 |= DialplanStatus::MATCH_MORE.0;
+        }
+        let _ = endpoint.dialplan_reply(now, call, number, status, DIALPLAN_REFRESH);
+    }
+
+    fn dialled(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        number: String,
+        context: Option<String>,
+    ) {
+        let Some(leg) = self.legs.get_mut(&call) else { return };
+        let State::Dialling { offer, format } = &leg.state else { return };
+        let (mut offer, format, peer) = (offer.clone(), *format, leg.peer.clone());
+        leg.ends = None;
+        leg.to = Some(number.clone());
+        offer.called_number = number;
+        offer.called_context = context.or(offer.called_context);
+        let _ = endpoint.proceeding(now, call);
+        self.route(endpoint, now, call, peer, offer, Some(format));
+    }
+
     /// Leads a call to where its number says, by the rights of `peer`. `accepted` is its format, if
     /// it has one already.
     fn route(
@@ -217,6 +280,10 @@ impl Switch {
                 left.push_back(Destination::Peer { name: number.into(), number: None });
             }
         }
+        if number == TO_BE_DIALLED && accepted.is_none() && peer.is_some() {
+            // It dials digit by digit: accepted now, led on when it has dialled.
+            return self.begin_dialling(endpoint, now, call);
+        }
         match left.front() {
             None if peer.is_none() => {
                 let why = "guests reach echo and milliwatt only; give the caller a peer with a \
@@ -230,8 +297,7 @@ impl Switch {
                 self.refuse(endpoint, now, call, CauseCode::REJECTED, why);
             }
             Some(_) => {
-                let answered = accepted.is_some();
-                let caller = Caller { offer, called: None, left, accepted, answered };
+                let caller = Caller { offer, called: None, left, accepted, answered: false };
                 leg.state = State::Caller(Box::new(caller));
                 self.try_next(endpoint, now, call, CauseCode::NO_ROUTE);
             }
@@ -304,6 +370,10 @@ impl Switch {
         new.calling_name = offer.calling_name.clone();
         new.calling_ani = offer.calling_ani.clone();
         new.calling_presentation = offer.calling_presentation.unwrap_or(0);
+        new.calling_type_of_number = offer.calling_type_of_number.unwrap_or(0);
+        new.calling_transit_network = offer.calling_transit_network.unwrap_or(0);
+        new.calling_ani2 = offer.calling_ani2.unwrap_or(0);
+        new.osp_token = offer.osp_token.clone();
         new.language = offer.language.clone();
         new.dnid = offer.dnid.clone();
         new.rdnis = offer.rdnis.clone();
@@ -435,13 +505,7 @@ impl Switch {
     }
 
     /// Where both peers allow it, their calls go on without us, or their voice does.
-    fn let_ends_meet(
-        &mut self,
-        endpoint: &mut Endpoint,
-        now: Instant,
-        call: CallId,
-        called: CallId,
-    ) {
+    fn let_ends_meet(&self, endpoint: &mut Endpoint, now: Instant, call: CallId, called: CallId) {
         let kind = |id: CallId| {
             let peer = self.legs.get(&id)?.peer.as_ref()?;
             self.config.peers.get(peer)?.transfer
@@ -731,6 +795,17 @@ impl Application for Switch {
                 if let Some(other) = other(call) {
                     bridge::pass_control(endpoint, now, other, control, &payload);
                 }
+            }
+            Event::Frame { call, frame_type, subclass, payload } => {
+                if let Some(other) = other(call) {
+                    let _ = endpoint.send_frame(now, other, frame_type, subclass, &payload);
+                }
+            }
+            Event::DialplanQueried { call, number } => {
+                self.dialplan_queried(endpoint, now, call, &number);
+            }
+            Event::Dialled { call, number, context } => {
+                self.dialled(endpoint, now, call, number, context);
             }
             Event::TransferRequested { call, number, context } => {
                 self.blind_transfer(endpoint, now, call, number, context);
