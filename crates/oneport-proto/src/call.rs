@@ -61,6 +61,8 @@ pub(crate) struct Call {
     /// Its part in a transfer.
     pub(crate) transfer: Option<Box<Transfer>>,
     pub(crate) accepts_transfers: bool,
+    /// When a full frame last came.
+    pub(crate) last_heard: Option<Instant>,
     /// When the peer last asked for one.
     pub(crate) last_transfer: Option<Instant>,
     remote: Option<RemoteReport>,
@@ -171,6 +173,7 @@ impl Call {
             quelched: false,
             transfer: None,
             accepts_transfers,
+            last_heard: None,
             last_transfer: None,
             remote: None,
             pressed: None,

@@ -16,6 +16,7 @@ use crate::crypt::{Crypt, Epoch};
 use crate::drop_reason::{Counters, DropReason};
 use crate::event::Event;
 use crate::index::Index;
+use crate::moved::Move;
 use crate::path::Path;
 use crate::timer::Timers;
 use crate::token::TokenMint;
@@ -45,6 +46,10 @@ pub(crate) struct Context {
     pub(crate) sealed: Vec<u8>,
     /// Space for a frame as it is decrypted.
     pub(crate) opened: Vec<u8>,
+    /// Calls whose peer may have moved.
+    pub(crate) moves: Vec<Move>,
+    /// When a stray datagram was last compared with all calls.
+    pub(crate) last_search: Option<Instant>,
     refused_told: (Option<Instant>, u8),
 }
 
@@ -63,6 +68,8 @@ impl Context {
             scratch: Vec::with_capacity(2048),
             sealed: Vec::with_capacity(2048),
             opened: Vec::with_capacity(2048),
+            moves: Vec::new(),
+            last_search: None,
             refused_told: (None, 0),
             config,
             rng,

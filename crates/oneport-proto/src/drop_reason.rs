@@ -100,6 +100,8 @@ pub struct Counters {
     pub vnaks_sent: u64,
     /// Call tokens handed out.
     pub call_tokens_sent: u64,
+    /// Calls whose peer has changed its address.
+    pub calls_moved: u64,
     /// Trunk frames sent.
     pub trunk_frames_sent: u64,
     /// Keys of encrypted calls changed by us.

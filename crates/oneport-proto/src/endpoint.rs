@@ -73,6 +73,22 @@ impl Endpoint {
     ) -> Handled {
         self.cx.counters.datagrams_received += 1;
         let index = self.find_slot(from, datagram);
+        let handled = self.handle_for(now, from, index, datagram, media);
+        if let Handled::Dropped(DropReason::UnknownCall | DropReason::UnknownMediaCall) = handled {
+            self.look_for_moved(now, from, datagram);
+        }
+        handled
+    }
+
+    /// Takes a datagram for the exchange in a slot, if it is for one.
+    fn handle_for(
+        &mut self,
+        now: Instant,
+        from: Path,
+        index: Option<u32>,
+        datagram: &[u8],
+        media: &mut impl MediaSink,
+    ) -> Handled {
         let encrypted = index.is_some_and(|index| self.slots.is_encrypted(index));
         let (true, Some(index)) = (encrypted, index) else {
             return self.handle_clear(now, from, index, datagram, media);
@@ -92,7 +108,8 @@ impl Endpoint {
         let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
         if source & 0x8000 != 0 {
             let ours = CallNumber::from_bits(destination);
-            (!ours.is_none()).then(|| self.cx.index.find_by_ours(from.remote, ours))?
+            let found = self.cx.index.find_by_ours(from.remote, ours);
+            found.filter(|_| !ours.is_none()).or_else(|| self.find_moving(from, ours))
         } else if source != 0 {
             self.cx.index.find_by_theirs(from.remote, CallNumber::from_bits(source))
         } else {
@@ -271,7 +288,13 @@ impl Endpoint {
         }
         let Some(index) = index else { return Handled::Dropped(DropReason::UnknownCall) };
         if self.slots.remote(index).is_some_and(|remote| remote != from.remote) {
-            return self.handle_from_other_end(now, from, index, frame);
+            let subclass = match &message {
+                Message::Iax { subclass, .. } => Some(*subclass),
+                _ => None,
+            };
+            if !self.has_moved(now, from, header, subclass) {
+                return self.handle_from_other_end(now, from, index, frame);
+            }
         }
         let handled = self.handle_in_exchange(now, index, header, &message, media);
         self.slots.schedule(&mut self.cx, index);
@@ -327,6 +350,9 @@ impl Endpoint {
             return Handled::Dropped(DropReason::UnknownCall);
         };
         let order = exchange.receive(&mut self.cx, now, header, message);
+        if let Role::Call(call) = &mut slot.role {
+            call.last_heard = Some(now);
+        }
         match (&mut slot.role, order) {
             (Role::Resting(resting), _) => {
                 resting.receive(&mut self.cx, now, header, message, order);

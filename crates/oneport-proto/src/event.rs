@@ -144,6 +144,15 @@ pub enum Event {
         /// Where it is now.
         path: Path,
     },
+    /// The peer of a call has changed its address, as NATs do, and has shown that it is the same.
+    CallMoved {
+        /// The call.
+        call: CallId,
+        /// Where it was.
+        from: Path,
+        /// Where it is.
+        to: Path,
+    },
     /// The voice of two calls goes straight between their far ends; signalling still comes here.
     MediaTransferred {
         /// One of the two calls.

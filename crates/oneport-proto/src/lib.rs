@@ -36,6 +36,7 @@ mod id;
 mod index;
 mod keys;
 mod media;
+mod moved;
 mod negotiate;
 mod offer;
 mod opening;

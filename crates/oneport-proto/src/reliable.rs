@@ -135,6 +135,18 @@ impl Reliable {
         self.window.back().map(|sent| (&*sent.datagram, sent.epoch))
     }
 
+    /// Frames and bytes that are on their way or wait.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let sent = self.window.iter().map(|sent| &sent.datagram);
+        let bytes = sent.chain(&self.backlog).map(|datagram| datagram.len()).sum();
+        (self.window.len() + self.backlog.len(), bytes)
+    }
+
+    /// All frames on their way, oldest first.
+    pub(crate) fn window(&self) -> impl Iterator<Item = (&[u8], Epoch)> {
+        self.window.iter().map(|sent| (&*sent.datagram, sent.epoch))
+    }
+
     /// OSeqno of the oldest frame not acknowledged, and how many there are.
     pub(crate) fn in_flight(&self) -> (Seq, u8) {
         (self.oldest, self.next().since(self.oldest))

@@ -158,6 +158,11 @@ impl VoiceIn {
         self.meter.begin_anew();
     }
 
+    /// When the latest frame came.
+    pub(crate) fn last_arrival(&self) -> Option<Instant> {
+        self.last.map(|(came, _)| came)
+    }
+
     /// Where the sender's clock stands now, by the latest frame.
     pub(crate) fn clock(&self, now: Instant) -> Option<Timestamp> {
         self.last.map(|(came, stamp)| Timestamp(stamp.0.wrapping_add(now.millis_since(came))))

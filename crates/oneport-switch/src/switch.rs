@@ -810,6 +810,12 @@ impl Application for Switch {
             Event::TransferRequested { call, number, context } => {
                 self.blind_transfer(endpoint, now, call, number, context);
             }
+            Event::CallMoved { call, from, to } => {
+                if let Some(leg) = self.legs.get_mut(&call) {
+                    leg.address = to.remote;
+                    tracing::info!("{call}: moved from {from} to {to}");
+                }
+            }
             Event::MediaTransferred { call } => {
                 tracing::debug!("{call}: its voice goes straight to the other end");
             }

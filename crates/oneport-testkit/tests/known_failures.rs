@@ -561,6 +561,119 @@ fn hold_with_and_without_a_class_and_other_payloads_are_handed_on() {
     assert_eq!(heard, frames);
 }
 
+/// A's address changes while both speak; how long until B is heard again, in frames of 20 ms.
+fn frames_until_heard_again(call: NewCall, challenge: Option<Challenge>) -> usize {
+    let mut network = Network::pair(9);
+    let (now, to) = (network.now(), network.nodes[B].address);
+    let ours = network.nodes[0].endpoint.place_call(now, to, call).expect("free");
+    network.run(Duration::from_millis(100));
+    let offer = events(&mut network, B).into_iter().next();
+    let Some(Event::CallOffered { call: theirs, .. }) = offer else { panic!("{offer:?}") };
+    let now = network.now();
+    if let Some(challenge) = challenge {
+        network.nodes[B].endpoint.challenge_call(now, theirs, challenge).expect("offered");
+        network.run(Duration::from_millis(100));
+    }
+    let now = network.now();
+    network.nodes[B].endpoint.accept(now, theirs, Format::ULAW).expect("offered");
+    network.nodes[B].endpoint.answer(now, theirs).expect("accepted");
+    network.run(Duration::from_secs(3));
+    let speak = |network: &mut Network| {
+        let now = network.now();
+        for (node, call) in [(0, ours), (B, theirs)] {
+            let endpoint = &mut network.nodes[node].endpoint;
+            endpoint.send_voice(now, call, Format::ULAW, &[1; 160], 20).expect("accepted");
+        }
+        network.run(Duration::from_millis(20));
+    };
+    for _ in 0..50 {
+        speak(&mut network);
+    }
+    assert!(network.heard(0).len() >= 49);
+    network.nodes[0].address = "10.0.0.1:50123".parse().expect("an address");
+    let silent = (0..500)
+        .take_while(|_| {
+            speak(&mut network);
+            // What was on its way when the address changed does not count.
+            network.heard(0).is_empty()
+        })
+        .count();
+    let moved = events(&mut network, B);
+    assert!(
+        moved
+            .iter()
+            .any(|event| matches!(event, Event::CallMoved { to, .. } if to.remote.port() == 50123)),
+        "{moved:?}"
+    );
+    // And it can be hung up from there.
+    let now = network.now();
+    network.nodes[0].endpoint.hangup(now, ours, CauseCode::NORMAL_CLEARING, None).expect("up");
+    network.run(Duration::from_secs(120));
+    assert!(matches!(events(&mut network, B)[..], [Event::CallEnded { .. }]));
+    assert!(network.nodes[B].endpoint.is_quiescent());
+    silent
+}
+
+#[test]
+fn a_peer_whose_port_changes_is_heard_again_within_two_seconds() {
+    let frames = frames_until_heard_again(NewCall::to("1"), None);
+    assert!(frames < 100, "{frames} frames of silence");
+    let mut call = NewCall::to("1");
+    call.secret = Some(Secret::from("right"));
+    call.encryption = EncryptionPolicy::Required;
+    let encryption = EncryptionPolicy::Required;
+    let challenge = Challenge { encryption, ..Challenge::md5("a", Secret::from("right")) };
+    let frames = frames_until_heard_again(call, Some(challenge));
+    assert!(frames < 100, "{frames} frames of silence on an encrypted call");
+}
+
+#[test]
+fn a_call_never_moves_on_the_word_of_a_spoofed_packet() {
+    let mut network = Network::pair(10);
+    let (ours, theirs) = call_up(&mut network);
+    let (own, far) = network.nodes[B].endpoint.call_numbers(theirs).expect("up");
+    let far = far.expect("known");
+    let elsewhere: SocketAddr = "10.0.0.1:6666".parse().expect("an address");
+    let spoofed = |subclass: IaxSubclass, timestamp: u32| {
+        let header = FullHeader {
+            source: far,
+            destination: own,
+            retransmission: false,
+            timestamp: Timestamp(timestamp),
+            oseq: Seq(3),
+            iseq: Seq(3),
+        };
+        let mut bytes = Vec::new();
+        Message::iax(subclass, ElementBuffer::new().as_elements()).encode(&header, &mut bytes);
+        bytes
+    };
+    // While the peer is heard, nothing is even asked.
+    network.run(Duration::from_millis(300));
+    assert!(network.inject(B, elsewhere, &spoofed(IaxSubclass::LagRq, 9)).is_empty());
+    // Silent for a while, it is asked at both addresses, and answers at its own.
+    network.run(Duration::from_secs(5));
+    for n in 0..200 {
+        let mini = MiniFrame::encode_header(far, MiniTimestamp(n)).to_vec();
+        let frames = [
+            [mini, vec![9; 160]].concat(),
+            spoofed(IaxSubclass::Pong, u32::from(n)),
+            spoofed(IaxSubclass::Hangup, u32::from(n)),
+        ];
+        for frame in frames {
+            let sent: usize = network.inject(B, elsewhere, &frame).iter().map(Vec::len).sum();
+            assert!(sent <= 3 * frame.len());
+        }
+        network.run(Duration::from_millis(100));
+    }
+    assert_eq!(network.nodes[B].endpoint.counters().calls_moved, 0);
+    assert_eq!(
+        network.nodes[B].endpoint.call_path(theirs).map(|path| path.remote),
+        Some(network.nodes[0].address)
+    );
+    assert!(network.nodes[0].endpoint.call_stats(ours).is_some(), "it lives");
+    assert!(events(&mut network, B).is_empty());
+}
+
 /// Puts voice of `calls` on the way from A, in trunk frames.
 fn speak(network: &mut Network, calls: &[CallId]) {
     let now = network.now();

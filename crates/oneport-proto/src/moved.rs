@@ -1,0 +1,150 @@
+//! A peer whose address changes during a call, as behind a NAT that forgets or a line that is
+//! dialled anew.
+//!
+//! A datagram from elsewhere that names a call of ours is no proof of anything. It is looked at only
+//! if the peer has fallen silent at its old address, and then a PING goes to both addresses. The
+//! call moves when the PONG comes from the new one, with the right numbers and time, and on an
+//! encrypted call under the right key.
+
+use core::time::Duration;
+
+use oneport_wire::{CallNumber, ElementBuffer, FullHeader, IaxSubclass, Timestamp};
+
+use crate::call::Call;
+use crate::clock::Instant;
+use crate::endpoint::{Endpoint, call_mut};
+use crate::event::Event;
+use crate::id::CallId;
+use crate::path::Path;
+
+/// A peer that was heard this recently is where it was.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Time between two searches for the call that a stray datagram belongs to: they look at every
+/// call.
+const SEARCH_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long an answer from the new address is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Calls that may be moving at once.
+const MOST: usize = 256;
+
+/// A call that may have moved.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Move {
+    call: CallId,
+    ours: CallNumber,
+    to: Path,
+    /// The PING's timestamp, which its PONG repeats.
+    stamp: Timestamp,
+    asked: Instant,
+}
+
+/// The numbers that a stray datagram names: the sender's, and ours where it has one.
+fn numbers(datagram: &[u8]) -> Option<(CallNumber, Option<CallNumber>)> {
+    let [s0, s1, d0, d1, ..] = *datagram else { return None };
+    let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
+    let theirs = CallNumber::from_bits(source);
+    let ours = (source & 0x8000 != 0).then_some(CallNumber::from_bits(destination));
+    let names_a_call = theirs.get() > 1 && ours.is_none_or(|ours| ours.get() > 1);
+    names_a_call.then_some((theirs, ours))
+}
+
+impl Endpoint {
+    /// Looks whether a datagram that belongs to no call comes from a peer that has moved.
+    pub(crate) fn look_for_moved(&mut self, now: Instant, from: Path, datagram: &[u8]) {
+        if self.cx.last_search.is_some_and(|at| now.since(at) < SEARCH_PAUSE) {
+            return;
+        }
+        let Some((theirs, ours)) = numbers(datagram) else { return };
+        self.cx.last_search = Some(now);
+        self.cx.moves.retain(|moving| now.since(moving.asked) < PATIENCE);
+        if self.cx.moves.len() >= MOST {
+            return;
+        }
+        for id in self.slots.calls() {
+            let asked = self.cx.moves.iter().any(|moving| moving.call == id);
+            let Some(call) = call_mut(&mut self.slots, id).filter(|_| !asked) else { continue };
+            let exchange = &call.exchange;
+            let fits = exchange.theirs == Some(theirs)
+                && match ours {
+                    Some(ours) => ours == exchange.ours,
+                    // A mini frame names half as much, so half of the address must be the same.
+                    None => from.remote.ip() == exchange.path.remote.ip(),
+                };
+            if fits && call.agreed_format().is_some() && call.silent_for(now) >= SILENCE {
+                return self.ask_whether_moved(now, id, from, datagram.len());
+            }
+        }
+    }
+
+    /// Sends a PING to the old address and the new. All frames on their way go to the new one too:
+    /// the peer takes the PING only behind them. They may not be much more than it sent itself.
+    fn ask_whether_moved(&mut self, now: Instant, id: CallId, to: Path, received: usize) {
+        let Self { cx, slots } = self;
+        let Some(call) = call_mut(slots, id) else { return };
+        let exchange = &mut call.exchange;
+        let (frames, bytes) = exchange.reliable.size();
+        if frames > 2 || bytes + 48 > 3 * received {
+            return;
+        }
+        exchange.send_iax(cx, now, IaxSubclass::Ping, &ElementBuffer::new());
+        let stamp = exchange.last_timestamp();
+        exchange.send_all_to(cx, to);
+        cx.moves.push(Move { call: id, ours: exchange.ours, to, stamp, asked: now });
+        slots.schedule(cx, id.slot);
+    }
+
+    /// The slot of a call that waits for an answer from `from`.
+    pub(crate) fn find_moving(&self, from: Path, ours: CallNumber) -> Option<u32> {
+        let mut moves = self.cx.moves.iter();
+        let found = moves.find(|moving| moving.to.remote == from.remote && moving.ours == ours);
+        found.map(|moving| moving.call.slot)
+    }
+
+    /// Whether a frame from a strange address is the PONG of a peer that has moved; then its call
+    /// moves there.
+    pub(crate) fn has_moved(
+        &mut self,
+        now: Instant,
+        from: Path,
+        header: &FullHeader,
+        subclass: Option<IaxSubclass>,
+    ) -> bool {
+        let Self { cx, slots } = self;
+        let place = cx.moves.iter().position(|moving| {
+            subclass == Some(IaxSubclass::Pong)
+                && moving.to.remote == from.remote
+                && moving.ours == header.destination
+                && moving.stamp == header.timestamp
+                && now.since(moving.asked) < PATIENCE
+        });
+        let Some(Move { call: id, ours, .. }) = place.map(|place| cx.moves.swap_remove(place))
+        else {
+            return false;
+        };
+        let Some(call) = call_mut(slots, id) else { return false };
+        if call.exchange.theirs != Some(header.source)
+            || !cx.index.claim(from.remote, ours, id.slot)
+        {
+            return false;
+        }
+        let old = call.exchange.path;
+        cx.flush_trunk(now, call.exchange.trunk);
+        cx.index.forget(old.remote, ours, Some(header.source), id.slot);
+        cx.index.learn(from.remote, header.source, id.slot);
+        call.exchange.path = from;
+        call.exchange.trunk = cx.trunks.find(from.remote);
+        cx.counters.calls_moved += 1;
+        cx.tell(Event::CallMoved { call: id, from: old, to: from });
+        true
+    }
+}
+
+impl Call {
+    fn silent_for(&self, now: Instant) -> Duration {
+        let heard = [self.voice_in.last_arrival(), self.last_heard].into_iter().flatten().max();
+        heard.map_or(Duration::MAX, |heard| now.since(heard))
+    }
+}
