@@ -27,6 +27,12 @@ use crate::slots::Role;
 use crate::stats::CallStats;
 use crate::trunk::TrunkConfig;
 
+/// How long a poll that keeps a registration alive is waited for.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Polls lost in a row after which a registration is renewed at once.
+const POLLS_LOST: u32 = 2;
+
 /// Longest content of one full frame. IP carries it, in fragments if it must.
 const LONGEST_CONTENT: usize = 4_000;
 
@@ -482,7 +488,7 @@ impl Endpoint {
         if core::mem::replace(&mut registration.releasing, true) {
             return;
         }
-        registration.next = None;
+        (registration.next, registration.next_poke) = (None, None);
         let held = registration.held_until.is_some_and(|until| until > now);
         if let Some(cycle) = registration.cycle.take() {
             if let Some(exchange) = self.slots.at(cycle).and_then(|slot| slot.role.exchange_mut()) {
@@ -502,6 +508,33 @@ impl Endpoint {
             Role::Registration(registration) => Some(registration),
             _ => None,
         }
+    }
+
+    /// Polls the registrar of an idle registration when that is due.
+    pub(crate) fn keep_alive(&mut self, now: Instant, slot: u32) {
+        let Some(interval) = self.cx.config.keep_alive else { return };
+        let Some(place) = self.slots.at(slot) else { return };
+        let owner = RegistrationId { slot, generation: place.generation };
+        let Role::Registration(registration) = &mut place.role else { return };
+        if registration.next_poke.is_none_or(|next| next > now) {
+            return;
+        }
+        registration.next_poke = Some(now + interval);
+        let to = registration.config.to;
+        // Without a free number there is traffic enough to keep the way open.
+        let _ = self.send_poke(now, to, KEEP_ALIVE_TIMEOUT, Some(owner));
+    }
+
+    /// The registrar has answered a poll that keeps a registration alive, or has not.
+    pub(crate) fn kept_alive(&mut self, now: Instant, owner: RegistrationId, answered: bool) {
+        let Some(registration) = self.registration_mut(owner) else { return };
+        registration.polls_lost = if answered { 0 } else { registration.polls_lost + 1 };
+        if registration.polls_lost >= POLLS_LOST && registration.next_poke.take().is_some() {
+            // It may have lost us, or the way has changed: we register anew to find out.
+            registration.polls_lost = 0;
+            registration.next = Some(now);
+        }
+        self.slots.schedule(&mut self.cx, owner.slot);
     }
 
     fn finish_release(&mut self, id: RegistrationId) {
@@ -538,6 +571,7 @@ impl Endpoint {
 
     /// Tells the owner how its cycle ended.
     pub(crate) fn finish_cycle(&mut self, now: Instant, owner: RegistrationId, end: CycleEnd) {
+        let keep_alive = self.cx.config.keep_alive;
         let Some(registration) = self.registration_mut(owner) else { return };
         if registration.releasing {
             self.finish_release(owner);
@@ -546,6 +580,7 @@ impl Endpoint {
         let event = match end {
             CycleEnd::Acknowledged { refresh, apparent_address, messages } => {
                 registration.succeeded(now, refresh);
+                registration.next_poke = keep_alive.map(|interval| now + interval);
                 Event::Registered { registration: owner, refresh, apparent_address, messages }
             }
             CycleEnd::Failed(failure) => {
@@ -626,6 +661,16 @@ impl Endpoint {
         to: SocketAddr,
         timeout: Duration,
     ) -> Result<PokeId, CommandError> {
+        self.send_poke(now, to, timeout, None)
+    }
+
+    pub(crate) fn send_poke(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        timeout: Duration,
+        owner: Option<RegistrationId>,
+    ) -> Result<PokeId, CommandError> {
         let Exchange { path, ours, .. } = self.opening_exchange(now, to)?;
         let header = FullHeader {
             source: ours,
@@ -636,7 +681,7 @@ impl Endpoint {
             iseq: Seq::ZERO,
         };
         self.cx.send_once(path, None, &header, &Message::iax(IaxSubclass::Poke, Elements::EMPTY));
-        let role = Role::Poke(Poke { path, ours, sent: now, deadline: now + timeout });
+        let role = Role::Poke(Poke { path, ours, sent: now, deadline: now + timeout, owner });
         let (slot, generation) = self.slots.insert(role, false);
         self.slots.schedule(&mut self.cx, slot);
         Ok(PokeId { slot, generation })

@@ -25,6 +25,9 @@ pub struct EndpointConfig {
     pub ping_interval: Duration,
     /// Time between LAGRQs of a call; 10 s.
     pub lag_interval: Duration,
+    /// Time between polls of a registrar (POKE) that has us; 20 s. NATs close an idle way after 30 s,
+    /// sooner than any registration is renewed. `None`: never.
+    pub keep_alive: Option<Duration>,
     /// How long an offered call waits for the application's or the peer's next word; 30 s.
     pub decision_timeout: Duration,
     /// How long a call placed here waits for ACCEPT or REJECT; 60 s.
@@ -57,6 +60,7 @@ impl Default for EndpointConfig {
             number_quarantine: Duration::from_secs(60),
             ping_interval: Duration::from_secs(21),
             lag_interval: Duration::from_secs(10),
+            keep_alive: Some(Duration::from_secs(20)),
             decision_timeout: Duration::from_secs(30),
             setup_timeout: Duration::from_secs(60),
             reject_delay: Duration::from_secs(1),

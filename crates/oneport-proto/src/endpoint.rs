@@ -488,8 +488,11 @@ impl Endpoint {
         let (generation, role) = (slot.generation, &slot.role);
         let Role::Poke(poke) = role else { return Handled::Dropped(DropReason::UnknownCall) };
         let id = PokeId { slot: index, generation };
-        let path = poke.path;
-        self.cx.tell(Event::Pong { poke: id, rtt: now.since(poke.sent) });
+        let (path, owner) = (poke.path, poke.owner);
+        match owner {
+            Some(owner) => self.kept_alive(now, owner, true),
+            None => self.cx.tell(Event::Pong { poke: id, rtt: now.since(poke.sent) }),
+        }
         if header.source != CallNumber::STATELESS {
             // It keeps state and will repeat PONG until it is heard.
             let mut exchange = Exchange::opened(now, path, header.destination, header);
@@ -532,7 +535,10 @@ impl Endpoint {
                     self.end_request(now, index, outcome);
                 }
             }
-            Role::Registration(_) => self.begin_cycle(now, index),
+            Role::Registration(_) => {
+                self.begin_cycle(now, index);
+                self.keep_alive(now, index);
+            }
             Role::Registering(registering) => {
                 if let Err(end) = registering.handle_timeout(cx, now) {
                     self.end_cycle(now, index, end);
@@ -540,8 +546,14 @@ impl Endpoint {
             }
             Role::Poke(poke) => {
                 if poke.deadline <= now {
-                    cx.tell(Event::PokeTimedOut { poke: PokeId { slot: index, generation } });
+                    let owner = poke.owner;
+                    if owner.is_none() {
+                        cx.tell(Event::PokeTimedOut { poke: PokeId { slot: index, generation } });
+                    }
                     self.free(index);
+                    if let Some(owner) = owner {
+                        self.kept_alive(now, owner, false);
+                    }
                 }
             }
             Role::Resting(resting) => {

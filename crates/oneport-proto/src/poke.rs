@@ -3,6 +3,7 @@
 use oneport_wire::CallNumber;
 
 use crate::clock::Instant;
+use crate::id::RegistrationId;
 use crate::path::Path;
 
 /// A POKE on its way: sent once, never repeated, so that what is lost shows.
@@ -12,4 +13,6 @@ pub(crate) struct Poke {
     pub(crate) ours: CallNumber,
     pub(crate) sent: Instant,
     pub(crate) deadline: Instant,
+    /// The registration that it keeps alive; the application hears nothing of it.
+    pub(crate) owner: Option<RegistrationId>,
 }

@@ -56,6 +56,9 @@ pub(crate) struct Registration {
     pub(crate) cycle: Option<u32>,
     /// When the next cycle begins.
     pub(crate) next: Option<Instant>,
+    /// When the registrar is polled next, so that NATs keep the way to us open.
+    pub(crate) next_poke: Option<Instant>,
+    pub(crate) polls_lost: u32,
     /// Until when the registrar has us.
     pub(crate) held_until: Option<Instant>,
     pub(crate) releasing: bool,
@@ -68,6 +71,8 @@ impl Registration {
             config: Box::new(config),
             cycle: None,
             next: Some(now),
+            next_poke: None,
+            polls_lost: 0,
             held_until: None,
             releasing: false,
             failures: 0,
@@ -75,7 +80,7 @@ impl Registration {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.next
+        [self.next, self.next_poke].into_iter().flatten().min()
     }
 
     /// The registrar has us for `refresh`: the next cycle begins at 5/6 of it.
@@ -89,6 +94,7 @@ impl Registration {
     /// A cycle failed. Returns the pause before the next.
     pub(crate) fn failed(&mut self, now: Instant) -> Duration {
         self.cycle = None;
+        self.next_poke = None;
         let pause = (FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(8))).min(LONGEST_PAUSE);
         self.failures += 1;
         self.next = Some(now + pause);

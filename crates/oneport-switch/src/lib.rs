@@ -8,6 +8,7 @@ mod bridge;
 mod builtin;
 mod config;
 mod guests;
+mod qualify;
 mod recording;
 mod registrar;
 mod routing;

@@ -17,6 +17,7 @@ use crate::bridge;
 use crate::builtin::{Builtin, FRAME_MS, Player};
 use crate::config::{Config, Peer};
 use crate::guests::Guests;
+use crate::qualify::Qualify;
 use crate::recording::Recordings;
 use crate::registrar::{Change, Registrar};
 use crate::routing::{self, Destination};
@@ -38,6 +39,7 @@ const DIALPLAN_REFRESH: Duration = Duration::from_secs(600);
 pub struct Switch {
     config: Config,
     registrar: Registrar,
+    qualify: Qualify,
     guests: Guests,
     legs: HashMap<CallId, Leg>,
     /// Built-in destinations that speak now.
@@ -111,6 +113,7 @@ impl Switch {
         Self {
             config,
             registrar: Registrar::default(),
+            qualify: Qualify::default(),
             guests: Guests::default(),
             legs: HashMap::new(),
             players: BTreeMap::new(),
@@ -350,6 +353,10 @@ impl Switch {
         let Some(to) = peer.address.or_else(|| self.registrar.find(now, name)) else {
             return Err((CauseCode::SUBSCRIBER_ABSENT, format!("{name} is not registered")));
         };
+        let status = self.qualify.status(name);
+        if !status.takes_calls() {
+            return Err((CauseCode::DESTINATION_OUT_OF_ORDER, format!("{name} is {status}")));
+        }
         let offer = &caller.offer;
         let number = number.unwrap_or_else(|| offer.called_number.clone());
         if to == leg.address && number == offer.called_number {
@@ -617,6 +624,7 @@ impl Switch {
         let refresh = register.refresh.unwrap_or(least).clamp(least, most);
         let (name, address) = (register.username.as_str(), register.path.remote);
         if register.release {
+            self.qualify.forget(name);
             if self.registrar.release(name) {
                 endpoint.set_trunk(address, None);
                 tracing::info!("{name} unregistered from {address}");
@@ -624,6 +632,10 @@ impl Switch {
         } else {
             let seconds = refresh.as_secs();
             let change = self.registrar.bind(now, name, address, refresh);
+            if let Some(qualify) = peer.qualify {
+                self.qualify.watch(now, name, address, qualify);
+                self.qualify.poll(endpoint, now);
+            }
             if let Change::Moved { from } = change {
                 endpoint.set_trunk(from, None);
             }
@@ -755,7 +767,10 @@ fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
 
 impl Application for Switch {
     fn start(&mut self, endpoint: &mut Endpoint, now: Instant) {
-        for peer in self.config.peers.values() {
+        for (name, peer) in &self.config.peers {
+            if let (Some(address), Some(qualify)) = (peer.address, peer.qualify) {
+                self.qualify.watch(now, name, address, qualify);
+            }
             if let (Some(address), Some(trunk)) = (peer.address, peer.trunk) {
                 endpoint.set_trunk(address, Some(trunk));
             }
@@ -816,6 +831,16 @@ impl Application for Switch {
                     tracing::info!("{call}: moved from {from} to {to}");
                 }
             }
+            Event::Pong { poke, rtt } => {
+                if let Some((name, status)) = self.qualify.result(now, poke, Some(rtt)) {
+                    tracing::info!("{name} is {status}");
+                }
+            }
+            Event::PokeTimedOut { poke } => {
+                if let Some((name, status)) = self.qualify.result(now, poke, None) {
+                    tracing::warn!("{name} is {status}");
+                }
+            }
             Event::MediaTransferred { call } => {
                 tracing::debug!("{call}: its voice goes straight to the other end");
             }
@@ -861,14 +886,17 @@ impl Application for Switch {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let players = self.players.values().map(|player| player.next);
+        let players = players.chain(self.qualify.next());
         let legs = self.legs.values().filter_map(|leg| leg.ends);
         players.chain(legs).chain(self.registrar.next_expiry()).min()
     }
 
     fn handle_timeout(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        self.qualify.poll(endpoint, now);
         self.play(endpoint, now);
         self.end_overdue(endpoint, now);
         for name in self.registrar.expire(now) {
+            self.qualify.forget(&name);
             tracing::info!("registration of {name} expired");
         }
     }

@@ -26,6 +26,7 @@ fn every_mistake_is_placed_named_and_mended() {
         "[peers.media]\nsecret = \"a\"\nencryption = \"yes\"",
         "[server]\nencryption = \"requird\"",
         "[peers.media]\nsecret = \"a\"\ntrunk_max_datagram = 65536",
+        "[peers.media]\nsecret = \"a\"\nqualify_seconds = 0",
         "[peers.media]\nsecret = \"a\"\ntransfer = \"mediaonly\"",
         "[peers.media]\nsecret = \"a\"\ntrunk_interval_ms = 0",
         "[peers.media]\naddress = \"192.0.2.1\"\nencryption = \"required\"",

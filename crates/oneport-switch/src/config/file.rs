@@ -21,6 +21,7 @@ use super::keys::{read_private, read_public};
 use super::secret::Place;
 use super::{Config, DEFAULT_CODECS, Peer};
 use crate::builtin::Builtin;
+use crate::qualify::QualifyConfig;
 use crate::routing::{Destination, Pattern, Route};
 
 #[derive(Deserialize, Default)]
@@ -80,6 +81,10 @@ struct PeerKeys {
     auth: Option<Vec<Spanned<String>>>,
     min_refresh: Option<u64>,
     max_refresh: Option<u64>,
+    qualify: Option<bool>,
+    qualify_limit_ms: Option<u64>,
+    qualify_seconds: Option<Spanned<u64>>,
+    qualify_smoothing: Option<bool>,
     transfer: Option<Spanned<String>>,
     trunk: Option<bool>,
     trunk_timestamps: Option<bool>,
@@ -369,6 +374,7 @@ impl PeerKeys {
                 }
             },
         };
+        let qualify = self.read_qualify(source)?;
         let trunk = self.read_trunk(source)?;
         let permit: Result<Vec<IpNet>, ConfigError> =
             self.permit.iter().map(|network| read_network(source, network)).collect();
@@ -383,6 +389,7 @@ impl PeerKeys {
             keys,
             own_key,
             encryption,
+            qualify,
             transfer,
             trunk,
             address,
@@ -398,6 +405,21 @@ impl PeerKeys {
 }
 
 impl PeerKeys {
+    fn read_qualify(&self, source: &Source<'_>) -> Result<Option<QualifyConfig>, ConfigError> {
+        let mut qualify = QualifyConfig::default();
+        qualify.limit = self.qualify_limit_ms.map_or(qualify.limit, Duration::from_millis);
+        qualify.smoothing = self.qualify_smoothing.unwrap_or(qualify.smoothing);
+        if let Some(seconds) = &self.qualify_seconds {
+            if *seconds.get_ref() == 0 {
+                return Err(source
+                    .wrong(seconds, "a peer cannot be polled every 0 seconds")
+                    .with_help("choose 1 or more; 20 keeps the way through a NAT open"));
+            }
+            qualify.interval = Duration::from_secs(*seconds.get_ref());
+        }
+        Ok(self.qualify.unwrap_or(true).then_some(qualify))
+    }
+
     fn read_trunk(&self, source: &Source<'_>) -> Result<Option<TrunkConfig>, ConfigError> {
         let mut trunk = TrunkConfig::default();
         trunk.timestamps = self.trunk_timestamps.unwrap_or(trunk.timestamps);

@@ -19,6 +19,7 @@ use oneport_wire::{AuthMethods, DEFAULT_PORT, Format};
 
 pub use error::ConfigError;
 
+use crate::qualify::QualifyConfig;
 use crate::routing::Route;
 
 /// All that a switch is told.
@@ -56,6 +57,8 @@ pub(crate) struct Peer {
     /// The key by which we prove to it who we are.
     pub(crate) own_key: Option<PrivateKey>,
     pub(crate) encryption: EncryptionPolicy,
+    /// How it is watched, if it is.
+    pub(crate) qualify: Option<QualifyConfig>,
     /// Whether voice to it is bundled.
     pub(crate) trunk: Option<TrunkConfig>,
     /// What its calls may hand over when they are bridged; `None`: they stay here.

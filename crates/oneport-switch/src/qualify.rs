@@ -1,0 +1,230 @@
+//! Which peers are there: each is polled (POKE) now and then, which also keeps its way through a NAT
+//! open.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use oneport_proto::{Endpoint, Instant, PokeId};
+
+/// Polls lost in a row after which a peer counts as gone. One may be lost by anybody.
+const LOST: u32 = 2;
+
+/// Time between polls of a peer that is not well.
+const UNWELL: Duration = Duration::from_secs(10);
+
+/// How a peer is watched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct QualifyConfig {
+    /// A round trip above this is too long for calls.
+    pub(crate) limit: Duration,
+    /// Time between polls. NATs forget after 30 s.
+    pub(crate) interval: Duration,
+    /// Whether the mean of the last round trip and those before counts, rather than the last.
+    pub(crate) smoothing: bool,
+}
+
+impl Default for QualifyConfig {
+    fn default() -> Self {
+        Self {
+            limit: Duration::from_millis(2_000),
+            interval: Duration::from_secs(20),
+            smoothing: false,
+        }
+    }
+}
+
+/// What is known of a peer, in the words operators know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Status {
+    /// Not asked yet.
+    Unknown,
+    /// It answers in time.
+    Ok(Duration),
+    /// It answers too late for calls.
+    Lagged(Duration),
+    /// It does not answer.
+    Unreachable,
+}
+
+impl Status {
+    /// Whether a call to it is worth a try.
+    pub(crate) const fn takes_calls(self) -> bool {
+        matches!(self, Self::Unknown | Self::Ok(_))
+    }
+
+    const fn kind(self) -> u8 {
+        match self {
+            Self::Unknown => 0,
+            Self::Ok(_) => 1,
+            Self::Lagged(_) => 2,
+            Self::Unreachable => 3,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("UNKNOWN"),
+            Self::Ok(rtt) => write!(f, "OK ({} ms)", rtt.as_millis()),
+            Self::Lagged(rtt) => write!(f, "LAGGED ({} ms)", rtt.as_millis()),
+            Self::Unreachable => f.write_str("UNREACHABLE"),
+        }
+    }
+}
+
+/// One peer under watch.
+#[derive(Debug)]
+struct Watch {
+    address: SocketAddr,
+    config: QualifyConfig,
+    status: Status,
+    next: Instant,
+    lost: u32,
+}
+
+impl Watch {
+    fn answered(&mut self, now: Instant, rtt: Duration) {
+        let rtt = match self.status {
+            Status::Ok(before) | Status::Lagged(before) if self.config.smoothing => {
+                (before + rtt) / 2
+            }
+            _ => rtt,
+        };
+        self.lost = 0;
+        (self.status, self.next) = if rtt <= self.config.limit {
+            (Status::Ok(rtt), now + self.config.interval)
+        } else {
+            (Status::Lagged(rtt), now + UNWELL.min(self.config.interval))
+        };
+    }
+
+    fn was_lost(&mut self, now: Instant) {
+        self.lost += 1;
+        if self.lost >= LOST {
+            self.status = Status::Unreachable;
+            self.next = now + UNWELL.min(self.config.interval);
+        } else {
+            self.next = now;
+        }
+    }
+}
+
+/// All peers under watch.
+#[derive(Debug, Default)]
+pub(crate) struct Qualify {
+    watches: BTreeMap<String, Watch>,
+    pokes: HashMap<PokeId, String>,
+}
+
+impl Qualify {
+    /// Watches `name` at `address`, from now on.
+    pub(crate) fn watch(
+        &mut self,
+        now: Instant,
+        name: &str,
+        address: SocketAddr,
+        config: QualifyConfig,
+    ) {
+        if self.watches.get(name).is_some_and(|watch| watch.address == address) {
+            return;
+        }
+        let watch = Watch { address, config, status: Status::Unknown, next: now, lost: 0 };
+        self.watches.insert(name.into(), watch);
+    }
+
+    pub(crate) fn forget(&mut self, name: &str) {
+        self.watches.remove(name);
+    }
+
+    pub(crate) fn status(&self, name: &str) -> Status {
+        self.watches.get(name).map_or(Status::Unknown, |watch| watch.status)
+    }
+
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.watches.values().map(|watch| watch.next).min()
+    }
+
+    /// Polls whoever is due.
+    pub(crate) fn poll(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        for (name, watch) in &mut self.watches {
+            if watch.next > now {
+                continue;
+            }
+            let timeout = watch.config.limit * 2;
+            // The answer, or its absence, sets the next one.
+            watch.next = now + timeout + watch.config.interval;
+            if let Ok(poke) = endpoint.poke(now, watch.address, timeout) {
+                self.pokes.insert(poke, name.clone());
+            }
+        }
+    }
+
+    /// Takes the result of a poll: a round trip, or nothing in time. Gives the peer's name and its
+    /// status if that is another kind than before.
+    pub(crate) fn result(
+        &mut self,
+        now: Instant,
+        poke: PokeId,
+        rtt: Option<Duration>,
+    ) -> Option<(String, Status)> {
+        let name = self.pokes.remove(&poke)?;
+        let watch = self.watches.get_mut(&name)?;
+        let before = watch.status;
+        match rtt {
+            Some(rtt) => watch.answered(now, rtt),
+            None => watch.was_lost(now),
+        }
+        let status = watch.status;
+        (status.kind() != before.kind()).then_some((name, status))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn watch(smoothing: bool) -> Watch {
+        Watch {
+            address: SocketAddr::from(([192, 0, 2, 1], 4569)),
+            config: QualifyConfig { smoothing, ..QualifyConfig::default() },
+            status: Status::Unknown,
+            next: Instant::from_micros(0),
+            lost: 0,
+        }
+    }
+
+    #[test]
+    fn one_lost_poll_is_followed_by_another_at_once_and_two_mean_gone() {
+        let now = Instant::from_micros(0);
+        let mut watch = watch(false);
+        watch.answered(now, ms(20));
+        assert_eq!((watch.status, watch.next), (Status::Ok(ms(20)), now + ms(20_000)));
+        watch.was_lost(now);
+        assert_eq!((watch.status, watch.next), (Status::Ok(ms(20)), now));
+        watch.was_lost(now);
+        assert_eq!((watch.status, watch.next), (Status::Unreachable, now + UNWELL));
+        assert!(!watch.status.takes_calls());
+        watch.answered(now, ms(2_001));
+        assert_eq!(watch.status, Status::Lagged(ms(2_001)));
+        assert!(!watch.status.takes_calls());
+    }
+
+    #[test]
+    fn smoothing_takes_the_mean_with_what_was_before() {
+        let now = Instant::from_micros(0);
+        let mut watch = watch(true);
+        watch.answered(now, ms(1_000));
+        watch.answered(now, ms(2_900));
+        assert_eq!(watch.status, Status::Ok(ms(1_950)));
+        watch.answered(now, ms(2_900));
+        assert_eq!(watch.status, Status::Lagged(ms(2_425)));
+        assert_eq!(watch.status.to_string(), "LAGGED (2425 ms)");
+    }
+}
