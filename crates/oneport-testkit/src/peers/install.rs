@@ -43,7 +43,8 @@ fn directory() -> PathBuf {
 /// # Errors
 /// The first that cannot be had.
 pub fn install_all() -> Result<(), Missing> {
-    for (program, package) in [("tshark", "tshark"), ("iaxmodem", "iaxmodem")] {
+    for (program, package) in [("tshark", "tshark"), ("iaxmodem", "iaxmodem"), ("nft", "nftables")]
+    {
         program_of(program, package)?;
     }
     asterisk_root().map(drop)

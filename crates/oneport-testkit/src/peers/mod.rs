@@ -8,6 +8,7 @@ pub mod iaxmodem;
 mod install;
 pub mod tshark;
 
+pub(crate) use install::program_of;
 pub use install::{Missing, install_all};
 
 use std::net::UdpSocket;
