@@ -3,8 +3,8 @@
 use oneport_testkit::sim::tell_many;
 
 #[test]
-fn four_thousand_stories_end_in_silence_and_agreement() {
-    if let Err(failure) = tell_many(0..4_000) {
+fn ten_thousand_stories_end_in_silence_and_agreement() {
+    if let Err(failure) = tell_many(0..10_000) {
         panic!("{failure}");
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use oneport_proto::{
     CallEnd, CallId, Challenge, CommandError, DtmfPhase, EncryptionPolicy, EndReason,
     EndpointConfig, Event, Grant, Instant, NewCall, PokeId, RegistrationConfig, RegistrationId,
-    RequestId, Secret, TokenRule, TrunkConfig,
+    RequestId, Secret, TokenRule, TransferKind, TrunkConfig,
 };
 use oneport_wire::{CauseCode, Control, Format};
 
@@ -63,6 +63,7 @@ enum Action {
     Answer(CallId),
     Talk(CallId),
     HangUp(CallId),
+    Transfer(CallId, CallId),
     Poke { to: usize },
     Register { to: usize },
     Unregister(RegistrationId),
@@ -136,6 +137,7 @@ pub fn tell(seed: u64, until: Option<Duration>) -> Result<(u64, String), Box<Fai
 fn config() -> EndpointConfig {
     let mut config = EndpointConfig::default();
     config.call_token.users.insert("trusted".into(), TokenRule::No);
+    config.accept_transfers = true;
     config.key_rotation = Some(Duration::from_secs(3));
     config.call_token.users.insert("turning".into(), TokenRule::Auto);
     config
@@ -279,6 +281,12 @@ impl Story {
                 }
             }
             Action::Talk(call) => self.talk(node, call),
+            Action::Transfer(call, other) => {
+                let kind = if self.chance(50) { TransferKind::Full } else { TransferKind::Media };
+                let now = self.network.now();
+                // A call may be over, or encrypted.
+                let _ = self.network.nodes[node].endpoint.transfer(now, call, other, kind);
+            }
             Action::HangUp(call) => {
                 let cause =
                     [CauseCode::NORMAL_CLEARING, CauseCode::NO_ANSWER][self.random(2) as usize];
@@ -519,7 +527,11 @@ impl Story {
                 }
             }
             Event::CallAnswered { call } => {
-                self.leg(node, call)?;
+                let other = self.leg(node, call)?.other;
+                if let Some(other) = other.filter(|_| self.chance(40)) {
+                    let after = self.millis(0, 2_000);
+                    self.plan(after, node, Action::Transfer(call, other));
+                }
                 self.plan(Duration::ZERO, node, Action::Talk(call));
             }
             Event::Dtmf { call, digit, phase } => {
@@ -620,6 +632,10 @@ impl Story {
             return unseen.then_some(()).ok_or_else(|| format!("{:?}, never offered", ours.reason));
         };
         let theirs = callee.end.as_ref().ok_or("no end at the called side")?;
+        if [ours.reason, theirs.reason].contains(&EndReason::Transferred) {
+            // It went on without one of the two, who knows nothing of what was said since.
+            return Ok(());
+        }
         check_prefix(&caller.digits_sent, &callee.digits_heard, "digits")?;
         check_prefix(&callee.digits_sent, &caller.digits_heard, "digits")?;
         if !caller.texts_sent.starts_with(&callee.texts_heard)
