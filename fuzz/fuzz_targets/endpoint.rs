@@ -9,7 +9,7 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use oneport_proto::{
     CallId, Challenge, Endpoint, EndpointConfig, Event, Grant, Instant, Network, NewCall, Path,
-    RequestId, TransmitBuffer,
+    RequestId, TransferKind, TransmitBuffer, TrunkConfig,
 };
 use oneport_wire::{CauseCode, Format};
 
@@ -27,6 +27,11 @@ enum Step {
     Text(String),
     Voice(Vec<u8>),
     Link,
+    Transfer { media: bool },
+    Trunk { to: u8, timestamps: bool },
+    Move { from: u8 },
+    Query(String),
+    Frame { kind: u8, subclass: u8, bytes: Vec<u8> },
     HangUp,
     Grant,
 }
@@ -36,7 +41,7 @@ fn address(last: u8) -> SocketAddr {
 }
 
 fuzz_target!(|steps: Vec<Step>| {
-    let mut config = EndpointConfig::default();
+    let mut config = EndpointConfig { accept_transfers: true, ..EndpointConfig::default() };
     // Half of the addresses need no call token.
     config.call_token.optional_networks.push(Network { address: [10, 0, 0, 0].into(), prefix: 31 });
     let mut now = Instant::from_micros(0);
@@ -89,6 +94,26 @@ fuzz_target!(|steps: Vec<Step>| {
                 if let [first, .., second] = calls.as_slice() {
                     drop(endpoint.link(*first, *second));
                 }
+            }
+            Step::Transfer { media } => {
+                let kind = if media { TransferKind::Media } else { TransferKind::Full };
+                if let [first, .., second] = calls.as_slice() {
+                    drop(endpoint.transfer(now, *first, *second, kind));
+                }
+            }
+            Step::Trunk { to, timestamps } => {
+                let config = TrunkConfig { timestamps, ..TrunkConfig::default() };
+                endpoint.set_trunk(address(to), Some(config));
+            }
+            // What was last sent comes back from somewhere else.
+            Step::Move { from } => {
+                let Some((_, bytes)) = &last else { continue };
+                let mut bytes = bytes.clone();
+                endpoint.handle_datagram(now, Path::from(address(from)), &mut bytes, &mut ());
+            }
+            Step::Query(number) => drop(call.map(|call| endpoint.dial(now, call, &number))),
+            Step::Frame { kind, subclass, bytes } => {
+                drop(call.map(|call| endpoint.send_frame(now, call, kind, subclass, &bytes)));
             }
             Step::HangUp => {
                 let cause = CauseCode::NORMAL_CLEARING;

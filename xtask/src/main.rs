@@ -117,7 +117,7 @@ fn tell(seed: u64, until: Option<Duration>) -> Result<(), String> {
 
 fn fuzz(seconds: u64) -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
-    for target in ["datagram", "endpoint"] {
+    for target in ["datagram", "endpoint", "encrypted"] {
         let mut command = Command::new("cargo");
         command.args(["fuzz", "run", "--fuzz-dir"]).arg(&root).arg(target);
         command.args(["--", &format!("-max_total_time={seconds}")]);

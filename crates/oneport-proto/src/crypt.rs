@@ -38,7 +38,7 @@ const KEPT_KEYS: usize = 2;
 
 /// A voice frame whose timestamp is this far, in ms, from where the clock of the one before stands
 /// now was encrypted with another key. The timestamps of garbage are spread over 65,536.
-const FAR: u16 = 1_000;
+const FAR: u16 = 250;
 
 /// The same for a frame of unusual length.
 const NEAR: u16 = 100;
@@ -151,8 +151,8 @@ pub(crate) struct Crypt {
     /// Bytes of the last two voice frames understood, 0 where there was none: garbage has these
     /// lengths with a chance of one or two in sixteen.
     voice_lens: [usize; 2],
-    /// The last voice frame was not understood.
-    in_doubt: bool,
+    /// The last voice frame was not believed; its time under the newest key.
+    doubted: Option<MiniTimestamp>,
 }
 
 /// What a call expects of the next frame, to tell sense from garbage.
@@ -178,7 +178,7 @@ impl Crypt {
             rotates: false,
             next_rotation: None,
             voice_lens: [0; 2],
-            in_doubt: false,
+            doubted: None,
         }
     }
 
@@ -215,14 +215,20 @@ impl Crypt {
     /// Decrypts `datagram` into `out` with the key under which it makes sense; `false`: there is
     /// none.
     pub(crate) fn open(&mut self, datagram: &[u8], expected: Expected, out: &mut Vec<u8>) -> bool {
-        let mut found = None;
+        let (mut found, mut doubted) = (None, None);
         for (n, cipher) in self.theirs.iter().enumerate() {
-            if cipher.open(datagram, out).is_some() && self.makes_sense(out, expected) {
+            if cipher.open(datagram, out).is_none() {
+                continue;
+            }
+            if self.makes_sense(out, expected) {
                 found = Some(n);
                 break;
             }
+            if let (0, Ok(Datagram::Mini(mini))) = (n, Datagram::decode(out)) {
+                doubted = Some(mini.timestamp);
+            }
         }
-        self.in_doubt = found.is_none();
+        self.doubted = doubted.filter(|_| found.is_none());
         let Some(n) = found else { return false };
         if !self.proved {
             // Both sides begin with the same key.
@@ -248,13 +254,20 @@ impl Crypt {
     }
 
     fn is_likely_voice(&self, stamp: MiniTimestamp, len: usize, expected: Expected) -> bool {
-        let off = expected.voice.map_or(0, |clock| {
-            let ahead = stamp.0.wrapping_sub(clock.low16().0);
+        let distance = |from: MiniTimestamp| {
+            let ahead = stamp.0.wrapping_sub(from.0);
             ahead.min(ahead.wrapping_neg())
-        });
+        };
+        let off = expected.voice.map_or(0, |clock| distance(clock.low16()));
         // Some codecs vary in length, and fall silent: their frames pass by their time.
         let usual = self.voice_lens.contains(&len) || self.voice_lens.contains(&0);
-        if usual { off < FAR } else { off < NEAR && !self.in_doubt }
+        match (usual, self.doubted) {
+            (true, None) => off < FAR,
+            (false, None) => off < NEAR,
+            // Behind garbage more is asked for; but a clock that has jumped goes on from there.
+            (true, Some(last)) => off < NEAR || distance(last) < NEAR,
+            (false, Some(_)) => false,
+        }
     }
 }
 

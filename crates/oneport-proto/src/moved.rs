@@ -1,3 +1,5 @@
+//! Datagrams of no call that is known: perhaps from a peer whose address has changed.
+//!
 //! A peer whose address changes during a call, as behind a NAT that forgets or a line that is
 //! dialled anew.
 //!
@@ -8,7 +10,9 @@
 
 use core::time::Duration;
 
-use oneport_wire::{CallNumber, ElementBuffer, FullHeader, IaxSubclass, Timestamp};
+use oneport_wire::{
+    CallNumber, Datagram, ElementBuffer, Elements, FullHeader, IaxSubclass, Message, Seq, Timestamp,
+};
 
 use crate::call::Call;
 use crate::clock::Instant;
@@ -65,7 +69,7 @@ impl Endpoint {
         }
         for id in self.slots.calls() {
             let asked = self.cx.moves.iter().any(|moving| moving.call == id);
-            let Some(call) = call_mut(&mut self.slots, id).filter(|_| !asked) else { continue };
+            let Some(call) = call_mut(&mut self.slots, id) else { continue };
             let exchange = &call.exchange;
             let fits = exchange.theirs == Some(theirs)
                 && match ours {
@@ -73,10 +77,36 @@ impl Endpoint {
                     // A mini frame names half as much, so half of the address must be the same.
                     None => from.remote.ip() == exchange.path.remote.ip(),
                 };
-            if fits && call.agreed_format().is_some() && call.silent_for(now) >= SILENCE {
-                return self.ask_whether_moved(now, id, from, datagram.len());
+            if !fits {
+                continue;
             }
+            if !asked && call.agreed_format().is_some() && call.silent_for(now) >= SILENCE {
+                self.ask_whether_moved(now, id, from, datagram.len());
+            }
+            return;
         }
+        self.say_invalid(from, datagram);
+    }
+
+    /// Tells a peer that its call is not known here (RFC 5456 §6.9.2), as after a restart, so that it
+    /// need not wait in vain. One short answer for twenty questions a second at most.
+    fn say_invalid(&mut self, from: Path, datagram: &[u8]) {
+        let Ok(Datagram::Full(frame)) = Datagram::decode(datagram) else { return };
+        let Ok(message) = frame.message() else { return };
+        let asked = &frame.header;
+        if !message.takes_sequence_number() {
+            return;
+        }
+        let header = FullHeader {
+            source: asked.destination,
+            destination: asked.source,
+            retransmission: false,
+            timestamp: Timestamp(0),
+            oseq: Seq::ZERO,
+            iseq: Seq::ZERO,
+        };
+        let inval = Message::iax(IaxSubclass::Inval, Elements::EMPTY);
+        self.cx.send_once(from, None, &header, &inval);
     }
 
     /// Sends a PING to the old address and the new. All frames on their way go to the new one too:

@@ -674,6 +674,49 @@ fn a_call_never_moves_on_the_word_of_a_spoofed_packet() {
     assert!(events(&mut network, B).is_empty());
 }
 
+#[test]
+fn a_peer_that_restarts_mid_call_is_told_so_and_the_call_ends() {
+    let mut network = Network::pair(12);
+    let (_, theirs) = call_up(&mut network);
+    network.restart(0, EndpointConfig::default());
+    // What B says next is answered by INVAL.
+    let now = network.now();
+    network.nodes[B].endpoint.dtmf_begin(now, theirs, b'1').expect("up");
+    network.run(Duration::from_millis(100));
+    let events = events(&mut network, B);
+    let [Event::CallEnded { end, .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(end.reason, EndReason::Invalidated);
+}
+
+#[test]
+fn a_new_call_under_the_number_of_an_old_one_ends_the_old_one() {
+    let mut network = Network::pair(13);
+    let mut elements = ElementBuffer::new();
+    elements.push(&Element::CallToken(&[]));
+    let home: SocketAddr = "203.0.113.1:4569".parse().expect("an address");
+    for n in 0..2 {
+        network.run(Duration::from_secs(11));
+        let sent = network.inject(B, home, &opening(IaxSubclass::New, &elements));
+        let Ok(Datagram::Full(frame)) = Datagram::decode(&sent[0]) else { panic!("no frame") };
+        let mut again = ElementBuffer::new();
+        again.push(&Element::CalledNumber("1".into()));
+        again.push(&Element::CallToken(&frame.payload[2..]));
+        let mut bytes = opening(IaxSubclass::New, &again);
+        bytes[7] = 20 + n;
+        network.inject(B, home, &bytes);
+    }
+    let events = events(&mut network, B);
+    let [
+        Event::CallOffered { call: old, .. },
+        Event::CallEnded { call, end },
+        Event::CallOffered { .. },
+    ] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!((call, end.reason), (old, EndReason::PeerRestarted));
+}
+
 /// Puts voice of `calls` on the way from A, in trunk frames.
 fn speak(network: &mut Network, calls: &[CallId]) {
     let now = network.now();

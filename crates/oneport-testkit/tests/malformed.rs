@@ -86,7 +86,12 @@ fn to_nobody() -> Vec<Case> {
     }
     for destination in [1_u16, 2, 0x7FFF, 0x8001, 0xFFFF] {
         let bytes = full(5, destination, 6, 5, &[]);
-        case(format!("HANGUP for {destination:#x}"), bytes, Silence(DropReason::UnknownCall));
+        let gets = match destination & 0x7FFF {
+            // Whoever sent it to the number of stateless answers expects none.
+            1 => Silence(DropReason::UnknownCall),
+            _ => Answer(IaxSubclass::Inval),
+        };
+        case(format!("HANGUP for {destination:#x}"), bytes, gets);
     }
     let gets = Silence(DropReason::Malformed);
     case("NEW from call 0".into(), full(0, 0, 6, 1, &[54, 0]), gets);
