@@ -200,7 +200,7 @@ fn outside_of(asterisk: &Asterisk, name: &str) -> std::path::PathBuf {
 
 /// The first line belongs to `[server]`.
 const PEERS: &str = "
-key_rotation_seconds = 1
+key_rotation_seconds = 2
 [peers.ann]
 secret = \"right\"
 encryption = \"required\"

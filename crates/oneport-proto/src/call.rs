@@ -40,6 +40,12 @@ const TOKEN_ATTEMPTS: u8 = 3;
 /// When the first LAGRQ leaves: soon, so that repetition and the user know the round trip.
 const FIRST_LAG: Duration = Duration::from_millis(500);
 
+/// Half of the time between two frames of voice.
+const HALF_A_FRAME: Duration = Duration::from_millis(10);
+
+/// How long a due change of key waits for voice.
+const WITHOUT_VOICE: Duration = Duration::from_secs(1);
+
 /// How long to wait for frames on their way before the key is changed.
 const SOON: Duration = Duration::from_millis(200);
 
@@ -514,6 +520,7 @@ impl Call {
     fn change_key(&mut self, cx: &mut Context, now: Instant) {
         let settled = self.exchange.reliable.is_settled();
         let Some(crypt) = &mut self.exchange.crypt else { return };
+        crypt.between_voice = None;
         if !settled {
             crypt.next_rotation = Some(now + SOON);
             return;
@@ -740,6 +747,7 @@ impl Call {
         if let Err(reason) = sent {
             cx.counters.drop(reason);
         }
+        self.change_key_behind_voice(now);
         Ok(())
     }
 
@@ -758,7 +766,20 @@ impl Call {
             return Err(DropReason::LinkNotReady);
         }
         let stamp = self.voice_out.relay_stamp(self.exchange.clock(now), theirs.0);
-        self.voice_out.send(cx, &mut self.exchange, now, format, stamp, payload)
+        let sent = self.voice_out.send(cx, &mut self.exchange, now, format, stamp, payload);
+        self.change_key_behind_voice(now);
+        sent
+    }
+
+    /// A due change of key is best made halfway between two frames of voice: Asterisk takes in voice
+    /// and RTKEY on different threads, and may take either first when they come together.
+    fn change_key_behind_voice(&mut self, now: Instant) {
+        if let Some(crypt) = &mut self.exchange.crypt
+            && crypt.next_rotation.is_some_and(|at| at <= now)
+            && crypt.between_voice.is_none()
+        {
+            crypt.between_voice = Some(now + HALF_A_FRAME);
+        }
     }
 
     /// Ends the call from our side with HANGUP, or REJECT where nothing was accepted.
@@ -864,7 +885,8 @@ impl Call {
     }
 
     fn rotation(&self) -> Option<Instant> {
-        self.exchange.crypt.as_deref().and_then(|crypt| crypt.next_rotation)
+        let crypt = self.exchange.crypt.as_deref()?;
+        crypt.between_voice.or_else(|| crypt.next_rotation.map(|due| due + WITHOUT_VOICE))
     }
 
     /// Whether somebody answered.

@@ -146,8 +146,10 @@ pub(crate) struct Crypt {
     pub(crate) required: bool,
     /// Both sides can change keys during the call.
     pub(crate) rotates: bool,
-    /// When our key is changed next.
+    /// When a change of our key is due next.
     pub(crate) next_rotation: Option<Instant>,
+    /// When a change that is due is made: between two frames of voice.
+    pub(crate) between_voice: Option<Instant>,
     /// Bytes of the last two voice frames understood, 0 where there was none: garbage has these
     /// lengths with a chance of one or two in sixteen.
     voice_lens: [usize; 2],
@@ -177,6 +179,7 @@ impl Crypt {
             required,
             rotates: false,
             next_rotation: None,
+            between_voice: None,
             voice_lens: [0; 2],
             doubted: None,
         }
