@@ -1,11 +1,17 @@
 //! What the tests with real peers share. They need Debian's Asterisk, iaxmodem and tshark; see
 //! `cargo xtask peers`.
 
+use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use oneport::{Driver, DriverConfig, NewCall, Phone, PhoneConfig, Secret};
+use oneport::media::Codec;
+use oneport::{
+    AudioReader, AudioWriter, Driver, DriverConfig, NewCall, Phone, PhoneConfig, Secret,
+};
 use oneport_switch::{Config, Switch};
+use oneport_testkit::peers::asterisk::Asterisk;
 
 /// A switch on the loopback with this configuration.
 ///
@@ -81,12 +87,39 @@ pub fn find_exactly(sent: &[u8], recording: &[u8]) -> usize {
     offset
 }
 
-/// A port that nobody uses now, for those who must know it before they start.
+/// Speaks `sent` (µ-law) into an echo and finds every byte of it in what comes back.
 ///
 /// # Panics
-/// The loopback is gone.
+/// Something is missing or changed, or nothing comes for five seconds.
+pub async fn echo_is_exact(reader: &mut AudioReader, speaker: &AudioWriter, sent: &[u8]) {
+    let mut samples = Vec::new();
+    Codec::Ulaw.decode(sent, &mut samples);
+    let listen = async {
+        let mut heard = Vec::new();
+        while heard.len() < sent.len() {
+            let frame = tokio::time::timeout(Duration::from_secs(5), reader.next_frame()).await;
+            heard.extend(frame.expect("audio flows").expect("the call lives").payload);
+        }
+        heard
+    };
+    let (heard, ()) = tokio::join!(listen, speaker.play(&samples));
+    find_exactly(sent, &heard);
+}
+
+/// Gives an Asterisk the extension `play@test`, which plays [`speech`] into a call and records what
+/// it hears. The recording.
+///
+/// # Panics
+/// Its directory cannot be written.
 #[must_use]
-pub fn free_port() -> u16 {
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
-    socket.local_addr().expect("an address").port()
+pub fn playing_and_recording(asterisk: &Asterisk) -> PathBuf {
+    let (inside, outside) = asterisk.file("speech.ulaw");
+    fs::write(outside, speech()).expect("writable");
+    let (recording, heard) = asterisk.file("heard");
+    asterisk.set_dialplan(&format!(
+        "[test]\nexten => play,1,MixMonitor({recording}-mix.ulaw,r({recording}.ulaw))\n\
+         same => n,Wait(0.5)\nsame => n,Playback({})\nsame => n,Wait(1)\nsame => n,Hangup()\n",
+        inside.trim_end_matches(".ulaw")
+    ));
+    heard.with_extension("ulaw")
 }

@@ -8,7 +8,9 @@ use oneport::{
     Call, CallError, CallEvent, CauseCode, EndReason, Format, NewCall, Phone, Registration,
     RegistrationConfig, RegistrationEvent, Secret,
 };
-use oneport_interop::{find_exactly, named, phone, speech, switch};
+use oneport_interop::{
+    echo_is_exact, find_exactly, named, phone, playing_and_recording, speech, switch,
+};
 use oneport_testkit::peers::asterisk::Asterisk;
 use oneport_testkit::peers::tshark::Capture;
 use oneport_testkit::peers::wait_for;
@@ -104,18 +106,7 @@ async fn asterisk_s_echo_returns_every_byte() {
     let call = answered(&phone, &asterisk, named("echo", "ann", "right")).await;
     let (mut reader, speaker) = call.audio().expect("accepted");
     let sent = speech();
-    let mut samples = Vec::new();
-    Codec::Ulaw.decode(&sent, &mut samples);
-    let listen = async {
-        let mut heard = Vec::new();
-        while heard.len() < sent.len() {
-            let frame = tokio::time::timeout(Duration::from_secs(5), reader.next_frame()).await;
-            heard.extend(frame.expect("audio flows").expect("the call lives").payload);
-        }
-        heard
-    };
-    let (heard, ()) = tokio::join!(listen, speaker.play(&samples));
-    find_exactly(&sent, &heard);
+    echo_is_exact(&mut reader, &speaker, &sent).await;
     let stats = call.stats().await.expect("alive");
     assert_eq!((stats.received.lost, stats.retransmissions), (0, 0));
     drop(call);
@@ -149,7 +140,7 @@ async fn asterisk_records_what_we_say() {
     let asterisk = Asterisk::start(IAX, "[test]\n");
     let (inside, outside) = asterisk.file("said.ulaw");
     let directory = inside.trim_end_matches("/said.ulaw");
-    plan(&asterisk, &EXTENSIONS.replace("${SOUNDS}", directory));
+    asterisk.set_dialplan(&EXTENSIONS.replace("${SOUNDS}", directory));
     let (phone, _) = phone();
     let call = answered(&phone, &asterisk, named("record", "ann", "right")).await;
     let speaker = call.speaker().expect("accepted");
@@ -175,19 +166,12 @@ fn player(file: &str) -> String {
     )
 }
 
-fn plan(asterisk: &Asterisk, extensions: &str) {
-    let (_, sounds) = asterisk.file("x");
-    let home = sounds.parent().expect("it has one").parent().expect("and one");
-    fs::write(home.join("etc/extensions.conf"), extensions).expect("writable");
-    let _ = asterisk.cli("dialplan reload");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn we_record_what_asterisk_says() {
     let asterisk = Asterisk::start(IAX, "[test]\n");
     let (inside, outside) = asterisk.file("speech.ulaw");
     fs::write(outside, speech()).expect("writable");
-    plan(&asterisk, &player(inside.trim_end_matches(".ulaw")));
+    asterisk.set_dialplan(&player(inside.trim_end_matches(".ulaw")));
     let directory = tempfile::tempdir().expect("a directory");
     let (_switch, to) = switch(&format!(
         "[audio]\nrecord = {:?}\n[peers.ann]\nsecret = \"right\"\n",
@@ -213,15 +197,7 @@ async fn we_record_what_asterisk_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn our_echo_returns_every_byte_to_asterisk() {
     let asterisk = Asterisk::start(IAX, "[test]\n");
-    let (inside, outside) = asterisk.file("speech.ulaw");
-    fs::write(outside, speech()).expect("writable");
-    let (recording, heard) = asterisk.file("heard");
-    let heard = heard.with_extension("ulaw");
-    let plays = player(inside.trim_end_matches(".ulaw"));
-    let monitor = format!(
-        "exten => play,1,MixMonitor({recording}-mix.ulaw,r({recording}.ulaw))\nsame => n,Wait(0.5)"
-    );
-    plan(&asterisk, &plays.replace("exten => play,1,Wait(0.5)", &monitor));
+    let heard = playing_and_recording(&asterisk);
     let (_switch, to) = switch("");
     let capture = Capture::start(&[to.port()]);
     asterisk.originate(&format!("IAX2/{to}/echo"), "play@test");

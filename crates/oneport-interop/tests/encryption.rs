@@ -3,12 +3,13 @@
 use std::fs;
 use std::time::Duration;
 
-use oneport::media::Codec;
 use oneport::{
-    AudioReader, CallEvent, DtmfPhase, EncryptionPolicy, EndReason, NewCall, Phone, PhoneConfig,
-    PrivateKey, RegistrationConfig, RegistrationEvent,
+    CallEvent, DtmfPhase, EncryptionPolicy, EndReason, NewCall, Phone, PhoneConfig, PrivateKey,
+    RegistrationConfig, RegistrationEvent,
 };
-use oneport_interop::{find_exactly, named, phone, speech, switch};
+use oneport_interop::{
+    echo_is_exact, find_exactly, named, phone, playing_and_recording, speech, switch,
+};
 use oneport_testkit::peers::asterisk::Asterisk;
 use oneport_testkit::peers::tshark::Capture;
 use oneport_testkit::peers::wait_for;
@@ -83,35 +84,26 @@ fn encrypted(number: &str, name: &str) -> NewCall {
     call
 }
 
-async fn hear(reader: &mut AudioReader, len: usize) -> Vec<u8> {
-    let mut heard = Vec::new();
-    while heard.len() < len {
-        let frame = tokio::time::timeout(Duration::from_secs(5), reader.next_frame()).await;
-        heard.extend(frame.expect("audio flows").expect("the call lives").payload);
-    }
-    heard
-}
-
 /// Speaks for eight seconds into an echo; every byte must come back, and none be seen by others.
-async fn echo_is_exact(call: NewCall, asterisk: &Asterisk) {
+async fn echo_is_exact_and_private(call: NewCall, asterisk: &Asterisk) {
     let (phone, port) = restless_phone();
     let capture = Capture::start(&[port, asterisk.address().port()]);
     let mut call = phone.call(asterisk.address(), call).await.expect("placed");
     call.answered().await.unwrap_or_else(|error| panic!("{error}\n{}", asterisk.log()));
     let (mut reader, speaker) = call.audio().expect("accepted");
     let sent = speech();
-    let mut samples = Vec::new();
-    Codec::Ulaw.decode(&sent, &mut samples);
-    let (heard, ()) = tokio::join!(hear(&mut reader, sent.len()), speaker.play(&samples));
-    find_exactly(&sent, &heard);
+    echo_is_exact(&mut reader, &speaker, &sent).await;
     let stats = call.stats().await.expect("alive");
     assert!(stats.encrypted);
     assert_eq!((stats.received.lost, stats.retransmissions), (0, 0), "{}", asterisk.log());
     drop((call, reader, speaker));
     phone.stop().await;
-    let seen = capture.into_bytes();
+    nobody_heard(&sent, &capture.into_bytes());
+}
+
+/// The whole call was captured, and no part of the voice is there in the clear.
+fn nobody_heard(sent: &[u8], seen: &[u8]) {
     assert!(seen.len() > 2 * sent.len(), "{} bytes captured", seen.len());
-    // A frame of the voice, or a part of it, would be there in the clear.
     for part in sent.chunks(40).step_by(7) {
         assert!(!seen.windows(part.len()).any(|window| window == part), "voice in the clear");
     }
@@ -120,14 +112,14 @@ async fn echo_is_exact(call: NewCall, asterisk: &Asterisk) {
 #[tokio::test(flavor = "multi_thread")]
 async fn encrypted_voice_through_asterisk_is_exact_and_nobody_else_hears_it() {
     let asterisk = Asterisk::start(IAX, EXTENSIONS);
-    echo_is_exact(encrypted("echo", "ann"), &asterisk).await;
+    echo_is_exact_and_private(encrypted("echo", "ann"), &asterisk).await;
     assert!(!asterisk.log().contains("Decrypt Failed"), "{}", asterisk.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn asterisk_with_several_secrets_finds_the_right_one() {
     let asterisk = Asterisk::start(IAX, EXTENSIONS);
-    echo_is_exact(encrypted("echo", "bob"), &asterisk).await;
+    echo_is_exact_and_private(encrypted("echo", "bob"), &asterisk).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,29 +165,13 @@ async fn a_peer_that_would_not_encrypt_gets_no_call() {
 
 /// Asterisk calls our echo, plays speech into it and records what comes back.
 async fn asterisk_hears_our_echo(asterisk: &Asterisk, channel: &str) {
-    let (inside, outside) = asterisk.file("speech.ulaw");
-    fs::write(outside, speech()).expect("writable");
-    let (recording, heard) = asterisk.file("heard");
-    let heard = heard.with_extension("ulaw");
-    let plan = format!(
-        "[test]\nexten => play,1,MixMonitor({recording}-mix.ulaw,r({recording}.ulaw))\n\
-         same => n,Wait(0.5)\nsame => n,Playback({})\nsame => n,Wait(1)\nsame => n,Hangup()\n",
-        inside.trim_end_matches(".ulaw")
-    );
-    let etc = outside_of(asterisk, "etc/extensions.conf");
-    fs::write(etc, plan).expect("writable");
-    let _ = asterisk.cli("dialplan reload");
+    let heard = playing_and_recording(asterisk);
     asterisk.originate(channel, "play@test");
     asterisk.wait_for_log("Hangup(");
     wait_for("the end of the call", Duration::from_secs(20), || {
         asterisk.cli("core show channels").contains("0 active channels")
     });
     find_exactly(&speech()[..7 * 8000], &fs::read(heard).expect("a recording"));
-}
-
-fn outside_of(asterisk: &Asterisk, name: &str) -> std::path::PathBuf {
-    let (_, sounds) = asterisk.file("x");
-    sounds.parent().and_then(std::path::Path::parent).expect("a home").join(name)
 }
 
 /// The first line belongs to `[server]`.
@@ -217,11 +193,7 @@ async fn asterisk_s_encrypted_call_to_us_is_exact_and_nobody_else_hears_it() {
     asterisk_hears_our_echo(&asterisk, &format!("IAX2/ann:right@{to}/echo")).await;
     assert!(!asterisk.log().contains("Decrypt Failed"), "{}", asterisk.log());
     let seen = tokio::task::spawn_blocking(|| capture.into_bytes()).await.expect("no panic");
-    let sent = speech();
-    assert!(seen.len() > 2 * 7 * 8000);
-    for part in sent.chunks(40).step_by(7) {
-        assert!(!seen.windows(part.len()).any(|window| window == part), "voice in the clear");
-    }
+    nobody_heard(&speech(), &seen);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,7 +235,7 @@ async fn rsa_proves_who_we_are_to_asterisk() {
     assert!(matches!(event, Some(RegistrationEvent::Registered { .. })), "{event:?}");
     let mut both = encrypted("echo", "ruth");
     both.key = Some(key);
-    echo_is_exact(both, &asterisk).await;
+    echo_is_exact_and_private(both, &asterisk).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -290,11 +262,10 @@ async fn rsa_proves_to_us_who_asterisk_is() {
     let asterisk = Asterisk::start(&iax, "[test]\n");
     asterisk.add_key("site.key", &key.to_pem().expect("PEM"));
     // It had no key when it tried to register, and would try again after a minute.
-    fs::write(
-        outside_of(&asterisk, "etc/iax.conf"),
-        format!("[general]\nbindaddr=127.0.0.1\nbindport={}\n{iax}", asterisk.address().port()),
-    )
-    .expect("writable");
+    asterisk.write_config(
+        "iax.conf",
+        &format!("[general]\nbindaddr=127.0.0.1\nbindport={}\n{iax}", asterisk.address().port()),
+    );
     let _ = asterisk.cli("iax2 reload");
     asterisk_hears_our_echo(&asterisk, "IAX2/out/echo").await;
     wait_for("Asterisk to be registered", Duration::from_secs(70), || {

@@ -1,9 +1,6 @@
 //! Overlap dialling: a real Asterisk 22 asks us which numbers exist (`switch => IAX2/…`).
 
-use std::time::Duration;
-
-use oneport::media::Codec;
-use oneport_interop::{find_exactly, named, phone, speech, switch_at};
+use oneport_interop::{echo_is_exact, named, phone, speech, switch_at};
 use oneport_testkit::peers::asterisk::Asterisk;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,16 +20,5 @@ async fn asterisk_finds_our_numbers_and_calls_them() {
     call.answered().await.unwrap_or_else(|error| panic!("{error}\n{}", asterisk.log()));
     let (mut reader, speaker) = call.audio().expect("accepted");
     let sent = &speech()[..16_000];
-    let mut samples = Vec::new();
-    Codec::Ulaw.decode(sent, &mut samples);
-    let listen = async {
-        let mut heard = Vec::new();
-        while heard.len() < sent.len() {
-            let frame = tokio::time::timeout(Duration::from_secs(5), reader.next_frame()).await;
-            heard.extend(frame.expect("audio flows").expect("the call lives").payload);
-        }
-        heard
-    };
-    let (heard, ()) = tokio::join!(listen, speaker.play(&samples));
-    find_exactly(sent, &heard);
+    echo_is_exact(&mut reader, &speaker, sent).await;
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use oneport::{CallEvent, Driver};
-use oneport_interop::{find_exactly, named, phone, speech, switch};
+use oneport_interop::{find_exactly, named, phone, playing_and_recording, speech, switch};
 use oneport_switch::Switch;
 use oneport_testkit::peers::asterisk::Asterisk;
 use oneport_testkit::peers::wait_for;
@@ -44,19 +44,7 @@ fn caller_hears(transfer: &str, check: impl FnOnce(&Asterisk, &Asterisk, &Driver
          [[routes]]\nnumber = \"echo\"\nto = [\"peer:far\"]\n",
         called.address()
     ));
-    let (inside, outside) = caller.file("speech.ulaw");
-    fs::write(outside, speech()).expect("writable");
-    let (recording, heard) = caller.file("heard");
-    let heard = heard.with_extension("ulaw");
-    let plan = format!(
-        "[test]\nexten => play,1,MixMonitor({recording}-mix.ulaw,r({recording}.ulaw))\n\
-         same => n,Wait(0.5)\nsame => n,Playback({})\nsame => n,Wait(1)\nsame => n,Hangup()\n",
-        inside.trim_end_matches(".ulaw")
-    );
-    let (_, sounds) = caller.file("x");
-    let home = sounds.parent().and_then(std::path::Path::parent).expect("a home").to_path_buf();
-    fs::write(home.join("etc/extensions.conf"), plan).expect("writable");
-    let _ = caller.cli("dialplan reload");
+    let heard = playing_and_recording(&caller);
     caller.originate(&format!("IAX2/ann:right@{to}/echo"), "play@test");
     std::thread::sleep(Duration::from_secs(4));
     check(&caller, &called, &driver);

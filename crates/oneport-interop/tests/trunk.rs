@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use oneport::media::Codec;
-use oneport_interop::{find_exactly, free_port, named, phone, speech, switch_at};
+use oneport_interop::{echo_is_exact, named, phone, speech, switch_at};
 use oneport_testkit::peers::asterisk::Asterisk;
+use oneport_testkit::peers::free_port;
 use oneport_testkit::peers::tshark::Capture;
 
 const CALLS: usize = 100;
@@ -22,18 +22,7 @@ async fn echo_through(switch: SocketAddr, start: usize) {
     let speech = speech();
     let offset = start * 331 % 40_000;
     let sent = &speech[offset..offset + 24_000];
-    let mut samples = Vec::new();
-    Codec::Ulaw.decode(sent, &mut samples);
-    let listen = async {
-        let mut heard = Vec::new();
-        while heard.len() < sent.len() {
-            let frame = tokio::time::timeout(Duration::from_secs(5), reader.next_frame()).await;
-            heard.extend(frame.expect("audio flows").expect("the call lives").payload);
-        }
-        heard
-    };
-    let (heard, ()) = tokio::join!(listen, speaker.play(&samples));
-    find_exactly(sent, &heard);
+    echo_is_exact(&mut reader, &speaker, sent).await;
 }
 
 /// Counts of trunk frames and mini frames from one port, out of a capture.

@@ -32,22 +32,12 @@ use crate::offer::NewCall;
 use crate::stats::{CallStats, RemoteReport};
 use crate::transfer::Transfer;
 use crate::voice::{VoiceIn, VoiceOut};
-use rand_core::Rng;
 
 /// CALLTOKEN replies followed in one call; the peer's key may change between two of them.
 const TOKEN_ATTEMPTS: u8 = 3;
 
 /// When the first LAGRQ leaves: soon, so that repetition and the user know the round trip.
 const FIRST_LAG: Duration = Duration::from_millis(500);
-
-/// Half of the time between two frames of voice.
-const HALF_A_FRAME: Duration = Duration::from_millis(10);
-
-/// How long a due change of key waits for voice.
-const WITHOUT_VOICE: Duration = Duration::from_secs(1);
-
-/// How long to wait for frames on their way before the key is changed.
-const SOON: Duration = Duration::from_millis(200);
 
 /// Peers take a token for about 10 s.
 const OLD_TOKEN: Duration = Duration::from_secs(5);
@@ -509,45 +499,7 @@ impl Call {
         self.phase_ends = None;
         self.next_ping = now + cx.config.ping_interval;
         self.next_lag = now + FIRST_LAG.min(cx.config.lag_interval);
-        if let Some(crypt) = &mut self.exchange.crypt
-            && crypt.rotates
-        {
-            crypt.next_rotation = cx.config.key_rotation.map(|interval| now + interval);
-        }
-    }
-
-    /// Changes the key of what we send, unless frames are on their way: then soon.
-    fn change_key(&mut self, cx: &mut Context, now: Instant) {
-        let settled = self.exchange.reliable.is_settled();
-        let Some(crypt) = &mut self.exchange.crypt else { return };
-        crypt.between_voice = None;
-        if !settled {
-            crypt.next_rotation = Some(now + SOON);
-            return;
-        }
-        crypt.next_rotation = cx.config.key_rotation.map(|interval| now + interval);
-        let mut key = [0; 16];
-        cx.rng.fill_bytes(&mut key);
-        let mut elements = ElementBuffer::new();
-        elements.push(&Element::Challenge(&key));
-        // This frame still goes out with the old key.
-        self.exchange.send_iax(cx, now, IaxSubclass::RtKey, &elements);
-        if let Some(crypt) = &mut self.exchange.crypt {
-            crypt.change_ours(&key);
-        }
-        cx.counters.key_changes += 1;
-    }
-
-    /// The peer changes the key of what it sends (RTKEY).
-    fn key_changed(&mut self, cx: &mut Context, elements: Elements<'_>) {
-        let key = elements.iter().find_map(|element| match element {
-            Element::Challenge(key) => Some(<[u8; 16]>::try_from(key).ok()),
-            _ => None,
-        });
-        match (&mut self.exchange.crypt, key.flatten()) {
-            (Some(crypt), Some(key)) => crypt.change_theirs(&key),
-            _ => cx.counters.drop(DropReason::Unexpected),
-        }
+        self.begin_rotation(cx, now);
     }
 
     fn check_proof(
@@ -771,17 +723,6 @@ impl Call {
         sent
     }
 
-    /// A due change of key is best made halfway between two frames of voice: Asterisk takes in voice
-    /// and RTKEY on different threads, and may take either first when they come together.
-    fn change_key_behind_voice(&mut self, now: Instant) {
-        if let Some(crypt) = &mut self.exchange.crypt
-            && crypt.next_rotation.is_some_and(|at| at <= now)
-            && crypt.between_voice.is_none()
-        {
-            crypt.between_voice = Some(now + HALF_A_FRAME);
-        }
-    }
-
     /// Ends the call from our side with HANGUP, or REJECT where nothing was accepted.
     pub(crate) fn hang_up(
         &mut self,
@@ -882,11 +823,6 @@ impl Call {
         let exchange = self.exchange.deadline(cx);
         let deadlines = [exchange, self.phase_ends, polls, self.rotation(), transfer];
         deadlines.into_iter().flatten().min()
-    }
-
-    fn rotation(&self) -> Option<Instant> {
-        let crypt = self.exchange.crypt.as_deref()?;
-        crypt.between_voice.or_else(|| crypt.next_rotation.map(|due| due + WITHOUT_VOICE))
     }
 
     /// Whether somebody answered.

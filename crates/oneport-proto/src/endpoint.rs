@@ -293,7 +293,7 @@ impl Endpoint {
                 _ => None,
             };
             if !self.has_moved(now, from, header, subclass) {
-                return self.handle_from_other_end(now, from, index, frame);
+                return self.handle_from_other_end(now, from, index, header, &message);
             }
         }
         let handled = self.handle_in_exchange(now, index, header, &message, media);

@@ -46,6 +46,7 @@ mod registration;
 mod reliable;
 mod request;
 mod resting;
+mod rotation;
 mod secret;
 mod slots;
 mod stats;

@@ -67,8 +67,8 @@ impl Endpoint {
         if self.cx.moves.len() >= MOST {
             return;
         }
+        let mut known = false;
         for id in self.slots.calls() {
-            let asked = self.cx.moves.iter().any(|moving| moving.call == id);
             let Some(call) = call_mut(&mut self.slots, id) else { continue };
             let exchange = &call.exchange;
             let fits = exchange.theirs == Some(theirs)
@@ -77,15 +77,15 @@ impl Endpoint {
                     // A mini frame names half as much, so half of the address must be the same.
                     None => from.remote.ip() == exchange.path.remote.ip(),
                 };
-            if !fits {
-                continue;
+            known |= fits;
+            let silent = call.agreed_format().is_some() && call.silent_for(now) >= SILENCE;
+            if fits && silent && !self.cx.moves.iter().any(|moving| moving.call == id) {
+                return self.ask_whether_moved(now, id, from, datagram.len());
             }
-            if !asked && call.agreed_format().is_some() && call.silent_for(now) >= SILENCE {
-                self.ask_whether_moved(now, id, from, datagram.len());
-            }
-            return;
         }
-        self.say_invalid(from, datagram);
+        if !known {
+            self.say_invalid(from, datagram);
+        }
     }
 
     /// Tells a peer that its call is not known here (RFC 5456 §6.9.2), as after a restart, so that it

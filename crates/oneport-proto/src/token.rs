@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
+use base64ct::{Base64UrlUnpadded, Encoding};
 use hmac::{Hmac, KeyInit, Mac};
 use rand_chacha::ChaCha12Rng;
 use rand_core::Rng;
@@ -22,9 +23,6 @@ use crate::clock::Instant;
 /// Bytes of a token on the wire: short, so that the answer to the shortest possible request (a bare
 /// header and an empty CALLTOKEN element, 14 bytes) stays under three times its size.
 pub(crate) const TOKEN_LEN: usize = 24;
-
-/// Base64 alphabet of RFC 4648 §5, since peers keep tokens as text.
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// A key of HMAC-SHA-256's own block size.
 type Key = [u8; 64];
@@ -215,19 +213,15 @@ fn tag(key: &Key, millis: u32, from: SocketAddr) -> [u8; 14] {
     cut
 }
 
-/// Time and tag, 18 bytes, as 24 characters.
+/// Time and tag, 18 bytes, as 24 characters: base64 of RFC 4648 §5, since peers keep tokens as text.
 fn encode(millis: u32, tag: &[u8; 14]) -> [u8; TOKEN_LEN] {
     let mut raw = [0_u8; 18];
     for (to, from) in raw.iter_mut().zip(millis.to_be_bytes().iter().chain(tag)) {
         *to = *from;
     }
     let mut text = [0; TOKEN_LEN];
-    for (group, three) in text.chunks_exact_mut(4).zip(raw.chunks_exact(3)) {
-        let bits = three.iter().fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte));
-        for (n, character) in group.iter_mut().enumerate() {
-            *character = ALPHABET.get(bits >> (18 - 6 * n) & 63).copied().unwrap_or(b'A');
-        }
-    }
+    let encoded = Base64UrlUnpadded::encode(&raw, &mut text);
+    debug_assert!(encoded.is_ok(), "18 bytes are 24 characters");
     text
 }
 
@@ -236,15 +230,7 @@ fn decode(text: &[u8]) -> Option<(u32, [u8; 14])> {
         return None;
     }
     let mut raw = [0_u8; 18];
-    for (three, group) in raw.chunks_exact_mut(3).zip(text.chunks_exact(4)) {
-        let mut bits = 0_u32;
-        for character in group {
-            let value = ALPHABET.iter().position(|known| known == character)?;
-            bits = bits << 6 | u32::try_from(value).ok()?;
-        }
-        let [_, bytes @ ..] = bits.to_be_bytes();
-        three.copy_from_slice(&bytes);
-    }
+    let raw = Base64UrlUnpadded::decode(text, &mut raw).ok()?;
     let (millis, tag) = raw.split_first_chunk::<4>()?;
     Some((u32::from_be_bytes(*millis), tag.try_into().ok()?))
 }

@@ -21,8 +21,8 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use oneport_wire::{
-    CallNumber, CauseCode, Element, ElementBuffer, Elements, FullFrame, FullHeader, IaxSubclass,
-    Message, Seq, Timestamp,
+    CallNumber, CauseCode, Element, ElementBuffer, Elements, FullHeader, IaxSubclass, Message, Seq,
+    Timestamp,
 };
 use rand_core::Rng;
 
@@ -381,17 +381,17 @@ impl Endpoint {
         now: Instant,
         from: Path,
         index: u32,
-        frame: &FullFrame<'_>,
+        header: &FullHeader,
+        message: &Message<'_>,
     ) -> Handled {
         let Self { cx, slots } = self;
         let Some(Role::Call(call)) = slots.at(index).map(|slot| &mut slot.role) else {
             return Handled::Dropped(DropReason::WrongCallNumber);
         };
-        let header = &frame.header;
         let Some(Transfer::End(end)) = call.transfer.as_deref_mut() else {
             return Handled::Dropped(DropReason::WrongCallNumber);
         };
-        let Ok(Message::Iax { subclass, elements }) = frame.message() else {
+        let Message::Iax { subclass, elements } = *message else {
             return Handled::Dropped(DropReason::Unexpected);
         };
         if end.path.remote != from.remote || header.source != end.theirs {
@@ -433,6 +433,10 @@ impl Endpoint {
         let ours = call.exchange.ours;
         let fresh = Exchange::moved(now, end.path, ours, end.theirs, end.found);
         let mut old = core::mem::replace(&mut call.exchange, fresh);
+        if let Some(place) = old.trunk {
+            // To the middle the call is over.
+            cx.trunks.withdraw(place, ours);
+        }
         call.start_over(cx, now);
         // What is left of the way over the middle: its repeated TXREL is acknowledged.
         old.reliable.clear();

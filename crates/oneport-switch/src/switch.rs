@@ -1,5 +1,8 @@
 //! The switch: identifies callers, routes their calls, keeps registrations.
 
+mod dialling;
+mod transfer;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,9 +12,9 @@ use oneport_media::Codec;
 use oneport_proto::{
     CallEnd, CallId, Challenge, CodecPriority, CommandError, DropReason, EncryptionPolicy,
     EndReason, Endpoint, Event, Grant, Instant, Media, NewCall, Offer, Register, RegistrationId,
-    RequestId, TransferKind, negotiate,
+    RequestId, negotiate,
 };
-use oneport_wire::{AuthMethods, CauseCode, DialplanStatus, Format};
+use oneport_wire::{AuthMethods, CauseCode, Format};
 
 use crate::bridge;
 use crate::builtin::{Builtin, FRAME_MS, Player};
@@ -25,15 +28,6 @@ use crate::routing::{self, Destination};
 /// How long a player waits behind its last frame before it hangs up, so that the far end's jitter
 /// buffer plays all of it.
 const AFTER_PLAYBACK: Duration = Duration::from_millis(500);
-
-/// The number of a call that is dialled digit by digit.
-const TO_BE_DIALLED: &str = "TBD";
-
-/// How long a call may take to be dialled.
-const DIALLING: Duration = Duration::from_secs(30);
-
-/// How long what we say of a number is good for: as long as Asterisk says.
-const DIALPLAN_REFRESH: Duration = Duration::from_secs(600);
 
 /// The switch as an application of the engine.
 pub struct Switch {
@@ -206,58 +200,6 @@ impl Switch {
         self.route(endpoint, now, call, peer, offer, None);
     }
 
-    /// A call whose number comes digit by digit (RFC 5456 §6.4): it may ask and dial.
-    fn begin_dialling(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId) {
-        let Some(leg) = self.legs.get_mut(&call) else { return };
-        let State::Identifying(offer) = &leg.state else { return };
-        let peer = leg.peer.as_ref().and_then(|name| self.config.peers.get(name));
-        let format = peer.and_then(|peer| negotiate(peer.priority, &peer.codecs, offer));
-        let Some(format) = format else {
-            let cause = CauseCode::BEARER_NOT_AVAILABLE;
-            return self.refuse(endpoint, now, call, cause, "no common codec");
-        };
-        leg.ends = Some(now + DIALLING);
-        leg.state = State::Dialling { offer: offer.clone(), format };
-        let _ = endpoint.accept(now, call, format);
-    }
-
-    fn dialplan_queried(&self, endpoint: &mut Endpoint, now: Instant, call: CallId, number: &str) {
-        let peer = self.legs.get(&call).and_then(|leg| leg.peer.as_deref());
-        let exists = peer.is_some()
-            && (routing::find(&self.config.routes, peer, number).is_some()
-                || Builtin::find(number).is_some()
-                || self.config.peers.contains_key(number));
-        let longer = routing::may_grow(&self.config.routes, peer, number);
-        let mut status = match (exists, longer) {
-            (true, _) => DialplanStatus::EXISTS,
-            (false, true) => DialplanStatus::CAN_EXIST,
-            (false, false) => DialplanStatus::NONEXISTENT,
-        };
-        if longer {
-            status.0 |= DialplanStatus::MATCH_MORE.0;
-        }
-        let _ = endpoint.dialplan_reply(now, call, number, status, DIALPLAN_REFRESH);
-    }
-
-    fn dialled(
-        &mut self,
-        endpoint: &mut Endpoint,
-        now: Instant,
-        call: CallId,
-        number: String,
-        context: Option<String>,
-    ) {
-        let Some(leg) = self.legs.get_mut(&call) else { return };
-        let State::Dialling { offer, format } = &leg.state else { return };
-        let (mut offer, format, peer) = (offer.clone(), *format, leg.peer.clone());
-        leg.ends = None;
-        leg.to = Some(number.clone());
-        offer.called_number = number;
-        offer.called_context = context.or(offer.called_context);
-        let _ = endpoint.proceeding(now, call);
-        self.route(endpoint, now, call, peer, offer, Some(format));
-    }
-
     /// Leads a call to where its number says, by the rights of `peer`. `accepted` is its format, if
     /// it has one already.
     fn route(
@@ -283,7 +225,7 @@ impl Switch {
                 left.push_back(Destination::Peer { name: number.into(), number: None });
             }
         }
-        if number == TO_BE_DIALLED && accepted.is_none() && peer.is_some() {
+        if number == dialling::TO_BE_DIALLED && accepted.is_none() && peer.is_some() {
             // It dials digit by digit: accepted now, led on when it has dialled.
             return self.begin_dialling(endpoint, now, call);
         }
@@ -509,59 +451,6 @@ impl Switch {
             let _ = endpoint.answer(now, call);
         }
         self.let_ends_meet(endpoint, now, call, called);
-    }
-
-    /// Where both peers allow it, their calls go on without us, or their voice does.
-    fn let_ends_meet(&self, endpoint: &mut Endpoint, now: Instant, call: CallId, called: CallId) {
-        let kind = |id: CallId| {
-            let peer = self.legs.get(&id)?.peer.as_ref()?;
-            self.config.peers.get(peer)?.transfer
-        };
-        let kind = match (kind(call), kind(called)) {
-            (Some(TransferKind::Full), Some(TransferKind::Full)) => TransferKind::Full,
-            (Some(_), Some(_)) => TransferKind::Media,
-            _ => return,
-        };
-        if let Err(error) = endpoint.transfer(now, call, called, kind) {
-            tracing::debug!("{call}: stays here: {error}");
-        }
-    }
-
-    /// A blind transfer: the party at the other end of this leg is led to another number, as if it
-    /// had called that.
-    fn blind_transfer(
-        &mut self,
-        endpoint: &mut Endpoint,
-        now: Instant,
-        leg: CallId,
-        number: String,
-        context: Option<String>,
-    ) {
-        let Some(party) = self.legs.get(&leg).and_then(Leg::other) else { return };
-        let Some(Some(peer)) = self.legs.get(&leg).map(|leg| leg.peer.clone()) else { return };
-        let who = self.legs.get(&leg).map(Leg::who).unwrap_or_default();
-        tracing::info!("{leg}: {who} transfers its party to {number}");
-        // What the two had together is over.
-        endpoint.unlink(party);
-        let format = endpoint.call_stats(party).and_then(|stats| stats.format);
-        let Some(mut state) = self.legs.remove(&leg).map(|leg| leg.state) else { return };
-        let mut offer = match (&mut state, self.legs.get_mut(&party).map(|leg| &mut leg.state)) {
-            (State::Caller(caller), _) => caller.offer.clone(),
-            (_, Some(State::Caller(caller))) => caller.offer.clone(),
-            _ => return,
-        };
-        let _ = endpoint.hangup(now, leg, CauseCode::NORMAL_CLEARING, None);
-        let Some(party_leg) = self.legs.get_mut(&party) else { return };
-        offer.called_number = number;
-        offer.called_context = context;
-        party_leg.to = Some(offer.called_number.clone());
-        if let State::Called { .. } = party_leg.state {
-            // It was called; its formats are those of the call it is in.
-            offer.formats = format.into_iter().collect();
-            offer.wanted = offer.formats;
-            offer.preferences = format.into_iter().collect();
-        }
-        self.route(endpoint, now, party, Some(peer), offer, format);
     }
 
     fn ended(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId, end: &CallEnd) {

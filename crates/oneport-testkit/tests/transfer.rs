@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use oneport_proto::{
     CallId, DropReason, EndReason, EndpointConfig, Event, NewCall, TransferFailure, TransferKind,
+    TrunkConfig,
 };
 use oneport_testkit::sim::Network;
 use oneport_wire::{CauseCode, Datagram, FullFrame, IaxSubclass};
@@ -44,7 +45,15 @@ fn take(network: &mut Network, node: usize, call: CallId) {
 impl Bridged {
     fn new(seed: u64, accepts: bool) -> Self {
         let config = EndpointConfig { accept_transfers: accepts, ..EndpointConfig::default() };
-        let mut network = Network::new(seed, vec![config; 3]);
+        Self::over(Network::new(seed, vec![config; 3]))
+    }
+
+    /// Another call over the same network.
+    fn again(self) -> Self {
+        Self::over(self.network)
+    }
+
+    fn over(mut network: Network) -> Self {
         let to_m = network.nodes[M].address;
         let now = network.now();
         let a = network.nodes[A].endpoint.place_call(now, to_m, NewCall::to("1")).expect("free");
@@ -275,6 +284,31 @@ fn a_third_party_gets_four_small_frames_for_each_transfer_and_those_are_rare() {
     }
     let in_24_seconds = aimed(&call);
     assert!((8..=20).contains(&in_24_seconds), "{in_24_seconds}");
+}
+
+#[test]
+fn voice_that_waits_for_the_trunk_to_the_middle_is_taken_back_when_that_lets_go() {
+    let mut call = Bridged::new(8, true);
+    let middle = call.network.nodes[M].address;
+    call.network.nodes[A].endpoint.set_trunk(middle, Some(TrunkConfig::default()));
+    // The trunk is for calls that are accepted from now on.
+    let mut call = call.again();
+    call.speak(10);
+    call.transfer(TransferKind::Full);
+    let end = call.network.now() + ms(200);
+    while !call.events(A).iter().any(|event| matches!(event, Event::CallTransferred { .. })) {
+        let now = call.network.now();
+        assert!(now < end, "no transfer");
+        let endpoint = &mut call.network.nodes[A].endpoint;
+        let voice = endpoint.send_voice(now, call.a, oneport_wire::Format::ULAW, &[0; 160], 20);
+        voice.expect("up");
+        call.network.run(ms(1));
+    }
+    call.network.filter = Some(Box::new(|sender, datagram| {
+        assert!(sender != A || !matches!(datagram, Datagram::Trunk(_)), "for a call that is over");
+        true
+    }));
+    call.network.run(ms(100));
 }
 
 #[test]

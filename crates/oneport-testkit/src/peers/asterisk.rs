@@ -154,6 +154,18 @@ impl Asterisk {
         let _ = self.cli("module reload res_crypto.so");
     }
 
+    /// Gives it another dial plan.
+    pub fn set_dialplan(&self, extensions: &str) {
+        self.write_config("extensions.conf", extensions);
+        let _ = self.cli("dialplan reload");
+    }
+
+    /// Writes one of its configuration files; a command such as `iax2 reload` makes it read that.
+    pub fn write_config(&self, name: &str, text: &str) {
+        let etc = self.root.join(&self.home[1..]).join("etc");
+        fs::write(etc.join(name), text).expect("writable");
+    }
+
     /// A path that its dial plan can name, and the same as seen from here.
     #[must_use]
     pub fn file(&self, name: &str) -> (String, PathBuf) {

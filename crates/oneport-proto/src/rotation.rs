@@ -1,0 +1,82 @@
+//! Changing the keys of an encrypted call while it lasts (RTKEY). The RFC does not know it; peers do.
+
+use core::time::Duration;
+
+use oneport_wire::{Element, ElementBuffer, Elements, IaxSubclass};
+use rand_core::Rng;
+
+use crate::call::Call;
+use crate::clock::Instant;
+use crate::context::Context;
+use crate::drop_reason::DropReason;
+
+/// Half of the time between two frames of voice.
+const HALF_A_FRAME: Duration = Duration::from_millis(10);
+
+/// How long a due change of key waits for voice.
+const WITHOUT_VOICE: Duration = Duration::from_secs(1);
+
+/// How long to wait for frames on their way before the key is changed.
+const SOON: Duration = Duration::from_millis(200);
+
+impl Call {
+    /// The call is accepted: from here on the key grows old, where both sides can change it.
+    pub(crate) fn begin_rotation(&mut self, cx: &Context, now: Instant) {
+        if let Some(crypt) = &mut self.exchange.crypt
+            && crypt.rotates
+        {
+            crypt.next_rotation = cx.config.key_rotation.map(|interval| now + interval);
+        }
+    }
+
+    /// Changes the key of what we send, unless frames are on their way: then soon.
+    pub(crate) fn change_key(&mut self, cx: &mut Context, now: Instant) {
+        let settled = self.exchange.reliable.is_settled();
+        let Some(crypt) = &mut self.exchange.crypt else { return };
+        crypt.between_voice = None;
+        if !settled {
+            crypt.next_rotation = Some(now + SOON);
+            return;
+        }
+        crypt.next_rotation = cx.config.key_rotation.map(|interval| now + interval);
+        let mut key = [0; 16];
+        cx.rng.fill_bytes(&mut key);
+        let mut elements = ElementBuffer::new();
+        elements.push(&Element::Challenge(&key));
+        // This frame still goes out with the old key.
+        self.exchange.send_iax(cx, now, IaxSubclass::RtKey, &elements);
+        if let Some(crypt) = &mut self.exchange.crypt {
+            crypt.change_ours(&key);
+        }
+        cx.counters.key_changes += 1;
+    }
+
+    /// The peer changes the key of what it sends (RTKEY).
+    pub(crate) fn key_changed(&mut self, cx: &mut Context, elements: Elements<'_>) {
+        let key = elements.iter().find_map(|element| match element {
+            Element::Challenge(key) => Some(<[u8; 16]>::try_from(key).ok()),
+            _ => None,
+        });
+        match (&mut self.exchange.crypt, key.flatten()) {
+            (Some(crypt), Some(key)) => crypt.change_theirs(&key),
+            _ => cx.counters.drop(DropReason::Unexpected),
+        }
+    }
+
+    /// A due change of key is best made halfway between two frames of voice: Asterisk takes in voice
+    /// and RTKEY on different threads, and may take either first when they come together.
+    pub(crate) fn change_key_behind_voice(&mut self, now: Instant) {
+        if let Some(crypt) = &mut self.exchange.crypt
+            && crypt.next_rotation.is_some_and(|at| at <= now)
+            && crypt.between_voice.is_none()
+        {
+            crypt.between_voice = Some(now + HALF_A_FRAME);
+        }
+    }
+
+    /// When the key is changed next.
+    pub(crate) fn rotation(&self) -> Option<Instant> {
+        let crypt = self.exchange.crypt.as_deref()?;
+        crypt.between_voice.or_else(|| crypt.next_rotation.map(|due| due + WITHOUT_VOICE))
+    }
+}

@@ -1,0 +1,70 @@
+//! Transfers: calls that go on without this switch, and parties led to another number.
+
+use oneport_proto::{CallId, Endpoint, Instant, TransferKind};
+use oneport_wire::CauseCode;
+
+use super::{State, Switch};
+
+impl Switch {
+    /// Where both peers allow it, their calls go on without us, or their voice does.
+    pub(super) fn let_ends_meet(
+        &self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        called: CallId,
+    ) {
+        let kind = |id: CallId| {
+            let peer = self.legs.get(&id)?.peer.as_ref()?;
+            self.config.peers.get(peer)?.transfer
+        };
+        let kind = match (kind(call), kind(called)) {
+            (Some(TransferKind::Full), Some(TransferKind::Full)) => TransferKind::Full,
+            (Some(_), Some(_)) => TransferKind::Media,
+            _ => return,
+        };
+        if let Err(error) = endpoint.transfer(now, call, called, kind) {
+            tracing::debug!("{call}: stays here: {error}");
+        }
+    }
+
+    /// A blind transfer: the party at the other end of this leg is led to another number, as if it
+    /// had called that.
+    pub(super) fn blind_transfer(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        leg: CallId,
+        number: String,
+        context: Option<String>,
+    ) {
+        let Some(transferring) = self.legs.get(&leg) else { return };
+        let (Some(party), Some(peer)) = (transferring.other(), transferring.peer.clone()) else {
+            return;
+        };
+        let who = transferring.who();
+        // One of the two is the caller, and knows what was called.
+        let offer = [leg, party].into_iter().find_map(|id| match &self.legs.get(&id)?.state {
+            State::Caller(caller) => Some(caller.offer.clone()),
+            _ => None,
+        });
+        let (Some(mut offer), true) = (offer, self.legs.contains_key(&party)) else { return };
+        tracing::info!("{leg}: {who} transfers its party to {number}");
+        // What the two had together is over.
+        self.legs.remove(&leg);
+        endpoint.unlink(party);
+        let _ = endpoint.hangup(now, leg, CauseCode::NORMAL_CLEARING, None);
+        let format = endpoint.call_stats(party).and_then(|stats| stats.format);
+        let Some(party_leg) = self.legs.get_mut(&party) else { return };
+        offer.called_number = number;
+        offer.called_context = context;
+        party_leg.to = Some(offer.called_number.clone());
+        if let State::Called { .. } = party_leg.state {
+            // It was called; its formats are those of the call it is in.
+            offer.formats = format.into_iter().collect();
+            offer.wanted = offer.formats;
+            offer.preferences = format.into_iter().collect();
+        }
+        self.route(endpoint, now, party, Some(peer), offer, format);
+    }
+}
