@@ -149,21 +149,41 @@ fn lock(path: &Path) -> io::Result<fs::File> {
     Ok(file)
 }
 
-/// The mirror this machine uses.
+/// The mirror of Debian that this machine uses. Other archives among its sources are passed over:
+/// Debian's own lies in a directory of that name.
 fn mirror() -> String {
     let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
     let more = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
     files.extend(more.map(|entry| entry.path()));
-    for file in files {
-        for line in fs::read_to_string(file).unwrap_or_default().lines() {
-            let new = line.strip_prefix("URIs:");
-            let old = line.strip_prefix("deb ");
-            let words = new.or(old).unwrap_or_default().split_whitespace();
-            let mirror = |word: &&str| word.starts_with("http") && !word.contains("security");
-            if let Some(found) = words.into_iter().find(mirror) {
-                return found.into();
-            }
+    let texts = files.into_iter().map(|file| fs::read_to_string(file).unwrap_or_default());
+    let found = texts.into_iter().find_map(|text| text.lines().find_map(mirror_in));
+    found.unwrap_or_else(|| "http://deb.debian.org/debian".into())
+}
+
+/// Debian's mirror, if a line of apt's sources names it.
+fn mirror_in(line: &str) -> Option<String> {
+    let words = line.strip_prefix("URIs:").or_else(|| line.strip_prefix("deb "))?;
+    let is_mirror =
+        |word: &&str| word.starts_with("http") && word.trim_end_matches('/').ends_with("/debian");
+    words.split_whitespace().find(is_mirror).map(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_is_debian_s_and_no_other_archive() {
+        let mirror = Some("http://mirror.example.org/debian".to_string());
+        assert_eq!(mirror_in("URIs: http://mirror.example.org/debian"), mirror);
+        let old = "deb [signed-by=/x.gpg] http://mirror.example.org/debian bookworm main";
+        assert_eq!(mirror_in(old), mirror);
+        for other in [
+            "deb https://deb.example.org/node_20.x nodistro main",
+            "URIs: http://mirror.example.org/debian-security",
+            "# URIs: http://mirror.example.org/debian",
+        ] {
+            assert_eq!(mirror_in(other), None, "{other}");
         }
     }
-    "http://deb.debian.org/debian".into()
 }
