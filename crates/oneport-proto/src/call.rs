@@ -31,7 +31,7 @@ use crate::id::CallId;
 use crate::offer::NewCall;
 use crate::stats::{CallStats, RemoteReport};
 use crate::transfer::Transfer;
-use crate::voice::{VoiceIn, VoiceOut};
+use crate::voice::{Sent, VoiceIn, VoiceOut};
 
 /// CALLTOKEN replies followed in one call; the peer's key may change between two of them.
 const TOKEN_ATTEMPTS: u8 = 3;
@@ -711,7 +711,7 @@ impl Call {
         format: Format,
         theirs: Timestamp,
         payload: &[u8],
-    ) -> Result<(), DropReason> {
+    ) -> Result<Sent, DropReason> {
         let ready = self.agreed_format().is_some() && self.exchange.confirmed && !self.quelched;
         if !ready || !self.formats.contains(format) {
             self.voice_out.drops += 1;

@@ -24,6 +24,7 @@ use crate::reliable::Order;
 use crate::slots::{Role, Slots};
 use crate::token::CallTokenPolicy;
 use crate::transmit::{Transmit, TransmitBuffer};
+use crate::voice::Sent;
 
 /// One IAX2 port: any number of calls, registrations and polls with any number of peers.
 ///
@@ -262,10 +263,13 @@ impl Endpoint {
             return Handled::Dropped(DropReason::LinkNotReady);
         };
         let Media { format, timestamp, payload } = voice;
-        let relayed = call.relay_voice(&mut self.cx, now, format, timestamp, payload);
-        // Now and then it was a full frame, to be repeated until acknowledged.
-        self.slots.schedule(&mut self.cx, to.slot);
-        relayed.map_or_else(Handled::Dropped, |()| Handled::Relayed)
+        match call.relay_voice(&mut self.cx, now, format, timestamp, payload) {
+            Err(reason) => return Handled::Dropped(reason),
+            Ok(Sent::Once) if call.exchange.crypt.is_none() => {}
+            // It may have to be repeated, or a change of keys waited for it.
+            Ok(_) => self.slots.schedule(&mut self.cx, to.slot),
+        }
+        Handled::Relayed
     }
 
     fn handle_full(

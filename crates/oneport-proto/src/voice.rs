@@ -29,6 +29,15 @@ fn distance(a: u32, b: u32) -> u32 {
     a.wrapping_sub(b).min(b.wrapping_sub(a))
 }
 
+/// How a frame of voice left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sent {
+    /// Mini or on a trunk, and forgotten.
+    Once,
+    /// Full, and repeated until it is acknowledged.
+    Reliably,
+}
+
 /// The sending side.
 #[derive(Debug, Default)]
 pub(crate) struct VoiceOut {
@@ -107,7 +116,7 @@ impl VoiceOut {
         format: Format,
         stamp: u32,
         payload: &[u8],
-    ) -> Result<(), DropReason> {
+    ) -> Result<Sent, DropReason> {
         let ahead = self.last.is_none_or(|last| is_after(stamp, last));
         // A frame older than the last one, which only a relay yields, unwraps to the right upper
         // half as it is.
@@ -122,20 +131,20 @@ impl VoiceOut {
                 exchange.send_stamped(cx, now, Timestamp(stamp), &message);
                 self.format = Some(format);
             }
-            room
+            room.then_some(Sent::Reliably)
         } else {
-            exchange.send_voice(cx, now, Timestamp(stamp), payload)
+            exchange.send_voice(cx, now, Timestamp(stamp), payload).then_some(Sent::Once)
         };
-        if !sent {
+        let Some(sent) = sent else {
             self.drops += 1;
             return Err(DropReason::TransmitBufferFull);
-        }
+        };
         if ahead {
             self.last = Some(stamp);
         }
         self.frames += 1;
         self.bytes += payload.len() as u64;
-        Ok(())
+        Ok(sent)
     }
 }
 
