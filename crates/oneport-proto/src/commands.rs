@@ -10,6 +10,8 @@ use oneport_wire::{
     FullHeader, IaxSubclass, Message, Seq, Timestamp, frame_type,
 };
 
+use rand_core::Rng;
+
 use crate::auth::Challenge;
 use crate::call::{Call, is_dtmf};
 use crate::clock::Instant;
@@ -572,6 +574,7 @@ impl Endpoint {
     /// Tells the owner how its cycle ended.
     pub(crate) fn finish_cycle(&mut self, now: Instant, owner: RegistrationId, end: CycleEnd) {
         let keep_alive = self.cx.config.keep_alive;
+        let [random, ..] = self.cx.rng.next_u32().to_be_bytes();
         let Some(registration) = self.registration_mut(owner) else { return };
         if registration.releasing {
             self.finish_release(owner);
@@ -579,7 +582,7 @@ impl Endpoint {
         }
         let event = match end {
             CycleEnd::Acknowledged { refresh, apparent_address, messages } => {
-                registration.succeeded(now, refresh);
+                registration.succeeded(now, refresh, random);
                 registration.next_poke = keep_alive.map(|interval| now + interval);
                 Event::Registered { registration: owner, refresh, apparent_address, messages }
             }

@@ -3,7 +3,9 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use oneport_wire::{Element, ElementBuffer, Elements, EncryptionMethods, Format, FormatSet, Str};
+use oneport_wire::{
+    DateTime, Element, ElementBuffer, Elements, EncryptionMethods, Format, FormatSet, Str,
+};
 
 use crate::crypt::EncryptionPolicy;
 use crate::keys::PrivateKey;
@@ -56,6 +58,8 @@ pub struct Offer {
     pub preferences: Vec<Format>,
     /// Whether it asks to be answered at once.
     pub auto_answer: bool,
+    /// The caller's date and time, as a hint for displays.
+    pub date_time: Option<DateTime>,
     /// How it can be encrypted.
     pub encryption: EncryptionMethods,
     /// Variables handed over with the call, in order.
@@ -86,6 +90,7 @@ impl Offer {
             wanted: FormatSet::EMPTY,
             preferences: Vec::new(),
             auto_answer: false,
+            date_time: None,
             encryption: EncryptionMethods::default(),
             variables: Vec::new(),
         };
@@ -117,6 +122,7 @@ impl Offer {
                 Element::Format2(set) => format2 = Some(set),
                 Element::CodecPreferences(list) => offer.preferences = list.iter().collect(),
                 Element::AutoAnswer => offer.auto_answer = true,
+                Element::DateTime(value) => offer.date_time = Some(value),
                 Element::Encryption(methods) => offer.encryption = methods,
                 Element::Variable(text) => append_variable(&mut offer.variables, text),
                 _ => {}
@@ -189,6 +195,8 @@ pub struct NewCall {
     pub osp_token: Vec<u8>,
     /// Asks the peer to answer at once, as an intercom does.
     pub auto_answer: bool,
+    /// The date and time here in UTC, as a hint for displays.
+    pub date_time: Option<DateTime>,
     /// Variables handed over with the call.
     pub variables: Vec<(String, String)>,
 }
@@ -218,6 +226,7 @@ impl NewCall {
             calling_ani2: 0,
             osp_token: Vec::new(),
             auto_answer: false,
+            date_time: None,
             variables: Vec::new(),
         }
     }
@@ -268,6 +277,9 @@ impl NewCall {
         buffer.push(&Element::Format2(wanted));
         buffer.push(&Element::Capability(formats));
         buffer.push(&Element::Capability2(formats));
+        if let Some(date_time) = self.date_time {
+            buffer.push(&Element::DateTime(date_time));
+        }
         for (index, data) in (0_u8..4).zip(self.osp_token.chunks(254)) {
             buffer.push(&Element::OspToken { index, data });
         }

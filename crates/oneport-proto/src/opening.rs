@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use oneport_wire::{
-    CallNumber, Element, ElementBuffer, Elements, FullHeader, IaxSubclass, Message,
+    CallNumber, CauseCode, Element, ElementBuffer, Elements, FullHeader, IaxSubclass, Message,
 };
 
 use crate::call::Call;
@@ -205,11 +205,17 @@ impl Endpoint {
         username: Option<String>,
         reason: DropReason,
     ) -> DropReason {
+        let mut reason_given = ElementBuffer::new();
         let answer = match subclass {
             IaxSubclass::New => IaxSubclass::Reject,
-            _ => IaxSubclass::RegRej,
+            _ => {
+                // So short that the answer is at most three times as long as the question.
+                reason_given.push(&Element::CauseCode(CauseCode::FACILITY_REJECTED));
+                reason_given.push(&Element::Cause("refused".into()));
+                IaxSubclass::RegRej
+            }
         };
-        self.cx.reply_stateless(from, header, answer, Elements::EMPTY);
+        self.cx.reply_stateless(from, header, answer, reason_given.as_elements());
         self.cx.tell_refused(now, from, username, reason);
         reason
     }

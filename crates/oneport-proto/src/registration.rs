@@ -43,6 +43,8 @@ pub struct RegistrationConfig {
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long a registration holds of which the registrar does not say it (RFC 5456 §6.1.1).
+const UNSAID_REFRESH: Duration = Duration::from_secs(60);
 /// A registrar that grants less than this is not asked more often all the same.
 const LEAST_REFRESH: Duration = Duration::from_secs(10);
 /// CALLTOKEN replies followed in one cycle.
@@ -83,12 +85,14 @@ impl Registration {
         [self.next, self.next_poke].into_iter().flatten().min()
     }
 
-    /// The registrar has us for `refresh`: the next cycle begins at 5/6 of it.
-    pub(crate) fn succeeded(&mut self, now: Instant, refresh: Duration) {
+    /// The registrar has us for `refresh`: the next cycle begins at 3/4 to 5/6 of it, as `random`
+    /// says, so that peers which registered together do not stay together (RFC 5456 §7.2.2).
+    pub(crate) fn succeeded(&mut self, now: Instant, refresh: Duration, random: u8) {
         self.cycle = None;
         self.failures = 0;
         self.held_until = Some(now + refresh);
-        self.next = Some(now + refresh.max(LEAST_REFRESH) * 5 / 6);
+        let refresh = refresh.max(LEAST_REFRESH);
+        self.next = Some(now + refresh * 3 / 4 + refresh / 12 * u32::from(random) / 255);
     }
 
     /// A cycle failed. Returns the pause before the next.
@@ -176,7 +180,7 @@ impl Registering {
                 self.exchange.send_iax(cx, now, self.subclass, &again);
                 Ok(())
             }
-            IaxSubclass::RegAck => Err(self.acknowledged(elements)),
+            IaxSubclass::RegAck => Err(Self::acknowledged(elements)),
             IaxSubclass::RegRej => Err(Self::refused(elements)),
             IaxSubclass::Inval => Err(CycleEnd::Failed(RegistrationFailure::TimedOut)),
             IaxSubclass::Ping => {
@@ -220,8 +224,8 @@ impl Registering {
         }
     }
 
-    fn acknowledged(&self, elements: Elements<'_>) -> CycleEnd {
-        let (mut refresh, mut apparent_address, mut messages) = (self.config.refresh, None, None);
+    fn acknowledged(elements: Elements<'_>) -> CycleEnd {
+        let (mut refresh, mut apparent_address, mut messages) = (UNSAID_REFRESH, None, None);
         for element in elements.iter() {
             match element {
                 Element::Refresh(seconds) => refresh = Duration::from_secs(seconds.into()),
@@ -267,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn renewal_is_due_at_five_sixths_and_failures_back_off() {
+    fn renewal_is_due_at_three_quarters_to_five_sixths_and_failures_back_off() {
         let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
         let config = RegistrationConfig {
             to: SocketAddr::from(([192, 0, 2, 1], 4569)),
@@ -279,11 +283,15 @@ mod tests {
         };
         let mut registration = Registration::new(config, at(0));
         assert_eq!(registration.deadline(), Some(at(0)));
-        registration.succeeded(at(0), Duration::from_secs(60));
-        assert_eq!(registration.deadline(), Some(at(50)));
+        for (random, due) in [(0, at(45)), (255, at(50))] {
+            registration.succeeded(at(0), Duration::from_secs(60), random);
+            assert_eq!(registration.deadline(), Some(due));
+        }
+        registration.succeeded(at(0), Duration::from_secs(60), 100);
+        assert!(registration.deadline() > Some(at(45)) && registration.deadline() < Some(at(50)));
         let pauses: [u64; 6] = core::array::from_fn(|_| registration.failed(at(50)).as_secs());
         assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
-        registration.succeeded(at(100), Duration::ZERO);
+        registration.succeeded(at(100), Duration::ZERO, 255);
         assert_eq!(registration.deadline(), Some(at(100) + LEAST_REFRESH * 5 / 6));
         assert_eq!(registration.failed(at(120)).as_secs(), 5);
     }

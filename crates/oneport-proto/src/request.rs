@@ -44,7 +44,7 @@ pub struct Grant {
     pub calling_number: Option<String>,
     /// The name that goes with it.
     pub calling_name: Option<String>,
-    /// The time here, as a hint for displays.
+    /// The date and time here in UTC, as a hint for displays.
     pub date_time: Option<DateTime>,
 }
 

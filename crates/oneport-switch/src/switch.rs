@@ -29,6 +29,10 @@ use crate::routing::{self, Destination};
 /// buffer plays all of it.
 const AFTER_PLAYBACK: Duration = Duration::from_millis(500);
 
+/// What a peer that registers without saying for how long gets, within its limits (RFC 5456
+/// §6.1.1).
+const UNSAID_REFRESH: Duration = Duration::from_secs(60);
+
 /// The switch as an application of the engine.
 pub struct Switch {
     config: Config,
@@ -327,6 +331,7 @@ impl Switch {
         new.dnid = offer.dnid.clone();
         new.rdnis = offer.rdnis.clone();
         new.variables = offer.variables.clone();
+        new.date_time = Some(oneport::date_time());
         new.username = peer.username.clone();
         new.secret = peer.secrets.first().cloned();
         new.key = peer.own_key.clone();
@@ -510,14 +515,17 @@ impl Switch {
         let Some(register) = self.requests.get(&request) else { return };
         let Some(peer) = self.config.peers.get(&register.username) else { return };
         let (least, most) = peer.refresh;
-        let refresh = register.refresh.unwrap_or(least).clamp(least, most);
+        let refresh = register.refresh.unwrap_or(UNSAID_REFRESH).clamp(least, most);
         let (name, address) = (register.username.as_str(), register.path.remote);
         if register.release {
             self.qualify.forget(name);
-            if self.registrar.release(name) {
-                endpoint.set_trunk(address, None);
-                tracing::info!("{name} unregistered from {address}");
+            if !self.registrar.release(name) {
+                // RFC 5456 §6.1.6 wants REGREJ for what was not registered.
+                let _ = endpoint.refuse(now, request);
+                return;
             }
+            endpoint.set_trunk(address, None);
+            tracing::info!("{name} unregistered from {address}");
         } else {
             let seconds = refresh.as_secs();
             let change = self.registrar.bind(now, name, address, refresh);
@@ -537,7 +545,8 @@ impl Switch {
                 Change::Renewed => tracing::debug!("{name} renewed at {address}"),
             }
         }
-        let _ = endpoint.grant(now, request, &Grant { refresh, ..Grant::default() });
+        let date_time = Some(oneport::date_time());
+        let _ = endpoint.grant(now, request, &Grant { refresh, date_time, ..Grant::default() });
     }
 
     fn register_ended(&mut self, request: RequestId, outcome: oneport_proto::RequestOutcome) {

@@ -34,6 +34,30 @@ impl DateTime {
         }
     }
 
+    /// The date and time in UTC of a moment `seconds` after the beginning of 1970.
+    #[must_use]
+    pub fn from_unix(seconds: u64) -> Self {
+        let (days, second) = (seconds / 86_400, seconds % 86_400);
+        // Years that begin in March end with the leap day; eras of 400 of them are alike.
+        let since_march = days + 719_468;
+        let (era, day) = (since_march / 146_097, since_march % 146_097);
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        let year = era * 400 + year + u64::from(month <= 2);
+        let small = |value: u64| u8::try_from(value).unwrap_or(u8::MAX);
+        Self {
+            year: u16::try_from(year).unwrap_or(u16::MAX),
+            month: small(month),
+            day: small(day),
+            hour: small(second / 3_600),
+            minute: small(second / 60 % 60),
+            second: small((second % 60) & !1),
+        }
+    }
+
     /// Its bits.
     #[must_use]
     pub const fn to_packed(self) -> u32 {
@@ -64,6 +88,20 @@ mod tests {
         assert_eq!(DateTime::from_packed(0x3578_1626).to_string(), "2026-11-24 02:49:12");
         for bits in (0..=u32::MAX).step_by(65_521) {
             assert_eq!(DateTime::from_packed(bits).to_packed(), bits);
+        }
+    }
+
+    #[test]
+    fn a_moment_has_its_date_in_utc() {
+        for (seconds, date) in [
+            (946_684_800, "2000-01-01 00:00:00"),
+            (951_868_799, "2000-02-29 23:59:58"),
+            (951_868_800, "2000-03-01 00:00:00"),
+            (1_795_488_552, "2026-11-24 02:49:12"),
+            (1_798_761_599, "2026-12-31 23:59:58"),
+            (4_107_542_400, "2100-03-01 00:00:00"),
+        ] {
+            assert_eq!(DateTime::from_unix(seconds).to_string(), date);
         }
     }
 }

@@ -24,6 +24,7 @@ mod phone;
 mod registration;
 mod socket;
 mod target;
+mod wall_clock;
 
 pub use audio::{AudioFrame, AudioReader, AudioWriter};
 pub use call::{Call, CallError, CallEvent, IncomingCall, Keypad};
@@ -31,6 +32,7 @@ pub use driver::{Application, Driver, DriverConfig, StartError, Stopped};
 pub use phone::{Phone, PhoneConfig, PingError};
 pub use registration::{Registration, RegistrationEvent};
 pub use target::{ResolveError, Target, TargetError};
+pub use wall_clock::date_time;
 
 pub use oneport_media as media;
 pub use oneport_proto::{

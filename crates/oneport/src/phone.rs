@@ -16,6 +16,7 @@ use crate::audio::AudioFrame;
 use crate::call::{Call, CallError, CallEvent, IncomingCall};
 use crate::driver::{Application, Driver, DriverConfig, StartError, Stopped};
 use crate::registration::{Registration, RegistrationEvent};
+use crate::wall_clock::date_time;
 
 /// Offered calls kept for an application that does not look at them; more are turned away.
 const OFFERS: usize = 1_024;
@@ -102,11 +103,13 @@ impl Phone {
         self.driver.local_addresses()
     }
 
-    /// Places a call. The call is there at once; its events say what becomes of it.
+    /// Places a call. The call is there at once; its events say what becomes of it. Where it says no
+    /// date and time, it says that of the system.
     ///
     /// # Errors
     /// No format, a limit, or the phone has stopped.
-    pub async fn call(&self, to: SocketAddr, call: NewCall) -> Result<Call, CallError> {
+    pub async fn call(&self, to: SocketAddr, mut call: NewCall) -> Result<Call, CallError> {
+        call.date_time.get_or_insert_with(date_time);
         let (sender, events) = mpsc::unbounded_channel();
         let place = self.driver.with(move |endpoint, lines, now| {
             let id = endpoint.place_call(now, to, call)?;

@@ -15,7 +15,10 @@ const NUMBER: &AsciiSet = &PLAIN.remove(b'*').remove(b'+').remove(b'!');
 
 /// A destination: `iax:[user@]host[:port][/number[?context]]` (RFC 5456 §5, whose "username" and
 /// "number" these are), or the same without `iax:`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+///
+/// Two are equal if they lead to the same, as RFC 5456 §5.2 has it: only in the user's name is the
+/// case of letters of account. A name and its address are never equal.
+#[derive(Clone, Debug)]
 pub struct Target {
     /// The name under which we want to be known there.
     pub user: Option<String>,
@@ -28,6 +31,24 @@ pub struct Target {
     /// The context to look it up in.
     pub context: Option<String>,
 }
+
+impl PartialEq for Target {
+    fn eq(&self, other: &Self) -> bool {
+        fn alike(one: Option<&str>, other: Option<&str>) -> bool {
+            match (one, other) {
+                (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+                _ => one == other,
+            }
+        }
+        self.user == other.user
+            && self.host.eq_ignore_ascii_case(&other.host)
+            && self.port == other.port
+            && alike(self.number.as_deref(), other.number.as_deref())
+            && alike(self.context.as_deref(), other.context.as_deref())
+    }
+}
+
+impl Eq for Target {}
 
 /// A destination is written wrongly.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -217,6 +238,66 @@ mod tests {
     }
 
     #[test]
+    fn the_uris_of_the_rfc_are_read() {
+        for (uri, user, host, port, number, context) in [
+            ("iax:example.com/alice", None, "example.com", 4569, "alice", None),
+            ("iax:example.com:4569/alice", None, "example.com", 4569, "alice", None),
+            (
+                "iax:example.com:4570/alice?friends",
+                None,
+                "example.com",
+                4570,
+                "alice",
+                Some("friends"),
+            ),
+            ("iax:192.0.2.4:4569/alice?friends", None, "192.0.2.4", 4569, "alice", Some("friends")),
+            (
+                "iax:[2001:db8::1]:4569/alice?friends",
+                None,
+                "2001:db8::1",
+                4569,
+                "alice",
+                Some("friends"),
+            ),
+            ("iax:example.com/12022561414", None, "example.com", 4569, "12022561414", None),
+            (
+                "iax:johnQ@example.com/12022561414",
+                Some("johnQ"),
+                "example.com",
+                4569,
+                "12022561414",
+                None,
+            ),
+        ] {
+            let read = target(uri);
+            assert_eq!((read.user.as_deref(), read.host.as_str()), (user, host), "{uri}");
+            assert_eq!((read.port, read.number.as_deref()), (port, Some(number)), "{uri}");
+            assert_eq!(read.context.as_deref(), context, "{uri}");
+            assert_eq!(target(&read.to_string()), read, "{uri}");
+        }
+    }
+
+    #[test]
+    fn uris_are_compared_as_the_rfc_says() {
+        for alike in [
+            &["iax:atlanta.com/alice", "iax:AtLaNtA.com/ALicE", "iax:atlanta.com:4569/alice"][..],
+            &["iax:alice@atlanta.com/alice", "IAX:alice@AtLaNtA.com:4569/ALicE"],
+            &["iax:atlanta.com/a?Friends", "iax:atlanta.com/a?friends"],
+        ] {
+            assert!(alike.iter().all(|uri| target(uri) == target(alike[0])), "{alike:?}");
+        }
+        for (one, other) in [
+            ("iax:ALICE@atlanta.com/alice", "iax:alice@atlanta.com/alice"),
+            ("iax:atlanta.com/alice", "iax:atlanta.com:4570/alice"),
+            ("iax:atlanta.com/alice", "iax:alice@atlanta.com/alice"),
+            ("iax:atlanta.com/alice", "iax:atlanta.com/alice?friends"),
+            ("iax:localhost/alice", "iax:127.0.0.1/alice"),
+        ] {
+            assert_ne!(target(one), target(other));
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let error = |text: &str| text.parse::<Target>().unwrap_err();
         assert_eq!(error("iax:/600"), TargetError::NoHost("iax:/600".into()));
@@ -238,7 +319,9 @@ mod tests {
             number in proptest::option::of("\\PC{1,8}"),
         ) {
             let target = Target { user, host, port, number, context: None };
-            prop_assert_eq!(target.to_string().parse::<Target>().unwrap(), target);
+            let again: Target = target.to_string().parse().unwrap();
+            // To the letter, and not only as URIs are compared.
+            prop_assert_eq!(format!("{again:?}"), format!("{target:?}"));
         }
 
         #[test]

@@ -1,7 +1,9 @@
-//! The simulated network, and random stories on it.
+//! The simulated network, peers by hand, and random stories on it.
 
 mod network;
 mod story;
+mod stranger;
 
 pub use network::{HeardVoice, Network, Node, Weather};
 pub use story::{Failure, tell, tell_many};
+pub use stranger::{Heard, Stranger};

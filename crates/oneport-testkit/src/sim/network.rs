@@ -91,6 +91,8 @@ pub struct Network {
     pub transcript: String,
     /// Datagrams sent.
     pub sent: u64,
+    /// Datagrams to addresses where no member is, and those addresses.
+    pub strays: Vec<(SocketAddr, Vec<u8>)>,
     now: u64,
     rng: ChaCha12Rng,
     queue: BinaryHeap<OnTheWay>,
@@ -123,6 +125,7 @@ impl Network {
             filter: None,
             transcript: String::new(),
             sent: 0,
+            strays: Vec::new(),
             now: 0,
             rng,
             queue: BinaryHeap::new(),
@@ -189,7 +192,10 @@ impl Network {
         let mark = if lost { "x" } else { ">" };
         let now = Instant::from_micros(self.now);
         let _ = writeln!(self.transcript, "{now:?} {}-{mark}{name} {datagram}", NAMES[from]);
-        let (false, Some(receiver)) = (lost, receiver) else { return };
+        if lost {
+            return;
+        }
+        let Some(receiver) = receiver else { return self.strays.push((to, bytes)) };
         if self.rng.next_u32() % 1000 < weather.corruption {
             let bit = self.rng.next_u32() as usize % (bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);

@@ -1,0 +1,12 @@
+//! The date and time that peers are told for their displays (RFC 5456 §8.6.28).
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use oneport_wire::DateTime;
+
+/// The date and time in UTC, by the system's clock.
+#[must_use]
+pub fn date_time() -> DateTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    DateTime::from_unix(since.as_secs())
+}
