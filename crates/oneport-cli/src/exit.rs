@@ -91,7 +91,7 @@ pub(crate) fn of_call(end: &CallEnd, answered: bool) -> Option<Failure> {
         EndReason::TimedOut if answered => {
             failure(Code::Unreachable, "the other side was lost", "look at the network between")
         }
-        EndReason::TimedOut | EndReason::SetupTimedOut => failure(
+        EndReason::TimedOut | EndReason::Unanswered | EndReason::SetupTimedOut => failure(
             Code::Unreachable,
             "nobody answers at that address",
             "check host and port, and that UDP 4569 passes the firewalls; `oneport ping` asks \

@@ -22,6 +22,10 @@ pub(crate) struct Direction {
 #[derive(Serialize, Debug, PartialEq)]
 pub(crate) struct Quality {
     rtt_ms: Option<f64>,
+    /// The last round trip of a LAGRQ, not smoothed.
+    lag_ms: Option<f64>,
+    /// How much longer than the fastest the last poll of the other side took to us.
+    lag_incoming_excess_ms: Option<f64>,
     /// What we heard.
     heard: Direction,
     /// What the other side says it heard; null where it says nothing.
@@ -54,6 +58,8 @@ impl Quality {
         let remote = stats.remote.filter(|remote| remote.frames > 0);
         Self {
             rtt_ms: stats.rtt.map(|rtt| round(millis(rtt))),
+            lag_ms: stats.lag.last.map(millis),
+            lag_incoming_excess_ms: stats.lag.incoming_excess.map(millis),
             heard: direction(heard.frames, heard.lost, heard.out_of_order, millis(heard.jitter)),
             heard_there: remote.map(|remote| {
                 let (frames, lost) = (remote.frames.into(), remote.lost.into());
@@ -84,6 +90,13 @@ impl Quality {
             "sent {} frames; round trip {rtt}; {} frames repeated\n",
             self.sent_frames, self.retransmissions
         ));
+        if let Some(lag) = self.lag_ms {
+            text.push_str(&format!("lag {lag:.0} ms"));
+            if let Some(excess) = self.lag_incoming_excess_ms {
+                text.push_str(&format!("; the way here {excess:.0} ms above its fastest"));
+            }
+            text.push('\n');
+        }
         text
     }
 }
@@ -96,7 +109,7 @@ fn round(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oneport_proto::VoiceStats;
+    use oneport_proto::{LagStats, VoiceStats};
     use std::time::Duration;
 
     #[test]
@@ -106,6 +119,11 @@ mod tests {
             format: Some(Format::ULAW),
             rtt: Some(Duration::from_micros(23_400)),
             received: VoiceStats { frames: 990, lost: 10, jitter, ..VoiceStats::default() },
+            lag: LagStats {
+                last: Some(Duration::from_millis(24)),
+                incoming_excess: Some(Duration::from_millis(3)),
+                ..LagStats::default()
+            },
             sent_frames: 1_000,
             ..CallStats::default()
         };

@@ -28,6 +28,7 @@ use crate::error::CommandError;
 use crate::event::{DtmfPhase, EndReason, Event, Progress};
 use crate::exchange::Exchange;
 use crate::id::CallId;
+use crate::lag::LagMeter;
 use crate::offer::NewCall;
 use crate::stats::{CallStats, RemoteReport};
 use crate::transfer::Transfer;
@@ -59,6 +60,10 @@ pub(crate) struct Call {
     pub(crate) accepts_transfers: bool,
     /// When a full frame last came.
     pub(crate) last_heard: Option<Instant>,
+    /// When the call ends, unless something is heard of the peer before.
+    autokill: Option<Instant>,
+    /// Round trips of LAGRQ, and the way of the peer's own polls.
+    lag: LagMeter,
     /// When the peer last asked for one.
     pub(crate) last_transfer: Option<Instant>,
     remote: Option<RemoteReport>,
@@ -134,8 +139,11 @@ impl Call {
         exchange.send_iax(cx, now, IaxSubclass::New, &elements);
         let formats = new.format_set();
         let ends = now + cx.config.setup_timeout;
+        let autokill = new.autokill.or(cx.config.autokill).filter(|time| !time.is_zero());
         let phase = Phase::Calling { new: Box::new(new), tokens: 0, token_came: None };
-        Self::new(cx, now, exchange, phase, formats, Some(ends))
+        let mut call = Self::new(cx, now, exchange, phase, formats, Some(ends));
+        call.autokill = autokill.map(|time| now + time.saturating_mul(2));
+        call
     }
 
     /// One that is offered to us.
@@ -170,6 +178,8 @@ impl Call {
             transfer: None,
             accepts_transfers,
             last_heard: None,
+            autokill: None,
+            lag: LagMeter::default(),
             last_transfer: None,
             remote: None,
             pressed: None,
@@ -187,10 +197,17 @@ impl Call {
         }
     }
 
+    /// A full frame of the peer came.
+    pub(crate) fn heard(&mut self, now: Instant) {
+        self.last_heard = Some(now);
+        self.autokill = None;
+    }
+
     pub(crate) fn stats(&self) -> CallStats {
         CallStats {
             format: self.voice_in.format.or_else(|| self.agreed_format()),
             rtt: self.exchange.rtt,
+            lag: self.lag.stats(),
             received: self.voice_in.meter.snapshot(),
             sent_frames: self.voice_out.frames,
             sent_bytes: self.voice_out.bytes,
@@ -260,8 +277,12 @@ impl Call {
                 let cause = CauseCode::INVALID_CALL_REFERENCE;
                 return Err(Ending::new(EndReason::Invalidated, cause));
             }
-            (Iax::Ping, _) => self.answer_ping(cx, now, header.timestamp),
+            (Iax::Ping, _) => {
+                self.lag.arrived(self.exchange.clock(now), header);
+                self.answer_ping(cx, now, header.timestamp);
+            }
             (Iax::LagRq, _) => {
+                self.lag.arrived(self.exchange.clock(now), header);
                 let message = Message::iax(Iax::LagRp, Elements::EMPTY);
                 self.exchange.send_stamped(cx, now, header.timestamp, &message);
             }
@@ -285,7 +306,11 @@ impl Call {
             }
             (Iax::RtKey, Phase::Accepted { .. }) => self.key_changed(cx, elements),
             // ACK and VNAK are dealt with below the meaning of messages.
-            (Iax::Ack | Iax::Vnak | Iax::LagRp | Iax::Unsupport | Iax::Mwi, _) => {}
+            (Iax::LagRp, _) => {
+                let repetitions = self.exchange.reliable.repetitions;
+                self.lag.answered(self.exchange.clock(now), header.timestamp, repetitions);
+            }
+            (Iax::Ack | Iax::Vnak | Iax::Unsupport | Iax::Mwi, _) => {}
             (
                 Iax::New
                 | Iax::Accept
@@ -338,6 +363,7 @@ impl Call {
         subclass: IaxSubclass,
         elements: Elements<'_>,
     ) -> Result<(), Ending> {
+        self.autokill = None;
         let Phase::Calling { new, tokens, token_came } = &mut self.phase else {
             cx.counters.drop(DropReason::Unexpected);
             return Ok(());
@@ -779,6 +805,10 @@ impl Call {
             self.exchange.reliable.clear();
             return Err(Ending::new(EndReason::TimedOut, CauseCode::DESTINATION_OUT_OF_ORDER));
         }
+        if self.autokill.is_some_and(|at| at <= now) {
+            let (reason, cause) = (EndReason::Unanswered, CauseCode::CIRCUIT_CONGESTION);
+            return Err(self.leave(cx, now, IaxSubclass::Hangup, reason, cause, None));
+        }
         if self.phase_ends.is_some_and(|ends| ends <= now) {
             let (subclass, reason, cause, text) = match self.phase {
                 Phase::Calling { .. } => (
@@ -805,6 +835,8 @@ impl Call {
             if self.next_lag <= now {
                 self.next_lag = now + cx.config.lag_interval;
                 self.exchange.send_iax(cx, now, IaxSubclass::LagRq, &ElementBuffer::new());
+                let repetitions = self.exchange.reliable.repetitions;
+                self.lag.asked(self.exchange.last_timestamp(), repetitions);
             }
             if self.rotation().is_some_and(|at| at <= now) {
                 self.change_key(cx, now);
@@ -821,7 +853,8 @@ impl Call {
         };
         let transfer = self.transfer.as_deref().and_then(Transfer::deadline);
         let exchange = self.exchange.deadline(cx);
-        let deadlines = [exchange, self.phase_ends, polls, self.rotation(), transfer];
+        let deadlines =
+            [exchange, self.phase_ends, self.autokill, polls, self.rotation(), transfer];
         deadlines.into_iter().flatten().min()
     }
 
@@ -834,6 +867,7 @@ impl Call {
     pub(crate) fn start_over(&mut self, cx: &Context, now: Instant) {
         self.voice_out.begin_anew();
         self.voice_in.begin_anew();
+        self.lag.begin_anew();
         self.exchange.trunk = cx.trunks.find(self.exchange.path.remote);
         self.next_ping = now + cx.config.ping_interval;
         self.next_lag = now + FIRST_LAG.min(cx.config.lag_interval);

@@ -573,8 +573,10 @@ impl Endpoint {
 
     /// Tells the owner how its cycle ended.
     pub(crate) fn finish_cycle(&mut self, now: Instant, owner: RegistrationId, end: CycleEnd) {
-        let keep_alive = self.cx.config.keep_alive;
         let [random, ..] = self.cx.rng.next_u32().to_be_bytes();
+        let config = &self.cx.config;
+        let keep_alive = config.keep_alive;
+        let (first, longest) = (config.first_registration_pause, config.longest_registration_pause);
         let Some(registration) = self.registration_mut(owner) else { return };
         if registration.releasing {
             self.finish_release(owner);
@@ -587,7 +589,7 @@ impl Endpoint {
                 Event::Registered { registration: owner, refresh, apparent_address, messages }
             }
             CycleEnd::Failed(failure) => {
-                let retry_in = registration.failed(now);
+                let retry_in = registration.failed(now, first, longest);
                 Event::RegistrationFailed { registration: owner, failure, retry_in }
             }
         };

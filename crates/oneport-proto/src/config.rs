@@ -32,9 +32,20 @@ pub struct EndpointConfig {
     pub decision_timeout: Duration,
     /// How long a call placed here waits for ACCEPT or REJECT; 60 s.
     pub setup_timeout: Duration,
+    /// A call placed here ends when the peer has said nothing at all within twice this time, as by
+    /// Asterisk's `autokill`, whose `yes` is 2 s. `None`, as there: it waits for all repetitions of
+    /// its NEW. A call may have a time of its own ([`NewCall::autokill`](crate::NewCall::autokill)).
+    pub autokill: Option<Duration>,
+    /// Pause after the first failure to register; each further one is twice as long. 5 s.
+    pub first_registration_pause: Duration,
+    /// Longest pause between two attempts to register; 60 s.
+    pub longest_registration_pause: Duration,
     /// How long the answer to a failed proof is held back, so that guessing is slow; 1 s.
     pub reject_delay: Duration,
-    /// Challenges unanswered at once for one user name; 64. More are refused.
+    /// Challenges unanswered at once for one user name; 64. More are refused. Asterisk allows 3
+    /// (`maxauthreq`), so that three silent callers shut everybody else of that name out, and a trunk
+    /// that places four calls within one round trip loses one. Each of these has shown by a call
+    /// token that its address is real, and a wrong answer waits for `reject_delay`.
     pub max_challenges_per_user: usize,
     /// Whether calls follow a peer that asks for a transfer (TXREQ), if the application says nothing
     /// else of a call; `false`. It makes us send a few datagrams to an address the peer names.
@@ -63,6 +74,9 @@ impl Default for EndpointConfig {
             keep_alive: Some(Duration::from_secs(20)),
             decision_timeout: Duration::from_secs(30),
             setup_timeout: Duration::from_secs(60),
+            autokill: None,
+            first_registration_pause: Duration::from_secs(5),
+            longest_registration_pause: Duration::from_secs(60),
             reject_delay: Duration::from_secs(1),
             max_challenges_per_user: 64,
             accept_transfers: false,
@@ -70,6 +84,34 @@ impl Default for EndpointConfig {
             retransmission: RetransmissionConfig::default(),
             transmit_buffer: 4 << 20,
         }
+    }
+}
+
+/// No timer that comes again is shorter than this, so that a wrong configuration costs no more than
+/// datagrams.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+impl EndpointConfig {
+    /// The same with all that would make no sense made sense of: timers that come again are at least
+    /// 10 ms long, and the greatest interval of repetition is not below the least.
+    pub(crate) fn bounded(mut self) -> Self {
+        let repetition = &mut self.retransmission;
+        for timer in [
+            &mut self.ping_interval,
+            &mut self.lag_interval,
+            &mut self.first_registration_pause,
+            &mut repetition.first,
+            &mut repetition.least,
+        ] {
+            *timer = (*timer).max(SHORTEST);
+        }
+        for timer in [&mut self.keep_alive, &mut self.key_rotation].into_iter().flatten() {
+            *timer = (*timer).max(SHORTEST);
+        }
+        repetition.greatest = repetition.greatest.max(repetition.least);
+        let longest = self.longest_registration_pause;
+        self.longest_registration_pause = longest.max(self.first_registration_pause);
+        self
     }
 }
 

@@ -54,7 +54,7 @@ impl Endpoint {
     /// challenges and call tokens come from it. `now` must not be before any later moment.
     #[must_use]
     pub fn new(config: EndpointConfig, seed: [u8; 32], now: Instant) -> Self {
-        Self { cx: Context::new(config, seed, now), slots: Slots::default() }
+        Self { cx: Context::new(config.bounded(), seed, now), slots: Slots::default() }
     }
 
     /// Replaces the rules for call tokens.
@@ -355,7 +355,7 @@ impl Endpoint {
         };
         let order = exchange.receive(&mut self.cx, now, header, message);
         if let Role::Call(call) = &mut slot.role {
-            call.last_heard = Some(now);
+            call.heard(now);
         }
         match (&mut slot.role, order) {
             (Role::Resting(resting), _) => {

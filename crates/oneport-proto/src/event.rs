@@ -317,6 +317,8 @@ pub enum EndReason {
     NoCommonFormat,
     /// The peer did not acknowledge a frame in all its repetitions.
     TimedOut,
+    /// The peer said nothing at all to our NEW within twice `autokill`.
+    Unanswered,
     /// The peer acknowledged our NEW but never accepted or rejected the call.
     SetupTimedOut,
     /// Neither the application nor the challenged peer decided on an offered call in time.

@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::crypt::{Crypt, Epoch};
 use crate::error::CommandError;
 use crate::path::Path;
-use crate::reliable::{GaveUp, Order, Reliable};
+use crate::reliable::{GaveUp, Order, Reliable, Sample};
 
 /// An answer that depends on the application may take its time: the frame that asks for it is
 /// acknowledged after this long, so that it is not sent again.
@@ -34,6 +34,9 @@ pub(crate) struct Exchange {
     /// A full frame with the right numbers came: the peer hears us at its address.
     pub(crate) confirmed: bool,
     pub(crate) rtt: Option<Duration>,
+    /// Half of the first interval of repetition: never less than the round trip, and more after one
+    /// that may have become longer.
+    patience: Option<Duration>,
     /// Where voice goes, when that is not to `path`.
     pub(crate) media_path: Option<Path>,
     /// The trunk on which its voice goes, where there is one.
@@ -62,6 +65,7 @@ impl Exchange {
             opened_at: None,
             confirmed: false,
             rtt: None,
+            patience: None,
             media_path: None,
             trunk: None,
             crypt: None,
@@ -98,6 +102,7 @@ impl Exchange {
             // It has answered from that address.
             confirmed: true,
             rtt,
+            patience: rtt,
             ..Self::opening(now, path, ours)
         }
     }
@@ -151,7 +156,7 @@ impl Exchange {
 
     fn first_interval(&self, cx: &Context) -> Duration {
         let config = &cx.config.retransmission;
-        self.rtt.map_or(config.first, |rtt| (rtt * 2).clamp(config.least, config.greatest))
+        self.patience.map_or(config.first, |time| (time * 2).clamp(config.least, config.greatest))
     }
 
     /// How long not to repeat the same VNAK, or the same answer to one.
@@ -315,7 +320,7 @@ impl Exchange {
             let prompt =
                 matches!(subclass, Some(IaxSubclass::Ack | IaxSubclass::Pong | IaxSubclass::LagRp));
             if let Some(sample) = sample.filter(|_| prompt) {
-                self.measure(sample);
+                self.take_sample(cx, sample);
             }
         }
         if subclass == Some(IaxSubclass::Vnak) {
@@ -359,9 +364,26 @@ impl Exchange {
         }
     }
 
-    /// A round trip was measured: smoothed as TCP does it (RFC 6298).
-    pub(crate) fn measure(&mut self, sample: Duration) {
-        self.rtt = Some(self.rtt.map_or(sample, |rtt| (rtt * 7 + sample) / 8));
+    /// An acknowledgement says something of the round trip. It is smoothed as TCP does it (RFC
+    /// 6298). Where it is ambiguous, because the round trip has become longer than the interval of
+    /// repetition or because something was lost, the next frame waits longer, so that its own answer
+    /// is not.
+    fn take_sample(&mut self, cx: &Context, sample: Sample) {
+        match sample {
+            Sample::Clear(sample) => self.measure(sample),
+            Sample::Ambiguous(sample) => {
+                let now = self.patience.unwrap_or(cx.config.retransmission.first / 2);
+                let most = now * 2 + cx.config.retransmission.least;
+                self.patience = Some(sample.min(most).max(now));
+            }
+        }
+    }
+
+    /// A round trip was measured.
+    fn measure(&mut self, sample: Duration) {
+        let rtt = self.rtt.map_or(sample, |rtt| (rtt * 7 + sample) / 8);
+        self.rtt = Some(rtt);
+        self.patience = Some(rtt.max(sample));
     }
 
     /// Does what is due.

@@ -35,6 +35,7 @@ mod exchange;
 mod id;
 mod index;
 mod keys;
+mod lag;
 mod media;
 mod moved;
 mod negotiate;
@@ -70,6 +71,7 @@ pub use event::{
 };
 pub use id::{CallId, PokeId, RegistrationId, RequestId};
 pub use keys::{KEY_BITS, KeyError, PrivateKey, PublicKey};
+pub use lag::LagStats;
 pub use media::{Media, MediaSink};
 pub use negotiate::{CodecPriority, negotiate};
 pub use offer::{NewCall, Offer};

@@ -2,6 +2,7 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use oneport_wire::{
     DateTime, Element, ElementBuffer, Elements, EncryptionMethods, Format, FormatSet, Str,
@@ -199,6 +200,9 @@ pub struct NewCall {
     pub date_time: Option<DateTime>,
     /// Variables handed over with the call.
     pub variables: Vec<(String, String)>,
+    /// The call ends when the peer has said nothing at all within twice this time; zero: it waits
+    /// for all repetitions of NEW. `None`: as the endpoint is configured.
+    pub autokill: Option<Duration>,
 }
 
 impl NewCall {
@@ -228,6 +232,7 @@ impl NewCall {
             auto_answer: false,
             date_time: None,
             variables: Vec::new(),
+            autokill: None,
         }
     }
 

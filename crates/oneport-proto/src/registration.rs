@@ -39,10 +39,6 @@ pub struct RegistrationConfig {
     pub refresh: Duration,
 }
 
-/// First pause after a failure; each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How long a registration holds of which the registrar does not say it (RFC 5456 §6.1.1).
 const UNSAID_REFRESH: Duration = Duration::from_secs(60);
 /// A registrar that grants less than this is not asked more often all the same.
@@ -95,12 +91,14 @@ impl Registration {
         self.next = Some(now + refresh * 3 / 4 + refresh / 12 * u32::from(random) / 255);
     }
 
-    /// A cycle failed. Returns the pause before the next.
-    pub(crate) fn failed(&mut self, now: Instant) -> Duration {
+    /// A cycle failed. Returns the pause before the next: `first`, then twice as long each time, up
+    /// to `longest`.
+    pub(crate) fn failed(&mut self, now: Instant, first: Duration, longest: Duration) -> Duration {
         self.cycle = None;
         self.next_poke = None;
-        let pause = (FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(8))).min(LONGEST_PAUSE);
-        self.failures += 1;
+        let doublings = 2_u32.saturating_pow(self.failures.min(8));
+        let pause = first.saturating_mul(doublings).min(longest);
+        self.failures = self.failures.saturating_add(1);
         self.next = Some(now + pause);
         pause
     }
@@ -289,10 +287,12 @@ mod tests {
         }
         registration.succeeded(at(0), Duration::from_secs(60), 100);
         assert!(registration.deadline() > Some(at(45)) && registration.deadline() < Some(at(50)));
-        let pauses: [u64; 6] = core::array::from_fn(|_| registration.failed(at(50)).as_secs());
+        let (first, longest) = (Duration::from_secs(5), Duration::from_secs(60));
+        let pauses: [u64; 6] =
+            core::array::from_fn(|_| registration.failed(at(50), first, longest).as_secs());
         assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
         registration.succeeded(at(100), Duration::ZERO, 255);
         assert_eq!(registration.deadline(), Some(at(100) + LEAST_REFRESH * 5 / 6));
-        assert_eq!(registration.failed(at(120)).as_secs(), 5);
+        assert_eq!(registration.failed(at(120), first, longest).as_secs(), 5);
     }
 }

@@ -72,6 +72,15 @@ pub(crate) struct Reliable {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct GaveUp;
 
+/// From the first copy of a frame to its acknowledgement.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sample {
+    /// It was sent once: a round trip.
+    Clear(Duration),
+    /// It was sent again, and it cannot be known which copy is answered: a round trip at most.
+    Ambiguous(Duration),
+}
+
 impl Reliable {
     pub(crate) fn new() -> Self {
         Self {
@@ -177,16 +186,16 @@ impl Reliable {
     }
 
     /// Takes the peer's ISeqno: all frames below it have arrived. Numbers outside the window are
-    /// ignored. Returns the round trip of the newest frame acknowledged, unless it was repeated
-    /// (then it cannot be known which copy is answered).
-    pub(crate) fn acknowledge(&mut self, now: Instant, iseq: Seq) -> Option<Duration> {
+    /// ignored. Returns what the newest frame acknowledged says of the round trip.
+    pub(crate) fn acknowledge(&mut self, now: Instant, iseq: Seq) -> Option<Sample> {
         let count = usize::from(iseq.since(self.oldest));
         if count > self.window.len() {
             return None;
         }
         let mut sample = None;
         for sent in self.window.drain(..count) {
-            sample = (!sent.repeated).then(|| now.since(sent.first_sent));
+            let kind = if sent.repeated { Sample::Ambiguous } else { Sample::Clear };
+            sample = Some(kind(now.since(sent.first_sent)));
         }
         self.oldest = iseq;
         sample
@@ -443,7 +452,8 @@ mod tests {
             assert_eq!(reliable.acknowledge(at(1), Seq(wrong)), None);
             assert!(!reliable.is_settled());
         }
-        assert_eq!(reliable.acknowledge(at(7), Seq(1)), Some(Duration::from_millis(7)));
+        let sample = Sample::Clear(Duration::from_millis(7));
+        assert_eq!(reliable.acknowledge(at(7), Seq(1)), Some(sample));
         assert!(reliable.is_settled());
     }
 

@@ -5,6 +5,7 @@ use core::time::Duration;
 use oneport_wire::{Element, Elements, Format};
 
 use crate::clock::Instant;
+use crate::lag::LagStats;
 
 /// Figures of one call, in both directions.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -13,6 +14,8 @@ pub struct CallStats {
     pub format: Option<Format>,
     /// Round trip, smoothed over acknowledgements, PONG and LAGRP.
     pub rtt: Option<Duration>,
+    /// How long the link takes, as LAGRQ and the peer's own polls show it.
+    pub lag: LagStats,
     /// What we heard.
     pub received: VoiceStats,
     /// Voice frames sent.

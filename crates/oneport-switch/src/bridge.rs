@@ -68,6 +68,7 @@ pub(crate) fn pass_control(
 pub(crate) fn tries_next(end: &CallEnd) -> bool {
     match end.reason {
         EndReason::TimedOut
+        | EndReason::Unanswered
         | EndReason::SetupTimedOut
         | EndReason::CannotAuthenticate
         | EndReason::Invalidated

@@ -11,9 +11,6 @@ use oneport_proto::{Endpoint, Instant, PokeId};
 /// Polls lost in a row after which a peer counts as gone. One may be lost by anybody.
 const LOST: u32 = 2;
 
-/// Time between polls of a peer that is not well.
-const UNWELL: Duration = Duration::from_secs(10);
-
 /// How a peer is watched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct QualifyConfig {
@@ -21,6 +18,8 @@ pub(crate) struct QualifyConfig {
     pub(crate) limit: Duration,
     /// Time between polls. NATs forget after 30 s.
     pub(crate) interval: Duration,
+    /// Time between polls of a peer that is not well.
+    pub(crate) not_ok_interval: Duration,
     /// Whether the mean of the last round trip and those before counts, rather than the last.
     pub(crate) smoothing: bool,
 }
@@ -30,6 +29,7 @@ impl Default for QualifyConfig {
         Self {
             limit: Duration::from_millis(2_000),
             interval: Duration::from_secs(20),
+            not_ok_interval: Duration::from_secs(10),
             smoothing: false,
         }
     }
@@ -97,7 +97,7 @@ impl Watch {
         (self.status, self.next) = if rtt <= self.config.limit {
             (Status::Ok(rtt), now + self.config.interval)
         } else {
-            (Status::Lagged(rtt), now + UNWELL.min(self.config.interval))
+            (Status::Lagged(rtt), now + self.config.not_ok_interval)
         };
     }
 
@@ -105,7 +105,7 @@ impl Watch {
         self.lost += 1;
         if self.lost >= LOST {
             self.status = Status::Unreachable;
-            self.next = now + UNWELL.min(self.config.interval);
+            self.next = now + self.config.not_ok_interval;
         } else {
             self.next = now;
         }
@@ -209,7 +209,7 @@ mod tests {
         watch.was_lost(now);
         assert_eq!((watch.status, watch.next), (Status::Ok(ms(20)), now));
         watch.was_lost(now);
-        assert_eq!((watch.status, watch.next), (Status::Unreachable, now + UNWELL));
+        assert_eq!((watch.status, watch.next), (Status::Unreachable, now + ms(10_000)));
         assert!(!watch.status.takes_calls());
         watch.answered(now, ms(2_001));
         assert_eq!(watch.status, Status::Lagged(ms(2_001)));

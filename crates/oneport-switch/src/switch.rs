@@ -338,6 +338,7 @@ impl Switch {
         new.encryption = peer.encryption;
         new.allow_plaintext = peer.methods.contains(AuthMethods::PLAINTEXT);
         new.formats = formats;
+        new.autokill = peer.autokill;
         let placed = endpoint.place_call(now, to, new);
         let called = placed.map_err(|error| (CauseCode::SWITCH_CONGESTION, error.to_string()))?;
         let _ = endpoint.allow_transfer(called, peer.transfer.is_some());

@@ -27,6 +27,22 @@ fn every_mistake_is_placed_named_and_mended() {
         "[server]\nencryption = \"requird\"",
         "[peers.media]\nsecret = \"a\"\ntrunk_max_datagram = 65536",
         "[peers.media]\nsecret = \"a\"\nqualify_seconds = 0",
+        "[peers.media]\nsecret = \"a\"\nqualify_seconds = 60",
+        "[peers.media]\naddress = \"192.0.2.1\"\nqualify_seconds = 3601",
+        "[peers.media]\nsecret = \"a\"\nautokill_ms = 2",
+        "[peers.media]\nsecret = \"a\"\nmin_refresh = 1",
+        "[server]\nmax_challenges_per_user = 0",
+        "[timers]\nping_seconds = 0",
+        "[timers]\nlag_second = 10",
+        "[timers]\nlag_seconds = \"10 s\"",
+        "[timers]\nkeep_alive_seconds = 60",
+        "[timers]\nqualify_seconds = 30",
+        "[timers]\ncall_token_seconds = 301",
+        "[timers]\ngive_up_seconds = -1",
+        "[timers]\nleast_retransmission_ms = 20000",
+        "[timers]\nfirst_retransmission_ms = 3000\ngive_up_seconds = 2",
+        "[timers]\nregistration_retry_seconds = 90",
+        "[timers]\nmin_refresh_seconds = 300\nmax_refresh_seconds = 60",
         "[peers.media]\nsecret = \"a\"\ntransfer = \"mediaonly\"",
         "[peers.media]\nsecret = \"a\"\ntrunk_interval_ms = 0",
         "[peers.media]\naddress = \"192.0.2.1\"\nencryption = \"required\"",
@@ -70,7 +86,7 @@ fn the_documented_configuration_is_accepted_and_names_every_key() {
         .map(|line| format!("{line}\n"))
         .collect();
     Config::parse(Path::new("oneport.toml"), &usable).expect("the example is right");
-    for section in ["server", "guests", "audio", "peers.x", "routes", "registrations"] {
+    for section in ["server", "timers", "guests", "audio", "peers.x", "routes", "registrations"] {
         let wrong = match section {
             "routes" => "[[routes]]\nto = []\nno_such_key = 1".into(),
             "registrations" => {

@@ -19,15 +19,16 @@ use toml::Spanned;
 use super::error::{ConfigError, nearest};
 use super::keys::{read_private, read_public};
 use super::secret::Place;
+use super::timers::{self, PeerTimers, Timers};
 use super::{Config, DEFAULT_CODECS, Peer};
 use crate::builtin::Builtin;
-use crate::qualify::QualifyConfig;
 use crate::routing::{Destination, Pattern, Route};
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     server: Server,
+    timers: Timers,
     guests: Guests,
     audio: Audio,
     peers: BTreeMap<Spanned<String>, PeerKeys>,
@@ -41,6 +42,7 @@ struct Server {
     listen: Option<Vec<Spanned<String>>>,
     max_calls: Option<usize>,
     max_calls_per_address: Option<usize>,
+    max_challenges_per_user: Option<Spanned<usize>>,
     call_token_optional: Vec<Spanned<String>>,
     encryption: Option<Spanned<String>>,
     key_rotation_seconds: Option<u64>,
@@ -79,12 +81,14 @@ struct PeerKeys {
     permit: Vec<Spanned<String>>,
     call_token: Option<Spanned<String>>,
     auth: Option<Vec<Spanned<String>>>,
-    min_refresh: Option<u64>,
-    max_refresh: Option<u64>,
+    min_refresh: Option<Spanned<u64>>,
+    max_refresh: Option<Spanned<u64>>,
     qualify: Option<bool>,
-    qualify_limit_ms: Option<u64>,
+    qualify_limit_ms: Option<Spanned<u64>>,
     qualify_seconds: Option<Spanned<u64>>,
+    qualify_not_ok_seconds: Option<Spanned<u64>>,
     qualify_smoothing: Option<bool>,
+    autokill_ms: Option<Spanned<u64>>,
     transfer: Option<Spanned<String>>,
     trunk: Option<bool>,
     trunk_timestamps: Option<bool>,
@@ -111,18 +115,18 @@ struct RegistrationKeys {
     secret_file: Option<Spanned<PathBuf>>,
     secret_env: Option<Spanned<String>>,
     outkey: Option<Spanned<PathBuf>>,
-    refresh: Option<u64>,
+    refresh: Option<Spanned<u64>>,
     allow_plaintext: Option<bool>,
 }
 
 /// The file and its text, to say where something is wrong.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     path: &'a Path,
     text: &'a str,
 }
 
 impl Source<'_> {
-    fn wrong<T>(&self, at: &Spanned<T>, message: impl Into<String>) -> ConfigError {
+    pub(super) fn wrong<T>(&self, at: &Spanned<T>, message: impl Into<String>) -> ConfigError {
         ConfigError::at(self.path, self.text, at.span(), message)
     }
 
@@ -176,10 +180,11 @@ impl File {
         self.server.check(&source, &mut config)?;
         self.guests.apply(&mut config);
         self.audio.check(&source, &mut config)?;
+        let defaults = self.timers.check(&source, &mut config.endpoint)?;
         let mut rules = BTreeMap::new();
         let mut peers = BTreeMap::new();
         for (name, keys) in self.peers {
-            let (peer, rule) = keys.check(&source, &name, config.encryption)?;
+            let (peer, rule) = keys.check(&source, &name, config.encryption, &defaults)?;
             rules.insert(name.get_ref().clone(), (rule, peer.permit.clone()));
             peers.insert(name.into_inner(), peer);
         }
@@ -226,6 +231,13 @@ impl Server {
         if let Some(calls) = self.max_calls_per_address {
             config.endpoint.max_calls_per_address = calls;
         }
+        if let Some(limit) = &self.max_challenges_per_user {
+            if *limit.get_ref() == 0 {
+                let what = "without a challenge nobody can prove a secret";
+                return Err(source.wrong(limit, what).with_help("choose 1 or more; 64 is usual"));
+            }
+            config.endpoint.max_challenges_per_user = *limit.get_ref();
+        }
         Ok(())
     }
 }
@@ -265,6 +277,7 @@ impl PeerKeys {
         source: &Source<'_>,
         name: &Spanned<String>,
         encryption: EncryptionPolicy,
+        defaults: &PeerTimers,
     ) -> Result<(Peer, TokenRule), ConfigError> {
         let places = [
             self.secret.as_ref().map(|secret| (secret.span(), Place::Inline(secret.get_ref()))),
@@ -374,16 +387,11 @@ impl PeerKeys {
                 }
             },
         };
-        let qualify = self.read_qualify(source)?;
+        let timers = self.read_timers(source, name, defaults)?;
+        let qualify = self.qualify.unwrap_or(true).then_some(timers.qualify);
         let trunk = self.read_trunk(source)?;
         let permit: Result<Vec<IpNet>, ConfigError> =
             self.permit.iter().map(|network| read_network(source, network)).collect();
-        let least = Duration::from_secs(self.min_refresh.unwrap_or(60));
-        let most = Duration::from_secs(self.max_refresh.unwrap_or(3600));
-        if least > most {
-            let what = format!("peer `{}`: min_refresh is above max_refresh", name.get_ref());
-            return Err(source.wrong(name, what).with_help("swap them"));
-        }
         let peer = Peer {
             secrets,
             keys,
@@ -398,26 +406,54 @@ impl PeerKeys {
             permit: permit?,
             methods,
             username: self.username,
-            refresh: (least, most),
+            refresh: timers.refresh,
+            autokill: timers.autokill,
         };
         Ok((peer, rule))
     }
 }
 
 impl PeerKeys {
-    fn read_qualify(&self, source: &Source<'_>) -> Result<Option<QualifyConfig>, ConfigError> {
-        let mut qualify = QualifyConfig::default();
-        qualify.limit = self.qualify_limit_ms.map_or(qualify.limit, Duration::from_millis);
+    /// Its own timers, else those of all.
+    fn read_timers(
+        &self,
+        source: &Source<'_>,
+        name: &Spanned<String>,
+        defaults: &PeerTimers,
+    ) -> Result<PeerTimers, ConfigError> {
+        let mut timers = *defaults;
+        let qualify = &mut timers.qualify;
+        let set = |key: &Option<Spanned<u64>>, range: timers::Range, timer: &mut Duration| {
+            range.set(source, key.as_ref(), timer)
+        };
+        set(&self.qualify_limit_ms, timers::QUALIFY_LIMIT, &mut qualify.limit)?;
+        // One that registers may be behind a NAT, through which it can be called because we poll it.
+        let fixed = self.address.is_some();
+        let range = if fixed { timers::QUALIFY_FIXED } else { timers::QUALIFY };
+        set(&self.qualify_seconds, range, &mut qualify.interval)?;
+        // One that is not well is not polled more rarely than one that is, unless that is wanted.
+        qualify.not_ok_interval = qualify.not_ok_interval.min(qualify.interval);
+        let not_ok = &mut qualify.not_ok_interval;
+        set(&self.qualify_not_ok_seconds, timers::QUALIFY_NOT_OK, not_ok)?;
         qualify.smoothing = self.qualify_smoothing.unwrap_or(qualify.smoothing);
-        if let Some(seconds) = &self.qualify_seconds {
-            if *seconds.get_ref() == 0 {
-                return Err(source
-                    .wrong(seconds, "a peer cannot be polled every 0 seconds")
-                    .with_help("choose 1 or more; 20 keeps the way through a NAT open"));
-            }
-            qualify.interval = Duration::from_secs(*seconds.get_ref());
+        if let Some(key) = &self.autokill_ms {
+            timers.autokill = Some(timers::AUTOKILL.read(source, key)?);
+        } else if self.qualify != Some(false) {
+            // As in Asterisk, a limit of round trips says how soon an answer is due.
+            timers.autokill = Some(qualify.limit);
         }
-        Ok(self.qualify.unwrap_or(true).then_some(qualify))
+        let (least, most) = &mut timers.refresh;
+        set(&self.min_refresh, timers::REFRESH, least)?;
+        set(&self.max_refresh, timers::REFRESH, most)?;
+        if least > most {
+            if self.min_refresh.is_some() && self.max_refresh.is_some() {
+                let what = format!("peer `{}`: min_refresh is above max_refresh", name.get_ref());
+                return Err(source.wrong(name, what).with_help("swap them"));
+            }
+            // The one that was given takes the other along.
+            if self.min_refresh.is_some() { *most = *least } else { *least = *most }
+        }
+        Ok(timers)
     }
 
     fn read_trunk(&self, source: &Source<'_>) -> Result<Option<TrunkConfig>, ConfigError> {
@@ -502,13 +538,15 @@ impl RegistrationKeys {
                 Some(place.read().map_err(wrong)?)
             }
         };
+        let mut refresh = Duration::from_secs(60);
+        timers::REFRESH.set(source, self.refresh.as_ref(), &mut refresh)?;
         Ok(RegistrationConfig {
             to: resolve(source, &self.to)?,
             username: self.username,
             secret,
             key: read_own_key(source, self.outkey.as_ref())?,
             allow_plaintext: self.allow_plaintext.unwrap_or(false),
-            refresh: Duration::from_secs(self.refresh.unwrap_or(60)),
+            refresh,
         })
     }
 }

@@ -4,6 +4,7 @@ mod error;
 mod file;
 mod keys;
 mod secret;
+mod timers;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -72,6 +73,8 @@ pub(crate) struct Peer {
     /// The name and secret we use when we call it.
     pub(crate) username: Option<String>,
     pub(crate) refresh: (Duration, Duration),
+    /// Half of the time within which it must answer our NEW; `None` and zero: it need not.
+    pub(crate) autokill: Option<Duration>,
 }
 
 impl Peer {
