@@ -33,7 +33,7 @@ const SWITCH: usize = 0;
 
 impl Room {
     fn new(registrants: u8) -> Self {
-        let text = "[peers.bob]\nsecret = \"b\"";
+        let text = "[peers.bob]\nsecret = \"b\"\nmax_refresh = 3600";
         let config = Config::parse(FilePath::new("test.toml"), text).expect("it is good");
         let now = Instant::from_micros(0);
         let engines = (0..=registrants).map(|n| {
