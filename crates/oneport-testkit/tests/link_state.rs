@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use oneport_proto::{
-    CallId, CommandError, DropReason, EndReason, EndpointConfig, Event, NewCall, RegistrationConfig,
+    CallId, CommandError, DropReason, EndReason, EndpointConfig, Event, NewCall,
+    RegistrationConfig, RetransmissionConfig,
 };
 use oneport_testkit::sim::Network;
 use oneport_wire::{
@@ -79,9 +80,8 @@ fn call_up(network: &mut Network) -> (CallId, CallId) {
 fn a_call_to_a_peer_that_says_nothing_ends_after_twice_autokill() {
     let general = EndpointConfig { autokill: Some(seconds(2)), ..EndpointConfig::default() };
     let killed = |after| (EndReason::Unanswered, CauseCode::CIRCUIT_CONGESTION, after);
-    let given_up =
-        (EndReason::TimedOut, CauseCode::DESTINATION_OUT_OF_ORDER, EndpointConfig::default());
-    let given_up = (given_up.0, given_up.1, given_up.2.retransmission.give_up);
+    let give_up = EndpointConfig::default().retransmission.give_up;
+    let given_up = (EndReason::TimedOut, CauseCode::DESTINATION_OUT_OF_ORDER, give_up);
     for (config, own, expected) in [
         (EndpointConfig::default(), None, given_up),
         (general.clone(), None, killed(seconds(4))),
@@ -131,8 +131,7 @@ fn a_peer_that_has_said_anything_is_not_killed_for_being_slow() {
 
 #[test]
 fn a_vanished_peer_is_noticed_within_the_lag_interval_and_the_give_up_time() {
-    let mut quick = EndpointConfig::default();
-    quick.lag_interval = seconds(2);
+    let mut quick = EndpointConfig { lag_interval: seconds(2), ..EndpointConfig::default() };
     quick.retransmission.give_up = seconds(8);
     for (config, limit) in [(EndpointConfig::default(), seconds(42)), (quick, seconds(10))] {
         for moment in [0, 3_300, 9_900] {
@@ -179,23 +178,23 @@ fn a_round_trip_that_grows_beyond_the_interval_of_repetition_is_measured_again()
 
 #[test]
 fn timers_of_zero_neither_spin_nor_break() {
-    let mut config = EndpointConfig::default();
-    for timer in [
-        &mut config.ping_interval,
-        &mut config.lag_interval,
-        &mut config.setup_timeout,
-        &mut config.number_quarantine,
-        &mut config.reject_delay,
-        &mut config.first_registration_pause,
-        &mut config.longest_registration_pause,
-        &mut config.retransmission.first,
-        &mut config.retransmission.greatest,
-    ] {
-        *timer = Duration::ZERO;
-    }
-    config.keep_alive = Some(Duration::ZERO);
-    config.key_rotation = Some(Duration::ZERO);
-    config.setup_timeout = seconds(10);
+    let zero = Duration::ZERO;
+    let config = EndpointConfig {
+        ping_interval: zero,
+        lag_interval: zero,
+        number_quarantine: zero,
+        reject_delay: zero,
+        first_registration_pause: zero,
+        longest_registration_pause: zero,
+        keep_alive: Some(zero),
+        key_rotation: Some(zero),
+        retransmission: RetransmissionConfig {
+            first: zero,
+            greatest: zero,
+            ..RetransmissionConfig::default()
+        },
+        ..EndpointConfig::default()
+    };
     let mut network = Network::new(4, vec![config, EndpointConfig::default()]);
     let registration = RegistrationConfig {
         to: nowhere(),
