@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use oneport_interop::{named, phone, switch_at};
 use oneport_testkit::peers::iaxmodem::IaxModem;
+use oneport_testkit::peers::own_loopback;
 use oneport_testkit::peers::tshark::Capture;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn iaxmodem_registers_and_takes_a_call() {
     // It knows no port but 4569; the address is nobody else's.
     let (_switch, to) = switch_at(
-        "127.0.0.69:4569",
+        &format!("{}:4569", own_loopback()),
         "[peers.modem]\nsecret = \"right\"\ncall_token = \"optional\"\ncodecs = [\"ulaw\"]\n\
          [peers.ann]\nsecret = \"a\"\n",
     );

@@ -2,11 +2,13 @@
 
 use oneport_interop::{echo_is_exact, named, phone, speech, switch_at};
 use oneport_testkit::peers::asterisk::Asterisk;
+use oneport_testkit::peers::own_loopback;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn asterisk_finds_our_numbers_and_calls_them() {
     // Whatever port is written there, Asterisk asks at 4569.
-    let (_switch, to) = switch_at("127.0.0.70:4569", "[peers.ann]\nsecret = \"right\"\n");
+    let own = format!("{}:4569", own_loopback());
+    let (_switch, to) = switch_at(&own, "[peers.ann]\nsecret = \"right\"\n");
     let iax =
         "disallow=all\nallow=ulaw\n[oneport]\ntype=user\nauth=md5\nsecret=link\ncontext=far\n";
     let extensions = format!("[far]\nswitch => IAX2/ann:right@{to}\n");

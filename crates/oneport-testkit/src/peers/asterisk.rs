@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::install::asterisk_root;
+use super::place::Place;
 use super::{free_port, wait_for};
 
 /// What it loads: IAX2, a dial plan, codecs, and the applications that tests use.
@@ -46,13 +48,20 @@ load=func_callerid.so
 ";
 
 /// A running Asterisk. Dropping it kills it.
+///
+/// Only so many tests have one at the same time on a machine; the others wait in
+/// [`start`](Self::start). Start all of a test's in the same thread.
 pub struct Asterisk {
     process: Child,
     root: PathBuf,
     /// Its directory, as it sees it.
     home: String,
     address: SocketAddr,
+    _place: Arc<Place>,
 }
+
+/// How long it may take for anything on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 static INSTANCES: AtomicU32 = AtomicU32::new(0);
 
@@ -65,9 +74,12 @@ impl Asterisk {
     #[must_use]
     pub fn start(iax: &str, extensions: &str) -> Self {
         let root = asterisk_root().unwrap_or_else(|missing| panic!("{missing}"));
+        let place = Place::take();
         let number = INSTANCES.fetch_add(1, Ordering::Relaxed);
         let home = format!("/opt/oneport-{}-{number}", std::process::id());
         let inside = root.join(&home[1..]);
+        // A process of the same number may have left one behind.
+        let _ = fs::remove_dir_all(&inside);
         for directory in ["etc", "var/keys", "run", "log", "spool", "db", "sounds"] {
             fs::create_dir_all(inside.join(directory)).expect("the peers' directory is writable");
         }
@@ -110,10 +122,15 @@ impl Asterisk {
             .spawn()
             .expect("unshare starts");
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let asterisk = Self { process, root, home, address };
-        wait_for("Asterisk to start", Duration::from_secs(30), || {
+        let asterisk = Self { process, root, home, address, _place: place };
+        wait_for("Asterisk to open its console", PATIENCE, || {
+            inside.join("run/asterisk.ctl").exists()
+        });
+        wait_for("Asterisk to start", PATIENCE, || {
             asterisk.cli("core waitfullybooted").contains("fully booted")
         });
+        let channel = asterisk.cli("module show like chan_iax2");
+        assert!(channel.contains("Running"), "it has no IAX2:\n{channel}\n{}", asterisk.log());
         asterisk
     }
 
@@ -183,10 +200,9 @@ impl Asterisk {
 
     /// Waits for a line of its log to contain `text`.
     pub fn wait_for_log(&self, text: &str) {
-        let patience = Duration::from_secs(15);
         let start = std::time::Instant::now();
         while !self.log().contains(text) {
-            assert!(start.elapsed() < patience, "no {text:?} in Asterisk's log:\n{}", self.log());
+            assert!(start.elapsed() < PATIENCE, "no {text:?} in Asterisk's log:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -220,7 +236,10 @@ impl Drop for Asterisk {
         self.kill();
         let home = self.root.join(&self.home[1..]);
         if std::thread::panicking() {
-            eprintln!("Asterisk's log:\n{}", self.log());
+            // What it says of its start is long and always the same.
+            let log = self.log();
+            let start = log.find("Asterisk Ready").unwrap_or_default();
+            eprintln!("Asterisk's log:\n{}", &log[start..]);
         }
         if home.starts_with(Path::new(&self.root)) {
             let _ = fs::remove_dir_all(home);

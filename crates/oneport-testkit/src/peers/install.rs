@@ -30,7 +30,7 @@ fn missing(what: &str, remedy: impl fmt::Display) -> Missing {
 }
 
 /// Where peers are kept: `ONEPORT_PEERS_DIR`, or `oneport/peers` in the user's cache.
-fn directory() -> PathBuf {
+pub(super) fn directory() -> PathBuf {
     let cache = || {
         let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
         std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("oneport/peers")

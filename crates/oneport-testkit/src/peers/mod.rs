@@ -6,20 +6,55 @@
 pub mod asterisk;
 pub mod iaxmodem;
 mod install;
+mod place;
 pub mod tshark;
 
 pub(crate) use install::program_of;
 pub use install::{Missing, install_all};
 
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A UDP port of 127.0.0.1 that nobody used a moment ago.
+/// Ports that the system gives to nobody who asks for just any.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+
+/// Holds the TCP port of each UDP port that [`free_port`] has given: a lock that all processes see.
+static PORTS_TAKEN: Mutex<Vec<TcpListener>> = Mutex::new(Vec::new());
+
+/// A UDP port of 127.0.0.1 that is free, and that no other caller gets as long as this process
+/// lives.
+///
+/// # Panics
+/// There is none.
 #[must_use]
 pub fn free_port() -> u16 {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("the loopback has ports");
-    socket.local_addr().expect("it is bound").port()
+    let mut taken = PORTS_TAKEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let count = PORTS.end - PORTS.start;
+    // Each process begins elsewhere.
+    let start = std::process::id().wrapping_mul(101) % u32::from(count);
+    let start = PORTS.start + u16::try_from(start).expect("less than the count");
+    for port in (start..PORTS.end).chain(PORTS.start..start) {
+        let Ok(lock) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) else { continue };
+        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            taken.push(lock);
+            return port;
+        }
+    }
+    panic!("all ports from {} to {} are in use", PORTS.start, PORTS.end)
+}
+
+/// An address of the loopback that no other test of this machine uses, for peers that know no port
+/// but 4569.
+///
+/// # Panics
+/// All of them are in use.
+#[must_use]
+pub fn own_loopback() -> Ipv4Addr {
+    // A port that is ours alone makes an address that is ours alone.
+    let [high, low] = free_port().to_be_bytes();
+    Ipv4Addr::new(127, 69, high, low)
 }
 
 /// Asks `what` until it says yes.
@@ -30,6 +65,18 @@ pub fn wait_for(what: &str, patience: Duration, mut done: impl FnMut() -> bool) 
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < patience, "waited {patience:?} in vain for: {what}");
-        thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_given_once() {
+        let ports: std::collections::BTreeSet<u16> = (0..20).map(|_| free_port()).collect();
+        assert_eq!(ports.len(), 20);
+        assert_ne!(own_loopback(), own_loopback());
     }
 }

@@ -1,12 +1,15 @@
 //! What passes over the loopback, as Wireshark's dissector reads it.
 
 use std::fs;
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::install::program_of;
+use super::place::Place;
 use super::wait_for;
 
 /// A capture under way.
@@ -14,6 +17,9 @@ pub struct Capture {
     process: Child,
     path: PathBuf,
     ports: Vec<u16>,
+    /// Sends datagrams that mark a place in the capture.
+    mark: UdpSocket,
+    _place: Arc<Place>,
 }
 
 /// One IAX2 packet as tshark sees it.
@@ -32,17 +38,22 @@ pub struct Packet {
 }
 
 impl Capture {
-    /// Listens to these UDP ports of the loopback.
+    /// Listens to these UDP ports of the loopback. It has a place among the tests with peers, as an
+    /// Asterisk has.
     ///
     /// # Panics
     /// tshark is missing or may not capture.
     #[must_use]
     pub fn start(ports: &[u16]) -> Self {
         program_of("tshark", "tshark").unwrap_or_else(|missing| panic!("{missing}"));
-        let name = format!("oneport-{}-{}.pcap", std::process::id(), ports[0]);
+        let place = Place::take();
+        let mark = UdpSocket::bind("127.0.0.1:0").expect("the loopback has ports");
+        let marked = mark.local_addr().expect("it is bound").port();
+        let name = format!("oneport-{}-{marked}.pcap", std::process::id());
         let path = std::env::temp_dir().join(name);
         let _ = fs::remove_file(&path);
-        let filter: Vec<String> = ports.iter().map(|port| format!("udp port {port}")).collect();
+        let filter: Vec<String> =
+            ports.iter().chain([&marked]).map(|port| format!("udp port {port}")).collect();
         let process = Command::new("tshark")
             .args(["-i", "lo", "-q", "-F", "pcap", "-B", "16", "-f", &filter.join(" or "), "-w"])
             .arg(&path)
@@ -51,9 +62,9 @@ impl Capture {
             .stderr(Stdio::null())
             .spawn()
             .expect("tshark starts");
-        wait_for("tshark to capture", Duration::from_secs(20), || path.exists());
-        thread::sleep(Duration::from_millis(500));
-        Self { process, path, ports: ports.to_vec() }
+        let capture = Self { process, path, ports: ports.to_vec(), mark, _place: place };
+        capture.see_mark("tshark to capture");
+        capture
     }
 
     /// Ends it and gives the file as it is.
@@ -63,9 +74,7 @@ impl Capture {
     #[must_use]
     pub fn into_bytes(mut self) -> Vec<u8> {
         self.stop();
-        let bytes = fs::read(&self.path).expect("a capture");
-        let _ = fs::remove_file(&self.path);
-        bytes
+        fs::read(&self.path).expect("a capture")
     }
 
     /// Ends it and reads the packets.
@@ -75,17 +84,57 @@ impl Capture {
     #[must_use]
     pub fn finish(mut self) -> Vec<Packet> {
         self.stop();
-        let packets = dissect(&self.path, &self.ports);
-        let _ = fs::remove_file(&self.path);
-        packets
+        dissect(&self.path, &self.ports)
+    }
+
+    /// Sends datagrams of our own until the file has one of them: then it also has all that was sent
+    /// before.
+    fn see_mark(&self, what: &str) {
+        static MARKS: AtomicU64 = AtomicU64::new(0);
+        let number = MARKS.fetch_add(1, Ordering::Relaxed);
+        let mark = format!("mark {number} of process {}", std::process::id());
+        let own = self.mark.local_addr().expect("it is bound");
+        wait_for(what, Duration::from_secs(60), || {
+            let _ = self.mark.send_to(mark.as_bytes(), own);
+            let seen = fs::read(&self.path).unwrap_or_default();
+            seen.windows(mark.len()).any(|window| window == mark.as_bytes())
+        });
     }
 
     fn stop(&mut self) {
-        // What was just sent must get through the kernel's buffer.
-        thread::sleep(Duration::from_millis(1500));
+        self.see_mark("tshark to see the last packet");
         let _ = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();
         let _ = self.process.wait();
+        let marked = self.mark.local_addr().expect("it is bound").port();
+        let bytes = fs::read(&self.path).expect("a capture");
+        fs::write(&self.path, without_port(&bytes, marked)).expect("writable");
     }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A capture of the loopback without the packets that a port has sent.
+fn without_port(capture: &[u8], port: u16) -> Vec<u8> {
+    let (head, mut rest) = capture.split_at(capture.len().min(24));
+    let mut kept = head.to_vec();
+    while let Some(length) = rest.get(8..12) {
+        let length = u32::from_le_bytes(length.try_into().expect("four bytes"));
+        let whole = 16 + usize::try_from(length).expect("a packet");
+        let Some(record) = rest.get(..whole) else { break };
+        // Record and Ethernet headers, then IPv4 without options.
+        let sent_by = (record.get(30) == Some(&0x45)).then(|| record.get(50..52)).flatten();
+        if sent_by != Some(&port.to_be_bytes()) {
+            kept.extend(record);
+        }
+        rest = &rest[whole..];
+    }
+    kept
 }
 
 /// Reads a file, taking the given ports for IAX2.
