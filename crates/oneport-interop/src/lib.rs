@@ -1,17 +1,21 @@
 //! What the tests with real peers share. They need Debian's Asterisk, iaxmodem and tshark; see
 //! `cargo xtask peers`.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use oneport::media::Codec;
 use oneport::{
-    AudioReader, AudioWriter, Driver, DriverConfig, NewCall, Phone, PhoneConfig, Secret,
+    AudioReader, AudioWriter, Call, Driver, DriverConfig, Format, NewCall, Phone, PhoneConfig,
+    Secret,
 };
 use oneport_switch::{Config, Switch};
 use oneport_testkit::peers::asterisk::Asterisk;
+use oneport_testkit::peers::wait_for;
+
+/// How long anything may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A switch on the loopback with this configuration.
 ///
@@ -83,43 +87,97 @@ pub fn find_exactly(sent: &[u8], recording: &[u8]) -> usize {
     };
     let heard = &recording[offset..];
     let same = sent.iter().zip(heard).take_while(|(a, b)| a == b).count();
-    assert!(same == sent.len(), "{same} of {} bytes are as they were sent", sent.len());
+    assert!(
+        same == sent.len(),
+        "{same} of {} bytes are as they were sent; {}",
+        sent.len(),
+        difference(sent, heard)
+    );
     offset
+}
+
+/// Where 20 ms of `sent` come elsewhere in `heard` than they should, or not at all.
+fn difference(sent: &[u8], heard: &[u8]) -> String {
+    let mut report = String::new();
+    let mut expected = 0;
+    for (n, frame) in sent.chunks(160).enumerate() {
+        let found = heard.windows(frame.len()).position(|window| window == frame);
+        let text = match found {
+            Some(at) if at == expected => String::new(),
+            Some(at) => format!("frame {n} at {at}, not {expected}; "),
+            None => format!("frame {n} nowhere; "),
+        };
+        expected = found.unwrap_or(expected) + frame.len();
+        report.push_str(&text);
+    }
+    report
 }
 
 /// Speaks `sent` (µ-law) into an echo and finds every byte of it in what comes back.
 ///
 /// # Panics
-/// Something is missing or changed, or nothing comes for five seconds.
+/// Something is missing or changed, or nothing comes for a long time.
 pub async fn echo_is_exact(reader: &mut AudioReader, speaker: &AudioWriter, sent: &[u8]) {
+    echo_is_exact_from(0, reader, speaker, sent).await;
+}
+
+/// The same, but for what is on its way before the byte `from`: in the beginning of a transfer the
+/// ends send to each other what the middle has not passed on yet.
+///
+/// # Panics
+/// As there.
+pub async fn echo_is_exact_from(
+    from: usize,
+    reader: &mut AudioReader,
+    speaker: &AudioWriter,
+    sent: &[u8],
+) {
     let mut samples = Vec::new();
     Codec::Ulaw.decode(sent, &mut samples);
+    let last = &sent[sent.len() - 160..];
     let listen = async {
         let mut heard = Vec::new();
-        while heard.len() < sent.len() {
-            let frame = tokio::time::timeout(Duration::from_secs(5), reader.next_frame()).await;
-            heard.extend(frame.expect("audio flows").expect("the call lives").payload);
+        while !heard.ends_with(last) {
+            let frame = tokio::time::timeout(PATIENCE, reader.next_frame()).await;
+            let bytes = heard.len();
+            let frame = frame.unwrap_or_else(|_| panic!("silence after {bytes} bytes"));
+            let frame = frame.unwrap_or_else(|| panic!("the call ended after {bytes} bytes"));
+            heard.extend(frame.payload);
         }
         heard
     };
     let (heard, ()) = tokio::join!(listen, speaker.play(&samples));
-    find_exactly(sent, &heard);
+    find_exactly(&sent[from..], &heard);
 }
 
-/// Gives an Asterisk the extension `play@test`, which plays [`speech`] into a call and records what
-/// it hears. The recording.
+/// What iax.conf needs for [`call_over`].
+pub const PHONE: &str = "[phone]\ntype=user\ncontext=phone\n";
+
+/// A telephone calls an Asterisk, which calls `channel` for it, such as `IAX2/127.0.0.1:4569/600`,
+/// and connects the two. So Asterisk is the caller of a call in which every byte can be followed;
+/// its own recordings have holes when the machine is busy.
 ///
 /// # Panics
-/// Its directory cannot be written.
-#[must_use]
-pub fn playing_and_recording(asterisk: &Asterisk) -> PathBuf {
-    let (inside, outside) = asterisk.file("speech.ulaw");
-    fs::write(outside, speech()).expect("writable");
-    let (recording, heard) = asterisk.file("heard");
-    asterisk.set_dialplan(&format!(
-        "[test]\nexten => play,1,MixMonitor({recording}-mix.ulaw,r({recording}.ulaw))\n\
-         same => n,Wait(0.5)\nsame => n,Playback({})\nsame => n,Wait(1)\nsame => n,Hangup()\n",
-        inside.trim_end_matches(".ulaw")
-    ));
-    heard.with_extension("ulaw")
+/// Nobody answers.
+pub async fn call_over(phone: &Phone, asterisk: &Asterisk, channel: &str) -> Call {
+    asterisk
+        .set_dialplan(&format!("[phone]\nexten => on,1,Dial({channel},60)\nsame => n,Hangup()\n"));
+    let mut call = NewCall::to("on");
+    call.username = Some("phone".into());
+    call.formats = vec![Format::ULAW];
+    let mut call = phone.call(asterisk.address(), call).await.expect("placed");
+    if let Err(error) = call.answered().await {
+        panic!("{error}; Asterisk's log:\n{}", asterisk.log());
+    }
+    call
+}
+
+/// Asks an Asterisk until it has no call any more.
+///
+/// # Panics
+/// It keeps one.
+pub fn wait_for_silence(asterisk: &Asterisk) {
+    wait_for("Asterisk to have no calls", PATIENCE, || {
+        asterisk.cli("core show channels").contains("0 active channels")
+    });
 }

@@ -9,8 +9,8 @@ async fn asterisk_finds_our_numbers_and_calls_them() {
     // Whatever port is written there, Asterisk asks at 4569.
     let own = format!("{}:4569", own_loopback());
     let (_switch, to) = switch_at(&own, "[peers.ann]\nsecret = \"right\"\n");
-    let iax =
-        "disallow=all\nallow=ulaw\n[oneport]\ntype=user\nauth=md5\nsecret=link\ncontext=far\n";
+    // The thread that has a call waits until another has got the answer of the far dial plan.
+    let iax = "iaxthreadcount=10\niaxmaxthreadcount=100\ndisallow=all\nallow=ulaw\n[oneport]\ntype=user\nauth=md5\nsecret=link\ncontext=far\n";
     let extensions = format!("[far]\nswitch => IAX2/ann:right@{to}\n");
     let asterisk = Asterisk::start(iax, &extensions);
     let (phone, _) = phone();

@@ -1,13 +1,13 @@
 //! Transfers with real Asterisks 22 as the ends. They follow a transfer, but never begin one.
 
-use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use oneport::{CallEvent, Driver};
-use oneport_interop::{find_exactly, named, phone, playing_and_recording, speech, switch};
+use oneport::{Call, CallEvent, Driver, Phone};
+use oneport_interop::{
+    PATIENCE, PHONE, call_over, echo_is_exact_from, named, phone, speech, switch, wait_for_silence,
+};
 use oneport_switch::Switch;
 use oneport_testkit::peers::asterisk::Asterisk;
-use oneport_testkit::peers::wait_for;
 
 const CALLED: &str = "
 disallow=all
@@ -32,91 +32,115 @@ same => n,Transfer(IAX2/milliwatt)
 same => n,Wait(5)
 ";
 
-/// An Asterisk calls the other's echo over our switch, and records what it hears. `check` is
-/// called in the middle.
-fn caller_hears(transfer: &str, check: impl FnOnce(&Asterisk, &Asterisk, &Driver<Switch>)) {
-    let called = Asterisk::start(CALLED, EXTENSIONS);
-    let caller = Asterisk::start("disallow=all\nallow=ulaw\n", "[test]\n");
-    let (driver, to) = switch(&format!(
-        "[peers.ann]\nsecret = \"right\"\ntransfer = {transfer:?}\n\
-         [peers.far]\naddress = \"{}\"\nusername = \"oneport\"\nsecret = \"link\"\n\
-         transfer = {transfer:?}\n\
-         [[routes]]\nnumber = \"echo\"\nto = [\"peer:far\"]\n",
-        called.address()
-    ));
-    let heard = playing_and_recording(&caller);
-    caller.originate(&format!("IAX2/ann:right@{to}/echo"), "play@test");
-    std::thread::sleep(Duration::from_secs(4));
-    check(&caller, &called, &driver);
-    wait_for("the end of the call", Duration::from_secs(20), || {
-        [&caller, &called]
-            .iter()
-            .all(|asterisk| asterisk.cli("core show channels").contains("0 active channels"))
-    });
-    // The echo misses what was on its way while the ends found each other, at most.
-    find_exactly(&speech()[8_000..7 * 8_000], &fs::read(heard).expect("a recording"));
+/// An Asterisk calls the other's echo over our switch, for a telephone of ours.
+struct Bridged {
+    caller: Asterisk,
+    called: Asterisk,
+    driver: Driver<Switch>,
+    call: Call,
+    _phone: Phone,
 }
 
-/// The first call's numbers, own and far, as `iax2 show channels` says.
-fn numbers(asterisk: &Asterisk) -> (u32, u32) {
+impl Bridged {
+    async fn new(transfer: &str) -> Self {
+        let called = Asterisk::start(CALLED, EXTENSIONS);
+        let iax = format!("disallow=all\nallow=ulaw\n{PHONE}");
+        let caller = Asterisk::start(&iax, "[phone]\n");
+        Self::between(transfer, caller, called).await
+    }
+
+    async fn between(transfer: &str, caller: Asterisk, called: Asterisk) -> Self {
+        let (driver, to) = switch(&format!(
+            "[peers.ann]\nsecret = \"right\"\ntransfer = {transfer:?}\n\
+             [peers.far]\naddress = \"{}\"\nusername = \"oneport\"\nsecret = \"link\"\n\
+             transfer = {transfer:?}\n\
+             [[routes]]\nnumber = \"echo\"\nto = [\"peer:far\"]\n",
+            called.address()
+        ));
+        let (phone, _) = phone();
+        let call = call_over(&phone, &caller, &format!("IAX2/ann:right@{to}/echo")).await;
+        Self { caller, called, driver, call, _phone: phone }
+    }
+
+    /// Speaks from the first moment, and hears all of it again but for the first second: then the
+    /// echo misses what was on its way while the ends found each other, at most. Meanwhile `check`
+    /// is asked until it says yes.
+    async fn talks_on_until(self, what: &str, check: impl AsyncFn(&Self) -> bool) {
+        let (mut reader, speaker) = self.call.audio().expect("accepted");
+        let voice = tokio::spawn(async move {
+            echo_is_exact_from(8_000, &mut reader, &speaker, &speech()).await;
+        });
+        let start = Instant::now();
+        while !check(&self).await {
+            assert!(start.elapsed() < PATIENCE, "waited in vain for: {what}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        voice.await.expect("every byte comes back");
+        assert!(check(&self).await, "{what}");
+        drop(self.call);
+        wait_for_silence(&self.caller);
+        wait_for_silence(&self.called);
+    }
+
+    /// Voice frames that the switch relays in a second.
+    async fn relayed(&self) -> u64 {
+        let count = || self.driver.with(|endpoint, _, _| endpoint.counters().relayed);
+        let before = count().await.expect("running");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        count().await.expect("running") - before
+    }
+
+    async fn calls_at_the_switch(&self) -> usize {
+        self.driver.with(|endpoint, _, _| endpoint.calls()).await.expect("running")
+    }
+}
+
+/// The numbers of its calls, own and far, as `iax2 show channels` says.
+fn numbers(asterisk: &Asterisk) -> Vec<(u32, u32)> {
     let table = asterisk.cli("iax2 show channels");
-    let row = table.lines().nth(1).unwrap_or_default();
-    let pair = row
-        .split_whitespace()
-        .find_map(|word| word.split_once('/').filter(|(a, _)| a.parse::<u32>().is_ok()));
-    let (own, far) = pair.unwrap_or_else(|| panic!("no call in:\n{table}"));
-    (own.parse().expect("a number"), far.parse().expect("a number"))
-}
-
-async fn caller_hears_while(
-    transfer: &'static str,
-    check: fn(&Asterisk, &Asterisk, &Driver<Switch>),
-) {
-    let call = tokio::task::spawn_blocking(move || caller_hears(transfer, check));
-    call.await.expect("no panic");
-}
-
-/// Voice frames that the switch relays in a second.
-fn relayed(driver: &Driver<Switch>) -> u64 {
-    let runtime = tokio::runtime::Handle::current();
-    let count = || {
-        let relayed = driver.with(|endpoint, _, _| endpoint.counters().relayed);
-        runtime.block_on(relayed).expect("running")
+    let pair = |row: &str| {
+        row.split_whitespace().find_map(|word| {
+            let (own, far) = word.split_once('/')?;
+            Some((own.parse().ok()?, far.parse().ok()?))
+        })
     };
-    let before = count();
-    std::thread::sleep(Duration::from_secs(1));
-    count() - before
+    table.lines().filter_map(pair).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_asterisks_go_on_without_us() {
-    caller_hears_while("yes", |caller, called, driver| {
-        let ((own, far), (other_own, other_far)) = (numbers(caller), numbers(called));
-        assert_eq!((own, far), (other_far, other_own), "they are in one call");
-        assert_eq!(relayed(driver), 0);
-        let calls = driver.with(|endpoint, _, _| endpoint.calls());
-        assert_eq!(tokio::runtime::Handle::current().block_on(calls), Ok(0));
-    })
-    .await;
+    let bridged = Bridged::new("yes").await;
+    bridged
+        .talks_on_until("the ends to be in one call", async |it| {
+            // The caller has a call with the telephone besides.
+            let far = numbers(&it.called).into_iter().next();
+            let met = numbers(&it.caller).into_iter().any(|(own, other)| far == Some((other, own)));
+            met && it.calls_at_the_switch().await == 0
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_voice_of_two_asterisks_goes_straight_and_signalling_stays() {
-    caller_hears_while("media", |caller, called, driver| {
-        assert_ne!(numbers(caller).1, numbers(called).0, "each is in a call with us");
-        assert_eq!(relayed(driver), 0, "their voice does not come here");
-        let calls = driver.with(|endpoint, _, _| endpoint.calls());
-        assert_eq!(tokio::runtime::Handle::current().block_on(calls), Ok(2));
-    })
-    .await;
+    let bridged = Bridged::new("media").await;
+    let met = async |it: &Bridged| {
+        let far = numbers(&it.called).into_iter().next();
+        let met = numbers(&it.caller).into_iter().any(|(own, other)| far == Some((other, own)));
+        assert!(!met, "each is in a call with us");
+        it.relayed().await == 0 && it.calls_at_the_switch().await == 2
+    };
+    bridged.talks_on_until("their voice not to come here", met).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_leave_to_transfer_the_voice_stays_here() {
-    caller_hears_while("no", |_, _, driver| {
-        assert!((90..=110).contains(&relayed(driver)), "fifty frames a second each way");
-    })
-    .await;
+    let bridged = Bridged::new("no").await;
+    let relays = async |it: &Bridged| {
+        let relayed = it.driver.with(|endpoint, _, _| endpoint.counters().relayed).await;
+        // Nearly all of the 400 frames, each way.
+        relayed.expect("running") >= 780 && it.calls_at_the_switch().await == 2
+    };
+    bridged.talks_on_until("the switch to relay all of it", relays).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,7 +160,7 @@ async fn asterisk_transfers_its_party_to_another_number_of_ours() {
     // The milliwatt of our switch: a tone of eight samples, again and again.
     let mut tone = false;
     for _ in 0..100 {
-        let frame = tokio::time::timeout(Duration::from_secs(5), reader.next_frame()).await;
+        let frame = tokio::time::timeout(PATIENCE, reader.next_frame()).await;
         let frame = frame.expect("audio flows").expect("the call lives");
         tone = frame.payload[..8] == frame.payload[8..16] && frame.payload[0] != frame.payload[2];
         if tone {
@@ -144,9 +168,7 @@ async fn asterisk_transfers_its_party_to_another_number_of_ours() {
         }
     }
     assert!(tone, "{}", asterisk.log());
-    wait_for("Asterisk to be out", Duration::from_secs(10), || {
-        asterisk.cli("core show channels").contains("0 active channels")
-    });
+    wait_for_silence(&asterisk);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +186,7 @@ async fn we_transfer_asterisk_s_party_to_another_number_of_its() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     taken.transfer("milliwatt").await.expect("up");
     let (mut reader, _speaker) = call.audio().expect("accepted");
-    let frame = tokio::time::timeout(Duration::from_secs(5), reader.next_frame()).await;
+    let frame = tokio::time::timeout(PATIENCE, reader.next_frame()).await;
     let frame = frame.expect("audio flows").expect("the call lives");
     assert_eq!(frame.payload[..8], frame.payload[8..16], "{}", asterisk.log());
     let mut taken = taken;

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use oneport_interop::{echo_is_exact, named, phone, speech, switch_at};
+use oneport::Format;
+use oneport_interop::{PATIENCE, echo_is_exact, named, phone, speech, switch_at};
 use oneport_testkit::peers::asterisk::Asterisk;
 use oneport_testkit::peers::free_port;
 use oneport_testkit::peers::tshark::Capture;
@@ -21,7 +22,12 @@ async fn echo_through(switch: SocketAddr, start: usize) {
     let (mut reader, speaker) = call.audio().expect("accepted");
     let speech = speech();
     let offset = start * 331 % 40_000;
-    let sent = &speech[offset..offset + 24_000];
+    // Asterisk sends the first frame, a full one, on another thread than the trunk: one that comes
+    // with it may overtake it, and nobody knows yet what it says. So the first goes alone.
+    let (first, sent) = speech[offset..offset + 24_000].split_at(160);
+    speaker.send(Format::ULAW, first, 20);
+    let heard = tokio::time::timeout(PATIENCE, reader.next_frame()).await;
+    assert_eq!(heard.expect("it comes back").expect("the call lives").payload.as_slice(), first);
     echo_is_exact(&mut reader, &speaker, sent).await;
 }
 
@@ -76,8 +82,9 @@ async fn a_hundred_calls_share_a_trunk(timestamps: &str) {
     let (ours, our_minis) = count(&bytes, port);
     let (theirs, their_minis) = count(&bytes, asterisk.address().port());
     println!("trunk frames: {ours} of ours, {theirs} of theirs; minis {our_minis}, {their_minis}");
-    assert!((1_500..6_000).contains(&ours) && our_minis < 200, "{ours}, {our_minis} minis");
-    assert!(theirs > 1_500, "{theirs}, {their_minis} minis");
+    // In few datagrams: the busier the machine, the more frames share one.
+    assert!((300..6_000).contains(&ours) && our_minis < 200, "{ours}, {our_minis} minis");
+    assert!((300..6_000).contains(&theirs), "{theirs}, {their_minis} minis");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,7 +67,7 @@ static INSTANCES: AtomicU32 = AtomicU32::new(0);
 
 impl Asterisk {
     /// Starts one. `iax` goes into iax.conf behind a `[general]` section that sets address and port,
-    /// `extensions` is extensions.conf.
+    /// and one thread for all frames, so that they stay in order; `extensions` is extensions.conf.
     ///
     /// # Panics
     /// It is missing or does not start; the message says why.
@@ -89,9 +89,10 @@ impl Asterisk {
         };
         write("modules.conf", MODULES);
         write("extensions.conf", extensions);
+        // Of many threads, on a busy machine, one passes on a frame that another has got later.
         let general = format!(
             "[general]\nbindport={port}\nbindaddr=127.0.0.1\ndelayreject=no\n\
-             jitterbuffer=no\nautokill=yes\n"
+             jitterbuffer=no\nautokill=yes\niaxthreadcount=1\niaxmaxthreadcount=0\n"
         );
         write("iax.conf", &format!("{general}{iax}"));
         write("logger.conf", "[general]\n[logfiles]\nfull => notice,warning,error,verbose\n");
