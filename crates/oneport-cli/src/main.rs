@@ -16,6 +16,7 @@ mod live;
 mod ping;
 mod quality;
 mod register;
+mod route;
 mod secret;
 mod serve;
 mod speech;
@@ -41,6 +42,7 @@ enum Command {
     Register(register::Register),
     Ping(ping::Ping),
     Key(key::Key),
+    Route(route::Route),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
             Command::Register(register) => register.run().await,
             Command::Ping(ping) => ping.run().await,
             Command::Key(key) => key.run(),
+            Command::Route(route) => route.run(),
         }
     });
     match result {

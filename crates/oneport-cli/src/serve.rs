@@ -126,7 +126,7 @@ async fn stopped() {
 }
 
 /// A configuration error with the place it stands at.
-fn explain(error: &ConfigError) -> Failure {
+pub(crate) fn explain(error: &ConfigError) -> Failure {
     let shown =
         miette!(labels = vec![LabeledSpan::at(error.span.clone(), "here")], "{}", error.message);
     if !error.source_text.is_empty() {

@@ -73,6 +73,8 @@ pub(crate) fn tries_next(end: &CallEnd) -> bool {
         | EndReason::CannotAuthenticate
         | EndReason::Invalidated
         | EndReason::PeerRestarted => true,
+        // We hang up a leg that rings too long, and no other while its caller waits.
+        EndReason::LocalHangup => end.cause == CauseCode::NO_ANSWER,
         EndReason::RemoteHangup | EndReason::RemoteReject => matches!(
             end.cause,
             CauseCode::NO_ROUTE_TRANSIT

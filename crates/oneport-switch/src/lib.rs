@@ -7,6 +7,7 @@
 mod bridge;
 mod builtin;
 mod config;
+mod decision;
 mod guests;
 mod qualify;
 mod recording;
@@ -16,4 +17,5 @@ mod switch;
 
 pub use builtin::Builtin;
 pub use config::{Config, ConfigError};
+pub use decision::Decision;
 pub use switch::Switch;

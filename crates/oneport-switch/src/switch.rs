@@ -1,6 +1,7 @@
 //! The switch: identifies callers, routes their calls, keeps registrations.
 
 mod dialling;
+mod hunting;
 mod transfer;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -11,10 +12,10 @@ use oneport::Application;
 use oneport_media::Codec;
 use oneport_proto::{
     CallEnd, CallId, Challenge, CodecPriority, CommandError, DropReason, EncryptionPolicy,
-    EndReason, Endpoint, Event, Grant, Instant, Media, NewCall, Offer, Register, RegistrationId,
-    RequestId, negotiate,
+    EndReason, Endpoint, Event, Grant, Instant, Media, Offer, Register, RegistrationId, RequestId,
+    negotiate,
 };
-use oneport_wire::{AuthMethods, CauseCode, Format};
+use oneport_wire::{CauseCode, Format};
 
 use crate::bridge;
 use crate::builtin::{Builtin, FRAME_MS, Player};
@@ -23,7 +24,10 @@ use crate::guests::Guests;
 use crate::qualify::Qualify;
 use crate::recording::Recordings;
 use crate::registrar::{Change, Registrar};
-use crate::routing::{self, Destination};
+use crate::routing::Target;
+
+use hunting::Plan;
+pub(crate) use hunting::{contexts_of, wall_time};
 
 /// How long a player waits behind its last frame before it hangs up, so that the far end's jitter
 /// buffer plays all of it.
@@ -79,9 +83,14 @@ enum State {
 /// A caller that is being bridged.
 struct Caller {
     offer: Box<Offer>,
-    called: Option<CallId>,
-    /// Destinations not tried yet.
-    left: VecDeque<Destination>,
+    /// Legs placed for it: several while they ring at once, one when it is answered.
+    called: Vec<CallId>,
+    /// Destinations not tried yet; those of one entry ring at once.
+    left: VecDeque<Vec<Target>>,
+    /// How long one of them may ring.
+    timeout: Option<Duration>,
+    /// Causes behind which the next is tried, beside the usual ones.
+    continue_on: Vec<CauseCode>,
     accepted: Option<Format>,
     answered: bool,
 }
@@ -89,7 +98,10 @@ struct Caller {
 impl Leg {
     fn other(&self) -> Option<CallId> {
         match &self.state {
-            State::Caller(caller) => caller.called,
+            State::Caller(caller) => match *caller.called {
+                [called] => Some(called),
+                _ => None,
+            },
             State::Called { caller } => Some(*caller),
             _ => None,
         }
@@ -215,145 +227,46 @@ impl Switch {
         offer: Box<Offer>,
         accepted: Option<Format>,
     ) {
-        let Some(leg) = self.legs.get_mut(&call) else { return };
         let number = offer.called_number.as_str();
-        let mut left: VecDeque<Destination> =
-            match routing::find(&self.config.routes, peer.as_deref(), number) {
-                Some(destinations) if peer.is_some() => destinations.iter().cloned().collect(),
-                _ => VecDeque::new(),
-            };
+        let plan = match peer.as_deref().map(|peer| self.plan(peer, &offer)) {
+            Some(Err(why)) => return self.refuse(endpoint, now, call, CauseCode::NO_ROUTE, &why),
+            Some(Ok(plan)) => plan,
+            None => None,
+        };
+        let Some(leg) = self.legs.get_mut(&call) else { return };
+        let Plan { mut left, timeout, continue_on } = plan.unwrap_or_default();
         if left.is_empty() {
             if let Some((builtin, _)) = Builtin::find(number) {
-                left.push_back(Destination::Builtin(builtin));
+                left.push_back(vec![Target::Builtin(builtin)]);
             } else if peer.is_some() && self.config.peers.contains_key(number) {
-                left.push_back(Destination::Peer { name: number.into(), number: None });
+                left.push_back(vec![Target::Peer { name: number.into(), number: number.into() }]);
             }
         }
         if number == dialling::TO_BE_DIALLED && accepted.is_none() && peer.is_some() {
             // It dials digit by digit: accepted now, led on when it has dialled.
             return self.begin_dialling(endpoint, now, call);
         }
-        match left.front() {
+        match left.front().map(Vec::as_slice) {
             None if peer.is_none() => {
                 let why = "guests reach echo and milliwatt only; give the caller a peer with a \
                            secret";
                 self.refuse(endpoint, now, call, CauseCode::NO_ROUTE, why);
             }
             None => self.refuse(endpoint, now, call, CauseCode::NO_ROUTE, "no route"),
-            Some(Destination::Builtin(builtin)) if peer.is_none() && !builtin.is_for_guests() => {
+            Some([Target::Builtin(builtin)]) if peer.is_none() && !builtin.is_for_guests() => {
                 let why = "guests reach echo and milliwatt only; give the caller a peer with a \
                            secret";
                 self.refuse(endpoint, now, call, CauseCode::REJECTED, why);
             }
             Some(_) => {
-                let caller = Caller { offer, called: None, left, accepted, answered: false };
+                let called = Vec::new();
+                let answered = false;
+                let caller =
+                    Caller { offer, called, left, timeout, continue_on, accepted, answered };
                 leg.state = State::Caller(Box::new(caller));
                 self.try_next(endpoint, now, call, CauseCode::NO_ROUTE);
             }
         }
-    }
-
-    /// Tries the caller's next destination; `cause` is said if there is none.
-    fn try_next(
-        &mut self,
-        endpoint: &mut Endpoint,
-        now: Instant,
-        call: CallId,
-        mut cause: CauseCode,
-    ) {
-        let mut why = "no destination took it".to_string();
-        loop {
-            let Some(leg) = self.legs.get_mut(&call) else { return };
-            let State::Caller(caller) = &mut leg.state else { return };
-            let Some(destination) = caller.left.pop_front() else {
-                return self.refuse(endpoint, now, call, cause, &why);
-            };
-            let result = match destination {
-                Destination::Builtin(builtin) => self.enter_builtin(endpoint, now, call, builtin),
-                Destination::Peer { name, number } => {
-                    self.place(endpoint, now, call, &name, number)
-                }
-            };
-            match result {
-                Ok(()) => return,
-                Err((failed, failure)) => {
-                    tracing::debug!("{call}: {failure}");
-                    (cause, why) = (failed, failure);
-                }
-            }
-        }
-    }
-
-    /// Places the second leg.
-    fn place(
-        &mut self,
-        endpoint: &mut Endpoint,
-        now: Instant,
-        call: CallId,
-        name: &str,
-        number: Option<String>,
-    ) -> Result<(), (CauseCode, String)> {
-        let Some(leg) = self.legs.get(&call) else { return Ok(()) };
-        let State::Caller(caller) = &leg.state else { return Ok(()) };
-        let Some(peer) = self.config.peers.get(name) else { return Ok(()) };
-        let Some(to) = peer.address.or_else(|| self.registrar.find(now, name)) else {
-            return Err((CauseCode::SUBSCRIBER_ABSENT, format!("{name} is not registered")));
-        };
-        let status = self.qualify.status(name);
-        if !status.takes_calls() {
-            return Err((CauseCode::DESTINATION_OUT_OF_ORDER, format!("{name} is {status}")));
-        }
-        let offer = &caller.offer;
-        let number = number.unwrap_or_else(|| offer.called_number.clone());
-        if to == leg.address && number == offer.called_number {
-            let why = format!("{name} would get its own call back");
-            return Err((CauseCode::NO_ROUTE, why));
-        }
-        // Both legs must speak the same: no codec is offered that the caller cannot hear.
-        let formats = match caller.accepted {
-            Some(format) => vec![format],
-            None => common_formats(peer, offer),
-        };
-        if formats.is_empty() {
-            let why = format!("{name} and its caller have no codec in common");
-            return Err((CauseCode::BEARER_NOT_AVAILABLE, why));
-        }
-        let mut new = NewCall::to(number);
-        new.calling_number = offer.calling_number.clone();
-        new.calling_name = offer.calling_name.clone();
-        new.calling_ani = offer.calling_ani.clone();
-        new.calling_presentation = offer.calling_presentation.unwrap_or(0);
-        new.calling_type_of_number = offer.calling_type_of_number.unwrap_or(0);
-        new.calling_transit_network = offer.calling_transit_network.unwrap_or(0);
-        new.calling_ani2 = offer.calling_ani2.unwrap_or(0);
-        new.osp_token = offer.osp_token.clone();
-        new.language = offer.language.clone();
-        new.dnid = offer.dnid.clone();
-        new.rdnis = offer.rdnis.clone();
-        new.variables = offer.variables.clone();
-        new.date_time = Some(oneport::date_time());
-        new.username = peer.username.clone();
-        new.secret = peer.secrets.first().cloned();
-        new.key = peer.own_key.clone();
-        new.encryption = peer.encryption;
-        new.allow_plaintext = peer.methods.contains(AuthMethods::PLAINTEXT);
-        new.formats = formats;
-        new.autokill = peer.autokill;
-        let placed = endpoint.place_call(now, to, new);
-        let called = placed.map_err(|error| (CauseCode::SWITCH_CONGESTION, error.to_string()))?;
-        let _ = endpoint.allow_transfer(called, peer.transfer.is_some());
-        tracing::debug!("{call}: {} calls {} at {name} ({to})", leg.who(), offer.called_number);
-        let state = State::Called { caller: call };
-        let leg =
-            Leg { peer: Some(name.into()), address: to, begun: now, ends: None, to: None, state };
-        self.legs.insert(called, leg);
-        if let Some(leg) = self.legs.get_mut(&call)
-            && let State::Caller(caller) = &mut leg.state
-        {
-            leg.to = Some(format!("{} at {name} ({to})", caller.offer.called_number));
-            caller.called = Some(called);
-        }
-        Ok(())
     }
 
     /// Answers a call here.
@@ -428,37 +341,6 @@ impl Switch {
         let _ = endpoint.hangup(now, call, cause, None);
     }
 
-    /// The second leg was accepted: now the first can be, in the same format.
-    fn called_accepted(
-        &mut self,
-        endpoint: &mut Endpoint,
-        now: Instant,
-        called: CallId,
-        format: Format,
-    ) {
-        let Some(call) = self.legs.get(&called).and_then(Leg::other) else { return };
-        let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state) else {
-            return;
-        };
-        if caller.accepted.is_none() {
-            caller.accepted = Some(format);
-            let _ = endpoint.accept(now, call, format);
-        }
-        if let Err(error) = endpoint.link(call, called) {
-            tracing::warn!("{call}: cannot be linked to {called}: {error}");
-        }
-    }
-
-    fn called_answered(&mut self, endpoint: &mut Endpoint, now: Instant, called: CallId) {
-        let Some(call) = self.legs.get(&called).and_then(Leg::other) else { return };
-        if let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state)
-            && !std::mem::replace(&mut caller.answered, true)
-        {
-            let _ = endpoint.answer(now, call);
-        }
-        self.let_ends_meet(endpoint, now, call, called);
-    }
-
     fn ended(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId, end: &CallEnd) {
         let Some(leg) = self.legs.remove(&call) else { return };
         self.players.remove(&call);
@@ -466,23 +348,11 @@ impl Switch {
         match leg.state {
             State::Builtin(Builtin::Record) => self.recordings.end(call),
             State::Caller(caller) => {
-                if let Some(called) = caller.called {
+                for called in caller.called {
                     let _ = endpoint.hangup(now, called, end.cause, None);
                 }
             }
-            State::Called { caller: call } => {
-                if let Some(State::Caller(caller)) =
-                    self.legs.get_mut(&call).map(|leg| &mut leg.state)
-                {
-                    caller.called = None;
-                    let cause = bridge::cause_for_caller(end);
-                    if !caller.answered && !caller.left.is_empty() && bridge::tries_next(end) {
-                        self.try_next(endpoint, now, call, cause);
-                    } else {
-                        let _ = endpoint.hangup(now, call, cause, end.text.as_deref());
-                    }
-                }
-            }
+            State::Called { caller } => self.called_ended(endpoint, now, caller, call, end),
             _ => {}
         }
         if leg.peer.is_none() {
@@ -579,10 +449,14 @@ impl Switch {
         let overdue: Vec<CallId> =
             self.legs.iter().filter(overdue).map(|(call, _)| *call).collect();
         for call in overdue {
-            let _ = endpoint.hangup(now, call, CauseCode::NORMAL_CLEARING, None);
-            if let Some(leg) = self.legs.get_mut(&call) {
-                leg.ends = None;
-            }
+            let Some(leg) = self.legs.get_mut(&call) else { continue };
+            leg.ends = None;
+            let cause = match leg.state {
+                // It has rung long enough.
+                State::Called { .. } => CauseCode::NO_ANSWER,
+                _ => CauseCode::NORMAL_CLEARING,
+            };
+            let _ = endpoint.hangup(now, call, cause, None);
         }
     }
 
@@ -621,21 +495,6 @@ fn challenge(peer: &Peer, username: &str) -> Challenge {
         encryption: peer.encryption,
         ..Challenge::unknown(username)
     }
-}
-
-/// The formats that a peer may speak and its caller can hear, in the caller's order.
-fn common_formats(peer: &Peer, offer: &Offer) -> Vec<Format> {
-    let mut formats: Vec<Format> = offer.preferences.clone();
-    formats.extend(offer.wanted.iter());
-    formats.extend(&peer.codecs);
-    let mut seen = Vec::new();
-    formats.retain(|format| {
-        let common = peer.codecs.contains(format) && offer.formats.contains(*format);
-        let new = common && !seen.contains(format);
-        seen.push(*format);
-        new
-    });
-    formats
 }
 
 /// One line for each call, told by its caller's leg. Called legs are told on request.

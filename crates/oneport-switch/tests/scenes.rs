@@ -243,3 +243,128 @@ async fn playback_ends_by_itself_and_keeps_to_its_directory() {
         assert_eq!(cause, CauseCode::UNALLOCATED, "{name}");
     }
 }
+
+const THREE_PEERS: &str = "
+[peers.ann]
+secret = \"a\"
+[peers.bob]
+secret = \"b\"
+[peers.cid]
+secret = \"c\"
+";
+
+#[tokio::test]
+async fn of_several_that_ring_at_once_the_first_to_answer_gets_the_call() {
+    let route = "[[routes]]\nnumber = \"1\"\nto = [\"peer:bob\", \"peer:cid\"]\nstrategy = \"all\"";
+    let (_switch, to) = switch(&format!("{THREE_PEERS}{route}"));
+    let (ann, bob, cid) = (phone(), phone(), phone());
+    let _bob = registered(&bob, to, "bob", "b").await;
+    let _cid = registered(&cid, to, "cid", "c").await;
+    let mut ours = ann.call(to, named("1", "ann", "a")).await.expect("placed");
+    let mut at_bob = bob.incoming().await.expect("bob rings");
+    let mut at_cid = cid.incoming().await.expect("cid rings");
+    at_bob.ring().await.expect("the caller waits");
+    at_cid.ring().await.expect("the caller waits");
+    let mut theirs = at_cid.answer().await.expect("the caller waits");
+    ours.answered().await.expect("answered");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(at_bob.answer().await.is_err(), "bob rings no more");
+    let (mut reader, _) = theirs.audio().expect("accepted");
+    let (_, speaker) = ours.audio().expect("accepted");
+    speaker.play(&[1000; 1600]).await;
+    assert!(reader.next_frame().await.is_some(), "cid hears ann");
+    drop(ours);
+    theirs.ended().await.expect("running");
+}
+
+#[tokio::test]
+async fn when_one_of_several_is_busy_the_others_ring_on_and_all_busy_is_busy() {
+    let route = "[[routes]]\nnumber = \"1\"\nto = [\"peer:bob\", \"peer:cid\"]\nstrategy = \"all\"";
+    let (_switch, to) = switch(&format!("{THREE_PEERS}{route}"));
+    let (ann, bob, cid) = (phone(), phone(), phone());
+    let _bob = registered(&bob, to, "bob", "b").await;
+    let _cid = registered(&cid, to, "cid", "c").await;
+    let mut ours = ann.call(to, named("1", "ann", "a")).await.expect("placed");
+    let at_bob = bob.incoming().await.expect("bob rings");
+    let at_cid = cid.incoming().await.expect("cid rings");
+    at_bob.reject(CauseCode::USER_BUSY);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    at_cid.reject(CauseCode::USER_BUSY);
+    assert_eq!(ours.ended().await.expect("running").cause, CauseCode::USER_BUSY);
+}
+
+#[tokio::test]
+async fn a_call_that_is_not_answered_or_meets_busy_is_forwarded() {
+    let routes = "
+[[routes]]
+number = \"1\"
+to = [\"peer:bob\", \"builtin:echo\"]
+timeout_seconds = 1
+[[routes]]
+number = \"2\"
+to = [\"peer:bob\", \"builtin:echo\"]
+continue_on = [\"busy\"]
+[[routes]]
+number = \"3\"
+to = [\"hangup:21\"]
+";
+    let (_switch, to) = switch(&format!("{THREE_PEERS}{routes}"));
+    let (ann, bob) = (phone(), phone());
+    let _bob = registered(&bob, to, "bob", "b").await;
+    let mut ours = ann.call(to, named("1", "ann", "a")).await.expect("placed");
+    let mut ringing = bob.incoming().await.expect("bob rings");
+    ringing.ring().await.expect("the caller waits");
+    ours.answered().await.expect("the echo answers in bob's place");
+    assert!(ringing.answer().await.is_err(), "bob rings no more");
+    let mut ours = ann.call(to, named("2", "ann", "a")).await.expect("placed");
+    bob.incoming().await.expect("bob rings").reject(CauseCode::USER_BUSY);
+    ours.answered().await.expect("the echo answers in bob's place");
+    assert_eq!(refusal(&ann, to, named("3", "ann", "a")).await, CauseCode::REJECTED);
+}
+
+#[tokio::test]
+async fn numbers_are_rewritten_and_contexts_kept_apart() {
+    let text = "
+[peers.ann]
+secret = \"a\"
+contexts = [\"inside\"]
+[peers.bob]
+secret = \"b\"
+[[routes]]
+pattern = \"_9X.\"
+contexts = [\"inside\"]
+to = [\"peer:bob/00{number:1}\"]
+";
+    let (_switch, to) = switch(text);
+    let (ann, bob) = (phone(), phone());
+    let _bob = registered(&bob, to, "bob", "b").await;
+    let _ours = ann.call(to, named("9123", "ann", "a")).await.expect("placed");
+    let incoming = bob.incoming().await.expect("bob rings");
+    assert_eq!(incoming.offer().called_number, "00123");
+    let mut elsewhere = named("9123", "ann", "a");
+    elsewhere.called_context = Some("outside".into());
+    assert_eq!(refusal(&ann, to, elsewhere).await, CauseCode::NO_ROUTE);
+    assert_eq!(refusal(&bob, to, named("9123", "bob", "b")).await, CauseCode::NO_ROUTE);
+}
+
+#[tokio::test]
+async fn a_call_that_runs_in_a_circle_ends() {
+    let (bob, bob_at) = {
+        let phone = phone();
+        let address = phone.local_addresses()[0];
+        (phone, address)
+    };
+    let text = format!(
+        "[peers.ann]\nsecret = \"a\"\n[peers.bob]\naddress = \"{bob_at}\"\nqualify = false\n\
+         [[routes]]\nnumber = \"1\"\nto = [\"peer:bob/2\"]\n"
+    );
+    let (_switch, to) = switch(&text);
+    let ann = phone();
+    let mut call = named("1", "ann", "a");
+    let _first = ann.call(to, call.clone()).await.expect("placed");
+    let incoming = bob.incoming().await.expect("bob rings");
+    let variables = incoming.offer().variables.clone();
+    assert_eq!(variables, [("ONEPORT_HOPS".to_string(), "1".to_string())]);
+    call.variables = vec![("ONEPORT_HOPS".into(), "10".into())];
+    assert_eq!(refusal(&ann, to, call).await.0, 25);
+}

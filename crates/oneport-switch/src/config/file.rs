@@ -2,12 +2,13 @@
 //!
 //! `docs/configuration.md` describes each key; a test keeps both the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use oneport_proto::{
     CodecPriority, EncryptionPolicy, PrivateKey, RegistrationConfig, TokenRule, TransferKind,
     TrunkConfig,
@@ -18,11 +19,11 @@ use toml::Spanned;
 
 use super::error::{ConfigError, nearest};
 use super::keys::{read_private, read_public};
+use super::routes::{Names, RouteKeys};
 use super::secret::Place;
 use super::timers::{self, PeerTimers, Timers};
 use super::{Config, DEFAULT_CODECS, Peer};
-use crate::builtin::Builtin;
-use crate::routing::{Destination, Pattern, Route};
+use crate::routing::DEFAULT_CONTEXT;
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -44,6 +45,7 @@ struct Server {
     max_calls_per_address: Option<usize>,
     max_challenges_per_user: Option<Spanned<usize>>,
     call_token_optional: Vec<Spanned<String>>,
+    timezone: Option<Spanned<String>>,
     encryption: Option<Spanned<String>>,
     key_rotation_seconds: Option<u64>,
 }
@@ -79,6 +81,7 @@ struct PeerKeys {
     codecs: Option<Vec<Spanned<String>>>,
     codec_priority: Option<Spanned<String>>,
     permit: Vec<Spanned<String>>,
+    contexts: Option<Spanned<Vec<String>>>,
     call_token: Option<Spanned<String>>,
     auth: Option<Vec<Spanned<String>>>,
     min_refresh: Option<Spanned<u64>>,
@@ -94,16 +97,6 @@ struct PeerKeys {
     trunk_timestamps: Option<bool>,
     trunk_max_datagram: Option<Spanned<usize>>,
     trunk_interval_ms: Option<Spanned<u64>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RouteKeys {
-    number: Option<Spanned<String>>,
-    prefix: Option<Spanned<String>>,
-    #[serde(default)]
-    from: Vec<Spanned<String>>,
-    to: Spanned<Vec<Spanned<String>>>,
 }
 
 #[derive(Deserialize)]
@@ -131,7 +124,12 @@ impl Source<'_> {
     }
 
     /// A word that is none of `known`.
-    fn unknown_word(&self, at: &Spanned<String>, what: &str, known: &[&str]) -> ConfigError {
+    pub(super) fn unknown_word(
+        &self,
+        at: &Spanned<String>,
+        what: &str,
+        known: &[&str],
+    ) -> ConfigError {
         let word = at.get_ref();
         let error = self.wrong(at, format!("`{word}` is no {what}"));
         match nearest(word, known.iter().copied()) {
@@ -193,12 +191,11 @@ impl File {
             let network = super::engine_network(read_network(&source, network)?);
             config.endpoint.call_token.optional_networks.push(network);
         }
-        config.peers = peers;
-        let mut patterns = BTreeSet::new();
+        let mut names = Names::new(&peers);
         for keys in self.routes {
-            let route = keys.check(&source, &config.peers, &mut patterns)?;
-            config.routes.push(route);
+            config.routes.push(keys.check(&source, &mut names)?);
         }
+        config.peers = peers;
         for keys in self.registrations {
             config.registrations.push(keys.check(&source)?);
         }
@@ -221,6 +218,13 @@ impl Server {
         }
         if let Some(calls) = self.max_calls {
             config.endpoint.max_calls = calls;
+        }
+        if let Some(name) = &self.timezone {
+            config.timezone = TimeZone::get(name.get_ref()).map_err(|_| {
+                source
+                    .wrong(name, format!("there is no time zone `{}`", name.get_ref()))
+                    .with_help("write it as \"Europe/Berlin\" or \"UTC\"")
+            })?;
         }
         if let Some(word) = &self.encryption {
             config.encryption = read_encryption(source, word)?;
@@ -392,7 +396,18 @@ impl PeerKeys {
         let trunk = self.read_trunk(source)?;
         let permit: Result<Vec<IpNet>, ConfigError> =
             self.permit.iter().map(|network| read_network(source, network)).collect();
+        let contexts = match self.contexts {
+            None => vec![DEFAULT_CONTEXT.to_string()],
+            Some(contexts) if contexts.get_ref().is_empty() => {
+                let what = format!("peer `{}` has no context to call in", name.get_ref());
+                return Err(source
+                    .wrong(&contexts, what)
+                    .with_help("leave the key out for contexts = [\"default\"]"));
+            }
+            Some(contexts) => contexts.into_inner(),
+        };
         let peer = Peer {
+            contexts,
             secrets,
             keys,
             own_key,
@@ -474,47 +489,6 @@ impl PeerKeys {
             trunk.interval = Duration::from_millis(*ms.get_ref());
         }
         Ok(self.trunk.unwrap_or(false).then_some(trunk))
-    }
-}
-
-impl RouteKeys {
-    fn check(
-        self,
-        source: &Source<'_>,
-        peers: &BTreeMap<String, Peer>,
-        patterns: &mut BTreeSet<(Pattern, Vec<String>)>,
-    ) -> Result<Route, ConfigError> {
-        let (pattern, place) = match (self.number, self.prefix) {
-            (Some(number), None) => (Pattern::Number(number.get_ref().clone()), number),
-            (None, Some(prefix)) => (Pattern::Prefix(prefix.get_ref().clone()), prefix),
-            _ => {
-                return Err(source
-                    .wrong(&self.to, "a route has either `number` or `prefix`")
-                    .with_help("for example number = \"600\", or prefix = \"9\""));
-            }
-        };
-        let names = || peers.keys().map(String::as_str).collect::<Vec<_>>();
-        for name in &self.from {
-            if !peers.contains_key(name.get_ref()) {
-                return Err(source.unknown_word(name, "peer", &names()));
-            }
-        }
-        let from: Vec<String> = self.from.into_iter().map(Spanned::into_inner).collect();
-        if !patterns.insert((pattern.clone(), from.clone())) {
-            let what = format!("there is a route for `{}` already", place.get_ref());
-            return Err(source
-                .wrong(&place, what)
-                .with_help("put both destinations into one `to`"));
-        }
-        if self.to.get_ref().is_empty() {
-            let error = source.wrong(&self.to, "the route leads nowhere");
-            return Err(error.with_help("for example to = [\"peer:media\"]"));
-        }
-        let mut to = Vec::new();
-        for written in self.to.get_ref() {
-            to.push(read_destination(source, written, peers, &names())?);
-        }
-        Ok(Route { pattern, from, to })
     }
 }
 
@@ -621,44 +595,4 @@ fn resolve(source: &Source<'_>, text: &Spanned<String>) -> Result<SocketAddr, Co
         .to_socket_addrs()
         .map_err(|error| wrong(format!("`{host}` cannot be found: {error}")))?;
     found.next().ok_or_else(|| wrong(format!("`{host}` has no address")))
-}
-
-fn read_destination(
-    source: &Source<'_>,
-    text: &Spanned<String>,
-    peers: &BTreeMap<String, Peer>,
-    names: &[&str],
-) -> Result<Destination, ConfigError> {
-    let written = text.get_ref();
-    let (kind, rest) = written.split_once(':').unwrap_or((written, ""));
-    match kind {
-        "peer" | "phone" => {
-            let (name, number) = match rest.split_once('/') {
-                Some((name, number)) => (name, Some(number.to_string())),
-                None => (rest, None),
-            };
-            if !peers.contains_key(name) {
-                let error = source.wrong(text, format!("there is no peer `{name}`"));
-                return Err(match nearest(name, names.iter().copied()) {
-                    Some(name) => error.with_help(format!("did you mean `{name}`?")),
-                    None => error.with_help(format!("add [peers.{name}]")),
-                });
-            }
-            Ok(Destination::Peer { name: name.into(), number })
-        }
-        "builtin" => match rest.parse::<Builtin>() {
-            Ok(builtin) => Ok(Destination::Builtin(builtin)),
-            Err(()) => {
-                let known = ["echo", "milliwatt", "playback", "record"];
-                let error = source.wrong(text, format!("there is no built-in `{rest}`"));
-                Err(match nearest(rest, known) {
-                    Some(name) => error.with_help(format!("did you mean `{name}`?")),
-                    None => error.with_help(format!("it is one of {}", known.join(", "))),
-                })
-            }
-        },
-        _ => Err(source.wrong(text, format!("`{written}` is no destination")).with_help(
-            "write \"peer:NAME\", \"peer:NAME/NUMBER\", \"phone:NAME\" or \"builtin:echo\"",
-        )),
-    }
 }

@@ -3,6 +3,7 @@
 mod error;
 mod file;
 mod keys;
+mod routes;
 mod secret;
 mod timers;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use oneport_proto::{
     CallTokenPolicy, CodecPriority, EncryptionPolicy, EndpointConfig, Network, PrivateKey,
     PublicKey, RegistrationConfig, Secret, TokenRule, TransferKind, TrunkConfig,
@@ -35,6 +37,8 @@ pub struct Config {
     pub(crate) encryption: EncryptionPolicy,
     pub(crate) peers: BTreeMap<String, Peer>,
     pub(crate) routes: Vec<Route>,
+    /// In which routes hold at their hours.
+    pub(crate) timezone: TimeZone,
     /// Where this switch registers.
     pub registrations: Vec<RegistrationConfig>,
     pub(crate) files: Files,
@@ -52,6 +56,8 @@ pub(crate) struct GuestLimits {
 /// Somebody with a name.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
+    /// Where its numbers are looked up, the first of these by default; `*` is any it asks for.
+    pub(crate) contexts: Vec<String>,
     pub(crate) secrets: Vec<Secret>,
     /// Keys of which any one proves that it is this peer.
     pub(crate) keys: Vec<PublicKey>,
@@ -131,6 +137,7 @@ impl Default for Config {
             encryption: EncryptionPolicy::Off,
             peers: BTreeMap::new(),
             routes: Vec::new(),
+            timezone: TimeZone::system(),
             registrations: Vec::new(),
             files: Files {
                 playback: None,

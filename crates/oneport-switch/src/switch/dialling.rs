@@ -5,9 +5,10 @@ use std::time::Duration;
 use oneport_proto::{CallId, Endpoint, Instant, negotiate};
 use oneport_wire::{CauseCode, DialplanStatus};
 
+use super::hunting::contexts_of;
 use super::{State, Switch};
 use crate::builtin::Builtin;
-use crate::routing;
+use crate::routing::{self, Question};
 
 /// The number of a call that is dialled digit by digit.
 pub(super) const TO_BE_DIALLED: &str = "TBD";
@@ -42,11 +43,15 @@ impl Switch {
         number: &str,
     ) {
         let peer = self.legs.get(&call).and_then(|leg| leg.peer.as_deref());
+        let contexts =
+            peer.and_then(|peer| contexts_of(&self.config, peer, None).ok()).unwrap_or_default();
+        let time = self.wall_time();
+        let question = Question { number, from: peer, contexts: &contexts, time };
         let exists = peer.is_some()
-            && (routing::find(&self.config.routes, peer, number).is_some()
+            && (routing::find(&self.config.routes, &question).is_some()
                 || Builtin::find(number).is_some()
                 || self.config.peers.contains_key(number));
-        let longer = routing::may_grow(&self.config.routes, peer, number);
+        let longer = routing::may_grow(&self.config.routes, &question);
         let mut status = match (exists, longer) {
             (true, _) => DialplanStatus::EXISTS,
             (false, true) => DialplanStatus::CAN_EXIST,

@@ -1,0 +1,260 @@
+//! `[[routes]]`: the dial plan as it is written, and its check.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use oneport_wire::CauseCode;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::Peer;
+use super::error::{ConfigError, nearest};
+use super::file::Source;
+use crate::builtin::Builtin;
+use crate::routing::{DEFAULT_CONTEXT, Destination, Hours, Pattern, Rewrite, Route, Strategy};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RouteKeys {
+    name: Option<String>,
+    number: Option<Spanned<String>>,
+    prefix: Option<Spanned<String>>,
+    pattern: Option<Spanned<String>>,
+    regex: Option<Spanned<String>>,
+    #[serde(default)]
+    contexts: Vec<String>,
+    #[serde(default)]
+    from: Vec<Spanned<String>>,
+    #[serde(default)]
+    hours: Vec<Spanned<String>>,
+    to: Spanned<Vec<Spanned<String>>>,
+    strategy: Option<Spanned<String>>,
+    weights: Option<Spanned<Vec<u32>>>,
+    timeout_seconds: Option<Spanned<u64>>,
+    #[serde(default)]
+    continue_on: Vec<Spanned<String>>,
+}
+
+/// Names that routes may use, and those they have taken.
+pub(super) struct Names<'a> {
+    peers: &'a BTreeMap<String, Peer>,
+    /// Pattern, peers, contexts and hours of the routes before.
+    taken: BTreeSet<(String, Vec<String>, Vec<String>, Vec<String>)>,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn new(peers: &'a BTreeMap<String, Peer>) -> Self {
+        Self { peers, taken: BTreeSet::new() }
+    }
+
+    fn all(&self) -> Vec<&str> {
+        self.peers.keys().map(String::as_str).collect()
+    }
+}
+
+impl RouteKeys {
+    pub(super) fn check(
+        self,
+        source: &Source<'_>,
+        names: &mut Names<'_>,
+    ) -> Result<Route, ConfigError> {
+        let (pattern, place) = self.read_pattern(source)?;
+        for name in &self.from {
+            if !names.peers.contains_key(name.get_ref()) {
+                return Err(source.unknown_word(name, "peer", &names.all()));
+            }
+        }
+        let from: Vec<String> = self.from.into_iter().map(Spanned::into_inner).collect();
+        let mut hours = Vec::new();
+        for text in &self.hours {
+            hours.push(Hours::parse(text.get_ref()).ok_or_else(|| {
+                source.wrong(text, format!("`{}` are no hours", text.get_ref())).with_help(
+                    "write them as \"mon-fri 09:00-17:00\", \"sat,sun\" or \"12-24..12-26\"",
+                )
+            })?);
+        }
+        let contexts = match self.contexts.is_empty() {
+            true => vec![DEFAULT_CONTEXT.to_string()],
+            false => self.contexts,
+        };
+        let times = hours.iter().map(ToString::to_string).collect();
+        if !names.taken.insert((pattern.to_string(), from.clone(), contexts.clone(), times)) {
+            let what = format!("there is a route for `{}` already", place.get_ref());
+            return Err(source
+                .wrong(&place, what)
+                .with_help("put both destinations into one `to`"));
+        }
+        if self.to.get_ref().is_empty() {
+            let error = source.wrong(&self.to, "the route leads nowhere");
+            return Err(error.with_help("for example to = [\"peer:media\"]"));
+        }
+        let mut to = Vec::new();
+        for written in self.to.get_ref() {
+            to.push(read_destination(source, written, &pattern, names)?);
+        }
+        let strategy = read_strategy(source, self.strategy.as_ref(), self.weights, to.len())?;
+        if strategy == Strategy::All
+            && let Some(place) = to.iter().position(|one| !matches!(one, Destination::Peer { .. }))
+        {
+            let place = &self.to.get_ref()[place];
+            let what = format!("`{}` cannot ring beside others", place.get_ref());
+            return Err(source
+                .wrong(place, what)
+                .with_help("strategy = \"all\" is for peers; let another route lead to the rest"));
+        }
+        if let Some(seconds) = &self.timeout_seconds
+            && *seconds.get_ref() == 0
+        {
+            return Err(source
+                .wrong(seconds, "a destination cannot answer within 0 seconds")
+                .with_help("choose 1 or more, or leave the key out"));
+        }
+        let mut continue_on = Vec::new();
+        for word in &self.continue_on {
+            continue_on.push(read_cause(source, word)?);
+        }
+        Ok(Route {
+            name: self.name.unwrap_or_else(|| pattern.to_string()),
+            pattern,
+            contexts,
+            from,
+            hours,
+            to,
+            strategy,
+            timeout: self.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into_inner())),
+            continue_on,
+        })
+    }
+
+    /// The one of its four keys that says what it looks for.
+    fn read_pattern(&self, source: &Source<'_>) -> Result<(Pattern, Spanned<String>), ConfigError> {
+        let keys = [&self.number, &self.prefix, &self.pattern, &self.regex];
+        let mut written = keys.into_iter().flatten();
+        let (Some(place), None) = (written.next(), written.next()) else {
+            return Err(source
+                .wrong(&self.to, "a route has one of `number`, `prefix`, `pattern` and `regex`")
+                .with_help("for example number = \"600\", or prefix = \"9\""));
+        };
+        let text = place.get_ref();
+        let pattern = if self.number.is_some() {
+            Pattern::number(text)
+        } else if self.prefix.is_some() {
+            Pattern::prefix(text)
+        } else if self.pattern.is_some() {
+            Pattern::asterisk(text)
+                .map_err(|(what, help)| source.wrong(place, what).with_help(help))?
+        } else {
+            Pattern::regex(text).map_err(|what| {
+                source
+                    .wrong(place, format!("`{text}` is no regular expression: {what}"))
+                    .with_help("it must fit the whole number; for example regex = \"00(\\\\d+)\"")
+            })?
+        };
+        Ok((pattern, place.clone()))
+    }
+}
+
+fn read_strategy(
+    source: &Source<'_>,
+    word: Option<&Spanned<String>>,
+    weights: Option<Spanned<Vec<u32>>>,
+    destinations: usize,
+) -> Result<Strategy, ConfigError> {
+    let strategy = word.map_or("ordered", |word| word.get_ref().as_str());
+    match (strategy, weights, word) {
+        ("weighted", Some(weights), _) => {
+            let sum = weights.get_ref().iter().try_fold(0_u32, |sum, one| sum.checked_add(*one));
+            if weights.get_ref().len() != destinations || sum.is_none_or(|sum| sum == 0) {
+                let what = format!("{destinations} destinations need as many weights");
+                let help = "one for each of `to`, not all 0; for example weights = [70, 30]";
+                return Err(source.wrong(&weights, what).with_help(help));
+            }
+            Ok(Strategy::Weighted(weights.into_inner()))
+        }
+        ("weighted", None, Some(word)) => {
+            let error = source.wrong(word, "which destination has which weight?");
+            Err(error.with_help("add weights = [70, 30], one for each of `to`"))
+        }
+        (_, Some(weights), _) => {
+            let error = source.wrong(&weights, "weights are of no use without their strategy");
+            Err(error.with_help("add strategy = \"weighted\""))
+        }
+        ("ordered", ..) => Ok(Strategy::Ordered),
+        ("all", ..) => Ok(Strategy::All),
+        (_, _, Some(word)) => {
+            Err(source.unknown_word(word, "strategy", &["ordered", "weighted", "all"]))
+        }
+        (_, _, None) => Ok(Strategy::Ordered),
+    }
+}
+
+/// Causes by the names that people use.
+const CAUSES: [(&str, CauseCode); 6] = [
+    ("busy", CauseCode::USER_BUSY),
+    ("no_answer", CauseCode::NO_ANSWER),
+    ("rejected", CauseCode::REJECTED),
+    ("congestion", CauseCode::CIRCUIT_CONGESTION),
+    ("unallocated", CauseCode::UNALLOCATED),
+    ("no_route", CauseCode::NO_ROUTE),
+];
+
+/// A cause by name or number.
+fn read_cause(source: &Source<'_>, word: &Spanned<String>) -> Result<CauseCode, ConfigError> {
+    let text = word.get_ref().as_str();
+    let named = CAUSES.iter().find(|(name, _)| *name == text).map(|(_, cause)| *cause);
+    let numbered = || text.parse().ok().filter(|code| (1..128).contains(code)).map(CauseCode);
+    named.or_else(numbered).ok_or_else(|| {
+        let known: Vec<&str> = CAUSES.iter().map(|(name, _)| *name).collect();
+        source.unknown_word(word, "cause", &known)
+    })
+}
+
+fn read_destination(
+    source: &Source<'_>,
+    text: &Spanned<String>,
+    pattern: &Pattern,
+    names: &Names<'_>,
+) -> Result<Destination, ConfigError> {
+    let written = text.get_ref();
+    let (kind, rest) = written.split_once(':').unwrap_or((written, ""));
+    match kind {
+        "peer" | "phone" => {
+            let (name, number) = match rest.split_once('/') {
+                Some((name, number)) => (name, Some(number)),
+                None => (rest, None),
+            };
+            if !names.peers.contains_key(name) {
+                let error = source.wrong(text, format!("there is no peer `{name}`"));
+                return Err(match nearest(name, names.all()) {
+                    Some(name) => error.with_help(format!("did you mean `{name}`?")),
+                    None => error.with_help(format!("add [peers.{name}]")),
+                });
+            }
+            let rewrite = |number| Rewrite::parse(number, pattern.group_count());
+            let number = number.map(rewrite).transpose();
+            let wrong = |(what, help)| source.wrong(text, what).with_help(help);
+            Ok(Destination::Peer { name: name.into(), number: number.map_err(wrong)? })
+        }
+        "builtin" => match rest.parse::<Builtin>() {
+            Ok(builtin) => Ok(Destination::Builtin(builtin)),
+            Err(()) => {
+                let known = Builtin::ALL.map(Builtin::name);
+                let error = source.wrong(text, format!("there is no built-in `{rest}`"));
+                Err(match nearest(rest, known) {
+                    Some(name) => error.with_help(format!("did you mean `{name}`?")),
+                    None => error.with_help(format!("it is one of {}", known.join(", "))),
+                })
+            }
+        },
+        "busy" if rest.is_empty() => Ok(Destination::End(CauseCode::USER_BUSY)),
+        "congestion" if rest.is_empty() => Ok(Destination::End(CauseCode::CIRCUIT_CONGESTION)),
+        "hangup" => {
+            let cause = Spanned::new(text.span(), rest.to_string());
+            Ok(Destination::End(read_cause(source, &cause)?))
+        }
+        _ => Err(source.wrong(text, format!("`{written}` is no destination")).with_help(
+            "write \"peer:NAME\", \"peer:NAME/NUMBER\", \"builtin:echo\", \"busy\", \
+             \"congestion\" or \"hangup:CAUSE\"",
+        )),
+    }
+}

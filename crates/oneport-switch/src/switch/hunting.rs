@@ -1,0 +1,345 @@
+//! Finding somebody who takes a call: its route, the legs that are placed, and which of them gets it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use jiff::ZonedDateTime;
+use oneport_proto::{CallEnd, CallId, Endpoint, Instant, NewCall, Offer};
+use oneport_wire::{AuthMethods, CauseCode, Format};
+
+use super::{Leg, State, Switch};
+use crate::bridge;
+use crate::config::{Config, Peer};
+use crate::routing::{self, Question, Strategy, Target, WallTime};
+
+/// The variable that counts how many switches a call has come through; Asterisk hands it on.
+const HOPS: &str = "ONEPORT_HOPS";
+
+/// A call that came through so many switches runs in a circle.
+const MOST_HOPS: u32 = 10;
+
+/// The cause of a call that runs in a circle (Q.850: exchange routing error).
+const ROUTING_ERROR: CauseCode = CauseCode(25);
+
+/// What the dial plan says of a call.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) left: VecDeque<Vec<Target>>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) continue_on: Vec<CauseCode>,
+}
+
+impl Switch {
+    /// The time of day where this switch is.
+    pub(super) fn wall_time(&self) -> WallTime {
+        wall_time(&ZonedDateTime::now().with_time_zone(self.config.timezone.clone()))
+    }
+
+    /// What the dial plan says of a peer's call; `None` where it has nothing to say.
+    pub(super) fn plan(&self, peer: &str, offer: &Offer) -> Result<Option<Plan>, String> {
+        let contexts = contexts_of(&self.config, peer, offer.called_context.as_deref())?;
+        let number = offer.called_number.as_str();
+        let time = self.wall_time();
+        let question = Question { number, from: Some(peer), contexts: &contexts, time };
+        let Some(route) = routing::find(&self.config.routes, &question) else { return Ok(None) };
+        tracing::debug!("{peer} calls {number}: route {}", route.name);
+        let targets = route.targets(number, |below| fastrand::u32(..below.max(1)));
+        let left = match route.strategy {
+            Strategy::All => [targets].into(),
+            _ => targets.into_iter().map(|target| vec![target]).collect(),
+        };
+        Ok(Some(Plan { left, timeout: route.timeout, continue_on: route.continue_on.clone() }))
+    }
+
+    /// Tries the caller's next destination; `cause` is said if there is none.
+    pub(super) fn try_next(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        mut cause: CauseCode,
+    ) {
+        let mut why = "no destination took it".to_string();
+        loop {
+            let Some(leg) = self.legs.get_mut(&call) else { return };
+            let State::Caller(caller) = &mut leg.state else { return };
+            let Some(targets) = caller.left.pop_front() else {
+                return self.refuse(endpoint, now, call, cause, &why);
+            };
+            let result = match &*targets {
+                [Target::Builtin(builtin)] => self.enter_builtin(endpoint, now, call, *builtin),
+                [Target::End(end)] => Err((*end, "its route ends here".into())),
+                peers => self.place_all(endpoint, now, call, peers),
+            };
+            match result {
+                Ok(()) => return,
+                Err((failed, failure)) => {
+                    tracing::debug!("{call}: {failure}");
+                    (cause, why) = (failed, failure);
+                }
+            }
+        }
+    }
+
+    /// Places legs to all of `targets` at once. One that can be placed is enough.
+    fn place_all(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        targets: &[Target],
+    ) -> Result<(), (CauseCode, String)> {
+        // Whoever answers must speak what the caller was accepted with.
+        let only = if targets.len() > 1 { self.format_for_all(call, targets) } else { None };
+        let mut failure = (CauseCode::NO_ROUTE, "nobody to be called".to_string());
+        let mut placed = 0;
+        for target in targets {
+            let Target::Peer { name, number } = target else { continue };
+            match self.place(endpoint, now, call, name, number, only) {
+                Ok(()) => placed += 1,
+                Err(error) => {
+                    tracing::debug!("{call}: {}", error.1);
+                    failure = error;
+                }
+            }
+        }
+        if placed > 0 { Ok(()) } else { Err(failure) }
+    }
+
+    /// The caller's favourite among the formats that all of `targets` may speak.
+    fn format_for_all(&self, call: CallId, targets: &[Target]) -> Option<Format> {
+        let State::Caller(caller) = &self.legs.get(&call)?.state else { return None };
+        let peers = targets.iter().filter_map(|target| match target {
+            Target::Peer { name, .. } => self.config.peers.get(name),
+            _ => None,
+        });
+        let mut formats: Option<Vec<Format>> = None;
+        for peer in peers {
+            let common = common_formats(peer, &caller.offer);
+            match &mut formats {
+                None => formats = Some(common),
+                Some(formats) => formats.retain(|format| common.contains(format)),
+            }
+        }
+        formats?.first().copied()
+    }
+
+    /// Places one leg for a caller; `only`: in this format.
+    fn place(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        name: &str,
+        number: &str,
+        only: Option<Format>,
+    ) -> Result<(), (CauseCode, String)> {
+        let Some(leg) = self.legs.get(&call) else { return Ok(()) };
+        let State::Caller(caller) = &leg.state else { return Ok(()) };
+        let Some(peer) = self.config.peers.get(name) else { return Ok(()) };
+        let Some(to) = peer.address.or_else(|| self.registrar.find(now, name)) else {
+            return Err((CauseCode::SUBSCRIBER_ABSENT, format!("{name} is not registered")));
+        };
+        let status = self.qualify.status(name);
+        if !status.takes_calls() {
+            return Err((CauseCode::DESTINATION_OUT_OF_ORDER, format!("{name} is {status}")));
+        }
+        let offer = &caller.offer;
+        let variables = with_one_more_hop(&offer.variables)
+            .ok_or_else(|| (ROUTING_ERROR, "the call runs in a circle".to_string()))?;
+        if to == leg.address && number == offer.called_number {
+            let why = format!("{name} would get its own call back");
+            return Err((CauseCode::NO_ROUTE, why));
+        }
+        // Both legs must speak the same: no codec is offered that the caller cannot hear.
+        let formats = match caller.accepted.or(only) {
+            Some(format) => vec![format],
+            None => common_formats(peer, offer),
+        };
+        if formats.is_empty() {
+            let why = format!("{name} and its caller have no codec in common");
+            return Err((CauseCode::BEARER_NOT_AVAILABLE, why));
+        }
+        let mut new = NewCall::to(number);
+        new.calling_number = offer.calling_number.clone();
+        new.calling_name = offer.calling_name.clone();
+        new.calling_ani = offer.calling_ani.clone();
+        new.calling_presentation = offer.calling_presentation.unwrap_or(0);
+        new.calling_type_of_number = offer.calling_type_of_number.unwrap_or(0);
+        new.calling_transit_network = offer.calling_transit_network.unwrap_or(0);
+        new.calling_ani2 = offer.calling_ani2.unwrap_or(0);
+        new.osp_token = offer.osp_token.clone();
+        new.language = offer.language.clone();
+        new.dnid = offer.dnid.clone();
+        new.rdnis = offer.rdnis.clone();
+        new.variables = variables;
+        new.date_time = Some(oneport::date_time());
+        new.username = peer.username.clone();
+        new.secret = peer.secrets.first().cloned();
+        new.key = peer.own_key.clone();
+        new.encryption = peer.encryption;
+        new.allow_plaintext = peer.methods.contains(AuthMethods::PLAINTEXT);
+        new.formats = formats;
+        new.autokill = peer.autokill;
+        let placed = endpoint.place_call(now, to, new);
+        let called = placed.map_err(|error| (CauseCode::SWITCH_CONGESTION, error.to_string()))?;
+        let _ = endpoint.allow_transfer(called, peer.transfer.is_some());
+        tracing::debug!("{call}: {} calls {} at {name} ({to})", leg.who(), offer.called_number);
+        let state = State::Called { caller: call };
+        let ends = caller.timeout.map(|timeout| now + timeout);
+        let leg = Leg { peer: Some(name.into()), address: to, begun: now, ends, to: None, state };
+        self.legs.insert(called, leg);
+        if let Some(leg) = self.legs.get_mut(&call)
+            && let State::Caller(caller) = &mut leg.state
+        {
+            leg.to = Some(format!("{} at {name} ({to})", caller.offer.called_number));
+            caller.called.push(called);
+        }
+        Ok(())
+    }
+
+    /// A placed leg was accepted: now the caller's can be, in the same format. One that rings alone
+    /// may be heard from here on; of several, the one that answers.
+    pub(super) fn called_accepted(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        called: CallId,
+        format: Format,
+    ) {
+        let Some(State::Called { caller: call }) = self.legs.get(&called).map(|leg| &leg.state)
+        else {
+            return;
+        };
+        let call = *call;
+        let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state) else {
+            return;
+        };
+        if caller.accepted.is_none() {
+            caller.accepted = Some(format);
+            let _ = endpoint.accept(now, call, format);
+        }
+        if caller.called.len() == 1 {
+            link(endpoint, call, called);
+        }
+    }
+
+    /// A placed leg was answered: the call is its, and the others ring no more.
+    pub(super) fn called_answered(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        called: CallId,
+    ) {
+        let Some(leg) = self.legs.get_mut(&called) else { return };
+        let State::Called { caller: call } = leg.state else { return };
+        leg.ends = None;
+        let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state) else {
+            return;
+        };
+        let others: Vec<CallId> =
+            caller.called.iter().copied().filter(|other| *other != called).collect();
+        caller.called = vec![called];
+        if !std::mem::replace(&mut caller.answered, true) {
+            if !others.is_empty() {
+                link(endpoint, call, called);
+            }
+            let _ = endpoint.answer(now, call);
+        }
+        for other in others {
+            let _ = endpoint.hangup(now, other, CauseCode::ANSWERED_ELSEWHERE, None);
+        }
+        self.let_ends_meet(endpoint, now, call, called);
+    }
+
+    /// A placed leg is over. The caller goes on with those that still ring, or with the next
+    /// destination, or is told why not.
+    pub(super) fn called_ended(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        called: CallId,
+        end: &CallEnd,
+    ) {
+        let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state) else {
+            return;
+        };
+        if !caller.called.contains(&called) {
+            // Another has answered.
+            return;
+        }
+        caller.called.retain(|other| *other != called);
+        if !caller.called.is_empty() {
+            return;
+        }
+        let cause = bridge::cause_for_caller(end);
+        let goes_on = bridge::tries_next(end) || caller.continue_on.contains(&end.cause);
+        if !caller.answered && !caller.left.is_empty() && goes_on {
+            self.try_next(endpoint, now, call, cause);
+        } else {
+            let _ = endpoint.hangup(now, call, cause, end.text.as_deref());
+        }
+    }
+}
+
+/// A moment as the dial plan wants it.
+pub(crate) fn wall_time(moment: &ZonedDateTime) -> WallTime {
+    let small = |number: i8| u8::try_from(number).unwrap_or(0);
+    WallTime {
+        weekday: small(moment.weekday().to_monday_zero_offset()),
+        minute: u16::from(small(moment.hour())) * 60 + u16::from(small(moment.minute())),
+        month: small(moment.month()),
+        day: small(moment.day()),
+    }
+}
+
+/// The contexts in which a peer's number is looked up, when it asks for one, or for none.
+///
+/// # Errors
+/// It may not call in the one it asks for.
+pub(crate) fn contexts_of(
+    config: &Config,
+    peer: &str,
+    asked: Option<&str>,
+) -> Result<Vec<String>, String> {
+    let own = config.peers.get(peer).map(|peer| peer.contexts.as_slice()).unwrap_or_default();
+    match asked {
+        None => Ok(own.to_vec()),
+        Some(asked) if own.iter().any(|own| own == asked || own == "*") => Ok(vec![asked.into()]),
+        Some(asked) => {
+            Err(format!("it asks for context {asked}, which peers.{peer}.contexts lacks"))
+        }
+    }
+}
+
+fn link(endpoint: &mut Endpoint, call: CallId, called: CallId) {
+    if let Err(error) = endpoint.link(call, called) {
+        tracing::warn!("{call}: cannot be linked to {called}: {error}");
+    }
+}
+
+/// The variables of a call that goes on from here; `None` when it has gone on too often.
+fn with_one_more_hop(variables: &[(String, String)]) -> Option<Vec<(String, String)>> {
+    let before = variables.iter().find(|(name, _)| name == HOPS);
+    let before: u32 = before.and_then(|(_, hops)| hops.parse().ok()).unwrap_or(0);
+    let mut variables: Vec<_> =
+        variables.iter().filter(|(name, _)| name != HOPS).cloned().collect();
+    variables.push((HOPS.into(), (before + 1).to_string()));
+    (before < MOST_HOPS).then_some(variables)
+}
+
+/// The formats that a peer may speak and its caller can hear, in the caller's order.
+pub(super) fn common_formats(peer: &Peer, offer: &Offer) -> Vec<Format> {
+    let mut formats: Vec<Format> = offer.preferences.clone();
+    formats.extend(offer.wanted.iter());
+    formats.extend(&peer.codecs);
+    let mut seen = Vec::new();
+    formats.retain(|format| {
+        let common = peer.codecs.contains(format) && offer.formats.contains(*format);
+        let new = common && !seen.contains(format);
+        seen.push(*format);
+        new
+    });
+    formats
+}
