@@ -40,6 +40,9 @@ const TOKEN_ATTEMPTS: u8 = 3;
 /// When the first LAGRQ leaves: soon, so that repetition and the user know the round trip.
 const FIRST_LAG: Duration = Duration::from_millis(500);
 
+/// How long an answer about a number is good for that does not say it (RFC 5456 §8.6.18).
+const UNSAID_DIALPLAN_REFRESH: Duration = Duration::from_secs(600);
+
 /// Peers take a token for about 10 s.
 const OLD_TOKEN: Duration = Duration::from_secs(5);
 
@@ -330,16 +333,16 @@ impl Call {
         Ok(())
     }
 
-    /// Takes what is about a number: overlap dialling (RFC 5456 §6.4) and blind transfer.
+    /// Takes what is about a number: digit dialling (RFC 5456 §6.8) and blind transfer.
     fn receive_number(cx: &mut Context, id: CallId, subclass: IaxSubclass, elements: Elements<'_>) {
         let (mut number, mut context) = (String::new(), None);
-        let (mut status, mut refresh) = (DialplanStatus(0), None);
+        let (mut status, mut refresh) = (DialplanStatus(0), UNSAID_DIALPLAN_REFRESH);
         for element in elements.iter() {
             match element {
                 Element::CalledNumber(text) => number = text.to_string(),
                 Element::CalledContext(text) => context = Some(text.to_string()),
                 Element::DialplanStatus(said) => status = said,
-                Element::Refresh(seconds) => refresh = Some(Duration::from_secs(seconds.into())),
+                Element::Refresh(seconds) => refresh = Duration::from_secs(seconds.into()),
                 _ => {}
             }
         }

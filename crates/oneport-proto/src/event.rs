@@ -115,8 +115,8 @@ pub enum Event {
         number: String,
         /// What it said.
         status: DialplanStatus,
-        /// How long that is good for.
-        refresh: Option<Duration>,
+        /// How long that is good for: ten minutes where the peer did not say it.
+        refresh: Duration,
     },
     /// A peer has dialled to the end (DIAL), in a call that was placed to `TBD`.
     Dialled {

@@ -289,6 +289,14 @@ impl Exchange {
         }
     }
 
+    /// Tells a peer that goes on with an exchange which is over.
+    pub(crate) fn invalidate(&mut self, cx: &mut Context) {
+        (self.delayed_ack, self.owes_ack) = (None, false);
+        let header = self.header(Timestamp(0));
+        let message = Message::iax(IaxSubclass::Inval, Elements::EMPTY);
+        cx.send_once(self.path, self.crypt.as_deref(), &header, &message);
+    }
+
     /// Asks for the frame that is missing, unless that was done just now.
     pub(crate) fn ask_again(&mut self, cx: &mut Context, now: Instant) {
         if !self.reliable.vnak_due(now, self.pause()) {

@@ -32,6 +32,7 @@ mod endpoint;
 mod error;
 mod event;
 mod exchange;
+mod html;
 mod id;
 mod index;
 mod keys;

@@ -7,8 +7,9 @@ use crate::context::Context;
 use crate::exchange::Exchange;
 use crate::reliable::Order;
 
-/// An exchange that is over: its last frame is repeated until acknowledged, repeated frames of the
-/// peer are acknowledged, and nothing else happens.
+/// An exchange that is over: its last frame is repeated until acknowledged, and so are repeated
+/// frames of the peer. Once both know of the end, whatever is new is answered by INVAL (RFC 5456
+/// §6.2.5); until then it has crossed the end on its way, and is acknowledged.
 #[derive(Debug)]
 pub(crate) struct Resting {
     pub(crate) exchange: Exchange,
@@ -31,22 +32,29 @@ impl Resting {
         message: &Message<'_>,
         order: Order,
     ) {
-        let Message::Iax { subclass, .. } = message else {
-            self.exchange.acknowledge(cx, header.timestamp);
-            return;
+        let subclass = match message {
+            Message::Iax { subclass, .. } => Some(*subclass),
+            _ => None,
         };
-        if *subclass == IaxSubclass::Inval {
+        if subclass == Some(IaxSubclass::Inval) {
             self.exchange.reliable.clear();
             return;
         }
-        if matches!(subclass, IaxSubclass::Hangup | IaxSubclass::Reject) {
+        let is_last_word = subclass.is_some_and(is_last_word);
+        if is_last_word {
             // The peer is through with it too, and asks for no more than to be heard.
             self.farewell = None;
         }
         if let Some(elements) = self.farewell.take() {
             self.exchange.send_iax(cx, now, IaxSubclass::Hangup, &elements);
         }
-        if message.takes_sequence_number() && order != Order::Gap {
+        if !message.takes_sequence_number() {
+            return;
+        }
+        let known = self.exchange.reliable.is_settled();
+        if known && !is_last_word && order != Order::Duplicate {
+            self.exchange.invalidate(cx);
+        } else if order != Order::Gap {
             self.exchange.acknowledge(cx, header.timestamp);
         }
     }
@@ -62,4 +70,10 @@ impl Resting {
     pub(crate) fn deadline(&self, cx: &Context) -> Instant {
         self.exchange.deadline(cx).map_or(self.until, |deadline| deadline.min(self.until))
     }
+}
+
+/// Whether a frame says that its sender is through with the exchange.
+fn is_last_word(subclass: IaxSubclass) -> bool {
+    use IaxSubclass as Iax;
+    matches!(subclass, Iax::Hangup | Iax::Reject | Iax::RegAck | Iax::RegRej | Iax::TxRel)
 }

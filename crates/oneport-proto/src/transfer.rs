@@ -9,8 +9,9 @@
 //!      |<------- TXREL -------|------- TXREL ------->|   M is out; numbers begin at zero
 //! ```
 //!
-//! With TXMEDIA in place of TXREL only the voice goes straight, signalling stays with M. If one end
-//! cannot reach the other it says TXREJ, and M goes on relaying.
+//! With TXMEDIA in place of TXREL only the voice goes straight, signalling stays with M; a later TXREL
+//! brings the voice back to M. If one end cannot reach the other it says TXREJ, and M goes on
+//! relaying.
 //!
 //! A TXREQ makes us send datagrams to an address that somebody else names. So it is followed only
 //! where the application allows it, on answered calls, once at a time and not often; a few small
@@ -129,6 +130,14 @@ fn is_reachable(address: SocketAddr) -> bool {
 impl Call {
     fn transferable(&self) -> bool {
         self.is_answered() && self.exchange.crypt.is_none() && self.transfer.is_none()
+    }
+
+    fn refuse_transfer(&mut self, cx: &mut Context, now: Instant) {
+        let elements = [
+            Element::Cause("no transfer".into()),
+            Element::CauseCode(CauseCode::FACILITY_REJECTED),
+        ];
+        self.send_transfer(cx, now, IaxSubclass::TxRej, &elements);
     }
 
     fn send_transfer(
@@ -277,7 +286,7 @@ impl Endpoint {
             return;
         };
         if failure != TransferFailure::Refused {
-            call.send_transfer(&mut self.cx, now, IaxSubclass::TxRej, &[]);
+            call.refuse_transfer(&mut self.cx, now);
         }
         self.slots.schedule(&mut self.cx, index);
         self.cx.tell(Event::TransferFailed { call: id, failure });
@@ -289,7 +298,7 @@ impl Endpoint {
         let Some(call) = call_mut(&mut self.slots, other) else { return };
         if matches!(call.transfer.as_deref(), Some(Transfer::Middle { .. })) {
             call.transfer = None;
-            call.send_transfer(&mut self.cx, now, IaxSubclass::TxRej, &[]);
+            call.refuse_transfer(&mut self.cx, now);
             self.slots.schedule(&mut self.cx, other.slot);
             self.cx.tell(Event::TransferFailed { call: other, failure });
         }
@@ -338,6 +347,10 @@ impl Endpoint {
                 self.send_media_straight(now, index);
                 Handled::Consumed
             }
+            (IaxSubclass::TxRel, Some(Transfer::Direct { .. })) => {
+                self.send_media_by_the_middle(now, index);
+                Handled::Consumed
+            }
             _ => Handled::Dropped(DropReason::Unexpected),
         }
     }
@@ -363,7 +376,7 @@ impl Endpoint {
             _ => None,
         };
         let Some((address, theirs, id)) = target else {
-            call.send_transfer(cx, now, IaxSubclass::TxRej, &[]);
+            call.refuse_transfer(cx, now);
             return Handled::Dropped(DropReason::TransferRefused);
         };
         call.last_transfer = Some(now);
@@ -467,6 +480,18 @@ impl Endpoint {
         }
     }
 
+    /// TXREL when our voice goes straight: it takes the way of the signalling again.
+    fn send_media_by_the_middle(&mut self, now: Instant, index: u32) {
+        self.forget_transfer(now, index);
+        let Some(Role::Call(call)) = self.slots.at(index).map(|slot| &mut slot.role) else {
+            return;
+        };
+        call.exchange.media_path = None;
+        // The middle has heard no full frame of ours for a while.
+        call.voice_out.begin_anew();
+        call.voice_in.begin_anew();
+    }
+
     /// Ends a call's part in a transfer, whatever it is.
     pub(crate) fn forget_transfer(&mut self, now: Instant, index: u32) {
         let Some(Role::Call(call)) = self.slots.at(index).map(|slot| &mut slot.role) else {
@@ -500,7 +525,7 @@ impl Endpoint {
                     (end.sent, end.next) = (now, now + ATTEMPT_INTERVAL);
                     end.send(cx, now, &call.exchange, IaxSubclass::TxCnt, None);
                 } else {
-                    call.send_transfer(cx, now, IaxSubclass::TxRej, &[]);
+                    call.refuse_transfer(cx, now);
                     self.forget_transfer(now, index);
                 }
             }

@@ -121,8 +121,10 @@ impl VoiceOut {
         // A frame older than the last one, which only a relay yields, unwraps to the right upper
         // half as it is.
         // Straight to the other end of a transfer there are no full frames, as Asterisk has it.
+        // RFC 5456 wants a full one at each multiple of 32,768 ms (§6.10), and at each turn of the
+        // 16-bit clock (§8.1.2), which is every other of those.
         let turned = exchange.media_path.is_none()
-            && self.last.is_none_or(|last| ahead && stamp >> 16 != last >> 16);
+            && self.last.is_none_or(|last| ahead && stamp >> 15 != last >> 15);
         let sent = if turned || self.format != Some(format) {
             let room = exchange.reliable.has_room();
             if room {

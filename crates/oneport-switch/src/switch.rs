@@ -569,6 +569,9 @@ impl Application for Switch {
                     bridge::pass_control(endpoint, now, other, control, &payload);
                 }
             }
+            Event::Frame { call, frame_type, subclass, .. } if other(call).is_none() => {
+                let _ = endpoint.refuse_html(now, call, frame_type, subclass);
+            }
             Event::Frame { call, frame_type, subclass, payload } => {
                 if let Some(other) = other(call) {
                     let _ = endpoint.send_frame(now, other, frame_type, subclass, &payload);

@@ -278,13 +278,16 @@ fn nonsense_in_a_call_harms_only_itself() {
 
 #[test]
 fn an_unsupported_frame_is_named_in_the_answer() {
-    let (mut network, _, a, b) = in_a_call();
-    let from = network.nodes[0].address;
-    let mut bytes = full(a, b, 6, 77, &[]);
-    bytes[8] = 1;
-    let sent = network.inject(B, from, &bytes);
-    let Ok(Datagram::Full(frame)) = Datagram::decode(&sent[0]) else { panic!("no frame") };
-    let Ok(Message::Iax { subclass, elements }) = frame.message() else { panic!("no IAX") };
-    assert_eq!(subclass, IaxSubclass::Unsupport);
-    assert_eq!(elements.as_bytes(), [23, 1, 77]);
+    // One that the RFC keeps for later, and those that nobody has assigned.
+    for unknown in [31, 41, 77, 127] {
+        let (mut network, _, a, b) = in_a_call();
+        let from = network.nodes[0].address;
+        let mut bytes = full(a, b, 6, unknown, &[]);
+        bytes[8] = 1;
+        let sent = network.inject(B, from, &bytes);
+        let Ok(Datagram::Full(frame)) = Datagram::decode(&sent[0]) else { panic!("no frame") };
+        let Ok(Message::Iax { subclass, elements }) = frame.message() else { panic!("no IAX") };
+        assert_eq!(subclass, IaxSubclass::Unsupport);
+        assert_eq!(elements.as_bytes(), [23, 1, unknown]);
+    }
 }

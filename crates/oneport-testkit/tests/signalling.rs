@@ -133,7 +133,7 @@ fn a_number_is_asked_for_digit_by_digit_and_dialled() {
         else {
             panic!("{replies:?}")
         };
-        assert_eq!((digits.as_str(), *said, *good), (number, status, Some(refresh)));
+        assert_eq!((digits.as_str(), *said, *good), (number, status, refresh));
     }
     let now = network.now();
     network.nodes[A].endpoint.dial(now, ours, "600").expect("up");

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use oneport_proto::{
-    CallId, DropReason, EndReason, EndpointConfig, Event, NewCall, TransferFailure, TransferKind,
-    TrunkConfig,
+    CallId, CommandError, DropReason, EndReason, EndpointConfig, Event, NewCall, TransferFailure,
+    TransferKind, TrunkConfig,
 };
 use oneport_testkit::sim::Network;
-use oneport_wire::{CauseCode, Datagram, FullFrame, IaxSubclass};
+use oneport_wire::{
+    CauseCode, Datagram, Element, ElementBuffer, FullFrame, FullHeader, IaxSubclass, Message, Seq,
+    Timestamp,
+};
 
 const A: usize = 0;
 const M: usize = 1;
@@ -340,4 +343,91 @@ impl Bridged {
         self.network.run(ms(100));
         assert!(matches!(self.events(B)[..], [Event::Dtmf { .. }]));
     }
+}
+
+#[test]
+fn txrel_brings_voice_that_goes_straight_back_to_the_middle() {
+    let mut call = Bridged::new(9, true);
+    call.speak(10);
+    call.transfer(TransferKind::Media);
+    call.speak(10);
+    assert!(call.through_the_middle(20) < 10, "no voice comes to the middle");
+    call.heard();
+    // Nobody here sends it; a middle that does, says the number of the other end.
+    for (node, leg) in [(A, call.m[0]), (B, call.m[1])] {
+        let (ours, theirs) = call.network.nodes[M].endpoint.call_numbers(leg).expect("up");
+        let now = call.network.now();
+        call.network.nodes[M].endpoint.send_text(now, leg, "count").expect("up");
+        call.network.run(ms(50));
+        let line = call.network.transcript.lines().rev().find(|line| line.contains("\"count"));
+        let numbers = line.expect("sent").split(' ').nth(4).expect("numbers");
+        let (oseq, iseq) = numbers.split_once('/').expect("two");
+        let header = FullHeader {
+            source: ours,
+            destination: theirs.expect("known"),
+            retransmission: false,
+            timestamp: Timestamp(1_000_000),
+            oseq: Seq(oseq.parse::<u8>().expect("a number")).next(),
+            iseq: Seq(iseq.parse().expect("a number")),
+        };
+        let mut elements = ElementBuffer::new();
+        elements.push(&Element::CallNumber(ours));
+        let mut bytes = Vec::new();
+        Message::iax(IaxSubclass::TxRel, elements.as_elements()).encode(&header, &mut bytes);
+        let from = call.network.nodes[M].address;
+        let answers = call.network.inject(node, from, &bytes);
+        assert_eq!(answers.len(), 1, "acknowledged");
+    }
+    let (before, frames) = (call.heard(), 20);
+    assert!(call.through_the_middle(frames) >= 2 * 19, "{before:?}");
+    let (a, b) = call.heard();
+    assert!(a >= 17 && b >= 17, "and is relayed as before: {a}, {b}");
+}
+
+#[test]
+fn a_transfer_begins_between_two_answered_calls_of_two_peers() {
+    let mut call = Bridged::new(10, true);
+    let now = call.network.now();
+    let [a, b] = call.m;
+    let endpoint = &mut call.network.nodes[M].endpoint;
+    assert_eq!(endpoint.transfer(now, a, a, TransferKind::Full), Err(CommandError::SamePeer));
+    // A third call, which nobody has answered yet.
+    let to = call.network.nodes[B].address;
+    let third = call.network.nodes[M].endpoint.place_call(now, to, NewCall::to("1")).expect("free");
+    let early = call.network.nodes[M].endpoint.transfer(now, a, third, TransferKind::Full);
+    assert_eq!(early, Err(CommandError::WrongPhase));
+    call.network.transcript.clear();
+    call.transfer(TransferKind::Full);
+    let again = call.network.nodes[M].endpoint.transfer(now, a, b, TransferKind::Full);
+    assert_eq!(again, Err(CommandError::WrongPhase), "one at a time");
+    call.network.run(ms(1));
+    let sent: Vec<&str> =
+        call.network.transcript.lines().filter(|line| line.contains("TXREQ")).collect();
+    assert!(
+        matches!(sent[..], [to_a, to_b] if to_a.contains("B->A") && to_b.contains("B->C")),
+        "{sent:?}"
+    );
+}
+
+#[test]
+fn a_refused_transfer_is_told_to_both_ends_with_a_cause() {
+    // B does not follow; A does.
+    let mut call = Bridged::new(11, true);
+    call.network.nodes[B].endpoint.allow_transfer(call.b, false).expect("up");
+    call.network.transcript.clear();
+    call.transfer(TransferKind::Full);
+    call.network.run(ms(200));
+    let refusals: Vec<&str> =
+        call.network.transcript.lines().filter(|line| line.contains("TXREJ")).collect();
+    let [from_b, to_a] = refusals[..] else { panic!("{refusals:?}") };
+    assert!(from_b.contains("C->B") && to_a.contains("B->A"), "{refusals:?}");
+    assert!(refusals.iter().all(|line| line.contains("Cause(") && line.contains("CauseCode(")));
+    let events = call.events(M);
+    assert!(
+        matches!(events[..], [Event::TransferFailed { .. }, Event::TransferFailed { .. }]),
+        "{events:?}"
+    );
+    call.speak(20);
+    let (a, b) = call.heard();
+    assert!(a >= 18 && b >= 18, "and the call goes on: {a}, {b}");
 }

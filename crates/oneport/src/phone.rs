@@ -273,6 +273,10 @@ impl Application for Lines {
                 self.tell_registration(registration, RegistrationEvent::Unregistered);
                 self.registrations.remove(&registration);
             }
+            // A phone shows no pages.
+            Event::Frame { call, frame_type, subclass, .. } => {
+                let _ = endpoint.refuse_html(now, call, frame_type, subclass);
+            }
             // A phone is no registrar.
             Event::RegisterRequested { request, .. } => drop(endpoint.refuse(now, request)),
             Event::Pong { poke, rtt } => {

@@ -666,6 +666,10 @@ impl Story {
                 End::RemoteHangup | End::Undecided | End::LocalHangup | End::LocalReject,
             ) => true,
             (End::TimedOut | End::SetupTimedOut, _) | (_, End::TimedOut) => !self.fair,
+            // HANGUP was lost until it was given up; who comes back later hears that all is over.
+            (End::Invalidated, End::LocalHangup) | (End::LocalHangup, End::Invalidated) => {
+                !self.fair
+            }
             _ => false,
         };
         agreed.then_some(()).ok_or_else(|| {
