@@ -35,11 +35,14 @@ pub(super) struct RouteKeys {
     continue_on: Vec<Spanned<String>>,
 }
 
+/// What a route looks for: pattern, peers, contexts and hours.
+type Conditions = (String, Vec<String>, Vec<String>, Vec<String>);
+
 /// Names that routes may use, and those they have taken.
 pub(super) struct Names<'a> {
     peers: &'a BTreeMap<String, Peer>,
-    /// Pattern, peers, contexts and hours of the routes before.
-    taken: BTreeSet<(String, Vec<String>, Vec<String>, Vec<String>)>,
+    /// Of the routes before.
+    taken: BTreeSet<Conditions>,
 }
 
 impl<'a> Names<'a> {
