@@ -32,6 +32,7 @@ use crate::lag::LagMeter;
 use crate::offer::NewCall;
 use crate::stats::{CallStats, RemoteReport};
 use crate::transfer::Transfer;
+use crate::video::VideoStreams;
 use crate::voice::{Sent, VoiceIn, VoiceOut};
 
 /// CALLTOKEN replies followed in one call; the peer's key may change between two of them.
@@ -51,10 +52,11 @@ const OLD_TOKEN: Duration = Duration::from_secs(5);
 pub(crate) struct Call {
     pub(crate) exchange: Exchange,
     phase: Phase,
-    /// What may be spoken: our offer or theirs.
+    /// What may be spoken: our offer or theirs, video left out.
     pub(crate) formats: FormatSet,
     pub(crate) voice_out: VoiceOut,
     pub(crate) voice_in: VoiceIn,
+    pub(crate) video: VideoStreams,
     pub(crate) link: Option<CallId>,
     /// The peer wants no voice.
     quelched: bool,
@@ -173,9 +175,10 @@ impl Call {
         Self {
             exchange,
             phase,
-            formats,
+            formats: formats.without(formats.video()),
             voice_out: VoiceOut::default(),
             voice_in: VoiceIn::default(),
+            video: VideoStreams { offered: formats.video(), ..VideoStreams::default() },
             link: None,
             quelched: false,
             transfer: None,
@@ -218,6 +221,8 @@ impl Call {
             retransmissions: self.exchange.reliable.repetitions,
             encrypted: self.exchange.crypt.is_some(),
             send_drops: self.voice_out.drops,
+            video_frames_received: self.video.heard.frames,
+            video_frames_sent: self.video.out.frames,
         }
     }
 
@@ -238,7 +243,6 @@ impl Call {
             Message::DtmfBegin(digit) => self.receive_digit(cx, id, digit, DtmfPhase::Begin),
             Message::DtmfEnd(digit) => self.receive_digit(cx, id, digit, DtmfPhase::End),
             Message::Text { payload, .. } => self.receive_text(cx, id, payload),
-            Message::Video { .. } => cx.counters.drop(DropReason::Video),
             Message::Image { .. }
             | Message::Html { .. }
             | Message::Cng { .. }
@@ -517,6 +521,7 @@ impl Call {
             let reason = EndReason::NoCommonFormat;
             return Err(self.leave(cx, now, IaxSubclass::Reject, reason, cause, why));
         };
+        self.allow_video(chosen);
         self.enter_accepted(cx, now, format, true);
         cx.tell(Event::CallAccepted { call: id, format });
         Ok(())
@@ -584,6 +589,10 @@ impl Call {
                 return;
             }
             Control::Answer => return cx.counters.drop(DropReason::Unexpected),
+            Control::RadioKey => {
+                return cx.tell_detail(Event::Keyed { call: id, data: payload.into() });
+            }
+            Control::RadioUnkey => return cx.tell_detail(Event::Unkeyed { call: id }),
             _ => {
                 cx.tell_detail(Event::Control { call: id, control, payload: payload.into() });
                 return;
@@ -668,7 +677,9 @@ impl Call {
         if !self.formats.contains(format) {
             return Err(CommandError::FormatNotOffered);
         }
+        // Beside the one that is spoken stands the video that is taken, where NEW offered some.
         let chosen: FormatSet = [format].into_iter().collect();
+        let chosen = chosen | self.video.carried;
         let mut elements = ElementBuffer::new();
         elements.push(&Element::Format(chosen));
         elements.push(&Element::Format2(chosen));
@@ -750,6 +761,12 @@ impl Call {
         let sent = self.voice_out.send(cx, &mut self.exchange, now, format, stamp, payload);
         self.change_key_behind_voice(now);
         sent
+    }
+
+    /// The call is not linked any more.
+    pub(crate) fn end_relay(&mut self) {
+        self.voice_out.end_relay();
+        self.video.out.end_relay();
     }
 
     /// Ends the call from our side with HANGUP, or REJECT where nothing was accepted.
@@ -871,6 +888,7 @@ impl Call {
         self.voice_out.begin_anew();
         self.voice_in.begin_anew();
         self.lag.begin_anew();
+        self.begin_video_anew();
         self.exchange.trunk = cx.trunks.find(self.exchange.path.remote);
         self.next_ping = now + cx.config.ping_interval;
         self.next_lag = now + FIRST_LAG.min(cx.config.lag_interval);

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use oneport_wire::{
     CallNumber, CauseCode, Control, DialplanStatus, Element, ElementBuffer, Elements, Format,
-    FullHeader, IaxSubclass, Message, Seq, Timestamp, frame_type,
+    FormatSet, FullHeader, IaxSubclass, Message, Seq, Timestamp, frame_type,
 };
 
 use rand_core::Rng;
@@ -46,14 +46,15 @@ impl Endpoint {
     /// what becomes of it.
     ///
     /// # Errors
-    /// No format given, or a limit reached.
+    /// No format given but those of video, or a limit reached.
     pub fn place_call(
         &mut self,
         now: Instant,
         to: SocketAddr,
         call: NewCall,
     ) -> Result<CallId, CommandError> {
-        if call.formats.is_empty() {
+        let formats = call.format_set();
+        if formats.without(formats.video()).is_empty() {
             return Err(CommandError::NoFormat);
         }
         let exchange = self.opening_exchange(now, to)?;
@@ -238,6 +239,40 @@ impl Endpoint {
         self.with_call(id, |call, cx| call.send_voice(cx, now, format, payload, duration_ms))
     }
 
+    /// Lets a call that is offered carry video in those of `formats` that its NEW offered. Of itself
+    /// it carries none. Say it before [`accept`](Self::accept), which tells the caller. A call that
+    /// we place carries what its NEW offers and the peer accepts; this can take from that.
+    ///
+    /// # Errors
+    /// None but those of all these commands.
+    pub fn allow_video(&mut self, id: CallId, formats: FormatSet) -> Result<(), CommandError> {
+        self.with_call(id, |call, _| {
+            call.allow_video(formats);
+            Ok(())
+        })
+    }
+
+    /// Sends one packet of video now. `mark` ends a picture; the packets of one have the timestamp
+    /// of the first.
+    ///
+    /// A packet for which there is no room is counted and dropped.
+    ///
+    /// # Errors
+    /// The call is not accepted, does not carry this format, or the payload is too long.
+    pub fn send_video(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        format: Format,
+        payload: &[u8],
+        mark: bool,
+    ) -> Result<(), CommandError> {
+        if payload.len() > LONGEST_CONTENT {
+            return Err(CommandError::TooLong);
+        }
+        self.with_call(id, |call, cx| call.send_video(cx, now, format, payload, mark))
+    }
+
     /// Presses a key: ASCII 0-9, A-D, * or #.
     ///
     /// # Errors
@@ -282,7 +317,24 @@ impl Endpoint {
         self.with_call(id, |call, cx| call.send(cx, now, &Message::text(&payload)))
     }
 
-    /// Sends a control frame, such as hold, flash or radio key.
+    /// Keys up the radio at the other end (CONTROL KEY): what we say is sent by it. `data` may name a
+    /// tone (CTCSS), as text; mostly it is empty.
+    ///
+    /// # Errors
+    /// The data is too long; the call is not accepted, or too many frames wait.
+    pub fn key(&mut self, now: Instant, id: CallId, data: &[u8]) -> Result<(), CommandError> {
+        self.send_control(now, id, Control::RadioKey, data)
+    }
+
+    /// Unkeys it (CONTROL UNKEY).
+    ///
+    /// # Errors
+    /// The call is not accepted, or too many frames wait.
+    pub fn unkey(&mut self, now: Instant, id: CallId) -> Result<(), CommandError> {
+        self.send_control(now, id, Control::RadioUnkey, &[])
+    }
+
+    /// Sends a control frame, such as hold or flash.
     ///
     /// # Errors
     /// The payload is too long; the call is not accepted, or too many frames wait.
@@ -403,8 +455,8 @@ impl Endpoint {
         self.send_about_number(now, id, IaxSubclass::Transfer, number, context.as_slice())
     }
 
-    /// Relays voice between two accepted calls, both ways, without decoding it; a call linked to
-    /// itself is an echo. Digits, text and control frames still come as events. Links of either
+    /// Relays voice between two accepted calls, both ways, without decoding it, and video in formats
+    /// that both carry; a call linked to itself is an echo. Digits, text and control frames still come as events. Links of either
     /// call from before end.
     ///
     /// # Errors
@@ -427,7 +479,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Ends the link of a call, if it has one: its voice goes to the [`MediaSink`] again.
+    /// Ends the link of a call, if it has one: its voice and video go to the [`MediaSink`] again.
     ///
     /// [`MediaSink`]: crate::MediaSink
     pub fn unlink(&mut self, a: CallId) {
@@ -435,7 +487,7 @@ impl Endpoint {
         for id in [Some(a), other].into_iter().flatten() {
             if let Some(call) = call_mut(&mut self.slots, id) {
                 call.link = None;
-                call.voice_out.end_relay();
+                call.end_relay();
             }
         }
     }

@@ -6,6 +6,12 @@
 //! sixteenth of them say how many more than 16 there are. There is no check of integrity: whether a
 //! frame was meant for a key shows only in what it says.
 //!
+//! A video mini frame begins with two zeros, which stay as they are, and the number of its call.
+//! Whoever receives it needs that number to find the key, but a peer that takes it for any mini frame
+//! decrypts everything behind the zeros. Both are served: the random bytes are chosen so that their
+//! first block encrypts to one that begins with the call number. The number stands among the
+//! encrypted bytes once more, where it shows that the key is right.
+//!
 //! It knows nothing of calls. Which frames are encrypted at all, and with which key, is decided in
 //! `call` and `exchange`.
 
@@ -13,7 +19,7 @@ use aes::Aes128;
 use alloc::vec::Vec;
 use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit};
 use core::fmt;
-use oneport_wire::{Datagram, FullFrame, MiniTimestamp, Timestamp};
+use oneport_wire::{Datagram, FullFrame, MiniTimestamp, Timestamp, VideoMiniFrame};
 use rand_chacha::ChaCha12Rng;
 use rand_core::Rng;
 
@@ -74,10 +80,14 @@ impl Cipher {
         out.resize(clear.len() + padding, 0);
         if let Some(random) = out.get_mut(clear.len()..) {
             rng.fill_bytes(random);
-            if let Some(says) = random.get_mut(BLOCK - 1) {
-                #[expect(clippy::cast_possible_truncation, reason = "the low four bits")]
-                let more = (padding & 15) as u8;
-                *says = *says & 0xF0 | more;
+            #[expect(clippy::cast_possible_truncation, reason = "the low four bits")]
+            let more = (padding & 15) as u8;
+            match (clear, secret, random.first_chunk_mut::<BLOCK>()) {
+                ([0, 0], [high, low, ..], Some(first)) => {
+                    self.begin_video(rng, [*high, *low], more, first);
+                }
+                (_, _, Some([.., says])) => *says = *says & 0xF0 | more,
+                (_, _, None) => {}
             }
         }
         out.extend_from_slice(secret);
@@ -86,6 +96,28 @@ impl Cipher {
         let (blocks, _) = out.get_mut(clear.len()..).unwrap_or_default().as_chunks_mut::<BLOCK>();
         for block in blocks {
             mode.encrypt_block(block.into());
+        }
+    }
+
+    /// Chooses the first block of padding of a video mini frame: at random, but so that it encrypts
+    /// to a block that begins with `number`, and says how much padding there is. One in sixteen
+    /// does.
+    fn begin_video(
+        &self,
+        rng: &mut ChaCha12Rng,
+        number: [u8; 2],
+        more: u8,
+        first: &mut [u8; BLOCK],
+    ) {
+        loop {
+            rng.fill_bytes(first);
+            let [high, low, ..] = first;
+            [*high, *low] = number;
+            let mut mode = cbc::Decryptor::<&Aes128>::inner_iv_init(&self.0, &[0; BLOCK].into());
+            mode.decrypt_block(first.into());
+            if first.last().is_some_and(|says| says & 15 == more) {
+                return;
+            }
         }
     }
 
@@ -153,6 +185,8 @@ pub(crate) struct Crypt {
     /// Bytes of the last two voice frames understood, 0 where there was none: garbage has these
     /// lengths with a chance of one or two in sixteen.
     voice_lens: [usize; 2],
+    /// The peer encrypts its video, as Asterisk does not.
+    video_seen: bool,
     /// The last voice frame was not believed; its time under the newest key.
     doubted: Option<MiniTimestamp>,
 }
@@ -181,6 +215,7 @@ impl Crypt {
             next_rotation: None,
             between_voice: None,
             voice_lens: [0; 2],
+            video_seen: false,
             doubted: None,
         }
     }
@@ -218,6 +253,9 @@ impl Crypt {
     /// Decrypts `datagram` into `out` with the key under which it makes sense; `false`: there is
     /// none.
     pub(crate) fn open(&mut self, datagram: &[u8], expected: Expected, out: &mut Vec<u8>) -> bool {
+        if let [0, 0, ..] = datagram {
+            return self.open_video(datagram, out);
+        }
         let (mut found, mut doubted) = (None, None);
         for (n, cipher) in self.theirs.iter().enumerate() {
             if cipher.open(datagram, out).is_none() {
@@ -244,6 +282,24 @@ impl Crypt {
             self.voice_lens = [mini.payload.len(), self.voice_lens[0]];
         }
         true
+    }
+
+    /// Decrypts a video mini frame. The number of its call in the clear must stand inside once more.
+    fn open_video(&mut self, datagram: &[u8], out: &mut Vec<u8>) -> bool {
+        let fits = self.proved
+            && self.theirs.iter().any(|cipher| {
+                cipher.open(datagram, out).is_some()
+                    && out.len() >= VideoMiniFrame::HEADER_LEN
+                    && out.first_chunk::<4>() == datagram.first_chunk()
+            });
+        self.video_seen |= fits;
+        fits
+    }
+
+    /// Whether video mini frames in the clear are taken: from a peer that need not encrypt, and has
+    /// not shown that it does.
+    pub(crate) const fn takes_clear_video(&self) -> bool {
+        !self.required && !self.video_seen
     }
 
     fn makes_sense(&self, plain: &[u8], expected: Expected) -> bool {
@@ -347,6 +403,50 @@ mod tests {
         cipher.seal(&mut rng, &hex("800300020000001401010604"), &[], &mut answer);
         assert!(Cipher::new(&KEY).open(&answer, &mut out).is_some());
         assert_eq!(out, hex("800300020000001401010604"));
+    }
+
+    #[test]
+    fn a_sealed_video_frame_shows_its_call_number_and_opens_as_whole() {
+        let mut rng = ChaCha12Rng::from_seed([9; 32]);
+        let cipher = Cipher::new(&KEY);
+        let mut crypt = Crypt::new(&[[1; 16], KEY], true);
+        let (mut sealed, mut out) = (Vec::new(), Vec::new());
+        cipher.seal(&mut rng, &hex("800200030000001401010604"), &[], &mut sealed);
+        assert!(crypt.open(&sealed, expected(), &mut out));
+        let head = [0, 0, 0x92, 0x34, 0x80, 20];
+        for len in 0..200 {
+            let tail: Vec<u8> = (0..len).collect();
+            cipher.seal(&mut rng, &head, &tail, &mut sealed);
+            assert_eq!(sealed[..4], head[..4], "whoever has no key finds the call");
+            assert!((16..=31).contains(&(sealed.len() - head.len() - tail.len())));
+            assert!(crypt.open(&sealed, expected(), &mut out));
+            assert_eq!(out, [&head, &tail[..]].concat());
+        }
+        let first = sealed.clone();
+        cipher.seal(&mut rng, &head, &[7; 199], &mut sealed);
+        assert_ne!(first[4..20], sealed[4..20], "the first block is random but for the number");
+    }
+
+    #[test]
+    fn clear_short_and_foreign_video_frames_do_not_open() {
+        let mut rng = ChaCha12Rng::from_seed([10; 32]);
+        let mut crypt = Crypt::new(&[KEY], true);
+        let (mut sealed, mut out) = (Vec::new(), Vec::new());
+        Cipher::new(&KEY).seal(&mut rng, &hex("800200030000001401010604"), &[], &mut sealed);
+        assert!(crypt.open(&sealed, expected(), &mut out));
+        for len in 4..400 {
+            let mut clear = alloc::vec![0; len];
+            rng.fill_bytes(clear.get_mut(4..).unwrap());
+            clear[2] = 0x80;
+            assert!(!crypt.open(&clear, expected(), &mut out), "{len} bytes in the clear");
+        }
+        Cipher::new(&[1; 16]).seal(&mut rng, &[0, 0, 0x80, 2, 0, 20], &[7; 90], &mut sealed);
+        assert!(!crypt.open(&sealed, expected(), &mut out), "another key");
+        // Inside is less than a header.
+        let cipher = Cipher::new(&KEY);
+        cipher.seal(&mut rng, &[0, 0, 0x80, 2, 0], &[], &mut sealed);
+        assert!(!crypt.open(&sealed, expected(), &mut out), "five bytes");
+        assert!(!crypt.takes_clear_video());
     }
 
     #[test]

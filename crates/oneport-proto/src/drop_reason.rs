@@ -65,9 +65,9 @@ counted! {
         TooManyCallsForAddress => "too_many_calls_for_address",
         /// A request that lacks what it must have, such as a registration without a user name.
         Incomplete => "incomplete",
-        /// Voice before the call was accepted, or after it ended.
+        /// Voice or video before the call was accepted, or after it ended.
         MediaTooEarly => "media_too_early",
-        /// Voice in a format not known, or before any frame named one.
+        /// Voice or video in a format not known, or before any frame named one.
         UnknownFormat => "unknown_format",
         /// A transfer that is not allowed, or not the one under way.
         TransferRefused => "transfer_refused",
@@ -75,7 +75,7 @@ counted! {
         DecryptionFailed => "decryption_failed",
         /// In the clear, on a call that must be encrypted.
         NotEncrypted => "not_encrypted",
-        /// Video, which this call does not carry.
+        /// Video in a format that this call does not carry: none, unless it was offered and allowed.
         Video => "video",
         /// The linked call was not ready or carries another format.
         LinkNotReady => "link_not_ready",
@@ -92,7 +92,7 @@ pub struct Counters {
     drops: [u64; DropReason::ALL.len()],
     /// Datagrams received.
     pub datagrams_received: u64,
-    /// Voice frames relayed between linked calls.
+    /// Frames of voice and video relayed between linked calls.
     pub relayed: u64,
     /// Reliable frames sent again.
     pub retransmissions: u64,

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use oneport_wire::{
     CallNumber, CauseCode, Datagram, ElementBuffer, FullFrame, FullHeader, IaxSubclass, Message,
-    MiniTimestamp, Timestamp, TrunkFrame,
+    MiniTimestamp, Timestamp, TrunkFrame, VideoMiniFrame,
 };
 
 use crate::call::{Call, Ending};
@@ -17,7 +17,7 @@ use crate::drop_reason::{Counters, DropReason};
 use crate::event::{CallEnd, EndReason, Event, RequestOutcome};
 use crate::exchange::Exchange;
 use crate::id::{CallId, PokeId, RequestId};
-use crate::media::{Media, MediaSink};
+use crate::media::{Media, MediaSink, Video};
 use crate::path::Path;
 use crate::registration::CycleEnd;
 use crate::reliable::Order;
@@ -41,7 +41,7 @@ pub struct Endpoint {
 /// What became of a datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Handled {
-    /// Its voice was sent on to the linked call.
+    /// Its voice or video was sent on to the linked call.
     Relayed,
     /// It was taken in.
     Consumed,
@@ -62,7 +62,7 @@ impl Endpoint {
         self.cx.config.call_token = policy;
     }
 
-    /// Takes a received datagram. Voice of calls that are not linked goes to `media`.
+    /// Takes a received datagram. Voice and video of calls that are not linked go to `media`.
     ///
     /// The datagram's bytes may be changed.
     pub fn handle_datagram(
@@ -113,6 +113,9 @@ impl Endpoint {
             found.filter(|_| !ours.is_none()).or_else(|| self.find_moving(from, ours))
         } else if source != 0 {
             self.cx.index.find_by_theirs(from.remote, CallNumber::from_bits(source))
+        } else if destination & 0x8000 != 0 {
+            // A video mini frame: zeros, then the sender's number.
+            self.cx.index.find_by_theirs(from.remote, CallNumber::from_bits(destination))
         } else {
             None
         }
@@ -140,7 +143,10 @@ impl Endpoint {
         if crypt.open(datagram, Expected { oldest: oldest.0, in_flight, voice }, opened) {
             return Ok(());
         }
-        if is_taken_in_clear(datagram, crypt.proved()) {
+        if is_video(datagram) && !crypt.takes_clear_video() {
+            return Err(DropReason::NotEncrypted);
+        }
+        if is_video(datagram) || is_taken_in_clear(datagram, crypt.proved()) {
             opened.clear();
             opened.extend_from_slice(datagram);
             return Ok(());
@@ -169,7 +175,7 @@ impl Endpoint {
             }
             Ok(Datagram::Full(frame)) => self.handle_full(now, from, index, &frame, media),
             Ok(Datagram::Trunk(trunk)) => return self.handle_trunk(now, from, &trunk, media),
-            Ok(Datagram::VideoMini(_)) => Handled::Dropped(DropReason::Video),
+            Ok(Datagram::VideoMini(mini)) => self.handle_video_mini(now, index, &mini, media),
             Err(_) => Handled::Dropped(DropReason::Malformed),
         };
         self.count(handled)
@@ -270,6 +276,51 @@ impl Endpoint {
             Ok(_) => self.slots.schedule(&mut self.cx, to.slot),
         }
         Handled::Relayed
+    }
+
+    fn handle_video_mini(
+        &mut self,
+        now: Instant,
+        index: Option<u32>,
+        mini: &VideoMiniFrame<'_>,
+        media: &mut impl MediaSink,
+    ) -> Handled {
+        let Some((index, slot)) = index.and_then(|index| Some((index, self.slots.at(index)?)))
+        else {
+            return Handled::Dropped(DropReason::UnknownMediaCall);
+        };
+        let id = CallId { slot: index, generation: slot.generation };
+        let Role::Call(call) = &mut slot.role else {
+            return Handled::Dropped(DropReason::MediaTooEarly);
+        };
+        let VideoMiniFrame { timestamp, mark, payload, .. } = *mini;
+        let video = call.receive_mini_video(&mut self.cx, now, timestamp, mark, payload);
+        let link = call.link;
+        match video {
+            Ok(video) => self.deliver_video(now, id, link, video, media),
+            Err(reason) => Handled::Dropped(reason),
+        }
+    }
+
+    /// Hands video to the linked call, or to the application.
+    fn deliver_video(
+        &mut self,
+        now: Instant,
+        from: CallId,
+        link: Option<CallId>,
+        video: Video<'_>,
+        media: &mut impl MediaSink,
+    ) -> Handled {
+        let Some(to) = link else {
+            media.video(from, video);
+            return Handled::Consumed;
+        };
+        let Some(call) = call_mut(&mut self.slots, to) else {
+            return Handled::Dropped(DropReason::LinkNotReady);
+        };
+        let relayed = call.relay_video(&mut self.cx, now, video);
+        self.slots.schedule(&mut self.cx, to.slot);
+        relayed.map_or_else(Handled::Dropped, |()| Handled::Relayed)
     }
 
     fn handle_full(
@@ -415,6 +466,15 @@ impl Endpoint {
                 let id = CallId { slot: index, generation };
                 let voice = Media { format, timestamp: header.timestamp, payload };
                 return self.deliver(now, id, link, voice, media);
+            }
+            (Role::Call(call), Message::Video { subclass, payload }) => {
+                let video = call.receive_full_video(header.timestamp, *subclass, payload);
+                let link = call.link;
+                let id = CallId { slot: index, generation };
+                return match video {
+                    Ok(video) => self.deliver_video(now, id, link, video, media),
+                    Err(reason) => Handled::Dropped(reason),
+                };
             }
             (
                 Role::Call(_),
@@ -589,7 +649,7 @@ impl Endpoint {
             && let Some(other) = call_mut(&mut self.slots, other)
         {
             other.link = None;
-            other.voice_out.end_relay();
+            other.end_relay();
         }
         self.rest(now, index, farewell);
     }
@@ -696,6 +756,11 @@ impl Endpoint {
 
 /// The shortest full frame there is, encrypted: 4 bytes in the clear, 24 of padding and 8.
 const SHORTEST_ENCRYPTED: usize = 36;
+
+/// Whether a datagram is a video mini frame, encrypted or not.
+const fn is_video(datagram: &[u8]) -> bool {
+    matches!(datagram, [0, 0, number, ..] if *number & 0x80 != 0)
+}
 
 /// Whether a frame in the clear is taken from the peer of an encrypted call: INVAL always, for
 /// whoever sends it has no key any more; before the peer has used its key (`proved`), what it may

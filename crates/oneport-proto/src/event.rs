@@ -69,7 +69,19 @@ pub enum Event {
         /// The text; bytes that are not UTF-8 are replaced.
         text: String,
     },
-    /// A control frame other than those that have an event of their own: hold, flash, radio key …
+    /// The radio at the other end has keyed up (CONTROL KEY): it sends from now on.
+    Keyed {
+        /// The call.
+        call: CallId,
+        /// What came with it: empty, or the tone (CTCSS) that opened its receiver, as text.
+        data: Vec<u8>,
+    },
+    /// The radio at the other end has unkeyed (CONTROL UNKEY).
+    Unkeyed {
+        /// The call.
+        call: CallId,
+    },
+    /// A control frame other than those that have an event of their own: hold, flash …
     Control {
         /// The call.
         call: CallId,

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use oneport_wire::{
     CallNumber, ElementBuffer, Elements, FullHeader, IaxSubclass, Message, MiniFrame, Seq,
-    Timestamp,
+    Timestamp, VideoMiniFrame,
 };
 
 use crate::clock::Instant;
@@ -240,6 +240,28 @@ impl Exchange {
             Some(cipher) => {
                 cipher.seal(&mut cx.rng, header, payload, &mut cx.sealed);
                 cx.outbox.push_media(path, &cx.sealed, &[])
+            }
+        }
+    }
+
+    /// Sends a packet of video that is not kept; `false`: there is no room.
+    ///
+    /// It never enters a trunk, and is encrypted as voice is.
+    pub(crate) fn send_video(
+        &self,
+        cx: &mut Context,
+        stamp: Timestamp,
+        mark: bool,
+        payload: &[u8],
+    ) -> bool {
+        let timestamp = stamp.low15();
+        let header =
+            &VideoMiniFrame { source: self.ours, mark, timestamp, payload }.encode_header();
+        match self.crypt.as_deref().and_then(|crypt| crypt.cipher(crypt.epoch())) {
+            None => cx.outbox.push_media(self.path, header, payload),
+            Some(cipher) => {
+                cipher.seal(&mut cx.rng, header, payload, &mut cx.sealed);
+                cx.outbox.push_media(self.path, &cx.sealed, &[])
             }
         }
     }

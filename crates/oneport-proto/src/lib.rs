@@ -45,6 +45,7 @@ mod opening;
 mod path;
 mod poke;
 mod registration;
+mod relay_clock;
 mod reliable;
 mod request;
 mod resting;
@@ -57,6 +58,7 @@ mod token;
 mod transfer;
 mod transmit;
 mod trunk;
+mod video;
 mod voice;
 
 pub use auth::Challenge;
@@ -73,7 +75,7 @@ pub use event::{
 pub use id::{CallId, PokeId, RegistrationId, RequestId};
 pub use keys::{KEY_BITS, KeyError, PrivateKey, PublicKey};
 pub use lag::LagStats;
-pub use media::{Media, MediaSink};
+pub use media::{Media, MediaSink, Video};
 pub use negotiate::{CodecPriority, negotiate};
 pub use offer::{NewCall, Offer};
 pub use path::Path;

@@ -1,4 +1,4 @@
-//! Voice that ends here, handed out borrowed from its datagram.
+//! Voice and video that end here, handed out borrowed from their datagram.
 
 use oneport_wire::{Format, Timestamp};
 
@@ -16,13 +16,33 @@ pub struct Media<'a> {
     pub payload: &'a [u8],
 }
 
-/// Takes the voice of calls that are not linked. One datagram may hold several (a trunk frame).
-pub trait MediaSink {
-    /// Takes one frame of `call`. It runs on the media path and should not block or allocate.
-    fn media(&mut self, call: CallId, media: Media<'_>);
+/// One packet of video as it arrived: not reordered, not buffered. Several make a picture.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Video<'a> {
+    /// Format of the payload.
+    pub format: Format,
+    /// The sender's clock in ms since the start of its call, made whole from the 15 bits of a
+    /// video mini frame. All packets of a picture have the same.
+    pub timestamp: Timestamp,
+    /// It is the last packet of its picture.
+    pub mark: bool,
+    /// The encoded video.
+    pub payload: &'a [u8],
 }
 
-/// Drops all voice, for endpoints that only signal or relay.
+/// Takes the voice and video of calls that are not linked. One datagram may hold several frames of
+/// voice (a trunk frame). It runs on the media path and should not block or allocate.
+pub trait MediaSink {
+    /// Takes one frame of voice of `call`.
+    fn media(&mut self, call: CallId, media: Media<'_>);
+
+    /// Takes one packet of video of `call`. Only calls that carry video have any.
+    fn video(&mut self, call: CallId, video: Video<'_>) {
+        let _ = (call, video);
+    }
+}
+
+/// Drops all voice and video, for endpoints that only signal or relay.
 impl MediaSink for () {
     fn media(&mut self, _call: CallId, _media: Media<'_>) {}
 }

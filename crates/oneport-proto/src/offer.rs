@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use oneport_wire::{
-    DateTime, Element, ElementBuffer, Elements, EncryptionMethods, Format, FormatSet, Str,
+    DateTime, Element, ElementBuffer, Elements, EncryptionMethods, Format, FormatSet, MediaKind,
+    Str,
 };
 
 use crate::crypt::EncryptionPolicy;
@@ -176,7 +177,8 @@ pub struct NewCall {
     pub encryption: EncryptionPolicy,
     /// Whether the secret may be sent in the clear to a peer that asks for it so.
     pub allow_plaintext: bool,
-    /// Formats we can do, best first; at least one.
+    /// Formats we can do, best first; at least one that is not video. Video among them means that
+    /// the call may carry it.
     pub formats: Vec<Format>,
     /// Language tag.
     pub language: Option<String>,
@@ -250,7 +252,10 @@ impl NewCall {
         if self.auto_answer {
             buffer.push(&Element::AutoAnswer);
         }
-        buffer.push_codec_preferences(&self.formats);
+        // Audio first: Asterisk finds nothing where its choice begins with video.
+        let mut preferences = self.formats.clone();
+        preferences.sort_by_key(|format| format.kind() == MediaKind::Video);
+        buffer.push_codec_preferences(&preferences);
         fn text<'a>(
             value: &'a Option<String>,
             make: fn(Str<'a>) -> Element<'a>,
@@ -276,8 +281,10 @@ impl NewCall {
         buffer.push(&Element::CallingTypeOfNumber(self.calling_type_of_number));
         buffer.push(&Element::CallingTransitNetwork(self.calling_transit_network));
         buffer.push(&Element::CallingAni2(self.calling_ani2));
-        let wanted: FormatSet = self.formats.first().copied().into_iter().collect();
         let formats = self.format_set();
+        // A peer that does what is asked for, as Asterisk can be told to, takes the video as well.
+        let wanted: FormatSet = preferences.first().copied().into_iter().collect();
+        let wanted = wanted | formats.video();
         buffer.push(&Element::Format(wanted));
         buffer.push(&Element::Format2(wanted));
         buffer.push(&Element::Capability(formats));
@@ -352,5 +359,16 @@ mod tests {
         let (offer, _) = Offer::read(path(), buffer.as_elements());
         assert!(offer.formats.contains(Format::GSM));
         assert_eq!(offer.called_number, "s");
+    }
+
+    #[test]
+    fn audio_goes_before_video_in_what_a_new_call_asks_for() {
+        let mut call = NewCall::to("600");
+        call.formats = alloc::vec![Format::H264, Format::ALAW, Format::VP8, Format::ULAW];
+        let (offer, _) = Offer::read(path(), call.elements().as_elements());
+        let expected = [Format::ALAW, Format::ULAW, Format::H264, Format::VP8];
+        assert_eq!(offer.preferences, expected);
+        assert_eq!(offer.wanted, [Format::ALAW, Format::H264, Format::VP8].into_iter().collect());
+        assert_eq!(offer.formats, call.format_set());
     }
 }

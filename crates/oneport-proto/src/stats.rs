@@ -30,6 +30,10 @@ pub struct CallStats {
     pub encrypted: bool,
     /// Voice frames that could not be sent on: no room, no agreed format or an unready peer.
     pub send_drops: u64,
+    /// Packets of video received, in formats that the call carries.
+    pub video_frames_received: u64,
+    /// Packets of video sent.
+    pub video_frames_sent: u64,
 }
 
 /// Voice received on one call. All counts only ever grow.

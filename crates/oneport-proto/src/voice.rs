@@ -9,25 +9,12 @@ use crate::clock::Instant;
 use crate::context::Context;
 use crate::drop_reason::DropReason;
 use crate::exchange::Exchange;
+use crate::relay_clock::{RelayClock, distance, is_after};
 use crate::stats::VoiceMeter;
 
 /// The clock of the samples is believed while it is this near to real time; then a burst of frames
 /// handed over at once still gets even timestamps.
 const SAMPLE_CLOCK_SLACK_MS: u32 = 160;
-
-/// A relayed stream whose timestamps differ by more than this from the time that has passed has
-/// begun anew.
-const RELAY_JUMP_MS: u32 = 2_000;
-
-/// Whether `a` is later than `b` on the 32-bit circle.
-const fn is_after(a: u32, b: u32) -> bool {
-    a.wrapping_sub(b).wrapping_sub(1) < u32::MAX / 2
-}
-
-/// How far apart two moments of the 32-bit circle are.
-fn distance(a: u32, b: u32) -> u32 {
-    a.wrapping_sub(b).min(b.wrapping_sub(a))
-}
 
 /// How a frame of voice left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,18 +34,10 @@ pub(crate) struct VoiceOut {
     last: Option<u32>,
     /// Where the last frame ended, by the clock of its samples.
     next: Option<u32>,
-    relay: Option<RelayClock>,
+    relay: RelayClock,
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
     pub(crate) drops: u64,
-}
-
-/// How the timestamps of a linked call become ours.
-#[derive(Clone, Copy, Debug)]
-struct RelayClock {
-    offset: u32,
-    last_theirs: u32,
-    last_real: u32,
 }
 
 impl VoiceOut {
@@ -75,26 +54,25 @@ impl VoiceOut {
     /// The timestamp of a frame relayed from a call where it had `theirs`: the same distances.
     pub(crate) fn relay_stamp(&mut self, real: u32, theirs: u32) -> u32 {
         self.next = None;
-        let clock = self.relay.filter(|clock| {
-            let passed = real.wrapping_sub(clock.last_real);
-            distance(theirs, clock.last_theirs.wrapping_add(passed)) <= RELAY_JUMP_MS
-        });
-        let offset = match clock {
-            Some(clock) => clock.offset,
-            None => self.not_before_last(real).wrapping_sub(theirs),
-        };
-        self.relay = Some(RelayClock { offset, last_theirs: theirs, last_real: real });
-        theirs.wrapping_add(offset)
+        let first = self.not_before_last(real);
+        self.relay.stamp(real, theirs, first)
     }
 
     /// Starts a new clock, as after a transfer: the next frame is full. The counts go on.
     pub(crate) fn begin_anew(&mut self) {
-        (self.format, self.last, self.next, self.relay) = (None, None, None, None);
+        (self.format, self.last, self.next) = (None, None, None);
+        self.relay.forget();
     }
 
     /// Forgets the linked call's clock.
     pub(crate) fn end_relay(&mut self) {
-        self.relay = None;
+        self.relay.forget();
+    }
+
+    /// Where `theirs`, of the linked call, lies among the timestamps of this voice, so that pictures
+    /// stay with their sound.
+    pub(crate) fn place_of_relayed(&self, real: u32, theirs: u32) -> Option<u32> {
+        self.relay.place(real, theirs)
     }
 
     fn not_before_last(&self, real: u32) -> u32 {

@@ -51,8 +51,6 @@ pub(crate) fn pass_control(
             | Control::Unhold
             | Control::Flash
             | Control::Wink
-            | Control::RadioKey
-            | Control::RadioUnkey
             | Control::VideoUpdate
             | Control::SourceUpdate
             | Control::ConnectedLine

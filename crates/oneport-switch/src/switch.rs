@@ -15,7 +15,7 @@ use oneport_proto::{
     EndReason, Endpoint, Event, Grant, Instant, Media, Offer, Register, RegistrationId, RequestId,
     negotiate,
 };
-use oneport_wire::{CauseCode, Format};
+use oneport_wire::{CauseCode, Format, FormatSet};
 
 use crate::bridge;
 use crate::builtin::{Builtin, FRAME_MS, Player};
@@ -303,6 +303,11 @@ impl Switch {
             (Builtin::Echo, _) | (Builtin::Record, Some(_)) => None,
             _ => return Err(no_codec()),
         };
+        let video = match (builtin, peer) {
+            (Builtin::Echo, Some(peer)) => peer.video,
+            _ => FormatSet::EMPTY,
+        };
+        let _ = endpoint.allow_video(call, video);
         tracing::debug!("{call}: {} calls {builtin}, {format}", leg.who());
         leg.to = Some(format!("{builtin}, {format}"));
         if caller.accepted.is_none() {
@@ -567,6 +572,16 @@ impl Application for Switch {
             Event::Control { call, control, payload } => {
                 if let Some(other) = other(call) {
                     bridge::pass_control(endpoint, now, other, control, &payload);
+                }
+            }
+            Event::Keyed { call, data } => {
+                if let Some(other) = other(call) {
+                    let _ = endpoint.key(now, other, &data);
+                }
+            }
+            Event::Unkeyed { call } => {
+                if let Some(other) = other(call) {
+                    let _ = endpoint.unkey(now, other);
                 }
             }
             Event::Frame { call, frame_type, subclass, .. } if other(call).is_none() => {

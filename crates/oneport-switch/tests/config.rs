@@ -19,6 +19,8 @@ fn every_mistake_is_placed_named_and_mended() {
         "[peers.media]\nsecret_file = \"/nonexistent/secret\"",
         "[peers.media]\nsecret_env = \"ONEPORT_TEST_NO_SUCH_VARIABLE\"",
         "[peers.media]\nsecret = \"a\"\ncodecs = [\"ulaw\", \"alwa\"]",
+        "[peers.media]\nsecret = \"a\"\ncodecs = [\"ulaw\", \"h264\"]",
+        "[peers.media]\nsecret = \"a\"\nvideo = [\"h265\"]",
         "[peers.media]\nsecret = \"a\"\ncodec_priority = \"callr\"",
         "[peers.media]\nsecret = \"a\"\ncall_token = \"no\"",
         "[peers.media]\nsecret = \"a\"\nauth = [\"rsa\"]",

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use oneport::media::{Codec, tone, wav};
 use oneport::{
-    Call, CallError, CallEvent, CauseCode, Driver, DriverConfig, DtmfPhase, Format, IncomingCall,
-    NewCall, Phone, PhoneConfig, Progress, Registration, RegistrationConfig, RegistrationEvent,
-    Secret,
+    Call, CallError, CallEvent, CauseCode, Control, Driver, DriverConfig, DtmfPhase, Format,
+    IncomingCall, NewCall, Phone, PhoneConfig, Progress, Registration, RegistrationConfig,
+    RegistrationEvent, Secret,
 };
 use oneport_switch::{Config, Switch};
 
@@ -367,4 +367,86 @@ async fn a_call_that_runs_in_a_circle_ends() {
     assert_eq!(variables, [("ONEPORT_HOPS".to_string(), "1".to_string())]);
     call.variables = vec![("ONEPORT_HOPS".into(), "10".into())];
     assert_eq!(refusal(&ann, to, call).await.0, 25);
+}
+
+#[tokio::test]
+async fn video_passes_where_both_peers_allow_it_and_nowhere_else() {
+    let (_switch, to) = switch(
+        "[peers.ann]\nsecret = \"a\"\nvideo = [\"h264\", \"vp8\"]\n\
+         [peers.bob]\nsecret = \"b\"\nvideo = [\"h264\"]\n\
+         [peers.cid]\nsecret = \"c\"\n",
+    );
+    let formats = vec![Format::ULAW, Format::H264, Format::VP8];
+    let listen = vec!["127.0.0.1:0".parse().expect("an address")];
+    let seeing = || {
+        let config = PhoneConfig {
+            listen: listen.clone(),
+            formats: formats.clone(),
+            ..PhoneConfig::default()
+        };
+        Phone::bind(config).expect("bound")
+    };
+    let (ann, bob, cid) = (seeing(), seeing(), seeing());
+    let _bob = registered(&bob, to, "bob", "b").await;
+    let _cid = registered(&cid, to, "cid", "c").await;
+    for (phone, name, carried) in [(&bob, "bob", true), (&cid, "cid", false)] {
+        let mut call = named(name, "ann", "a");
+        call.formats.clone_from(&formats);
+        let mut ours = ann.call(to, call).await.expect("placed");
+        let incoming = phone.incoming().await.expect("offered");
+        assert_eq!(incoming.offer().formats.contains(Format::H264), carried);
+        assert!(!incoming.offer().formats.contains(Format::VP8));
+        let theirs = incoming.answer().await.expect("the caller waits");
+        ours.answered().await.expect("answered");
+        let ((mut screen, camera), (mut their_screen, their_camera)) =
+            (ours.video(), theirs.video());
+        // Voice makes both legs known to each other.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for n in 0..30_u8 {
+            camera.send(Format::H264, &[n; 700], n % 3 == 2);
+            their_camera.send(Format::H264, &[n; 500], true);
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let (seen, sent) = (
+            theirs.stats().await.expect("up").video_frames_received,
+            ours.stats().await.expect("up").video_frames_sent,
+        );
+        assert_eq!((seen, sent), if carried { (30, 30) } else { (0, 0) }, "{name}");
+        for n in 0..if carried { 30 } else { 0 } {
+            let frame = their_screen.next_frame().await.expect("video");
+            assert_eq!((frame.payload, frame.mark), (vec![n; 700], n % 3 == 2));
+            let frame = screen.next_frame().await.expect("video");
+            assert_eq!((frame.payload, frame.mark), (vec![n; 500], true));
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_of_radios_holds_with_their_music_and_flashes_pass_through() {
+    let (_switch, to) = switch(TWO_PEERS);
+    let (ann, bob) = (phone(), phone());
+    let _registration = registered(&bob, to, "bob", "b").await;
+    let (mut ours, incoming) = ann_calls_bob(&ann, &bob, to).await;
+    let mut theirs = incoming.answer().await.expect("the caller waits");
+    ours.answered().await.expect("answered");
+    ours.key(b"100.0").await.expect("up");
+    ours.unkey().await.expect("up");
+    ours.key(b"").await.expect("up");
+    ours.hold(Some("jazz")).await.expect("up");
+    ours.unhold().await.expect("up");
+    ours.hold(None).await.expect("up");
+    ours.send_control(Control::Flash).await.expect("up");
+    let control = |control, payload: &[u8]| CallEvent::Control { control, payload: payload.into() };
+    let expected = [
+        CallEvent::Keyed(b"100.0".into()),
+        CallEvent::Unkeyed,
+        CallEvent::Keyed(Vec::new()),
+        control(Control::Hold, b"jazz"),
+        control(Control::Unhold, b""),
+        control(Control::Hold, b""),
+        control(Control::Flash, b""),
+    ];
+    for expected in expected {
+        assert_eq!(theirs.next_event().await, Some(expected));
+    }
 }

@@ -375,6 +375,18 @@ impl FormatSet {
         self.iter().filter(|format| format.kind() == MediaKind::Audio).collect()
     }
 
+    /// Those that carry moving pictures.
+    #[must_use]
+    pub fn video(self) -> Self {
+        self.iter().filter(|format| format.kind() == MediaKind::Video).collect()
+    }
+
+    /// Those that are not in `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Its formats, lowest bit first.
     pub fn iter(self) -> impl Iterator<Item = Format> + Clone {
         (0..64).map(Format).filter(move |format| self.contains(*format))

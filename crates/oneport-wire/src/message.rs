@@ -134,6 +134,12 @@ impl<'a> Message<'a> {
         Self::Voice { subclass: format.into(), payload }
     }
 
+    /// Video in a format; the mark stands on the last packet of a picture.
+    #[must_use]
+    pub fn video(format: Format, mark: bool, payload: &'a [u8]) -> Self {
+        Self::Video { subclass: MediaSubclass::video(format, mark), payload }
+    }
+
     /// IAX control with its elements.
     #[must_use]
     pub const fn iax(subclass: IaxSubclass, elements: Elements<'a>) -> Self {

@@ -36,7 +36,16 @@ pub mod frame_type {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct MediaSubclass(pub u8);
 
+/// The mark of a video frame.
+const MARK: u8 = 0x40;
+
 impl MediaSubclass {
+    /// That of a video frame; the mark stands on the last packet of a picture.
+    #[must_use]
+    pub const fn video(format: Format, mark: bool) -> Self {
+        Self(format.subclass() | if mark { MARK } else { 0 })
+    }
+
     /// The format of a voice or image frame; `None` when it names no single one.
     #[must_use]
     pub const fn format(self) -> Option<Format> {
@@ -46,13 +55,13 @@ impl MediaSubclass {
     /// The format of a video frame, whose bit 0x40 is the mark instead.
     #[must_use]
     pub const fn video_format(self) -> Option<Format> {
-        Format::from_subclass(self.0 & !0x40)
+        Format::from_subclass(self.0 & !MARK)
     }
 
     /// The mark of a video frame: the last packet of a picture.
     #[must_use]
     pub const fn mark(self) -> bool {
-        self.0 & 0x40 != 0
+        self.0 & MARK != 0
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time;
 use crate::audio::{AudioReader, AudioWriter, QUEUE};
 use crate::driver::{Driver, Stopped};
 use crate::phone::Lines;
+use crate::video::{self, VideoReader, VideoWriter};
 
 /// How long a key is held down, and the pause behind it.
 const KEY_DOWN: Duration = Duration::from_millis(100);
@@ -40,7 +41,12 @@ pub enum CallEvent {
     },
     /// Text.
     Text(String),
-    /// Hold, flash, radio key and the like.
+    /// The radio at the other side has keyed up: it sends. The data may name the tone (CTCSS) that
+    /// opened its receiver; mostly it is empty.
+    Keyed(Vec<u8>),
+    /// The radio at the other side has unkeyed.
+    Unkeyed,
+    /// Hold, flash and the like.
     Control {
         /// Which.
         control: Control,
@@ -171,6 +177,16 @@ impl Call {
         Ok(AudioWriter::new(self.driver.clone(), self.id, codec))
     }
 
+    /// Video in both directions, in an accepted call that carries some. What came before is gone;
+    /// asking again ends the reader from before.
+    #[must_use]
+    pub fn video(&self) -> (VideoReader, VideoWriter) {
+        let (sender, frames) = mpsc::channel(video::QUEUE);
+        let id = self.id;
+        self.driver.post(move |_, lines, _| lines.watch(id, sender));
+        (VideoReader::new(frames), VideoWriter::new(self.driver.clone(), id))
+    }
+
     /// Keys that can be pressed while events are waited for.
     #[must_use]
     pub fn keypad(&self) -> Keypad {
@@ -225,15 +241,55 @@ impl Call {
         Ok(self.driver.with(move |endpoint, _, now| endpoint.send_text(now, id, &text)).await??)
     }
 
-    /// Sends a control frame, such as hold.
+    /// Sends a control frame, such as flash.
     ///
     /// # Errors
     /// The call is not accepted or over.
     pub async fn send_control(&self, control: Control) -> Result<(), CallError> {
+        self.control(control, Vec::new()).await
+    }
+
+    async fn control(&self, control: Control, payload: Vec<u8>) -> Result<(), CallError> {
         let id = self.id;
-        let send =
-            self.driver.with(move |endpoint, _, now| endpoint.send_control(now, id, control, &[]));
+        let send = self
+            .driver
+            .with(move |endpoint, _, now| endpoint.send_control(now, id, control, &payload));
         Ok(send.await??)
+    }
+
+    /// Puts the other side on hold, with music of a class, if one is named.
+    ///
+    /// # Errors
+    /// The call is not accepted or over.
+    pub async fn hold(&self, music: Option<&str>) -> Result<(), CallError> {
+        self.control(Control::Hold, music.unwrap_or_default().into()).await
+    }
+
+    /// Ends that.
+    ///
+    /// # Errors
+    /// The call is not accepted or over.
+    pub async fn unhold(&self) -> Result<(), CallError> {
+        self.control(Control::Unhold, Vec::new()).await
+    }
+
+    /// Keys up the radio at the other side: what we say is sent by it. The data may name a tone
+    /// (CTCSS); mostly it is empty.
+    ///
+    /// # Errors
+    /// The call is not accepted or over.
+    pub async fn key(&self, data: &[u8]) -> Result<(), CallError> {
+        let (id, data) = (self.id, data.to_vec());
+        Ok(self.driver.with(move |endpoint, _, now| endpoint.key(now, id, &data)).await??)
+    }
+
+    /// Unkeys it.
+    ///
+    /// # Errors
+    /// The call is not accepted or over.
+    pub async fn unkey(&self) -> Result<(), CallError> {
+        let id = self.id;
+        Ok(self.driver.with(move |endpoint, _, now| endpoint.unkey(now, id)).await??)
     }
 
     /// Its figures up to now; `None` when it is over (then they are in its last event).

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use oneport_proto::{
-    CallId, Endpoint, EndpointConfig, Event, Instant, Media, MediaSink, TransmitBuffer,
+    CallId, Endpoint, EndpointConfig, Event, Instant, Media, MediaSink, TransmitBuffer, Video,
 };
 use oneport_wire::CauseCode;
 use thiserror::Error;
@@ -39,6 +39,11 @@ pub trait Application: Send + 'static {
         let _ = (call, media);
     }
 
+    /// Takes video of a call that is not linked, if it carries any.
+    fn handle_video(&mut self, call: CallId, video: Video<'_>) {
+        let _ = (call, video);
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is wanted.
     fn poll_timeout(&self) -> Option<Instant> {
         None
@@ -50,12 +55,16 @@ pub trait Application: Send + 'static {
     }
 }
 
-/// Lets an application hear.
+/// Lets an application hear and see.
 struct Ear<'a, A>(&'a mut A);
 
 impl<A: Application> MediaSink for Ear<'_, A> {
     fn media(&mut self, call: CallId, media: Media<'_>) {
         self.0.handle_media(call, media);
+    }
+
+    fn video(&mut self, call: CallId, video: Video<'_>) {
+        self.0.handle_video(call, video);
     }
 }
 

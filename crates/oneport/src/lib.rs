@@ -24,6 +24,7 @@ mod phone;
 mod registration;
 mod socket;
 mod target;
+mod video;
 mod wall_clock;
 
 pub use audio::{AudioFrame, AudioReader, AudioWriter};
@@ -32,6 +33,7 @@ pub use driver::{Application, Driver, DriverConfig, StartError, Stopped};
 pub use phone::{Phone, PhoneConfig, PingError};
 pub use registration::{Registration, RegistrationEvent};
 pub use target::{ResolveError, Target, TargetError};
+pub use video::{VideoFrame, VideoReader, VideoWriter};
 pub use wall_clock::date_time;
 
 pub use oneport_media as media;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oneport_proto::{
     CallId, CodecPriority, CommandError, Endpoint, EndpointConfig, Event, Instant, Media, NewCall,
-    PokeId, RegistrationConfig, RegistrationId, negotiate,
+    PokeId, RegistrationConfig, RegistrationId, Video, negotiate,
 };
 use oneport_wire::{CauseCode, Format};
 use thiserror::Error;
@@ -16,6 +16,7 @@ use crate::audio::AudioFrame;
 use crate::call::{Call, CallError, CallEvent, IncomingCall};
 use crate::driver::{Application, Driver, DriverConfig, StartError, Stopped};
 use crate::registration::{Registration, RegistrationEvent};
+use crate::video::VideoFrame;
 use crate::wall_clock::date_time;
 
 /// Offered calls kept for an application that does not look at them; more are turned away.
@@ -26,7 +27,8 @@ const OFFERS: usize = 1_024;
 pub struct PhoneConfig {
     /// Addresses to listen on. By default any port, on IPv4 and, where the system has it, IPv6.
     pub listen: Vec<SocketAddr>,
-    /// What it speaks, best first: µ-law and A-law.
+    /// What it speaks, best first: µ-law and A-law. Video among it means that calls it takes may
+    /// carry that; those it places carry what their [`NewCall`] offers.
     pub formats: Vec<Format>,
     /// Whose preference counts for calls it takes.
     pub codec_priority: CodecPriority,
@@ -113,7 +115,7 @@ impl Phone {
         let (sender, events) = mpsc::unbounded_channel();
         let place = self.driver.with(move |endpoint, lines, now| {
             let id = endpoint.place_call(now, to, call)?;
-            lines.calls.insert(id, Line { events: sender, audio: None });
+            lines.calls.insert(id, Line { events: sender, audio: None, video: None });
             Ok::<_, CommandError>(id)
         });
         let id = place.await??;
@@ -175,6 +177,7 @@ impl Phone {
 struct Line {
     events: mpsc::UnboundedSender<CallEvent>,
     audio: Option<mpsc::Sender<AudioFrame>>,
+    video: Option<mpsc::Sender<VideoFrame>>,
 }
 
 /// Who waits for what: the [`Application`] of a phone.
@@ -191,6 +194,12 @@ impl Lines {
     pub(crate) fn listen(&mut self, call: CallId, audio: mpsc::Sender<AudioFrame>) {
         if let Some(line) = self.calls.get_mut(&call) {
             line.audio = Some(audio);
+        }
+    }
+
+    pub(crate) fn watch(&mut self, call: CallId, video: mpsc::Sender<VideoFrame>) {
+        if let Some(line) = self.calls.get_mut(&call) {
+            line.video = Some(video);
         }
     }
 
@@ -224,9 +233,12 @@ impl Lines {
             let _ = endpoint.reject(now, id, cause, Some("no common codec"));
             return;
         };
+        // It is there: it was offered just now.
+        let _ = endpoint.allow_video(id, self.formats.iter().copied().collect());
         let (sender, events) = mpsc::unbounded_channel();
+        let line = Line { events: sender, audio: None, video: None };
         match self.offers.try_send(OfferedCall { id, offer, format, events }) {
-            Ok(()) => drop(self.calls.insert(id, Line { events: sender, audio: None })),
+            Ok(()) => drop(self.calls.insert(id, line)),
             Err(_) => drop(endpoint.reject(now, id, CauseCode::SWITCH_CONGESTION, None)),
         }
     }
@@ -251,6 +263,8 @@ impl Application for Lines {
             Event::Control { call, control, payload } => {
                 self.tell_call(call, CallEvent::Control { control, payload });
             }
+            Event::Keyed { call, data } => self.tell_call(call, CallEvent::Keyed(data)),
+            Event::Unkeyed { call } => self.tell_call(call, CallEvent::Unkeyed),
             Event::TransferRequested { call, number, context } => {
                 self.tell_call(call, CallEvent::TransferRequested { number, context });
             }
@@ -297,6 +311,13 @@ impl Application for Lines {
         if let Some(audio) = self.calls.get(&call).and_then(|line| line.audio.as_ref()) {
             // A full queue means that nobody listens.
             let _ = audio.try_send(AudioFrame::from(media));
+        }
+    }
+
+    fn handle_video(&mut self, call: CallId, video: Video<'_>) {
+        if let Some(screen) = self.calls.get(&call).and_then(|line| line.video.as_ref()) {
+            // A full queue means that nobody looks.
+            let _ = screen.try_send(VideoFrame::from(video));
         }
     }
 }

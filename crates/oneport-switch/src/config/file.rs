@@ -13,7 +13,7 @@ use oneport_proto::{
     CodecPriority, EncryptionPolicy, PrivateKey, RegistrationConfig, TokenRule, TransferKind,
     TrunkConfig,
 };
-use oneport_wire::{AuthMethods, DEFAULT_PORT, Format};
+use oneport_wire::{AuthMethods, DEFAULT_PORT, Format, FormatSet, MediaKind};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -80,6 +80,7 @@ struct PeerKeys {
     username: Option<String>,
     codecs: Option<Vec<Spanned<String>>>,
     codec_priority: Option<Spanned<String>>,
+    video: Vec<Spanned<String>>,
     permit: Vec<Spanned<String>>,
     contexts: Option<Spanned<Vec<String>>>,
     call_token: Option<Spanned<String>>,
@@ -417,6 +418,7 @@ impl PeerKeys {
             trunk,
             address,
             codecs,
+            video: read_video(source, &self.video)?,
             priority,
             permit: permit?,
             methods,
@@ -569,13 +571,35 @@ fn read_network(source: &Source<'_>, text: &Spanned<String>) -> Result<IpNet, Co
 fn read_codecs(source: &Source<'_>, names: &[Spanned<String>]) -> Result<Vec<Format>, ConfigError> {
     let mut codecs = Vec::new();
     for name in names {
-        let Some(format) = Format::from_name(name.get_ref()) else {
-            let known: Vec<&str> = Format::all().map(Format::name).collect();
-            return Err(source.unknown_word(name, "codec", &known));
-        };
-        codecs.push(format);
+        match Format::from_name(name.get_ref()) {
+            Some(format) if format.kind() == MediaKind::Video => {
+                let error = source.wrong(name, format!("`{format}` is video"));
+                return Err(error.with_help(format!("write video = [\"{format}\"] besides")));
+            }
+            Some(format) => codecs.push(format),
+            None => {
+                let known = Format::all().filter(|format| format.kind() != MediaKind::Video);
+                let known: Vec<&str> = known.map(Format::name).collect();
+                return Err(source.unknown_word(name, "codec", &known));
+            }
+        }
     }
     Ok(codecs)
+}
+
+fn read_video(source: &Source<'_>, names: &[Spanned<String>]) -> Result<FormatSet, ConfigError> {
+    let mut formats = FormatSet::EMPTY;
+    for name in names {
+        match Format::from_name(name.get_ref()) {
+            Some(format) if format.kind() == MediaKind::Video => formats.insert(format),
+            _ => {
+                let known = Format::all().filter(|format| format.kind() == MediaKind::Video);
+                let known: Vec<&str> = known.map(Format::name).collect();
+                return Err(source.unknown_word(name, "video codec", &known));
+            }
+        }
+    }
+    Ok(formats)
 }
 
 fn resolve(source: &Source<'_>, text: &Spanned<String>) -> Result<SocketAddr, ConfigError> {

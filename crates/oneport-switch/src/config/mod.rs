@@ -18,7 +18,7 @@ use oneport_proto::{
     CallTokenPolicy, CodecPriority, EncryptionPolicy, EndpointConfig, Network, PrivateKey,
     PublicKey, RegistrationConfig, Secret, TokenRule, TransferKind, TrunkConfig,
 };
-use oneport_wire::{AuthMethods, DEFAULT_PORT, Format};
+use oneport_wire::{AuthMethods, DEFAULT_PORT, Format, FormatSet};
 
 pub use error::ConfigError;
 
@@ -73,6 +73,8 @@ pub(crate) struct Peer {
     /// Where it is, if it does not register.
     pub(crate) address: Option<SocketAddr>,
     pub(crate) codecs: Vec<Format>,
+    /// The video that its calls may carry.
+    pub(crate) video: FormatSet,
     pub(crate) priority: CodecPriority,
     pub(crate) permit: Vec<IpNet>,
     pub(crate) methods: AuthMethods,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::ZonedDateTime;
 use oneport_proto::{CallEnd, CallId, Endpoint, Instant, NewCall, Offer};
-use oneport_wire::{AuthMethods, CauseCode, Format};
+use oneport_wire::{AuthMethods, CauseCode, Format, FormatSet};
 
 use super::{Leg, State, Switch};
 use crate::bridge;
@@ -152,7 +152,7 @@ impl Switch {
             return Err((CauseCode::NO_ROUTE, why));
         }
         // Both legs must speak the same: no codec is offered that the caller cannot hear.
-        let formats = match caller.accepted.or(only) {
+        let mut formats = match caller.accepted.or(only) {
             Some(format) => vec![format],
             None => common_formats(peer, offer),
         };
@@ -160,6 +160,7 @@ impl Switch {
             let why = format!("{name} and its caller have no codec in common");
             return Err((CauseCode::BEARER_NOT_AVAILABLE, why));
         }
+        formats.extend((self.video_of(leg) & peer.video).iter());
         let mut new = NewCall::to(number);
         new.calling_number = offer.calling_number.clone();
         new.calling_name = offer.calling_name.clone();
@@ -198,6 +199,16 @@ impl Switch {
         Ok(())
     }
 
+    /// The video that a leg's peer may use, as far as a caller offers it.
+    fn video_of(&self, leg: &Leg) -> FormatSet {
+        let peer = leg.peer.as_ref().and_then(|name| self.config.peers.get(name));
+        let allowed = peer.map_or(FormatSet::EMPTY, |peer| peer.video);
+        match &leg.state {
+            State::Caller(caller) => allowed & caller.offer.formats,
+            _ => allowed,
+        }
+    }
+
     /// A placed leg was accepted: now the caller's can be, in the same format. One that rings alone
     /// may be heard from here on; of several, the one that answers.
     pub(super) fn called_accepted(
@@ -212,10 +223,14 @@ impl Switch {
             return;
         };
         let call = *call;
+        let video =
+            |id: CallId| self.legs.get(&id).map_or(FormatSet::EMPTY, |leg| self.video_of(leg));
+        let video = video(call) & video(called);
         let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state) else {
             return;
         };
         if caller.accepted.is_none() {
+            let _ = endpoint.allow_video(call, video);
             caller.accepted = Some(format);
             let _ = endpoint.accept(now, call, format);
         }

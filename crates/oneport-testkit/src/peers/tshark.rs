@@ -67,6 +67,20 @@ impl Capture {
         capture
     }
 
+    /// Ends it and gives the content of the datagrams that left from a port.
+    ///
+    /// # Panics
+    /// tshark cannot read what it wrote.
+    #[must_use]
+    pub fn finish_from(mut self, port: u16) -> Vec<Vec<u8>> {
+        self.stop();
+        // The dissector of IAX2 would keep the payload for itself.
+        let packets = fields(&self.path, &[], &["udp.srcport", "udp.payload"]);
+        let _ = fs::remove_file(&self.path);
+        let ours = packets.iter().filter(|values| values[0] == port.to_string());
+        ours.map(|values| hexadecimal(&values[1])).collect()
+    }
+
     /// Ends it and gives the file as it is.
     ///
     /// # Panics
@@ -181,6 +195,13 @@ pub fn fields(path: &Path, ports: &[u16], names: &[&str]) -> Vec<Vec<String>> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let split = |line: &str| line.splitn(names.len(), '|').map(str::to_string).collect();
     text.lines().map(split).collect()
+}
+
+/// The bytes of two digits each; tshark may put colons between them.
+fn hexadecimal(text: &str) -> Vec<u8> {
+    let digits: Vec<u32> = text.chars().filter_map(|digit| digit.to_digit(16)).collect();
+    let bytes = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]);
+    bytes.map(|byte| u8::try_from(byte).expect("two digits")).collect()
 }
 
 /// Writes datagrams into a file, as if sent from port 4569 to port 4569.

@@ -4,6 +4,6 @@ mod network;
 mod story;
 mod stranger;
 
-pub use network::{HeardVoice, Network, Node, Weather};
+pub use network::{HeardVoice, Network, Node, SeenVideo, Weather};
 pub use story::{Failure, tell, tell_many};
 pub use stranger::{Heard, Stranger};

@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use oneport_proto::{
-    CallId, Endpoint, EndpointConfig, Event, Instant, Media, MediaSink, Path, TransmitBuffer,
+    CallId, Endpoint, EndpointConfig, Event, Instant, Media, MediaSink, Path, TransmitBuffer, Video,
 };
-use oneport_wire::Datagram;
+use oneport_wire::{Datagram, Format};
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -63,13 +63,37 @@ pub struct HeardVoice {
     pub payload: Vec<u8>,
 }
 
+/// Video that reached an application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenVideo {
+    /// The call.
+    pub call: CallId,
+    /// Its format.
+    pub format: Format,
+    /// The sender's whole timestamp.
+    pub timestamp: u32,
+    /// Whether it ends a picture.
+    pub mark: bool,
+    /// The payload.
+    pub payload: Vec<u8>,
+}
+
 #[derive(Default)]
-struct Heard(Vec<HeardVoice>);
+struct Heard {
+    voice: Vec<HeardVoice>,
+    video: Vec<SeenVideo>,
+}
 
 impl MediaSink for Heard {
     fn media(&mut self, call: CallId, media: Media<'_>) {
         let timestamp = media.timestamp.0;
-        self.0.push(HeardVoice { call, timestamp, payload: media.payload.to_vec() });
+        self.voice.push(HeardVoice { call, timestamp, payload: media.payload.to_vec() });
+    }
+
+    fn video(&mut self, call: CallId, video: Video<'_>) {
+        let Video { format, timestamp, mark, payload } = video;
+        let (timestamp, payload) = (timestamp.0, payload.to_vec());
+        self.video.push(SeenVideo { call, format, timestamp, mark, payload });
     }
 }
 
@@ -167,7 +191,12 @@ impl Network {
 
     /// The voice that reached a node since the last time.
     pub fn heard(&mut self, node: usize) -> Vec<HeardVoice> {
-        std::mem::take(&mut self.nodes[node].heard.0)
+        std::mem::take(&mut self.nodes[node].heard.voice)
+    }
+
+    /// The video that reached a node since the last time.
+    pub fn seen(&mut self, node: usize) -> Vec<SeenVideo> {
+        std::mem::take(&mut self.nodes[node].heard.video)
     }
 
     /// Puts what the endpoints have to send on its way.
