@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use oneport_wire::{
     DateTime, Element, ElementBuffer, Elements, EncryptionMethods, Format, FormatSet, MediaKind,
-    Str,
+    SamplingRates, Str,
 };
 
 use crate::crypt::EncryptionPolicy;
@@ -58,6 +58,8 @@ pub struct Offer {
     pub wanted: FormatSet,
     /// Its order of preference, best first; empty where it gave none.
     pub preferences: Vec<Format>,
+    /// The sampling rates at which it can hear, where it names some.
+    pub sampling_rates: SamplingRates,
     /// Whether it asks to be answered at once.
     pub auto_answer: bool,
     /// The caller's date and time, as a hint for displays.
@@ -91,6 +93,7 @@ impl Offer {
             formats: FormatSet::EMPTY,
             wanted: FormatSet::EMPTY,
             preferences: Vec::new(),
+            sampling_rates: SamplingRates::default(),
             auto_answer: false,
             date_time: None,
             encryption: EncryptionMethods::default(),
@@ -123,6 +126,7 @@ impl Offer {
                 Element::Format(set) => format = Some(set),
                 Element::Format2(set) => format2 = Some(set),
                 Element::CodecPreferences(list) => offer.preferences = list.iter().collect(),
+                Element::SamplingRate(content) => offer.sampling_rates = SamplingRates(content),
                 Element::AutoAnswer => offer.auto_answer = true,
                 Element::DateTime(value) => offer.date_time = Some(value),
                 Element::Encryption(methods) => offer.encryption = methods,
@@ -359,6 +363,16 @@ mod tests {
         let (offer, _) = Offer::read(path(), buffer.as_elements());
         assert!(offer.formats.contains(Format::GSM));
         assert_eq!(offer.called_number, "s");
+    }
+
+    #[test]
+    fn the_sampling_rates_of_a_caller_are_told() {
+        for (content, rates) in [(0x0005, &[8_000, 16_000][..]), (16_000, &[16_000])] {
+            let mut buffer = ElementBuffer::new();
+            buffer.push(&Element::SamplingRate(content));
+            let (offer, _) = Offer::read(path(), buffer.as_elements());
+            assert_eq!(offer.sampling_rates.iter().collect::<Vec<_>>(), rates);
+        }
     }
 
     #[test]

@@ -53,8 +53,6 @@ pub(crate) fn pass_control(
             | Control::Wink
             | Control::VideoUpdate
             | Control::SourceUpdate
-            | Control::ConnectedLine
-            | Control::Redirecting
     );
     if passes {
         let _ = endpoint.send_control(now, to, control, payload);

@@ -15,7 +15,7 @@ use oneport_proto::{
     EndReason, Endpoint, Event, Grant, Instant, Media, Offer, Register, RegistrationId, RequestId,
     negotiate,
 };
-use oneport_wire::{CauseCode, Format, FormatSet};
+use oneport_wire::{CauseCode, Control, Format, FormatSet};
 
 use crate::bridge;
 use crate::builtin::{Builtin, FRAME_MS, Player};
@@ -448,6 +448,16 @@ impl Switch {
         }
     }
 
+    /// Whether what one leg says of who is connected is passed to another: old systems end a call
+    /// because of it, so both peers must be known to understand it.
+    fn tells_parties(&self, from: CallId, to: CallId) -> bool {
+        let rule = |call: CallId| {
+            let name = self.legs.get(&call)?.peer.as_ref()?;
+            Some(self.config.peers.get(name)?.connected_line)
+        };
+        rule(from).is_some_and(|rule| rule.receives) && rule(to).is_some_and(|rule| rule.sends)
+    }
+
     /// A leg's time is up.
     fn end_overdue(&mut self, endpoint: &mut Endpoint, now: Instant) {
         let overdue = |(_, leg): &(&CallId, &Leg)| leg.ends.is_some_and(|ends| ends <= now);
@@ -567,6 +577,15 @@ impl Application for Switch {
             Event::Text { call, text } => {
                 if let Some(other) = other(call) {
                     let _ = endpoint.send_text(now, other, &text);
+                }
+            }
+            Event::Control {
+                call,
+                control: control @ (Control::ConnectedLine | Control::Redirecting),
+                payload,
+            } => {
+                if let Some(other) = other(call).filter(|other| self.tells_parties(call, *other)) {
+                    let _ = endpoint.send_control(now, other, control, &payload);
                 }
             }
             Event::Control { call, control, payload } => {

@@ -21,6 +21,7 @@ fn every_mistake_is_placed_named_and_mended() {
         "[peers.media]\nsecret = \"a\"\ncodecs = [\"ulaw\", \"alwa\"]",
         "[peers.media]\nsecret = \"a\"\ncodecs = [\"ulaw\", \"h264\"]",
         "[peers.media]\nsecret = \"a\"\nvideo = [\"h265\"]",
+        "[peers.media]\nsecret = \"a\"\nconnected_line = \"sends\"",
         "[peers.media]\nsecret = \"a\"\ncodec_priority = \"callr\"",
         "[peers.media]\nsecret = \"a\"\ncall_token = \"no\"",
         "[peers.media]\nsecret = \"a\"\nauth = [\"rsa\"]",

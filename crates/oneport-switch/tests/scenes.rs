@@ -450,3 +450,40 @@ async fn keys_of_radios_holds_with_their_music_and_flashes_pass_through() {
         assert_eq!(theirs.next_event().await, Some(expected));
     }
 }
+
+#[tokio::test]
+async fn who_is_connected_is_told_only_where_both_peers_allow_it() {
+    for (ann_s, bob_s, passes) in [
+        ("yes", "yes", true),
+        ("receive", "send", true),
+        ("send", "yes", false),
+        ("yes", "receive", false),
+        ("no", "yes", false),
+    ] {
+        let (_switch, to) = switch(&format!(
+            "[peers.ann]\nsecret = \"a\"\nconnected_line = \"{ann_s}\"\n\
+             [peers.bob]\nsecret = \"b\"\nconnected_line = \"{bob_s}\"\n"
+        ));
+        let (ann, bob) = (phone(), phone());
+        let _registration = registered(&bob, to, "bob", "b").await;
+        let (mut ours, incoming) = ann_calls_bob(&ann, &bob, to).await;
+        let mut theirs = incoming.answer().await.expect("the caller waits");
+        ours.answered().await.expect("answered");
+        ours.connected_line("4711", "Ann Other").await.expect("up");
+        ours.send_control(Control::Redirecting).await.expect("up");
+        ours.send_text("behind").await.expect("up");
+        let mut events = Vec::new();
+        while events.last() != Some(&CallEvent::Text("behind".into())) {
+            events.push(theirs.next_event().await.expect("up"));
+        }
+        let told = [
+            CallEvent::ConnectedLine {
+                number: Some("4711".into()),
+                name: Some("Ann Other".into()),
+            },
+            CallEvent::Redirecting { from: None, to: None, count: None },
+        ];
+        let expected: &[CallEvent] = if passes { &told } else { &[] };
+        assert_eq!(&events[..events.len() - 1], expected, "{ann_s} to {bob_s}");
+    }
+}

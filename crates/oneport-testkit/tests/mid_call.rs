@@ -48,9 +48,11 @@ fn every_control_frame_of_the_rfc_is_acknowledged_and_means_what_it_says() {
             5 => progress(Progress::Busy),
             8 => progress(Progress::Congestion),
             14 => progress(Progress::EarlyMedia),
+            12 => Some(Event::Keyed { call, data: Vec::new() }),
+            13 => Some(Event::Unkeyed { call }),
             15 => progress(Progress::Proceeding),
-            // Hang-up, flash, option, radio keys, hold and unhold are the application's, as are
-            // those that the RFC keeps for later.
+            // Hang-up, flash, option, hold and unhold are the application's, as are those that the
+            // RFC keeps for later.
             _ => Some(Event::Control { call, control, payload: Vec::new() }),
         };
         assert_eq!(event(&mut network), expected, "{subclass}");

@@ -48,9 +48,9 @@ pub enum Control {
     SourceUpdate,
     /// 21: Status of a transfer.
     Transfer,
-    /// 22: Who is connected.
+    /// 22: Who is connected; see [`ConnectedLine`](crate::ConnectedLine).
     ConnectedLine,
-    /// 23: Who redirected.
+    /// 23: Who redirected; see [`Redirecting`](crate::Redirecting).
     Redirecting,
     /// 24: T.38 parameters, a structure in host order.
     T38Parameters,

@@ -231,7 +231,7 @@ pub enum Element<'a> {
     CallingTypeOfNumber(u8),
     /// 40: Transit network.
     CallingTransitNetwork(u16),
-    /// 41: Sampling rates.
+    /// 41: Sampling rates; see [`SamplingRates`](crate::SamplingRates).
     SamplingRate(u16),
     /// 42: Why, as a number.
     CauseCode(CauseCode),

@@ -6,7 +6,7 @@ use oneport_media::Codec;
 use oneport_proto::{
     CallEnd, CallId, CallStats, Challenge, CommandError, DtmfPhase, Offer, Progress,
 };
-use oneport_wire::{CauseCode, Control, Format};
+use oneport_wire::{CauseCode, ConnectedLine, Control, Format};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time;
@@ -46,6 +46,22 @@ pub enum CallEvent {
     Keyed(Vec<u8>),
     /// The radio at the other side has unkeyed.
     Unkeyed,
+    /// The party that we are connected to now, as after a transfer.
+    ConnectedLine {
+        /// Its number.
+        number: Option<String>,
+        /// Its name.
+        name: Option<String>,
+    },
+    /// The call was redirected on its way.
+    Redirecting {
+        /// Number of the party that redirected it.
+        from: Option<String>,
+        /// Number of the party to which it goes.
+        to: Option<String>,
+        /// How often it was.
+        count: Option<u32>,
+    },
     /// Hold, flash and the like.
     Control {
         /// Which.
@@ -255,6 +271,16 @@ impl Call {
             .driver
             .with(move |endpoint, _, now| endpoint.send_control(now, id, control, &payload));
         Ok(send.await??)
+    }
+
+    /// Tells the other side whom it is connected to now.
+    ///
+    /// # Errors
+    /// The call is not accepted or over.
+    pub async fn connected_line(&self, number: &str, name: &str) -> Result<(), CallError> {
+        let (number, name) = (Some(number.into()), Some(name.into()));
+        let line = ConnectedLine { number, name, ..ConnectedLine::default() };
+        self.control(Control::ConnectedLine, line.to_bytes()).await
     }
 
     /// Puts the other side on hold, with music of a class, if one is named.

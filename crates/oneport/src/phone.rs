@@ -8,7 +8,7 @@ use oneport_proto::{
     CallId, CodecPriority, CommandError, Endpoint, EndpointConfig, Event, Instant, Media, NewCall,
     PokeId, RegistrationConfig, RegistrationId, Video, negotiate,
 };
-use oneport_wire::{CauseCode, Format};
+use oneport_wire::{CauseCode, ConnectedLine, Control, Format, Redirecting, Str};
 use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -244,6 +244,22 @@ impl Lines {
     }
 }
 
+/// What a control frame means to a call.
+fn control_event(control: Control, payload: Vec<u8>) -> CallEvent {
+    let text = |text: Option<Str<'_>>| text.map(|text| text.to_string());
+    match control {
+        Control::ConnectedLine => {
+            let ConnectedLine { number, name, .. } = ConnectedLine::read(&payload);
+            CallEvent::ConnectedLine { number: text(number), name: text(name) }
+        }
+        Control::Redirecting => {
+            let Redirecting { from_number, to_number, count, .. } = Redirecting::read(&payload);
+            CallEvent::Redirecting { from: text(from_number), to: text(to_number), count }
+        }
+        control => CallEvent::Control { control, payload },
+    }
+}
+
 impl Application for Lines {
     fn handle_event(&mut self, endpoint: &mut Endpoint, now: Instant, event: Event) {
         match event {
@@ -261,7 +277,7 @@ impl Application for Lines {
             }
             Event::Text { call, text } => self.tell_call(call, CallEvent::Text(text)),
             Event::Control { call, control, payload } => {
-                self.tell_call(call, CallEvent::Control { control, payload });
+                self.tell_call(call, control_event(control, payload));
             }
             Event::Keyed { call, data } => self.tell_call(call, CallEvent::Keyed(data)),
             Event::Unkeyed { call } => self.tell_call(call, CallEvent::Unkeyed),

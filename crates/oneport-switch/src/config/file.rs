@@ -22,7 +22,7 @@ use super::keys::{read_private, read_public};
 use super::routes::{Names, RouteKeys};
 use super::secret::Place;
 use super::timers::{self, PeerTimers, Timers};
-use super::{Config, DEFAULT_CODECS, Peer};
+use super::{Config, ConnectedLineRule, DEFAULT_CODECS, Peer};
 use crate::routing::DEFAULT_CONTEXT;
 
 #[derive(Deserialize, Default)]
@@ -81,6 +81,7 @@ struct PeerKeys {
     codecs: Option<Vec<Spanned<String>>>,
     codec_priority: Option<Spanned<String>>,
     video: Vec<Spanned<String>>,
+    connected_line: Option<Spanned<String>>,
     permit: Vec<Spanned<String>>,
     contexts: Option<Spanned<Vec<String>>>,
     call_token: Option<Spanned<String>>,
@@ -419,6 +420,7 @@ impl PeerKeys {
             address,
             codecs,
             video: read_video(source, &self.video)?,
+            connected_line: read_connected_line(source, self.connected_line.as_ref())?,
             priority,
             permit: permit?,
             methods,
@@ -585,6 +587,24 @@ fn read_codecs(source: &Source<'_>, names: &[Spanned<String>]) -> Result<Vec<For
         }
     }
     Ok(codecs)
+}
+
+fn read_connected_line(
+    source: &Source<'_>,
+    word: Option<&Spanned<String>>,
+) -> Result<ConnectedLineRule, ConfigError> {
+    let Some(word) = word else { return Ok(ConnectedLineRule::default()) };
+    let (sends, receives) = match word.get_ref().as_str() {
+        "no" => (false, false),
+        "yes" => (true, true),
+        "send" => (true, false),
+        "receive" => (false, true),
+        _ => {
+            let known = ["no", "yes", "send", "receive"];
+            return Err(source.unknown_word(word, "rule for connected lines", &known));
+        }
+    };
+    Ok(ConnectedLineRule { sends, receives })
 }
 
 fn read_video(source: &Source<'_>, names: &[Spanned<String>]) -> Result<FormatSet, ConfigError> {

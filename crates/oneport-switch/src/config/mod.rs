@@ -53,6 +53,15 @@ pub(crate) struct GuestLimits {
     pub(crate) duration: Duration,
 }
 
+/// In which directions it is said who is connected.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ConnectedLineRule {
+    /// To the peer.
+    pub(crate) sends: bool,
+    /// From it.
+    pub(crate) receives: bool,
+}
+
 /// Somebody with a name.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
@@ -73,6 +82,7 @@ pub(crate) struct Peer {
     /// Where it is, if it does not register.
     pub(crate) address: Option<SocketAddr>,
     pub(crate) codecs: Vec<Format>,
+    pub(crate) connected_line: ConnectedLineRule,
     /// The video that its calls may carry.
     pub(crate) video: FormatSet,
     pub(crate) priority: CodecPriority,
