@@ -284,6 +284,10 @@ impl Call {
                 let cause = CauseCode::INVALID_CALL_REFERENCE;
                 return Err(Ending::new(EndReason::Invalidated, cause));
             }
+            // A peer that asks and never acknowledges must not fill our memory.
+            (Iax::Ping | Iax::LagRq, _) if !self.exchange.reliable.has_room() => {
+                cx.counters.drop(DropReason::QueueFull);
+            }
             (Iax::Ping, _) => {
                 self.lag.arrived(self.exchange.clock(now), header);
                 self.answer_ping(cx, now, header.timestamp);
@@ -329,6 +333,7 @@ impl Call {
                 _,
             ) => cx.counters.drop(DropReason::Unexpected),
             (other, _) => {
+                cx.counters.drop(DropReason::Unsupported);
                 let mut unknown = ElementBuffer::new();
                 unknown.push(&Element::IaxUnknown(other.subclass()));
                 self.exchange.send_iax(cx, now, Iax::Unsupport, &unknown);
@@ -733,6 +738,7 @@ impl Call {
         let stamp = self.voice_out.stamp(self.exchange.clock(now), duration_ms);
         if !self.exchange.confirmed || self.quelched {
             self.voice_out.drops += 1;
+            cx.counters.drop(self.unready());
             return Ok(());
         }
         let sent = self.voice_out.send(cx, &mut self.exchange, now, format, stamp, payload);
@@ -755,7 +761,7 @@ impl Call {
         let ready = self.agreed_format().is_some() && self.exchange.confirmed && !self.quelched;
         if !ready || !self.formats.contains(format) {
             self.voice_out.drops += 1;
-            return Err(DropReason::LinkNotReady);
+            return Err(self.unready());
         }
         let stamp = self.voice_out.relay_stamp(self.exchange.clock(now), theirs.0);
         let sent = self.voice_out.send(cx, &mut self.exchange, now, format, stamp, payload);
@@ -767,6 +773,11 @@ impl Call {
     pub(crate) fn end_relay(&mut self) {
         self.voice_out.end_relay();
         self.video.out.end_relay();
+    }
+
+    /// Why no voice leaves.
+    fn unready(&self) -> DropReason {
+        if self.quelched { DropReason::Quelched } else { DropReason::LinkNotReady }
     }
 
     /// Ends the call from our side with HANGUP, or REJECT where nothing was accepted.

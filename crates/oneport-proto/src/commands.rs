@@ -85,7 +85,9 @@ impl Endpoint {
         act: impl FnOnce(&mut Call, &mut crate::context::Context) -> Result<R, CommandError>,
     ) -> Result<R, CommandError> {
         let call = call_mut(&mut self.slots, id).ok_or(CommandError::UnknownCall)?;
+        self.cx.counters.set_subject(Some(call.exchange.path), Some(id));
         let result = act(call, &mut self.cx);
+        self.cx.counters.set_subject(None, None);
         self.slots.schedule(&mut self.cx, id.slot);
         result
     }
@@ -496,7 +498,7 @@ impl Endpoint {
     /// are accepted later, those that are encrypted excepted. Trunk frames of peers are always
     /// taken.
     pub fn set_trunk(&mut self, remote: SocketAddr, config: Option<TrunkConfig>) {
-        self.cx.trunks.set(remote, config);
+        self.cx.trunks.set(&mut self.cx.counters, remote, config);
     }
 
     /// The figures of a call up to now.

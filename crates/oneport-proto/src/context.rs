@@ -13,7 +13,7 @@ use rand_core::SeedableRng;
 use crate::clock::Instant;
 use crate::config::EndpointConfig;
 use crate::crypt::{Crypt, Epoch};
-use crate::drop_reason::{Counters, DropReason};
+use crate::drop_reason::{Counters, DropReason, Limit};
 use crate::event::Event;
 use crate::index::Index;
 use crate::moved::Move;
@@ -50,7 +50,15 @@ pub(crate) struct Context {
     pub(crate) moves: Vec<Move>,
     /// When a stray datagram was last compared with all calls.
     pub(crate) last_search: Option<Instant>,
-    refused_told: (Option<Instant>, u8),
+    refused_told: RefusalsTold,
+}
+
+/// How many refusals were told in the present second, and how many were not.
+#[derive(Default)]
+struct RefusalsTold {
+    since: Option<Instant>,
+    told: u8,
+    untold: u64,
 }
 
 impl Context {
@@ -70,7 +78,7 @@ impl Context {
             opened: Vec::with_capacity(2048),
             moves: Vec::new(),
             last_search: None,
-            refused_told: (None, 0),
+            refused_told: RefusalsTold::default(),
             config,
             rng,
         }
@@ -97,14 +105,20 @@ impl Context {
         from: Path,
         username: Option<String>,
         reason: DropReason,
+        limit: Option<Limit>,
     ) {
-        let (since, told) = &mut self.refused_told;
-        if since.is_none_or(|since| now.since(since) >= Duration::from_secs(1)) {
+        let RefusalsTold { since, told, untold } = &mut self.refused_told;
+        let second = Duration::from_secs(1);
+        if since.is_none_or(|since| since > now || now.since(since) >= second) {
             (*since, *told) = (Some(now), 0);
         }
+        self.counters.told_by_event();
         if *told < 10 {
             *told += 1;
-            self.tell_detail(Event::Refused { from, username, reason });
+            let untold = core::mem::take(untold);
+            self.tell_detail(Event::Refused { from, username, reason, limit, untold });
+        } else {
+            *untold += 1;
         }
     }
 

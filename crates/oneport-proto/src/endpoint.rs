@@ -13,7 +13,7 @@ use crate::clock::Instant;
 use crate::config::EndpointConfig;
 use crate::context::Context;
 use crate::crypt::Expected;
-use crate::drop_reason::{Counters, DropReason};
+use crate::drop_reason::{Counters, DropNotice, DropReason};
 use crate::event::{CallEnd, EndReason, Event, RequestOutcome};
 use crate::exchange::Exchange;
 use crate::id::{CallId, PokeId, RequestId};
@@ -74,10 +74,12 @@ impl Endpoint {
     ) -> Handled {
         self.cx.counters.datagrams_received += 1;
         let index = self.find_slot(from, datagram);
+        self.cx.counters.set_subject(Some(from), index.and_then(|index| self.slots.call_at(index)));
         let handled = self.handle_for(now, from, index, datagram, media);
         if let Handled::Dropped(DropReason::UnknownCall | DropReason::UnknownMediaCall) = handled {
             self.look_for_moved(now, from, datagram);
         }
+        self.cx.counters.set_subject(None, None);
         handled
     }
 
@@ -204,6 +206,8 @@ impl Endpoint {
             let own = entry.timestamp.filter(|stamp| *stamp != MiniTimestamp(0));
             let stamp = own.map_or(Stamp::Trunk(trunk.timestamp), Stamp::Low);
             let index = self.cx.index.find_by_theirs(from.remote, entry.source);
+            let call = index.and_then(|index| self.slots.call_at(index));
+            self.cx.counters.set_subject(Some(from), call);
             let handled = match index {
                 Some(index) if self.slots.requires_encryption(index) => {
                     Handled::Dropped(DropReason::NotEncrypted)
@@ -411,6 +415,9 @@ impl Endpoint {
         match (&mut slot.role, order) {
             (Role::Resting(resting), _) => {
                 resting.receive(&mut self.cx, now, header, message, order);
+                let Message::Iax { .. } = message else {
+                    return Handled::Dropped(DropReason::CallEnded);
+                };
                 return Handled::Consumed;
             }
             (_, Order::Next) => {}
@@ -639,7 +646,7 @@ impl Endpoint {
         let Ending { reason, cause, text, farewell } = ending;
         let stats = Box::new(call.stats());
         if let Some(place) = call.exchange.trunk {
-            self.cx.trunks.withdraw(place, call.exchange.ours);
+            self.cx.trunks.withdraw(&mut self.cx.counters, place, call.exchange.ours);
         }
         if reason.peer_is_through() {
             call.exchange.reliable.clear();
@@ -732,6 +739,30 @@ impl Endpoint {
     #[must_use]
     pub const fn counters(&self) -> &Counters {
         &self.cx.counters
+    }
+
+    /// What was dropped and not told yet, a reason at a time: at once the first time, then at most
+    /// every ten seconds for each reason, with the count of those between. `None` when there is
+    /// nothing to tell at `now`.
+    pub fn poll_notice(&mut self, now: Instant) -> Option<DropNotice> {
+        self.cx.counters.next_notice(now)
+    }
+
+    /// When [`poll_notice`](Self::poll_notice) has something to tell. It does not hurry.
+    #[must_use]
+    pub fn notice_due(&self) -> Option<Instant> {
+        self.cx.counters.notice_due()
+    }
+
+    /// Counts, and tells, what was dropped outside of the engine: by the system or the application.
+    pub fn report_drops(
+        &mut self,
+        reason: DropReason,
+        count: u64,
+        path: Option<Path>,
+        call: Option<CallId>,
+    ) {
+        self.cx.counters.drop_of(reason, count, (path, call));
     }
 
     /// Calls that have not ended.

@@ -3,16 +3,18 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use oneport_wire::{AuthMethods, CauseCode, Control, DialplanStatus, Format, MessageCount};
 
-use crate::drop_reason::DropReason;
+use crate::drop_reason::{DropReason, Limit};
 use crate::id::{CallId, PokeId, RegistrationId, RequestId};
 use crate::offer::Offer;
 use crate::path::Path;
 use crate::request::Register;
+use crate::sentence::reasons;
 use crate::stats::CallStats;
 
 /// Something happened. Of each call, request and poll exactly one event says that it is over, and
@@ -252,19 +254,29 @@ pub enum Event {
         username: Option<String>,
         /// Why.
         reason: DropReason,
+        /// The limit that stood against it, where it was one.
+        limit: Option<Limit>,
+        /// How many before it were turned away and not told.
+        untold: u64,
     },
 }
 
-/// Why two calls could not be joined.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum TransferFailure {
-    /// An end would not, or could not reach the other.
-    Refused,
-    /// An end did not answer.
-    TimedOut,
-    /// One of the calls ended.
-    CallEnded,
+reasons! {
+    /// Why two calls could not be joined.
+    TransferFailure {
+        /// An end would not, or could not reach the other.
+        Refused => "refused",
+            "one end would not be transferred, or could not reach the other",
+            Some("allow transfers at both peers, and see whether they reach each other");
+        /// An end did not answer.
+        TimedOut => "timed_out",
+            "one end did not answer in time",
+            None;
+        /// One of the calls ended.
+        CallEnded => "call_ended",
+            "one of the calls ended",
+            None;
+    }
 }
 
 /// How far a call is before it is answered.
@@ -307,40 +319,73 @@ pub struct CallEnd {
     pub stats: Box<CallStats>,
 }
 
-/// Who or what ended a call.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum EndReason {
-    /// We hung up.
-    LocalHangup,
-    /// The peer hung up.
-    RemoteHangup,
-    /// We rejected it.
-    LocalReject,
-    /// The peer rejected it.
-    RemoteReject,
-    /// The caller could not prove who it is.
-    AuthenticationFailed,
-    /// The peer wants a proof that we cannot or may not give.
-    CannotAuthenticate,
-    /// The call must be encrypted, and the peer would not have it so.
-    EncryptionRefused,
-    /// The peer accepted in a format that we did not offer.
-    NoCommonFormat,
-    /// The peer did not acknowledge a frame in all its repetitions.
-    TimedOut,
-    /// The peer said nothing at all to our NEW within twice `autokill`.
-    Unanswered,
-    /// The peer acknowledged our NEW but never accepted or rejected the call.
-    SetupTimedOut,
-    /// Neither the application nor the challenged peer decided on an offered call in time.
-    Undecided,
-    /// The peer does not know the call (INVAL).
-    Invalidated,
-    /// Its ends have found each other: it goes on without us.
-    Transferred,
-    /// The peer began a new call under the same number: it has lost this one.
-    PeerRestarted,
+reasons! {
+    /// Who or what ended a call.
+    EndReason {
+        /// We hung up.
+        LocalHangup => "local_hangup",
+            "it was hung up here",
+            None;
+        /// The peer hung up.
+        RemoteHangup => "remote_hangup",
+            "the other side hung up",
+            None;
+        /// We rejected it.
+        LocalReject => "local_reject",
+            "it was rejected here",
+            None;
+        /// The peer rejected it.
+        RemoteReject => "remote_reject",
+            "the other side rejected it",
+            Some("the log of the other side says why; the cause code says what kind of reason");
+        /// The caller could not prove who it is.
+        AuthenticationFailed => "authentication_failed",
+            "the caller could not prove who it is",
+            Some("compare user name and secret, or key, at both ends, and the networks the peer \
+                  may come from");
+        /// The peer wants a proof that we cannot or may not give.
+        CannotAuthenticate => "cannot_authenticate",
+            "the other side wants a proof that cannot or may not be given",
+            Some("give the secret or key; where the other side takes plaintext only, allow that");
+        /// The call must be encrypted, and the peer would not have it so.
+        EncryptionRefused => "encryption_refused",
+            "the call must be encrypted, and the other side would not have it so",
+            Some("set encryption=yes there");
+        /// The peer accepted in a format that we did not offer.
+        NoCommonFormat => "no_common_format",
+            "the other side accepted in a format that was not offered",
+            Some("name a common codec at both ends");
+        /// The peer did not acknowledge a frame in all its repetitions.
+        TimedOut => "timed_out",
+            "the other side fell silent: it acknowledged nothing in all repetitions of a frame",
+            Some("see whether the other side runs, and whether a firewall lets UDP through both \
+                  ways");
+        /// The peer said nothing at all to our NEW within twice `autokill`.
+        Unanswered => "unanswered",
+            "the other side did not answer at all",
+            Some("see whether the other side runs, and whether a firewall lets UDP through both \
+                  ways");
+        /// The peer acknowledged our NEW but never accepted or rejected the call.
+        SetupTimedOut => "setup_timed_out",
+            "the other side heard of the call, but neither accepted nor rejected it",
+            None;
+        /// Neither the application nor the challenged peer decided on an offered call in time.
+        Undecided => "undecided",
+            "nobody decided on the call in time: the caller gave no proof, or nothing here took it",
+            None;
+        /// The peer does not know the call (INVAL).
+        Invalidated => "invalidated",
+            "the other side does not know the call any more, as after a restart",
+            None;
+        /// Its ends have found each other: it goes on without us.
+        Transferred => "transferred",
+            "its ends have found each other and go on by themselves",
+            None;
+        /// The peer began a new call under the same number: it has lost this one.
+        PeerRestarted => "peer_restarted",
+            "the other side has restarted: it began something new under the same number",
+            None;
+    }
 }
 
 impl EndReason {
@@ -376,18 +421,52 @@ pub enum RegistrationFailure {
     NoFreeCallNumber,
 }
 
-/// How a request to register here ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum RequestOutcome {
-    /// The application granted it.
-    Granted,
-    /// The application refused it.
-    Refused,
-    /// The peer could not prove who it is.
-    AuthenticationFailed,
-    /// The peer, or the application, did not go on with it.
-    TimedOut,
-    /// The peer began anew.
-    Abandoned,
+impl fmt::Display for RegistrationFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { cause, text } => {
+                f.write_str("the registrar refused")?;
+                match cause {
+                    Some(cause) => write!(f, ", {cause}")?,
+                    None => f.write_str(" without saying why")?,
+                }
+                match text {
+                    Some(text) => write!(f, " ({text:?})"),
+                    None => Ok(()),
+                }
+            }
+            Self::TimedOut => f.write_str("the registrar does not answer"),
+            Self::CannotAuthenticate => {
+                f.write_str("the registrar wants a proof that cannot or may not be given")
+            }
+            Self::NoFreeCallNumber => f.write_str("no call number is free towards the registrar"),
+        }
+    }
+}
+
+reasons! {
+    /// How a request to register here ended.
+    RequestOutcome {
+        /// The application granted it.
+        Granted => "granted",
+            "it was granted",
+            None;
+        /// The application refused it.
+        Refused => "refused",
+            "it was refused here",
+            None;
+        /// The peer could not prove who it is.
+        AuthenticationFailed => "authentication_failed",
+            "the peer could not prove who it is",
+            Some("compare user name and secret, or key, at both ends, and the networks the peer \
+                  may come from");
+        /// The peer, or the application, did not go on with it.
+        TimedOut => "timed_out",
+            "the peer did not go on with it in time",
+            None;
+        /// The peer began anew.
+        Abandoned => "abandoned",
+            "the peer gave it up, or began anew",
+            None;
+    }
 }

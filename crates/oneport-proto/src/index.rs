@@ -57,6 +57,9 @@ pub(crate) struct Index {
 const FIRST_NUMBER: u16 = 2;
 
 impl Index {
+    /// Numbers that calls of one address and port may have.
+    pub(crate) const NUMBERS: usize = (CallNumber::MAX.get() - FIRST_NUMBER) as usize + 1;
+
     pub(crate) fn new(rng: &mut ChaCha12Rng) -> Self {
         let mut table = || HashMap::with_hasher(FixedState::with_seed(rng.next_u64()));
         let (by_theirs, by_ours) = (table(), table());

@@ -51,6 +51,7 @@ mod request;
 mod resting;
 mod rotation;
 mod secret;
+mod sentence;
 mod slots;
 mod stats;
 mod timer;
@@ -65,7 +66,7 @@ pub use auth::Challenge;
 pub use clock::Instant;
 pub use config::{EndpointConfig, RetransmissionConfig};
 pub use crypt::EncryptionPolicy;
-pub use drop_reason::{Counters, DropReason};
+pub use drop_reason::{Counters, DropNotice, DropReason, Limit};
 pub use endpoint::{Endpoint, Handled};
 pub use error::CommandError;
 pub use event::{

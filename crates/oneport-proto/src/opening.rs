@@ -11,11 +11,12 @@ use oneport_wire::{
 
 use crate::call::Call;
 use crate::clock::Instant;
-use crate::drop_reason::DropReason;
+use crate::drop_reason::{DropReason, Limit};
 use crate::endpoint::{Endpoint, Handled};
 use crate::event::Event;
 use crate::exchange::Exchange;
 use crate::id::{CallId, RequestId};
+use crate::index::Index;
 use crate::offer::{Offer, PROTOCOL_VERSION};
 use crate::path::Path;
 use crate::request::{Register, Request};
@@ -86,26 +87,27 @@ impl Endpoint {
             Admission::Unvalidated => false,
             Admission::TokenSent => return Err(DropReason::CallTokenSent),
             Admission::Refused(reason) => {
-                return Err(self.turn_away(now, from, header, subclass, username, reason));
+                return Err(self.turn_away(now, from, header, subclass, username, (reason, None)));
             }
         };
-        if let Some(reason) = self.full_up(from, existing, validated) {
-            return Err(self.turn_away(now, from, header, subclass, username, reason));
+        if let Some((reason, limit)) = self.full_up(from, existing, validated) {
+            let why = (reason, Some(limit));
+            return Err(self.turn_away(now, from, header, subclass, username, why));
         }
-        match subclass {
+        let opened = match subclass {
             IaxSubclass::New => {
                 let (mut offer, version) = Offer::read(from, elements);
                 if version > PROTOCOL_VERSION {
-                    let reason = DropReason::UnknownVersion;
-                    return Err(self.turn_away(now, from, header, subclass, username, reason));
+                    let why = (DropReason::UnknownVersion, None);
+                    return Err(self.turn_away(now, from, header, subclass, username, why));
                 }
                 offer.address_validated = validated;
                 self.open_call(now, header, existing, offer)
             }
             _ => {
-                let Some(username) = username.filter(|name| !name.is_empty()) else {
-                    let reason = DropReason::Incomplete;
-                    return Err(self.turn_away(now, from, header, subclass, None, reason));
+                let Some(username) = username.clone().filter(|name| !name.is_empty()) else {
+                    let why = (DropReason::Incomplete, None);
+                    return Err(self.turn_away(now, from, header, subclass, None, why));
                 };
                 let refresh = elements.iter().find_map(|element| match element {
                     Element::Refresh(seconds) => Some(Duration::from_secs(seconds.into())),
@@ -117,7 +119,11 @@ impl Endpoint {
                     Register { path: from, username, refresh, release, address_validated };
                 self.open_request(now, header, existing, register)
             }
-        }
+        };
+        opened.map_err(|limit| {
+            let why = (DropReason::TooManyCallsForAddress, Some(limit));
+            self.turn_away(now, from, header, subclass, username, why)
+        })
     }
 
     /// A repetition of the frame that opened `existing` is acknowledged again, an older copy
@@ -181,18 +187,27 @@ impl Endpoint {
     }
 
     /// The limit that stands against one more exchange with this peer. `existing` is about to end.
-    fn full_up(&self, from: Path, existing: Option<u32>, validated: bool) -> Option<DropReason> {
+    fn full_up(
+        &self,
+        from: Path,
+        existing: Option<u32>,
+        validated: bool,
+    ) -> Option<(DropReason, Limit)> {
         let config = &self.cx.config;
         let ending = usize::from(existing.is_some());
-        if self.slots.len() >= config.max_calls.saturating_add(ending)
-            || !validated && self.slots.unvalidated >= config.max_unvalidated_calls
-        {
-            Some(DropReason::TooManyCalls)
-        } else if self.cx.index.calls_of(from.remote.ip()) >= config.max_calls_per_address {
-            Some(DropReason::TooManyCallsForAddress)
-        } else {
-            None
-        }
+        let of_address = self.cx.index.calls_of(from.remote.ip());
+        let all = (self.slots.len(), config.max_calls.saturating_add(ending));
+        let unvalidated = match validated {
+            true => (0, usize::MAX),
+            false => (self.slots.unvalidated, config.max_unvalidated_calls),
+        };
+        let limits = [
+            (DropReason::TooManyCalls, all),
+            (DropReason::TooManyCalls, unvalidated),
+            (DropReason::TooManyCallsForAddress, (of_address, config.max_calls_per_address)),
+        ];
+        let reached = limits.into_iter().find(|(_, (held, most))| held >= most);
+        reached.map(|(reason, (held, most))| (reason, Limit { held, most }))
     }
 
     /// Turns a request away without keeping anything of it.
@@ -203,7 +218,7 @@ impl Endpoint {
         header: &FullHeader,
         subclass: IaxSubclass,
         username: Option<String>,
-        reason: DropReason,
+        (reason, limit): (DropReason, Option<Limit>),
     ) -> DropReason {
         let mut reason_given = ElementBuffer::new();
         let answer = match subclass {
@@ -216,7 +231,7 @@ impl Endpoint {
             }
         };
         self.cx.reply_stateless(from, header, answer, reason_given.as_elements());
-        self.cx.tell_refused(now, from, username, reason);
+        self.cx.tell_refused(now, from, username, reason, limit);
         reason
     }
 
@@ -226,7 +241,7 @@ impl Endpoint {
         header: &FullHeader,
         existing: Option<u32>,
         offer: Offer,
-    ) -> Result<(), DropReason> {
+    ) -> Result<(), Limit> {
         let exchange = self.open_exchange(now, offer.path, header, existing)?;
         let call = Call::offered(&self.cx, now, exchange, offer.formats, offer.encryption);
         let unvalidated = !offer.address_validated;
@@ -243,7 +258,7 @@ impl Endpoint {
         header: &FullHeader,
         existing: Option<u32>,
         register: Register,
-    ) -> Result<(), DropReason> {
+    ) -> Result<(), Limit> {
         let exchange = self.open_exchange(now, register.path, header, existing)?;
         let unvalidated = !register.address_validated;
         let request = Request::new(&self.cx, now, exchange, register.clone());
@@ -255,14 +270,15 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Numbers for what the peer opens; they belong to the slot that is inserted next.
+    /// Numbers for what the peer opens; they belong to the slot that is inserted next. All may be
+    /// in use towards its address.
     fn open_exchange(
         &mut self,
         now: Instant,
         path: Path,
         header: &FullHeader,
         existing: Option<u32>,
-    ) -> Result<Exchange, DropReason> {
+    ) -> Result<Exchange, Limit> {
         if let Some(existing) = existing {
             self.peer_restarted(now, existing);
         }
@@ -271,7 +287,7 @@ impl Endpoint {
         let ours = cx
             .index
             .allocate(&mut cx.rng, path.remote, slot)
-            .ok_or(DropReason::TooManyCallsForAddress)?;
+            .ok_or(Limit { held: Index::NUMBERS, most: Index::NUMBERS })?;
         cx.index.learn(path.remote, header.source, slot);
         let mut exchange = Exchange::opened(now, path, ours, header);
         exchange.acknowledge_later(now, header.timestamp);

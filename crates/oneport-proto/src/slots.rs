@@ -92,6 +92,13 @@ impl Slots {
         calls.map(|(slot, index)| CallId { slot: index, generation: slot.generation }).collect()
     }
 
+    /// The handle of the call in a slot, where it holds one.
+    pub(crate) fn call_at(&self, index: u32) -> Option<CallId> {
+        let slot = self.slots.get(index as usize)?;
+        let handle = CallId { slot: index, generation: slot.generation };
+        matches!(slot.role, Role::Call(_)).then_some(handle)
+    }
+
     /// Whether nothing waits for an acknowledgement.
     pub(crate) fn are_settled(&self) -> bool {
         let mut exchanges = self.slots.iter().filter_map(|slot| slot.role.exchange());

@@ -448,7 +448,7 @@ impl Endpoint {
         let mut old = core::mem::replace(&mut call.exchange, fresh);
         if let Some(place) = old.trunk {
             // To the middle the call is over.
-            cx.trunks.withdraw(place, ours);
+            cx.trunks.withdraw(&mut cx.counters, place, ours);
         }
         call.start_over(cx, now);
         // What is left of the way over the middle: its repeated TXREL is acknowledged.

@@ -51,6 +51,8 @@ struct Trunk {
     /// Where its clock began, and when it was last used.
     clock: Option<(Instant, Instant)>,
     due: Option<Instant>,
+    /// Frames of voice that wait.
+    waiting: u64,
 }
 
 /// All trunks of an endpoint.
@@ -68,20 +70,25 @@ impl Trunks {
     }
 
     /// Switches the trunk to a peer on or off.
-    pub(crate) fn set(&mut self, remote: SocketAddr, config: Option<TrunkConfig>) {
+    /// What waits when it changes is dropped.
+    pub(crate) fn set(
+        &mut self,
+        counters: &mut Counters,
+        remote: SocketAddr,
+        config: Option<TrunkConfig>,
+    ) {
         let writer = |config: TrunkConfig| TrunkWriter::new(config.timestamps, config.max_datagram);
         let known = self.by_address.get(&remote).and_then(|n| self.trunks.get_mut(*n as usize));
         match (known, config) {
             (Some(trunk), _) if trunk.config == config => {}
             (Some(trunk), Some(config)) => {
+                trunk.discard(counters);
                 trunk.config = Some(config);
                 trunk.writer = writer(config);
-                trunk.due = None;
             }
             (Some(trunk), None) => {
+                trunk.discard(counters);
                 trunk.config = None;
-                trunk.writer.clear();
-                trunk.due = None;
             }
             (None, Some(config)) => {
                 #[expect(clippy::cast_possible_truncation, reason = "one for each peer")]
@@ -92,6 +99,7 @@ impl Trunks {
                     path: Path::from(remote),
                     clock: None,
                     due: None,
+                    waiting: 0,
                 });
             }
             (None, None) => {}
@@ -127,6 +135,7 @@ impl Trunks {
             }
         }
         trunk.path = path;
+        trunk.waiting += 1;
         if trunk.due.is_none() {
             let due = now + config.interval;
             trunk.due = Some(due);
@@ -149,9 +158,11 @@ impl Trunks {
     }
 
     /// Takes back what waits of a call that has ended.
-    pub(crate) fn withdraw(&mut self, place: u32, source: CallNumber) {
+    pub(crate) fn withdraw(&mut self, counters: &mut Counters, place: u32, source: CallNumber) {
         if let Some(trunk) = self.trunks.get_mut(place as usize) {
-            trunk.writer.remove(source);
+            let removed = trunk.writer.remove(source);
+            trunk.waiting = trunk.waiting.saturating_sub(removed);
+            counters.drop_many(DropReason::CallEnded, removed);
         }
     }
 
@@ -188,9 +199,19 @@ impl Trunk {
         if outbox.push_media(self.path, self.writer.finish(stamp), &[]) {
             counters.trunk_frames_sent += 1;
         } else {
-            counters.drop(DropReason::TransmitBufferFull);
+            let subject = (Some(self.path), None);
+            counters.drop_of(DropReason::TransmitBufferFull, self.waiting, subject);
         }
         self.writer.clear();
+        self.waiting = 0;
+    }
+
+    /// Drops what waits.
+    fn discard(&mut self, counters: &mut Counters) {
+        self.due = None;
+        self.writer.clear();
+        let waiting = core::mem::take(&mut self.waiting);
+        counters.drop_of(DropReason::CallEnded, waiting, (Some(self.path), None));
     }
 }
 
@@ -220,8 +241,8 @@ mod tests {
         fn new(config: TrunkConfig) -> Self {
             let mut trunks = Trunks::new(&mut ChaCha12Rng::from_seed([1; 32]));
             let path = Path::from(SocketAddr::from(([192, 0, 2, 1], 4569)));
-            trunks.set(path.remote, Some(config));
-            let (outbox, counters) = (Outbox::new(1 << 20), Counters::default());
+            let (outbox, mut counters) = (Outbox::new(1 << 20), Counters::default());
+            trunks.set(&mut counters, path.remote, Some(config));
             Self { trunks, outbox, counters, path }
         }
 
@@ -278,10 +299,10 @@ mod tests {
             for call in [2, 3, 2, 4, 3] {
                 assert!(bench.push(0, call, &[u8::try_from(call).unwrap(); 33]));
             }
-            bench.trunks.withdraw(0, number(3));
+            bench.trunks.withdraw(&mut bench.counters, 0, number(3));
             assert_eq!(bench.sent(20), [(0, alloc::vec![2, 2, 4])]);
             assert!(bench.push(30, 3, &[0; 33]));
-            bench.trunks.withdraw(0, number(3));
+            bench.trunks.withdraw(&mut bench.counters, 0, number(3));
             assert_eq!(bench.sent(60), [], "an empty frame says nothing");
         }
     }
@@ -292,7 +313,8 @@ mod tests {
         assert!(bench.push(0, 2, &[0; 160]));
         assert!(!bench.push(0, 3, &[0; 320]));
         let path = bench.path.remote;
-        bench.trunks.set(path, None);
+        bench.trunks.set(&mut bench.counters, path, None);
+        assert_eq!(bench.counters.dropped(DropReason::CallEnded), 0, "nothing waited");
         assert!(!bench.push(0, 2, &[0; 160]), "switched off");
     }
 }

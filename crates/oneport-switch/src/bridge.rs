@@ -1,8 +1,23 @@
 //! What passes between the two legs of a bridged call. Voice is relayed by the engine; signalling
 //! goes through here.
 
-use oneport_proto::{CallEnd, CallId, DtmfPhase, EndReason, Endpoint, Instant, Progress};
+use oneport_proto::{
+    CallEnd, CallId, CommandError, DropReason, DtmfPhase, EndReason, Endpoint, Instant, Progress,
+};
 use oneport_wire::{CauseCode, Control};
+
+/// Counts what could not be passed on. A leg that is gone takes the other with it.
+pub(crate) fn passed(endpoint: &mut Endpoint, to: CallId, result: Result<(), CommandError>) {
+    let reason = match result {
+        Ok(()) => return,
+        Err(CommandError::UnknownCall) => DropReason::CallEnded,
+        Err(CommandError::QueueFull) => DropReason::QueueFull,
+        Err(CommandError::WrongPhase) => DropReason::LinkNotReady,
+        Err(_) => DropReason::Unexpected,
+    };
+    let path = endpoint.call_path(to);
+    endpoint.report_drops(reason, 1, path, Some(to));
+}
 
 /// Passes progress of the called leg on to the caller's. Errors are of no account: a leg that is
 /// gone takes the other with it.
@@ -31,10 +46,11 @@ pub(crate) fn pass_digit(
     digit: u8,
     phase: DtmfPhase,
 ) {
-    let _ = match phase {
+    let result = match phase {
         DtmfPhase::Begin => endpoint.dtmf_begin(now, to, digit),
         DtmfPhase::End => endpoint.dtmf_end(now, to, digit),
     };
+    passed(endpoint, to, result);
 }
 
 /// Passes a control frame on if it concerns the other side and not just the link it came over.
@@ -55,7 +71,8 @@ pub(crate) fn pass_control(
             | Control::SourceUpdate
     );
     if passes {
-        let _ = endpoint.send_control(now, to, control, payload);
+        let result = endpoint.send_control(now, to, control, payload);
+        passed(endpoint, to, result);
     }
 }
 

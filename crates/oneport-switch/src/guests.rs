@@ -14,20 +14,22 @@ pub(crate) struct Guests {
 
 impl Guests {
     /// Counts a call, or says which limit stands against it.
-    pub(crate) fn enter(
-        &mut self,
-        limits: &GuestLimits,
-        address: IpAddr,
-    ) -> Result<(), &'static str> {
+    pub(crate) fn enter(&mut self, limits: &GuestLimits, address: IpAddr) -> Result<(), String> {
         if !limits.enabled {
-            return Err("guests are not welcome (guests.enabled)");
+            return Err("guests are not welcome (guests.enabled)".into());
         }
         if self.all >= limits.calls {
-            return Err("too many guests (guests.max_calls)");
+            return Err(format!(
+                "too many guests, {} of {} (guests.max_calls)",
+                self.all, limits.calls
+            ));
         }
         let calls = self.calls.entry(address).or_default();
         if *calls >= limits.calls_per_address {
-            return Err("too many calls from this address (guests.max_calls_per_address)");
+            let most = limits.calls_per_address;
+            return Err(format!(
+                "too many calls from this address, {calls} of {most} (guests.max_calls_per_address)"
+            ));
         }
         *calls += 1;
         self.all += 1;
@@ -63,9 +65,11 @@ mod tests {
         let mut guests = Guests::default();
         assert_eq!(guests.enter(&limits, address(1)), Ok(()));
         assert_eq!(guests.enter(&limits, address(1)), Ok(()));
-        assert!(guests.enter(&limits, address(1)).is_err());
+        let refusal = guests.enter(&limits, address(1)).unwrap_err();
+        assert!(refusal.contains("2 of 2 (guests.max_calls_per_address)"), "{refusal}");
         assert_eq!(guests.enter(&limits, address(2)), Ok(()));
-        assert!(guests.enter(&limits, address(3)).is_err());
+        let refusal = guests.enter(&limits, address(3)).unwrap_err();
+        assert!(refusal.contains("3 of 3 (guests.max_calls)"), "{refusal}");
         guests.leave(address(1));
         assert_eq!(guests.enter(&limits, address(3)), Ok(()));
     }

@@ -11,9 +11,9 @@ use std::time::Duration;
 use oneport::Application;
 use oneport_media::Codec;
 use oneport_proto::{
-    CallEnd, CallId, Challenge, CodecPriority, CommandError, DropReason, EncryptionPolicy,
-    EndReason, Endpoint, Event, Grant, Instant, Media, Offer, Register, RegistrationId, RequestId,
-    negotiate,
+    CallEnd, CallId, Challenge, CodecPriority, CommandError, DropNotice, DropReason,
+    EncryptionPolicy, EndReason, Endpoint, Event, Grant, Instant, Limit, Media, Offer, Register,
+    RegistrationId, RequestId, negotiate,
 };
 use oneport_wire::{CauseCode, Control, Format, FormatSet};
 
@@ -207,7 +207,7 @@ impl Switch {
                 let cause = CauseCode::REJECTED;
                 // It is not among the guests, so it must not be counted out.
                 self.legs.remove(&call);
-                tracing::info!("{call}: guest {} refused: {why}", offer.path);
+                tracing::info!("{call}: guest {} refused, {cause}: {why}", offer.path);
                 let _ = endpoint.reject(now, call, cause, Some("not allowed"));
                 return;
             }
@@ -512,24 +512,38 @@ fn challenge(peer: &Peer, username: &str) -> Challenge {
     }
 }
 
+/// Why somebody was turned away, and what mends it.
+fn refusal_line(reason: DropReason, limit: Option<Limit>, untold: u64) -> String {
+    let limit = limit.map(|limit| format!(" ({limit})")).unwrap_or_default();
+    let remedy = reason.remedy().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+    let more = match untold {
+        0 => String::new(),
+        untold => format!("; {untold} others before it went untold"),
+    };
+    format!("{}{limit}{remedy}{more}", reason.sentence())
+}
+
 /// One line for each call, told by its caller's leg. Called legs are told on request.
 fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
     let seconds = now.since(leg.begun).as_secs_f64();
     let text = end.text.as_deref().map(|text| format!(" ({text:?})")).unwrap_or_default();
     let who = leg.who();
     if let State::Called { .. } = leg.state {
-        tracing::debug!("{call}: {who} ended after {seconds:.1} s, {}{text}", end.cause);
+        let how = end.reason.sentence();
+        tracing::debug!("{call}: {who} ended after {seconds:.1} s: {how}, {}{text}", end.cause);
         return;
     }
     let Some(to) = &leg.to else { return };
     if end.reason == EndReason::AuthenticationFailed {
-        tracing::warn!("{call}: {who} to {to}: refused, wrong or unknown name, secret or network");
+        let (why, remedy) = (end.reason.sentence(), end.reason.remedy().unwrap_or_default());
+        tracing::warn!("{call}: {who} to {to}: refused, {}: {why}; {remedy}", end.cause);
         return;
     }
     let heard = &end.stats.received;
     tracing::info!(
-        "{call}: {who} to {to}: {seconds:.1} s, {}{text}; heard {} frames, {} lost, jitter {:.1} \
+        "{call}: {who} to {to}: {seconds:.1} s, {}, {}{text}; heard {} frames, {} lost, jitter {:.1} \
          ms; sent {}",
+        end.reason.sentence(),
         end.cause,
         heard.frames,
         heard.lost,
@@ -576,7 +590,8 @@ impl Application for Switch {
             }
             Event::Text { call, text } => {
                 if let Some(other) = other(call) {
-                    let _ = endpoint.send_text(now, other, &text);
+                    let result = endpoint.send_text(now, other, &text);
+                    bridge::passed(endpoint, other, result);
                 }
             }
             Event::Control {
@@ -608,7 +623,8 @@ impl Application for Switch {
             }
             Event::Frame { call, frame_type, subclass, payload } => {
                 if let Some(other) = other(call) {
-                    let _ = endpoint.send_frame(now, other, frame_type, subclass, &payload);
+                    let result = endpoint.send_frame(now, other, frame_type, subclass, &payload);
+                    bridge::passed(endpoint, other, result);
                 }
             }
             Event::DialplanQueried { call, number } => {
@@ -640,7 +656,7 @@ impl Application for Switch {
                 tracing::debug!("{call}: its voice goes straight to the other end");
             }
             Event::TransferFailed { call, failure } => {
-                tracing::debug!("{call}: stays here: {failure:?}");
+                tracing::debug!("{call}: stays here: {}", failure.sentence());
             }
             Event::CallEnded { call, end } => self.ended(endpoint, now, call, &end),
             Event::RegisterRequested { request, register } => {
@@ -656,20 +672,25 @@ impl Application for Switch {
             }
             Event::RegistrationFailed { registration, failure, retry_in } => {
                 let again = retry_in.as_secs();
-                let what = format!("failed, {failure:?}; again every {again} s or more");
+                let what = format!("failed: {failure}; again every {again} s or more");
                 self.registration_changed(registration, false, &what);
             }
-            Event::Refused { from, username, reason } => {
+            Event::Refused { from, username, reason, limit, untold } => {
                 let who = username.as_deref().unwrap_or("guest");
-                match reason {
-                    DropReason::CallTokenMissing => tracing::warn!(
-                        "{who} at {from} refused: it sends no call token. Set requirecalltoken=yes \
-                         there, or call_token = \"optional\" for this peer here"
-                    ),
-                    _ => tracing::warn!("{who} at {from} refused: {reason}"),
-                }
+                let line = refusal_line(reason, limit, untold);
+                tracing::warn!("{who} at {from} refused: {line}");
             }
             _ => {}
+        }
+    }
+
+    fn handle_notice(&mut self, notice: &DropNotice) {
+        let leg = notice.call.and_then(|call| self.legs.get(&call));
+        let who = leg.map(|leg| format!(" ({})", leg.who())).unwrap_or_default();
+        if notice.reason.is_ordinary() {
+            tracing::debug!("{notice}{who}");
+        } else {
+            tracing::warn!("{notice}{who}");
         }
     }
 

@@ -117,8 +117,9 @@ impl TrunkWriter {
         true
     }
 
-    /// Takes back all entries of a call.
-    pub fn remove(&mut self, source: CallNumber) {
+    /// Takes back all entries of a call, and says how many they were.
+    pub fn remove(&mut self, source: CallNumber) -> u64 {
+        let mut removed = 0;
         let mut kept = TrunkFrame::HEADER_LEN;
         let mut read = kept;
         let overhead = if self.timestamps { 6 } else { 4 };
@@ -129,10 +130,13 @@ impl TrunkWriter {
             if entry.source != source {
                 self.bytes.copy_within(read..end, kept);
                 kept += end - read;
+            } else {
+                removed += 1;
             }
             read = end;
         }
         self.bytes.truncate(kept);
+        removed
     }
 
     /// Whether it has no entry.

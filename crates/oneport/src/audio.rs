@@ -38,7 +38,8 @@ impl From<Media<'_>> for AudioFrame {
 
 /// What the other side says.
 ///
-/// Frames that nobody fetches for 2.5 s are dropped, the newest first.
+/// Frames that nobody fetches for 2.5 s are dropped, the newest first, and counted as
+/// [`DropReason::MediaQueueFull`](crate::DropReason).
 #[derive(Debug)]
 pub struct AudioReader {
     frames: mpsc::Receiver<AudioFrame>,

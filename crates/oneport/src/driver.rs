@@ -7,7 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use oneport_proto::{
-    CallId, Endpoint, EndpointConfig, Event, Instant, Media, MediaSink, TransmitBuffer, Video,
+    CallId, DropNotice, DropReason, Endpoint, EndpointConfig, Event, Instant, Media, MediaSink,
+    TransmitBuffer, Video,
 };
 use oneport_wire::CauseCode;
 use thiserror::Error;
@@ -20,6 +21,8 @@ use crate::socket::{self, BatchSocket, ReceiveBuffers};
 const RECEIVE_TURNS: usize = 16;
 /// Commands carried out before the sockets get their turn.
 const COMMAND_TURNS: usize = 1024;
+/// Time between two looks at what the kernel has dropped.
+const KERNEL_PERIOD: Duration = Duration::from_secs(10);
 /// How long the last frames are repeated after the driver is told to stop.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -42,6 +45,22 @@ pub trait Application: Send + 'static {
     /// Takes video of a call that is not linked, if it carries any.
     fn handle_video(&mut self, call: CallId, video: Video<'_>) {
         let _ = (call, video);
+    }
+
+    /// What the application itself has dropped since it was last asked, one reason and call at a
+    /// time: why, how often, and of which call.
+    fn poll_drops(&mut self) -> Option<(DropReason, u64, Option<CallId>)> {
+        None
+    }
+
+    /// Takes a notice of what was dropped, here or on the way to the system. By default it becomes
+    /// a line of the log: a warning, or less where it is ordinary.
+    fn handle_notice(&mut self, notice: &DropNotice) {
+        if notice.reason.is_ordinary() {
+            tracing::debug!("{notice}");
+        } else {
+            tracing::warn!("{notice}");
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is wanted.
@@ -162,6 +181,7 @@ impl<A: Application> Driver<A> {
                     Ok(sockets) => sockets,
                     Err(error) => return drop(ready.send(Err(error))),
                 };
+                // Monotonic: steps of the wall clock do not reach the engine.
                 let origin = time::Instant::now();
                 let endpoint = Endpoint::new(endpoint_config, seed, Instant::from_micros(0));
                 let segments = sockets.iter().map(BatchSocket::max_segments).min().unwrap_or(1);
@@ -170,6 +190,7 @@ impl<A: Application> Driver<A> {
                     application,
                     sockets,
                     origin,
+                    watched: origin,
                     received: ReceiveBuffers::new(),
                     transmit: TransmitBuffer::with_capacity(65_000, segments),
                 };
@@ -232,6 +253,8 @@ struct Shard<A> {
     application: A,
     sockets: Vec<BatchSocket>,
     origin: time::Instant,
+    /// When the kernel was last asked what it has dropped.
+    watched: time::Instant,
     received: ReceiveBuffers,
     transmit: TransmitBuffer,
 }
@@ -288,12 +311,16 @@ impl<A: Application> Shard<A> {
         let Self { endpoint, application, sockets, received, .. } = self;
         let mut more = false;
         for socket in sockets {
+            let mut failed = 0;
             let drained = (0..RECEIVE_TURNS).any(|_| {
-                !socket.receive(received, |path, datagram| {
+                let result = socket.receive(received, |path, datagram| {
                     endpoint.handle_datagram(now, path, datagram, &mut Ear(application));
-                })
+                });
+                failed += u64::from(result.is_err());
+                matches!(result, Ok(false))
             });
             more |= !drained;
+            endpoint.report_drops(DropReason::ReceiveFailed, failed, None, None);
         }
         more
     }
@@ -315,14 +342,40 @@ impl<A: Application> Shard<A> {
             self.application.handle_event(&mut self.endpoint, now, event);
         }
         while let Some(transmit) = self.endpoint.poll_transmit(&mut self.transmit) {
-            if let Some(socket) = socket::choose(&self.sockets, &transmit.path) {
-                socket.send(&transmit, self.transmit.as_bytes()).await;
-            }
+            let failed = match socket::choose(&self.sockets, &transmit.path) {
+                None => DropReason::NoSocket,
+                Some(socket) => match socket.send(&transmit, self.transmit.as_bytes()).await {
+                    Ok(()) => continue,
+                    Err(_) => DropReason::SendFailed,
+                },
+            };
+            let count = transmit.segment_size.map_or(1, |size| transmit.len.div_ceil(size));
+            self.endpoint.report_drops(failed, count as u64, Some(transmit.path), None);
+        }
+        self.watch_kernel();
+        while let Some((reason, count, call)) = self.application.poll_drops() {
+            self.endpoint.report_drops(reason, count, None, call);
+        }
+        while let Some(notice) = self.endpoint.poll_notice(now) {
+            self.application.handle_notice(&notice);
+        }
+    }
+
+    /// Now and then asks the kernel what it has dropped because we were too slow.
+    fn watch_kernel(&mut self) {
+        if self.watched.elapsed() < KERNEL_PERIOD {
+            return;
+        }
+        self.watched = time::Instant::now();
+        for socket in &mut self.sockets {
+            let dropped = socket.new_kernel_drops();
+            self.endpoint.report_drops(DropReason::SocketBufferFull, dropped, None, None);
         }
     }
 
     fn next_timeout(&self, stops: Option<time::Instant>) -> time::Instant {
-        let next = [self.endpoint.poll_timeout(), self.application.poll_timeout()];
+        let notice = self.endpoint.notice_due();
+        let next = [self.endpoint.poll_timeout(), self.application.poll_timeout(), notice];
         let next = next.into_iter().flatten().min();
         // Without anything to wait for, an hour is as good as any time.
         let next = next.map_or(Duration::from_secs(3600), |at| at.since(Instant::from_micros(0)));

@@ -5,11 +5,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use oneport_proto::{
-    CallId, CodecPriority, CommandError, Endpoint, EndpointConfig, Event, Instant, Media, NewCall,
-    PokeId, RegistrationConfig, RegistrationId, Video, negotiate,
+    CallId, CodecPriority, CommandError, Counters, DropReason, Endpoint, EndpointConfig, Event,
+    Instant, Media, NewCall, PokeId, RegistrationConfig, RegistrationId, Video, negotiate,
 };
 use oneport_wire::{CauseCode, ConnectedLine, Control, Format, Redirecting, Str};
 use thiserror::Error;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::audio::AudioFrame;
@@ -94,6 +95,7 @@ impl Phone {
             formats,
             codec_priority,
             offers: sender,
+            drops: Vec::with_capacity(8),
         };
         let driver = Driver::start(DriverConfig { listen, endpoint }, lines)?;
         Ok(Self { driver, offers: Mutex::new(offers) })
@@ -167,6 +169,14 @@ impl Phone {
         self.driver.with(|endpoint, _, _| endpoint.calls()).await
     }
 
+    /// What the engine has counted since the start, dropped datagrams and frames among it.
+    ///
+    /// # Errors
+    /// The phone has stopped.
+    pub async fn counters(&self) -> Result<Counters, Stopped> {
+        self.driver.with(|endpoint, _, _| endpoint.counters().clone()).await
+    }
+
     /// Hangs up all calls and stops, when the last frames are acknowledged, which may take two
     /// seconds. Calls and registrations of it must be gone, or it waits for them too.
     pub async fn stop(self) {
@@ -188,6 +198,8 @@ pub(crate) struct Lines {
     formats: Vec<Format>,
     codec_priority: CodecPriority,
     offers: mpsc::Sender<OfferedCall>,
+    /// Voice dropped since the driver last asked.
+    drops: Vec<(DropReason, u64, CallId)>,
 }
 
 impl Lines {
@@ -205,6 +217,14 @@ impl Lines {
 
     pub(crate) fn forget_call(&mut self, call: CallId) {
         self.calls.remove(&call);
+    }
+
+    /// Counts media that was dropped here.
+    fn count_drop(&mut self, reason: DropReason, call: CallId) {
+        match self.drops.last_mut() {
+            Some((last, count, of)) if (*last, *of) == (reason, call) => *count += 1,
+            _ => self.drops.push((reason, 1, call)),
+        }
     }
 
     fn tell_call(&self, call: CallId, event: CallEvent) {
@@ -230,6 +250,8 @@ impl Lines {
         let format = negotiate(self.codec_priority, &self.formats, &offer);
         let Some(format) = format else {
             let cause = CauseCode::BEARER_NOT_AVAILABLE;
+            let (from, offered) = (offer.path, offer.formats);
+            tracing::info!("{id}: call from {from} rejected, {cause}: it offers {offered} only");
             let _ = endpoint.reject(now, id, cause, Some("no common codec"));
             return;
         };
@@ -239,7 +261,15 @@ impl Lines {
         let line = Line { events: sender, audio: None, video: None };
         match self.offers.try_send(OfferedCall { id, offer, format, events }) {
             Ok(()) => drop(self.calls.insert(id, line)),
-            Err(_) => drop(endpoint.reject(now, id, CauseCode::SWITCH_CONGESTION, None)),
+            Err(refused) => {
+                let cause = CauseCode::SWITCH_CONGESTION;
+                let from = refused.into_inner().offer.path;
+                tracing::warn!(
+                    "{id}: call from {from} rejected, {cause}: the application takes no calls, \
+                     {OFFERS} of {OFFERS} wait"
+                );
+                let _ = endpoint.reject(now, id, cause, None);
+            }
         }
     }
 }
@@ -324,16 +354,32 @@ impl Application for Lines {
     }
 
     fn handle_media(&mut self, call: CallId, media: Media<'_>) {
-        if let Some(audio) = self.calls.get(&call).and_then(|line| line.audio.as_ref()) {
-            // A full queue means that nobody listens.
-            let _ = audio.try_send(AudioFrame::from(media));
-        }
+        let audio = self.calls.get(&call).and_then(|line| line.audio.as_ref());
+        let reason = match audio {
+            None => DropReason::NobodyListens,
+            Some(audio) => match audio.try_send(AudioFrame::from(media)) {
+                Ok(()) => return,
+                Err(TrySendError::Full(_)) => DropReason::MediaQueueFull,
+                Err(TrySendError::Closed(_)) => DropReason::NobodyListens,
+            },
+        };
+        self.count_drop(reason, call);
     }
 
     fn handle_video(&mut self, call: CallId, video: Video<'_>) {
-        if let Some(screen) = self.calls.get(&call).and_then(|line| line.video.as_ref()) {
-            // A full queue means that nobody looks.
-            let _ = screen.try_send(VideoFrame::from(video));
-        }
+        let screen = self.calls.get(&call).and_then(|line| line.video.as_ref());
+        let reason = match screen {
+            None => DropReason::NobodyListens,
+            Some(screen) => match screen.try_send(VideoFrame::from(video)) {
+                Ok(()) => return,
+                Err(TrySendError::Full(_)) => DropReason::MediaQueueFull,
+                Err(TrySendError::Closed(_)) => DropReason::NobodyListens,
+            },
+        };
+        self.count_drop(reason, call);
+    }
+
+    fn poll_drops(&mut self) -> Option<(DropReason, u64, Option<CallId>)> {
+        self.drops.pop().map(|(reason, count, call)| (reason, count, Some(call)))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::task::{Context, Poll};
 
 use oneport_proto::Path;
@@ -20,6 +21,7 @@ pub(crate) struct BatchSocket {
     io: UdpSocket,
     state: UdpSocketState,
     address: SocketAddr,
+    kernel: KernelDrops,
 }
 
 impl BatchSocket {
@@ -28,7 +30,8 @@ impl BatchSocket {
         let io = UdpSocket::from_std(socket.into())?;
         let state = UdpSocketState::new((&io).into())?;
         let address = io.local_addr()?;
-        Ok(Self { io, state, address })
+        let kernel = KernelDrops::of(&io, address.is_ipv6());
+        Ok(Self { io, state, address, kernel })
     }
 
     /// Whether datagrams on `path` should leave here.
@@ -42,12 +45,16 @@ impl BatchSocket {
         self.io.poll_recv_ready(cx)
     }
 
-    /// Receives what is there, up to one batch; `false` when nothing is.
+    /// Receives what is there, up to one batch; `false` when nothing is. No datagram is cut: the room
+    /// is that of the largest there is.
+    ///
+    /// # Errors
+    /// The system reports one, such as ICMP "port unreachable" for something sent before.
     pub(crate) fn receive(
         &self,
         buffers: &mut ReceiveBuffers,
         mut take: impl FnMut(Path, &mut [u8]),
-    ) -> bool {
+    ) -> io::Result<bool> {
         let ReceiveBuffers { bytes, metas } = buffers;
         let mut slices = bytes.chunks_exact_mut(RECEIVE).map(IoSliceMut::new);
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
@@ -57,11 +64,10 @@ impl BatchSocket {
             .try_io(Interest::READABLE, || self.state.recv((&self.io).into(), &mut slices, metas));
         let count = match received {
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
             Err(error) => {
-                // Such as ICMP "port unreachable" for something sent before.
                 tracing::debug!(%error, "receive");
-                return true;
+                return Err(error);
             }
         };
         for (meta, slice) in metas.iter().zip(&mut slices).take(count) {
@@ -71,12 +77,25 @@ impl BatchSocket {
                 take(path, datagram);
             }
         }
-        true
+        Ok(true)
+    }
+
+    /// How many datagrams the kernel has dropped since this was last asked, because the socket's
+    /// buffer was full; 0 where it does not say.
+    pub(crate) fn new_kernel_drops(&mut self) -> u64 {
+        self.kernel.new_drops()
     }
 
     /// Sends one batch. What cannot be sent is lost, as anywhere on the way; reliable frames are
     /// sent again.
-    pub(crate) async fn send(&self, transmit: &oneport_proto::Transmit, bytes: &[u8]) {
+    ///
+    /// # Errors
+    /// The system would not send it.
+    pub(crate) async fn send(
+        &self,
+        transmit: &oneport_proto::Transmit,
+        bytes: &[u8],
+    ) -> io::Result<()> {
         let local: Option<IpAddr> = transmit.path.local;
         let batch = Transmit {
             destination: transmit.path.remote,
@@ -91,15 +110,13 @@ impl BatchSocket {
                 .try_io(Interest::WRITABLE, || self.state.try_send((&self.io).into(), &batch));
             match sent {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.io.writable().await.is_err() {
-                        return;
-                    }
+                    self.io.writable().await?;
                 }
                 Err(error) => {
                     tracing::debug!(%error, to = %transmit.path.remote, "send");
-                    return;
+                    return Err(error);
                 }
-                Ok(()) => return,
+                Ok(()) => return Ok(()),
             }
         }
     }
@@ -141,6 +158,44 @@ impl ReceiveBuffers {
     }
 }
 
+/// What the kernel says it has dropped of one socket: the last column of Linux's `/proc/net/udp`.
+struct KernelDrops {
+    inode: Option<u64>,
+    table: &'static str,
+    known: u64,
+}
+
+impl KernelDrops {
+    fn of(io: &UdpSocket, is_ipv6: bool) -> Self {
+        let link = std::fs::read_link(format!("/proc/self/fd/{}", io.as_raw_fd())).ok();
+        let inode = link.as_deref().and_then(|link| {
+            link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+        });
+        let table =
+            if is_ipv6 { "/proc/thread-self/net/udp6" } else { "/proc/thread-self/net/udp" };
+        Self { inode, table, known: 0 }
+    }
+
+    fn new_drops(&mut self) -> u64 {
+        let Some(inode) = self.inode else { return 0 };
+        let table = std::fs::read_to_string(self.table).unwrap_or_default();
+        let Some(drops) = drops_in(&table, inode) else { return 0 };
+        // The column has 32 bits.
+        let new = drops.checked_sub(self.known).unwrap_or(drops);
+        self.known = drops;
+        new
+    }
+}
+
+/// The count of the socket `inode` in a table of `/proc/net/udp`.
+fn drops_in(table: &str, inode: u64) -> Option<u64> {
+    table.lines().skip(1).find_map(|line| {
+        let mut columns = line.split_ascii_whitespace();
+        let own = columns.nth(9)?.parse() == Ok(inode);
+        own.then(|| columns.last()?.parse().ok()).flatten()
+    })
+}
+
 /// Binds a socket of our kind: IPv6 apart from IPv4, large buffers, not blocking.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
@@ -153,4 +208,34 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<Socket> {
     let _ = socket.set_send_buffer_size(BUFFER);
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_kernel_drops_is_counted() {
+        let bound = bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
+        bound.set_recv_buffer_size(8_192).expect("a size");
+        let mut socket = BatchSocket::new(bound).expect("a socket");
+        if socket.kernel.inode.is_none() {
+            // Systems other than Linux do not say.
+            return;
+        }
+        assert_eq!(socket.new_kernel_drops(), 0);
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
+        for _ in 0..100 {
+            sender.send_to(&[0; 1_000], socket.address).expect("sent");
+        }
+        let mut buffers = ReceiveBuffers::new();
+        let mut received = 0;
+        while socket.receive(&mut buffers, |_, _| received += 1).expect("no error") {}
+        // Readiness may not have been seen yet.
+        socket.io.readable().await.expect("readable");
+        while socket.receive(&mut buffers, |_, _| received += 1).expect("no error") {}
+        assert!(received < 100, "all {received} were held");
+        assert_eq!(socket.new_kernel_drops(), 100 - received);
+        assert_eq!(socket.new_kernel_drops(), 0, "each is told once");
+    }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use oneport::media::{Codec, Recorder};
 use oneport::{
-    Call, CallError, CallEvent, CauseCode, Challenge, Control, DtmfPhase, EndReason, Format,
-    NewCall, Phone, PhoneConfig, PingError, RegistrationConfig, RegistrationEvent,
+    Call, CallError, CallEvent, CauseCode, Challenge, Control, DropReason, DtmfPhase, EndReason,
+    Format, NewCall, Phone, PhoneConfig, PingError, RegistrationConfig, RegistrationEvent,
     RegistrationFailure, Secret,
 };
 
@@ -223,4 +223,48 @@ async fn a_phone_is_no_registrar() {
     let RegistrationEvent::Failed { failure, .. } = event else { panic!("{event:?}") };
     assert!(matches!(failure, RegistrationFailure::Refused { .. }), "{failure:?}");
     registration.unregister().await;
+}
+
+/// Waits until a phone has counted at least `count` drops of a kind.
+async fn dropped(phone: &Phone, reason: DropReason, count: u64) {
+    for _ in 0..1_000 {
+        let counters = phone.counters().await.expect("running");
+        if counters.dropped(reason) >= count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{reason} was not counted {count} times in 10 s");
+}
+
+#[tokio::test]
+async fn audio_that_nobody_fetches_is_counted() {
+    let ((a, _), (b, to)) = (phone("127.0.0.1:0"), phone("127.0.0.1:0"));
+    let (ours, theirs) = connect(&a, &b, to).await;
+    // The frame that makes the called side sure of the caller's address may still be on its way.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let speaker = ours.speaker().expect("accepted");
+    for _ in 0..10 {
+        speaker.send(Format::ULAW, &[0xFF; 160], 20);
+    }
+    dropped(&b, DropReason::NobodyListens, 10).await;
+    let (mut reader, _) = theirs.audio().expect("accepted");
+    for _ in 0..200 {
+        speaker.send(Format::ULAW, &[0xFF; 160], 20);
+    }
+    dropped(&b, DropReason::MediaQueueFull, 200 - 128).await;
+    for _ in 0..128 {
+        assert!(reader.next_frame().await.is_some(), "what is kept stays in order");
+    }
+}
+
+#[tokio::test]
+async fn what_the_system_will_not_send_is_counted() {
+    let (a, _) = phone("127.0.0.1:0");
+    let nowhere = "255.255.255.255:4569".parse().expect("an address");
+    let _broadcast = a.call(nowhere, NewCall::to("1")).await.expect("placed");
+    dropped(&a, DropReason::SendFailed, 1).await;
+    let six = "[::1]:4569".parse().expect("an address");
+    let _other_family = a.call(six, NewCall::to("1")).await.expect("placed");
+    dropped(&a, DropReason::NoSocket, 1).await;
 }
