@@ -1,7 +1,7 @@
 //! How good a call was: as a table and as JSON.
 
 use oneport::media::quality::{mos, rating};
-use oneport::{CallStats, Format};
+use oneport::{Agreement, CallStats, Format};
 use serde::Serialize;
 
 use crate::live::millis;
@@ -12,6 +12,7 @@ pub(crate) struct Direction {
     frames: u64,
     lost: u64,
     lost_percent: f64,
+    late: u64,
     out_of_order: u64,
     jitter_ms: f64,
     /// Mean opinion score of the E-model; null where there is nothing to judge.
@@ -30,6 +31,10 @@ pub(crate) struct Quality {
     heard: Direction,
     /// What the other side says it heard; null where it says nothing.
     heard_there: Option<Direction>,
+    /// Whether what it says fits what we sent.
+    agreement: &'static str,
+    #[serde(skip)]
+    judgement: Agreement,
     sent_frames: u64,
     sent_bytes: u64,
     retransmissions: u64,
@@ -39,7 +44,7 @@ impl Quality {
     pub(crate) fn of(stats: &CallStats) -> Self {
         let format = stats.format.unwrap_or(Format::ULAW);
         let one_way = stats.rtt.map_or(0.0, |rtt| millis(rtt) / 2.0);
-        let direction = |frames: u64, lost: u64, out_of_order: u64, jitter_ms: f64| {
+        let direction = |frames: u64, lost: u64, late: u64, out_of_order: u64, jitter_ms: f64| {
             let total = frames + lost;
             let share = if total == 0 { 0.0 } else { lost as f64 * 100.0 / total as f64 };
             // A frame, the way, and a buffer of twice the jitter.
@@ -49,22 +54,34 @@ impl Quality {
                 frames,
                 lost,
                 lost_percent: round(share),
+                late,
                 out_of_order,
                 jitter_ms: round(jitter_ms),
                 mos: score,
             }
         };
         let heard = &stats.received;
-        let remote = stats.remote.filter(|remote| remote.frames > 0);
+        // What cannot be is not shown as if it were.
+        let nonsense = matches!(stats.agreement, Agreement::Nonsense(_));
+        let remote = stats.remote.filter(|remote| remote.frames > 0 && !nonsense);
         Self {
             rtt_ms: stats.rtt.map(|rtt| round(millis(rtt))),
             lag_ms: stats.lag.last.map(millis),
             lag_incoming_excess_ms: stats.lag.incoming_excess.map(millis),
-            heard: direction(heard.frames, heard.lost, heard.out_of_order, millis(heard.jitter)),
+            heard: direction(
+                heard.frames,
+                heard.lost,
+                heard.late,
+                heard.out_of_order,
+                millis(heard.jitter),
+            ),
             heard_there: remote.map(|remote| {
                 let (frames, lost) = (remote.frames.into(), remote.lost.into());
-                direction(frames, lost, remote.out_of_order.into(), millis(remote.jitter))
+                let (late, out_of_order) = (remote.dropped.into(), remote.out_of_order.into());
+                direction(frames, lost, late, out_of_order, millis(remote.jitter))
             }),
+            agreement: stats.agreement.name(),
+            judgement: stats.agreement,
             sent_frames: stats.sent_frames,
             sent_bytes: stats.sent_bytes,
             retransmissions: stats.retransmissions,
@@ -73,12 +90,12 @@ impl Quality {
 
     /// As people read it.
     pub(crate) fn table(&self) -> String {
-        let mut text = String::from("             frames    lost  late   jitter    MOS\n");
+        let mut text = String::from("             frames    lost  late order    jitter    MOS\n");
         let mut row = |name: &str, way: &Direction| {
             let score = way.mos.map_or_else(|| "-".into(), |mos| format!("{mos:.1}"));
             text.push_str(&format!(
-                "{name:<11} {:>7} {:>6.1}% {:>5} {:>5.1} ms {score:>6}\n",
-                way.frames, way.lost_percent, way.out_of_order, way.jitter_ms,
+                "{name:<11} {:>7} {:>6.1}% {:>5} {:>5} {:>6.1} ms {score:>6}\n",
+                way.frames, way.lost_percent, way.late, way.out_of_order, way.jitter_ms,
             ));
         };
         row("heard here", &self.heard);
@@ -96,6 +113,9 @@ impl Quality {
                 text.push_str(&format!("; the way here {excess:.0} ms above its fastest"));
             }
             text.push('\n');
+        }
+        if self.judgement != Agreement::Unreported {
+            text.push_str(&format!("{}\n", self.judgement));
         }
         text
     }
@@ -125,6 +145,7 @@ mod tests {
                 ..LagStats::default()
             },
             sent_frames: 1_000,
+            agreement: Agreement::Unaccounted { frames: 120 },
             ..CallStats::default()
         };
         insta::assert_snapshot!(Quality::of(&stats).table());

@@ -19,6 +19,7 @@ use oneport_wire::{
     EncryptionMethods, Format, FormatSet, FullHeader, IaxSubclass, Message, Timestamp,
 };
 
+use crate::agreement::Audit;
 use crate::auth::{Asked, Challenge, Credentials, Proof};
 use crate::clock::Instant;
 use crate::context::Context;
@@ -71,7 +72,8 @@ pub(crate) struct Call {
     lag: LagMeter,
     /// When the peer last asked for one.
     pub(crate) last_transfer: Option<Instant>,
-    remote: Option<RemoteReport>,
+    /// What the peer says it heard, and whether that can be.
+    pub(crate) audit: Audit,
     /// The digit whose BEGIN came.
     pressed: Option<u8>,
     /// End of the present phase, if it may not last.
@@ -187,7 +189,7 @@ impl Call {
             autokill: None,
             lag: LagMeter::default(),
             last_transfer: None,
-            remote: None,
+            audit: Audit::default(),
             pressed: None,
             phase_ends,
             next_ping: now,
@@ -217,7 +219,8 @@ impl Call {
             received: self.voice_in.meter.snapshot(),
             sent_frames: self.voice_out.frames,
             sent_bytes: self.voice_out.bytes,
-            remote: self.remote,
+            remote: self.audit.last,
+            agreement: self.audit.agreement,
             retransmissions: self.exchange.reliable.repetitions,
             encrypted: self.exchange.crypt.is_some(),
             send_drops: self.voice_out.drops,
@@ -235,6 +238,9 @@ impl Call {
         header: &FullHeader,
         message: &Message<'_>,
     ) -> Result<(), Ending> {
+        if is_pause(message) {
+            self.voice_in.meter.pause();
+        }
         match *message {
             Message::Iax { subclass, elements } => {
                 return self.receive_iax(cx, now, id, header, subclass, elements);
@@ -297,7 +303,12 @@ impl Call {
                 let message = Message::iax(Iax::LagRp, Elements::EMPTY);
                 self.exchange.send_stamped(cx, now, header.timestamp, &message);
             }
-            (Iax::Pong, _) => self.remote = RemoteReport::read(elements).or(self.remote),
+            (Iax::Pong, _) => {
+                if let Some(report) = RemoteReport::read(elements) {
+                    let (sent, gaps) = (self.voice_out.frames, self.voice_out.gaps());
+                    self.audit.report(header.timestamp, report, sent, gaps);
+                }
+            }
             (Iax::AuthReq, Phase::Calling { .. }) => return self.prove(cx, now, elements),
             (Iax::Accept, Phase::Calling { .. }) => return self.accepted(cx, now, id, elements),
             (Iax::AuthRep, Phase::Challenged(_)) => {
@@ -428,7 +439,7 @@ impl Call {
         });
         report.push(&Element::ReceivedFrames(count(heard.frames)));
         report.push(&Element::ReceivedDelay(0));
-        report.push(&Element::ReceivedDropped(0));
+        report.push(&Element::ReceivedDropped(count(heard.late)));
         report.push(&Element::ReceivedOutOfOrder(count(heard.out_of_order)));
         let message = Message::iax(IaxSubclass::Pong, report.as_elements());
         self.exchange.send_stamped(cx, now, timestamp, &message);
@@ -862,6 +873,7 @@ impl Call {
             if self.next_ping <= now {
                 self.next_ping = now + cx.config.ping_interval;
                 self.exchange.send_iax(cx, now, IaxSubclass::Ping, &ElementBuffer::new());
+                self.audit.ask(self.exchange.last_timestamp(), self.voice_out.frames);
             }
             if self.next_lag <= now {
                 self.next_lag = now + cx.config.lag_interval;
@@ -896,6 +908,7 @@ impl Call {
 
     /// Goes on with the other end of a transfer.
     pub(crate) fn start_over(&mut self, cx: &Context, now: Instant) {
+        self.audit.begin_anew(self.voice_out.frames, self.voice_out.gaps());
         self.voice_out.begin_anew();
         self.voice_in.begin_anew();
         self.lag.begin_anew();
@@ -909,6 +922,14 @@ impl Call {
     pub(crate) fn is_challenged(&self) -> bool {
         matches!(self.phase, Phase::Challenged(_))
     }
+}
+
+/// Whether the sender says by `message` that it falls silent.
+const fn is_pause(message: &Message<'_>) -> bool {
+    matches!(
+        message,
+        Message::Cng { .. } | Message::Control { control: Control::Hold | Control::RadioUnkey, .. }
+    )
 }
 
 /// Whether `digit` is a key of a telephone: 0-9, A-D, * or #.

@@ -248,8 +248,8 @@ impl Endpoint {
             return Handled::Dropped(DropReason::UnknownFormat);
         };
         let timestamp = match stamp {
-            Stamp::Low(low) => call.voice_in.mini(now, low, payload.len()),
-            Stamp::Trunk(trunk) => call.voice_in.trunk(now, trunk, payload.len()),
+            Stamp::Low(low) => call.voice_in.mini(now, low, format, payload.len()),
+            Stamp::Trunk(trunk) => call.voice_in.trunk(now, trunk, format, payload.len()),
         };
         let link = call.link;
         let id = CallId { slot: index, generation };

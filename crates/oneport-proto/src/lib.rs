@@ -20,6 +20,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod agreement;
 mod auth;
 mod call;
 mod clock;
@@ -62,6 +63,7 @@ mod trunk;
 mod video;
 mod voice;
 
+pub use agreement::{Agreement, Nonsense};
 pub use auth::Challenge;
 pub use clock::Instant;
 pub use config::{EndpointConfig, RetransmissionConfig};

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use oneport_wire::{Element, Elements, Format};
 
+use crate::agreement::Agreement;
 use crate::clock::Instant;
 use crate::lag::LagStats;
 
@@ -24,6 +25,8 @@ pub struct CallStats {
     pub sent_bytes: u64,
     /// What the peer last said it heard (RR elements of a PONG).
     pub remote: Option<RemoteReport>,
+    /// Whether that fits what we sent.
+    pub agreement: Agreement,
     /// Reliable frames sent again.
     pub retransmissions: u64,
     /// Whether its frames are encrypted.
@@ -36,18 +39,26 @@ pub struct CallStats {
     pub video_frames_sent: u64,
 }
 
-/// Voice received on one call. All counts only ever grow.
+/// Voice received on one call. All counts have 64 bits, so none ever wraps, and none is negative.
+///
+/// `frames + lost` is what was expected, as RFC 3550 §6.4.1 has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct VoiceStats {
-    /// Frames received, duplicates left out.
+    /// Frames received in time, duplicates left out.
     pub frames: u64,
     /// Payload bytes of those.
     pub bytes: u64,
-    /// Frames missing between those that came, by the sender's timestamps.
+    /// Frames that were expected between those that came, by the sender's timestamps, and did not
+    /// come in time. A frame counts as lost from when a newer one comes; if it follows within the
+    /// next 63, it is taken off again. So this may go down, by 63 at most. Pauses of more than 2 s,
+    /// and those that the sender announces, are none.
     pub lost: u64,
-    /// Frames older than one before them.
+    /// Frames so old that no jitter buffer would have waited for them: 64 frames or more behind the
+    /// newest. They stay among the lost.
+    pub late: u64,
+    /// Frames older than one before them that came in time.
     pub out_of_order: u64,
-    /// Frames with the timestamp of the one before.
+    /// Frames that had come before.
     pub duplicates: u64,
     /// Interarrival jitter as RFC 3550 §6.4.1 defines it.
     pub jitter: Duration,
@@ -98,70 +109,215 @@ impl RemoteReport {
     }
 }
 
-/// Counts voice as it arrives.
+/// A step beyond this is a pause, a new talk spurt or a new clock rather than loss.
+const PAUSE_MS: u32 = 2_000;
+
+/// Deviations beyond this, in µs, are steps of a clock rather than jitter.
+const CLOCK_STEP: u64 = 2_000_000;
+
+/// Frames behind the newest of which it is known whether they came.
+const WINDOW: u32 = 64;
+
+/// Frames of one stream of old ones after which the sender is taken to have put its clock back.
+const NEW_CLOCK: u32 = 4;
+
+/// Lengths of a frame, in ms, that are believed.
+const LENGTHS: core::ops::RangeInclusive<u32> = 5..=200;
+
+/// Equal steps in a row that show frames to be shorter than was thought, or longer. Loss makes
+/// longer steps too, but not for so long.
+const SHORTER: u32 = 3;
+const LONGER: u32 = 50;
+
+/// Counts voice by the sender's timestamps. Frames have no numbers, so how many are missing follows
+/// from how long one is: formats of constant rate say so by their size, others by their steps.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct VoiceMeter {
-    pub(crate) stats: VoiceStats,
+    stats: VoiceStats,
     /// Jitter in µs times 16, as RFC 3550 keeps it.
     jitter_16: u64,
     /// Arrival and timestamp of the newest frame.
     newest: Option<(Instant, u32)>,
-    /// Length of a frame in ms, learned from the smallest step seen.
-    step: u32,
-    /// Frames missing so far whose late arrival would undo a loss.
+    /// Length of a frame in ms; 0 while unknown.
+    length: u32,
+    /// The last length that a frame's size told.
+    told: u32,
+    /// The last step, and how often it came in a row.
+    run: (u32, u32),
+    /// Bit n: the frame n lengths before the newest came, or is counted as lost.
+    came: u64,
     missing: u64,
+    /// The sender has announced a pause.
+    pause: bool,
+    /// Frames far behind the newest that follow one another.
+    behind: Behind,
 }
 
-/// A step beyond this is a pause or a new talk spurt rather than loss.
-const PAUSE_MS: u32 = 2_000;
+#[derive(Clone, Copy, Debug, Default)]
+struct Behind {
+    timestamp: u32,
+    count: u32,
+    bytes: u64,
+}
+
+/// How many ms of audio `bytes` of a format hold, where it has a constant rate.
+fn told_length(format: Format, bytes: usize) -> u32 {
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    let ms = match format {
+        Format::ULAW | Format::ALAW | Format::G722 => bytes / 8,
+        Format::SLIN => bytes / 16,
+        Format::SLIN16 => bytes / 32,
+        Format::ADPCM | Format::G726 | Format::G726_AAL2 => bytes / 4,
+        Format::GSM => bytes / 33 * 20,
+        Format::G729 => bytes / 10 * 10,
+        Format::ILBC if bytes.is_multiple_of(50) => bytes / 50 * 30,
+        Format::ILBC => bytes / 38 * 20,
+        _ => 0,
+    };
+    // Anything else is the rest of something, or no audio at all.
+    if ms.is_multiple_of(10) && ms <= 120 { ms } else { 0 }
+}
+
+/// `bits` moved on by `n` frames.
+fn moved(bits: u64, n: u32) -> u64 {
+    bits.checked_shl(n).unwrap_or(0)
+}
 
 impl VoiceMeter {
     /// Counts one frame with the sender's unwrapped `timestamp` in ms.
-    pub(crate) fn receive(&mut self, now: Instant, timestamp: u32, bytes: usize) {
+    pub(crate) fn receive(&mut self, now: Instant, timestamp: u32, format: Format, bytes: usize) {
+        let told = told_length(format, bytes);
+        if told != 0 && told != self.told {
+            self.told = told;
+            self.set_length(told);
+        }
         let Some((arrival, last)) = self.newest else {
-            self.newest = Some((now, timestamp));
-            self.count(bytes);
+            self.start(now, timestamp);
+            self.count(bytes as u64);
             return;
         };
         let step = timestamp.wrapping_sub(last);
         if step == 0 {
             self.stats.duplicates += 1;
+        } else if step > u32::MAX / 2 {
+            self.receive_older(now, timestamp, last.wrapping_sub(timestamp), bytes as u64);
+        } else {
+            self.receive_newer(now.since(arrival), step);
+            self.newest = Some((now, timestamp));
+            self.behind = Behind::default();
+            self.count(bytes as u64);
+        }
+    }
+
+    fn receive_newer(&mut self, elapsed: Duration, step: u32) {
+        self.learn(step);
+        if core::mem::take(&mut self.pause) || step > PAUSE_MS {
+            (self.came, self.missing) = (1, 0);
             return;
         }
-        if step > u32::MAX / 2 {
-            self.stats.out_of_order += 1;
-            if self.missing > 0 {
-                self.missing -= 1;
-                self.stats.lost = self.stats.lost.saturating_sub(1);
-            }
-            self.count(bytes);
-            return;
-        }
-        if self.step == 0 || step < self.step {
-            self.step = step;
-        }
-        if step <= PAUSE_MS {
-            let absent = u64::from((step + self.step / 2) / self.step).saturating_sub(1);
-            self.stats.lost += absent;
-            self.missing += absent;
-            let elapsed = now.since(arrival).as_micros();
-            let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
-            let deviation = elapsed.abs_diff(u64::from(step) * 1000);
+        let steps = self.steps(step);
+        let absent = steps - 1;
+        self.stats.lost += u64::from(absent);
+        self.came = moved(self.came, steps) | 1;
+        self.missing = moved(self.missing, steps) | (moved(1, absent).wrapping_sub(1) << 1);
+        let elapsed = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        let deviation = elapsed.abs_diff(u64::from(step) * 1_000);
+        if deviation <= CLOCK_STEP {
             // J += (|D| - J) / 16, with J kept sixteenfold.
-            self.jitter_16 = self.jitter_16 - self.jitter_16 / 16 + deviation.min(60_000_000);
+            self.jitter_16 = self.jitter_16 - self.jitter_16 / 16 + deviation;
         }
-        self.newest = Some((now, timestamp));
+    }
+
+    /// How many frames on a step leads; never 0.
+    fn steps(&self, step: u32) -> u32 {
+        let Some(whole) = step.checked_div(self.length) else { return 1 };
+        // Timestamps may be a little uneven; a step halfway between is not called loss.
+        let nearly = step % self.length + self.length / 4 >= self.length;
+        (whole + u32::from(nearly)).max(1)
+    }
+
+    /// Learns from a step how long frames are.
+    fn learn(&mut self, step: u32) {
+        let (last, times) = self.run;
+        let times = if last.abs_diff(step) <= 2 { times.saturating_add(1) } else { 1 };
+        self.run = (step, times);
+        if !LENGTHS.contains(&step) || self.length.abs_diff(step) <= 2 {
+            return;
+        }
+        if self.length == 0 || step < self.length && times >= SHORTER {
+            self.set_length(step);
+        } else if step > self.length && times >= LONGER {
+            // What was taken for loss since these steps began was none.
+            let absent = u64::from(self.steps(step) - 1);
+            self.stats.lost = self.stats.lost.saturating_sub(absent * u64::from(times - 1));
+            self.set_length(step);
+        }
+    }
+
+    fn set_length(&mut self, length: u32) {
+        self.length = length;
+        self.run = (0, 0);
+        (self.came, self.missing) = (1, 0);
+    }
+
+    /// A frame that is `back` ms older than the newest.
+    fn receive_older(&mut self, now: Instant, timestamp: u32, back: u32, bytes: u64) {
+        let place = match self.length {
+            0 => 0,
+            length => (back + length / 2) / length,
+        };
+        if place >= WINDOW {
+            return self.receive_late(now, timestamp, bytes);
+        }
+        let bit = moved(1, place);
+        if place > 0 && self.came & bit != 0 {
+            self.stats.duplicates += 1;
+            return;
+        }
+        if self.missing & bit != 0 {
+            self.missing &= !bit;
+            self.stats.lost = self.stats.lost.saturating_sub(1);
+        }
+        self.came |= bit;
+        self.stats.out_of_order += 1;
         self.count(bytes);
+    }
+
+    /// A frame far behind the newest: too late, or of a clock that was put back.
+    fn receive_late(&mut self, now: Instant, timestamp: u32, bytes: u64) {
+        self.stats.late += 1;
+        let step = timestamp.wrapping_sub(self.behind.timestamp);
+        let follows = self.behind.count > 0 && (1..=PAUSE_MS).contains(&step);
+        let before = if follows { self.behind } else { Behind::default() };
+        self.behind = Behind { timestamp, count: before.count + 1, bytes: before.bytes + bytes };
+        if self.behind.count >= NEW_CLOCK {
+            let Behind { count, bytes, .. } = core::mem::take(&mut self.behind);
+            self.stats.late -= u64::from(count);
+            self.stats.frames += u64::from(count);
+            self.stats.bytes += bytes;
+            self.start(now, timestamp);
+        }
+    }
+
+    fn start(&mut self, now: Instant, timestamp: u32) {
+        self.newest = Some((now, timestamp));
+        (self.came, self.missing) = (1, 0);
+    }
+
+    /// The sender says that it falls silent: the gap that follows is no loss.
+    pub(crate) fn pause(&mut self) {
+        self.pause = true;
     }
 
     /// The sender has a new clock: what comes next follows nothing.
     pub(crate) fn begin_anew(&mut self) {
-        (self.newest, self.missing) = (None, 0);
+        self.newest = None;
+        self.behind = Behind::default();
     }
 
-    fn count(&mut self, bytes: usize) {
+    fn count(&mut self, bytes: u64) {
         self.stats.frames += 1;
-        self.stats.bytes += bytes as u64;
+        self.stats.bytes += bytes;
     }
 
     /// The figures up to now.
@@ -173,29 +329,113 @@ impl VoiceMeter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
     fn at(ms: u64) -> Instant {
         Instant::from_micros(ms * 1000)
     }
 
-    #[test]
-    fn loss_and_reordering_are_told_apart() {
+    /// µ-law of 20 ms with these timestamps, each on time.
+    fn heard(stamps: impl IntoIterator<Item = u32>) -> VoiceStats {
         let mut meter = VoiceMeter::default();
-        for (arrival, timestamp) in [(0, 0), (20, 20), (60, 60), (61, 40), (80, 80), (140, 140)] {
-            meter.receive(at(arrival), timestamp, 160);
+        for stamp in stamps {
+            meter.receive(at(stamp.into()), stamp, Format::ULAW, 160);
         }
-        let stats = meter.snapshot();
-        assert_eq!((stats.frames, stats.lost, stats.out_of_order), (6, 2, 1));
+        meter.snapshot()
+    }
+
+    fn figures(stats: VoiceStats) -> [u64; 5] {
+        let VoiceStats { frames, lost, late, out_of_order, duplicates, .. } = stats;
+        [frames, lost, late, out_of_order, duplicates]
+    }
+
+    #[test]
+    fn loss_reordering_and_copies_are_told_apart() {
+        for (name, stamps, expected) in [
+            ("one comes after all", vec![0, 20, 60, 40, 80, 140], [6, 2, 0, 1, 0]),
+            ("a copy of the newest", vec![0, 20, 20, 40], [3, 0, 0, 0, 1]),
+            ("a copy of an older one", vec![0, 20, 40, 20, 60], [4, 0, 0, 0, 1]),
+            ("a copy of one that came late", vec![0, 40, 20, 20, 60], [4, 0, 0, 1, 1]),
+            ("one before the first", vec![20, 0, 40], [3, 0, 0, 1, 0]),
+            ("one odd step of 1 ms", vec![0, 20, 21, 40, 60, 80, 100], [7, 0, 0, 0, 0]),
+            ("a step halfway between", vec![0, 20, 50, 80], [4, 0, 0, 0, 0]),
+            ("the first step is a gap", vec![0, 60, 80, 100], [4, 2, 0, 0, 0]),
+            ("a pause", vec![0, 20, 5_000, 5_020], [4, 0, 0, 0, 0]),
+            ("one behind a pause", vec![0, 20, 5_000, 4_980, 5_020], [5, 0, 0, 1, 0]),
+            ("too late for any buffer", vec![0, 20, 1_000, 2_000, 40, 2_020], [5, 97, 1, 0, 0]),
+        ] {
+            assert_eq!(figures(heard(stamps)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_clock_put_back_or_forward_costs_nothing() {
+        let forward = (0..50).map(|n| n * 20).chain((0..50).map(|n| 3_600_000 + n * 20));
+        assert_eq!(figures(heard(forward)), [100, 0, 0, 0, 0]);
+        let back = (0..50).map(|n| 3_600_000 + n * 20).chain((0..50).map(|n| n * 20));
+        assert_eq!(figures(heard(back)), [100, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn frames_may_become_longer_or_shorter() {
+        let mut meter = VoiceMeter::default();
+        let mut stamp = 0_u32;
+        for (count, length) in [(200, 20), (200, 60), (200, 30), (200, 10), (200, 40)] {
+            for _ in 0..count {
+                stamp += length;
+                // Of a format that does not tell.
+                meter.receive(at(stamp.into()), stamp, Format::OPUS, 77);
+            }
+        }
+        assert_eq!(figures(meter.snapshot()), [1_000, 0, 0, 0, 0]);
+        for _ in 0..10 {
+            stamp += 40;
+            meter.receive(at(stamp.into()), stamp, Format::ULAW, 320);
+        }
+        for _ in 0..10 {
+            stamp += 20;
+            meter.receive(at(stamp.into()), stamp, Format::ULAW, 160);
+        }
+        assert_eq!(figures(meter.snapshot()), [1_020, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn half_of_the_frames_may_be_lost_and_the_count_stays_exact() {
+        // A fixed pseudo-random pattern; the first and the last frame come.
+        let mut state = 1_u32;
+        let mut stamps = vec![0];
+        for n in 1..100_000_u32 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if state >> 31 == 0 || n == 99_999 {
+                stamps.push(n * 20);
+            }
+        }
+        let came = stamps.len() as u64;
+        assert_eq!(figures(heard(stamps)), [came, 100_000 - came, 0, 0, 0]);
+    }
+
+    #[test]
+    fn an_announced_pause_is_no_loss() {
+        let mut meter = VoiceMeter::default();
+        for stamp in [0, 20, 40] {
+            meter.receive(at(stamp.into()), stamp, Format::ULAW, 160);
+        }
+        meter.pause();
+        for stamp in [640, 660] {
+            meter.receive(at(stamp.into()), stamp, Format::ULAW, 160);
+        }
+        assert_eq!(figures(meter.snapshot()), [5, 0, 0, 0, 0]);
     }
 
     #[test]
     fn counts_stay_sane_around_the_32_bit_wrap() {
         let mut meter = VoiceMeter::default();
         for n in 0..100_u32 {
-            meter.receive(at(u64::from(n) * 20), (u32::MAX - 1000).wrapping_add(n * 20), 160);
+            let stamp = (u32::MAX - 1000).wrapping_add(n * 20);
+            meter.receive(at(u64::from(n) * 20), stamp, Format::ULAW, 160);
         }
         let stats = meter.snapshot();
-        assert_eq!((stats.frames, stats.lost, stats.out_of_order), (100, 0, 0));
+        assert_eq!(figures(stats), [100, 0, 0, 0, 0]);
         assert_eq!(stats.jitter, Duration::ZERO);
     }
 
@@ -205,9 +445,12 @@ mod tests {
         let mut arrival = 0;
         for n in 0..2_000_u32 {
             arrival += if n % 2 == 0 { 10 } else { 30 };
-            meter.receive(at(arrival), n * 20, 160);
+            meter.receive(at(arrival), n * 20, Format::ULAW, 160);
         }
         let jitter = meter.snapshot().jitter.as_micros();
         assert!((9_000..=10_100).contains(&jitter), "{jitter} µs");
+        // Our clock steps by an hour: that is no jitter.
+        meter.receive(at(arrival + 3_600_000), 40_000, Format::ULAW, 160);
+        assert!(meter.snapshot().jitter.as_micros() <= jitter);
     }
 }

@@ -266,6 +266,7 @@ impl Endpoint {
                 }
                 TransferKind::Media => {
                     call.transfer = Some(Box::new(Transfer::Relieved));
+                    call.audit.leave_off();
                     call.send_transfer(&mut self.cx, now, IaxSubclass::TxMedia, &far);
                     self.cx.tell(Event::MediaTransferred { call: id });
                     self.slots.schedule(&mut self.cx, id.slot);
@@ -474,6 +475,7 @@ impl Endpoint {
         call.transfer = Some(Box::new(Transfer::Direct { remote, theirs: end.theirs }));
         cx.flush_trunk(now, call.exchange.trunk);
         call.exchange.media_path = Some(end.path);
+        call.audit.leave_off();
         call.voice_in.begin_anew();
         if let Some(before) = cx.index.learn(remote, end.theirs, index) {
             self.peer_restarted(now, before);

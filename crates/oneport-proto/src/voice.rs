@@ -16,6 +16,15 @@ use crate::stats::VoiceMeter;
 /// handed over at once still gets even timestamps.
 const SAMPLE_CLOCK_SLACK_MS: u32 = 160;
 
+/// A full frame this far behind is no late copy: frames are repeated for 32 s at most.
+const LATEST_FULL_MS: u32 = 40_000;
+
+/// After so long a silence the time that has passed decides about a mini frame's upper half.
+const LONG_SILENCE: Duration = Duration::from_secs(15);
+
+/// A frame within this distance of the one before follows it, whatever our clock says.
+const FOLLOWS_MS: u32 = 2_000;
+
 /// How a frame of voice left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Sent {
@@ -38,6 +47,8 @@ pub(crate) struct VoiceOut {
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
     pub(crate) drops: u64,
+    /// What we leave out, as where a relayed caller's frames were lost: the peer misses it too.
+    gaps: VoiceMeter,
 }
 
 impl VoiceOut {
@@ -62,6 +73,12 @@ impl VoiceOut {
     pub(crate) fn begin_anew(&mut self) {
         (self.format, self.last, self.next) = (None, None, None);
         self.relay.forget();
+        self.gaps.begin_anew();
+    }
+
+    /// Frames that the peer misses though none of ours was lost.
+    pub(crate) fn gaps(&self) -> u64 {
+        self.gaps.snapshot().lost
     }
 
     /// Forgets the linked call's clock.
@@ -124,6 +141,7 @@ impl VoiceOut {
         }
         self.frames += 1;
         self.bytes += payload.len() as u64;
+        self.gaps.receive(now, stamp, format, payload.len());
         Ok(sent)
     }
 }
@@ -161,33 +179,66 @@ impl VoiceIn {
     pub(crate) fn full(&mut self, now: Instant, format: Format, stamp: Timestamp, bytes: usize) {
         self.format = Some(format);
         self.trunk_offset = None;
-        self.take(now, stamp, bytes);
+        if let Some((_, last)) = self.last
+            && is_after(last.0, stamp.0)
+            && distance(last.0, stamp.0) > LATEST_FULL_MS
+        {
+            // No repeated frame is that late: the sender has put its clock back.
+            self.last = None;
+        }
+        self.take(now, stamp, format, bytes);
     }
 
-    /// Takes a mini frame and gives its whole timestamp.
-    pub(crate) fn mini(&mut self, now: Instant, stamp: MiniTimestamp, bytes: usize) -> Timestamp {
-        let last = self.last.map_or(Timestamp(0), |(_, last)| last);
-        let whole = stamp.unwrap_near(last);
-        self.take(now, whole, bytes);
+    /// Takes a mini frame of the format that the last full frame named, and gives its whole
+    /// timestamp.
+    ///
+    /// It belongs near the one before it. After a long silence, of which a sender need not give
+    /// notice by a full frame, it may be some rounds of the 16 bits further, as the time that has
+    /// passed says; unless it follows the one before it all the same, as where it was our clock that
+    /// stepped, or this machine that slept with frames waiting.
+    pub(crate) fn mini(
+        &mut self,
+        now: Instant,
+        stamp: MiniTimestamp,
+        format: Format,
+        bytes: usize,
+    ) -> Timestamp {
+        let (came, last) = self.last.unwrap_or((now, Timestamp(0)));
+        let mut whole = stamp.unwrap_near(last);
+        let silence = now.since(came);
+        if silence > LONG_SILENCE && distance(whole.0, last.0) > FOLLOWS_MS {
+            whole = stamp.unwrap_near(Timestamp(last.0.wrapping_add(now.millis_since(came))));
+        }
+        self.take(now, whole, format, bytes);
         whole
     }
 
-    /// Takes a trunk entry that has no timestamp of its own: the trunk's clock stands in.
-    pub(crate) fn trunk(&mut self, now: Instant, trunk: Timestamp, bytes: usize) -> Timestamp {
-        let offset = *self.trunk_offset.get_or_insert_with(|| {
-            self.last.map_or(0, |(arrival, last)| {
-                let elapsed = now.since(arrival).max(Duration::from_millis(1)).as_millis();
-                let elapsed = u32::try_from(elapsed).unwrap_or(u32::MAX);
-                last.0.wrapping_add(elapsed).wrapping_sub(trunk.0)
-            })
+    /// Takes a trunk entry that has no timestamp of its own: the trunk's clock stands in. That
+    /// begins anew when the trunk was silent.
+    pub(crate) fn trunk(
+        &mut self,
+        now: Instant,
+        trunk: Timestamp,
+        format: Format,
+        bytes: usize,
+    ) -> Timestamp {
+        let (came, last) = self.last.unwrap_or((now, Timestamp(0)));
+        let passed = now.millis_since(came).max(1);
+        let expected = if self.last.is_some() { last.0.wrapping_add(passed) } else { trunk.0 };
+        let offset = self.trunk_offset.filter(|offset| {
+            let stamp = trunk.0.wrapping_add(*offset);
+            let near = |other| distance(stamp, other) <= FOLLOWS_MS;
+            near(expected) || near(last.0)
         });
+        let offset = offset.unwrap_or_else(|| expected.wrapping_sub(trunk.0));
+        self.trunk_offset = Some(offset);
         let stamp = Timestamp(trunk.0.wrapping_add(offset));
-        self.take(now, stamp, bytes);
+        self.take(now, stamp, format, bytes);
         stamp
     }
 
-    fn take(&mut self, now: Instant, stamp: Timestamp, bytes: usize) {
-        self.meter.receive(now, stamp.0, bytes);
+    fn take(&mut self, now: Instant, stamp: Timestamp, format: Format, bytes: usize) {
+        self.meter.receive(now, stamp.0, format, bytes);
         if self.last.is_none_or(|(_, last)| is_after(stamp.0, last.0)) {
             self.last = Some((now, stamp));
         }
@@ -234,7 +285,47 @@ mod tests {
         let at = |ms: u64| Instant::from_micros(ms * 1000);
         let mut voice = VoiceIn::default();
         voice.full(at(100), Format::ULAW, Timestamp(1_000), 160);
-        assert_eq!(voice.trunk(at(120), Timestamp(77_000), 160), Timestamp(1_020));
-        assert_eq!(voice.trunk(at(155), Timestamp(77_020), 160), Timestamp(1_040));
+        assert_eq!(voice.trunk(at(120), Timestamp(77_000), Format::ULAW, 160), Timestamp(1_020));
+        assert_eq!(voice.trunk(at(155), Timestamp(77_020), Format::ULAW, 160), Timestamp(1_040));
+    }
+
+    #[test]
+    fn a_trunk_whose_clock_begins_anew_goes_on_where_the_call_is() {
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        let mut voice = VoiceIn::default();
+        voice.full(at(100), Format::ULAW, Timestamp(1_000), 160);
+        voice.trunk(at(120), Timestamp(77_000), Format::ULAW, 160);
+        let stamp = voice.trunk(at(20_120), Timestamp(0), Format::ULAW, 160);
+        assert_eq!(stamp, Timestamp(21_020));
+        let stamp = voice.trunk(at(20_140), Timestamp(20), Format::ULAW, 160);
+        assert_eq!(stamp, Timestamp(21_040));
+        // Our clock steps by an hour, the trunk does not.
+        let stamp = voice.trunk(at(3_620_160), Timestamp(40), Format::ULAW, 160);
+        assert_eq!(stamp, Timestamp(21_060));
+    }
+
+    #[test]
+    fn mini_frames_behind_a_long_silence_and_behind_a_step_of_our_clock_are_whole() {
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        let mini = |stamp: u32| Timestamp(stamp).low16();
+        let mut voice = VoiceIn::default();
+        voice.full(at(0), Format::ULAW, Timestamp(1_000), 160);
+        // Asterisk goes on with mini frames, however long it was silent.
+        for (now, whole) in [(89_000, 90_000), (89_020, 90_020), (999_000, 1_000_000)] {
+            let stamp = voice.mini(at(now), mini(whole), Format::ULAW, 160);
+            assert_eq!(stamp, Timestamp(whole));
+        }
+        // An hour of ours passes between two frames of its stream, as in a machine that slept.
+        let now = 999_000 + 3_600_000;
+        for n in 1..100 {
+            let whole = 1_000_000 + n * 20;
+            let stamp = voice.mini(at(now), mini(whole), Format::ULAW, 160);
+            assert_eq!(stamp, Timestamp(whole));
+        }
+        // The sender puts its clock back, with a full frame.
+        voice.full(at(now + 20), Format::ULAW, Timestamp(5_000), 160);
+        let stamp = voice.mini(at(now + 40), mini(5_020), Format::ULAW, 160);
+        assert_eq!(stamp, Timestamp(5_020));
+        assert_eq!(voice.meter.snapshot().lost, 0);
     }
 }

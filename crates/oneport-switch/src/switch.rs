@@ -11,7 +11,7 @@ use std::time::Duration;
 use oneport::Application;
 use oneport_media::Codec;
 use oneport_proto::{
-    CallEnd, CallId, Challenge, CodecPriority, CommandError, DropNotice, DropReason,
+    Agreement, CallEnd, CallId, Challenge, CodecPriority, CommandError, DropNotice, DropReason,
     EncryptionPolicy, EndReason, Endpoint, Event, Grant, Instant, Limit, Media, Offer, Register,
     RegistrationId, RequestId, negotiate,
 };
@@ -540,15 +540,28 @@ fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
         return;
     }
     let heard = &end.stats.received;
+    let there = end
+        .stats
+        .remote
+        .map(|there| format!("; heard there {} frames, {} lost", there.frames, there.lost));
+    // What is as it should be needs no words.
+    let agreement = match end.stats.agreement {
+        Agreement::Unreported | Agreement::Agrees => String::new(),
+        agreement => format!("; {agreement}"),
+    };
     tracing::info!(
-        "{call}: {who} to {to}: {seconds:.1} s, {}, {}{text}; heard {} frames, {} lost, jitter {:.1} \
-         ms; sent {}",
+        "{call}: {who} to {to}: {seconds:.1} s, {}, {}{text}; heard {} frames, {} lost, {} late, \
+         {} out of order, {} twice, jitter {:.1} ms; sent {}{}{agreement}",
         end.reason.sentence(),
         end.cause,
         heard.frames,
         heard.lost,
+        heard.late,
+        heard.out_of_order,
+        heard.duplicates,
         heard.jitter.as_secs_f64() * 1e3,
         end.stats.sent_frames,
+        there.unwrap_or_default(),
     );
 }
 

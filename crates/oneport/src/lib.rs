@@ -38,9 +38,9 @@ pub use wall_clock::date_time;
 
 pub use oneport_media as media;
 pub use oneport_proto::{
-    CallEnd, CallId, CallStats, Challenge, CodecPriority, CommandError, Counters, DropNotice,
-    DropReason, DtmfPhase, EncryptionPolicy, EndReason, EndpointConfig, KEY_BITS, KeyError,
-    NewCall, Offer, PrivateKey, Progress, PublicKey, RegistrationConfig, RegistrationFailure,
-    Secret, negotiate,
+    Agreement, CallEnd, CallId, CallStats, Challenge, CodecPriority, CommandError, Counters,
+    DropNotice, DropReason, DtmfPhase, EncryptionPolicy, EndReason, EndpointConfig, KEY_BITS,
+    KeyError, NewCall, Offer, PrivateKey, Progress, PublicKey, RegistrationConfig,
+    RegistrationFailure, Secret, negotiate,
 };
 pub use oneport_wire::{CauseCode, Control, DEFAULT_PORT, Format};
