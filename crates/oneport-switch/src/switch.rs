@@ -21,6 +21,7 @@ use crate::bridge;
 use crate::builtin::{Builtin, FRAME_MS, Player};
 use crate::config::{Config, Peer};
 use crate::guests::Guests;
+use crate::limits::{Attempt, Direction, LimitUsage, Limits, Notice};
 use crate::qualify::Qualify;
 use crate::recording::Recordings;
 use crate::registrar::{Change, Registrar};
@@ -44,6 +45,8 @@ pub struct Switch {
     qualify: Qualify,
     guests: Guests,
     legs: HashMap<CallId, Leg>,
+    limits: Limits<LeaseId>,
+    next_lease: u64,
     /// Built-in destinations that speak now.
     players: BTreeMap<CallId, Player>,
     recordings: Recordings,
@@ -54,8 +57,13 @@ pub struct Switch {
     payload: Vec<u8>,
 }
 
+/// What a leg holds its places under limits by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct LeaseId(u64);
+
 /// One leg of a call.
 struct Leg {
+    lease: LeaseId,
     /// The peer's name; `None` for a guest.
     peer: Option<String>,
     address: SocketAddr,
@@ -121,6 +129,8 @@ impl Switch {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
+            limits: Limits::new(config.limits.clone()),
+            next_lease: 0,
             config,
             registrar: Registrar::default(),
             qualify: Qualify::default(),
@@ -134,11 +144,17 @@ impl Switch {
         }
     }
 
+    /// What is in use of each limit.
+    pub fn limit_usage(&mut self, now: Instant) -> Vec<LimitUsage> {
+        self.limits.usage(now)
+    }
+
     /// A call comes in: who is it?
     fn offered(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId, offer: Box<Offer>) {
         let address = offer.path.remote;
         let to = Some(offer.called_number.clone());
-        let leg = |peer, state| Leg { peer, address, begun: now, ends: None, to, state };
+        let lease = self.new_lease();
+        let leg = |peer, state| Leg { lease, peer, address, begun: now, ends: None, to, state };
         let Some(username) = offer.username.clone() else {
             let peer = self.peer_at(address);
             self.legs.insert(call, leg(peer, State::Identifying(offer)));
@@ -168,6 +184,34 @@ impl Switch {
             Err(error) => {
                 let cause = CauseCode::SWITCH_CONGESTION;
                 self.refuse(endpoint, now, call, cause, &error.to_string());
+            }
+        }
+    }
+
+    fn new_lease(&mut self) -> LeaseId {
+        self.next_lease += 1;
+        LeaseId(self.next_lease)
+    }
+
+    /// Forgets a leg and gives back its places.
+    fn remove_leg(&mut self, now: Instant, call: CallId) -> Option<Leg> {
+        let leg = self.legs.remove(&call)?;
+        self.limits.release(now, leg.lease);
+        self.tell_of_limits();
+        Some(leg)
+    }
+
+    /// Logs what is to be said of limits.
+    fn tell_of_limits(&mut self) {
+        for notice in self.limits.notices() {
+            match notice {
+                Notice::Mark { limit, used, max, above: true } => {
+                    tracing::warn!("limit {limit}: {used} of {max} calls");
+                }
+                Notice::Mark { limit, used, max, above: false } => {
+                    tracing::info!("limit {limit}: {used} of {max} calls again");
+                }
+                Notice::Passed(full) => tracing::warn!("soft {full}; the call goes on"),
             }
         }
     }
@@ -206,8 +250,9 @@ impl Switch {
             if let Err(why) = self.guests.enter(limits, leg.address.ip()) {
                 let cause = CauseCode::REJECTED;
                 // It is not among the guests, so it must not be counted out.
-                self.legs.remove(&call);
-                tracing::info!("{call}: guest {} refused, {cause}: {why}", offer.path);
+                let path = offer.path;
+                self.remove_leg(now, call);
+                tracing::info!("{call}: guest {path} refused, {cause}: {why}");
                 let _ = endpoint.reject(now, call, cause, Some("not allowed"));
                 return;
             }
@@ -234,7 +279,16 @@ impl Switch {
             None => None,
         };
         let Some(leg) = self.legs.get_mut(&call) else { return };
-        let Plan { mut left, timeout, continue_on } = plan.unwrap_or_default();
+        let Plan { mut left, timeout, continue_on, route } = plan.unwrap_or_default();
+        let attempt = Attempt {
+            peer: leg.peer.as_deref(),
+            direction: Direction::In,
+            number,
+            route: route.as_deref(),
+        };
+        if let Err(full) = self.limits.take(now, leg.lease, &attempt) {
+            return self.refuse(endpoint, now, call, full.cause, &full.to_string());
+        }
         if left.is_empty() {
             if let Some((builtin, _)) = Builtin::find(number) {
                 left.push_back(vec![Target::Builtin(builtin)]);
@@ -347,7 +401,7 @@ impl Switch {
     }
 
     fn ended(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId, end: &CallEnd) {
-        let Some(leg) = self.legs.remove(&call) else { return };
+        let Some(leg) = self.remove_leg(now, call) else { return };
         self.players.remove(&call);
         log_end(now, call, &leg, end);
         match leg.state {

@@ -78,6 +78,19 @@ fn every_mistake_is_placed_named_and_mended() {
         "[[routes]]\nnumber = \"1\"\nto = [\"hangup:congested\"]",
         "[[routes]]\nnumber = \"1\"\nto = [\"busy\"]\ntimeout_seconds = 0",
         "[[routes]]\nnumber = \"1\"\nto = [\"busy\"]\ncontinue_on = [\"bussy\"]",
+        "[[limits]]\nname = \"all\"",
+        "[[limits]]\nname = \"all\"\nmax_calls = 1\n[[limits]]\nname = \"all\"\nmax_calls = 2",
+        "[[limits]]\nname = \"media\"\npeers = [\"media\"]\nmax_calls = 1",
+        "[[limits]]\nname = \"media\"\npeers = []\nmax_calls = 1",
+        "[[limits]]\nname = \"did\"\neach_number = true\nmax_calls = 1",
+        "[[limits]]\nname = \"did\"\nnumbers = \"_[\"\nmax_calls = 1",
+        "[[limits]]\nname = \"r\"\nroute = \"out\"\nmax_calls = 1",
+        "[[limits]]\nname = \"r\"\nnumbers = \"1\"\npeers = []\nmax_calls = 1",
+        "[[limits]]\nname = \"r\"\ndirection = \"up\"\nmax_calls = 1",
+        "[[limits]]\nname = \"r\"\nmax_calls_per_second = 0",
+        "[[limits]]\nname = \"r\"\nmax_calls = 1\nreserve_inbound = 2",
+        "[[limits]]\nname = \"r\"\nmax_calls = 1\nwarn_percent = 0",
+        "[[limits]]\nname = \"r\"\nmax_calls = 1\ncause = \"ful\"",
         "[[registrations]]\nusername = \"site\"",
         "[audio]\nplayback = \"/nonexistent/sounds\"",
         "[server\n",
@@ -106,8 +119,11 @@ fn the_documented_configuration_is_accepted_and_names_every_key() {
         .map(|line| format!("{line}\n"))
         .collect();
     Config::parse(Path::new("oneport.toml"), &usable).expect("the example is right");
-    for section in ["server", "timers", "guests", "audio", "peers.x", "routes", "registrations"] {
+    for section in
+        ["server", "timers", "guests", "audio", "peers.x", "routes", "limits", "registrations"]
+    {
         let wrong = match section {
+            "limits" => "[[limits]]\nname = \"\"\nno_such_key = 1".into(),
             "routes" => "[[routes]]\nto = []\nno_such_key = 1".into(),
             "registrations" => {
                 "[[registrations]]\nto = \"\"\nusername = \"\"\nno_such_key = 1".into()

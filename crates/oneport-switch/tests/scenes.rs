@@ -487,3 +487,69 @@ async fn who_is_connected_is_told_only_where_both_peers_allow_it() {
         assert_eq!(&events[..events.len() - 1], expected, "{ann_s} to {bob_s}");
     }
 }
+
+#[tokio::test]
+async fn a_refused_call_takes_the_next_destination_and_a_place_that_is_left_is_free() {
+    let text = "
+[[routes]]
+number = \"1\"
+to = [\"peer:bob\", \"builtin:echo\"]
+[[limits]]
+name = \"bob\"
+peers = [\"bob\"]
+direction = \"out\"
+max_calls = 1
+[[limits]]
+name = \"did\"
+numbers = \"_6XX\"
+each_number = true
+max_calls = 1
+cause = \"busy\"
+";
+    let (switch, to) = switch(&format!("{THREE_PEERS}{text}"));
+    let (ann, bob) = (phone(), phone());
+    let _bob = registered(&bob, to, "bob", "b").await;
+    let first = ann.call(to, named("1", "ann", "a")).await.expect("placed");
+    let ringing = bob.incoming().await.expect("bob rings");
+    let mut second = ann.call(to, named("1", "ann", "a")).await.expect("placed");
+    second.answered().await.expect("the echo has room");
+    drop((first, ringing));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let _third = ann.call(to, named("1", "ann", "a")).await.expect("placed");
+    let _ringing = bob.incoming().await.expect("bob rings again");
+    let mut echo = ann.call(to, named("600", "ann", "a")).await.expect("placed");
+    echo.answered().await.expect("answered");
+    assert_eq!(refusal(&ann, to, named("600", "ann", "a")).await, CauseCode::USER_BUSY);
+    let mut other = ann.call(to, named("601", "ann", "a")).await.expect("placed");
+    other.answered().await.expect("another number has its own limit");
+    let usage = switch.with(|_, switch, now| switch.limit_usage(now)).await.expect("running");
+    let used: Vec<_> = usage.iter().map(|one| (one.name.as_str(), one.used, one.refused)).collect();
+    assert_eq!(used, [("bob", 1, 1), ("did (600)", 1, 1), ("did (601)", 1, 1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_thousand_callers_at_once_get_exactly_the_places_there_are() {
+    const PLACES: usize = 500;
+    let server = "max_challenges_per_user = 2000\n";
+    let text = format!("{server}{THREE_PEERS}[[limits]]\nname = \"all\"\nmax_calls = {PLACES}\n");
+    let (switch, to) = switch(&text);
+    let ann = phone();
+    let mut calls = Vec::new();
+    for _ in 0..2_000 {
+        calls.push(ann.call(to, named("600", "ann", "a")).await.expect("placed"));
+    }
+    let (mut up, mut refused) = (Vec::new(), 0);
+    for mut call in calls {
+        match call.answered().await {
+            Ok(_) => up.push(call),
+            Err(CallError::Ended(end)) => {
+                assert_eq!(end.cause, CauseCode::CIRCUIT_CONGESTION);
+                refused += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!((up.len(), refused), (PLACES, 2_000 - PLACES));
+    let usage = switch.with(|_, switch, now| switch.limit_usage(now)).await.expect("running");
+    assert_eq!((usage[0].used, usage[0].peak, usage[0].refused), (PLACES, PLACES, 1_500));
+}

@@ -2,7 +2,7 @@
 //!
 //! `docs/configuration.md` describes each key; a test keeps both the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use toml::Spanned;
 
 use super::error::{ConfigError, nearest};
 use super::keys::{read_private, read_public};
+use super::limits::LimitKeys;
 use super::routes::{Names, RouteKeys};
 use super::secret::Place;
 use super::timers::{self, PeerTimers, Timers};
@@ -34,6 +35,7 @@ pub(super) struct File {
     audio: Audio,
     peers: BTreeMap<Spanned<String>, PeerKeys>,
     routes: Vec<RouteKeys>,
+    limits: Vec<LimitKeys>,
     registrations: Vec<RegistrationKeys>,
 }
 
@@ -196,6 +198,11 @@ impl File {
         let mut names = Names::new(&peers);
         for keys in self.routes {
             config.routes.push(keys.check(&source, &mut names)?);
+        }
+        let mut taken = BTreeSet::new();
+        for keys in self.limits {
+            let limit = keys.check(&source, &names, &config.routes, &mut taken)?;
+            config.limits.push(limit);
         }
         config.peers = peers;
         for keys in self.registrations {

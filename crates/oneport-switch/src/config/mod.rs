@@ -3,6 +3,7 @@
 mod error;
 mod file;
 mod keys;
+mod limits;
 mod routes;
 mod secret;
 mod timers;
@@ -22,6 +23,7 @@ use oneport_wire::{AuthMethods, DEFAULT_PORT, Format, FormatSet};
 
 pub use error::ConfigError;
 
+use crate::limits::LimitConfig;
 use crate::qualify::QualifyConfig;
 use crate::routing::Route;
 
@@ -37,6 +39,7 @@ pub struct Config {
     pub(crate) encryption: EncryptionPolicy,
     pub(crate) peers: BTreeMap<String, Peer>,
     pub(crate) routes: Vec<Route>,
+    pub(crate) limits: Vec<LimitConfig>,
     /// In which routes hold at their hours.
     pub(crate) timezone: TimeZone,
     /// Where this switch registers.
@@ -149,6 +152,7 @@ impl Default for Config {
             encryption: EncryptionPolicy::Off,
             peers: BTreeMap::new(),
             routes: Vec::new(),
+            limits: Vec::new(),
             timezone: TimeZone::system(),
             registrations: Vec::new(),
             files: Files {

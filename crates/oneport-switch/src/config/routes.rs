@@ -53,6 +53,17 @@ impl<'a> Names<'a> {
     fn all(&self) -> Vec<&str> {
         self.peers.keys().map(String::as_str).collect()
     }
+
+    pub(super) fn check_peer(
+        &self,
+        source: &Source<'_>,
+        name: &Spanned<String>,
+    ) -> Result<(), ConfigError> {
+        match self.peers.contains_key(name.get_ref()) {
+            true => Ok(()),
+            false => Err(source.unknown_word(name, "peer", &self.all())),
+        }
+    }
 }
 
 impl RouteKeys {
@@ -63,9 +74,7 @@ impl RouteKeys {
     ) -> Result<Route, ConfigError> {
         let (pattern, place) = self.read_pattern(source)?;
         for name in &self.from {
-            if !names.peers.contains_key(name.get_ref()) {
-                return Err(source.unknown_word(name, "peer", &names.all()));
-            }
+            names.check_peer(source, name)?;
         }
         let from: Vec<String> = self.from.into_iter().map(Spanned::into_inner).collect();
         let mut hours = Vec::new();
@@ -81,7 +90,8 @@ impl RouteKeys {
             false => self.contexts,
         };
         let times = hours.iter().map(ToString::to_string).collect();
-        if !names.taken.insert((pattern.to_string(), from.clone(), contexts.clone(), times)) {
+        let own = (pattern.to_string(), from.clone(), contexts.clone(), times);
+        if !names.taken.insert(own) {
             let what = format!("there is a route for `{}` already", place.get_ref());
             return Err(source
                 .wrong(&place, what)
@@ -202,7 +212,10 @@ const CAUSES: [(&str, CauseCode); 6] = [
 ];
 
 /// A cause by name or number.
-fn read_cause(source: &Source<'_>, word: &Spanned<String>) -> Result<CauseCode, ConfigError> {
+pub(super) fn read_cause(
+    source: &Source<'_>,
+    word: &Spanned<String>,
+) -> Result<CauseCode, ConfigError> {
     let text = word.get_ref().as_str();
     let named = CAUSES.iter().find(|(name, _)| *name == text).map(|(_, cause)| *cause);
     let numbered = || text.parse().ok().filter(|code| (1..128).contains(code)).map(CauseCode);

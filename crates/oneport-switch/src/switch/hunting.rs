@@ -7,9 +7,10 @@ use jiff::ZonedDateTime;
 use oneport_proto::{CallEnd, CallId, Endpoint, Instant, NewCall, Offer};
 use oneport_wire::{AuthMethods, CauseCode, Format, FormatSet};
 
-use super::{Leg, State, Switch};
+use super::{LeaseId, Leg, State, Switch};
 use crate::bridge;
 use crate::config::{Config, Peer};
+use crate::limits::{Attempt, Direction};
 use crate::routing::{self, Question, Strategy, Target, WallTime};
 
 /// The variable that counts how many switches a call has come through; Asterisk hands it on.
@@ -27,6 +28,7 @@ pub(super) struct Plan {
     pub(super) left: VecDeque<Vec<Target>>,
     pub(super) timeout: Option<Duration>,
     pub(super) continue_on: Vec<CauseCode>,
+    pub(super) route: Option<String>,
 }
 
 impl Switch {
@@ -48,7 +50,12 @@ impl Switch {
             Strategy::All => [targets].into(),
             _ => targets.into_iter().map(|target| vec![target]).collect(),
         };
-        Ok(Some(Plan { left, timeout: route.timeout, continue_on: route.continue_on.clone() }))
+        Ok(Some(Plan {
+            left,
+            timeout: route.timeout,
+            continue_on: route.continue_on.clone(),
+            route: Some(route.name.clone()),
+        }))
     }
 
     /// Tries the caller's next destination; `cause` is said if there is none.
@@ -182,13 +189,24 @@ impl Switch {
         new.allow_plaintext = peer.methods.contains(AuthMethods::PLAINTEXT);
         new.formats = formats;
         new.autokill = peer.autokill;
-        let placed = endpoint.place_call(now, to, new);
-        let called = placed.map_err(|error| (CauseCode::SWITCH_CONGESTION, error.to_string()))?;
+        let (direction, route) = (Direction::Out, None);
+        let attempt = Attempt { peer: Some(name), direction, number, route };
+        self.next_lease += 1;
+        let lease = LeaseId(self.next_lease);
+        self.limits.take(now, lease, &attempt).map_err(|full| (full.cause, full.to_string()))?;
+        let called = match endpoint.place_call(now, to, new) {
+            Ok(called) => called,
+            Err(error) => {
+                self.limits.release(now, lease);
+                return Err((CauseCode::SWITCH_CONGESTION, error.to_string()));
+            }
+        };
         let _ = endpoint.allow_transfer(called, peer.transfer.is_some());
         tracing::debug!("{call}: {} calls {} at {name} ({to})", leg.who(), offer.called_number);
         let state = State::Called { caller: call };
         let ends = caller.timeout.map(|timeout| now + timeout);
-        let leg = Leg { peer: Some(name.into()), address: to, begun: now, ends, to: None, state };
+        let peer = Some(name.into());
+        let leg = Leg { lease, peer, address: to, begun: now, ends, to: None, state };
         self.legs.insert(called, leg);
         if let Some(leg) = self.legs.get_mut(&call)
             && let State::Caller(caller) = &mut leg.state
@@ -196,6 +214,7 @@ impl Switch {
             leg.to = Some(format!("{} at {name} ({to})", caller.offer.called_number));
             caller.called.push(called);
         }
+        self.tell_of_limits();
         Ok(())
     }
 

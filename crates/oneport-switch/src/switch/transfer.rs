@@ -51,7 +51,7 @@ impl Switch {
         let (Some(mut offer), true) = (offer, self.legs.contains_key(&party)) else { return };
         tracing::info!("{leg}: {who} transfers its party to {number}");
         // What the two had together is over.
-        self.legs.remove(&leg);
+        self.remove_leg(now, leg);
         endpoint.unlink(party);
         let _ = endpoint.hangup(now, leg, CauseCode::NORMAL_CLEARING, None);
         let format = endpoint.call_stats(party).and_then(|stats| stats.format);

@@ -1,0 +1,144 @@
+//! `[[limits]]`: ceilings as they are written, and their check.
+
+use std::collections::BTreeSet;
+
+use oneport_wire::CauseCode;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::error::ConfigError;
+use super::file::Source;
+use super::routes::{Names, read_cause};
+use crate::limits::{Direction, LimitConfig, Scope};
+use crate::routing::{Pattern, Route};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LimitKeys {
+    name: Spanned<String>,
+    peers: Option<Spanned<Vec<Spanned<String>>>>,
+    numbers: Option<Spanned<String>>,
+    each_number: Option<Spanned<bool>>,
+    route: Option<Spanned<String>>,
+    direction: Option<Spanned<String>>,
+    max_calls: Option<Spanned<usize>>,
+    max_calls_per_second: Option<Spanned<usize>>,
+    reserve_inbound: Option<Spanned<usize>>,
+    #[serde(default)]
+    soft: bool,
+    cause: Option<Spanned<String>>,
+    warn_percent: Option<Spanned<usize>>,
+}
+
+impl LimitKeys {
+    pub(super) fn check(
+        self,
+        source: &Source<'_>,
+        names: &Names<'_>,
+        routes: &[Route],
+        taken: &mut BTreeSet<String>,
+    ) -> Result<LimitConfig, ConfigError> {
+        if !taken.insert(self.name.get_ref().clone()) {
+            let what = format!("there is a limit `{}` already", self.name.get_ref());
+            return Err(source.wrong(&self.name, what).with_help("each limit has its own name"));
+        }
+        if self.max_calls.is_none() && self.max_calls_per_second.is_none() {
+            let what = format!("limit `{}` limits nothing", self.name.get_ref());
+            let help = "add max_calls = 23, or max_calls_per_second = 5";
+            return Err(source.wrong(&self.name, what).with_help(help));
+        }
+        let scope = self.read_scope(source, names, routes)?;
+        let direction = match &self.direction {
+            None => None,
+            Some(word) => Some(match word.get_ref().as_str() {
+                "in" => Direction::In,
+                "out" => Direction::Out,
+                _ => return Err(source.unknown_word(word, "direction", &["in", "out"])),
+            }),
+        };
+        if let Some(rate) = &self.max_calls_per_second
+            && *rate.get_ref() == 0
+        {
+            let error = source.wrong(rate, "no call could ever begin");
+            return Err(error.with_help("for no calls at all, max_calls = 0 says it plainly"));
+        }
+        let reserved = self.reserve_inbound.as_ref().map_or(0, |reserved| *reserved.get_ref());
+        if let Some(place) = &self.reserve_inbound
+            && self.max_calls.as_ref().is_none_or(|max| *max.get_ref() < reserved)
+        {
+            let what = "more places are kept for inbound calls than there are";
+            return Err(source.wrong(place, what).with_help("choose less than max_calls"));
+        }
+        let warn_percent = self.warn_percent.as_ref().map_or(80, |percent| *percent.get_ref());
+        if let Some(place) = &self.warn_percent
+            && !(1..=100).contains(&warn_percent)
+        {
+            let what = format!("a warning cannot be given at {warn_percent} %");
+            return Err(source.wrong(place, what).with_help("choose 1 to 100; 80 is usual"));
+        }
+        let cause = match &self.cause {
+            None => CauseCode::CIRCUIT_CONGESTION,
+            Some(word) => read_cause(source, word)?,
+        };
+        Ok(LimitConfig {
+            name: self.name.into_inner(),
+            scope,
+            direction,
+            max_calls: self.max_calls.map(Spanned::into_inner),
+            max_calls_per_second: self.max_calls_per_second.map(Spanned::into_inner),
+            reserved_inbound: reserved,
+            soft: self.soft,
+            cause,
+            warn_percent,
+        })
+    }
+
+    fn read_scope(
+        &self,
+        source: &Source<'_>,
+        names: &Names<'_>,
+        routes: &[Route],
+    ) -> Result<Scope, ConfigError> {
+        let each = self.each_number.as_ref().is_some_and(|each| *each.get_ref());
+        if let (Some(place), None) = (&self.each_number, &self.numbers) {
+            let error = source.wrong(place, "which numbers have a limit of their own?");
+            return Err(error.with_help("add numbers = \"_X.\" for all of them"));
+        }
+        match (&self.peers, &self.numbers, &self.route) {
+            (None, None, None) => Ok(Scope::Switch),
+            (Some(peers), None, None) => {
+                if peers.get_ref().is_empty() {
+                    let error = source.wrong(peers, "the limit is on nobody");
+                    return Err(error.with_help("name peers, or leave the key out for the switch"));
+                }
+                for peer in peers.get_ref() {
+                    names.check_peer(source, peer)?;
+                }
+                let peers = peers.get_ref().iter().map(|peer| peer.get_ref().clone());
+                Ok(Scope::Peers(peers.collect()))
+            }
+            (None, Some(numbers), None) => {
+                let text = numbers.get_ref();
+                let pattern = match text.starts_with('_') {
+                    true => Pattern::asterisk(text)
+                        .map_err(|(what, help)| source.wrong(numbers, what).with_help(help))?,
+                    false => Pattern::number(text),
+                };
+                Ok(if each { Scope::EachNumber(pattern) } else { Scope::Number(pattern) })
+            }
+            (None, None, Some(route)) => {
+                if !routes.iter().any(|known| known.name == *route.get_ref()) {
+                    let known: Vec<&str> = routes.iter().map(|route| route.name.as_str()).collect();
+                    let error = source.unknown_word(route, "route", &known);
+                    return Err(error.with_help("give the route a `name`, and write that here"));
+                }
+                Ok(Scope::Route(route.get_ref().clone()))
+            }
+            _ => {
+                let what = format!("limit `{}` is on several things", self.name.get_ref());
+                let help = "choose one of `peers`, `numbers` and `route`; write two limits for two";
+                Err(source.wrong(&self.name, what).with_help(help))
+            }
+        }
+    }
+}

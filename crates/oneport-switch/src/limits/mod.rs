@@ -1,0 +1,438 @@
+//! How many calls may be up at once, and how many may begin in a second: of the whole switch, a peer,
+//! a carrier, a trunk, a number, a route.
+//!
+//! A limit holds no count but a set of leases, each owned by a live call. So what is in use is what
+//! lives: a call that ends gives back exactly what it has taken, once, however it ends. It knows
+//! nothing of calls but their handles.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::hash::Hash;
+use std::time::Duration;
+
+use oneport_proto::Instant;
+use oneport_wire::CauseCode;
+
+use crate::routing::Pattern;
+
+/// The span over which beginnings of calls are counted.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Use of a limit is kept for so long, a figure for each minute.
+const HISTORY_MINUTES: usize = 24 * 60;
+
+/// Which way a call goes, seen from this switch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum Direction {
+    /// It comes from the peer.
+    In,
+    /// It goes to the peer.
+    Out,
+}
+
+/// What a limit is on.
+#[derive(Clone, Debug)]
+pub(crate) enum Scope {
+    /// Every call.
+    Switch,
+    /// Calls from and to one of these peers, together.
+    Peers(Vec<String>),
+    /// Calls to numbers of this pattern, together.
+    Number(Pattern),
+    /// The same, but each number by itself.
+    EachNumber(Pattern),
+    /// Calls that take this route.
+    Route(String),
+}
+
+/// A limit as it is configured.
+#[derive(Clone, Debug)]
+pub(crate) struct LimitConfig {
+    /// Whose limit it is, for people.
+    pub(crate) name: String,
+    pub(crate) scope: Scope,
+    /// Counts only calls that go this way; `None`: all.
+    pub(crate) direction: Option<Direction>,
+    /// Calls at once.
+    pub(crate) max_calls: Option<usize>,
+    /// Calls that may begin within any one second.
+    pub(crate) max_calls_per_second: Option<usize>,
+    /// Places of `max_calls` that outbound calls leave free for inbound ones.
+    pub(crate) reserved_inbound: usize,
+    /// Only warns; no call is refused.
+    pub(crate) soft: bool,
+    /// What a refused caller is told.
+    pub(crate) cause: CauseCode,
+    /// A warning is given at this share of `max_calls`, in per cent.
+    pub(crate) warn_percent: usize,
+}
+
+/// One leg of a call that wants a place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) peer: Option<&'a str>,
+    pub(crate) direction: Direction,
+    pub(crate) number: &'a str,
+    pub(crate) route: Option<&'a str>,
+}
+
+/// Which of its two ceilings a limit has reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ceiling {
+    Calls,
+    CallsPerSecond,
+}
+
+/// A limit stands against a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Full {
+    pub(crate) limit: String,
+    pub(crate) ceiling: Ceiling,
+    /// In use at that moment.
+    pub(crate) used: usize,
+    pub(crate) max: usize,
+    /// Places kept for inbound calls, if that is why.
+    pub(crate) reserved: usize,
+    pub(crate) cause: CauseCode,
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit, used, max, reserved, .. } = self;
+        match self.ceiling {
+            Ceiling::Calls if *reserved > 0 => write!(
+                f,
+                "limit {limit} is full: {used} of {max} calls, {reserved} of them kept for inbound \
+                 calls"
+            ),
+            Ceiling::Calls => write!(f, "limit {limit} is full: {used} of {max} calls"),
+            Ceiling::CallsPerSecond => {
+                write!(f, "limit {limit}: {used} calls have begun within a second, {max} may")
+            }
+        }
+    }
+}
+
+/// Something an operator wants to hear of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Notice {
+    /// The use of a limit has come to its warning mark, or is below it again.
+    Mark { limit: String, used: usize, max: usize, above: bool },
+    /// A soft limit was passed.
+    Passed(Full),
+}
+
+/// Use of one limit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LimitUsage {
+    /// Its name; the number behind it where each number has a limit of its own.
+    pub name: String,
+    /// Calls up now.
+    pub used: usize,
+    /// How many may be up.
+    pub max_calls: Option<usize>,
+    /// How many may begin within a second.
+    pub max_calls_per_second: Option<usize>,
+    /// Calls that have begun within the last second.
+    pub begun: usize,
+    /// The most at once since the start.
+    pub peak: usize,
+    /// Calls refused since the start, of all numbers together.
+    pub refused: u64,
+    /// How long all places were taken.
+    pub at_cap: Duration,
+    /// The most at once in each of the last minutes, oldest first; a day at most.
+    pub history: Vec<usize>,
+    /// Who holds places: the ten peers with the most, and how many each.
+    pub top: Vec<(String, usize)>,
+}
+
+/// All limits. `K` is the handle of a leg.
+#[derive(Debug)]
+pub(crate) struct Limits<K> {
+    pools: Vec<Pool<K>>,
+    /// The pools in which a leg holds a lease: of which limit, and for which number where each has
+    /// its own.
+    held: HashMap<K, Vec<(usize, String)>>,
+    notices: Vec<Notice>,
+}
+
+#[derive(Debug)]
+struct Pool<K> {
+    config: LimitConfig,
+    /// By number for `EachNumber`, else one under the empty name.
+    places: BTreeMap<String, Places<K>>,
+    refused: u64,
+}
+
+/// The leases of one limit, or of one number under it.
+#[derive(Debug)]
+struct Places<K> {
+    leases: HashMap<K, Lease>,
+    /// When calls have begun within the last second.
+    begun: VecDeque<Instant>,
+    peak: usize,
+    warned: bool,
+    full_since: Option<Instant>,
+    at_cap: Duration,
+    /// The minute last noted, and what was in use since then.
+    minute: Option<u64>,
+    level: usize,
+    history: VecDeque<usize>,
+}
+
+#[derive(Debug)]
+struct Lease {
+    peer: Option<String>,
+}
+
+impl<K> Default for Places<K> {
+    fn default() -> Self {
+        Self {
+            leases: HashMap::new(),
+            begun: VecDeque::new(),
+            peak: 0,
+            warned: false,
+            full_since: None,
+            at_cap: Duration::ZERO,
+            minute: None,
+            level: 0,
+            history: VecDeque::new(),
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash> Places<K> {
+    /// Forgets beginnings that are a second old.
+    fn forget_old(&mut self, now: Instant) {
+        while self.begun.front().is_some_and(|begun| now.since(*begun) >= SECOND) {
+            self.begun.pop_front();
+        }
+    }
+
+    /// Notes the use of this minute.
+    fn note(&mut self, now: Instant, max: Option<usize>) {
+        let used = self.leases.len();
+        self.peak = self.peak.max(used);
+        let minute = now.as_micros() / 60_000_000;
+        let behind = self.minute.map_or(1, |last| minute.saturating_sub(last));
+        for _ in 0..behind.min(HISTORY_MINUTES as u64) {
+            // Each minute begins with what was in use before it.
+            self.history.push_back(self.level);
+        }
+        self.minute = Some(minute);
+        self.level = used;
+        if let Some(newest) = self.history.back_mut() {
+            *newest = used.max(*newest);
+        }
+        while self.history.len() > HISTORY_MINUTES {
+            self.history.pop_front();
+        }
+        let full = max.is_some_and(|max| used >= max);
+        match (full, self.full_since) {
+            (true, None) => self.full_since = Some(now),
+            (false, Some(since)) => {
+                self.at_cap += now.since(since);
+                self.full_since = None;
+            }
+            _ => {}
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash> Pool<K> {
+    /// The name of the places that an attempt needs here; `None`: none of them.
+    fn place_of(&self, attempt: &Attempt<'_>) -> Option<String> {
+        if self.config.direction.is_some_and(|direction| direction != attempt.direction) {
+            return None;
+        }
+        let inbound = attempt.direction == Direction::In;
+        let fits = match &self.config.scope {
+            Scope::Switch => inbound,
+            Scope::Peers(names) => {
+                attempt.peer.is_some_and(|peer| names.iter().any(|name| name == peer))
+            }
+            Scope::Number(pattern) => inbound && pattern.groups(attempt.number).is_some(),
+            Scope::EachNumber(pattern) => {
+                let fits = inbound && pattern.groups(attempt.number).is_some();
+                return fits.then(|| attempt.number.to_string());
+            }
+            Scope::Route(name) => attempt.route == Some(name.as_str()),
+        };
+        fits.then(String::new)
+    }
+
+    /// What stands against one more call.
+    fn refusal(&mut self, now: Instant, place: &str, direction: Direction) -> Option<Full> {
+        let config = &self.config;
+        let places = self.places.entry(place.into()).or_default();
+        places.forget_old(now);
+        let limit = match place {
+            "" => config.name.clone(),
+            number => format!("{} ({number})", config.name),
+        };
+        let used = places.leases.len();
+        let reserved = match direction {
+            Direction::In => 0,
+            Direction::Out => config.reserved_inbound,
+        };
+        if let Some(max) = config.max_calls
+            && used + reserved >= max
+        {
+            let reserved = if used >= max { 0 } else { reserved };
+            let cause = config.cause;
+            return Some(Full { limit, ceiling: Ceiling::Calls, used, max, reserved, cause });
+        }
+        let begun = places.begun.len();
+        let max = config.max_calls_per_second.filter(|max| begun >= *max)?;
+        let (ceiling, cause) = (Ceiling::CallsPerSecond, config.cause);
+        Some(Full { limit, ceiling, used: begun, max, reserved: 0, cause })
+    }
+}
+
+impl<K: Copy + Eq + Hash> Limits<K> {
+    /// Limits of which nothing is in use.
+    pub(crate) fn new(configs: Vec<LimitConfig>) -> Self {
+        let pool = |config| Pool { config, places: BTreeMap::new(), refused: 0 };
+        Self {
+            pools: configs.into_iter().map(pool).collect(),
+            held: HashMap::new(),
+            notices: Vec::new(),
+        }
+    }
+
+    /// Takes a place under every limit that concerns `leg`, or none at all. Where it holds one
+    /// already it keeps that.
+    ///
+    /// # Errors
+    /// The first limit that stands against it.
+    pub(crate) fn take(&mut self, now: Instant, leg: K, attempt: &Attempt<'_>) -> Result<(), Full> {
+        let mut wanted = Vec::new();
+        for (n, pool) in self.pools.iter_mut().enumerate() {
+            let Some(place) = pool.place_of(attempt) else { continue };
+            if self.held.get(&leg).is_some_and(|held| held.iter().any(|(own, _)| *own == n)) {
+                continue;
+            }
+            if let Some(full) = pool.refusal(now, &place, attempt.direction) {
+                if !pool.config.soft {
+                    pool.refused += 1;
+                    pool.forget_empty(now);
+                    return Err(full);
+                }
+                self.notices.push(Notice::Passed(full));
+            }
+            wanted.push((n, place));
+        }
+        for (n, place) in &wanted {
+            let Some(pool) = self.pools.get_mut(*n) else { continue };
+            let max = pool.config.max_calls;
+            let places = pool.places.entry(place.clone()).or_default();
+            places.leases.insert(leg, Lease { peer: attempt.peer.map(Into::into) });
+            if pool.config.max_calls_per_second.is_some() {
+                places.begun.push_back(now);
+            }
+            places.note(now, max);
+            self.notices.extend(pool.mark(place));
+        }
+        if !wanted.is_empty() {
+            self.held.entry(leg).or_default().extend(wanted);
+        }
+        Ok(())
+    }
+
+    /// Gives back whatever `leg` holds.
+    pub(crate) fn release(&mut self, now: Instant, leg: K) {
+        for (n, place) in self.held.remove(&leg).unwrap_or_default() {
+            let Some(pool) = self.pools.get_mut(n) else { continue };
+            let max = pool.config.max_calls;
+            if let Some(places) = pool.places.get_mut(&place) {
+                places.leases.remove(&leg);
+                places.note(now, max);
+            }
+            self.notices.extend(pool.mark(&place));
+            pool.forget_empty(now);
+        }
+    }
+
+    /// What operators want to hear of since the last time.
+    pub(crate) fn notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Use of every limit, and of every number of those that have one for each.
+    pub(crate) fn usage(&mut self, now: Instant) -> Vec<LimitUsage> {
+        let mut all = Vec::new();
+        for pool in &mut self.pools {
+            if pool.places.is_empty() && !matches!(pool.config.scope, Scope::EachNumber(_)) {
+                pool.places.entry(String::new()).or_default();
+            }
+            let Pool { config, places, refused } = pool;
+            for (number, places) in places {
+                places.forget_old(now);
+                places.note(now, config.max_calls);
+                let mut top: HashMap<&str, usize> = HashMap::new();
+                for lease in places.leases.values() {
+                    *top.entry(lease.peer.as_deref().unwrap_or("guest")).or_default() += 1;
+                }
+                let mut top: Vec<(String, usize)> =
+                    top.into_iter().map(|(name, count)| (name.to_string(), count)).collect();
+                top.sort_by(|(a, n), (b, m)| m.cmp(n).then_with(|| a.cmp(b)));
+                top.truncate(10);
+                let name = match number.as_str() {
+                    "" => config.name.clone(),
+                    number => format!("{} ({number})", config.name),
+                };
+                all.push(LimitUsage {
+                    name,
+                    used: places.leases.len(),
+                    max_calls: config.max_calls,
+                    max_calls_per_second: config.max_calls_per_second,
+                    begun: places.begun.len(),
+                    peak: places.peak,
+                    refused: *refused,
+                    at_cap: places.at_cap
+                        + places.full_since.map_or(Duration::ZERO, |since| now.since(since)),
+                    history: places.history.iter().copied().collect(),
+                    top,
+                });
+            }
+        }
+        all
+    }
+}
+
+impl<K: Copy + Eq + Hash> Pool<K> {
+    /// Whether the warning mark was passed, one way or the other. There is a gap of a tenth between
+    /// the two, so that use around the mark is told once.
+    fn mark(&mut self, place: &str) -> Option<Notice> {
+        let max = self.config.max_calls?;
+        let places = self.places.get_mut(place)?;
+        let used = places.leases.len();
+        let percent = used * 100;
+        let above = percent >= max * self.config.warn_percent;
+        let below = percent < max * self.config.warn_percent.saturating_sub(10);
+        let changed = above && !places.warned || below && places.warned;
+        if !changed {
+            return None;
+        }
+        places.warned = above;
+        let limit = match place {
+            "" => self.config.name.clone(),
+            number => format!("{} ({number})", self.config.name),
+        };
+        Some(Notice::Mark { limit, used, max, above })
+    }
+
+    /// Forgets numbers that hold nothing, so that strangers cannot fill the memory with them.
+    fn forget_empty(&mut self, now: Instant) {
+        if let Scope::EachNumber(_) = self.config.scope {
+            self.places.retain(|_, places| {
+                places.forget_old(now);
+                !places.leases.is_empty() || !places.begun.is_empty()
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

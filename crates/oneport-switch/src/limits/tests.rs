@@ -1,0 +1,192 @@
+use super::*;
+
+fn at(ms: u64) -> Instant {
+    Instant::from_micros(ms * 1000)
+}
+
+fn limit(name: &str, scope: Scope) -> LimitConfig {
+    LimitConfig {
+        name: name.into(),
+        scope,
+        direction: None,
+        max_calls: None,
+        max_calls_per_second: None,
+        reserved_inbound: 0,
+        soft: false,
+        cause: CauseCode::CIRCUIT_CONGESTION,
+        warn_percent: 80,
+    }
+}
+
+fn from(peer: &str) -> Attempt<'_> {
+    Attempt { peer: Some(peer), direction: Direction::In, number: "600", route: None }
+}
+
+fn to(peer: &str) -> Attempt<'_> {
+    Attempt { direction: Direction::Out, ..from(peer) }
+}
+
+fn carrier(max: usize) -> LimitConfig {
+    let scope = Scope::Peers(vec!["media".into()]);
+    LimitConfig { max_calls: Some(max), ..limit("carrier", scope) }
+}
+
+#[test]
+fn a_full_limit_names_itself_and_its_count_and_a_place_given_back_is_free() {
+    let mut limits = Limits::new(vec![carrier(2)]);
+    for leg in 0..2 {
+        limits.take(at(0), leg, &to("media")).unwrap();
+    }
+    let full = limits.take(at(0), 2, &to("media")).unwrap_err();
+    assert_eq!(full.to_string(), "limit carrier is full: 2 of 2 calls");
+    limits.take(at(0), 3, &to("other")).unwrap();
+    limits.release(at(1), 0);
+    limits.release(at(1), 0);
+    limits.take(at(1), 4, &to("media")).unwrap();
+    assert!(limits.take(at(1), 5, &to("media")).is_err());
+    let usage = limits.usage(at(1));
+    assert_eq!((usage[0].used, usage[0].peak, usage[0].refused), (2, 2, 2));
+    assert_eq!(usage[0].top, [("media".to_string(), 2)]);
+}
+
+#[test]
+fn all_limits_of_a_call_are_taken_or_none() {
+    let each = Pattern::prefix("6");
+    let mut limits = Limits::new(vec![
+        LimitConfig { max_calls: Some(10), ..limit("switch", Scope::Switch) },
+        LimitConfig { max_calls: Some(1), ..limit("did", Scope::EachNumber(each)) },
+    ]);
+    limits.take(at(0), 0, &from("a")).unwrap();
+    let full = limits.take(at(0), 1, &from("a")).unwrap_err();
+    assert_eq!(full.to_string(), "limit did (600) is full: 1 of 1 calls");
+    let other = Attempt { number: "601", ..from("a") };
+    limits.take(at(0), 2, &other).unwrap();
+    let usage = limits.usage(at(0));
+    assert_eq!(usage.iter().map(|usage| usage.used).collect::<Vec<_>>(), [2, 1, 1]);
+    // Asked again, with its route, a leg keeps what it has.
+    limits.take(at(0), 0, &Attempt { route: Some("x"), ..from("a") }).unwrap();
+    assert_eq!(limits.usage(at(0))[0].used, 2);
+    limits.release(at(2_000), 0);
+    limits.release(at(2_000), 2);
+    let names: Vec<String> = limits.usage(at(2_000)).into_iter().map(|usage| usage.name).collect();
+    assert_eq!(names, ["switch"], "numbers without calls are forgotten");
+}
+
+#[test]
+fn no_more_than_so_many_calls_begin_within_any_second() {
+    let config = LimitConfig { max_calls_per_second: Some(3), ..carrier(1_000) };
+    let mut limits = Limits::new(vec![config]);
+    let mut begun = Vec::new();
+    for ms in 0..5_000 {
+        if limits.take(at(ms), ms, &to("media")).is_ok() {
+            begun.push(ms);
+            limits.release(at(ms), ms);
+        }
+    }
+    assert_eq!(begun.len(), 15);
+    assert!(begun.windows(4).all(|four| four[3] - four[0] >= 1_000), "{begun:?}");
+}
+
+#[test]
+fn places_kept_for_inbound_calls_are_not_given_to_outbound_ones() {
+    let mut limits = Limits::new(vec![LimitConfig { reserved_inbound: 2, ..carrier(5) }]);
+    for leg in 0..3 {
+        limits.take(at(0), leg, &to("media")).unwrap();
+    }
+    let full = limits.take(at(0), 3, &to("media")).unwrap_err();
+    assert!(full.to_string().contains("2 of them kept for inbound"), "{full}");
+    limits.take(at(0), 4, &from("media")).unwrap();
+    limits.take(at(0), 5, &from("media")).unwrap();
+    assert!(limits.take(at(0), 6, &from("media")).is_err());
+}
+
+#[test]
+fn a_soft_limit_only_tells_and_the_mark_is_told_once() {
+    let mut limits = Limits::new(vec![LimitConfig { soft: true, ..carrier(10) }]);
+    for leg in 0..12 {
+        limits.take(at(0), leg, &to("media")).unwrap();
+    }
+    let notices = limits.notices();
+    let marks = notices.iter().filter(|notice| matches!(notice, Notice::Mark { above: true, .. }));
+    assert_eq!(marks.count(), 1);
+    assert_eq!(notices.len(), 3, "one mark, passed twice: {notices:?}");
+    for leg in 0..12 {
+        limits.release(at(1), leg);
+    }
+    let notices = limits.notices();
+    assert!(matches!(&notices[..], [Notice::Mark { above: false, used: 6, .. }]), "{notices:?}");
+}
+
+#[test]
+fn two_thousand_attempts_at_once_get_exactly_the_places_there_are() {
+    let mut limits = Limits::new(vec![carrier(137)]);
+    let taken = (0..2_000).filter(|leg| limits.take(at(0), *leg, &to("media")).is_ok()).count();
+    assert_eq!(taken, 137);
+    assert_eq!(limits.usage(at(0))[0].refused, 2_000 - 137);
+}
+
+#[test]
+fn time_at_the_cap_and_the_use_of_each_minute_are_kept() {
+    let mut limits = Limits::new(vec![carrier(1)]);
+    limits.take(at(30_000), 0, &to("media")).unwrap();
+    limits.release(at(150_000), 0);
+    let usage = &limits.usage(at(300_000))[0];
+    assert_eq!(usage.at_cap, Duration::from_secs(120));
+    assert_eq!(usage.history, [1, 1, 1, 0, 0, 0]);
+}
+
+/// A million steps of calls that begin and end at random, and of whole peers that vanish with all
+/// their calls: the leases are always those of the calls that live, and never above a ceiling.
+#[test]
+fn after_a_million_random_steps_the_leases_are_those_of_the_calls_that_live() {
+    const PEERS: [&str; 4] = ["a", "b", "c", "d"];
+    let ceilings = [40, 7, 23];
+    let mut limits = Limits::new(vec![
+        LimitConfig { max_calls: Some(40), ..limit("switch", Scope::Switch) },
+        LimitConfig { max_calls: Some(7), ..limit("a", Scope::Peers(vec!["a".into()])) },
+        LimitConfig {
+            max_calls: Some(23),
+            ..limit("bc", Scope::Peers(vec!["b".into(), "c".into()]))
+        },
+    ]);
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut live: Vec<(u32, &str)> = Vec::new();
+    let mut next = 0;
+    for step in 0..1_000_000_u64 {
+        let now = at(step);
+        match rng.u32(0..1000) {
+            0 => {
+                // A peer's process dies: each of its calls ends by itself, in any order.
+                let peer = PEERS[rng.usize(0..PEERS.len())];
+                let mut gone: Vec<u32> =
+                    live.iter().filter(|(_, own)| *own == peer).map(|(leg, _)| *leg).collect();
+                rng.shuffle(&mut gone);
+                live.retain(|(_, own)| *own != peer);
+                for leg in gone {
+                    limits.release(now, leg);
+                }
+            }
+            1..500 => {
+                let peer = PEERS[rng.usize(0..PEERS.len())];
+                if limits.take(now, next, &from(peer)).is_ok() {
+                    live.push((next, peer));
+                }
+                next += 1;
+            }
+            _ if !live.is_empty() => {
+                let (leg, _) = live.swap_remove(rng.usize(0..live.len()));
+                limits.release(now, leg);
+            }
+            _ => {}
+        }
+        let count = |names: &[&str]| live.iter().filter(|(_, own)| names.contains(own)).count();
+        let expected = [live.len(), count(&["a"]), count(&["b", "c"])];
+        let used: [usize; 3] = std::array::from_fn(|n| {
+            limits.pools[n].places.get("").map_or(0, |places| places.leases.len())
+        });
+        assert_eq!(used, expected, "step {step}");
+        assert!(used.iter().zip(ceilings).all(|(used, ceiling)| *used <= ceiling));
+        limits.notices.clear();
+    }
+    assert_eq!(limits.held.len(), live.len());
+}
