@@ -1,11 +1,15 @@
 //! The command behind a real NAT, in network namespaces. Needs root and nftables.
 
-use std::fs;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use assert_cmd::cargo::cargo_bin;
 use oneport_testkit::nat::{Nat, Side};
+use oneport_testkit::peers::asterisk::Asterisk;
+use oneport_testkit::peers::wait_for;
 
 /// The NAT forgets an idle way after ten seconds here, the switch polls every four, and the phone
 /// every twenty: what keeps the way open is either side alone.
@@ -50,4 +54,210 @@ fn a_phone_behind_a_nat_that_forgets_is_still_reached_when_it_was_idle() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(answer.contains("\"answered\": true"), "{polls}: {answer}{said}");
     }
+}
+
+/// A number of the JSON that `oneport call` prints, behind the key of its part.
+fn figure(json: &str, part: &str, key: &str) -> u64 {
+    let text = json.split_once(&format!("\"{part}\": {{")).map_or("", |(_, rest)| rest);
+    let text = text.split_once(&format!("\"{key}\": ")).map_or("", |(_, rest)| rest);
+    let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or_else(|_| panic!("no {part}.{key} in {json}"))
+}
+
+/// Twelve seconds of a tone, as a WAV file: the header and samples of 16 bits.
+fn write_tone(path: &Path) {
+    let samples: Vec<u8> = (0..96_000_u32)
+        .map(|n| if n / 8 % 2 == 0 { 4_000_i16 } else { -4_000 })
+        .flat_map(i16::to_le_bytes)
+        .collect();
+    let len = u32::try_from(samples.len()).expect("short");
+    let mut wav = b"RIFF".to_vec();
+    wav.extend((len + 36).to_le_bytes());
+    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    wav.extend(8_000_u32.to_le_bytes());
+    wav.extend(16_000_u32.to_le_bytes());
+    wav.extend(b"\x02\0\x10\0data");
+    wav.extend(len.to_le_bytes());
+    wav.extend(samples);
+    fs::write(path, wav).expect("writable");
+}
+
+/// Calls the echo from behind the NAT, and does something to the call after four of its twelve
+/// seconds, given what passed at the switch so far: sender and bytes in hexadecimal on each line. What
+/// the caller and the switch said.
+fn echo_call_disturbed(encryption: &str, disturb: impl FnOnce(&Nat, &str)) -> (Output, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
+    let binary = cargo_bin("oneport");
+    let oneport = binary.to_str().expect("a path");
+    let nat = Nat::new(30);
+    fs::write(file("secret"), "right\n").expect("writable");
+    let config = format!("[peers.ann]\nsecret = \"right\"\nencryption = \"{encryption}\"\n");
+    fs::write(file("oneport.toml"), config).expect("writable");
+    write_tone(Path::new(&file("tone.wav")));
+    let log = directory.path().join("log");
+    let arguments = ["serve", "--config", &file("oneport.toml")];
+    let _switch = nat.start_logged(Side::Outside, oneport, &arguments, &log);
+    let packets = File::create(directory.path().join("packets")).expect("writable");
+    let mut watch = nat
+        .command(Side::Outside, "tshark")
+        .args(["-i", "eth", "-l", "-f", "udp", "-T", "fields", "-e", "ip.src", "-e", "udp.payload"])
+        .stdin(Stdio::null())
+        .stdout(packets)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("ip runs");
+    thread::sleep(Duration::from_secs(4));
+    let (secret, tone) = (file("secret"), file("tone.wav"));
+    let mut call = nat.command(Side::Inside, oneport);
+    call.args(["call", "ann@10.77.2.2/echo", "--json", "--encryption", encryption])
+        .args(["--play", &tone, "--secret-file", &secret])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let call = call.spawn().expect("ip runs");
+    thread::sleep(Duration::from_secs(4));
+    disturb(&nat, &fs::read_to_string(directory.path().join("packets")).expect("text"));
+    let _ = watch.kill();
+    let _ = watch.wait();
+    let output = call.wait_with_output().expect("it runs");
+    let said = || fs::read_to_string(&log).expect("a log");
+    // The end of the call has reached the switch.
+    wait_for("the call's line in the log", Duration::from_secs(60), || said().contains("heard"));
+    (output, said())
+}
+
+/// At most so many frames of 20 ms are lost, and the end of the call comes in good order.
+fn check_recovered(output: &Output, log: &str, most: u64) {
+    let json = String::from_utf8_lossy(&output.stdout);
+    let all = format!("{json}{}{log}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && json.contains("\"outcome\": \"ok\""), "{all}");
+    let sent = figure(&json, "quality", "sent_frames");
+    let heard = figure(&json, "heard", "frames");
+    assert!(sent >= 590, "{all}");
+    assert!(heard + most >= sent, "{} of {sent} frames lost: {all}", sent - heard);
+    println!("{} of {sent} frames lost", sent.saturating_sub(heard));
+    // By the caller's HANGUP rather than by its silence.
+    assert!(log.contains("normal clearing"), "{all}");
+}
+
+#[test]
+fn a_call_behind_a_nat_goes_on_when_its_public_port_changes() {
+    for encryption in ["off", "required"] {
+        let (output, log) = echo_call_disturbed(encryption, |nat, _| {
+            nat.line_down();
+            nat.line_up();
+        });
+        assert!(log.contains("moved from 10.77.2.1:"), "{log}");
+        check_recovered(&output, &log, 150);
+    }
+}
+
+#[test]
+fn a_call_behind_a_nat_does_not_move_to_somebody_who_spoofs() {
+    let (output, log) = echo_call_disturbed("off", |nat, packets| {
+        // The last full frame of the caller has both numbers.
+        let frames = packets.lines().filter_map(|line| line.strip_prefix("10.77.2.1\t"));
+        let mut full = frames.filter(|hex| hex.as_bytes()[0] >= b'8' && &hex[4..8] != "0000");
+        let full = full.next_back();
+        let numbers = &full.unwrap_or_else(|| panic!("no full frame in {packets}"))[..8];
+        let escaped = |hex: &str| -> String {
+            let bytes: Vec<char> = hex.chars().collect();
+            bytes
+                .chunks(2)
+                .map(|two| two.iter().fold("\\x".into(), |a: String, c| a + &c.to_string()))
+                .collect()
+        };
+        // While the caller is silent, PING's answer, LAGRQ, HANGUP, voice and a mini frame come in
+        // its name.
+        let mut script = String::from("exec 3<>/dev/udp/10.77.2.2/4569; for n in $(seq 40); do ");
+        for rest in
+            ["0000000003030603", "000000000303060b", "0000000003030605", "0000000003030204ffff"]
+        {
+            script += &format!("printf '{}' >&3; ", escaped(&format!("{numbers}{rest}")));
+        }
+        let mini = format!(
+            "{:04x}0001ffffffff",
+            u16::from_str_radix(&numbers[..4], 16).expect("hex") & 0x7FFF
+        );
+        script += &format!("printf '{}' >&3; sleep 0.08; done", escaped(&mini));
+        nat.line_down();
+        let status = nat.command(Side::Elsewhere, "bash").args(["-c", &script]).status();
+        assert!(status.is_ok_and(|status| status.success()), "bash sends");
+        nat.line_up();
+    });
+    assert!(!log.contains("to 10.77.3.2"), "{log}");
+    // The line was down for more than three seconds.
+    check_recovered(&output, &log, 400);
+}
+
+#[test]
+fn asterisk_behind_a_nat_is_reached_after_idling_longer_than_the_nat_remembers() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
+    let binary = cargo_bin("oneport");
+    let oneport = binary.to_str().expect("a path");
+    let nat = Nat::new(30);
+    fs::write(file("secret"), "right\n").expect("writable");
+    let config = "[peers.ann]\nsecret = \"right\"\nmin_refresh = 600\n\
+                  [peers.bob]\nsecret = \"right\"\n";
+    fs::write(file("oneport.toml"), config).expect("writable");
+    let log = directory.path().join("log");
+    let arguments = ["serve", "--config", &file("oneport.toml")];
+    let _switch = nat.start_logged(Side::Outside, oneport, &arguments, &log);
+    let inside = nat.namespace(Side::Inside);
+    // It polls nobody itself, and its next registration is eight minutes away.
+    let _asterisk = Asterisk::start_in(
+        Some(&inside),
+        "register => ann:right@10.77.2.2\n\
+         [guest]\ntype=user\ncontext=test\nrequirecalltoken=no\n",
+        "[test]\nexten => ann,1,Answer()\nsame => n,Echo()\n",
+    );
+    let said = || fs::read_to_string(&log).expect("a log");
+    wait_for("Asterisk to register", Duration::from_secs(60), || said().contains("ann registered"));
+    thread::sleep(Duration::from_secs(45));
+    let output = nat
+        .command(Side::Outside, oneport)
+        .args(["call", "bob@10.77.2.2/ann", "--duration", "2s", "--json"])
+        .args(["--secret-file", &file("secret")])
+        .output()
+        .expect("runs");
+    let answer = String::from_utf8_lossy(&output.stdout);
+    assert!(answer.contains("\"answered\": true"), "{answer}{}", said());
+}
+
+/// The phone learns from the answers to its polls that it has another port, and registers anew.
+#[test]
+fn a_phone_behind_a_nat_whose_port_changed_since_it_registered_is_reached() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
+    let binary = cargo_bin("oneport");
+    let oneport = binary.to_str().expect("a path");
+    let nat = Nat::new(30);
+    fs::write(file("secret"), "right\n").expect("writable");
+    let config = "[peers.ann]\nsecret = \"right\"\nmin_refresh = 600\n\
+                  [peers.bob]\nsecret = \"right\"\n";
+    fs::write(file("oneport.toml"), config).expect("writable");
+    let (log, secret) = (directory.path().join("log"), file("secret"));
+    let arguments = ["serve", "--config", &file("oneport.toml")];
+    let _switch = nat.start_logged(Side::Outside, oneport, &arguments, &log);
+    thread::sleep(Duration::from_secs(1));
+    let register =
+        ["answer", "--echo", "--register", "iax:ann@10.77.2.2", "--secret-file", &secret];
+    let _phone = nat.start(Side::Inside, oneport, &register);
+    let said = || fs::read_to_string(&log).expect("a log");
+    wait_for("the phone to register", Duration::from_secs(60), || {
+        said().contains("ann registered")
+    });
+    nat.line_down();
+    nat.line_up();
+    // Its next registration is eight minutes away.
+    wait_for("the phone to move", Duration::from_secs(90), || said().contains("ann moved from"));
+    let output = nat
+        .command(Side::Outside, oneport)
+        .args(["call", "bob@10.77.2.2/ann", "--duration", "2s", "--json"])
+        .args(["--secret-file", &secret])
+        .output()
+        .expect("runs");
+    let answer = String::from_utf8_lossy(&output.stdout);
+    assert!(answer.contains("\"answered\": true"), "{answer}{}", said());
 }

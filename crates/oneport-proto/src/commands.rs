@@ -581,9 +581,22 @@ impl Endpoint {
         let _ = self.send_poke(now, to, KEEP_ALIVE_TIMEOUT, Some(owner));
     }
 
-    /// The registrar has answered a poll that keeps a registration alive, or has not.
-    pub(crate) fn kept_alive(&mut self, now: Instant, owner: RegistrationId, answered: bool) {
+    /// The registrar has answered a poll that keeps a registration alive, or has not. It may say where
+    /// it sees us: if that is another place than when we registered, we register anew.
+    pub(crate) fn kept_alive(
+        &mut self,
+        now: Instant,
+        owner: RegistrationId,
+        answered: bool,
+        seen_at: Option<SocketAddr>,
+    ) {
         let Some(registration) = self.registration_mut(owner) else { return };
+        if let (Some(registered), Some(seen)) = (registration.seen_at, seen_at)
+            && registered != seen
+            && registration.next_poke.take().is_some()
+        {
+            registration.next = Some(now);
+        }
         registration.polls_lost = if answered { 0 } else { registration.polls_lost + 1 };
         if registration.polls_lost >= POLLS_LOST && registration.next_poke.take().is_some() {
             // It may have lost us, or the way has changed: we register anew to find out.
@@ -638,6 +651,7 @@ impl Endpoint {
         }
         let event = match end {
             CycleEnd::Acknowledged { refresh, apparent_address, messages } => {
+                registration.seen_at = apparent_address;
                 registration.succeeded(now, refresh, random);
                 registration.next_poke = keep_alive.map(|interval| now + interval);
                 Event::Registered { registration: owner, refresh, apparent_address, messages }
@@ -739,7 +753,11 @@ impl Endpoint {
             oseq: Seq::ZERO,
             iseq: Seq::ZERO,
         };
-        self.cx.send_once(path, None, &header, &Message::iax(IaxSubclass::Poke, Elements::EMPTY));
+        // As Asterisk's has; and it leaves room for our address in an answer three times as long.
+        let mut elements = ElementBuffer::new();
+        elements.push(&Element::CallToken(&[]));
+        let poke = Message::iax(IaxSubclass::Poke, elements.as_elements());
+        self.cx.send_once(path, None, &header, &poke);
         let role = Role::Poke(Poke { path, ours, sent: now, deadline: now + timeout, owner });
         let (slot, generation) = self.slots.insert(role, false);
         self.slots.schedule(&mut self.cx, slot);

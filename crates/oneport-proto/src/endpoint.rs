@@ -4,8 +4,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use oneport_wire::{
-    CallNumber, CauseCode, Datagram, ElementBuffer, FullFrame, FullHeader, IaxSubclass, Message,
-    MiniTimestamp, Timestamp, TrunkFrame, VideoMiniFrame,
+    CallNumber, CauseCode, Datagram, Element, ElementBuffer, FullFrame, FullHeader, IaxSubclass,
+    Message, MiniTimestamp, Timestamp, TrunkFrame, VideoMiniFrame,
 };
 
 use crate::call::{Call, Ending};
@@ -550,7 +550,7 @@ impl Endpoint {
         header: &FullHeader,
         message: &Message<'_>,
     ) -> Handled {
-        let Message::Iax { subclass: IaxSubclass::Pong, .. } = message else {
+        let Message::Iax { subclass: IaxSubclass::Pong, elements } = message else {
             return Handled::Dropped(DropReason::Unexpected);
         };
         let Some(slot) = self.slots.at(index) else {
@@ -561,7 +561,13 @@ impl Endpoint {
         let id = PokeId { slot: index, generation };
         let (path, owner) = (poke.path, poke.owner);
         match owner {
-            Some(owner) => self.kept_alive(now, owner, true),
+            Some(owner) => {
+                let seen_at = elements.iter().find_map(|element| match element {
+                    Element::ApparentAddress(address) => Some(address),
+                    _ => None,
+                });
+                self.kept_alive(now, owner, true, seen_at);
+            }
             None => self.cx.tell(Event::Pong { poke: id, rtt: now.since(poke.sent) }),
         }
         if header.source != CallNumber::STATELESS {
@@ -623,7 +629,7 @@ impl Endpoint {
                     }
                     self.free(index);
                     if let Some(owner) = owner {
-                        self.kept_alive(now, owner, false);
+                        self.kept_alive(now, owner, false, None);
                     }
                 }
             }

@@ -27,6 +27,9 @@ use crate::token::EntryKind;
 /// an earlier one, not a restart of the peer.
 const COPY_AGE: Duration = Duration::from_secs(10);
 
+/// Bytes of a full frame without its elements.
+const FULL_HEADER: usize = 12;
+
 /// What the rules for call tokens make of a request.
 enum Admission {
     Validated,
@@ -48,7 +51,15 @@ impl Endpoint {
         };
         match subclass {
             IaxSubclass::Poke => {
-                self.cx.reply_stateless(from, header, IaxSubclass::Pong, Elements::EMPTY);
+                // Where it is seen tells it when a NAT has changed its port. It fits into three times
+                // the question where that brings an empty CALLTOKEN, as ours and Asterisk's do.
+                let mut seen = ElementBuffer::new();
+                seen.push(&Element::ApparentAddress(from.remote));
+                let question = FULL_HEADER + elements.as_bytes().len();
+                if FULL_HEADER + seen.as_elements().as_bytes().len() > 3 * question {
+                    seen = ElementBuffer::new();
+                }
+                self.cx.reply_stateless(from, header, IaxSubclass::Pong, seen.as_elements());
                 Handled::Consumed
             }
             IaxSubclass::New | IaxSubclass::RegReq | IaxSubclass::RegRel => {

@@ -57,6 +57,8 @@ pub(crate) struct Registration {
     /// When the registrar is polled next, so that NATs keep the way to us open.
     pub(crate) next_poke: Option<Instant>,
     pub(crate) polls_lost: u32,
+    /// Where the registrar saw us when we registered, if it said so.
+    pub(crate) seen_at: Option<SocketAddr>,
     /// Until when the registrar has us.
     pub(crate) held_until: Option<Instant>,
     pub(crate) releasing: bool,
@@ -71,6 +73,7 @@ impl Registration {
             next: Some(now),
             next_poke: None,
             polls_lost: 0,
+            seen_at: None,
             held_until: None,
             releasing: false,
             failures: 0,

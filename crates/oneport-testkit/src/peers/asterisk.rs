@@ -57,6 +57,7 @@ pub struct Asterisk {
     /// Its directory, as it sees it.
     home: String,
     address: SocketAddr,
+    namespace: Option<String>,
     _place: Arc<Place>,
 }
 
@@ -73,6 +74,15 @@ impl Asterisk {
     /// It is missing or does not start; the message says why.
     #[must_use]
     pub fn start(iax: &str, extensions: &str) -> Self {
+        Self::start_in(None, iax, extensions)
+    }
+
+    /// The same in a network namespace, where it listens on all addresses.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_in(namespace: Option<&str>, iax: &str, extensions: &str) -> Self {
         let root = asterisk_root().unwrap_or_else(|missing| panic!("{missing}"));
         let place = Place::take();
         let number = INSTANCES.fetch_add(1, Ordering::Relaxed);
@@ -90,8 +100,9 @@ impl Asterisk {
         write("modules.conf", MODULES);
         write("extensions.conf", extensions);
         // Of many threads, on a busy machine, one passes on a frame that another has got later.
+        let bind = if namespace.is_some() { "0.0.0.0" } else { "127.0.0.1" };
         let general = format!(
-            "[general]\nbindport={port}\nbindaddr=127.0.0.1\ndelayreject=no\n\
+            "[general]\nbindport={port}\nbindaddr={bind}\ndelayreject=no\n\
              jitterbuffer=no\nautokill=yes\niaxthreadcount=1\niaxmaxthreadcount=0\n"
         );
         write("iax.conf", &format!("{general}{iax}"));
@@ -109,30 +120,33 @@ impl Asterisk {
                  [options]\nverbose = 5\n"
             ),
         );
-        // Mounts in a name space of its own vanish with the process.
-        let script = format!(
-            "mount --bind /dev '{root}/dev' && mount -t proc proc '{root}/proc' && \
-             exec chroot '{root}' /usr/sbin/asterisk -C {home}/etc/asterisk.conf -f",
-            root = root.display(),
-        );
-        let process = Command::new("unshare")
-            .args(["--mount", "--propagation", "private", "sh", "-c", &script])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("unshare starts");
+        let process = launch(&root, &home, namespace);
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let asterisk = Self { process, root, home, address, _place: place };
-        wait_for("Asterisk to open its console", PATIENCE, || {
-            inside.join("run/asterisk.ctl").exists()
-        });
-        wait_for("Asterisk to start", PATIENCE, || {
-            asterisk.cli("core waitfullybooted").contains("fully booted")
-        });
-        let channel = asterisk.cli("module show like chan_iax2");
-        assert!(channel.contains("Running"), "it has no IAX2:\n{channel}\n{}", asterisk.log());
+        let namespace = namespace.map(Into::into);
+        let asterisk = Self { process, root, home, address, namespace, _place: place };
+        asterisk.wait_until_booted();
         asterisk
+    }
+
+    fn wait_until_booted(&self) {
+        let console = self.root.join(&self.home[1..]).join("run/asterisk.ctl");
+        wait_for("Asterisk to open its console", PATIENCE, || console.exists());
+        wait_for("Asterisk to start", PATIENCE, || {
+            self.cli("core waitfullybooted").contains("fully booted")
+        });
+        let channel = self.cli("module show like chan_iax2");
+        assert!(channel.contains("Running"), "it has no IAX2:\n{channel}\n{}", self.log());
+    }
+
+    /// Starts it again after [`kill`](Self::kill), as it was configured.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start_again(&mut self) {
+        // What is left of the one that was killed would be taken for the new one's.
+        let _ = fs::remove_file(self.root.join(&self.home[1..]).join("run/asterisk.ctl"));
+        self.process = launch(&self.root, &self.home, self.namespace.as_deref());
+        self.wait_until_booted();
     }
 
     /// Where it listens.
@@ -219,6 +233,30 @@ impl Asterisk {
     pub fn version(&self) -> String {
         self.cli("core show version").split(" built").next().unwrap_or_default().into()
     }
+}
+
+/// Starts the process. Mounts in a name space of its own vanish with it.
+fn launch(root: &Path, home: &str, namespace: Option<&str>) -> Child {
+    let script = format!(
+        "mount --bind /dev '{root}/dev' && mount -t proc proc '{root}/proc' && \
+         exec chroot '{root}' /usr/sbin/asterisk -C {home}/etc/asterisk.conf -f",
+        root = root.display(),
+    );
+    let mut command = match namespace {
+        None => Command::new("unshare"),
+        Some(name) => {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", name, "unshare"]);
+            command
+        }
+    };
+    command
+        .args(["--mount", "--propagation", "private", "sh", "-c", &script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("unshare starts")
 }
 
 /// Where its modules are, as it sees them; the way there names the architecture.
