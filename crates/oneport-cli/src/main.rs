@@ -10,7 +10,9 @@ macro_rules! say {
 
 mod answer;
 mod call;
+mod check;
 mod exit;
+mod import;
 mod key;
 mod live;
 mod ping;
@@ -43,6 +45,8 @@ enum Command {
     Ping(ping::Ping),
     Key(key::Key),
     Route(route::Route),
+    Check(check::Check),
+    Import(import::Import),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +64,8 @@ fn main() -> ExitCode {
             Command::Ping(ping) => ping.run().await,
             Command::Key(key) => key.run(),
             Command::Route(route) => route.run(),
+            Command::Check(check) => check.run(),
+            Command::Import(import) => import.run(),
         }
     });
     match result {

@@ -215,9 +215,51 @@ async fn two_hundred_calls_at_once_are_echoed_by_the_switch() {
 
 #[test]
 fn help_needs_no_manual() {
-    for command in ["serve", "call", "answer", "register", "ping"] {
+    for command in ["serve", "call", "answer", "register", "ping", "check", "import"] {
         let help = oneport(&[command, "--help"], None);
         insta::assert_snapshot!(format!("help_{command}"), help.out);
     }
     insta::assert_snapshot!("help", oneport(&["--help"], None).out);
+}
+
+#[test]
+fn an_asterisk_configuration_is_imported_once_and_then_served() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().expect("a directory");
+    let asterisk = directory.path().join("asterisk");
+    std::fs::create_dir(&asterisk).expect("writable");
+    let iax = "[general]\nbindport=4570\nbindaddr=127.0.0.1\n\
+               [site]\ntype=friend\nhost=dynamic\nsecret=correct horse\n";
+    std::fs::write(asterisk.join("iax.conf"), iax).expect("writable");
+    let output = directory.path().join("oneport.toml");
+    let (from, to) = (asterisk.display().to_string(), output.display().to_string());
+    let first = oneport(&["import", &from, "--output", &to], None);
+    assert_eq!(first.code, 0, "{}", first.errors);
+    assert!(first.out.contains("kept         iax.conf:7  secret=***"), "{}", first.out);
+    assert!(!first.out.contains("correct horse") && !first.errors.contains("correct horse"));
+    for file in [&output, &directory.path().join("oneport.secrets/site")] {
+        let mode = std::fs::metadata(file).expect("written").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+    }
+    let again = oneport(&["import", &from, "--output", &to], None);
+    assert_eq!(again.code, 2, "{}", again.errors);
+    let json = oneport(&["import", &from, "--output", &to, "--force", "--report", "json"], None);
+    let report: serde_json::Value = serde_json::from_str(&json.out).expect("JSON");
+    assert_eq!(report["lines"][0]["verdict"], "kept");
+    let check = oneport(&["check", "--config", &to], None);
+    assert_eq!(check.code, 0, "{}", check.errors);
+    assert!(check.out.contains("listens on UDP 127.0.0.1:4570"), "{}", check.out);
+    assert!(check.out.contains("site: registers, proves itself by md5"), "{}", check.out);
+    let missing = oneport(&["import", &to, "--output", &to], None);
+    assert_ne!(missing.code, 0);
+}
+
+#[test]
+fn check_shows_a_mistake_at_its_place() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = directory.path().join("oneport.toml");
+    std::fs::write(&config, "[peers.site]\nsecrt = \"right\"\n").expect("writable");
+    let outcome = oneport(&["check", "--config", &config.display().to_string()], None);
+    assert_eq!(outcome.code, 2);
+    assert!(outcome.errors.contains("oneport.toml:2:1"), "{}", outcome.errors);
 }

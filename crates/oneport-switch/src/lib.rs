@@ -9,6 +9,7 @@ mod builtin;
 mod config;
 mod decision;
 mod guests;
+pub mod import;
 mod limits;
 mod qualify;
 mod recording;
@@ -17,7 +18,7 @@ mod routing;
 mod switch;
 
 pub use builtin::Builtin;
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, Summary};
 pub use decision::Decision;
 pub use limits::LimitUsage;
 pub use switch::Switch;

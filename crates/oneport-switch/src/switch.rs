@@ -99,6 +99,8 @@ struct Caller {
     timeout: Option<Duration>,
     /// Causes behind which the next is tried, beside the usual ones.
     continue_on: Vec<CauseCode>,
+    /// Whether its route may lead back to where it came from.
+    may_return: bool,
     accepted: Option<Format>,
     answered: bool,
 }
@@ -279,7 +281,7 @@ impl Switch {
             None => None,
         };
         let Some(leg) = self.legs.get_mut(&call) else { return };
-        let Plan { mut left, timeout, continue_on, route } = plan.unwrap_or_default();
+        let Plan { mut left, timeout, continue_on, route, may_return } = plan.unwrap_or_default();
         let attempt = Attempt {
             peer: leg.peer.as_deref(),
             direction: Direction::In,
@@ -315,8 +317,16 @@ impl Switch {
             Some(_) => {
                 let called = Vec::new();
                 let answered = false;
-                let caller =
-                    Caller { offer, called, left, timeout, continue_on, accepted, answered };
+                let caller = Caller {
+                    offer,
+                    called,
+                    left,
+                    timeout,
+                    continue_on,
+                    may_return,
+                    accepted,
+                    answered,
+                };
                 leg.state = State::Caller(Box::new(caller));
                 self.try_next(endpoint, now, call, CauseCode::NO_ROUTE);
             }

@@ -354,7 +354,8 @@ impl PeerKeys {
             },
         };
         let rule = match &self.call_token {
-            None => TokenRule::Yes,
+            // The networks of `call_token_optional` decide.
+            None => TokenRule::Unset,
             Some(word) => match word.get_ref().as_str() {
                 "required" => TokenRule::Yes,
                 "optional" => TokenRule::No,

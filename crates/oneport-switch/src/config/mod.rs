@@ -6,6 +6,7 @@ mod keys;
 mod limits;
 mod routes;
 mod secret;
+mod summary;
 mod timers;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use oneport_proto::{
 use oneport_wire::{AuthMethods, DEFAULT_PORT, Format, FormatSet};
 
 pub use error::ConfigError;
+pub use summary::Summary;
 
 use crate::limits::LimitConfig;
 use crate::qualify::QualifyConfig;
@@ -121,7 +123,7 @@ pub(crate) struct Files {
 
 /// What is spoken where nothing is said: what Asterisk speaks without patents or add-ons, and what
 /// a relay passes on without understanding it.
-const DEFAULT_CODECS: [Format; 10] = [
+pub(crate) const DEFAULT_CODECS: [Format; 10] = [
     Format::ULAW,
     Format::ALAW,
     Format::SLIN,

@@ -29,6 +29,9 @@ pub(super) struct Plan {
     pub(super) timeout: Option<Duration>,
     pub(super) continue_on: Vec<CauseCode>,
     pub(super) route: Option<String>,
+    /// The route names its callers, so it means it when it leads back to one of them: boxes call
+    /// themselves so.
+    pub(super) may_return: bool,
 }
 
 impl Switch {
@@ -55,6 +58,7 @@ impl Switch {
             timeout: route.timeout,
             continue_on: route.continue_on.clone(),
             route: Some(route.name.clone()),
+            may_return: !route.from.is_empty(),
         }))
     }
 
@@ -154,7 +158,7 @@ impl Switch {
         let offer = &caller.offer;
         let variables = with_one_more_hop(&offer.variables)
             .ok_or_else(|| (ROUTING_ERROR, "the call runs in a circle".to_string()))?;
-        if to == leg.address && number == offer.called_number {
+        if to == leg.address && number == offer.called_number && !caller.may_return {
             let why = format!("{name} would get its own call back");
             return Err((CauseCode::NO_ROUTE, why));
         }

@@ -1,0 +1,130 @@
+//! What a configuration would do, in a few lines.
+
+use std::fmt;
+
+use oneport_proto::EncryptionPolicy;
+
+use super::{Config, Peer};
+use crate::routing::{Destination, Route, Strategy};
+
+/// What a configuration would do; prints as plain text.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary<'a>(&'a Config);
+
+impl Config {
+    /// What it would do.
+    #[must_use]
+    pub const fn summary(&self) -> Summary<'_> {
+        Summary(self)
+    }
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(config) = self;
+        let listen: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
+        writeln!(f, "listens on UDP {}", listen.join(", "))?;
+        let (all, each) = (config.endpoint.max_calls, config.endpoint.max_calls_per_address);
+        writeln!(f, "limits: {all} calls at once, {each} for an address")?;
+        let guests = &config.guests;
+        if guests.enabled {
+            let (calls, seconds) = (guests.calls, guests.duration.as_secs());
+            writeln!(f, "guests: {calls} calls of {seconds} s at most, to echo and milliwatt")?;
+        } else {
+            writeln!(f, "guests: none")?;
+        }
+        writeln!(f, "\npeers: {}", config.peers.len())?;
+        for (name, peer) in &config.peers {
+            writeln!(f, "  {name}: {}", describe(peer))?;
+        }
+        writeln!(f, "\nroutes, in the order in which they are tried: {}", config.routes.len())?;
+        for context in contexts(config) {
+            writeln!(f, "  in [{context}]")?;
+            for route in in_order(config, context) {
+                writeln!(f, "    {}", describe_route(route))?;
+            }
+        }
+        writeln!(f, "\nregistrations elsewhere: {}", config.registrations.len())?;
+        for registration in &config.registrations {
+            writeln!(f, "  {} at {}", registration.username, registration.to)?;
+        }
+        Ok(())
+    }
+}
+
+/// The contexts of all routes, as they come.
+fn contexts(config: &Config) -> Vec<&str> {
+    let mut contexts = Vec::new();
+    for context in config.routes.iter().flat_map(|route| &route.contexts) {
+        if !contexts.contains(&context.as_str()) {
+            contexts.push(context);
+        }
+    }
+    contexts
+}
+
+/// The routes of a context, the most particular first.
+fn in_order<'a>(config: &'a Config, context: &str) -> Vec<&'a Route> {
+    let here = |route: &&Route| route.contexts.iter().any(|own| own == context);
+    let mut routes: Vec<&Route> = config.routes.iter().filter(here).collect();
+    routes.sort_by(|one, other| {
+        let pattern = one.pattern.compare(&other.pattern);
+        pattern.then_with(|| one.from.is_empty().cmp(&other.from.is_empty()))
+    });
+    routes
+}
+
+fn describe_route(route: &Route) -> String {
+    let mut line = route.pattern.to_string();
+    if !route.from.is_empty() {
+        line.push_str(&format!(" from {}", route.from.join(", ")));
+    }
+    for (index, hours) in route.hours.iter().enumerate() {
+        line.push_str(if index == 0 { " at " } else { " or " });
+        line.push_str(&hours.to_string());
+    }
+    let between = match route.strategy {
+        Strategy::Ordered => ", then ",
+        Strategy::All => " and ",
+        Strategy::Weighted(_) => " or ",
+    };
+    let to: Vec<String> = route.to.iter().map(destination).collect();
+    line.push_str(&format!(" → {}", to.join(between)));
+    if let Some(timeout) = route.timeout {
+        line.push_str(&format!(", {} s each", timeout.as_secs()));
+    }
+    line
+}
+
+fn destination(destination: &Destination) -> String {
+    match destination {
+        Destination::Peer { name, number: None } => format!("peer {name}"),
+        Destination::Peer { name, number: Some(number) } => format!("peer {name} at {number}"),
+        Destination::Builtin(builtin) => builtin.to_string(),
+        Destination::End(cause) => cause.to_string(),
+    }
+}
+
+fn describe(peer: &Peer) -> String {
+    let mut words = vec![match peer.address {
+        Some(address) => format!("at {address}"),
+        None => "registers".into(),
+    }];
+    words.push(match (peer.secrets.is_empty(), peer.keys.is_empty()) {
+        (true, true) => "known by its address".into(),
+        _ => format!("proves itself by {}", peer.methods),
+    });
+    match peer.encryption {
+        EncryptionPolicy::Off => {}
+        EncryptionPolicy::Allowed => words.push("encrypted where it can".into()),
+        EncryptionPolicy::Required => words.push("encrypted".into()),
+    }
+    if peer.trunk.is_some() {
+        words.push("trunk".into());
+    }
+    if !peer.permit.is_empty() {
+        let networks: Vec<String> = peer.permit.iter().map(ToString::to_string).collect();
+        words.push(format!("from {} only", networks.join(", ")));
+    }
+    words.join(", ")
+}

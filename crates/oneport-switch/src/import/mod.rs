@@ -1,0 +1,94 @@
+//! From an Asterisk configuration to one of ours: `iax.conf` and a simple `extensions.conf` go in,
+//! a configuration and a report of each line come out. It reads no file itself.
+
+mod acl;
+mod conf;
+mod expression;
+mod extensions;
+mod iax;
+mod options;
+mod plan;
+mod report;
+mod routes;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+pub use conf::{Files, Place};
+pub use plan::{SecretFile, SecretPlace};
+pub use report::{Line, Report, Verdict};
+
+use conf::Conf;
+use extensions::Dialplan;
+use plan::Plan;
+use report::Ledger;
+use routes::Routes;
+
+/// What the administrator says beside the files.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Where secrets go.
+    pub secrets: SecretPlace,
+    /// Networks from which plaintext and missing call tokens are accepted, for peers whose own
+    /// access lists and addresses name none.
+    pub trusted: Vec<IpNet>,
+    /// Where RSA keys are.
+    pub key_directory: PathBuf,
+    /// Names of the files in there.
+    pub keys: BTreeSet<String>,
+}
+
+/// What an import yields.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Imported {
+    /// The text of `oneport.toml`.
+    pub config: String,
+    /// Files that it names, to be written so that nobody else reads them.
+    pub secrets: Vec<SecretFile>,
+    /// What became of each line.
+    pub report: Report,
+}
+
+/// Imports `iax.conf` and what stands beside it. Files that are not there are empty.
+#[must_use]
+pub fn import(files: &Files, options: &Options) -> Imported {
+    let mut ledger = Ledger::default();
+    let mut plan = Plan::default();
+    let iax = Conf::read(files, "iax.conf");
+    let acls = Conf::read(files, "acl.conf");
+    // Its lines come behind those of iax.conf in the report.
+    let mut dialplan_ledger = Ledger::default();
+    let extensions = Conf::read(files, "extensions.conf");
+    let dialplan = Dialplan::read(&extensions, &mut dialplan_ledger);
+    iax::Iax::read(&iax, &acls, &dialplan.globals, options, &mut ledger, &mut plan);
+    ledger.append(dialplan_ledger);
+    users(&Conf::read(files, "users.conf"), &mut ledger);
+    Routes::read(&dialplan, options, &mut ledger, &mut plan);
+    let sources = match extensions.sections.is_empty() {
+        true => "iax.conf",
+        false => "iax.conf and extensions.conf",
+    };
+    let (config, secrets) = plan.write(sources, &options.secrets);
+    Imported { config, secrets, report: ledger.finish() }
+}
+
+/// Sections of `users.conf` that Asterisk makes IAX2 peers of.
+fn users(conf: &Conf, ledger: &mut Ledger) {
+    for section in conf.sections.iter().filter(|section| !section.template) {
+        for (key, what) in [
+            ("hasiax", "users.conf is not read: write the section into iax.conf, with type=friend"),
+            ("registeriax", "users.conf is not read: write a register line into iax.conf"),
+        ] {
+            let Some(setting) = section.settings.iter().rfind(|setting| setting.key == key) else {
+                continue;
+            };
+            if iax::is_true(&setting.value) {
+                let text = format!("[{}] {key}={}", section.name, setting.value);
+                ledger.expect(&setting.place, text);
+                ledger.dropped(&setting.place, what);
+            }
+        }
+    }
+}
