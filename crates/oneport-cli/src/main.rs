@@ -18,6 +18,7 @@ mod live;
 mod ping;
 mod quality;
 mod register;
+mod reload;
 mod route;
 mod secret;
 mod serve;

@@ -10,7 +10,8 @@ use oneport::{Driver, DriverConfig, StartError};
 use oneport_switch::{Builtin, Config, ConfigError, Switch};
 use tracing_subscriber::EnvFilter;
 
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, failed};
+use crate::reload::Reloads;
 
 /// Runs the switch
 #[derive(Args)]
@@ -19,7 +20,8 @@ Examples:
   oneport serve                           port 4569, echo and milliwatt for everybody
   oneport serve --config oneport.toml     peers, routes and registrations of a file
 
-The log goes to standard error; ONEPORT_LOG=debug says more.")]
+The file is read again when it changes, and on SIGHUP; calls go on, and a file with a mistake changes
+nothing. The log goes to standard error; ONEPORT_LOG=debug says more.")]
 pub(crate) struct Serve {
     /// Configuration file; see docs/configuration.md
     #[arg(long, value_name = "FILE")]
@@ -48,8 +50,25 @@ impl Serve {
             config.listen = self.listen;
         }
         let driver = start(config, chosen)?;
+        let mut reloads = self.config.as_deref().map(Reloads::of).transpose().map_err(failed)?;
         greet(driver.local_addresses());
-        stopped().await;
+        let mut stopped = std::pin::pin!(stopped());
+        loop {
+            let reload = async {
+                match &mut reloads {
+                    Some(reloads) => reloads.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = &mut stopped => break,
+                () = reload => {}
+            }
+            if let Some(reloads) = &reloads {
+                reloads.carry_out(&driver).await;
+            }
+        }
+        drop(reloads);
         tracing::info!("stopping; calls are hung up");
         driver.stop().await;
         Ok(())
@@ -125,8 +144,8 @@ async fn stopped() {
     }
 }
 
-/// A configuration error with the place it stands at.
-pub(crate) fn explain(error: &ConfigError) -> Failure {
+/// Shows the place at which a configuration is wrong.
+pub(crate) fn show(error: &ConfigError) {
     let shown =
         miette!(labels = vec![LabeledSpan::at(error.span.clone(), "here")], "{}", error.message);
     if !error.source_text.is_empty() {
@@ -134,6 +153,11 @@ pub(crate) fn explain(error: &ConfigError) -> Failure {
         let source = NamedSource::new(name, error.source_text.to_string());
         eprint!("{:?}", shown.with_source_code(source));
     }
+}
+
+/// A configuration error with the place it stands at.
+pub(crate) fn explain(error: &ConfigError) -> Failure {
+    show(error);
     let failure = Failure::new(Code::Usage, error);
     match &error.help {
         Some(help) => failure.hint(help.clone()),

@@ -263,3 +263,43 @@ fn check_shows_a_mistake_at_its_place() {
     assert_eq!(outcome.code, 2);
     assert!(outcome.errors.contains("oneport.toml:2:1"), "{}", outcome.errors);
 }
+
+/// A call to `target` by the peer ann; its exit code.
+fn ann_calls(address: &str, number: &str) -> i32 {
+    let target = format!("iax:ann@{address}/{number}");
+    oneport(&["call", &target, "--duration", "200ms"], Some("secret of ann")).code
+}
+
+#[test]
+fn a_changed_file_is_taken_and_a_wrong_one_changes_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("oneport.toml");
+    let peer = "[peers.ann]\nsecret = \"secret of ann\"\n";
+    let route =
+        |number: &str| format!("[[routes]]\nnumber = \"{number}\"\nto = [\"builtin:echo\"]\n");
+    std::fs::write(&file, format!("{peer}{}", route("7"))).expect("writable");
+    let serve = serve(&["--config", file.to_str().expect("text")]);
+    assert_eq!(ann_calls(&serve.address, "7"), 0);
+    let no_such_number = 14;
+    assert_eq!(ann_calls(&serve.address, "8"), no_such_number);
+    // As editors do it: a new file in the place of the old one.
+    let new = directory.path().join("new");
+    std::fs::write(&new, format!("{peer}{}", route("8"))).expect("writable");
+    std::fs::rename(&new, &file).expect("the same directory");
+    let patience = std::time::Instant::now();
+    while ann_calls(&serve.address, "8") != 0 {
+        assert!(patience.elapsed().as_secs() < 20, "the change was not noticed");
+    }
+    assert_eq!(ann_calls(&serve.address, "7"), no_such_number);
+    std::fs::write(&file, format!("{peer}{}[[rotes]]\n", route("7"))).expect("writable");
+    let process = serve.process.id().to_string();
+    let kill = Command::new("kill").args(["-HUP", &process]).status().expect("it runs");
+    assert!(kill.success());
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert_eq!(ann_calls(&serve.address, "8"), 0, "the old configuration stays");
+    std::fs::write(&file, format!("{peer}{}", route("7"))).expect("writable");
+    let patience = std::time::Instant::now();
+    while ann_calls(&serve.address, "7") != 0 {
+        assert!(patience.elapsed().as_secs() < 20, "the mended file was not taken");
+    }
+}

@@ -22,7 +22,6 @@ use crate::path::Path;
 use crate::registration::CycleEnd;
 use crate::reliable::Order;
 use crate::slots::{Role, Slots};
-use crate::token::CallTokenPolicy;
 use crate::transmit::{Transmit, TransmitBuffer};
 use crate::voice::Sent;
 
@@ -57,9 +56,14 @@ impl Endpoint {
         Self { cx: Context::new(config.bounded(), seed, now), slots: Slots::default() }
     }
 
-    /// Replaces the rules for call tokens.
-    pub fn set_call_token_policy(&mut self, policy: CallTokenPolicy) {
-        self.cx.config.call_token = policy;
+    /// Takes other limits and timers for whatever begins, or is set, from now on. Calls go on.
+    /// [`EndpointConfig::transmit_buffer`] stays as it was, and so does what was learned of names
+    /// under [`TokenRule::Auto`](crate::TokenRule::Auto).
+    pub fn reconfigure(&mut self, config: EndpointConfig) {
+        let mut config = config.bounded();
+        config.call_token.keep_learned(&self.cx.config.call_token);
+        self.cx.mint.set_lifetime(config.call_token_lifetime);
+        self.cx.config = config;
     }
 
     /// Takes a received datagram. Voice and video of calls that are not linked go to `media`.

@@ -98,6 +98,20 @@ impl CallTokenPolicy {
             *rule = TokenRule::Yes;
         }
     }
+
+    /// A name that needed a token under the policy before is not let off because its entry says
+    /// `Auto`.
+    pub(crate) fn keep_learned(&mut self, before: &Self) {
+        for (entries, before) in
+            [(&mut self.users, &before.users), (&mut self.peers, &before.peers)]
+        {
+            for (name, rule) in entries {
+                if *rule == TokenRule::Auto && before.get(name) == Some(&TokenRule::Yes) {
+                    *rule = TokenRule::Yes;
+                }
+            }
+        }
+    }
 }
 
 /// An IP network: an address and how many of its leading bits count.
@@ -138,6 +152,11 @@ pub(crate) struct TokenMint {
 }
 
 impl TokenMint {
+    /// Tokens are good for so long from now on, those handed out before too.
+    pub(crate) fn set_lifetime(&mut self, lifetime: Duration) {
+        self.lifetime = lifetime;
+    }
+
     pub(crate) fn new(lifetime: Duration, rng: &mut ChaCha12Rng, now: Instant) -> Self {
         let mut mint = Self {
             lifetime,

@@ -2,9 +2,11 @@
 
 mod dialling;
 mod hunting;
+mod reload;
 mod transfer;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use oneport_media::Codec;
 use oneport_proto::{
     Agreement, CallEnd, CallId, Challenge, CodecPriority, CommandError, DropNotice, DropReason,
     EncryptionPolicy, EndReason, Endpoint, Event, Grant, Instant, Limit, Media, Offer, Register,
-    RegistrationId, RequestId, negotiate,
+    RegistrationConfig, RegistrationId, RequestId, negotiate,
 };
 use oneport_wire::{CauseCode, Control, Format, FormatSet};
 
@@ -52,9 +54,22 @@ pub struct Switch {
     recordings: Recordings,
     /// Requests to register that wait for their proof.
     requests: HashMap<RequestId, Register>,
-    /// Where we register: its name for the log, and whether we are.
-    registrations: HashMap<RegistrationId, (String, Option<bool>)>,
+    /// Where we register.
+    registrations: HashMap<RegistrationId, Standing>,
     payload: Vec<u8>,
+}
+
+/// A registration of ours elsewhere.
+struct Standing {
+    config: RegistrationConfig,
+    /// Whether it has us; `None` until it has said so or refused.
+    registered: Option<bool>,
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "registration as {} at {}", self.config.username, self.config.to)
+    }
 }
 
 /// What a leg holds its places under limits by.
@@ -505,10 +520,10 @@ impl Switch {
     }
 
     fn registration_changed(&mut self, id: RegistrationId, good: bool, what: &str) {
-        if let Some((name, state)) = self.registrations.get_mut(&id)
-            && state.replace(good) != Some(good)
+        if let Some(standing) = self.registrations.get_mut(&id)
+            && standing.registered.replace(good) != Some(good)
         {
-            tracing::info!("{name}: {what}");
+            tracing::info!("{standing}: {what}");
         }
     }
 
@@ -640,9 +655,8 @@ impl Application for Switch {
             }
         }
         for registration in self.config.registrations.clone() {
-            let name = format!("registration as {} at {}", registration.username, registration.to);
-            let id = endpoint.register(now, registration);
-            self.registrations.insert(id, (name, None));
+            let id = endpoint.register(now, registration.clone());
+            self.registrations.insert(id, Standing { config: registration, registered: None });
         }
     }
 

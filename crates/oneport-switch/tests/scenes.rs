@@ -553,3 +553,48 @@ async fn two_thousand_callers_at_once_get_exactly_the_places_there_are() {
     let usage = switch.with(|_, switch, now| switch.limit_usage(now)).await.expect("running");
     assert_eq!((usage[0].used, usage[0].peak, usage[0].refused), (PLACES, PLACES, 1_500));
 }
+
+#[tokio::test]
+async fn another_configuration_takes_effect_while_calls_go_on() {
+    let (switch, to) = switch(&format!("{TWO_PEERS}[[limits]]\nname = \"all\"\nmax_calls = 1\n"));
+    let (ann, bob) = (phone(), phone());
+    let _bob = registered(&bob, to, "bob", "b").await;
+    let (mut ours, incoming) = ann_calls_bob(&ann, &bob, to).await;
+    let theirs = incoming.answer().await.expect("the caller waits");
+    ours.answered().await.expect("answered");
+    let cause = refusal(&ann, to, named("600", "ann", "a")).await;
+    assert_eq!(cause, CauseCode::CIRCUIT_CONGESTION);
+    let text = "
+[server]
+listen = [\"127.0.0.1:0\"]
+[peers.bob]
+secret = \"b\"
+[peers.cid]
+secret = \"c\"
+[[routes]]
+number = \"9\"
+to = [\"builtin:echo\"]
+[[limits]]
+name = \"all\"
+max_calls = 2
+";
+    let config = Config::parse(Path::new("test.toml"), text).expect("good");
+    let changes = switch.with(|endpoint, switch, now| switch.reload(endpoint, now, config)).await;
+    let expected = ["peer ann is gone", "peer cid is new", "routes: 1 in place of 0"];
+    assert_eq!(changes.expect("running"), expected);
+    let (mut reader, _) = theirs.audio().expect("accepted");
+    let (_, speaker) = ours.audio().expect("accepted");
+    speaker.play(&[1000; 1600]).await;
+    assert!(reader.next_frame().await.is_some(), "the call goes on");
+    let cause = refusal(&ann, to, named("9", "ann", "a")).await;
+    assert_eq!(cause, CauseCode::FACILITY_NOT_SUBSCRIBED, "ann is not known any more");
+    let mut call = ann.call(to, named("9", "cid", "c")).await.expect("placed");
+    call.answered().await.expect("cid is known, its route and a second place are there");
+    let refused = refusal(&ann, to, named("9", "cid", "c")).await;
+    assert_eq!(refused, CauseCode::CIRCUIT_CONGESTION, "two calls are up");
+    drop((ours, theirs));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut rings = ann.call(to, named("bob", "cid", "c")).await.expect("placed");
+    bob.incoming().await.expect("bob is registered still").reject(CauseCode::USER_BUSY);
+    assert_eq!(rings.ended().await.expect("running").cause, CauseCode::USER_BUSY);
+}

@@ -59,7 +59,7 @@ pub(crate) struct GuestLimits {
 }
 
 /// In which directions it is said who is connected.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct ConnectedLineRule {
     /// To the peer.
     pub(crate) sends: bool,
@@ -68,7 +68,7 @@ pub(crate) struct ConnectedLineRule {
 }
 
 /// Somebody with a name.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Peer {
     /// Where its numbers are looked up, the first of these by default; `*` is any it asks for.
     pub(crate) contexts: Vec<String>,

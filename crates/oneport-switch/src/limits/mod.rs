@@ -354,6 +354,28 @@ impl<K: Copy + Eq + Hash> Limits<K> {
         }
     }
 
+    /// Takes over other limits. Leases of limits that go on under the same name are kept; one that
+    /// is above a lowered ceiling only takes no more.
+    pub(crate) fn reconfigure(&mut self, configs: Vec<LimitConfig>) {
+        let mut before = std::mem::take(&mut self.pools);
+        let mut kept_as = HashMap::new();
+        for (n, config) in configs.into_iter().enumerate() {
+            let old = before.iter().position(|pool| pool.config.name == config.name);
+            let mut pool = Pool { config, places: BTreeMap::new(), refused: 0 };
+            if let Some(old) = old {
+                let source = &mut before[old];
+                pool.places = std::mem::take(&mut source.places);
+                pool.refused = source.refused;
+                kept_as.insert(old, n);
+            }
+            self.pools.push(pool);
+        }
+        self.held.retain(|_, held| {
+            held.retain_mut(|(pool, _)| kept_as.get(pool).map(|n| *pool = *n).is_some());
+            !held.is_empty()
+        });
+    }
+
     /// What operators want to hear of since the last time.
     pub(crate) fn notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)

@@ -126,6 +126,22 @@ fn two_thousand_attempts_at_once_get_exactly_the_places_there_are() {
 }
 
 #[test]
+fn a_new_configuration_keeps_the_leases_and_takes_no_call_away() {
+    let mut limits = Limits::new(vec![carrier(5), limit("gone", Scope::Switch)]);
+    for leg in 0..4 {
+        limits.take(at(0), leg, &to("media")).unwrap();
+    }
+    limits.reconfigure(vec![limit("new", Scope::Switch), carrier(3)]);
+    assert!(limits.take(at(1), 9, &to("media")).is_err());
+    limits.release(at(2), 0);
+    assert!(limits.take(at(2), 9, &to("media")).is_err(), "3 of 3");
+    limits.release(at(3), 1);
+    limits.take(at(3), 9, &to("media")).unwrap();
+    let usage = limits.usage(at(3));
+    assert_eq!((usage[1].used, usage[1].max_calls), (3, Some(3)));
+}
+
+#[test]
 fn time_at_the_cap_and_the_use_of_each_minute_are_kept() {
     let mut limits = Limits::new(vec![carrier(1)]);
     limits.take(at(30_000), 0, &to("media")).unwrap();
