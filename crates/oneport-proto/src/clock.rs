@@ -44,6 +44,46 @@ impl Instant {
     }
 }
 
+/// Turns the caller's moments into ones that never go back.
+///
+/// A monotonic clock needs none of it. Where a caller's clock steps back all the same, time goes on
+/// from where it was: no timer waits for the clock to catch up.
+#[derive(Debug)]
+pub(crate) struct Timekeeper {
+    latest: Instant,
+    /// How far we are ahead of the caller's clock.
+    ahead: Duration,
+}
+
+/// A moment this little before the last is taken for the same: it was looked up early.
+const EARLY: Duration = Duration::from_millis(100);
+
+impl Timekeeper {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { latest: now, ahead: Duration::ZERO }
+    }
+
+    /// Our moment for the caller's. One of ours stays what it is, so commands may call each other.
+    pub(crate) fn enter(&mut self, now: Instant) -> Instant {
+        if now == self.latest {
+            return now;
+        }
+        let moved = now + self.ahead;
+        if moved >= self.latest {
+            self.latest = moved;
+        } else if self.latest.since(moved) > EARLY {
+            self.ahead = self.ahead.saturating_add(self.latest.since(moved));
+        }
+        self.latest
+    }
+
+    /// The caller's moment for ours.
+    pub(crate) fn leave(&self, moment: Instant) -> Instant {
+        let ahead = u64::try_from(self.ahead.as_micros()).unwrap_or(u64::MAX);
+        Instant::from_micros(moment.as_micros().saturating_sub(ahead))
+    }
+}
+
 impl Add<Duration> for Instant {
     type Output = Self;
 
@@ -67,6 +107,22 @@ mod tests {
     #[test]
     fn an_optional_instant_takes_no_more_room_than_an_instant() {
         assert_eq!(size_of::<Option<Instant>>(), 8);
+    }
+
+    #[test]
+    fn time_goes_on_when_the_clock_goes_back() {
+        let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
+        let mut time = Timekeeper::new(at(5_000));
+        assert_eq!(time.enter(at(5_001)), at(5_001));
+        assert_eq!(time.enter(at(1_401)), at(5_001), "an hour back");
+        let inner = time.enter(at(1_402));
+        assert_eq!(inner, at(5_002));
+        assert_eq!(time.enter(inner), inner, "entered already");
+        assert_eq!(time.leave(at(5_010)), at(1_410));
+        let early = Instant::from_micros(at(1_402).as_micros() - 50_000);
+        assert_eq!(time.enter(early), at(5_002));
+        assert_eq!(time.enter(at(1_403)), at(5_003), "no drift");
+        assert_eq!(time.enter(at(9_000)), at(12_600), "forward is believed");
     }
 
     #[test]

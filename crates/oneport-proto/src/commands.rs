@@ -53,6 +53,7 @@ impl Endpoint {
         to: SocketAddr,
         call: NewCall,
     ) -> Result<CallId, CommandError> {
+        let now = self.cx.time.enter(now);
         let formats = call.format_set();
         if formats.without(formats.video()).is_empty() {
             return Err(CommandError::NoFormat);
@@ -103,6 +104,7 @@ impl Endpoint {
         id: CallId,
         challenge: Challenge,
     ) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         self.with_call(id, |call, cx| call.challenge(cx, now, challenge))
     }
 
@@ -111,6 +113,7 @@ impl Endpoint {
     /// # Errors
     /// The call is not offered, or not in this format.
     pub fn accept(&mut self, now: Instant, id: CallId, format: Format) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         self.with_call(id, |call, cx| call.accept(cx, now, format))
     }
 
@@ -125,6 +128,7 @@ impl Endpoint {
         cause: CauseCode,
         text: Option<&str>,
     ) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         let call = call_mut(&mut self.slots, id).ok_or(CommandError::UnknownCall)?;
         if !call.is_undecided() {
             return Err(CommandError::WrongPhase);
@@ -137,6 +141,7 @@ impl Endpoint {
     /// # Errors
     /// The call is not accepted, or too many frames wait.
     pub fn proceeding(&mut self, now: Instant, id: CallId) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         self.send_control(now, id, Control::Proceeding, &[])
     }
 
@@ -145,6 +150,7 @@ impl Endpoint {
     /// # Errors
     /// The call is not accepted, or too many frames wait.
     pub fn ringing(&mut self, now: Instant, id: CallId) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         self.send_control(now, id, Control::Ringing, &[])
     }
 
@@ -153,6 +159,7 @@ impl Endpoint {
     /// # Errors
     /// The call is not accepted, or too many frames wait.
     pub fn progress(&mut self, now: Instant, id: CallId) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         self.send_control(now, id, Control::Progress, &[])
     }
 
@@ -161,6 +168,7 @@ impl Endpoint {
     /// # Errors
     /// The call is not accepted, was placed by us, or was answered before.
     pub fn answer(&mut self, now: Instant, id: CallId) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         self.with_call(id, |call, cx| call.answer(cx, now))
     }
 
@@ -169,6 +177,7 @@ impl Endpoint {
     /// # Errors
     /// None but those of all these commands.
     pub fn busy(&mut self, now: Instant, id: CallId) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         self.fail_call(now, id, Control::Busy, CauseCode::USER_BUSY)
     }
 
@@ -177,6 +186,7 @@ impl Endpoint {
     /// # Errors
     /// None but those of all these commands.
     pub fn congestion(&mut self, now: Instant, id: CallId) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         self.fail_call(now, id, Control::Congestion, CauseCode::CIRCUIT_CONGESTION)
     }
 
@@ -206,6 +216,7 @@ impl Endpoint {
         cause: CauseCode,
         text: Option<&str>,
     ) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         let call = call_mut(&mut self.slots, id).ok_or(CommandError::UnknownCall)?;
         let ending = call.hang_up(&mut self.cx, now, cause, text);
         self.end_call(now, id.slot, ending);
@@ -214,6 +225,7 @@ impl Endpoint {
 
     /// Ends all calls.
     pub fn hangup_all(&mut self, now: Instant, cause: CauseCode) {
+        let now = self.cx.time.enter(now);
         for id in self.slots.calls() {
             // It was there a moment ago.
             let _ = self.hangup(now, id, cause, None);
@@ -235,6 +247,7 @@ impl Endpoint {
         payload: &[u8],
         duration_ms: u16,
     ) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         if payload.len() > LONGEST_CONTENT {
             return Err(CommandError::TooLong);
         }
@@ -269,6 +282,7 @@ impl Endpoint {
         payload: &[u8],
         mark: bool,
     ) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         if payload.len() > LONGEST_CONTENT {
             return Err(CommandError::TooLong);
         }
@@ -280,6 +294,7 @@ impl Endpoint {
     /// # Errors
     /// No such key; the call is not accepted, or too many frames wait.
     pub fn dtmf_begin(&mut self, now: Instant, id: CallId, digit: u8) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         self.send_digit(now, id, digit, Message::DtmfBegin)
     }
 
@@ -288,6 +303,7 @@ impl Endpoint {
     /// # Errors
     /// As [`dtmf_begin`](Self::dtmf_begin).
     pub fn dtmf_end(&mut self, now: Instant, id: CallId, digit: u8) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         self.send_digit(now, id, digit, Message::DtmfEnd)
     }
 
@@ -310,6 +326,7 @@ impl Endpoint {
     /// # Errors
     /// Longer than 3,999 bytes; the call is not accepted, or too many frames wait.
     pub fn send_text(&mut self, now: Instant, id: CallId, text: &str) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         if text.len() >= LONGEST_CONTENT {
             return Err(CommandError::TooLong);
         }
@@ -325,6 +342,7 @@ impl Endpoint {
     /// # Errors
     /// The data is too long; the call is not accepted, or too many frames wait.
     pub fn key(&mut self, now: Instant, id: CallId, data: &[u8]) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         self.send_control(now, id, Control::RadioKey, data)
     }
 
@@ -333,6 +351,7 @@ impl Endpoint {
     /// # Errors
     /// The call is not accepted, or too many frames wait.
     pub fn unkey(&mut self, now: Instant, id: CallId) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         self.send_control(now, id, Control::RadioUnkey, &[])
     }
 
@@ -347,6 +366,7 @@ impl Endpoint {
         control: Control,
         payload: &[u8],
     ) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         if payload.len() > LONGEST_CONTENT {
             return Err(CommandError::TooLong);
         }
@@ -367,6 +387,7 @@ impl Endpoint {
         subclass: u8,
         payload: &[u8],
     ) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         if payload.len() > LONGEST_CONTENT {
             return Err(CommandError::TooLong);
         }
@@ -382,6 +403,7 @@ impl Endpoint {
     /// # Errors
     /// The call is not accepted, or too many frames wait.
     pub fn quelch(&mut self, now: Instant, id: CallId, quelched: bool) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         let subclass = if quelched { IaxSubclass::Quelch } else { IaxSubclass::Unquelch };
         let message = Message::iax(subclass, Elements::EMPTY);
         self.with_call(id, |call, cx| call.send(cx, now, &message))
@@ -398,6 +420,7 @@ impl Endpoint {
         id: CallId,
         number: &str,
     ) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         self.send_about_number(now, id, IaxSubclass::DpReq, number, &[])
     }
 
@@ -413,6 +436,7 @@ impl Endpoint {
         status: DialplanStatus,
         refresh: Duration,
     ) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         let seconds = u16::try_from(refresh.as_secs()).unwrap_or(u16::MAX);
         let more = [Element::DialplanStatus(status), Element::Refresh(seconds)];
         self.send_about_number(now, id, IaxSubclass::DpRep, number, &more)
@@ -423,6 +447,7 @@ impl Endpoint {
     /// # Errors
     /// The call is not accepted, or too many frames wait.
     pub fn dial(&mut self, now: Instant, id: CallId, number: &str) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         self.send_about_number(now, id, IaxSubclass::Dial, number, &[])
     }
 
@@ -453,6 +478,7 @@ impl Endpoint {
         number: &str,
         context: Option<&str>,
     ) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         let context = context.map(|context| Element::CalledContext(context.into()));
         self.send_about_number(now, id, IaxSubclass::Transfer, number, context.as_slice())
     }
@@ -531,6 +557,7 @@ impl Endpoint {
 impl Endpoint {
     /// Registers at a peer, and again before each expiry, until [`unregister`](Self::unregister).
     pub fn register(&mut self, now: Instant, config: RegistrationConfig) -> RegistrationId {
+        let now = self.cx.time.enter(now);
         let role = Role::Registration(Box::new(Registration::new(config, now)));
         let (slot, generation) = self.slots.insert(role, false);
         self.begin_cycle(now, slot);
@@ -540,6 +567,7 @@ impl Endpoint {
 
     /// Ends a registration: [`Event::Unregistered`] follows, after the peer was told if it has us.
     pub fn unregister(&mut self, now: Instant, id: RegistrationId) {
+        let now = self.cx.time.enter(now);
         let Some(registration) = self.registration_mut(id) else { return };
         if core::mem::replace(&mut registration.releasing, true) {
             return;
@@ -694,6 +722,7 @@ impl Endpoint {
         id: RequestId,
         challenge: Challenge,
     ) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         self.with_request(id, |request, cx| request.challenge(cx, now, challenge))
     }
 
@@ -707,6 +736,7 @@ impl Endpoint {
         id: RequestId,
         grant: &Grant,
     ) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         self.with_request(id, |request, cx| request.grant(cx, now, grant))
     }
 
@@ -715,6 +745,7 @@ impl Endpoint {
     /// # Errors
     /// The request waits for a proof, or is decided.
     pub fn refuse(&mut self, now: Instant, id: RequestId) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         self.with_request(id, |request, cx| request.refuse(cx, now))?;
         self.end_request(now, id.slot, RequestOutcome::Refused);
         Ok(())
@@ -734,6 +765,7 @@ impl Endpoint {
         to: SocketAddr,
         timeout: Duration,
     ) -> Result<PokeId, CommandError> {
+        let now = self.cx.time.enter(now);
         self.send_poke(now, to, timeout, None)
     }
 

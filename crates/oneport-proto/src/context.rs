@@ -10,7 +10,7 @@ use oneport_wire::{CallNumber, Elements, FullHeader, IaxSubclass, Message, Seq};
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 
-use crate::clock::Instant;
+use crate::clock::{Instant, Timekeeper};
 use crate::config::EndpointConfig;
 use crate::crypt::{Crypt, Epoch};
 use crate::drop_reason::{Counters, DropReason, Limit};
@@ -30,6 +30,7 @@ const EVENT_LIMIT: usize = 65_536;
 /// Configuration, queues and tables; no calls.
 pub(crate) struct Context {
     pub(crate) config: EndpointConfig,
+    pub(crate) time: Timekeeper,
     pub(crate) rng: ChaCha12Rng,
     pub(crate) mint: TokenMint,
     pub(crate) index: Index,
@@ -80,6 +81,7 @@ impl Context {
             last_search: None,
             refused_told: RefusalsTold::default(),
             config,
+            time: Timekeeper::new(now),
             rng,
         }
     }

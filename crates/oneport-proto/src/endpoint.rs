@@ -50,7 +50,12 @@ pub enum Handled {
 
 impl Endpoint {
     /// An endpoint that holds nothing. `seed` must be random bytes of the system; call numbers,
-    /// challenges and call tokens come from it. `now` must not be before any later moment.
+    /// challenges and call tokens come from it.
+    ///
+    /// Moments should come from a monotonic clock. One that steps back costs nothing: time goes on
+    /// from where it was. One that steps forward, as where a machine slept, makes all timers due;
+    /// calls live on, since a peer is not given up for time in which nobody ran this, but call
+    /// set-ups whose time is over end.
     #[must_use]
     pub fn new(config: EndpointConfig, seed: [u8; 32], now: Instant) -> Self {
         Self { cx: Context::new(config.bounded(), seed, now), slots: Slots::default() }
@@ -76,6 +81,7 @@ impl Endpoint {
         datagram: &mut [u8],
         media: &mut impl MediaSink,
     ) -> Handled {
+        let now = self.cx.time.enter(now);
         self.cx.counters.datagrams_received += 1;
         let index = self.find_slot(from, datagram);
         self.cx.counters.set_subject(Some(from), index.and_then(|index| self.slots.call_at(index)));
@@ -253,7 +259,10 @@ impl Endpoint {
         };
         let timestamp = match stamp {
             Stamp::Low(low) => call.voice_in.mini(now, low, format, payload.len()),
-            Stamp::Trunk(trunk) => call.voice_in.trunk(now, trunk, format, payload.len()),
+            Stamp::Trunk(trunk) => {
+                let datagram = self.cx.counters.datagrams_received;
+                call.voice_in.trunk(now, datagram, trunk, format, payload.len())
+            }
         };
         let link = call.link;
         let id = CallId { slot: index, generation };
@@ -585,6 +594,7 @@ impl Endpoint {
 
     /// Does what is due. Too early or twice is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.cx.time.enter(now);
         let Context { trunks, outbox, counters, .. } = &mut self.cx;
         trunks.send_due(outbox, counters, now);
         while let Some(wake_up) = self.cx.timers.pop_due(now) {
@@ -742,7 +752,8 @@ impl Endpoint {
     /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.cx.timers.next(), self.cx.trunks.next()].into_iter().flatten().min()
+        let next = [self.cx.timers.next(), self.cx.trunks.next()].into_iter().flatten().min();
+        next.map(|at| self.cx.time.leave(at))
     }
 
     /// What was counted since the start.
@@ -755,13 +766,14 @@ impl Endpoint {
     /// every ten seconds for each reason, with the count of those between. `None` when there is
     /// nothing to tell at `now`.
     pub fn poll_notice(&mut self, now: Instant) -> Option<DropNotice> {
+        let now = self.cx.time.enter(now);
         self.cx.counters.next_notice(now)
     }
 
     /// When [`poll_notice`](Self::poll_notice) has something to tell. It does not hurry.
     #[must_use]
     pub fn notice_due(&self) -> Option<Instant> {
-        self.cx.counters.notice_due()
+        self.cx.counters.notice_due().map(|at| self.cx.time.leave(at))
     }
 
     /// Counts, and tells, what was dropped outside of the engine: by the system or the application.

@@ -20,6 +20,7 @@ impl Endpoint {
         frame_type: u8,
         subclass: u8,
     ) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         let unsupported = HtmlSubclass::NotSupported;
         if frame_type != frame_type::HTML || subclass == unsupported.subclass() {
             return Ok(());

@@ -27,6 +27,10 @@ const VNAK_ANSWERS: u8 = 4;
 /// A datagram this large may need fragments, which many ways lose always.
 const LARGE: usize = 1_200;
 
+/// A repetition this late shows that nobody ran us, as where the machine slept or its clock stepped:
+/// that time does not count against the peer, whose answers may be waiting.
+const ASLEEP: Duration = Duration::from_secs(2);
+
 /// What a received sequence number means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Order {
@@ -267,6 +271,13 @@ impl Reliable {
         config: &RetransmissionConfig,
         mut send: impl FnMut(&[u8], Epoch),
     ) -> Result<(), GaveUp> {
+        let late = self.deadline(config).map_or(Duration::ZERO, |due| now.since(due));
+        if late > ASLEEP {
+            for sent in &mut self.window {
+                sent.first_sent = sent.first_sent + late;
+                sent.last_sent = sent.last_sent + late;
+            }
+        }
         if self.window.front().is_some_and(|sent| sent.first_sent + config.give_up <= now) {
             return Err(GaveUp);
         }
@@ -402,6 +413,21 @@ mod tests {
         let due = reliable.deadline(&config).unwrap();
         reliable.repeat_due(due, &config, |_, _| ()).unwrap();
         assert!(reliable.deadline(&config).unwrap() > due);
+    }
+
+    #[test]
+    fn time_in_which_nobody_ran_us_does_not_count_against_the_peer() {
+        let config = RetransmissionConfig::default();
+        let mut reliable = Reliable::new();
+        reliable.push(at(0), frame(), Duration::from_secs(1), Epoch::CLEAR);
+        let mut sent = 0;
+        reliable.repeat_due(at(3_600_000), &config, |_, _| sent += 1).unwrap();
+        assert_eq!(sent, 1);
+        let mut now = at(3_600_000);
+        while reliable.repeat_due(now, &config, |_, _| sent += 1).is_ok() {
+            now = reliable.deadline(&config).unwrap();
+        }
+        assert_eq!((sent, now), (5, at(3_631_000)), "as if the hour had not been");
     }
 
     #[test]

@@ -315,6 +315,11 @@ impl VoiceMeter {
         self.behind = Behind::default();
     }
 
+    /// How long a frame is, in ms; 20 while that is not known.
+    pub(crate) const fn length(&self) -> u32 {
+        if self.length == 0 { 20 } else { self.length }
+    }
+
     fn count(&mut self, bytes: u64) {
         self.stats.frames += 1;
         self.stats.bytes += bytes;

@@ -194,6 +194,7 @@ impl Endpoint {
         b: CallId,
         kind: TransferKind,
     ) -> Result<(), CommandError> {
+        let now = self.cx.time.enter(now);
         let mut numbers = [None; 2];
         for (id, number) in [a, b].into_iter().zip(&mut numbers) {
             let call = call_mut(&mut self.slots, id).ok_or(CommandError::UnknownCall)?;

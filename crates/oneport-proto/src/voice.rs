@@ -155,6 +155,8 @@ pub(crate) struct VoiceIn {
     last: Option<(Instant, Timestamp)>,
     /// What a trunk's clock must be moved by to be this call's, for entries without timestamp.
     trunk_offset: Option<u32>,
+    /// The datagram that had the last such entry.
+    trunk_datagram: u64,
     pub(crate) meter: VoiceMeter,
 }
 
@@ -178,7 +180,10 @@ impl VoiceIn {
     /// Takes a full frame: it sets format and time base.
     pub(crate) fn full(&mut self, now: Instant, format: Format, stamp: Timestamp, bytes: usize) {
         self.format = Some(format);
-        self.trunk_offset = None;
+        if self.trunk_offset.take().is_some() {
+            // The times before were no better than the trunk's.
+            self.meter.begin_anew();
+        }
         if let Some((_, last)) = self.last
             && is_after(last.0, stamp.0)
             && distance(last.0, stamp.0) > LATEST_FULL_MS
@@ -214,10 +219,12 @@ impl VoiceIn {
     }
 
     /// Takes a trunk entry that has no timestamp of its own: the trunk's clock stands in. That
-    /// begins anew when the trunk was silent.
+    /// begins anew when the trunk was silent. Further entries of one `datagram`, each of which has
+    /// its own number, follow one another.
     pub(crate) fn trunk(
         &mut self,
         now: Instant,
+        datagram: u64,
         trunk: Timestamp,
         format: Format,
         bytes: usize,
@@ -230,9 +237,16 @@ impl VoiceIn {
             let near = |other| distance(stamp, other) <= FOLLOWS_MS;
             near(expected) || near(last.0)
         });
-        let offset = offset.unwrap_or_else(|| expected.wrapping_sub(trunk.0));
+        let offset = offset.unwrap_or_else(|| {
+            self.meter.begin_anew();
+            expected.wrapping_sub(trunk.0)
+        });
         self.trunk_offset = Some(offset);
-        let stamp = Timestamp(trunk.0.wrapping_add(offset));
+        let follows = core::mem::replace(&mut self.trunk_datagram, datagram) == datagram;
+        let stamp = match follows {
+            true => Timestamp(last.0.wrapping_add(self.meter.length())),
+            false => Timestamp(trunk.0.wrapping_add(offset)),
+        };
         self.take(now, stamp, format, bytes);
         stamp
     }
@@ -285,8 +299,8 @@ mod tests {
         let at = |ms: u64| Instant::from_micros(ms * 1000);
         let mut voice = VoiceIn::default();
         voice.full(at(100), Format::ULAW, Timestamp(1_000), 160);
-        assert_eq!(voice.trunk(at(120), Timestamp(77_000), Format::ULAW, 160), Timestamp(1_020));
-        assert_eq!(voice.trunk(at(155), Timestamp(77_020), Format::ULAW, 160), Timestamp(1_040));
+        assert_eq!(voice.trunk(at(120), 1, Timestamp(77_000), Format::ULAW, 160), Timestamp(1_020));
+        assert_eq!(voice.trunk(at(155), 2, Timestamp(77_020), Format::ULAW, 160), Timestamp(1_040));
     }
 
     #[test]
@@ -294,13 +308,16 @@ mod tests {
         let at = |ms: u64| Instant::from_micros(ms * 1000);
         let mut voice = VoiceIn::default();
         voice.full(at(100), Format::ULAW, Timestamp(1_000), 160);
-        voice.trunk(at(120), Timestamp(77_000), Format::ULAW, 160);
-        let stamp = voice.trunk(at(20_120), Timestamp(0), Format::ULAW, 160);
+        voice.trunk(at(120), 1, Timestamp(77_000), Format::ULAW, 160);
+        let stamp = voice.trunk(at(20_120), 2, Timestamp(0), Format::ULAW, 160);
         assert_eq!(stamp, Timestamp(21_020));
-        let stamp = voice.trunk(at(20_140), Timestamp(20), Format::ULAW, 160);
+        let stamp = voice.trunk(at(20_140), 3, Timestamp(20), Format::ULAW, 160);
         assert_eq!(stamp, Timestamp(21_040));
+        let stamp = voice.trunk(at(20_140), 3, Timestamp(20), Format::ULAW, 160);
+        assert_eq!(stamp, Timestamp(21_060), "another of the same datagram");
+        assert_eq!(voice.meter.snapshot().duplicates, 0);
         // Our clock steps by an hour, the trunk does not.
-        let stamp = voice.trunk(at(3_620_160), Timestamp(40), Format::ULAW, 160);
+        let stamp = voice.trunk(at(3_620_160), 4, Timestamp(40), Format::ULAW, 160);
         assert_eq!(stamp, Timestamp(21_060));
     }
 

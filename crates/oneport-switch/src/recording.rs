@@ -63,6 +63,7 @@ impl Recording {
     fn begin(call: CallId, codec: Codec, directory: &PathBuf) -> Result<Self, String> {
         std::fs::create_dir_all(directory)
             .map_err(|error| format!("{}: {error}", directory.display()))?;
+        #[expect(clippy::disallowed_methods, reason = "names of files bear the wall clock's time")]
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let path = directory.join(format!("{}-{call}.wav", time.as_secs()));
         let rate = codec.sample_rate();

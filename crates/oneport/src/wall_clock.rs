@@ -7,6 +7,7 @@ use oneport_wire::DateTime;
 /// The date and time in UTC, by the system's clock.
 #[must_use]
 pub fn date_time() -> DateTime {
+    #[expect(clippy::disallowed_methods, reason = "it is the wall clock that is asked for")]
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     DateTime::from_unix(since.as_secs())
 }
