@@ -645,10 +645,14 @@ impl Endpoint {
         let owner = RegistrationId { slot, generation: place.generation };
         let Role::Registration(registration) = &mut place.role else { return };
         let due = registration.next.is_some_and(|next| next <= now) || registration.releasing;
-        if !due || registration.cycle.is_some() {
+        if !due {
             return;
         }
         registration.next = None;
+        if registration.cycle.is_some() {
+            // Its end says when the next begins.
+            return;
+        }
         let to = registration.config.to;
         let Ok(exchange) = self.opening_exchange(now, to) else {
             self.finish_cycle(now, owner, CycleEnd::Failed(RegistrationFailure::NoFreeCallNumber));

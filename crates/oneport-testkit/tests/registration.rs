@@ -25,7 +25,10 @@ fn config(network: &Network, secret: Option<&str>) -> RegistrationConfig {
 
 /// Lets A register at B, which wants the secret "right", and returns what A is told.
 fn registers(secret: Option<&str>) -> (Network, Vec<Event>) {
-    let mut network = Network::pair(3);
+    registers_on(Network::pair(3), secret)
+}
+
+fn registers_on(mut network: Network, secret: Option<&str>) -> (Network, Vec<Event>) {
     let (now, config) = (network.now(), config(&network, secret));
     network.nodes[A].endpoint.register(now, config);
     let until = network.now() + Duration::from_secs(3);
@@ -205,4 +208,22 @@ fn a_challenge_names_methods_name_and_digits() {
         let heard = registrant.wait(&mut network, Duration::from_millis(200));
         assert_eq!(heard[0].iax(), Some(IaxSubclass::RegRej));
     }
+}
+
+#[test]
+fn polls_that_are_lost_during_a_renewal_do_not_stop_the_clock() {
+    let keep_alive = Some(Duration::from_secs(5));
+    let config = EndpointConfig { keep_alive, ..EndpointConfig::default() };
+    let (mut network, events) = registers_on(Network::new(3, vec![config; 2]), Some("right"));
+    assert!(matches!(&events[..], [Event::Registered { .. }]), "{events:?}");
+    network.run(Duration::from_secs(38));
+    network.weather.cut = true;
+    // The renewal, due after 45 to 50 s, meets silence, and so do two polls beside it.
+    network.run(Duration::from_secs(50));
+    let lines = network.transcript.lines().filter(|line| line.contains(" A-x"));
+    let lost: Vec<&str> = lines.collect();
+    assert!(lost.iter().filter(|line| line.contains("POKE")).count() >= 2, "{lost:?}");
+    assert!(lost.iter().any(|line| line.contains("REGREQ")), "{lost:?}");
+    let failed = std::iter::from_fn(|| network.event(A)).collect::<Vec<_>>();
+    assert!(matches!(&failed[..], [Event::RegistrationFailed { .. }, ..]), "{failed:?}");
 }
