@@ -11,6 +11,7 @@ macro_rules! say {
 mod answer;
 mod call;
 mod check;
+mod doctor;
 mod exit;
 mod import;
 mod key;
@@ -48,6 +49,7 @@ enum Command {
     Route(route::Route),
     Check(check::Check),
     Import(import::Import),
+    Doctor(doctor::Doctor),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
             Command::Route(route) => route.run(),
             Command::Check(check) => check.run(),
             Command::Import(import) => import.run(),
+            Command::Doctor(doctor) => doctor.run(),
         }
     });
     match result {

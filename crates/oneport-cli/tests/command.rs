@@ -215,7 +215,7 @@ async fn two_hundred_calls_at_once_are_echoed_by_the_switch() {
 
 #[test]
 fn help_needs_no_manual() {
-    for command in ["serve", "call", "answer", "register", "ping", "check", "import"] {
+    for command in ["serve", "call", "answer", "register", "ping", "check", "import", "doctor"] {
         let help = oneport(&[command, "--help"], None);
         insta::assert_snapshot!(format!("help_{command}"), help.out);
     }
@@ -252,6 +252,32 @@ fn an_asterisk_configuration_is_imported_once_and_then_served() {
     assert!(check.out.contains("site: registers, proves itself by md5"), "{}", check.out);
     let missing = oneport(&["import", &to, "--output", &to], None);
     assert_ne!(missing.code, 0);
+}
+
+#[test]
+fn the_doctor_s_exit_code_says_whether_anything_matters() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = directory.path().join("oneport.toml");
+    std::fs::write(&config, "[peers.site]\nsecret = \"site\"\n").expect("writable");
+    let mode = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(&config, mode).expect("ours");
+    let path = config.display().to_string();
+    let weak = oneport(&["doctor", "--config", &path, "--json"], None);
+    assert_eq!(weak.code, 1, "{}", weak.errors);
+    let findings: serde_json::Value = serde_json::from_str(&weak.out).expect("JSON");
+    let ids: Vec<&str> =
+        findings.as_array().expect("a list").iter().filter_map(|one| one["id"].as_str()).collect();
+    assert!(ids.contains(&"secret-is-name") && ids.contains(&"readable-secret"), "{ids:?}");
+    std::fs::write(&config, "[peers.site]\nsecret = \"correct horse battery\"\n")
+        .expect("writable");
+    let mode = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&config, mode).expect("ours");
+    let good = oneport(&["doctor", "--config", &path], None);
+    assert_eq!(good.code, 0, "{}{}", good.out, good.errors);
+    assert!(good.out.contains("[permit-everywhere]"), "a notice: {}", good.out);
+    let asterisk = oneport(&["doctor", "--asterisk", "/nonexistent"], None);
+    assert_eq!(asterisk.code, 1, "{}", asterisk.errors);
 }
 
 #[test]

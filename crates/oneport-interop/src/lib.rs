@@ -32,12 +32,20 @@ pub fn switch(text: &str) -> (Driver<Switch>, SocketAddr) {
 /// The configuration is wrong, or the address in use.
 #[must_use]
 pub fn switch_at(address: &str, text: &str) -> (Driver<Switch>, SocketAddr) {
-    let text = format!("[server]\nlisten = [{address:?}]\n{text}");
-    let config = Config::parse(Path::new("test.toml"), &text).expect("a good configuration");
-    let driver = DriverConfig { listen: config.listen.clone(), endpoint: config.endpoint.clone() };
-    let driver = Driver::start(driver, Switch::new(config)).expect("started");
+    let driver = serve(&format!("[server]\nlisten = [{address:?}]\n{text}"));
     let address = driver.local_addresses()[0];
     (driver, address)
+}
+
+/// A switch with this configuration, which says where it listens.
+///
+/// # Panics
+/// The configuration is wrong, or an address in use.
+#[must_use]
+pub fn serve(text: &str) -> Driver<Switch> {
+    let config = Config::parse(Path::new("test.toml"), text).expect("a good configuration");
+    let driver = DriverConfig { listen: config.listen.clone(), endpoint: config.endpoint.clone() };
+    Driver::start(driver, Switch::new(config)).expect("started")
 }
 
 /// A telephone on the loopback, and its address.

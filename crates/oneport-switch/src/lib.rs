@@ -8,6 +8,7 @@ mod bridge;
 mod builtin;
 mod config;
 mod decision;
+pub mod doctor;
 mod guests;
 pub mod import;
 mod limits;

@@ -50,6 +50,27 @@ fn without(network: IpNet, hole: IpNet) -> Vec<IpNet> {
     halves.flat_map(|half| without(half, hole)).collect()
 }
 
+/// The rules of a `permit` or `deny`, or the words in it that are no network.
+pub(crate) fn read_rules<'a>(
+    key: &str,
+    value: &'a str,
+) -> impl Iterator<Item = Result<Rule, &'a str>> + use<'a> {
+    let permit = match key {
+        "permit" => Some(true),
+        "deny" => Some(false),
+        _ => None,
+    };
+    let words = value.split(',').map(str::trim).filter(|word| !word.is_empty());
+    words.filter_map(move |word| {
+        let (word, permit) = match word.strip_prefix('!') {
+            Some(word) => (word, !permit?),
+            None => (word, permit?),
+        };
+        let network = read_network(word);
+        Some(network.map(|network| Rule { permit, network }).ok_or(word))
+    })
+}
+
 /// A network as Asterisk writes it: `address`, `address/bits`, `address/mask`, with `!` in front in
 /// lists; several behind commas are the caller's matter.
 pub(crate) fn read_network(text: &str) -> Option<IpNet> {

@@ -112,13 +112,13 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// What Asterisk takes for yes.
-pub(super) fn is_true(value: &str) -> bool {
+pub(crate) fn is_true(value: &str) -> bool {
     let words = ["yes", "true", "y", "t", "1", "on"];
     words.iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
 /// What Asterisk takes for no.
-fn is_false(value: &str) -> bool {
+pub(crate) fn is_false(value: &str) -> bool {
     let words = ["no", "false", "n", "f", "0", "off"];
     words.iter().any(|word| value.eq_ignore_ascii_case(word))
 }
@@ -463,19 +463,10 @@ impl<'a> Iax<'a> {
     }
 
     fn access_rule(&mut self, setting: &Setting, rules: &mut Vec<Rule>) {
-        let permit = match setting.key.as_str() {
-            "permit" => true,
-            "deny" => false,
-            _ => return,
-        };
-        for word in setting.value.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-            let (word, permit) = match word.strip_prefix('!') {
-                Some(word) => (word, !permit),
-                None => (word, permit),
-            };
-            match acl::read_network(word) {
-                Some(network) => rules.push(Rule { permit, network }),
-                None => {
+        for rule in acl::read_rules(&setting.key, &setting.value) {
+            match rule {
+                Ok(rule) => rules.push(rule),
+                Err(word) => {
                     let what = format!("`{word}` is no network");
                     self.ledger.note(&setting.place, Verdict::Unknown, what);
                 }
@@ -1013,14 +1004,14 @@ fn addresses(globals: &Names) -> BTreeMap<String, IpAddr> {
 }
 
 /// The methods that `auth` names.
-pub(super) fn methods(value: &str) -> BTreeSet<&'static str> {
+pub(crate) fn methods(value: &str) -> BTreeSet<&'static str> {
     let known = ["md5", "plaintext", "rsa"];
     known.into_iter().filter(|method| value.to_ascii_lowercase().contains(method)).collect()
 }
 
 /// The sections that stand for somebody; of two with one name the second adds to the first, as in
 /// Asterisk.
-pub(super) fn entries(conf: &Conf) -> Vec<Section> {
+pub(crate) fn entries(conf: &Conf) -> Vec<Section> {
     let mut entries: Vec<Section> = Vec::new();
     for section in &conf.sections {
         let special = ["general", "callnumberlimits"];

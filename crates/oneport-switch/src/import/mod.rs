@@ -20,6 +20,15 @@ pub use conf::{Files, Place};
 pub use plan::{SecretFile, SecretPlace};
 pub use report::{Line, Report, Verdict};
 
+/// How Asterisk's files are read, for those who look at them otherwise.
+pub(crate) mod read {
+    pub(crate) use super::acl::{
+        allowed, is_private, is_private_network, read_network, read_rules,
+    };
+    pub(crate) use super::conf::{Conf, Section};
+    pub(crate) use super::iax::{entries, is_false, is_true, methods};
+}
+
 use conf::Conf;
 use extensions::Dialplan;
 use plan::Plan;

@@ -44,6 +44,19 @@ impl Place {
         }
     }
 
+    /// Whether it takes each character that `other` takes.
+    fn holds(self, other: Self) -> bool {
+        let set = |place| match place {
+            Self::One(character) if character.is_ascii() => Some(bit(character)),
+            Self::Of(set) => Some(set),
+            _ => None,
+        };
+        match (set(self), set(other)) {
+            (Some(own), Some(others)) => own & others == others,
+            _ => self == other,
+        }
+    }
+
     fn takes(self, character: char) -> bool {
         match self {
             Self::One(own) => own == character,
@@ -149,6 +162,23 @@ impl Pattern {
         breadths(own).cmp(&breadths(others))
     }
 
+    /// Whether more than one number fits.
+    pub(crate) fn fits_many(&self) -> bool {
+        match &self.what {
+            What::Places(places) => places.iter().any(|place| !matches!(place, Place::One(_))),
+            What::Regex(_) => true,
+        }
+    }
+
+    /// Whether every number that fits `other` fits this one too, as far as can be told.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        match (&self.what, &other.what) {
+            (What::Places(own), What::Places(others)) => covers(own, others),
+            (What::Places(own), What::Regex(_)) => matches!(own.as_slice(), [Place::Rest]),
+            (What::Regex(_), _) => false,
+        }
+    }
+
     /// Whether a number that begins with `start`, and is longer, may fit.
     pub(crate) fn may_grow_from(&self, start: &str) -> bool {
         let What::Places(places) = &self.what else { return false };
@@ -167,6 +197,16 @@ impl Pattern {
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+fn covers(own: &[Place], others: &[Place]) -> bool {
+    match (own, others) {
+        ([Place::Rest, ..], _) => true,
+        ([Place::More, ..], [other, ..]) => *other != Place::Rest,
+        ([one, own @ ..], [other, others @ ..]) => one.holds(*other) && covers(own, others),
+        ([], []) => true,
+        _ => false,
     }
 }
 
@@ -303,5 +343,22 @@ mod tests {
         }
         assert!(Pattern::prefix("9").may_grow_from("912") && asterisk("_9.").may_grow_from("9"));
         assert!(!Pattern::number("9").may_grow_from("9"));
+    }
+
+    #[test]
+    fn a_pattern_covers_those_whose_numbers_all_fit_it() {
+        let number = Pattern::number;
+        assert!(Pattern::prefix("").covers(&asterisk("_X.")));
+        assert!(Pattern::prefix("9").covers(&number("9")));
+        assert!(asterisk("_X.").covers(&asterisk("_NXX")));
+        assert!(asterisk("_2XX").covers(&number("215")));
+        assert!(asterisk("_2XX").covers(&asterisk("_2[1-5]X")));
+        assert!(!asterisk("_2[1-5]X").covers(&asterisk("_2XX")));
+        assert!(!asterisk("_2XX").covers(&number("2155")));
+        assert!(!asterisk("_9.").covers(&asterisk("_9!")));
+        assert!(!number("100").covers(&Pattern::prefix("100")));
+        assert!(Pattern::prefix("").covers(&Pattern::regex("a+").unwrap()));
+        assert!(!Pattern::regex("a+").unwrap().covers(&number("a")));
+        assert!(asterisk("_1X").fits_many() && !number("12").fits_many());
     }
 }

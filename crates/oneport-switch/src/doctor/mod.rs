@@ -1,0 +1,267 @@
+//! What is weak in a configuration, of ours or of Asterisk: each with its place, its cost and the
+//! line that mends it. `docs/doctor.md` describes each; a test keeps both the same.
+//!
+//! A survey of the configuration is made first, by [`ours`] or [`asterisk`]; the rules look at that
+//! alone. Nothing here reads a file.
+
+mod asterisk;
+mod ours;
+mod rules;
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use oneport_wire::Format;
+use serde::Serialize;
+
+use crate::import::Place;
+use crate::routing::Pattern;
+
+pub use asterisk::examine_asterisk;
+pub use ours::examine;
+
+/// How much a weakness matters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// It costs something.
+    Notice,
+    /// Something will fail, or is easier for an attacker than it need be.
+    Warning,
+    /// Strangers can call at your expense, listen, or flood.
+    Danger,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Danger => "danger",
+        })
+    }
+}
+
+/// The kinds of weakness, each with a name that stays.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "docs/doctor.md describes each")]
+pub enum Weakness {
+    Plaintext,
+    PermitEverywhere,
+    NoCallToken,
+    NoTrunk,
+    NoTrunkTimestamps,
+    NoCommonCodec,
+    NotEncrypted,
+    NoQualify,
+    SlowKeepAlive,
+    ShortSecret,
+    SecretIsName,
+    ReusedSecret,
+    ReadableSecret,
+    GuestsOpen,
+    NoRoute,
+    ShadowedRoute,
+    UnreachableRoute,
+    RegistrationWithoutSecret,
+}
+
+impl Weakness {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::Plaintext,
+        Self::PermitEverywhere,
+        Self::NoCallToken,
+        Self::NoTrunk,
+        Self::NoTrunkTimestamps,
+        Self::NoCommonCodec,
+        Self::NotEncrypted,
+        Self::NoQualify,
+        Self::SlowKeepAlive,
+        Self::ShortSecret,
+        Self::SecretIsName,
+        Self::ReusedSecret,
+        Self::ReadableSecret,
+        Self::GuestsOpen,
+        Self::NoRoute,
+        Self::ShadowedRoute,
+        Self::UnreachableRoute,
+        Self::RegistrationWithoutSecret,
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Plaintext => "plaintext",
+            Self::PermitEverywhere => "permit-everywhere",
+            Self::NoCallToken => "no-call-token",
+            Self::NoTrunk => "no-trunk",
+            Self::NoTrunkTimestamps => "no-trunk-timestamps",
+            Self::NoCommonCodec => "no-common-codec",
+            Self::NotEncrypted => "not-encrypted",
+            Self::NoQualify => "no-qualify",
+            Self::SlowKeepAlive => "slow-keep-alive",
+            Self::ShortSecret => "short-secret",
+            Self::SecretIsName => "secret-is-name",
+            Self::ReusedSecret => "reused-secret",
+            Self::ReadableSecret => "readable-secret",
+            Self::GuestsOpen => "guests-open",
+            Self::NoRoute => "no-route",
+            Self::ShadowedRoute => "shadowed-route",
+            Self::UnreachableRoute => "unreachable-route",
+            Self::RegistrationWithoutSecret => "registration-without-secret",
+        }
+    }
+
+    /// What it costs, in one sentence.
+    #[must_use]
+    pub const fn cost(self) -> &'static str {
+        match self {
+            Self::Plaintext => "Whoever sees one packet of it has the secret.",
+            Self::PermitEverywhere => {
+                "Whoever finds the secret can use it from anywhere, and call at your expense."
+            }
+            Self::NoCallToken => {
+                "A flood of spoofed packets takes up calls, since no address is proved first."
+            }
+            Self::NoTrunk => {
+                "Each call costs 50 packets a second each way; a trunk puts up to eight calls into \
+                 one."
+            }
+            Self::NoTrunkTimestamps => {
+                "All calls of a datagram get one time, so the jitter buffer delays all as the \
+                 worst of them."
+            }
+            Self::NoCommonCodec => {
+                "Calls between the two are refused with cause 58, for voice is not transcoded."
+            }
+            Self::NotEncrypted => "Everybody on the way can hear the calls and see the numbers.",
+            Self::NoQualify => {
+                "A call to it while it is gone waits until it is given up, before another \
+                 destination is tried."
+            }
+            Self::SlowKeepAlive => {
+                "Many NATs forget an idle way after 30 s, and then no call comes in."
+            }
+            Self::ShortSecret => {
+                "Whoever hears one MD5 answer can try secrets at leisure, the short ones first."
+            }
+            Self::SecretIsName => "It is the first secret that an attacker tries.",
+            Self::ReusedSecret => "Whoever has the secret of one peer can be the other.",
+            Self::ReadableSecret => "Every user and program of the machine can read the secret.",
+            Self::GuestsOpen => "Anybody who finds the port can call what guests may.",
+            Self::NoRoute => "What it calls leads nowhere, but to names of peers.",
+            Self::ShadowedRoute => "It is never taken, whatever is called.",
+            Self::UnreachableRoute => "It is never taken, whoever calls.",
+            Self::RegistrationWithoutSecret => {
+                "The registrar refuses it, or lets anybody register in our place."
+            }
+        }
+    }
+}
+
+/// One weakness, found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Finding {
+    /// What kind.
+    pub id: Weakness,
+    /// How much it matters here.
+    pub severity: Severity,
+    /// The file it stands in.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// What is weak.
+    pub what: String,
+    /// What that costs.
+    pub cost: &'static str,
+    /// The line that mends it.
+    pub mend: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, severity, file, line, what, cost, mend } = self;
+        writeln!(f, "{severity:<8} {file}:{line}  {what} [{}]", id.id())?;
+        writeln!(f, "{:9}{cost}", "")?;
+        write!(f, "{:9}mend: {mend}", "")
+    }
+}
+
+/// Whose words the mending lines are in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Dialect {
+    Ours,
+    Asterisk,
+}
+
+/// A configuration as the rules see it.
+#[derive(Debug)]
+struct Survey {
+    dialect: Dialect,
+    peers: Vec<Subject>,
+    routes: Vec<RouteSubject>,
+    registrations: Vec<Registrar>,
+    /// Where guests are let in.
+    guests: Option<Place>,
+    /// Networks from which nobody needs a call token.
+    tokenless: Vec<(IpNet, Place)>,
+    /// Asterisk's jitter buffer is on.
+    jitter_buffer: bool,
+}
+
+/// A peer as the rules see it.
+#[derive(Debug)]
+struct Subject {
+    name: String,
+    place: Place,
+    /// Where it is, if that is fixed and an address.
+    address: Option<IpAddr>,
+    is_fixed: bool,
+    /// It can be called.
+    dialable: bool,
+    plaintext: Option<Place>,
+    /// Where it says that it may come from everywhere.
+    permit_all: Option<Place>,
+    /// Networks it may come from; empty: everywhere.
+    permit: Vec<IpNet>,
+    tokenless: Option<Place>,
+    trunk: bool,
+    /// Its trunk carries no timestamps; said here.
+    no_timestamps: Option<Place>,
+    codecs: Vec<Format>,
+    codecs_place: Place,
+    encrypted: bool,
+    /// It is not polled; said here, or nowhere.
+    unpolled: Option<Place>,
+    /// Seconds between polls, and where that is said.
+    polls: Option<(u64, Place)>,
+    /// Secrets and where they are, or where it is said in which file they are.
+    secrets: Vec<(String, Place)>,
+    /// Contexts its calls are looked up in.
+    contexts: Vec<String>,
+}
+
+/// A route as the rules see it.
+#[derive(Debug)]
+struct RouteSubject {
+    place: Place,
+    pattern: Pattern,
+    contexts: Vec<String>,
+    from: Vec<String>,
+    at_some_hours: bool,
+    /// Peers it leads to.
+    peers: Vec<String>,
+}
+
+/// A registration elsewhere as the rules see it.
+#[derive(Debug)]
+struct Registrar {
+    place: Place,
+    to: String,
+    has_proof: bool,
+    plaintext: Option<Place>,
+}

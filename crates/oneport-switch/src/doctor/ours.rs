@@ -1,0 +1,176 @@
+//! A survey of `oneport.toml`: what its keys mean comes from the configuration that was read, where
+//! they stand from its text.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+use oneport_proto::EncryptionPolicy;
+use oneport_wire::AuthMethods;
+use toml::de::{DeTable, DeValue};
+
+use super::{Dialect, Finding, Registrar, RouteSubject, Subject, Survey, rules};
+use crate::config::{Config, ConfigError, Peer};
+use crate::import::Place;
+use crate::routing::Destination;
+
+/// Examines the text of a configuration that came from `path`. `is_readable` says of a file whether
+/// others than its owner may read it.
+///
+/// # Errors
+/// It is no good configuration.
+pub fn examine(
+    path: &Path,
+    text: &str,
+    is_readable: &dyn Fn(&Path) -> bool,
+) -> Result<Vec<Finding>, ConfigError> {
+    let config = Config::parse(path, text)?;
+    let file = path.display().to_string();
+    // It was parsed once already.
+    let table = DeTable::parse(text).map(|table| table.into_inner()).unwrap_or_default();
+    let document = Document { file: &file, text, table };
+    let survey = document.survey(&config);
+    let mut findings = rules::apply(&survey);
+    if is_readable(path) {
+        let inline = document
+            .named("peers")
+            .into_iter()
+            .filter_map(|(name, keys, _)| keys.get("secret").map(|secret| (name, secret.span())));
+        for (name, span) in inline {
+            findings.push(rules::readable(&survey, &name, &document.place(span)));
+        }
+    }
+    for (name, keys, _) in document.named("peers") {
+        let Some(key) = keys.get("secret_file") else { continue };
+        if key.get_ref().as_str().is_some_and(|file| is_readable(Path::new(file))) {
+            findings.push(rules::readable(&survey, &name, &document.place(key.span())));
+        }
+    }
+    Ok(rules::in_order(findings))
+}
+
+type Keys<'a> = BTreeMap<&'a str, &'a toml::Spanned<DeValue<'a>>>;
+
+struct Document<'a> {
+    file: &'a str,
+    text: &'a str,
+    table: DeTable<'a>,
+}
+
+impl Document<'_> {
+    fn place(&self, span: Range<usize>) -> Place {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        Place { file: self.file.into(), line: before.matches('\n').count() + 1 }
+    }
+
+    /// The tables of a table: name, keys, and where the name stands.
+    fn named(&self, section: &str) -> Vec<(String, Keys<'_>, Range<usize>)> {
+        let tables = self.table.get(section).and_then(|section| section.get_ref().as_table());
+        let tables = tables.into_iter().flat_map(|tables| tables.iter());
+        tables
+            .filter_map(|(name, keys)| {
+                let keys = keys_of(keys.get_ref().as_table()?);
+                Some((name.get_ref().to_string(), keys, name.span()))
+            })
+            .collect()
+    }
+
+    /// The tables of a list: keys, and where each begins.
+    fn listed(&self, section: &str) -> Vec<(Keys<'_>, Range<usize>)> {
+        let tables = self.table.get(section).and_then(|section| section.get_ref().as_array());
+        let tables = tables.into_iter().flat_map(|tables| tables.iter());
+        tables.filter_map(|one| Some((keys_of(one.get_ref().as_table()?), one.span()))).collect()
+    }
+
+    fn survey(&self, config: &Config) -> Survey {
+        let peers = self.named("peers").into_iter().filter_map(|(name, keys, span)| {
+            let peer = config.peers.get(&name)?;
+            Some(self.subject(name, peer, &keys, self.place(span)))
+        });
+        let routes = self.listed("routes").into_iter().zip(&config.routes);
+        let routes = routes.map(|((_, span), route)| RouteSubject {
+            place: self.place(span),
+            pattern: route.pattern.clone(),
+            contexts: route.contexts.clone(),
+            from: route.from.clone(),
+            at_some_hours: !route.hours.is_empty(),
+            peers: route
+                .to
+                .iter()
+                .filter_map(|to| match to {
+                    Destination::Peer { name, .. } => Some(name.clone()),
+                    _ => None,
+                })
+                .collect(),
+        });
+        let registrations = self.listed("registrations").into_iter().zip(&config.registrations);
+        let registrations = registrations.map(|((keys, span), registration)| Registrar {
+            place: self.place(span),
+            to: registration.to.to_string(),
+            has_proof: registration.secret.is_some() || registration.key.is_some(),
+            plaintext: keys
+                .get("allow_plaintext")
+                .filter(|_| registration.allow_plaintext)
+                .map(|key| self.place(key.span())),
+        });
+        let server = self.table.get("server").and_then(|server| server.get_ref().as_table());
+        let networks = server.and_then(|server| server.get("call_token_optional"));
+        let networks = networks.and_then(|networks| networks.get_ref().as_array());
+        let tokenless = networks.into_iter().flat_map(|networks| networks.iter());
+        let tokenless = tokenless.filter_map(|network| {
+            let parsed = network.get_ref().as_str()?.parse().ok()?;
+            Some((parsed, self.place(network.span())))
+        });
+        let guests = self.table.get_key_value("guests").map(|(key, _)| self.place(key.span()));
+        Survey {
+            dialect: Dialect::Ours,
+            peers: peers.collect(),
+            routes: routes.collect(),
+            registrations: registrations.collect(),
+            guests: config.guests.enabled.then(|| guests.unwrap_or_else(|| self.place(0..0))),
+            tokenless: tokenless.collect(),
+            jitter_buffer: false,
+        }
+    }
+
+    fn subject(&self, name: String, peer: &Peer, keys: &Keys<'_>, place: Place) -> Subject {
+        let at = |key: &str| keys.get(key).map(|value| self.place(value.span()));
+        let or_here = |key: &str| at(key).unwrap_or_else(|| place.clone());
+        let says = |key: &str| keys.get(key).and_then(|value| value.get_ref().as_str());
+        let secret_keys = ["secret", "secret_file", "secret_env"];
+        let places = secret_keys.into_iter().filter_map(at);
+        let secrets = peer.secrets.iter().zip(places);
+        let everywhere = peer.permit.iter().any(|network| network.prefix_len() == 0);
+        let weak_token = says("call_token").is_some_and(|word| word != "required");
+        let trunk = peer.trunk.as_ref();
+        Subject {
+            address: peer.address.map(|address| address.ip()),
+            is_fixed: peer.address.is_some(),
+            dialable: true,
+            plaintext: peer.methods.contains(AuthMethods::PLAINTEXT).then(|| or_here("auth")),
+            permit_all: everywhere.then(|| or_here("permit")),
+            permit: if everywhere { Vec::new() } else { peer.permit.clone() },
+            tokenless: weak_token.then(|| or_here("call_token")),
+            trunk: trunk.is_some(),
+            no_timestamps: trunk
+                .is_some_and(|trunk| !trunk.timestamps)
+                .then(|| or_here("trunk_timestamps")),
+            codecs: peer.codecs.clone(),
+            codecs_place: or_here("codecs"),
+            encrypted: peer.encryption != EncryptionPolicy::Off,
+            unpolled: peer.qualify.is_none().then(|| or_here("qualify")),
+            polls: peer
+                .qualify
+                .as_ref()
+                .map(|qualify| (qualify.interval.as_secs(), or_here("qualify_seconds"))),
+            secrets: secrets.map(|(secret, place)| (secret.expose().to_string(), place)).collect(),
+            contexts: peer.contexts.clone(),
+            name,
+            place,
+        }
+    }
+}
+
+fn keys_of<'a>(table: &'a DeTable<'a>) -> Keys<'a> {
+    table.iter().map(|(key, value)| (&**key.get_ref(), value)).collect()
+}

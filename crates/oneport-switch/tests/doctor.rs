@@ -1,0 +1,143 @@
+//! What the doctor finds, in configurations of ours and of Asterisk.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use oneport_switch::doctor::{Finding, Weakness, examine, examine_asterisk};
+use oneport_switch::import::Files;
+
+/// One that has it all.
+const WEAK: &str = r#"
+[server]
+call_token_optional = ["10.0.0.0/8", "0.0.0.0/0"]
+
+[guests]
+enabled = true
+
+[peers.dialer]
+secret = "dialer"
+permit = ["0.0.0.0/0"]
+auth = ["md5", "plaintext"]
+call_token = "optional"
+codecs = ["gsm"]
+
+[peers.media]
+address = "198.51.100.7"
+secret = "short"
+qualify = false
+codecs = ["ulaw"]
+
+[peers.box]
+address = "10.0.0.7"
+secret = "long enough to be good"
+trunk = true
+trunk_timestamps = false
+qualify_seconds = 60
+contexts = ["early", "late"]
+
+[peers.twin]
+secret = "long enough to be good"
+permit = ["10.0.0.0/8"]
+contexts = ["early", "late"]
+auth = ["plaintext"]
+
+[peers.lonely]
+secret = "nobody calls for me"
+
+[[routes]]
+prefix = "9"
+to = ["peer:media"]
+from = ["dialer"]
+
+[[routes]]
+prefix = ""
+contexts = ["early"]
+to = ["peer:box"]
+
+[[routes]]
+pattern = "_2XX"
+contexts = ["late"]
+to = ["peer:twin"]
+
+[[routes]]
+number = "100"
+contexts = ["nowhere"]
+to = ["peer:twin"]
+
+[[registrations]]
+to = "192.0.2.1"
+username = "site"
+
+[[registrations]]
+to = "192.0.2.2"
+username = "site"
+secret = "long and good enough"
+allow_plaintext = true
+"#;
+
+fn print(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let _ = writeln!(text, "{finding}");
+    }
+    text
+}
+
+fn files(set: &str) -> Files {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/asterisk").join(set);
+    let entries = std::fs::read_dir(root).expect("it is there").flatten();
+    let files = entries.filter(|entry| entry.path().is_file()).map(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        (name, std::fs::read_to_string(entry.path()).expect("text"))
+    });
+    files.collect()
+}
+
+fn weak() -> Vec<Finding> {
+    examine(Path::new("oneport.toml"), WEAK, &|_| true).expect("a good configuration")
+}
+
+#[test]
+fn a_weak_configuration_is_told_where_and_how_to_mend_it() {
+    insta::assert_snapshot!("weak", print(&weak()));
+}
+
+#[test]
+fn a_mesh_of_asterisks_is_told_its_weaknesses() {
+    insta::assert_snapshot!("mesh", print(&examine_asterisk(&files("mesh"), &|_| true)));
+}
+
+#[test]
+fn a_dialler_is_told_of_its_trunk() {
+    insta::assert_snapshot!("dialer", print(&examine_asterisk(&files("dialer"), &|_| false)));
+}
+
+#[test]
+fn each_weakness_is_found_and_documented() {
+    let found: BTreeSet<Weakness> = weak().iter().map(|finding| finding.id).collect();
+    let document = include_str!("../../../docs/doctor.md");
+    for weakness in Weakness::ALL {
+        assert!(found.contains(&weakness), "{} is never found", weakness.id());
+        let row =
+            document.lines().find(|line| line.starts_with(&format!("| `{}` |", weakness.id())));
+        let row = row.unwrap_or_else(|| panic!("{} is not documented", weakness.id()));
+        assert!(row.contains(weakness.cost()), "{row}");
+        assert_eq!(
+            serde_json::to_string(&weakness).expect("JSON"),
+            format!("{:?}", weakness.id()),
+            "one name everywhere"
+        );
+    }
+}
+
+#[test]
+fn a_good_configuration_is_left_in_peace() {
+    let good = "[guests]\nenabled = false\n\
+                [peers.dialer]\nsecret = \"correct horse battery\"\npermit = [\"192.0.2.0/24\"]\n\
+                [peers.media]\naddress = \"10.0.0.7\"\nsecret = \"staple of the battery\"\n\
+                trunk = true\npermit = [\"10.0.0.0/8\"]\n\
+                [[routes]]\nprefix = \"9\"\nto = [\"peer:media\"]\n";
+    let findings = examine(Path::new("oneport.toml"), good, &|_| false).expect("good");
+    assert!(findings.is_empty(), "{}", print(&findings));
+}
