@@ -5,19 +5,22 @@ use core::net::{IpAddr, SocketAddr};
 
 /// The two ends of a datagram's way: the peer's address and, where it is known, our own.
 ///
-/// Answers leave from the address that received the question, or a peer behind a firewall, or one
-/// that dialled an alias such as 127.0.1.1, never sees them.
+/// Answers leave from the address and port that received the question, or a peer behind a firewall,
+/// one that dialled an alias such as 127.0.1.1, or one that called another of our ports never sees
+/// them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Path {
     /// The peer's address and port.
     pub remote: SocketAddr,
     /// Our address; `None` lets the system choose.
     pub local: Option<IpAddr>,
+    /// Our port, where there are several; `None`: any.
+    pub local_port: Option<u16>,
 }
 
 impl From<SocketAddr> for Path {
     fn from(remote: SocketAddr) -> Self {
-        Self { remote, local: None }
+        Self { remote, local: None, local_port: None }
     }
 }
 

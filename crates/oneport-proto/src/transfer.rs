@@ -382,7 +382,7 @@ impl Endpoint {
             return Handled::Dropped(DropReason::TransferRefused);
         };
         call.last_transfer = Some(now);
-        let path = Path { remote: address, local: call.exchange.path.local };
+        let path = Path { remote: address, ..call.exchange.path };
         let next = now + ATTEMPT_INTERVAL;
         let end = End { path, theirs, id, attempts: 1, sent: now, next, found: None };
         end.send(cx, now, &call.exchange, IaxSubclass::TxCnt, None);

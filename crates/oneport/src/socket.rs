@@ -38,6 +38,7 @@ impl BatchSocket {
     fn suits(&self, path: &Path) -> bool {
         let own = self.address.ip();
         self.address.is_ipv4() == path.remote.is_ipv4()
+            && path.local_port.is_none_or(|port| port == self.address.port())
             && (own.is_unspecified() || path.local.is_none_or(|local| local == own))
     }
 
@@ -71,7 +72,8 @@ impl BatchSocket {
             }
         };
         for (meta, slice) in metas.iter().zip(&mut slices).take(count) {
-            let path = Path { remote: meta.addr, local: meta.dst_ip };
+            let local_port = Some(self.address.port());
+            let path = Path { remote: meta.addr, local: meta.dst_ip, local_port };
             let stride = meta.stride.max(1);
             for datagram in slice[..meta.len].chunks_mut(stride) {
                 take(path, datagram);
@@ -237,5 +239,21 @@ mod tests {
         assert!(received < 100, "all {received} were held");
         assert_eq!(socket.new_kernel_drops(), 100 - received);
         assert_eq!(socket.new_kernel_drops(), 0, "each is told once");
+    }
+
+    #[tokio::test]
+    async fn answers_leave_from_the_port_that_was_asked() {
+        let bound = || bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
+        let sockets: Vec<BatchSocket> =
+            (0..3).map(|_| BatchSocket::new(bound()).expect("a socket")).collect();
+        let remote = "127.0.0.1:9".parse().expect("an address");
+        for socket in &sockets {
+            let local = Some(socket.address.ip());
+            let path = Path { remote, local, local_port: Some(socket.address.port()) };
+            let chosen = choose(&sockets, &path).expect("one of them");
+            assert_eq!(chosen.address, socket.address);
+        }
+        let any = choose(&sockets, &Path::from(remote)).expect("one of them");
+        assert_eq!(any.address, sockets[0].address);
     }
 }
