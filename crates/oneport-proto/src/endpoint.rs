@@ -4,8 +4,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use oneport_wire::{
-    CallNumber, CauseCode, Datagram, Element, ElementBuffer, FullFrame, FullHeader, IaxSubclass,
-    Message, MiniTimestamp, Timestamp, TrunkFrame, VideoMiniFrame,
+    CallNumber, CauseCode, Datagram, Element, ElementBuffer, Format, FullFrame, FullHeader,
+    IaxSubclass, MediaKind, Message, MiniTimestamp, Timestamp, TrunkFrame, VideoMiniFrame,
 };
 
 use crate::call::{Call, Ending};
@@ -86,8 +86,14 @@ impl Endpoint {
         let index = self.find_slot(from, datagram);
         self.cx.counters.set_subject(Some(from), index.and_then(|index| self.slots.call_at(index)));
         let handled = self.handle_for(now, from, index, datagram, media);
-        if let Handled::Dropped(DropReason::UnknownCall | DropReason::UnknownMediaCall) = handled {
-            self.look_for_moved(now, from, datagram);
+        match handled {
+            Handled::Dropped(DropReason::UnknownCall | DropReason::UnknownMediaCall) => {
+                self.look_for_moved(now, from, datagram);
+            }
+            Handled::Dropped(DropReason::WrongCallNumber) => {
+                self.go_on_asking(now, from, datagram);
+            }
+            _ => {}
         }
         self.cx.counters.set_subject(None, None);
         handled
@@ -473,7 +479,10 @@ impl Endpoint {
                 if call.agreed_format().is_none() {
                     return Handled::Dropped(DropReason::MediaTooEarly);
                 }
-                let Some(format) = subclass.format() else {
+                let known = |format: &Format| {
+                    format.kind() == MediaKind::Audio || call.formats.contains(*format)
+                };
+                let Some(format) = subclass.format().filter(known) else {
                     return Handled::Dropped(DropReason::UnknownFormat);
                 };
                 if call.exchange.media_path.is_some() {

@@ -131,13 +131,6 @@ impl Exchange {
         Timestamp(self.last_stamp.unwrap_or_default())
     }
 
-    /// Sends a copy of all that is on its way to another address.
-    pub(crate) fn send_all_to(&self, cx: &mut Context, path: Path) {
-        for (datagram, epoch) in self.reliable.window() {
-            cx.send(path, self.crypt.as_deref(), epoch, datagram);
-        }
-    }
-
     fn header(&self, timestamp: Timestamp) -> FullHeader {
         FullHeader {
             source: self.ours,

@@ -165,6 +165,12 @@ impl Index {
         }
     }
 
+    /// Entries of each table, and the calls counted by address.
+    pub(crate) fn sizes(&self) -> (usize, usize, usize) {
+        let per_address = self.per_address.values().map(|count| *count as usize).sum();
+        (self.by_ours.len(), self.by_theirs.len(), per_address)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.by_theirs.is_empty() && self.by_ours.is_empty() && self.per_address.is_empty()
     }

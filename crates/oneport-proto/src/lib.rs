@@ -36,6 +36,7 @@ mod exchange;
 mod html;
 mod id;
 mod index;
+mod inspect;
 mod keys;
 mod lag;
 mod media;

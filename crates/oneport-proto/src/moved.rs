@@ -16,8 +16,10 @@ use oneport_wire::{
 
 use crate::call::Call;
 use crate::clock::Instant;
+use crate::context::Context;
 use crate::endpoint::{Endpoint, call_mut};
 use crate::event::Event;
+use crate::exchange::Exchange;
 use crate::id::CallId;
 use crate::path::Path;
 
@@ -31,6 +33,12 @@ const SEARCH_PAUSE: Duration = Duration::from_millis(50);
 /// How long an answer from the new address is waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// Frames on their way that a peer may have to be sent before the PING.
+const FRAMES_BEFORE: usize = 2;
+
+/// What encryption adds to a frame at most.
+const LONGEST_PADDING: usize = 31;
+
 /// Calls that may be moving at once.
 const MOST: usize = 256;
 
@@ -43,6 +51,20 @@ pub(crate) struct Move {
     /// The PING's timestamp, which its PONG repeats.
     stamp: Timestamp,
     asked: Instant,
+    /// Frames sent to the new address.
+    sent: usize,
+}
+
+impl Move {
+    /// Answers a datagram of `received` bytes from the new address by the next frame.
+    fn send_next(&mut self, cx: &mut Context, exchange: &Exchange, received: usize) {
+        let Some((frame, epoch)) = exchange.reliable.window().nth(self.sent) else { return };
+        let sealed = if exchange.crypt.is_some() { LONGEST_PADDING } else { 0 };
+        if frame.len() + sealed <= 3 * received {
+            cx.send(self.to, exchange.crypt.as_deref(), epoch, frame);
+            self.sent += 1;
+        }
+    }
 }
 
 /// The numbers that a stray datagram names: the sender's, and ours where it has one.
@@ -58,6 +80,9 @@ fn numbers(datagram: &[u8]) -> Option<(CallNumber, Option<CallNumber>)> {
 impl Endpoint {
     /// Looks whether a datagram that belongs to no call comes from a peer that has moved.
     pub(crate) fn look_for_moved(&mut self, now: Instant, from: Path, datagram: &[u8]) {
+        if self.go_on_asking(now, from, datagram) {
+            return;
+        }
         if self.cx.last_search.is_some_and(|at| now.since(at) < SEARCH_PAUSE) {
             return;
         }
@@ -109,21 +134,44 @@ impl Endpoint {
         self.cx.send_once(from, None, &header, &inval);
     }
 
-    /// Sends a PING to the old address and the new. All frames on their way go to the new one too:
-    /// the peer takes the PING only behind them. They may not be much more than it sent itself.
+    /// Sends a PING to the old address and the new. All frames on their way go to the new one before
+    /// it: the peer takes the PING only behind them. Each datagram from there is answered by one of
+    /// them at most, and none that is much longer than itself.
     fn ask_whether_moved(&mut self, now: Instant, id: CallId, to: Path, received: usize) {
         let Self { cx, slots } = self;
         let Some(call) = call_mut(slots, id) else { return };
         let exchange = &mut call.exchange;
-        let (frames, bytes) = exchange.reliable.size();
-        if frames > 2 || bytes + 48 > 3 * received {
+        if exchange.reliable.size().0 > FRAMES_BEFORE {
             return;
         }
         exchange.send_iax(cx, now, IaxSubclass::Ping, &ElementBuffer::new());
-        let stamp = exchange.last_timestamp();
-        exchange.send_all_to(cx, to);
-        cx.moves.push(Move { call: id, ours: exchange.ours, to, stamp, asked: now });
+        let (ours, stamp) = (exchange.ours, exchange.last_timestamp());
+        let mut moving = Move { call: id, ours, to, stamp, asked: now, sent: 0 };
+        moving.send_next(cx, exchange, received);
+        cx.moves.push(moving);
         slots.schedule(cx, id.slot);
+    }
+
+    /// Sends the next frame where a peer may have moved; `false`: nobody is asked there.
+    pub(crate) fn go_on_asking(&mut self, now: Instant, from: Path, datagram: &[u8]) -> bool {
+        let Self { cx, slots } = self;
+        let place = cx.moves.iter().position(|moving| {
+            moving.to.remote == from.remote && now.since(moving.asked) < PATIENCE
+        });
+        let Some(mut moving) = place.and_then(|place| cx.moves.get(place)).copied() else {
+            return false;
+        };
+        let Some(call) = call_mut(slots, moving.call) else { return false };
+        let fits = numbers(datagram).is_some_and(|(theirs, ours)| {
+            call.exchange.theirs == Some(theirs) && ours.is_none_or(|ours| ours == moving.ours)
+        });
+        if fits {
+            moving.send_next(cx, &call.exchange, datagram.len());
+            if let Some(kept) = place.and_then(|place| cx.moves.get_mut(place)) {
+                *kept = moving;
+            }
+        }
+        fits
     }
 
     /// The slot of a call that waits for an answer from `from`.

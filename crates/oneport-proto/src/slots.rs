@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use oneport_wire::ElementBuffer;
+use oneport_wire::{CallNumber, ElementBuffer};
 
 use crate::call::Call;
 use crate::clock::Instant;
@@ -16,6 +16,10 @@ use crate::poke::Poke;
 use crate::registration::{Registering, Registration};
 use crate::request::Request;
 use crate::resting::Resting;
+use crate::transfer::Transfer;
+
+/// An address, our number towards it, and its number, once that is known.
+pub(crate) type Numbers = (SocketAddr, CallNumber, Option<CallNumber>);
 
 /// What a slot is used for.
 #[derive(Debug)]
@@ -50,7 +54,26 @@ impl Role {
         }
     }
 
-    fn deadline(&self, cx: &Context) -> Option<Instant> {
+    /// The addresses and numbers by which it is found: those of its exchange or poll, and those of
+    /// the other end of a transfer.
+    pub(crate) fn numbers(&self) -> [Option<Numbers>; 2] {
+        let own = match self {
+            Self::Poke(poke) => Some((poke.path.remote, poke.ours, None)),
+            _ => self
+                .exchange()
+                .map(|exchange| (exchange.path.remote, exchange.ours, exchange.theirs)),
+        };
+        let other = match self {
+            Self::Call(call) => {
+                let transfer = call.transfer.as_deref().and_then(Transfer::other_end);
+                transfer.map(|(remote, theirs)| (remote, call.exchange.ours, theirs))
+            }
+            _ => None,
+        };
+        [own, other]
+    }
+
+    pub(crate) fn deadline(&self, cx: &Context) -> Option<Instant> {
         match self {
             Self::Free => None,
             Self::Call(call) => call.deadline(cx),
@@ -85,11 +108,15 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
+    /// All places.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u32, &Slot)> {
+        (0_u32..).zip(&self.slots)
+    }
+
     /// All calls.
     pub(crate) fn calls(&self) -> Vec<CallId> {
-        let slots = self.slots.iter().zip(0_u32..);
-        let calls = slots.filter(|(slot, _)| matches!(slot.role, Role::Call(_)));
-        calls.map(|(slot, index)| CallId { slot: index, generation: slot.generation }).collect()
+        let calls = self.all().filter(|(_, slot)| matches!(slot.role, Role::Call(_)));
+        calls.map(|(slot, place)| CallId { slot, generation: place.generation }).collect()
     }
 
     /// The handle of the call in a slot, where it holds one.

@@ -95,6 +95,15 @@ impl Transfer {
             Self::Relieved | Self::Direct { .. } => None,
         }
     }
+
+    /// The other end, and its number where its voice is found by that.
+    pub(crate) fn other_end(&self) -> Option<(SocketAddr, Option<CallNumber>)> {
+        match self {
+            Self::End(end) => Some((end.path.remote, None)),
+            Self::Direct { remote, theirs } => Some((*remote, Some(*theirs))),
+            Self::Middle { .. } | Self::Relieved => None,
+        }
+    }
 }
 
 /// What the elements of transfer frames say.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use oneport_proto::{
     CallId, Challenge, DropReason, EncryptionPolicy, EndReason, EndpointConfig, Event, Grant,
-    Network as IpNetwork, NewCall, RegistrationConfig, Secret, TokenRule, TrunkConfig,
+    Network as IpNetwork, NewCall, Path, RegistrationConfig, Secret, TokenRule, TransmitBuffer,
+    TrunkConfig,
 };
 use oneport_testkit::sim::{Network, Weather};
 use oneport_wire::{
@@ -821,4 +822,51 @@ fn heard_number(network: &mut Network, call: CallId) -> CallNumber {
     let now = network.now();
     network.nodes[B].endpoint.send_text(now, call, "which are you?").expect("up");
     network.nodes[B].endpoint.call_numbers(call).expect("up").1.expect("known")
+}
+
+/// Found by a generated case: all frames on their way left at once for an address that had proved
+/// nothing.
+#[test]
+fn a_datagram_from_where_a_peer_may_have_moved_gets_one_answer_at_most() {
+    let mut network = Network::pair(12);
+    let (_, theirs) = call_up(&mut network);
+    let (own, far) = network.nodes[B].endpoint.call_numbers(theirs).expect("up");
+    let far = far.expect("known");
+    network.run(Duration::from_secs(5));
+    // A is gone, so that these stay on their way.
+    network.weather = Weather { cut: true, ..Weather::FAIR };
+    let now = network.now();
+    for text in ["one", "two"] {
+        network.nodes[B].endpoint.send_text(now, theirs, text).expect("up");
+    }
+    network.run(Duration::from_millis(1_500));
+    let header = FullHeader {
+        source: far,
+        destination: own,
+        retransmission: false,
+        timestamp: Timestamp(6_000),
+        oseq: Seq(9),
+        iseq: Seq(9),
+    };
+    let mut stray = Vec::new();
+    let elements = ElementBuffer::new();
+    Message::iax(IaxSubclass::LagRq, elements.as_elements()).encode(&header, &mut stray);
+    let elsewhere: SocketAddr = "10.0.0.1:6666".parse().expect("an address");
+    let now = network.now();
+    let endpoint = &mut network.nodes[B].endpoint;
+    let mut buffer = TransmitBuffer::with_capacity(2_000, 1);
+    let mut asked = Vec::new();
+    for _ in 0..6 {
+        endpoint.handle_datagram(now, Path::from(elsewhere), &mut stray.clone(), &mut ());
+        let mut answers = 0;
+        while let Some(transmit) = endpoint.poll_transmit(&mut buffer) {
+            if transmit.path.remote == elsewhere {
+                answers += 1;
+                asked.push(buffer.as_bytes()[10..12].to_vec());
+            }
+        }
+        assert!(answers <= 1, "{answers} answers");
+    }
+    // The texts, then PING behind them, and no more.
+    assert_eq!(asked, [[7, 0], [7, 0], [6, 2]]);
 }
