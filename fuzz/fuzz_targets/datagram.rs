@@ -1,27 +1,4 @@
-//! Any bytes are read or refused, and what is read says the same when it is encoded again.
+//! Any bytes are read or refused. See `oneport_testkit::fuzz`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use oneport_wire::Datagram;
-
-fuzz_target!(|bytes: &[u8]| {
-    match Datagram::decode(bytes) {
-        Ok(Datagram::Full(frame)) => {
-            let Ok(message) = frame.message() else { return };
-            // Formatting visits every element.
-            let _ = frame.to_string();
-            let mut again = Vec::new();
-            message.encode(&frame.header, &mut again);
-            let Ok(Datagram::Full(second)) = Datagram::decode(&again) else {
-                panic!("{again:02x?} does not decode")
-            };
-            assert_eq!(second.header, frame.header);
-            assert_eq!(second.message().expect("it decoded before"), message);
-        }
-        Ok(Datagram::Trunk(trunk)) => {
-            let len: usize = trunk.entries().map(|entry| entry.payload.len()).sum();
-            assert!(len <= bytes.len());
-        }
-        Ok(Datagram::Mini(_) | Datagram::VideoMini(_)) | Err(_) => {}
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| oneport_testkit::fuzz::datagram(bytes));

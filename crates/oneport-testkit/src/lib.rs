@@ -1,5 +1,7 @@
-//! What Oneport is tested with: a simulated network, and real peers.
+//! What Oneport is tested with: a simulated network, real peers, and hostile frames.
 
+pub mod fuzz;
 pub mod nat;
 pub mod peers;
 pub mod sim;
+pub mod torture;
