@@ -165,8 +165,11 @@ fn write_cases(seed: u64, count: usize, directory: &Path) -> Result<(), String> 
 fn fuzz(seconds: u64) -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
     for target in ["datagram", "endpoint", "encrypted", "meeting"] {
+        // What is found goes beside the inputs that are kept.
+        let (found, kept) = (root.join("found").join(target), root.join("corpus").join(target));
+        std::fs::create_dir_all(&found).map_err(|error| error.to_string())?;
         let mut command = Command::new("cargo");
-        command.args(["fuzz", "run", "--fuzz-dir"]).arg(&root).arg(target);
+        command.args(["fuzz", "run", "--fuzz-dir"]).arg(&root).arg(target).args([found, kept]);
         command.args(["--", &format!("-max_total_time={seconds}")]);
         // The sanitiser is a feature of nightly compilers; this lets the pinned one do it.
         run(command.env("RUSTC_BOOTSTRAP", "1"))?;

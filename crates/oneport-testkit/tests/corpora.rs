@@ -1,0 +1,35 @@
+//! Inputs that the fuzzer has kept, run as plain tests.
+
+use std::fs;
+use std::path::Path;
+
+use oneport_testkit::fuzz;
+
+fn replay(target: &str, body: impl Fn(&[u8])) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let entries = fs::read_dir(&directory).expect("a kept corpus").flatten();
+    let inputs: Vec<Vec<u8>> =
+        entries.map(|entry| fs::read(entry.path()).expect("readable")).collect();
+    assert!(inputs.len() >= 20, "{} inputs for {target}", inputs.len());
+    inputs.iter().for_each(|input| body(input));
+}
+
+#[test]
+fn kept_datagrams_are_read_or_refused() {
+    replay("datagram", fuzz::datagram);
+}
+
+#[test]
+fn kept_stories_of_one_endpoint_end_in_silence() {
+    replay("endpoint", fuzz::endpoint);
+}
+
+#[test]
+fn kept_stories_of_an_encrypted_call_end_in_silence() {
+    replay("encrypted", fuzz::encrypted);
+}
+
+#[test]
+fn kept_stories_of_a_meeting_end_in_silence() {
+    replay("meeting", fuzz::meeting);
+}
