@@ -13,6 +13,7 @@ mod call;
 mod check;
 mod doctor;
 mod exit;
+mod firmware;
 mod import;
 mod key;
 mod live;
@@ -50,6 +51,7 @@ enum Command {
     Check(check::Check),
     Import(import::Import),
     Doctor(doctor::Doctor),
+    Firmware(firmware::Firmware),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
             Command::Check(check) => check.run(),
             Command::Import(import) => import.run(),
             Command::Doctor(doctor) => doctor.run(),
+            Command::Firmware(firmware) => firmware.run().await,
         }
     });
     match result {

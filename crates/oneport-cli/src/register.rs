@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use oneport::{Phone, PhoneConfig, RegistrationEvent, RegistrationFailure, Target};
+use oneport::{MessageCount, Phone, PhoneConfig, RegistrationEvent, RegistrationFailure, Target};
 use serde::Serialize;
 
 use crate::answer::registration;
@@ -79,7 +79,7 @@ impl Register {
         };
         let mut failure = None;
         match event {
-            RegistrationEvent::Registered { refresh, apparent_address, messages } => {
+            RegistrationEvent::Registered { refresh, apparent_address, messages, .. } => {
                 report.state = "registered";
                 report.refresh_seconds = Some(refresh.as_secs());
                 report.apparent_address = apparent_address.map(|address| address.to_string());
@@ -89,6 +89,20 @@ impl Register {
                     let address = report.apparent_address.as_deref().unwrap_or("?");
                     let seconds = refresh.as_secs();
                     say!("registered for {seconds} s; we are seen at {address}");
+                    if let Some(messages) = messages {
+                        say!("{}", waiting(*messages));
+                    }
+                }
+            }
+            RegistrationEvent::MessagesWaiting { count, .. } => {
+                report.state = "messages";
+                report.new_messages = count.map(|count| count.new);
+                report.old_messages = count.map(|count| count.old);
+                if !self.json {
+                    match count {
+                        Some(count) => say!("{}", waiting(*count)),
+                        None => say!("messages wait"),
+                    }
                 }
             }
             RegistrationEvent::Failed { failure: why, retry_in } => {
@@ -108,6 +122,15 @@ impl Register {
         }
         Ok(failure)
     }
+}
+
+/// What waits in the mailbox.
+fn waiting(count: MessageCount) -> String {
+    // 0xFFFF: there are some.
+    if count == (MessageCount { old: u8::MAX, new: u8::MAX }) {
+        return "messages wait".into();
+    }
+    format!("{} new messages wait, and {} old ones", count.new, count.old)
 }
 
 fn describe(failure: &RegistrationFailure) -> (Code, String) {

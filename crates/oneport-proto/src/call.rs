@@ -16,7 +16,8 @@ use core::time::Duration;
 
 use oneport_wire::{
     AuthMethods, CauseCode, Control, DialplanStatus, Element, ElementBuffer, Elements,
-    EncryptionMethods, Format, FormatSet, FullHeader, IaxSubclass, Message, Timestamp,
+    EncryptionMethods, Format, FormatSet, FullHeader, IaxSubclass, Message, MessageCount,
+    Timestamp,
 };
 
 use crate::agreement::Audit;
@@ -142,6 +143,7 @@ impl Call {
         new: NewCall,
     ) -> Self {
         let mut elements = new.elements();
+        cx.config.device.push(&mut elements);
         elements.push(&Element::CallToken(&[]));
         exchange.send_iax(cx, now, IaxSubclass::New, &elements);
         let formats = new.format_set();
@@ -332,7 +334,12 @@ impl Call {
                 let repetitions = self.exchange.reliable.repetitions;
                 self.lag.answered(self.exchange.clock(now), header.timestamp, repetitions);
             }
-            (Iax::Ack | Iax::Vnak | Iax::Unsupport | Iax::Mwi, _) => {}
+            (Iax::Ack | Iax::Vnak | Iax::Unsupport, _) => {}
+            (Iax::Mwi, Phase::Accepted { .. }) => {
+                let count = read_message_count(elements);
+                let from = self.exchange.path;
+                cx.tell_detail(Event::MessagesWaiting { from, count });
+            }
             (
                 Iax::New
                 | Iax::Accept
@@ -399,6 +406,7 @@ impl Call {
             {
                 *token_came = None;
                 let mut again = new.elements();
+                cx.config.device.push(&mut again);
                 again.push(&Element::CallToken(&[]));
                 self.exchange.reopen(cx, now, IaxSubclass::New, &again);
                 Ok(())
@@ -414,6 +422,7 @@ impl Call {
                     _ => None,
                 });
                 let mut again = new.elements();
+                cx.config.device.push(&mut again);
                 again.push(&Element::CallToken(token.unwrap_or_default()));
                 self.exchange.reopen(cx, now, IaxSubclass::New, &again);
                 Ok(())
@@ -930,6 +939,14 @@ const fn is_pause(message: &Message<'_>) -> bool {
         message,
         Message::Cng { .. } | Message::Control { control: Control::Hold | Control::RadioUnkey, .. }
     )
+}
+
+/// What an MWI frame says (RFC 5456 §6.9.4).
+pub(crate) fn read_message_count(elements: Elements<'_>) -> Option<MessageCount> {
+    elements.iter().find_map(|element| match element {
+        Element::MessageCount(count) => Some(count),
+        _ => None,
+    })
 }
 
 /// Whether `digit` is a key of a telephone: 0-9, A-D, * or #.

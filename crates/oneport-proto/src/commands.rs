@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use oneport_wire::{
     CallNumber, CauseCode, Control, DialplanStatus, Element, ElementBuffer, Elements, Format,
-    FormatSet, FullHeader, IaxSubclass, Message, Seq, Timestamp, frame_type,
+    FormatSet, FullHeader, IaxSubclass, Message, MessageCount, Seq, Timestamp, frame_type,
 };
 
 use rand_core::Rng;
@@ -23,8 +23,10 @@ use crate::id::{CallId, PokeId, RegistrationId, RequestId};
 use crate::offer::NewCall;
 use crate::path::Path;
 use crate::poke::Poke;
+use crate::provision::Device;
 use crate::registration::{CycleEnd, Registering, Registration, RegistrationConfig};
 use crate::request::{Grant, Request};
+use crate::resting::Resting;
 use crate::slots::Role;
 use crate::stats::CallStats;
 use crate::trunk::TrunkConfig;
@@ -66,7 +68,11 @@ impl Endpoint {
     }
 
     /// A number of ours for the slot that is inserted next.
-    fn opening_exchange(&mut self, now: Instant, to: SocketAddr) -> Result<Exchange, CommandError> {
+    pub(crate) fn opening_exchange(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+    ) -> Result<Exchange, CommandError> {
         if self.slots.len() >= self.cx.config.max_calls {
             return Err(CommandError::TooManyCalls);
         }
@@ -553,6 +559,36 @@ impl Endpoint {
     }
 }
 
+/// What we are, and what waits for others.
+impl Endpoint {
+    /// What we say of ourselves in NEW and REGREQ from now on.
+    pub fn set_device(&mut self, device: Device) {
+        self.cx.config.device = device;
+    }
+
+    /// Tells a peer how many messages wait for it (MWI, RFC 5456 §6.9.4). It is repeated until it is
+    /// acknowledged or given up; nothing is heard of it. Asterisk does not know this frame.
+    ///
+    /// # Errors
+    /// A limit is reached.
+    pub fn tell_messages(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        count: MessageCount,
+    ) -> Result<(), CommandError> {
+        let mut exchange = self.opening_exchange(now, to)?;
+        let mut elements = ElementBuffer::new();
+        elements.push(&Element::MessageCount(count));
+        exchange.send_iax(&mut self.cx, now, IaxSubclass::Mwi, &elements);
+        let until = now + self.cx.config.number_quarantine;
+        let role = Role::Resting(Box::new(Resting::new(exchange, until, None)));
+        let (slot, _) = self.slots.insert(role, false);
+        self.slots.schedule(&mut self.cx, slot);
+        Ok(())
+    }
+}
+
 /// Being registered elsewhere.
 impl Endpoint {
     /// Registers at a peer, and again before each expiry, until [`unregister`](Self::unregister).
@@ -682,11 +718,17 @@ impl Endpoint {
             return;
         }
         let event = match end {
-            CycleEnd::Acknowledged { refresh, apparent_address, messages } => {
+            CycleEnd::Acknowledged { refresh, apparent_address, messages, firmware_version } => {
                 registration.seen_at = apparent_address;
                 registration.succeeded(now, refresh, random);
                 registration.next_poke = keep_alive.map(|interval| now + interval);
-                Event::Registered { registration: owner, refresh, apparent_address, messages }
+                Event::Registered {
+                    registration: owner,
+                    refresh,
+                    apparent_address,
+                    messages,
+                    firmware_version,
+                }
             }
             CycleEnd::Failed(failure) => {
                 let retry_in = registration.failed(now, first, longest);

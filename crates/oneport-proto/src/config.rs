@@ -1,7 +1,10 @@
 //! What an endpoint is told at its start.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::firmware::FirmwareImage;
+use crate::provision::Device;
 use crate::token::CallTokenPolicy;
 
 /// Limits and timers of an `Endpoint`. The defaults are those operators know
@@ -53,6 +56,12 @@ pub struct EndpointConfig {
     /// How long a call keeps the key of what we send, where both sides can change it; 120 s. `None`:
     /// for ever.
     pub key_rotation: Option<Duration>,
+    /// What we say of ourselves in NEW and REGREQ, if we are a device; nothing.
+    pub device: Device,
+    /// Whether a peer that we are registered at, or in a call with, may set us up (PROVISION); `false`.
+    pub accept_provisioning: bool,
+    /// Firmware that is served (FWDOWNL) to whoever shows that it receives at its address; none.
+    pub firmware: Vec<FirmwareImage>,
     /// When unacknowledged frames are sent again.
     pub retransmission: RetransmissionConfig,
     /// Bytes of datagrams kept until `poll_transmit` takes them;
@@ -81,6 +90,9 @@ impl Default for EndpointConfig {
             max_challenges_per_user: 64,
             accept_transfers: false,
             key_rotation: Some(Duration::from_secs(120)),
+            device: Device::default(),
+            accept_provisioning: false,
+            firmware: Vec::new(),
             retransmission: RetransmissionConfig::default(),
             transmit_buffer: 4 << 20,
         }

@@ -84,6 +84,22 @@ reasons! {
         TransferRefused => "transfer_refused",
             "the peer asks for a transfer that is not allowed, or not the one under way",
             Some("allow transfers for this peer, if it is trusted");
+        /// Asks for what is not switched on here: firmware, or to set this device up.
+        NotEnabled => "not_enabled",
+            "it asks for firmware, or wants to set this device up, and neither is switched on",
+            Some("name a directory of `firmware`, if devices shall have it from here");
+        /// Asks for firmware that is not here.
+        NoSuchFirmware => "no_such_firmware",
+            "it asks for the firmware of a device for which there is none here",
+            Some("put the file into the directory of `firmware`");
+        /// Would set this device up, and is nobody that it is registered at or in a call with.
+        UnknownProvisioner => "unknown_provisioner",
+            "it wants to set this device up, which is not registered there nor in a call with it",
+            None;
+        /// Settings that are not whole, or not what their signature says.
+        BadSettings => "bad_settings",
+            "settings for this device are not whole, or not what their signature says",
+            Some("the server, or something on the way, spoils them: capture them");
         /// On an encrypted call, and no key of it fits.
         DecryptionFailed => "decryption_failed",
             "no key of this encrypted call fits the frame",

@@ -19,6 +19,7 @@ use crate::exchange::Exchange;
 use crate::id::{CallId, PokeId, RequestId};
 use crate::media::{Media, MediaSink, Video};
 use crate::path::Path;
+use crate::provision::ProvisionOutcome;
 use crate::registration::CycleEnd;
 use crate::reliable::Order;
 use crate::slots::{Role, Slots};
@@ -537,6 +538,18 @@ impl Endpoint {
                     self.end_cycle(now, index, end);
                 }
             }
+            (Role::Fetch(_), Message::Iax { subclass, elements }) => {
+                self.handle_fetched(now, index, header, *subclass, *elements);
+            }
+            (Role::Serving(_), Message::Iax { subclass, elements }) => {
+                self.handle_served(now, index, header, *subclass, *elements);
+            }
+            (Role::Provisioning(_), Message::Iax { subclass, elements }) => {
+                return self.handle_provisioning(now, index, *subclass, *elements);
+            }
+            (Role::Provisioned(_), Message::Iax { subclass, .. }) => {
+                return self.handle_provisioned(now, index, *subclass);
+            }
             _ => return Handled::Dropped(DropReason::Unexpected),
         }
         Handled::Consumed
@@ -560,6 +573,14 @@ impl Endpoint {
                     self.end_cycle(now, index, end);
                 }
             }
+            Some(Role::Fetch(_)) => {
+                self.handle_fetched_stateless(now, index, *subclass, *elements);
+            }
+            Some(Role::Provisioning(_)) => {
+                return self.handle_provisioning(now, index, *subclass, *elements);
+            }
+            // It was told of its messages, and keeps nothing of that.
+            Some(Role::Resting(resting)) => resting.exchange.reliable.clear(),
             _ => return Handled::Dropped(DropReason::Unexpected),
         }
         Handled::Consumed
@@ -656,6 +677,11 @@ impl Endpoint {
                     }
                 }
             }
+            Role::Fetch(_) => self.handle_fetch_timeout(now, index),
+            Role::Serving(_) => self.handle_serving_timeout(now, index),
+            Role::Provisioning(_) | Role::Provisioned(_) => {
+                self.handle_provision_timeout(now, index);
+            }
             Role::Resting(resting) => {
                 if resting.handle_timeout(cx, now) {
                     self.free(index);
@@ -728,6 +754,14 @@ impl Endpoint {
                 self.end_call(now, index, Ending::new(EndReason::PeerRestarted, cause));
             }
             Role::Request(_) => self.end_request(now, index, RequestOutcome::Abandoned),
+            Role::Serving(serving) => {
+                serving.exchange.reliable.clear();
+                self.rest(now, index, None);
+            }
+            Role::Provisioned(provisioned) => {
+                provisioned.exchange.reliable.clear();
+                self.end_provision(now, index, ProvisionOutcome::TimedOut);
+            }
             Role::Resting(resting) => resting.exchange.reliable.clear(),
             _ => {}
         }
@@ -857,7 +891,9 @@ pub(crate) fn call_mut(slots: &mut Slots, id: CallId) -> Option<&mut Call> {
 fn is_stateless(subclass: IaxSubclass, header: &FullHeader) -> bool {
     match subclass {
         IaxSubclass::CallToken => true,
-        IaxSubclass::Reject | IaxSubclass::RegRej => header.source == CallNumber::STATELESS,
+        IaxSubclass::Reject | IaxSubclass::RegRej | IaxSubclass::Unsupport | IaxSubclass::Ack => {
+            header.source == CallNumber::STATELESS
+        }
         _ => false,
     }
 }

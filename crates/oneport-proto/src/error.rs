@@ -45,6 +45,12 @@ pub enum CommandError {
     /// No format was given.
     #[error("at least one format is needed")]
     NoFormat,
+    /// There is no such device being set up.
+    #[error("there is no such device being set up")]
+    UnknownProvision,
+    /// A device's name has 1 to 255 bytes.
+    #[error("a device's name has 1 to 255 bytes")]
+    InvalidDevice,
     /// The digit is not one of 0-9, A-D, * and #.
     #[error("the digit is not one of 0-9, A-D, * and #")]
     InvalidDigit,

@@ -10,9 +10,11 @@ use core::time::Duration;
 use oneport_wire::{AuthMethods, CauseCode, Control, DialplanStatus, Format, MessageCount};
 
 use crate::drop_reason::{DropReason, Limit};
-use crate::id::{CallId, PokeId, RegistrationId, RequestId};
+use crate::firmware::FirmwareFailure;
+use crate::id::{CallId, FirmwareId, PokeId, ProvisionId, RegistrationId, RequestId};
 use crate::offer::Offer;
 use crate::path::Path;
+use crate::provision::{ProvisionOutcome, Settings};
 use crate::request::Register;
 use crate::sentence::reasons;
 use crate::stats::CallStats;
@@ -196,6 +198,8 @@ pub enum Event {
         apparent_address: Option<SocketAddr>,
         /// Messages that wait in our mailbox there.
         messages: Option<MessageCount>,
+        /// The version of the firmware that the peer has for our kind of device.
+        firmware_version: Option<u16>,
     },
     /// An attempt to register failed; the next follows by itself.
     RegistrationFailed {
@@ -244,6 +248,43 @@ pub enum Event {
     PokeTimedOut {
         /// The poll.
         poke: PokeId,
+    },
+    /// Firmware is here. The last event about it.
+    FirmwareFetched {
+        /// The fetch.
+        fetch: FirmwareId,
+        /// The image as the server sent it.
+        data: Vec<u8>,
+    },
+    /// Firmware could not be fetched. The last event about it.
+    FirmwareFailed {
+        /// The fetch.
+        fetch: FirmwareId,
+        /// Why.
+        failure: FirmwareFailure,
+    },
+    /// A peer wants to set us up. Answer with `accept_provision` or `reject_provision`.
+    ProvisionOffered {
+        /// The exchange.
+        provision: ProvisionId,
+        /// Who it is: a peer that we are registered at, or in a call with.
+        from: Path,
+        /// What it wants to set. Not in force before it has ended well.
+        settings: Settings,
+    },
+    /// Setting up a device, or being set up, is over. The last event about it.
+    ProvisionEnded {
+        /// The exchange.
+        provision: ProvisionId,
+        /// How.
+        outcome: ProvisionOutcome,
+    },
+    /// A peer says how many messages wait in our mailbox there (MWI).
+    MessagesWaiting {
+        /// Who.
+        from: Path,
+        /// How many; `None`: it did not say, only that there are some.
+        count: Option<MessageCount>,
     },
     /// A call or registration was turned away before it got any state. At most ten in a second are
     /// told, all are counted.

@@ -209,6 +209,12 @@ impl Exchange {
         }
     }
 
+    /// Answers PING where nothing is measured.
+    pub(crate) fn answer_ping(&mut self, cx: &mut Context, now: Instant, timestamp: Timestamp) {
+        let pong = Message::iax(IaxSubclass::Pong, Elements::EMPTY);
+        self.send_stamped(cx, now, timestamp, &pong);
+    }
+
     /// Sends a frame of voice that is not kept; `false`: there is no room.
     ///
     /// Trunk frames are never encrypted, so encrypted voice leaves the trunk.

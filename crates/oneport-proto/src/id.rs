@@ -41,3 +41,11 @@ handle! {
     /// One POKE under way.
     PokeId, "poke"
 }
+handle! {
+    /// Firmware being fetched.
+    FirmwareId, "firmware"
+}
+handle! {
+    /// A device being set up, on either side.
+    ProvisionId, "provision"
+}

@@ -33,6 +33,7 @@ mod endpoint;
 mod error;
 mod event;
 mod exchange;
+mod firmware;
 mod html;
 mod id;
 mod index;
@@ -46,6 +47,7 @@ mod offer;
 mod opening;
 mod path;
 mod poke;
+mod provision;
 mod registration;
 mod relay_clock;
 mod reliable;
@@ -76,13 +78,15 @@ pub use event::{
     CallEnd, DtmfPhase, EndReason, Event, Progress, RegistrationFailure, RequestOutcome,
     TransferFailure,
 };
-pub use id::{CallId, PokeId, RegistrationId, RequestId};
+pub use firmware::{FirmwareError, FirmwareFailure, FirmwareImage};
+pub use id::{CallId, FirmwareId, PokeId, ProvisionId, RegistrationId, RequestId};
 pub use keys::{KEY_BITS, KeyError, PrivateKey, PublicKey};
 pub use lag::LagStats;
 pub use media::{Media, MediaSink, Video};
 pub use negotiate::{CodecPriority, negotiate};
 pub use offer::{NewCall, Offer};
 pub use path::Path;
+pub use provision::{Device, ProvisionOutcome, Settings};
 pub use registration::RegistrationConfig;
 pub use request::{Grant, Register};
 pub use secret::Secret;

@@ -12,6 +12,7 @@ use oneport_wire::{
 use crate::crypt::EncryptionPolicy;
 use crate::keys::PrivateKey;
 use crate::path::Path;
+use crate::provision::Device;
 use crate::secret::Secret;
 
 /// IAX protocol version sent in NEW and the highest accepted (RFC 5456 §8.6.10).
@@ -66,6 +67,8 @@ pub struct Offer {
     pub date_time: Option<DateTime>,
     /// How it can be encrypted.
     pub encryption: EncryptionMethods,
+    /// What the caller says of itself, if it is a device.
+    pub device: Device,
     /// Variables handed over with the call, in order.
     pub variables: Vec<(String, String)>,
 }
@@ -97,6 +100,7 @@ impl Offer {
             auto_answer: false,
             date_time: None,
             encryption: EncryptionMethods::default(),
+            device: Device::read(elements),
             variables: Vec::new(),
         };
         let (mut version, mut capability, mut capability2) = (PROTOCOL_VERSION, None, None);

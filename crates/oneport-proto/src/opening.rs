@@ -1,4 +1,4 @@
-//! Frames that open something: NEW, REGREQ, REGREL and POKE with no call number of ours
+//! Frames that open something: NEW, REGREQ, REGREL, POKE, FWDOWNL, PROVISION and MWI with no call number of ours
 //! (RFC 5456 §6.1, §6.2, §6.7). Until a request has passed all checks here, nothing is kept of it.
 
 use alloc::boxed::Box;
@@ -9,16 +9,18 @@ use oneport_wire::{
     CallNumber, CauseCode, Element, ElementBuffer, Elements, FullHeader, IaxSubclass, Message,
 };
 
-use crate::call::Call;
+use crate::call::{Call, read_message_count};
 use crate::clock::Instant;
 use crate::drop_reason::{DropReason, Limit};
 use crate::endpoint::{Endpoint, Handled};
 use crate::event::Event;
 use crate::exchange::Exchange;
+use crate::firmware::Wanted;
 use crate::id::{CallId, RequestId};
 use crate::index::Index;
 use crate::offer::{Offer, PROTOCOL_VERSION};
 use crate::path::Path;
+use crate::provision::Device;
 use crate::request::{Register, Request};
 use crate::slots::Role;
 use crate::token::EntryKind;
@@ -62,7 +64,21 @@ impl Endpoint {
                 self.cx.reply_stateless(from, header, IaxSubclass::Pong, seen.as_elements());
                 Handled::Consumed
             }
-            IaxSubclass::New | IaxSubclass::RegReq | IaxSubclass::RegRel => {
+            IaxSubclass::Mwi => {
+                if !self.slots.is_registered_at(now, from.remote) {
+                    return Handled::Dropped(DropReason::UnknownCall);
+                }
+                // Nothing is kept of it, so the number of the acknowledgement is nobody's.
+                self.cx.reply_stateless(from, header, IaxSubclass::Ack, Elements::EMPTY);
+                let count = read_message_count(elements);
+                self.cx.tell_detail(Event::MessagesWaiting { from, count });
+                Handled::Consumed
+            }
+            IaxSubclass::New
+            | IaxSubclass::RegReq
+            | IaxSubclass::RegRel
+            | IaxSubclass::FwDownl
+            | IaxSubclass::Provision => {
                 let result = self.open(now, from, header, subclass, elements);
                 result.map_or_else(Handled::Dropped, |()| Handled::Consumed)
             }
@@ -85,6 +101,12 @@ impl Endpoint {
         if let Some(existing) = existing {
             self.answer_copy(now, existing, header)?;
         }
+        if subclass == IaxSubclass::Provision {
+            return self.open_provision(now, from, header, existing, elements);
+        }
+        if subclass == IaxSubclass::FwDownl {
+            self.serves_firmware(from, header)?;
+        }
         let username = elements.iter().find_map(|element| match element {
             Element::Username(name) => Some(name.to_string()),
             _ => None,
@@ -95,6 +117,11 @@ impl Endpoint {
         };
         let validated = match self.admit(now, from, header, kind, username.as_deref(), elements) {
             Admission::Validated => true,
+            // It amplifies: forty bytes ask for many times as much (AST-2008-011).
+            Admission::Unvalidated if subclass == IaxSubclass::FwDownl => {
+                let why = (DropReason::CallTokenMissing, None);
+                return Err(self.turn_away(now, from, header, subclass, username, why));
+            }
             Admission::Unvalidated => false,
             Admission::TokenSent => return Err(DropReason::CallTokenSent),
             Admission::Refused(reason) => {
@@ -115,6 +142,19 @@ impl Endpoint {
                 offer.address_validated = validated;
                 self.open_call(now, header, existing, offer)
             }
+            IaxSubclass::FwDownl => {
+                let wanted = Wanted::read(elements);
+                let served = wanted.map(|wanted| wanted.is_here(&self.cx.config.firmware));
+                let (Some(wanted), Some(true)) = (wanted, served) else {
+                    let reason = match served {
+                        None => DropReason::Incomplete,
+                        Some(_) => DropReason::NoSuchFirmware,
+                    };
+                    let why = (reason, None);
+                    return Err(self.turn_away(now, from, header, subclass, username, why));
+                };
+                self.open_firmware(now, from, header, existing, wanted)
+            }
             _ => {
                 let Some(username) = username.clone().filter(|name| !name.is_empty()) else {
                     let why = (DropReason::Incomplete, None);
@@ -126,8 +166,9 @@ impl Endpoint {
                 });
                 let release = subclass == IaxSubclass::RegRel;
                 let address_validated = validated;
+                let device = Device::read(elements);
                 let register =
-                    Register { path: from, username, refresh, release, address_validated };
+                    Register { path: from, username, refresh, release, address_validated, device };
                 self.open_request(now, header, existing, register)
             }
         };
@@ -233,7 +274,7 @@ impl Endpoint {
     ) -> DropReason {
         let mut reason_given = ElementBuffer::new();
         let answer = match subclass {
-            IaxSubclass::New => IaxSubclass::Reject,
+            IaxSubclass::New | IaxSubclass::FwDownl => IaxSubclass::Reject,
             _ => {
                 // So short that the answer is at most three times as long as the question.
                 reason_given.push(&Element::CauseCode(CauseCode::FACILITY_REJECTED));
@@ -283,7 +324,7 @@ impl Endpoint {
 
     /// Numbers for what the peer opens; they belong to the slot that is inserted next. All may be
     /// in use towards its address.
-    fn open_exchange(
+    pub(crate) fn open_exchange(
         &mut self,
         now: Instant,
         path: Path,

@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use oneport_wire::{
-    CauseCode, Element, ElementBuffer, Elements, IaxSubclass, Message, MessageCount, Timestamp,
+    CauseCode, Element, ElementBuffer, Elements, IaxSubclass, MessageCount, Timestamp,
 };
 
 use crate::auth::{Asked, Credentials};
@@ -126,6 +126,7 @@ pub(crate) enum CycleEnd {
         refresh: Duration,
         apparent_address: Option<SocketAddr>,
         messages: Option<MessageCount>,
+        firmware_version: Option<u16>,
     },
     Failed(RegistrationFailure),
 }
@@ -141,19 +142,20 @@ impl Registering {
         let config = registration.config.clone();
         let subclass =
             if registration.releasing { IaxSubclass::RegRel } else { IaxSubclass::RegReq };
-        let mut elements = Self::elements(&config, subclass);
+        let mut elements = Self::elements(cx, &config, subclass);
         elements.push(&Element::CallToken(&[]));
         exchange.send_iax(cx, now, subclass, &elements);
         let ends = now + cx.config.setup_timeout;
         Self { exchange, owner, config, subclass, tokens: 0, ends }
     }
 
-    fn elements(config: &RegistrationConfig, subclass: IaxSubclass) -> ElementBuffer {
+    fn elements(cx: &Context, config: &RegistrationConfig, subclass: IaxSubclass) -> ElementBuffer {
         let mut elements = ElementBuffer::new();
         elements.push(&Element::Username(config.username.as_str().into()));
         if subclass == IaxSubclass::RegReq {
             let seconds = u16::try_from(config.refresh.as_secs()).unwrap_or(u16::MAX);
             elements.push(&Element::Refresh(seconds));
+            cx.config.device.push(&mut elements);
         }
         elements
     }
@@ -173,7 +175,7 @@ impl Registering {
                     key: self.config.key.as_ref(),
                     allow_plaintext: self.config.allow_plaintext,
                 };
-                let mut again = Self::elements(&self.config, self.subclass);
+                let mut again = Self::elements(cx, &self.config, self.subclass);
                 let asked = Asked::read(elements);
                 if credentials.answer(&mut cx.rng, asked, &mut again).is_none() {
                     return Err(CycleEnd::Failed(RegistrationFailure::CannotAuthenticate));
@@ -185,8 +187,7 @@ impl Registering {
             IaxSubclass::RegRej => Err(Self::refused(elements)),
             IaxSubclass::Inval => Err(CycleEnd::Failed(RegistrationFailure::TimedOut)),
             IaxSubclass::Ping => {
-                let pong = Message::iax(IaxSubclass::Pong, Elements::EMPTY);
-                self.exchange.send_stamped(cx, now, timestamp, &pong);
+                self.exchange.answer_ping(cx, now, timestamp);
                 Ok(())
             }
             IaxSubclass::Ack | IaxSubclass::Vnak => Ok(()),
@@ -213,7 +214,7 @@ impl Registering {
                     Element::CallToken(token) => Some(token),
                     _ => None,
                 });
-                let mut again = Self::elements(&self.config, self.subclass);
+                let mut again = Self::elements(cx, &self.config, self.subclass);
                 again.push(&Element::CallToken(token.unwrap_or_default()));
                 self.exchange.reopen(cx, now, self.subclass, &again);
                 Ok(())
@@ -226,16 +227,18 @@ impl Registering {
     }
 
     fn acknowledged(elements: Elements<'_>) -> CycleEnd {
-        let (mut refresh, mut apparent_address, mut messages) = (UNSAID_REFRESH, None, None);
+        let (mut refresh, mut apparent_address) = (UNSAID_REFRESH, None);
+        let (mut messages, mut firmware_version) = (None, None);
         for element in elements.iter() {
             match element {
                 Element::Refresh(seconds) => refresh = Duration::from_secs(seconds.into()),
                 Element::ApparentAddress(address) => apparent_address = Some(address),
                 Element::MessageCount(count) => messages = Some(count),
+                Element::FirmwareVersion(version) => firmware_version = Some(version),
                 _ => {}
             }
         }
-        CycleEnd::Acknowledged { refresh, apparent_address, messages }
+        CycleEnd::Acknowledged { refresh, apparent_address, messages, firmware_version }
     }
 
     fn refused(elements: Elements<'_>) -> CycleEnd {

@@ -15,8 +15,10 @@ use crate::drop_reason::DropReason;
 use crate::error::CommandError;
 use crate::event::{Event, RequestOutcome};
 use crate::exchange::Exchange;
+use crate::firmware::find_image;
 use crate::id::RequestId;
 use crate::path::Path;
+use crate::provision::Device;
 
 /// A REGREQ or REGREL.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +33,8 @@ pub struct Register {
     pub release: bool,
     /// Whether the peer proved, by a call token, that it receives at that address.
     pub address_validated: bool,
+    /// What it says of itself, if it is a device.
+    pub device: Device,
 }
 
 /// What REGACK says.
@@ -160,6 +164,14 @@ impl Request {
         }
         if let Some(name) = &grant.calling_name {
             elements.push(&Element::CallingName(name.as_str().into()));
+        }
+        // A device with this version or a later one needs to hear of none.
+        let Device { device_type, firmware_version, .. } = &self.register.device;
+        if let Some(image) =
+            device_type.as_deref().and_then(|name| find_image(&cx.config.firmware, name))
+            && firmware_version.is_none_or(|version| version < image.version())
+        {
+            elements.push(&Element::FirmwareVersion(image.version()));
         }
         self.exchange.send_iax(cx, now, IaxSubclass::RegAck, &elements);
         self.phase = Phase::Granted;

@@ -11,8 +11,10 @@ use crate::clock::Instant;
 use crate::context::Context;
 use crate::crypt::Crypt;
 use crate::exchange::Exchange;
+use crate::firmware::{Fetch, Serving};
 use crate::id::CallId;
 use crate::poke::Poke;
+use crate::provision::{Provisioned, Provisioning};
 use crate::registration::{Registering, Registration};
 use crate::request::Request;
 use crate::resting::Resting;
@@ -30,6 +32,10 @@ pub(crate) enum Role {
     Registration(Box<Registration>),
     Registering(Box<Registering>),
     Poke(Poke),
+    Fetch(Box<Fetch>),
+    Serving(Box<Serving>),
+    Provisioning(Box<Provisioning>),
+    Provisioned(Box<Provisioned>),
     Resting(Box<Resting>),
 }
 
@@ -39,6 +45,10 @@ impl Role {
             Self::Call(call) => Some(&mut call.exchange),
             Self::Request(request) => Some(&mut request.exchange),
             Self::Registering(registering) => Some(&mut registering.exchange),
+            Self::Fetch(fetch) => Some(&mut fetch.exchange),
+            Self::Serving(serving) => Some(&mut serving.exchange),
+            Self::Provisioning(provisioning) => Some(&mut provisioning.exchange),
+            Self::Provisioned(provisioned) => Some(&mut provisioned.exchange),
             Self::Resting(resting) => Some(&mut resting.exchange),
             Self::Free | Self::Registration(_) | Self::Poke(_) => None,
         }
@@ -49,6 +59,10 @@ impl Role {
             Self::Call(call) => Some(&call.exchange),
             Self::Request(request) => Some(&request.exchange),
             Self::Registering(registering) => Some(&registering.exchange),
+            Self::Fetch(fetch) => Some(&fetch.exchange),
+            Self::Serving(serving) => Some(&serving.exchange),
+            Self::Provisioning(provisioning) => Some(&provisioning.exchange),
+            Self::Provisioned(provisioned) => Some(&provisioned.exchange),
             Self::Resting(resting) => Some(&resting.exchange),
             Self::Free | Self::Registration(_) | Self::Poke(_) => None,
         }
@@ -81,6 +95,10 @@ impl Role {
             Self::Registration(registration) => registration.deadline(),
             Self::Registering(registering) => registering.deadline(cx),
             Self::Poke(poke) => Some(poke.deadline),
+            Self::Fetch(fetch) => fetch.deadline(cx),
+            Self::Serving(serving) => serving.deadline(cx),
+            Self::Provisioning(provisioning) => provisioning.deadline(cx),
+            Self::Provisioned(provisioned) => provisioned.deadline(cx),
             Self::Resting(resting) => Some(resting.deadline(cx)),
         }
     }
@@ -124,6 +142,28 @@ impl Slots {
         let slot = self.slots.get(index as usize)?;
         let handle = CallId { slot: index, generation: slot.generation };
         matches!(slot.role, Role::Call(_)).then_some(handle)
+    }
+
+    /// Whether we are registered at `remote` now.
+    pub(crate) fn is_registered_at(&self, now: Instant, remote: SocketAddr) -> bool {
+        let registrations = self.slots.iter().filter_map(|slot| match &slot.role {
+            Role::Registration(registration) => Some(registration),
+            _ => None,
+        });
+        // They stand among the first slots, as a rule; the search ends with the last of them.
+        registrations.take(self.registrations).any(|registration| {
+            registration.config.to == remote
+                && registration.held_until.is_some_and(|until| until > now)
+        })
+    }
+
+    /// Whether we are in a call with `remote`, which has shown that it receives there. It looks at
+    /// all slots, so it is for those who have few.
+    pub(crate) fn is_in_call_with(&self, remote: SocketAddr) -> bool {
+        self.slots.iter().any(|slot| match &slot.role {
+            Role::Call(call) => call.exchange.path.remote == remote && call.exchange.confirmed,
+            _ => false,
+        })
     }
 
     /// Whether nothing waits for an acknowledgement.
@@ -205,6 +245,10 @@ impl Slots {
             }
             Role::Request(request) => request.exchange,
             Role::Registering(registering) => registering.exchange,
+            Role::Fetch(fetch) => fetch.exchange,
+            Role::Serving(serving) => serving.exchange,
+            Role::Provisioning(provisioning) => provisioning.exchange,
+            Role::Provisioned(provisioned) => provisioned.exchange,
             other => {
                 slot.role = other;
                 return;

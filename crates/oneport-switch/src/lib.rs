@@ -12,6 +12,7 @@ pub mod doctor;
 mod guests;
 pub mod import;
 mod limits;
+mod mailbox;
 mod qualify;
 mod recording;
 mod registrar;

@@ -1,5 +1,6 @@
 //! The switch: identifies callers, routes their calls, keeps registrations.
 
+mod device;
 mod dialling;
 mod hunting;
 mod reload;
@@ -14,16 +15,17 @@ use oneport::Application;
 use oneport_media::Codec;
 use oneport_proto::{
     Agreement, CallEnd, CallId, Challenge, CodecPriority, CommandError, DropNotice, DropReason,
-    EncryptionPolicy, EndReason, Endpoint, Event, Grant, Instant, Limit, Media, Offer, Register,
-    RegistrationConfig, RegistrationId, RequestId, negotiate,
+    EncryptionPolicy, EndReason, Endpoint, Event, Grant, Instant, Limit, Media, Offer, ProvisionId,
+    Register, RegistrationConfig, RegistrationId, RequestId, negotiate,
 };
-use oneport_wire::{CauseCode, Control, Format, FormatSet};
+use oneport_wire::{CauseCode, Control, Format, FormatSet, MessageCount};
 
 use crate::bridge;
 use crate::builtin::{Builtin, FRAME_MS, Player};
 use crate::config::{Config, Peer};
 use crate::guests::Guests;
 use crate::limits::{Attempt, Direction, LimitUsage, Limits, Notice};
+use crate::mailbox::Mailboxes;
 use crate::qualify::Qualify;
 use crate::recording::Recordings;
 use crate::registrar::{Change, Registrar};
@@ -56,6 +58,12 @@ pub struct Switch {
     requests: HashMap<RequestId, Register>,
     /// Where we register.
     registrations: HashMap<RegistrationId, Standing>,
+    /// Devices being set up.
+    provisions: HashMap<ProvisionId, String>,
+    mailboxes: Mailboxes,
+    /// What registered peers have been told of their messages (MWI), and when to look again.
+    told: BTreeMap<String, MessageCount>,
+    look_at_mailboxes: Option<Instant>,
     payload: Vec<u8>,
 }
 
@@ -157,6 +165,10 @@ impl Switch {
             recordings: Recordings::start(),
             requests: HashMap::new(),
             registrations: HashMap::new(),
+            provisions: HashMap::new(),
+            mailboxes: Mailboxes::default(),
+            told: BTreeMap::new(),
+            look_at_mailboxes: None,
             payload: Vec::new(),
         }
     }
@@ -274,6 +286,9 @@ impl Switch {
                 return;
             }
             leg.ends = Some(now + limits.duration);
+        }
+        if let Some(name) = &peer {
+            self.set_up(endpoint, now, name, offer.path.remote, &offer.device);
         }
         self.route(endpoint, now, call, peer, offer, None);
     }
@@ -501,7 +516,17 @@ impl Switch {
             }
         }
         let date_time = Some(oneport::date_time());
-        let _ = endpoint.grant(now, request, &Grant { refresh, date_time, ..Grant::default() });
+        let messages = self.mailboxes.messages(name);
+        if let Some(messages) = messages {
+            self.told.insert(name.into(), messages);
+        }
+        let (name, release) = (name.to_string(), register.release);
+        let device = register.device.clone();
+        let grant = Grant { refresh, messages, date_time, ..Grant::default() };
+        let _ = endpoint.grant(now, request, &grant);
+        if !release {
+            self.set_up(endpoint, now, &name, address, &device);
+        }
     }
 
     fn register_ended(&mut self, request: RequestId, outcome: oneport_proto::RequestOutcome) {
@@ -654,6 +679,7 @@ impl Application for Switch {
                 endpoint.set_trunk(address, Some(trunk));
             }
         }
+        self.watch_mailboxes(now);
         for registration in self.config.registrations.clone() {
             let id = endpoint.register(now, registration.clone());
             self.registrations.insert(id, Standing { config: registration, registered: None });
@@ -766,6 +792,7 @@ impl Application for Switch {
                 let what = format!("failed: {failure}; again every {again} s or more");
                 self.registration_changed(registration, false, &what);
             }
+            Event::ProvisionEnded { provision, outcome } => self.set_up_ended(provision, &outcome),
             Event::Refused { from, username, reason, limit, untold } => {
                 let who = username.as_deref().unwrap_or("guest");
                 let line = refusal_line(reason, limit, untold);
@@ -793,7 +820,7 @@ impl Application for Switch {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let players = self.players.values().map(|player| player.next);
-        let players = players.chain(self.qualify.next());
+        let players = players.chain(self.qualify.next()).chain(self.look_at_mailboxes);
         let legs = self.legs.values().filter_map(|leg| leg.ends);
         players.chain(legs).chain(self.registrar.next_expiry()).min()
     }
@@ -802,6 +829,7 @@ impl Application for Switch {
         self.qualify.poll(endpoint, now);
         self.play(endpoint, now);
         self.end_overdue(endpoint, now);
+        self.tell_of_messages(endpoint, now);
         for name in self.registrar.expire(now) {
             self.qualify.forget(&name);
             tracing::info!("registration of {name} expired");

@@ -93,6 +93,9 @@ fn every_mistake_is_placed_named_and_mended() {
         "[[limits]]\nname = \"r\"\nmax_calls = 1\ncause = \"ful\"",
         "[[registrations]]\nusername = \"site\"",
         "[audio]\nplayback = \"/nonexistent/sounds\"",
+        "[server]\nfirmware = \"/nonexistent/firmware\"",
+        "[peers.media]\nsecret = \"a\"\n[peers.media.provision]\nserver = \"192.0.2.1\"",
+        "[peers.media]\nsecret = \"a\"\n[peers.media.provision]\nservice_ident = \"1\"\nflags = [\"registr\"]",
         "[server\n",
     ];
     let mut answers = String::new();
@@ -113,15 +116,25 @@ fn the_documented_configuration_is_accepted_and_names_every_key() {
     let usable: String = example
         .lines()
         .filter(|line| {
-            !["secret_", "playback", "inkeys", "outkey"].iter().any(|key| line.starts_with(key))
+            !["secret_", "playback", "inkeys", "outkey", "firmware"]
+                .iter()
+                .any(|key| line.starts_with(key))
         })
         .map(|line| line.replace(", \"rsa\"]", "]"))
         .map(|line| format!("{line}\n"))
         .collect();
     Config::parse(Path::new("oneport.toml"), &usable).expect("the example is right");
-    for section in
-        ["server", "timers", "guests", "audio", "peers.x", "routes", "limits", "registrations"]
-    {
+    for section in [
+        "server",
+        "timers",
+        "guests",
+        "audio",
+        "peers.x",
+        "peers.x.provision",
+        "routes",
+        "limits",
+        "registrations",
+    ] {
         let wrong = match section {
             "limits" => "[[limits]]\nname = \"\"\nno_such_key = 1".into(),
             "routes" => "[[routes]]\nto = []\nno_such_key = 1".into(),

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use oneport_proto::{
     CallId, Challenge, DropNotice, DropReason, EncryptionPolicy, EndReason, EndpointConfig, Event,
-    Limit, Network as IpNetwork, NewCall, RequestOutcome, Secret, TransferFailure, TransferKind,
+    FirmwareImage, Limit, Network as IpNetwork, NewCall, RequestOutcome, Secret, TransferFailure,
+    TransferKind,
 };
 use oneport_testkit::sim::{Network, Weather};
 use oneport_wire::{CauseCode, Control, Datagram, Format, FullHeader, frame_type};
@@ -315,6 +316,27 @@ fn provoke(reason: DropReason) -> Scene {
                 // A lone END is two events.
                 scene.as_a(n as u8, 1, b'5', &[]);
             }
+        }
+        Drop::NotEnabled => {
+            scene = nobody();
+            scene.stranger_says(&full(5, 0, 0, 6, 36, &[]));
+        }
+        Drop::NoSuchFirmware => {
+            let image = FirmwareImage::new("iaxy", 1, &[1]).expect("an image");
+            scene = Scene::new(EndpointConfig { firmware: vec![image], ..default() });
+            let (now, to) = (scene.network.now(), scene.network.nodes[B].address);
+            scene.network.nodes[A].endpoint.fetch_firmware(now, to, "other").expect("free");
+            scene.network.run(Duration::from_millis(100));
+        }
+        Drop::UnknownProvisioner => {
+            scene = Scene::new(EndpointConfig { accept_provisioning: true, ..default() });
+            scene.stranger_says(&full(5, 0, 0, 6, 35, &[29, 0]));
+        }
+        Drop::BadSettings => {
+            let config = EndpointConfig { accept_provisioning: true, ..default() };
+            scene = Scene::up(config, NewCall::to("1"), None);
+            let home = scene.home();
+            scene.network.inject(B, home, &full(5, 0, 0, 6, 35, &[29, 1, 7]));
         }
         outside => {
             // These happen at the sockets and in the application, whose tests provoke them.

@@ -3,6 +3,8 @@
 use crate::read::{exact, u16_at, u32_at};
 use crate::text::Str;
 
+const HEADER_LEN: usize = 42;
+
 /// The 42 bytes before a firmware image: magic, version, device, length, MD5, big-endian.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FirmwareHeader<'a> {
@@ -18,7 +20,7 @@ pub struct FirmwareHeader<'a> {
 
 impl<'a> FirmwareHeader<'a> {
     /// Bytes of the header.
-    pub const LEN: usize = 42;
+    pub const LEN: usize = HEADER_LEN;
     /// Its first four bytes, `iaxy`.
     pub const MAGIC: u32 = 0x6961_7879;
 
@@ -37,6 +39,20 @@ impl<'a> FirmwareHeader<'a> {
             md5: exact(bytes.get(26..Self::LEN)?)?,
         })
     }
+
+    /// Writes the header. A device name longer than 16 bytes is cut.
+    #[must_use]
+    pub fn encode(&self) -> [u8; HEADER_LEN] {
+        let mut bytes = [0; HEADER_LEN];
+        let magic = Self::MAGIC.to_be_bytes();
+        let name = self.device.as_bytes().iter().copied().chain(core::iter::repeat(0)).take(16);
+        let fields = magic.into_iter().chain(self.version.to_be_bytes()).chain(name);
+        let fields = fields.chain(self.len.to_be_bytes()).chain(self.md5);
+        for (to, from) in bytes.iter_mut().zip(fields) {
+            *to = from;
+        }
+        bytes
+    }
 }
 
 #[cfg(test)]
@@ -51,6 +67,7 @@ mod tests {
         bytes[22..26].copy_from_slice(&[0, 0, 1, 2]);
         let header = FirmwareHeader::decode(&bytes).unwrap();
         assert_eq!((header.version, header.device, header.len), (0x17, "iaxy".into(), 258));
+        assert_eq!(header.encode(), bytes);
         assert_eq!(FirmwareHeader::decode(&bytes[..41]), None);
     }
 }

@@ -1,5 +1,6 @@
 //! The elements inside PROVISIONING, by which a device is set up.
 
+use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 use crate::element::Elements;
@@ -59,6 +60,43 @@ pub enum ProvisioningElement<'a> {
     },
 }
 
+impl ProvisioningElement<'_> {
+    /// The number of [`Version`](Self::Version).
+    pub const VERSION: u8 = 18;
+
+    /// Appends it to the data of a PROVISIONING element. Text longer than 255 bytes is cut.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        use ProvisioningElement as P;
+        let mut put = |id: u8, data: &[u8]| {
+            let data = data.get(..255).unwrap_or(data);
+            out.extend([id, u8::try_from(data.len()).unwrap_or(u8::MAX)]);
+            out.extend_from_slice(data);
+        };
+        match *self {
+            P::UsedDhcp => put(1, &[]),
+            P::Address(address) => put(2, &address.octets()),
+            P::Subnet(mask) => put(3, &mask.octets()),
+            P::Gateway(address) => put(4, &address.octets()),
+            P::Port(port) => put(5, &port.to_be_bytes()),
+            P::User(text) => put(6, text.as_bytes()),
+            P::Password(text) => put(7, text.as_bytes()),
+            P::ServerUser(text) => put(8, text.as_bytes()),
+            P::ServerPassword(text) => put(9, text.as_bytes()),
+            P::Language(text) => put(10, text.as_bytes()),
+            P::TypeOfService(tos) => put(11, &[tos]),
+            P::Flags(flags) => put(12, &flags.to_be_bytes()),
+            P::Format(formats) => put(13, &formats.low32().to_be_bytes()),
+            P::AesKey(key) => put(14, &key),
+            P::Server(address) => put(15, &address.octets()),
+            P::ServerPort(port) => put(16, &port.to_be_bytes()),
+            P::NewAesKey(key) => put(17, &key),
+            P::Version(version) => put(Self::VERSION, &version.to_be_bytes()),
+            P::AlternateServer(address) => put(19, &address.octets()),
+            P::Unknown { id, data } => put(id, data),
+        }
+    }
+}
+
 /// The settings in the data of a PROVISIONING element; `None` when they are not whole.
 #[must_use]
 pub fn provisioning_elements(data: &[u8]) -> Option<impl Iterator<Item = ProvisioningElement<'_>>> {
@@ -98,7 +136,6 @@ fn read(id: u8, data: &[u8]) -> ProvisioningElement<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
 
     #[test]
     fn settings_are_read_and_wrong_sizes_kept() {
@@ -113,5 +150,36 @@ mod tests {
         ];
         assert_eq!(read, expected);
         assert!(provisioning_elements(&[5, 2, 0]).is_none());
+    }
+
+    #[test]
+    fn every_setting_is_read_as_it_was_written() {
+        let address = Ipv4Addr::new(192, 0, 2, 1);
+        let all = [
+            ProvisioningElement::UsedDhcp,
+            ProvisioningElement::Address(address),
+            ProvisioningElement::Subnet(Ipv4Addr::new(255, 255, 255, 0)),
+            ProvisioningElement::Gateway(address),
+            ProvisioningElement::Port(4569),
+            ProvisioningElement::User("me".into()),
+            ProvisioningElement::Password("word".into()),
+            ProvisioningElement::ServerUser("you".into()),
+            ProvisioningElement::ServerPassword("other".into()),
+            ProvisioningElement::Language("de".into()),
+            ProvisioningElement::TypeOfService(0x10),
+            ProvisioningElement::Flags(0x1234_5678),
+            ProvisioningElement::Format(FormatSet(0x8000_000C)),
+            ProvisioningElement::AesKey([7; 16]),
+            ProvisioningElement::Server(address),
+            ProvisioningElement::ServerPort(4570),
+            ProvisioningElement::NewAesKey([8; 16]),
+            ProvisioningElement::Version(0x8765_4321),
+            ProvisioningElement::AlternateServer(address),
+            ProvisioningElement::Unknown { id: 99, data: &[1, 2] },
+        ];
+        let mut data = Vec::new();
+        all.iter().for_each(|setting| setting.encode(&mut data));
+        let read: Vec<_> = provisioning_elements(&data).unwrap().collect();
+        assert_eq!(read, all);
     }
 }

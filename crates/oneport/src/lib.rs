@@ -30,7 +30,7 @@ mod wall_clock;
 pub use audio::{AudioFrame, AudioReader, AudioWriter};
 pub use call::{Call, CallError, CallEvent, IncomingCall, Keypad};
 pub use driver::{Application, Driver, DriverConfig, StartError, Stopped};
-pub use phone::{Phone, PhoneConfig, PingError};
+pub use phone::{FirmwareFetchError, Phone, PhoneConfig, PingError, ProvisionOffer};
 pub use registration::{Registration, RegistrationEvent};
 pub use target::{ResolveError, Target, TargetError};
 pub use video::{VideoFrame, VideoReader, VideoWriter};
@@ -39,8 +39,10 @@ pub use wall_clock::date_time;
 pub use oneport_media as media;
 pub use oneport_proto::{
     Agreement, CallEnd, CallId, CallStats, Challenge, CodecPriority, CommandError, Counters,
-    DropNotice, DropReason, DtmfPhase, EncryptionPolicy, EndReason, EndpointConfig, KEY_BITS,
-    KeyError, NewCall, Offer, PrivateKey, Progress, PublicKey, RegistrationConfig,
-    RegistrationFailure, Secret, negotiate,
+    Device, DropNotice, DropReason, DtmfPhase, EncryptionPolicy, EndReason, EndpointConfig,
+    FirmwareError, FirmwareFailure, FirmwareImage, KEY_BITS, KeyError, NewCall, Offer, PrivateKey,
+    Progress, PublicKey, RegistrationConfig, RegistrationFailure, Secret, Settings, negotiate,
 };
-pub use oneport_wire::{CauseCode, Control, DEFAULT_PORT, Format};
+pub use oneport_wire::{
+    CauseCode, Control, DEFAULT_PORT, Format, MessageCount, ProvisioningElement,
+};

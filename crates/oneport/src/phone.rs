@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use oneport_proto::{
     CallId, CodecPriority, CommandError, Counters, DropReason, Endpoint, EndpointConfig, Event,
-    Instant, Media, NewCall, PokeId, RegistrationConfig, RegistrationId, Video, negotiate,
+    FirmwareFailure, FirmwareId, Instant, Media, NewCall, PokeId, ProvisionId, ProvisionOutcome,
+    RegistrationConfig, RegistrationId, Settings, Video, negotiate,
 };
 use oneport_wire::{CauseCode, ConnectedLine, Control, Format, Redirecting, Str};
 use thiserror::Error;
@@ -22,6 +23,9 @@ use crate::wall_clock::date_time;
 
 /// Offered calls kept for an application that does not look at them; more are turned away.
 const OFFERS: usize = 1_024;
+
+/// The same of settings.
+const PROVISIONS: usize = 4;
 
 /// What a phone is told at its start.
 #[derive(Clone, Debug)]
@@ -57,6 +61,7 @@ impl Default for PhoneConfig {
 pub struct Phone {
     driver: Driver<Lines>,
     offers: Mutex<mpsc::Receiver<OfferedCall>>,
+    provisions: Mutex<mpsc::Receiver<OfferedProvision>>,
 }
 
 /// A POKE failed.
@@ -71,6 +76,70 @@ pub enum PingError {
     /// The phone has stopped.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+/// Firmware could not be fetched.
+#[derive(Clone, PartialEq, Debug, Error)]
+pub enum FirmwareFetchError {
+    /// The server, or the way to it.
+    #[error("the server sent none")]
+    Failed(FirmwareFailure),
+    /// The engine refuses.
+    #[error(transparent)]
+    Refused(#[from] CommandError),
+    /// The phone has stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Settings that a registrar wants this phone to have (PROVISION). They come in the clear. They are
+/// in force when [`accept`](Self::accept) returns `true`.
+pub struct ProvisionOffer {
+    driver: Driver<Lines>,
+    id: ProvisionId,
+    from: SocketAddr,
+    settings: Settings,
+    outcome: oneshot::Receiver<ProvisionOutcome>,
+}
+
+impl ProvisionOffer {
+    /// Who sent them.
+    #[must_use]
+    pub const fn from(&self) -> SocketAddr {
+        self.from
+    }
+
+    /// What they are.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Takes them; `true`: the server has acknowledged that, so it is what it says, and they are in
+    /// force. `false`: forget them.
+    pub async fn accept(self) -> bool {
+        let id = self.id;
+        self.driver.post(move |endpoint, _, now| {
+            // Where it has ended meanwhile, its outcome is here.
+            let _ = endpoint.accept_provision(now, id);
+        });
+        self.outcome.await == Ok(ProvisionOutcome::Accepted)
+    }
+
+    /// Refuses them.
+    pub fn reject(self) {
+        let id = self.id;
+        self.driver.post(move |endpoint, _, now| {
+            let _ = endpoint.reject_provision(now, id);
+        });
+    }
+}
+
+struct OfferedProvision {
+    id: ProvisionId,
+    from: SocketAddr,
+    settings: Settings,
+    outcome: oneshot::Receiver<ProvisionOutcome>,
 }
 
 struct OfferedCall {
@@ -88,17 +157,21 @@ impl Phone {
     pub fn bind(config: PhoneConfig) -> Result<Self, StartError> {
         let PhoneConfig { listen, formats, codec_priority, endpoint } = config;
         let (sender, offers) = mpsc::channel(OFFERS);
+        let (provision_sender, provisions) = mpsc::channel(PROVISIONS);
         let lines = Lines {
             calls: HashMap::new(),
             registrations: HashMap::new(),
             pokes: HashMap::new(),
+            fetches: HashMap::new(),
+            outcomes: HashMap::new(),
+            provisions: provision_sender,
             formats,
             codec_priority,
             offers: sender,
             drops: Vec::with_capacity(8),
         };
         let driver = Driver::start(DriverConfig { listen, endpoint }, lines)?;
-        Ok(Self { driver, offers: Mutex::new(offers) })
+        Ok(Self { driver, offers: Mutex::new(offers), provisions: Mutex::new(provisions) })
     }
 
     /// The addresses listened on.
@@ -161,6 +234,36 @@ impl Phone {
         result.await.map_err(|_| Stopped)?.ok_or(PingError::TimedOut)
     }
 
+    /// Fetches the firmware of `device` from a server (FWDOWNL): the image as the server has it.
+    /// Nothing proves that it is genuine.
+    ///
+    /// # Errors
+    /// The server has none, does not serve any, or does not answer.
+    pub async fn fetch_firmware(
+        &self,
+        from: SocketAddr,
+        device: &str,
+    ) -> Result<Vec<u8>, FirmwareFetchError> {
+        let (answer, result) = oneshot::channel();
+        let device = device.to_string();
+        let fetch = self.driver.with(move |endpoint, lines, now| {
+            let id = endpoint.fetch_firmware(now, from, &device)?;
+            lines.fetches.insert(id, answer);
+            Ok::<_, CommandError>(())
+        });
+        fetch.await??;
+        result.await.map_err(|_| Stopped)?.map_err(FirmwareFetchError::Failed)
+    }
+
+    /// The next settings that a registrar, or the peer of a call, wants this phone to have; `None`
+    /// when the phone has stopped. There are none unless
+    /// [`EndpointConfig::accept_provisioning`] is set.
+    pub async fn provision(&self) -> Option<ProvisionOffer> {
+        let offered = self.provisions.lock().await.recv().await?;
+        let OfferedProvision { id, from, settings, outcome } = offered;
+        Some(ProvisionOffer { driver: self.driver.clone(), id, from, settings, outcome })
+    }
+
     /// Calls that have not ended.
     ///
     /// # Errors
@@ -195,6 +298,10 @@ pub(crate) struct Lines {
     calls: HashMap<CallId, Line>,
     registrations: HashMap<RegistrationId, mpsc::UnboundedSender<RegistrationEvent>>,
     pokes: HashMap<PokeId, oneshot::Sender<Option<Duration>>>,
+    fetches: HashMap<FirmwareId, oneshot::Sender<Result<Vec<u8>, FirmwareFailure>>>,
+    /// Who waits for the end of being set up.
+    outcomes: HashMap<ProvisionId, oneshot::Sender<ProvisionOutcome>>,
+    provisions: mpsc::Sender<OfferedProvision>,
     formats: Vec<Format>,
     codec_priority: CodecPriority,
     offers: mpsc::Sender<OfferedCall>,
@@ -237,6 +344,21 @@ impl Lines {
     fn tell_registration(&self, id: RegistrationId, event: RegistrationEvent) {
         if let Some(events) = self.registrations.get(&id) {
             let _ = events.send(event);
+        }
+    }
+
+    fn offer_provision(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        id: ProvisionId,
+        from: SocketAddr,
+        settings: Settings,
+    ) {
+        let (sender, outcome) = oneshot::channel();
+        match self.provisions.try_send(OfferedProvision { id, from, settings, outcome }) {
+            Ok(()) => drop(self.outcomes.insert(id, sender)),
+            Err(_) => drop(endpoint.reject_provision(now, id)),
         }
     }
 
@@ -321,8 +443,19 @@ impl Application for Lines {
                 self.tell_call(call, CallEvent::Ended(Box::new(end)));
                 self.calls.remove(&call);
             }
-            Event::Registered { registration, refresh, apparent_address, messages } => {
-                let event = RegistrationEvent::Registered { refresh, apparent_address, messages };
+            Event::Registered {
+                registration,
+                refresh,
+                apparent_address,
+                messages,
+                firmware_version,
+            } => {
+                let event = RegistrationEvent::Registered {
+                    refresh,
+                    apparent_address,
+                    messages,
+                    firmware_version,
+                };
                 self.tell_registration(registration, event);
             }
             Event::RegistrationFailed { registration, failure, retry_in } => {
@@ -347,6 +480,30 @@ impl Application for Lines {
             Event::PokeTimedOut { poke } => {
                 if let Some(answer) = self.pokes.remove(&poke) {
                     let _ = answer.send(None);
+                }
+            }
+            Event::FirmwareFetched { fetch, data } => {
+                if let Some(answer) = self.fetches.remove(&fetch) {
+                    let _ = answer.send(Ok(data));
+                }
+            }
+            Event::FirmwareFailed { fetch, failure } => {
+                if let Some(answer) = self.fetches.remove(&fetch) {
+                    let _ = answer.send(Err(failure));
+                }
+            }
+            Event::ProvisionOffered { provision, from, settings } => {
+                self.offer_provision(endpoint, now, provision, from.remote, settings);
+            }
+            Event::ProvisionEnded { provision, outcome } => {
+                if let Some(waiting) = self.outcomes.remove(&provision) {
+                    let _ = waiting.send(outcome);
+                }
+            }
+            Event::MessagesWaiting { from, count } => {
+                let waiting = RegistrationEvent::MessagesWaiting { from: from.remote, count };
+                for events in self.registrations.values() {
+                    let _ = events.send(waiting.clone());
                 }
             }
             _ => {}

@@ -22,6 +22,15 @@ pub enum RegistrationEvent {
         apparent_address: Option<SocketAddr>,
         /// Messages that wait there.
         messages: Option<MessageCount>,
+        /// The version of the firmware that it has for our kind of device.
+        firmware_version: Option<u16>,
+    },
+    /// A peer says how many messages wait for us now (MWI).
+    MessagesWaiting {
+        /// Who.
+        from: SocketAddr,
+        /// How many, if it said so.
+        count: Option<MessageCount>,
     },
     /// An attempt failed; the next follows by itself.
     Failed {

@@ -17,6 +17,7 @@ use oneport_wire::{AuthMethods, DEFAULT_PORT, Format, FormatSet, MediaKind};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::device::{ProvisionKeys, read_firmware};
 use super::error::{ConfigError, nearest};
 use super::keys::{read_private, read_public};
 use super::limits::LimitKeys;
@@ -50,6 +51,7 @@ struct Server {
     timezone: Option<Spanned<String>>,
     encryption: Option<Spanned<String>>,
     key_rotation_seconds: Option<u64>,
+    firmware: Option<Spanned<PathBuf>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -101,6 +103,9 @@ struct PeerKeys {
     trunk_timestamps: Option<bool>,
     trunk_max_datagram: Option<Spanned<usize>>,
     trunk_interval_ms: Option<Spanned<u64>>,
+    mailbox: Option<PathBuf>,
+    message_waiting_frames: Option<bool>,
+    provision: Option<ProvisionKeys>,
 }
 
 #[derive(Deserialize)]
@@ -240,6 +245,13 @@ impl Server {
         }
         if let Some(seconds) = self.key_rotation_seconds {
             config.endpoint.key_rotation = (seconds > 0).then(|| Duration::from_secs(seconds));
+        }
+        if let Some(directory) = &self.firmware {
+            let images = read_firmware(directory.get_ref());
+            config.endpoint.firmware = images.map_err(|what| {
+                let help = "it has firmware files alone; `oneport firmware show FILE` checks one";
+                source.wrong(directory, what).with_help(help)
+            })?;
         }
         if let Some(calls) = self.max_calls_per_address {
             config.endpoint.max_calls_per_address = calls;
@@ -403,6 +415,10 @@ impl PeerKeys {
         };
         let timers = self.read_timers(source, name, defaults)?;
         let qualify = self.qualify.unwrap_or(true).then_some(timers.qualify);
+        let provision = match &self.provision {
+            Some(keys) => Some(keys.check(source)?),
+            None => None,
+        };
         let trunk = self.read_trunk(source)?;
         let permit: Result<Vec<IpNet>, ConfigError> =
             self.permit.iter().map(|network| read_network(source, network)).collect();
@@ -435,6 +451,9 @@ impl PeerKeys {
             username: self.username,
             refresh: timers.refresh,
             autokill: timers.autokill,
+            mailbox: self.mailbox,
+            told_of_messages: self.message_waiting_frames.unwrap_or(false),
+            provision,
         };
         Ok((peer, rule))
     }
@@ -578,7 +597,10 @@ fn read_network(source: &Source<'_>, text: &Spanned<String>) -> Result<IpNet, Co
     })
 }
 
-fn read_codecs(source: &Source<'_>, names: &[Spanned<String>]) -> Result<Vec<Format>, ConfigError> {
+pub(super) fn read_codecs(
+    source: &Source<'_>,
+    names: &[Spanned<String>],
+) -> Result<Vec<Format>, ConfigError> {
     let mut codecs = Vec::new();
     for name in names {
         match Format::from_name(name.get_ref()) {

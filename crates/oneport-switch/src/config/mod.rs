@@ -1,5 +1,6 @@
 //! The configuration file: its keys, their defaults, and what is wrong with it.
 
+mod device;
 mod error;
 mod file;
 mod keys;
@@ -22,6 +23,7 @@ use oneport_proto::{
 };
 use oneport_wire::{AuthMethods, DEFAULT_PORT, Format, FormatSet};
 
+pub(crate) use device::Provision;
 pub use error::ConfigError;
 pub use summary::Summary;
 
@@ -96,6 +98,12 @@ pub(crate) struct Peer {
     /// The name and secret we use when we call it.
     pub(crate) username: Option<String>,
     pub(crate) refresh: (Duration, Duration),
+    /// Where its messages wait.
+    pub(crate) mailbox: Option<PathBuf>,
+    /// Whether it is told of changes there (MWI).
+    pub(crate) told_of_messages: bool,
+    /// What it is set up with, if it is a device.
+    pub(crate) provision: Option<Provision>,
     /// Half of the time within which it must answer our NEW; `None` and zero: it need not.
     pub(crate) autokill: Option<Duration>,
 }

@@ -47,6 +47,7 @@ impl Switch {
                 endpoint.set_trunk(address, peer.trunk);
             }
         }
+        self.watch_mailboxes(now);
         self.renew_registrations(endpoint, now, &mut changes);
         self.limits.reconfigure(self.config.limits.clone());
         let count = |what: &str, before: usize, now: usize| {

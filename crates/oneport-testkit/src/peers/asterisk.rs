@@ -74,7 +74,16 @@ impl Asterisk {
     /// It is missing or does not start; the message says why.
     #[must_use]
     pub fn start(iax: &str, extensions: &str) -> Self {
-        Self::start_in(None, iax, extensions)
+        Self::start_anywhere(None, iax, extensions, &[])
+    }
+
+    /// The same with more files: below `etc`, its configuration, or `data`, what it serves.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with(iax: &str, extensions: &str, files: &[(&str, &[u8])]) -> Self {
+        Self::start_anywhere(None, iax, extensions, files)
     }
 
     /// The same in a network namespace, where it listens on all addresses.
@@ -83,6 +92,15 @@ impl Asterisk {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_in(namespace: Option<&str>, iax: &str, extensions: &str) -> Self {
+        Self::start_anywhere(namespace, iax, extensions, &[])
+    }
+
+    fn start_anywhere(
+        namespace: Option<&str>,
+        iax: &str,
+        extensions: &str,
+        files: &[(&str, &[u8])],
+    ) -> Self {
         let root = asterisk_root().unwrap_or_else(|missing| panic!("{missing}"));
         let place = Place::take();
         let number = INSTANCES.fetch_add(1, Ordering::Relaxed);
@@ -90,7 +108,9 @@ impl Asterisk {
         let inside = root.join(&home[1..]);
         // A process of the same number may have left one behind.
         let _ = fs::remove_dir_all(&inside);
-        for directory in ["etc", "var/keys", "run", "log", "spool", "db", "sounds"] {
+        for directory in
+            ["etc", "var/keys", "run", "log", "spool", "db", "sounds", "data/firmware/iax"]
+        {
             fs::create_dir_all(inside.join(directory)).expect("the peers' directory is writable");
         }
         let port = free_port();
@@ -107,7 +127,11 @@ impl Asterisk {
         );
         write("iax.conf", &format!("{general}{iax}"));
         write("logger.conf", "[general]\n[logfiles]\nfull => notice,warning,error,verbose\n");
-        let data = "/usr/share/asterisk";
+        share_data(&root, &inside.join("data"));
+        for (name, content) in files {
+            fs::write(inside.join(name), content).expect("writable");
+        }
+        let data = format!("{home}/data");
         let modules = module_directory(&root);
         write(
             "asterisk.conf",
@@ -257,6 +281,15 @@ fn launch(root: &Path, home: &str, namespace: Option<&str>) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .expect("unshare starts")
+}
+
+/// What all of them have in common, but firmware, by links.
+fn share_data(root: &Path, data: &Path) {
+    let shared = fs::read_dir(root.join("usr/share/asterisk")).expect("a whole system");
+    for entry in shared.flatten().filter(|entry| entry.file_name() != "firmware") {
+        let inside = Path::new("/usr/share/asterisk").join(entry.file_name());
+        std::os::unix::fs::symlink(inside, data.join(entry.file_name())).expect("writable");
+    }
 }
 
 /// Where its modules are, as it sees them; the way there names the architecture.
