@@ -1,5 +1,6 @@
 //! The project's own chores: `cargo xtask test`, `peers`, `sim`, `torture`, `fuzz`, `ci`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -21,6 +22,12 @@ enum Chore {
         /// Leaves out the tests that need Asterisk, iaxmodem or tshark
         #[arg(long)]
         without_peers: bool,
+        /// Runs only those that need them
+        #[arg(long, conflicts_with = "without_peers")]
+        only_peers: bool,
+        /// Runs them so many times, failures or not, and counts these
+        #[arg(long, default_value_t = 1)]
+        repeat: u32,
     },
     /// Installs the peers that tests need: Asterisk 22, iaxmodem, tshark
     Peers,
@@ -60,7 +67,10 @@ enum Chore {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
-        Chore::Test { without_peers } => test(without_peers),
+        Chore::Test { only_peers: true, repeat, .. } => test_peers(repeat),
+        Chore::Test { without_peers, repeat, .. } => {
+            (0..repeat).try_for_each(|_| test(without_peers))
+        }
         Chore::Peers => install_peers(),
         Chore::Sim { seed: Some(seed), until, .. } => tell(seed, until.map(Duration::from_secs)),
         Chore::Sim { seeds, .. } => sim::tell_many(0..seeds),
@@ -115,6 +125,41 @@ fn test(without_peers: bool) -> Result<(), String> {
         format!("{missing}\nor test without the peers: cargo xtask test --without-peers")
     })?;
     cargo(&["test", "--workspace", "--locked"])
+}
+
+/// Runs the tests with real peers so many times, and counts what fails.
+fn test_peers(times: u32) -> Result<(), String> {
+    peers::install_all().map_err(|missing| missing.to_string())?;
+    let arguments = ["test", "-p", "oneport-interop", "--locked", "--no-fail-fast"];
+    let mut failures = BTreeMap::<String, u32>::new();
+    let (mut passed, mut bad_runs) = (0, 0);
+    for run in 1..=times {
+        let output = Command::new("cargo").args(arguments).output();
+        let output = output.map_err(|error| format!("cargo: {error}"))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let results =
+            text.lines().filter_map(|line| line.strip_prefix("test ")?.split_once(" ... "));
+        let mut failed = 0;
+        for (name, result) in results {
+            match result {
+                "ok" => passed += 1,
+                _ => {
+                    failed += 1;
+                    *failures.entry(name.into()).or_default() += 1;
+                }
+            }
+        }
+        println!("run {run} of {times}: {failed} failed");
+        if !output.status.success() {
+            bad_runs += 1;
+            print!("{text}{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+    println!("{passed} tests passed in {times} runs");
+    for (name, count) in &failures {
+        println!("{name} failed {count} times");
+    }
+    if bad_runs == 0 { Ok(()) } else { Err(format!("{bad_runs} of {times} runs failed")) }
 }
 
 fn tell(seed: u64, until: Option<Duration>) -> Result<(), String> {

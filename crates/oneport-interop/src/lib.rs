@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use oneport::media::Codec;
 use oneport::{
-    AudioReader, AudioWriter, Call, Driver, DriverConfig, Format, NewCall, Phone, PhoneConfig,
-    Secret,
+    AudioReader, AudioWriter, Call, CallError, CauseCode, Driver, DriverConfig, Format, NewCall,
+    Phone, PhoneConfig, Secret,
 };
 use oneport_switch::{Config, Switch};
 use oneport_testkit::peers::asterisk::Asterisk;
@@ -33,6 +33,18 @@ pub fn switch(text: &str) -> (Driver<Switch>, SocketAddr) {
 #[must_use]
 pub fn switch_at(address: &str, text: &str) -> (Driver<Switch>, SocketAddr) {
     let driver = serve(&format!("[server]\nlisten = [{address:?}]\n{text}"));
+    let address = driver.local_addresses()[0];
+    (driver, address)
+}
+
+/// The same on the loopback of IPv4, which is the address given, and on that of IPv6.
+///
+/// # Panics
+/// The configuration is wrong, or there is no IPv6.
+#[must_use]
+pub fn switch_on_both(text: &str) -> (Driver<Switch>, SocketAddr) {
+    let listen = "[\"127.0.0.1:0\", \"[::1]:0\"]";
+    let driver = serve(&format!("[server]\nlisten = {listen}\n{text}"));
     let address = driver.local_addresses()[0];
     (driver, address)
 }
@@ -158,6 +170,21 @@ pub async fn echo_is_exact_from(
     find_exactly(&sent[from..], &heard);
 }
 
+/// Speaks each 20 ms of `sent` (µ-law) when those before have come back from an echo, unchanged: so
+/// they cannot overtake each other.
+///
+/// # Panics
+/// Something comes back changed, or nothing.
+pub async fn each_frame_returns(reader: &mut AudioReader, speaker: &AudioWriter, sent: &[u8]) {
+    for frame in sent.chunks(160) {
+        speaker.send(Format::ULAW, frame, 20);
+        let heard = tokio::time::timeout(PATIENCE, reader.next_frame()).await;
+        let heard = heard.expect("it comes back").expect("the call lives");
+        assert_eq!(heard.payload.as_slice(), frame);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// What iax.conf needs for [`call_over`].
 pub const PHONE: &str = "[phone]\ntype=user\ncontext=phone\n";
 
@@ -168,16 +195,33 @@ pub const PHONE: &str = "[phone]\ntype=user\ncontext=phone\n";
 /// # Panics
 /// Nobody answers.
 pub async fn call_over(phone: &Phone, asterisk: &Asterisk, channel: &str) -> Call {
-    asterisk
-        .set_dialplan(&format!("[phone]\nexten => on,1,Dial({channel},60)\nsame => n,Hangup()\n"));
-    let mut call = NewCall::to("on");
-    call.username = Some("phone".into());
-    call.formats = vec![Format::ULAW];
-    let mut call = phone.call(asterisk.address(), call).await.expect("placed");
+    let mut call = place_over(phone, asterisk, channel).await;
     if let Err(error) = call.answered().await {
         panic!("{error}; Asterisk's log:\n{}", asterisk.log());
     }
     call
+}
+
+/// As [`call_over`], where the call is refused: the cause that comes back.
+///
+/// # Panics
+/// Somebody answers.
+pub async fn end_over(phone: &Phone, asterisk: &Asterisk, channel: &str) -> CauseCode {
+    let mut call = place_over(phone, asterisk, channel).await;
+    match call.answered().await {
+        Err(CallError::Ended(end)) => end.cause,
+        other => panic!("{other:?}; Asterisk's log:\n{}", asterisk.log()),
+    }
+}
+
+async fn place_over(phone: &Phone, asterisk: &Asterisk, channel: &str) -> Call {
+    asterisk.set_dialplan(&format!(
+        "[phone]\nexten => on,1,Dial({channel},60)\nsame => n,Hangup(${{HANGUPCAUSE}})\n"
+    ));
+    let mut call = NewCall::to("on");
+    call.username = Some("phone".into());
+    call.formats = vec![Format::ULAW];
+    phone.call(asterisk.address(), call).await.expect("placed")
 }
 
 /// Asks an Asterisk until it has no call any more.

@@ -1,6 +1,6 @@
 //! Overlap dialling: a real Asterisk 22 asks us which numbers exist (`switch => IAX2/…`).
 
-use oneport_interop::{echo_is_exact, named, phone, speech, switch_at};
+use oneport_interop::{each_frame_returns, named, phone, speech, switch_at};
 use oneport_testkit::peers::asterisk::Asterisk;
 use oneport_testkit::peers::own_loopback;
 
@@ -22,5 +22,5 @@ async fn asterisk_finds_our_numbers_and_calls_them() {
     call.answered().await.unwrap_or_else(|error| panic!("{error}\n{}", asterisk.log()));
     let (mut reader, speaker) = call.audio().expect("accepted");
     let sent = &speech()[..16_000];
-    echo_is_exact(&mut reader, &speaker, sent).await;
+    each_frame_returns(&mut reader, &speaker, sent).await;
 }

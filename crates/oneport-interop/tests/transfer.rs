@@ -1,13 +1,16 @@
 //! Transfers with real Asterisks 22 as the ends. They follow a transfer, but never begin one.
 
+use std::net::Ipv6Addr;
 use std::time::{Duration, Instant};
 
 use oneport::{Call, CallEvent, Driver, Phone};
 use oneport_interop::{
-    PATIENCE, PHONE, call_over, echo_is_exact_from, named, phone, speech, switch, wait_for_silence,
+    PATIENCE, PHONE, call_over, echo_is_exact_from, named, phone, speech, switch, switch_on_both,
+    wait_for_silence,
 };
 use oneport_switch::Switch;
 use oneport_testkit::peers::asterisk::Asterisk;
+use oneport_testkit::peers::tshark::Capture;
 
 const CALLED: &str = "
 disallow=all
@@ -50,7 +53,7 @@ impl Bridged {
     }
 
     async fn between(transfer: &str, caller: Asterisk, called: Asterisk) -> Self {
-        let (driver, to) = switch(&format!(
+        let (driver, to) = switch_on_both(&format!(
             "[peers.ann]\nsecret = \"right\"\ntransfer = {transfer:?}\n\
              [peers.far]\naddress = \"{}\"\nusername = \"oneport\"\nsecret = \"link\"\n\
              transfer = {transfer:?}\n\
@@ -130,6 +133,26 @@ async fn the_voice_of_two_asterisks_goes_straight_and_signalling_stays() {
         it.relayed().await == 0 && it.calls_at_the_switch().await == 2
     };
     bridged.talks_on_until("their voice not to come here", met).await;
+}
+
+/// One of them is at an IPv4 address, the other at an IPv6 address, and both know nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_asterisks_that_cannot_reach_each_other_stay_with_us() {
+    for transfer in ["yes", "media"] {
+        let called = Asterisk::start_at(Ipv6Addr::LOCALHOST.into(), CALLED, EXTENSIONS);
+        let iax = format!("disallow=all\nallow=ulaw\n{PHONE}");
+        let caller = Asterisk::start(&iax, "[phone]\n");
+        let capture = Capture::start(&[called.address().port(), caller.address().port()]);
+        let bridged = Bridged::between(transfer, caller, called).await;
+        let relays = async |it: &Bridged| {
+            let relayed = it.driver.with(|endpoint, _, _| endpoint.counters().relayed).await;
+            relayed.expect("running") >= 780 && it.calls_at_the_switch().await == 2
+        };
+        bridged.talks_on_until("the switch to relay all of it", relays).await;
+        let packets = tokio::task::spawn_blocking(|| capture.finish()).await.expect("no panic");
+        let said = |what: &str| packets.iter().any(|packet| packet.info.contains(what));
+        assert!(said("TXREQ") && said("TXREJ"), "{transfer}: it was tried, and in vain");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -361,6 +361,31 @@ mod tests {
     }
 
     #[test]
+    fn a_format_of_32_bits_of_64_or_none_is_understood() {
+        let wide: FormatSet = [Format::OPUS, Format::ULAW].into_iter().collect();
+        let narrow: FormatSet = [Format::GSM].into_iter().collect();
+        let none = FormatSet::default();
+        let from = core::net::SocketAddr::from(([192, 0, 2, 1], 4569));
+        let read = |elements: &[Element<'_>]| {
+            let mut buffer = ElementBuffer::new();
+            for element in elements {
+                buffer.push(element);
+            }
+            let (offer, _) = Offer::read(from.into(), buffer.as_elements());
+            (offer.wanted, offer.formats)
+        };
+        let old = [Element::Format(narrow), Element::Capability(narrow)];
+        assert_eq!(read(&old), (narrow, narrow));
+        let new = [Element::Format2(wide), Element::Capability2(wide)];
+        assert_eq!(read(&new), (wide, wide));
+        // The old ones can say half of it, or nothing, wherever they stand.
+        let both = [new[0], new[1], Element::Format(none), Element::Capability(narrow)];
+        assert_eq!(read(&both), (wide, wide));
+        let without_wish = [Element::Format(none), Element::Capability(narrow)];
+        assert_eq!(read(&without_wish), (none, narrow));
+    }
+
+    #[test]
     fn an_offer_without_capability_can_do_what_it_wants() {
         let mut buffer = ElementBuffer::new();
         buffer.push(&Element::Format([Format::GSM].into_iter().collect()));

@@ -53,11 +53,7 @@ impl Call {
 
     /// The peer changes the key of what it sends (RTKEY).
     pub(crate) fn key_changed(&mut self, cx: &mut Context, elements: Elements<'_>) {
-        let key = elements.iter().find_map(|element| match element {
-            Element::Challenge(key) => Some(<[u8; 16]>::try_from(key).ok()),
-            _ => None,
-        });
-        match (&mut self.exchange.crypt, key.flatten()) {
+        match (&mut self.exchange.crypt, new_key(elements)) {
             (Some(crypt), Some(key)) => crypt.change_theirs(&key),
             _ => cx.counters.drop(DropReason::Unexpected),
         }
@@ -78,5 +74,35 @@ impl Call {
     pub(crate) fn rotation(&self) -> Option<Instant> {
         let crypt = self.exchange.crypt.as_deref()?;
         crypt.between_voice.or_else(|| crypt.next_rotation.map(|due| due + WITHOUT_VOICE))
+    }
+}
+
+/// The key that an RTKEY says.
+fn new_key(elements: Elements<'_>) -> Option<[u8; 16]> {
+    let key = elements.iter().find_map(|element| match element {
+        Element::Challenge(key) => Some(key),
+        _ => None,
+    });
+    key?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_key_has_sixteen_bytes_or_is_none() {
+        let read = |key: Option<&[u8]>| {
+            let mut buffer = ElementBuffer::new();
+            if let Some(key) = key {
+                buffer.push(&Element::Challenge(key));
+            }
+            new_key(buffer.as_elements())
+        };
+        assert_eq!(read(None), None);
+        assert_eq!(read(Some(&[])), None);
+        assert_eq!(read(Some(&[7; 15])), None);
+        assert_eq!(read(Some(&[7; 16])), Some([7; 16]));
+        assert_eq!(read(Some(&[7; 17])), None);
     }
 }

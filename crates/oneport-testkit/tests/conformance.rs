@@ -1,5 +1,5 @@
 //! The table of `docs/conformance.md`: five cells in each row, none of them empty; sections that
-//! the RFC has, tests that exist, no rule twice.
+//! the RFC has, tests that exist, no rule twice. And that of `docs/known-failures.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -124,4 +124,24 @@ fn every_row_of_the_conformance_table_is_whole_and_names_a_test_that_exists() {
     let total: u32 = counts.values().sum();
     println!("{total} rows");
     assert!(total > 60, "{total} rows");
+}
+
+#[test]
+fn each_of_the_known_failures_has_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut tests = BTreeSet::new();
+    tests_in(&root.join("crates"), &mut tests);
+    let table = fs::read_to_string(root.join("docs/known-failures.md")).expect("the table");
+    let mut numbers = BTreeSet::new();
+    for cells in rows(&table).into_iter().filter(|cells| cells[0] != "#") {
+        let [number, claim, named] = cells[..] else { panic!("not three cells: {cells:?}") };
+        assert!(!claim.is_empty(), "{cells:?}");
+        for name in named.split(", ") {
+            let name = name.strip_prefix('`').and_then(|name| name.strip_suffix('`'));
+            let name = name.unwrap_or_else(|| panic!("no test in {cells:?}"));
+            assert!(tests.contains(name), "no test {name:?}, which row {number} names");
+        }
+        numbers.insert(number.parse::<u32>().expect("a number"));
+    }
+    assert_eq!(numbers, (1..=25).collect());
 }

@@ -24,7 +24,7 @@ use super::limits::LimitKeys;
 use super::routes::{Names, RouteKeys};
 use super::secret::Place;
 use super::timers::{self, PeerTimers, Timers};
-use super::{Config, ConnectedLineRule, DEFAULT_CODECS, Peer};
+use super::{Acl, Config, ConnectedLineRule, DEFAULT_CODECS, Peer};
 use crate::routing::DEFAULT_CONTEXT;
 
 #[derive(Deserialize, Default)]
@@ -34,6 +34,7 @@ pub(super) struct File {
     timers: Timers,
     guests: Guests,
     audio: Audio,
+    acls: BTreeMap<String, AclKeys>,
     peers: BTreeMap<Spanned<String>, PeerKeys>,
     routes: Vec<RouteKeys>,
     limits: Vec<LimitKeys>,
@@ -73,6 +74,13 @@ struct Audio {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
+struct AclKeys {
+    permit: Option<Vec<Spanned<String>>>,
+    deny: Vec<Spanned<String>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
 struct PeerKeys {
     secret: Option<Spanned<String>>,
     secret_file: Option<Spanned<PathBuf>>,
@@ -86,7 +94,9 @@ struct PeerKeys {
     codec_priority: Option<Spanned<String>>,
     video: Vec<Spanned<String>>,
     connected_line: Option<Spanned<String>>,
-    permit: Vec<Spanned<String>>,
+    acl: Vec<Spanned<String>>,
+    permit: Option<Vec<Spanned<String>>>,
+    deny: Vec<Spanned<String>>,
     contexts: Option<Spanned<Vec<String>>>,
     call_token: Option<Spanned<String>>,
     auth: Option<Vec<Spanned<String>>>,
@@ -188,11 +198,17 @@ impl File {
         self.guests.apply(&mut config);
         self.audio.check(&source, &mut config)?;
         let defaults = self.timers.check(&source, &mut config.endpoint)?;
+        let mut acls = BTreeMap::new();
+        for (name, keys) in self.acls {
+            acls.insert(name, read_acl(&source, keys.permit.as_deref(), &keys.deny)?);
+        }
         let mut rules = BTreeMap::new();
         let mut peers = BTreeMap::new();
         for (name, keys) in self.peers {
-            let (peer, rule) = keys.check(&source, &name, config.encryption, &defaults)?;
-            rules.insert(name.get_ref().clone(), (rule, peer.permit.clone()));
+            let lists = keys.read_acls(&source, &acls)?;
+            let (mut peer, rule) = keys.check(&source, &name, config.encryption, &defaults)?;
+            peer.acls = lists;
+            rules.insert(name.get_ref().clone(), rule);
             peers.insert(name.into_inner(), peer);
         }
         config.endpoint.call_token = super::token_policy(&rules);
@@ -420,8 +436,6 @@ impl PeerKeys {
             None => None,
         };
         let trunk = self.read_trunk(source)?;
-        let permit: Result<Vec<IpNet>, ConfigError> =
-            self.permit.iter().map(|network| read_network(source, network)).collect();
         let contexts = match self.contexts {
             None => vec![DEFAULT_CONTEXT.to_string()],
             Some(contexts) if contexts.get_ref().is_empty() => {
@@ -446,7 +460,7 @@ impl PeerKeys {
             video: read_video(source, &self.video)?,
             connected_line: read_connected_line(source, self.connected_line.as_ref())?,
             priority,
-            permit: permit?,
+            acls: Vec::new(),
             methods,
             username: self.username,
             refresh: timers.refresh,
@@ -500,6 +514,27 @@ impl PeerKeys {
             if self.min_refresh.is_some() { *most = *least } else { *least = *most }
         }
         Ok(timers)
+    }
+
+    /// The lists that say from where it may come: its own, and those it names.
+    fn read_acls(
+        &self,
+        source: &Source<'_>,
+        acls: &BTreeMap<String, Acl>,
+    ) -> Result<Vec<Acl>, ConfigError> {
+        let mut lists = vec![read_acl(source, self.permit.as_deref(), &self.deny)?];
+        for name in &self.acl {
+            let written = name.get_ref();
+            let Some(acl) = acls.get(written) else {
+                let error = source.wrong(name, format!("there is no list `{written}`"));
+                return Err(match nearest(written, acls.keys().map(String::as_str)) {
+                    Some(name) => error.with_help(format!("did you mean `{name}`?")),
+                    None => error.with_help(format!("add [acls.{written}]")),
+                });
+            };
+            lists.push(acl.clone());
+        }
+        Ok(lists)
     }
 
     fn read_trunk(&self, source: &Source<'_>) -> Result<Option<TrunkConfig>, ConfigError> {
@@ -595,6 +630,17 @@ fn read_network(source: &Source<'_>, text: &Spanned<String>) -> Result<IpNet, Co
             .wrong(text, format!("`{written}` is no network"))
             .with_help("write it as \"10.0.0.0/8\", \"2001:db8::/32\" or a single address")
     })
+}
+
+fn read_acl(
+    source: &Source<'_>,
+    permit: Option<&[Spanned<String>]>,
+    deny: &[Spanned<String>],
+) -> Result<Acl, ConfigError> {
+    let read = |networks: &[Spanned<String>]| {
+        networks.iter().map(|network| read_network(source, network)).collect()
+    };
+    Ok(Acl { permit: permit.map(read).transpose()?, deny: read(deny)? })
 }
 
 pub(super) fn read_codecs(

@@ -1,5 +1,6 @@
 //! The configuration file: its keys, their defaults, and what is wrong with it.
 
+mod acl;
 mod device;
 mod error;
 mod file;
@@ -23,6 +24,7 @@ use oneport_proto::{
 };
 use oneport_wire::{AuthMethods, DEFAULT_PORT, Format, FormatSet};
 
+pub(crate) use acl::Acl;
 pub(crate) use device::Provision;
 pub use error::ConfigError;
 pub use summary::Summary;
@@ -93,7 +95,8 @@ pub(crate) struct Peer {
     /// The video that its calls may carry.
     pub(crate) video: FormatSet,
     pub(crate) priority: CodecPriority,
-    pub(crate) permit: Vec<IpNet>,
+    /// All of them must let it in.
+    pub(crate) acls: Vec<Acl>,
     pub(crate) methods: AuthMethods,
     /// The name and secret we use when we call it.
     pub(crate) username: Option<String>,
@@ -114,10 +117,14 @@ impl Peer {
         !self.secrets.is_empty() || !self.keys.is_empty()
     }
 
+    /// Networks of which one must hold its address, where a list names any.
+    pub(crate) fn networks(&self) -> Option<&[IpNet]> {
+        self.acls.iter().find_map(|acl| acl.permit.as_deref())
+    }
+
     /// Whether it may come from `address`.
     pub(crate) fn permits(&self, address: std::net::IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.permit.is_empty() || self.permit.iter().any(|network| network.contains(&address))
+        self.acls.iter().all(|acl| acl.permits(address))
     }
 }
 
@@ -196,9 +203,9 @@ impl Config {
 }
 
 /// The engine's rules for call tokens out of the peers'.
-fn token_policy(peers: &BTreeMap<String, (TokenRule, Vec<IpNet>)>) -> CallTokenPolicy {
+fn token_policy(peers: &BTreeMap<String, TokenRule>) -> CallTokenPolicy {
     let mut policy = CallTokenPolicy::default();
-    for (name, (rule, _)) in peers {
+    for (name, rule) in peers {
         policy.users.insert(name.clone(), *rule);
         policy.peers.insert(name.clone(), *rule);
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ipnet::IpNet;
 use oneport_proto::EncryptionPolicy;
 
 use super::{Config, Peer};
@@ -122,9 +123,18 @@ fn describe(peer: &Peer) -> String {
     if peer.trunk.is_some() {
         words.push("trunk".into());
     }
-    if !peer.permit.is_empty() {
-        let networks: Vec<String> = peer.permit.iter().map(ToString::to_string).collect();
-        words.push(format!("from {} only", networks.join(", ")));
+    for acl in &peer.acls {
+        let list = |networks: &[IpNet]| {
+            networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        match acl.permit.as_deref() {
+            None => {}
+            Some([]) => words.push("from nowhere".into()),
+            Some(networks) => words.push(format!("from {} only", list(networks))),
+        }
+        if !acl.deny.is_empty() {
+            words.push(format!("not from {}", list(&acl.deny)));
+        }
     }
     words.join(", ")
 }

@@ -140,7 +140,8 @@ impl Document<'_> {
         let secret_keys = ["secret", "secret_file", "secret_env"];
         let places = secret_keys.into_iter().filter_map(at);
         let secrets = peer.secrets.iter().zip(places);
-        let everywhere = peer.permit.iter().any(|network| network.prefix_len() == 0);
+        let networks = peer.networks().unwrap_or_default();
+        let everywhere = networks.iter().any(|network| network.prefix_len() == 0);
         let weak_token = says("call_token").is_some_and(|word| word != "required");
         let trunk = peer.trunk.as_ref();
         Subject {
@@ -149,7 +150,7 @@ impl Document<'_> {
             dialable: true,
             plaintext: peer.methods.contains(AuthMethods::PLAINTEXT).then(|| or_here("auth")),
             permit_all: everywhere.then(|| or_here("permit")),
-            permit: if everywhere { Vec::new() } else { peer.permit.clone() },
+            permit: if everywhere { Vec::new() } else { networks.to_vec() },
             tokenless: weak_token.then(|| or_here("call_token")),
             trunk: trunk.is_some(),
             no_timestamps: trunk

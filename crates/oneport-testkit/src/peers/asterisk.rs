@@ -1,7 +1,7 @@
 //! A running Asterisk 22 with a configuration of its own.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -74,7 +74,7 @@ impl Asterisk {
     /// It is missing or does not start; the message says why.
     #[must_use]
     pub fn start(iax: &str, extensions: &str) -> Self {
-        Self::start_anywhere(None, iax, extensions, &[])
+        Self::start_with(iax, extensions, &[])
     }
 
     /// The same with more files: below `etc`, its configuration, or `data`, what it serves.
@@ -83,7 +83,16 @@ impl Asterisk {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_with(iax: &str, extensions: &str, files: &[(&str, &[u8])]) -> Self {
-        Self::start_anywhere(None, iax, extensions, files)
+        Self::start_anywhere(None, Ipv4Addr::LOCALHOST.into(), iax, extensions, files)
+    }
+
+    /// The same at another address of the loopback.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_at(own: IpAddr, iax: &str, extensions: &str) -> Self {
+        Self::start_anywhere(None, own, iax, extensions, &[])
     }
 
     /// The same in a network namespace, where it listens on all addresses.
@@ -92,11 +101,12 @@ impl Asterisk {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_in(namespace: Option<&str>, iax: &str, extensions: &str) -> Self {
-        Self::start_anywhere(namespace, iax, extensions, &[])
+        Self::start_anywhere(namespace, Ipv4Addr::LOCALHOST.into(), iax, extensions, &[])
     }
 
     fn start_anywhere(
         namespace: Option<&str>,
+        own: IpAddr,
         iax: &str,
         extensions: &str,
         files: &[(&str, &[u8])],
@@ -114,15 +124,19 @@ impl Asterisk {
             fs::create_dir_all(inside.join(directory)).expect("the peers' directory is writable");
         }
         let port = free_port();
+        let address = SocketAddr::from((own, port));
         let write = |name: &str, text: &str| {
             fs::write(inside.join("etc").join(name), text).expect("writable");
         };
         write("modules.conf", MODULES);
         write("extensions.conf", extensions);
         // Of many threads, on a busy machine, one passes on a frame that another has got later.
-        let bind = if namespace.is_some() { "0.0.0.0" } else { "127.0.0.1" };
+        let bind = match namespace {
+            Some(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+            None => address,
+        };
         let general = format!(
-            "[general]\nbindport={port}\nbindaddr={bind}\ndelayreject=no\n\
+            "[general]\nbindaddr={bind}\ndelayreject=no\n\
              jitterbuffer=no\nautokill=yes\niaxthreadcount=1\niaxmaxthreadcount=0\n"
         );
         write("iax.conf", &format!("{general}{iax}"));
@@ -145,7 +159,6 @@ impl Asterisk {
             ),
         );
         let process = launch(&root, &home, namespace);
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let namespace = namespace.map(Into::into);
         let asterisk = Self { process, root, home, address, namespace, _place: place };
         asterisk.wait_until_booted();
