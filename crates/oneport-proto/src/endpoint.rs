@@ -413,7 +413,7 @@ impl Endpoint {
         match theirs {
             Some(theirs) if theirs == header.source => {}
             None if header.source != CallNumber::STATELESS => {
-                exchange.learn(&mut self.cx, now, header.source);
+                exchange.theirs = Some(header.source);
                 let path = exchange.path;
                 if let Some(before) = self.cx.index.learn(path.remote, header.source, index) {
                     self.peer_restarted(now, before);

@@ -54,13 +54,11 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// One that we open.
     pub(crate) fn opening(now: Instant, path: Path, ours: CallNumber) -> Self {
-        let mut reliable = Reliable::new();
-        reliable.hold();
         Self {
             path,
             ours,
             theirs: None,
-            reliable,
+            reliable: Reliable::new(),
             created: now,
             opened_at: None,
             confirmed: false,
@@ -98,7 +96,6 @@ impl Exchange {
     ) -> Self {
         Self {
             theirs: Some(theirs),
-            reliable: Reliable::new(),
             // It has answered from that address.
             confirmed: true,
             rtt,
@@ -330,8 +327,8 @@ impl Exchange {
         cx.send_once(self.path, self.crypt.as_deref(), &header, &message);
     }
 
-    /// Does with a received frame what does not depend on its meaning: learns the peer's number,
-    /// takes its acknowledgement, and puts it in order. The caller has checked the numbers.
+    /// Does with a received frame what does not depend on its meaning: takes its acknowledgement,
+    /// and puts it in order. The caller has checked the numbers.
     pub(crate) fn receive(
         &mut self,
         cx: &mut Context,
@@ -371,18 +368,6 @@ impl Exchange {
             self.owes_ack = true;
         }
         order
-    }
-
-    /// Learns the peer's call number and lets the frames go that waited for it.
-    pub(crate) fn learn(&mut self, cx: &mut Context, now: Instant, theirs: CallNumber) {
-        self.theirs = Some(theirs);
-        let number = theirs.get().to_be_bytes();
-        self.reliable.release(|datagram| {
-            if let Some(field) = datagram.get_mut(2..4) {
-                field.copy_from_slice(&number);
-            }
-        });
-        self.flush(cx, now);
     }
 
     /// Sends what waits for room.
@@ -440,5 +425,66 @@ impl Exchange {
         let ack = self.delayed_ack.map(|(at, _)| at);
         let repetition = self.reliable.deadline(&cx.config.retransmission);
         [ack, repetition].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::EndpointConfig;
+    use core::net::SocketAddr;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_micros(ms * 1000)
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn setup() -> (Context, Exchange) {
+        let cx = Context::new(EndpointConfig::default(), [1; 32], at(0));
+        let path = Path::from(SocketAddr::from(([192, 0, 2, 1], 4569)));
+        (cx, Exchange::opening(at(0), path, CallNumber::from_bits(2)))
+    }
+
+    #[test]
+    fn a_frame_is_repeated_after_twice_the_longer_of_the_last_round_trip_and_the_usual_one() {
+        let (cx, mut exchange) = setup();
+        assert_eq!(exchange.first_interval(&cx), ms(1_000), "nothing is known");
+        exchange.measure(ms(80));
+        assert_eq!((exchange.rtt, exchange.first_interval(&cx)), (Some(ms(80)), ms(160)));
+        exchange.measure(ms(480));
+        assert_eq!((exchange.rtt, exchange.first_interval(&cx)), (Some(ms(130)), ms(960)));
+        exchange.measure(ms(50));
+        assert_eq!((exchange.rtt, exchange.first_interval(&cx)), (Some(ms(120)), ms(240)));
+    }
+
+    #[test]
+    fn an_answer_to_one_of_several_copies_makes_the_next_frame_wait_longer_but_not_without_limit() {
+        let (cx, mut exchange) = setup();
+        exchange.measure(ms(80));
+        exchange.take_sample(&cx, Sample::Ambiguous(ms(150)));
+        assert_eq!(exchange.first_interval(&cx), ms(300));
+        exchange.take_sample(&cx, Sample::Ambiguous(ms(20_000)));
+        assert_eq!(exchange.first_interval(&cx), ms(800), "twice as long, and the least interval");
+        exchange.take_sample(&cx, Sample::Ambiguous(ms(1)));
+        assert_eq!(exchange.first_interval(&cx), ms(800));
+        assert_eq!(exchange.rtt, Some(ms(80)), "no round trip is measured by it");
+    }
+
+    #[test]
+    fn what_is_due_first_wakes_an_exchange() {
+        let (mut cx, mut exchange) = setup();
+        exchange.send_iax(&mut cx, at(0), IaxSubclass::New, &ElementBuffer::new());
+        assert_eq!(exchange.deadline(&cx), Some(at(1_000)));
+        exchange.acknowledge_later(at(0), Timestamp(3));
+        assert_eq!(exchange.deadline(&cx), Some(at(40)), "the delayed ACK");
+        exchange.handle_timeout(&mut cx, at(40)).unwrap();
+        assert_eq!(exchange.deadline(&cx), Some(at(1_000)));
+        assert_eq!(cx.counters.retransmissions, 0);
+        exchange.handle_timeout(&mut cx, at(1_000)).unwrap();
+        exchange.handle_timeout(&mut cx, at(3_000)).unwrap();
+        assert_eq!(cx.counters.retransmissions, 2);
     }
 }

@@ -18,7 +18,7 @@ use crate::crypt::Epoch;
 /// 127 could not be told from old ones.
 const WINDOW: usize = 64;
 
-/// Frames that wait for room in the window or for the peer's call number.
+/// Frames that wait for room in the window.
 const BACKLOG: usize = 512;
 
 /// How often a frame above [`LARGE`] is sent again because a VNAK asks for it.
@@ -66,8 +66,6 @@ pub(crate) struct Reliable {
     expected: Seq,
     window: VecDeque<Sent>,
     backlog: VecDeque<Box<[u8]>>,
-    /// Set while only one frame may be on its way: the peer's call number is not known.
-    held: bool,
     last_vnak: Option<(Seq, Instant)>,
     pub(crate) repetitions: u64,
 }
@@ -92,7 +90,6 @@ impl Reliable {
             expected: Seq::ZERO,
             window: VecDeque::new(),
             backlog: VecDeque::new(),
-            held: false,
             last_vnak: None,
             repetitions: 0,
         }
@@ -106,11 +103,6 @@ impl Reliable {
 
     pub(crate) fn expected(&self) -> Seq {
         self.expected
-    }
-
-    /// Lets frames behind the first wait until [`release`](Self::release).
-    pub(crate) fn hold(&mut self) {
-        self.held = true;
     }
 
     /// Whether another frame can be taken.
@@ -133,8 +125,7 @@ impl Reliable {
         first_interval: Duration,
         epoch: Epoch,
     ) -> bool {
-        let blocked = self.held && !self.window.is_empty();
-        if blocked || self.window.len() >= WINDOW || !self.backlog.is_empty() {
+        if self.window.len() >= WINDOW || !self.backlog.is_empty() {
             self.backlog.push_back(datagram);
             return false;
         }
@@ -165,14 +156,6 @@ impl Reliable {
         (self.oldest, self.next().since(self.oldest))
     }
 
-    /// Ends the hold: frames that wait are now addressed by `patch` and numbered as they leave.
-    pub(crate) fn release(&mut self, patch: impl Fn(&mut [u8])) {
-        self.held = false;
-        for datagram in &mut self.backlog {
-            patch(datagram);
-        }
-    }
-
     /// Moves the oldest waiting frame into the window when there is room; call until `None`.
     pub(crate) fn advance(
         &mut self,
@@ -180,7 +163,7 @@ impl Reliable {
         first_interval: Duration,
         epoch: Epoch,
     ) -> Option<(&[u8], Epoch)> {
-        if self.held && !self.window.is_empty() || self.window.len() >= WINDOW {
+        if self.window.len() >= WINDOW {
             return None;
         }
         let mut datagram = self.backlog.pop_front()?;
@@ -217,7 +200,6 @@ impl Reliable {
     /// Counts the expected frame as received.
     pub(crate) fn accept(&mut self) {
         self.expected = self.expected.next();
-        self.last_vnak = None;
     }
 
     /// Whether a VNAK is due for the gap before the frame just received: at most one for each
@@ -244,10 +226,8 @@ impl Reliable {
         pause: Duration,
         mut send: impl FnMut(&[u8], Epoch),
     ) {
+        // A number outside the window skips all of it.
         let skip = usize::from(iseq.since(self.oldest));
-        if skip > self.window.len() {
-            return;
-        }
         let expected = self.expected;
         for sent in self.window.iter_mut().skip(skip) {
             let soon = sent.repeated && now.since(sent.last_sent) < pause;
@@ -310,11 +290,10 @@ impl Reliable {
         self.oldest = self.next();
         self.window = VecDeque::new();
         self.backlog = VecDeque::new();
-        self.held = false;
     }
 
-    /// Starts again at zero with `datagram` as the first frame, as after a CALLTOKEN reply. Frames
-    /// that wait go on waiting. Returns the frame as it must be sent.
+    /// Starts again at zero with `datagram` as the first frame, as after a CALLTOKEN reply. Returns
+    /// the frame as it must be sent.
     pub(crate) fn restart(
         &mut self,
         now: Instant,
@@ -402,6 +381,7 @@ mod tests {
             }
         };
         assert_eq!(sent, [1, 3, 7, 15, 25]);
+        assert_eq!(reliable.repetitions, 5);
         assert_eq!(end.as_micros(), 32_000_000);
     }
 
@@ -431,6 +411,47 @@ mod tests {
     }
 
     #[test]
+    fn the_frame_that_is_due_first_decides_when_to_wake() {
+        let config = RetransmissionConfig::default();
+        let mut reliable = Reliable::new();
+        for ms in [300, 100, 200] {
+            reliable.push(at(0), frame(), Duration::from_millis(ms), Epoch::CLEAR);
+        }
+        assert_eq!(reliable.deadline(&config), Some(at(100)));
+        // The oldest is given up before anything is due again.
+        let config = RetransmissionConfig { give_up: Duration::from_millis(50), ..config };
+        assert_eq!(reliable.deadline(&config), Some(at(50)));
+    }
+
+    #[test]
+    fn numbering_goes_on_behind_what_is_forgotten_and_nothing_waits_any_more() {
+        let mut reliable = Reliable::new();
+        reliable.push(at(0), frame(), FIRST, Epoch::CLEAR);
+        reliable.acknowledge(at(1), Seq(1));
+        for _ in 0..WINDOW + 3 {
+            reliable.push(at(1), frame(), FIRST, Epoch::CLEAR);
+        }
+        reliable.clear();
+        assert!(reliable.is_settled());
+        for number in [65, 66] {
+            assert!(reliable.push(at(2), frame(), FIRST, Epoch::CLEAR), "there is room");
+            assert_eq!(reliable.newest().map(|(sent, _)| sent[8]), Some(number));
+        }
+    }
+
+    #[test]
+    fn a_frame_that_opens_again_has_number_zero_whatever_went_before() {
+        let mut reliable = Reliable::new();
+        reliable.push(at(0), frame(), FIRST, Epoch::CLEAR);
+        reliable.accept();
+        reliable.acknowledge(at(1), Seq(1));
+        assert_eq!(reliable.restart(at(2), frame(), FIRST)[8..10], [0, 0]);
+        assert_eq!((reliable.in_flight(), reliable.expected()), ((Seq::ZERO, 1), Seq::ZERO));
+        reliable.push(at(3), frame(), FIRST, Epoch::CLEAR);
+        assert_eq!(reliable.newest().map(|(sent, _)| sent[8]), Some(1));
+    }
+
+    #[test]
     fn a_repeated_frame_carries_the_newest_acknowledgement() {
         let config = RetransmissionConfig::default();
         let mut reliable = Reliable::new();
@@ -448,26 +469,55 @@ mod tests {
             reliable.push(at(0), frame(), FIRST, Epoch::CLEAR);
         }
         let mut copies = 0;
-        for ms in 0..1_000 {
+        for ms in 0..=1_000 {
             reliable.repeat_from(at(ms), Seq(1), FIRST, |_, _| copies += 1);
         }
-        assert_eq!(copies, 2 * 10);
+        assert_eq!((copies, reliable.repetitions), (2 * 11, 2 * 11));
+        reliable.repeat_from(at(2_000), Seq(4), FIRST, |_, _| panic!("outside the window"));
     }
 
     #[test]
-    fn frames_wait_while_the_peer_is_unknown_and_then_leave_in_order() {
+    fn a_large_frame_is_repeated_for_four_vnaks_and_then_by_the_schedule_only() {
+        let config = RetransmissionConfig::default();
+        for (len, answers) in [(LARGE, 20), (LARGE + 1, 4)] {
+            let mut reliable = Reliable::new();
+            let datagram = alloc::vec![0; len].into_boxed_slice();
+            reliable.push(at(0), datagram, FIRST, Epoch::CLEAR);
+            let mut copies = 0;
+            for n in 0..20 {
+                reliable.repeat_from(at(n * 100), Seq::ZERO, FIRST, |_, _| copies += 1);
+            }
+            assert_eq!(copies, answers, "{len} bytes");
+            reliable.repeat_due(at(3_000), &config, |_, _| copies += 1).unwrap();
+            assert_eq!(copies, answers + 1, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_missing_frame_is_asked_for_once_in_a_pause_and_the_next_at_once() {
         let mut reliable = Reliable::new();
-        reliable.hold();
-        assert!(reliable.push(at(0), frame(), FIRST, Epoch::CLEAR));
-        assert!(!reliable.push(at(0), frame(), FIRST, Epoch::CLEAR));
-        assert!(!reliable.push(at(0), frame(), FIRST, Epoch::CLEAR));
+        let due = [0, 50, 99, 100, 150].map(|ms| reliable.vnak_due(at(ms), FIRST));
+        assert_eq!(due, [true, false, false, true, false]);
+        reliable.accept();
+        assert!(reliable.vnak_due(at(151), FIRST));
+    }
+
+    #[test]
+    fn sixty_four_frames_are_on_their_way_and_512_wait() {
+        let mut reliable = Reliable::new();
+        let mut taken = 0;
+        while reliable.has_room() {
+            reliable.push(at(0), frame(), FIRST, Epoch::CLEAR);
+            taken += 1;
+        }
+        assert_eq!((taken, reliable.in_flight()), (WINDOW + BACKLOG, (Seq::ZERO, 64)));
+        assert_eq!(reliable.size(), (taken, taken * frame().len()));
         assert!(reliable.advance(at(1), FIRST, Epoch::CLEAR).is_none());
-        reliable.release(|datagram| datagram[3] = 9);
-        let numbers: Vec<_> = core::iter::from_fn(|| {
-            reliable.advance(at(2), FIRST, Epoch::CLEAR).map(|(sent, _)| (sent[3], sent[8]))
-        })
-        .collect();
-        assert_eq!(numbers, [(9, 1), (9, 2)]);
+        reliable.acknowledge(at(2), Seq(3));
+        let more = core::iter::from_fn(|| {
+            reliable.advance(at(2), FIRST, Epoch::CLEAR).map(|(sent, _)| sent[8])
+        });
+        assert_eq!(more.collect::<Vec<_>>(), [64, 65, 66]);
     }
 
     #[test]
