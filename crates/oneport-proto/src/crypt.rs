@@ -489,4 +489,110 @@ mod tests {
         assert_eq!(out, voice(40));
         assert!(!crypt.open(&seal(&[4; 16], &voice(80)), expected, &mut out), "a key unknown");
     }
+
+    #[test]
+    fn the_same_frame_never_looks_the_same_twice() {
+        let mut rng = ChaCha12Rng::from_seed([11; 32]);
+        let cipher = Cipher::new(&KEY);
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        for frame in [&[0x80, 2, 0, 3, 0, 0, 0, 20, 1, 1, 6, 4][..], &[0, 2, 0, 20, 7, 7, 7]] {
+            cipher.seal(&mut rng, frame, &[], &mut one);
+            cipher.seal(&mut rng, frame, &[], &mut other);
+            let clear = clear_len(frame[0]);
+            assert_eq!((&one[..clear], one.len()), (&other[..clear], other.len()));
+            let blocks = |sealed: &[u8]| sealed[clear..].as_chunks::<BLOCK>().0.to_vec();
+            let same = blocks(&one).into_iter().zip(blocks(&other)).filter(|(a, b)| a == b);
+            assert_eq!(same.count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_repeated_frame_keeps_its_key_and_the_oldest_kept_stands_in_for_one_that_is_gone() {
+        let mut crypt = Crypt::new(&[KEY], true);
+        let first = crypt.epoch();
+        crypt.change_ours(&[2; 16]);
+        let second = crypt.epoch();
+        let sealed_with = |crypt: &Crypt, epoch| {
+            let mut rng = ChaCha12Rng::from_seed([12; 32]);
+            let (mut sealed, mut out) = (Vec::new(), Vec::new());
+            crypt.cipher(epoch).unwrap().seal(&mut rng, &[0, 2, 0, 20], &[9; 60], &mut sealed);
+            [KEY, [2; 16], [3; 16]].into_iter().position(|key| {
+                let opened = Cipher::new(&key).open(&sealed, &mut out);
+                opened.is_some() && out.ends_with(&[9; 60])
+            })
+        };
+        assert_eq!([first, second].map(|epoch| sealed_with(&crypt, epoch)), [Some(0), Some(1)]);
+        crypt.change_ours(&[3; 16]);
+        let epochs = [first, second, crypt.epoch()];
+        assert_eq!(epochs.map(|epoch| sealed_with(&crypt, epoch)), [Some(1), Some(1), Some(2)]);
+    }
+
+    #[test]
+    fn the_number_of_a_key_never_becomes_that_of_clear_frames() {
+        let mut epoch = Epoch::CLEAR;
+        for _ in 0..1_000 {
+            let next = epoch.next();
+            assert!(next != Epoch::CLEAR && next != epoch);
+            epoch = next;
+        }
+    }
+
+    #[test]
+    fn voice_under_a_wrong_key_is_told_by_its_time_and_its_length() {
+        let expected = Expected { voice: Some(Timestamp(70_000)), ..expected() };
+        let likely = |lens, doubted: Option<u16>, ahead: i16, len| {
+            let mut crypt = Crypt::new(&[KEY], true);
+            crypt.voice_lens = lens;
+            crypt.doubted = doubted.map(MiniTimestamp);
+            let stamp = Timestamp(70_000).low16().0.wrapping_add_signed(ahead);
+            crypt.is_likely_voice(MiniTimestamp(stamp), len, expected)
+        };
+        for lens in [[160, 160], [20, 160], [0, 0], [20, 0]] {
+            let near = [-249, 0, 249].map(|ahead| likely(lens, None, ahead, 160));
+            assert_eq!((near, lens), ([true; 3], lens));
+            let far = [-250, 250, 30_000].map(|ahead| likely(lens, None, ahead, 160));
+            assert_eq!((far, lens), ([false; 3], lens));
+        }
+        let unusual = [-100, -99, 99, 100].map(|ahead| likely([160, 20], None, ahead, 33));
+        assert_eq!(unusual, [false, true, true, false]);
+        let doubted = Timestamp(90_000).low16().0;
+        let behind_garbage = [99, 100, 19_900, 19_901, 20_099, 20_100]
+            .map(|ahead| likely([160, 160], Some(doubted), ahead, 160));
+        assert_eq!(behind_garbage, [true, false, false, true, true, false]);
+        assert!(!likely([160, 160], Some(doubted), 0, 33));
+    }
+
+    #[test]
+    fn a_clock_that_jumped_is_believed_at_its_second_frame() {
+        let mut rng = ChaCha12Rng::from_seed([13; 32]);
+        let mut crypt = Crypt::new(&[KEY], true);
+        crypt.rotates = true;
+        let expected = Expected { voice: Some(Timestamp(1_000)), ..expected() };
+        let (mut sealed, mut out) = (Vec::new(), Vec::new());
+        let mut opens = |crypt: &mut Crypt, stamp: u16, len: usize| {
+            let head = [&[0, 2][..], &stamp.to_be_bytes()].concat();
+            Cipher::new(&KEY).seal(&mut rng, &head, &alloc::vec![9; len], &mut sealed);
+            crypt.open(&sealed, expected, &mut out)
+        };
+        assert!(opens(&mut crypt, 1_000, 160) && opens(&mut crypt, 1_000, 160));
+        assert!(!opens(&mut crypt, 20_000, 160));
+        assert!(opens(&mut crypt, 20_020, 160), "it follows the one that was doubted");
+        assert!(!opens(&mut crypt, 40_000, 160));
+        assert!(opens(&mut crypt, 1_020, 160), "the one before was garbage");
+        assert!(!opens(&mut crypt, 40_020, 160), "which is forgotten");
+        assert!(!opens(&mut crypt, 1_150, 33), "a length never seen asks for more");
+    }
+
+    #[test]
+    fn a_full_frame_under_a_wrong_key_is_told_by_its_numbers_and_its_type() {
+        let expected = Expected { oldest: 10, in_flight: 2, voice: None };
+        let likely = |iseq: u8, frame_type: u8, subclass: u8| {
+            let bytes = [0x80, 2, 0, 3, 0, 0, 0, 20, 1, iseq, frame_type, subclass];
+            let Ok(Datagram::Full(frame)) = Datagram::decode(&bytes) else { panic!("no frame") };
+            is_likely_full(&frame, expected)
+        };
+        let numbers = [201, 202, 9, 10, 12, 13].map(|iseq| likely(iseq, 6, 4));
+        assert_eq!(numbers, [false, true, true, true, true, false]);
+        assert!(!likely(10, 0, 4) && !likely(10, 13, 4));
+    }
 }

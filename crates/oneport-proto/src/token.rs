@@ -319,4 +319,60 @@ mod tests {
         let all = Network { address: "0.0.0.0".parse().unwrap(), prefix: 0 };
         assert!(all.contains("203.0.113.9".parse().unwrap()));
     }
+
+    #[test]
+    fn networks_of_ipv6_match_by_prefix_too() {
+        let network = |prefix| Network { address: "2001:db8::".parse().unwrap(), prefix };
+        assert!(network(32).contains("2001:db8:ffff::1".parse().unwrap()));
+        assert!(!network(33).contains("2001:db8:ffff::1".parse().unwrap()));
+        assert!(!network(32).contains("2001:db9::1".parse().unwrap()));
+        assert!(network(128).contains("2001:db8::".parse().unwrap()));
+        assert!(!network(128).contains("2001:db8::1".parse().unwrap()));
+        assert!(network(255).contains("2001:db8::".parse().unwrap()), "more bits than there are");
+        assert!(network(0).contains("::2".parse().unwrap()));
+    }
+
+    #[test]
+    fn another_policy_keeps_what_was_learned_of_names_that_still_are_auto() {
+        let policy = |rules: &[(&str, TokenRule)]| {
+            let rules: BTreeMap<String, TokenRule> =
+                rules.iter().map(|(name, rule)| ((*name).into(), *rule)).collect();
+            CallTokenPolicy { users: rules.clone(), peers: rules, ..CallTokenPolicy::default() }
+        };
+        use TokenRule::{Auto, No, Yes};
+        let mut before = policy(&[("came", Auto), ("silent", Auto), ("freed", Auto)]);
+        before.came_with_token(EntryKind::User, Some("came"));
+        before.came_with_token(EntryKind::User, Some("freed"));
+        before.came_with_token(EntryKind::Peer, Some("silent"));
+        let mut policy = policy(&[("came", Auto), ("silent", Auto), ("freed", No), ("new", Auto)]);
+        policy.keep_learned(&before);
+        let rules = |rules: &BTreeMap<String, TokenRule>| {
+            ["came", "silent", "freed", "new"].map(|name| rules[name])
+        };
+        assert_eq!(rules(&policy.users), [Yes, Auto, No, Auto]);
+        assert_eq!(rules(&policy.peers), [Auto, Yes, No, Auto]);
+    }
+
+    #[test]
+    fn another_lifetime_holds_for_tokens_handed_out_before() {
+        let (mut mint, mut rng, from) = setup();
+        let token = mint.mint(&mut rng, at(0), from);
+        mint.set_lifetime(Duration::from_secs(5));
+        assert!(mint.check(&mut rng, at(4_999), from, &token));
+        assert!(!mint.check(&mut rng, at(5_000), from, &token));
+    }
+
+    #[test]
+    fn a_key_lasts_five_minutes_and_as_long_again_as_the_one_before() {
+        let (mut mint, mut rng, from) = setup();
+        mint.set_lifetime(Duration::from_secs(86_400));
+        let token = mint.mint(&mut rng, at(0), from);
+        assert!(mint.check(&mut rng, at(299_999), from, &token));
+        for ms in [300_000, 300_001, 599_999] {
+            assert!(mint.check(&mut rng, at(ms), from, &token), "the key before, at {ms}");
+        }
+        assert!(!mint.check(&mut rng, at(600_000), from, &token));
+        let token = mint.mint(&mut rng, at(600_001), from);
+        assert!(!mint.check(&mut rng, at(5_000_000), from, &token), "nobody came for long");
+    }
 }

@@ -317,4 +317,74 @@ mod tests {
         assert_eq!(bench.counters.dropped(DropReason::CallEnded), 0, "nothing waited");
         assert!(!bench.push(0, 2, &[0; 160]), "switched off");
     }
+
+    #[test]
+    fn each_trunk_leaves_when_it_is_due_and_the_earliest_decides_when_to_wake() {
+        let mut bench = Bench::new(TrunkConfig::default());
+        let slow = TrunkConfig { interval: Duration::from_millis(100), ..TrunkConfig::default() };
+        let other = Path::from(SocketAddr::from(([192, 0, 2, 2], 4569)));
+        bench.trunks.set(&mut bench.counters, other.remote, Some(slow));
+        let place = bench.trunks.find(other.remote).unwrap();
+        let entry = (number(9), MiniTimestamp(20), &[0; 160][..]);
+        let (outbox, counters) = (&mut bench.outbox, &mut bench.counters);
+        assert!(bench.trunks.push(outbox, counters, at(0), place, other, entry));
+        assert!(bench.push(30, 2, &[0; 160]));
+        assert_eq!(bench.trunks.next(), Some(at(50)));
+        assert_eq!(bench.sent(50), [(0, alloc::vec![2])]);
+        assert!(bench.push(60, 2, &[0; 160]));
+        assert_eq!(bench.trunks.next(), Some(at(80)));
+        assert_eq!(bench.sent(79), []);
+        assert_eq!(bench.sent(80), [(30, alloc::vec![2])]);
+        assert_eq!(bench.trunks.next(), Some(at(100)));
+        assert_eq!(bench.sent(100), [(0, alloc::vec![9])]);
+        assert_eq!(bench.counters.trunk_frames_sent, 3);
+    }
+
+    #[test]
+    fn what_waits_is_dropped_and_counted_when_its_trunk_changes() {
+        let settings = TrunkConfig::default();
+        let small = TrunkConfig { max_datagram: 200, ..settings };
+        for (config, kept) in [(Some(settings), true), (Some(small), false), (None, false)] {
+            let mut bench = Bench::new(settings);
+            assert!(bench.push(0, 2, &[0; 100]) && bench.push(0, 3, &[0; 100]));
+            let remote = bench.path.remote;
+            bench.trunks.set(&mut bench.counters, remote, config);
+            let dropped = bench.counters.dropped(DropReason::CallEnded);
+            assert_eq!((dropped == 0, dropped == 2), (kept, !kept), "{config:?}");
+            assert_eq!(bench.sent(20).len(), usize::from(kept), "{config:?}");
+            assert_eq!(bench.trunks.next(), None);
+            let Some(config) = config else { continue };
+            assert!(bench.push(40, 2, &[0; 100]) && bench.push(40, 3, &[0; 100]));
+            let frames = if config == small { 2 } else { 1 };
+            let full = bench.sent(40).len();
+            assert_eq!(full + bench.sent(60).len(), frames, "{config:?}");
+        }
+    }
+
+    #[test]
+    fn a_trunk_for_which_there_is_no_room_counts_each_frame_of_voice_that_waited() {
+        let mut bench = Bench::new(TrunkConfig::default());
+        bench.outbox = Outbox::new(0);
+        for call in [2, 3, 4, 3] {
+            assert!(bench.push(0, call, &[0; 100]));
+        }
+        bench.trunks.withdraw(&mut bench.counters, 0, number(3));
+        assert_eq!(bench.counters.dropped(DropReason::CallEnded), 2);
+        assert_eq!(bench.sent(20), []);
+        assert_eq!(bench.counters.dropped(DropReason::TransmitBufferFull), 2);
+        assert_eq!(bench.counters.trunk_frames_sent, 0);
+    }
+
+    #[test]
+    fn voice_at_a_time_of_zero_goes_by_itself_and_a_trunk_follows_the_path_of_its_calls() {
+        let mut bench = Bench::new(TrunkConfig::default());
+        let zero = (number(2), MiniTimestamp(0), &[0; 100][..]);
+        let (outbox, counters) = (&mut bench.outbox, &mut bench.counters);
+        assert!(!bench.trunks.push(outbox, counters, at(0), 0, bench.path, zero));
+        bench.path.local = Some([198, 51, 100, 7].into());
+        assert!(bench.push(0, 2, &[0; 100]));
+        bench.trunks.send_due(&mut bench.outbox, &mut bench.counters, at(20));
+        let transmit = bench.outbox.take(&mut TransmitBuffer::with_capacity(2_000, 1)).unwrap();
+        assert_eq!(transmit.path, bench.path);
+    }
 }

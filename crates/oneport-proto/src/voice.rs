@@ -262,6 +262,13 @@ impl VoiceIn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::EndpointConfig;
+    use crate::path::Path;
+    use crate::transmit::TransmitBuffer;
+    use crate::trunk::TrunkConfig;
+    use alloc::vec::Vec;
+    use core::net::SocketAddr;
+    use oneport_wire::{CallNumber, Control, Datagram};
 
     #[test]
     fn frames_handed_over_in_a_burst_are_stamped_evenly() {
@@ -270,6 +277,98 @@ mod tests {
         assert_eq!(stamps, [1_000, 1_020, 1_040, 1_060]);
         assert_eq!(voice.stamp(1_075, 20), 1_080, "the clock of the samples goes on");
         assert_eq!(voice.stamp(5_000, 20), 5_000, "after a pause real time counts");
+    }
+
+    #[test]
+    fn no_stream_begins_before_what_was_sent() {
+        let sent = |last| VoiceOut { last: Some(last), ..VoiceOut::default() };
+        assert_eq!(sent(500).stamp(100, 20), 501);
+        assert_eq!(sent(500).relay_stamp(100, 7_000), 501);
+        assert_eq!(sent(500).stamp(501, 20), 501);
+    }
+
+    #[test]
+    fn own_frames_behind_relayed_ones_are_stamped_by_real_time() {
+        let mut voice = VoiceOut::default();
+        assert_eq!((voice.stamp(0, 20), voice.relay_stamp(100, 7_000)), (0, 100));
+        assert_eq!(voice.stamp(150, 20), 150);
+    }
+
+    #[test]
+    fn another_linked_call_and_another_exchange_begin_where_the_clock_stands() {
+        let mut voice = VoiceOut::default();
+        assert_eq!(voice.relay_stamp(500, 10_000), 500);
+        voice.end_relay();
+        assert_eq!(voice.place_of_relayed(900, 10_000), None);
+        assert_eq!(voice.relay_stamp(900, 10_000), 900);
+        voice.begin_anew();
+        assert_eq!(voice.relay_stamp(20, 10_040), 20);
+    }
+
+    /// A voice, and an exchange that has a trunk.
+    fn sender() -> (Context, Exchange, VoiceOut) {
+        let mut cx = Context::new(EndpointConfig::default(), [1; 32], Instant::from_micros(0));
+        let path = Path::from(SocketAddr::from(([192, 0, 2, 1], 4569)));
+        cx.trunks.set(&mut cx.counters, path.remote, Some(TrunkConfig::default()));
+        let (ours, theirs) = (CallNumber::from_bits(2), CallNumber::from_bits(3));
+        let mut exchange = Exchange::moved(Instant::from_micros(0), path, ours, theirs, None);
+        exchange.trunk = cx.trunks.find(path.remote);
+        (cx, exchange, VoiceOut::default())
+    }
+
+    #[test]
+    fn a_frame_that_comes_late_from_a_linked_call_does_not_turn_the_clock_back() {
+        let (mut cx, mut exchange, mut voice) = sender();
+        let mut send = |stamp: u32| {
+            let now = Instant::from_micros(u64::from(stamp) * 1000);
+            voice.send(&mut cx, &mut exchange, now, Format::ULAW, stamp, &[0; 160])
+        };
+        let sent = [32_700, 32_720, 32_780, 32_760, 32_800].map(&mut send);
+        use Sent::{Once, Reliably};
+        assert_eq!(sent, [Ok(Reliably), Ok(Once), Ok(Reliably), Ok(Once), Ok(Once)]);
+    }
+
+    #[test]
+    fn a_full_frame_comes_behind_what_waited_on_the_trunk() {
+        let (mut cx, mut exchange, mut voice) = sender();
+        for stamp in [32_740, 32_760, 32_780] {
+            let now = Instant::from_micros(u64::from(stamp) * 1000);
+            voice.send(&mut cx, &mut exchange, now, Format::ULAW, stamp, &[0; 160]).unwrap();
+        }
+        let mut buffer = TransmitBuffer::with_capacity(2_000, 1);
+        let trunks = core::iter::from_fn(|| {
+            cx.outbox.take(&mut buffer)?;
+            Some(matches!(Datagram::decode(buffer.as_bytes()), Ok(Datagram::Trunk(_))))
+        });
+        assert_eq!(trunks.collect::<Vec<_>>(), [false, true, false]);
+    }
+
+    #[test]
+    fn voice_for_which_there_is_no_room_is_refused_and_counted() {
+        let (mut cx, mut exchange, mut voice) = sender();
+        let now = Instant::from_micros(0);
+        while exchange.send(&mut cx, now, &Message::control(Control::Hold)).is_ok() {}
+        let sent = voice.send(&mut cx, &mut exchange, now, Format::ULAW, 20, &[0; 160]);
+        assert_eq!(sent, Err(DropReason::TransmitBufferFull));
+        assert_eq!((voice.drops, voice.frames, exchange.reliable.has_room()), (1, 0, false));
+    }
+
+    #[test]
+    fn frames_that_a_relay_never_got_are_counted_as_gaps_over_a_transfer_too() {
+        let (mut cx, mut exchange, mut voice) = sender();
+        let mut send = |voice: &mut VoiceOut, stamp: u32| {
+            let now = Instant::from_micros(u64::from(stamp) * 1000);
+            voice.send(&mut cx, &mut exchange, now, Format::ULAW, stamp, &[0; 160]).unwrap();
+        };
+        for stamp in [20, 40, 100] {
+            send(&mut voice, stamp);
+        }
+        assert_eq!(voice.gaps(), 2);
+        voice.begin_anew();
+        for stamp in [9_000, 9_020] {
+            send(&mut voice, stamp);
+        }
+        assert_eq!(voice.gaps(), 2, "a new clock is no gap");
     }
 
     #[test]
@@ -292,6 +391,34 @@ mod tests {
             assert_eq!(voice.relay_stamp((u64::from(theirs) * 2000 / 2001) as u32, theirs), theirs);
         }
         assert_eq!((first, theirs), (0, 39_999_980));
+    }
+
+    #[test]
+    fn behind_a_transfer_the_other_sender_s_clock_counts_from_its_first_frame() {
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        let mut voice = VoiceIn::default();
+        voice.full(at(100), Format::ULAW, Timestamp(60_000), 160);
+        assert_eq!(voice.clock(at(150)), Some(Timestamp(60_050)));
+        voice.begin_anew();
+        assert_eq!((voice.last_arrival(), voice.clock(at(190))), (None, None));
+        voice.full(at(200), Format::ULAW, Timestamp(30_000), 160);
+        assert_eq!(voice.last_arrival(), Some(at(200)));
+        assert_eq!(voice.clock(at(210)), Some(Timestamp(30_010)));
+        let heard = voice.meter.snapshot();
+        assert_eq!((heard.frames, heard.lost, heard.late, heard.out_of_order), (2, 0, 0, 0));
+        voice.begin_anew();
+        let stamp = voice.trunk(at(300), 3, Timestamp(77_000), Format::ULAW, 160);
+        assert_eq!(stamp, Timestamp(77_000), "nothing but the trunk's clock is known");
+    }
+
+    #[test]
+    fn a_full_frame_moves_the_entries_of_a_trunk_without_timestamps() {
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        let mut voice = VoiceIn::default();
+        voice.full(at(100), Format::ULAW, Timestamp(1_000), 160);
+        assert_eq!(voice.trunk(at(120), 1, Timestamp(77_000), Format::ULAW, 160), Timestamp(1_020));
+        voice.full(at(140), Format::ULAW, Timestamp(1_500), 160);
+        assert_eq!(voice.trunk(at(160), 2, Timestamp(77_040), Format::ULAW, 160), Timestamp(1_520));
     }
 
     #[test]

@@ -415,6 +415,68 @@ fn a_hangup_may_come_in_any_phase() {
 }
 
 #[test]
+fn a_call_given_up_before_any_answer_is_hung_up_when_one_comes_unless_that_ends_it_too() {
+    let chosen = [Element::Format(set(&[Format::ULAW]))];
+    for (answer, elements) in [(IaxSubclass::Accept, &chosen[..]), (IaxSubclass::Reject, &[])] {
+        let (mut network, mut stranger, call, _) = placed(NewCall::to("1"));
+        let now = network.now();
+        let endpoint = &mut network.nodes[A].endpoint;
+        endpoint.hangup(now, call, CauseCode::USER_BUSY, None).expect("there");
+        assert_eq!(kinds(&stranger.wait(&mut network, Duration::from_secs(3))), []);
+        let answers = stranger.say_iax(&mut network, A, answer, elements);
+        if answer == IaxSubclass::Reject {
+            assert_eq!(kinds(&answers), [Some(IaxSubclass::Ack)]);
+        } else {
+            assert_eq!(kinds(&answers), [Some(IaxSubclass::Hangup), Some(IaxSubclass::Ack)]);
+            assert!(answers[0].elements().contains(&Element::CauseCode(CauseCode::USER_BUSY)));
+            stranger.acknowledge(&mut network, A, &answers[0]);
+        }
+        assert_eq!(kinds(&stranger.wait(&mut network, Duration::from_secs(90))), []);
+        events(&mut network);
+        assert!(network.nodes[A].endpoint.is_quiescent());
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_know_the_call_any_more_hears_no_further_hangup() {
+    for invalid in [false, true] {
+        let (mut network, mut stranger, call) = answered();
+        let now = network.now();
+        let endpoint = &mut network.nodes[A].endpoint;
+        endpoint.hangup(now, call, CauseCode::NORMAL_CLEARING, None).expect("there");
+        let heard = stranger.wait(&mut network, Duration::from_millis(10));
+        assert_eq!(kinds(&heard), [Some(IaxSubclass::Hangup)]);
+        if invalid {
+            let answers = stranger.say_iax(&mut network, A, IaxSubclass::Inval, &[]);
+            assert_eq!(kinds(&answers), []);
+        }
+        let copies = kinds(&stranger.wait(&mut network, Duration::from_secs(35)));
+        assert_eq!(copies.is_empty(), invalid, "{copies:?}");
+        assert_eq!(kinds(&stranger.wait(&mut network, Duration::from_secs(60))), [], "given up");
+        events(&mut network);
+        assert!(network.nodes[A].endpoint.is_quiescent());
+    }
+}
+
+#[test]
+fn a_hangup_that_crosses_ours_is_acknowledged_whether_ours_came_through_or_not() {
+    for acknowledged in [false, true] {
+        let (mut network, mut stranger, call) = answered();
+        let now = network.now();
+        let endpoint = &mut network.nodes[A].endpoint;
+        endpoint.hangup(now, call, CauseCode::NORMAL_CLEARING, None).expect("there");
+        let heard = stranger.wait(&mut network, Duration::from_millis(10));
+        if acknowledged {
+            stranger.acknowledge(&mut network, A, &heard[0]);
+        } else {
+            stranger.iseq = heard[0].header.oseq;
+        }
+        let answers = stranger.say_iax(&mut network, A, IaxSubclass::Hangup, &[]);
+        assert_eq!(kinds(&answers), [Some(IaxSubclass::Ack)], "acknowledged: {acknowledged}");
+    }
+}
+
+#[test]
 fn a_higher_version_is_rejected_and_a_missing_one_taken() {
     for (version, taken) in [(Some(2), true), (Some(3), false), (Some(1), true), (None, true)] {
         let (mut network, mut stranger) = pair();
