@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask test`, `peers`, `sim`, `torture`, `fuzz`, `ci`.
+//! The project's own chores: `cargo xtask test`, `peers`, `sim`, `torture`, `fuzz`, `mutants`, `ci`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -61,9 +61,35 @@ enum Chore {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// Changes the engine in many small ways, and shows which changes no test notices
+    Mutants {
+        /// Modules of oneport-proto; without any, those of the state machine
+        modules: Vec<String>,
+        /// One part of so many, chosen evenly: 3/20 is the fourth of twenty
+        #[arg(long)]
+        shard: Option<String>,
+    },
     /// What every change must pass
     Ci,
 }
+
+/// Where a wrong turn would cost a call: what `cargo xtask mutants` changes.
+const STATE_MACHINE: [&str; 14] = [
+    "reliable",
+    "exchange",
+    "voice",
+    "token",
+    "crypt",
+    "trunk",
+    "rotation",
+    "resting",
+    "call",
+    "opening",
+    "transfer",
+    "moved",
+    "registration",
+    "request",
+];
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
@@ -79,6 +105,7 @@ fn main() -> ExitCode {
         }
         Chore::Torture { seed, count, .. } => run_cases(seed, count),
         Chore::Fuzz { seconds } => fuzz(seconds),
+        Chore::Mutants { modules, shard } => mutants(&modules, shard.as_deref()),
         Chore::Ci => ci(),
     };
     match result {
@@ -220,6 +247,30 @@ fn fuzz(seconds: u64) -> Result<(), String> {
         run(command.env("RUSTC_BOOTSTRAP", "1"))?;
     }
     Ok(())
+}
+
+fn mutants(modules: &[String], shard: Option<&str>) -> Result<(), String> {
+    let tool = Command::new("cargo").args(["mutants", "--version"]).output();
+    if !tool.is_ok_and(|output| output.status.success()) {
+        cargo(&["install", "--locked", "cargo-mutants"])?;
+    }
+    let mut command = Command::new("cargo");
+    command.args(["mutants", "--package", "oneport-proto", "--output", "target"]);
+    command.args(["--test-package", "oneport-proto,oneport-testkit"]);
+    let all = STATE_MACHINE.iter().map(ToString::to_string);
+    for module in if modules.is_empty() { all.collect() } else { modules.to_vec() } {
+        command.arg("--file").arg(format!("crates/oneport-proto/src/{module}.rs"));
+    }
+    if let Some(shard) = shard {
+        command.args(["--sharding", "round-robin", "--shard", shard]);
+    }
+    // Each change is built once and run once, so building fast counts more than running fast.
+    command.env("CARGO_PROFILE_DEV_DEBUG", "none");
+    let unoptimised = "--config=profile.dev.package.oneport-proto.opt-level=0";
+    command.args(["--cargo-arg", unoptimised, "--timeout", "600"]);
+    // The stories are the slowest by far, and what only they notice wants a test of its own.
+    command.args(["--", "--lib", "--tests", "--", "--skip", "stories", "--skip", "behind_a_nat"]);
+    run(&mut command)
 }
 
 fn ci() -> Result<(), String> {
