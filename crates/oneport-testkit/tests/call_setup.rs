@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use oneport_proto::{
-    CallId, Challenge, CommandError, EndReason, EndpointConfig, Event, Network as IpNetwork,
-    NewCall, Progress, Secret,
+    CallId, Challenge, CommandError, EncryptionPolicy, EndReason, EndpointConfig, Event,
+    Network as IpNetwork, NewCall, Progress, Secret,
 };
 use oneport_testkit::sim::{Heard, Network, Stranger};
 use oneport_wire::{
-    AuthMethods, CallNumber, CauseCode, Control, DateTime, Element, Elements, Format, FormatSet,
-    IaxSubclass, Message, Seq, Timestamp,
+    AuthMethods, CallNumber, CauseCode, Control, DateTime, Element, Elements, EncryptionMethods,
+    Format, FormatSet, IaxSubclass, Message, Seq, Timestamp,
 };
 
 const A: usize = 0;
@@ -336,6 +336,69 @@ fn a_new_that_comes_again_is_acknowledged_and_offered_once() {
     assert_eq!(kinds(&answers), [Some(IaxSubclass::Ack)]);
     assert!(events(&mut network).is_empty());
     assert!(network.nodes[A].endpoint.call_stats(call).is_some());
+}
+
+#[test]
+fn a_late_copy_of_an_older_new_ends_no_call_and_a_newer_one_does() {
+    // Half of the circle lies before 20.
+    let half = u32::MAX / 2;
+    for (clock, restarts) in [(19, false), (21 + half, false), (20 + half, true), (21, true)] {
+        let (mut network, mut stranger, call) = offered();
+        (stranger.oseq, stranger.clock, stranger.theirs) = (Seq::ZERO, clock, CallNumber::NONE);
+        let new = [Element::Version(2), Element::CalledNumber("1".into())];
+        let answers = stranger.say_iax(&mut network, A, IaxSubclass::New, &new);
+        assert_eq!(kinds(&answers), [], "{clock}");
+        assert_eq!(network.nodes[A].endpoint.call_stats(call).is_none(), restarts, "{clock}");
+        assert_eq!(events(&mut network).is_empty(), !restarts, "{clock}");
+    }
+}
+
+#[test]
+fn a_peer_that_hands_out_call_tokens_without_end_is_followed_three_times() {
+    let (mut network, mut stranger, _, mut last) = placed(NewCall::to("1"));
+    stranger.number = CallNumber::STATELESS;
+    let mut followed = 0;
+    for _ in 0..10 {
+        stranger.clock = last.header.timestamp.0;
+        let token = [Element::CallToken(b"another")];
+        if let Some(again) = stranger.say_iax(&mut network, A, IaxSubclass::CallToken, &token).pop()
+        {
+            assert_eq!(again.iax(), Some(IaxSubclass::New));
+            (followed, last) = (followed + 1, again);
+        }
+    }
+    assert_eq!(followed, 3);
+}
+
+#[test]
+fn encryption_is_asked_for_only_where_both_can_and_never_left_out_where_it_must_be() {
+    use EncryptionPolicy::{Allowed, Off, Required};
+    let secret = || vec![Secret::from("right")];
+    for (can, methods, secrets, policy, encrypts) in [
+        (false, AuthMethods::MD5, secret(), Off, Ok(false)),
+        (true, AuthMethods::MD5, secret(), Off, Ok(false)),
+        (false, AuthMethods::MD5, secret(), Allowed, Ok(false)),
+        (true, AuthMethods::MD5, secret(), Allowed, Ok(true)),
+        (true, AuthMethods::PLAINTEXT, secret(), Allowed, Ok(false)),
+        (true, AuthMethods::MD5, secret(), Required, Ok(true)),
+        (false, AuthMethods::MD5, secret(), Required, Err(CommandError::EncryptionNotOffered)),
+        (true, AuthMethods::PLAINTEXT, secret(), Required, Err(CommandError::EncryptionNotOffered)),
+    ] {
+        let (mut network, mut stranger) = pair();
+        let mut new = vec![Element::Username("site".into()), Element::CalledNumber("1".into())];
+        new.extend(can.then_some(Element::Encryption(EncryptionMethods::AES128)));
+        stranger.say_iax(&mut network, A, IaxSubclass::New, &new);
+        let Some(Event::CallOffered { call, .. }) = network.event(A) else { panic!("no offer") };
+        let challenge =
+            Challenge { methods, secrets, encryption: policy, ..Challenge::unknown("site") };
+        let now = network.now();
+        let asked = network.nodes[A].endpoint.challenge_call(now, call, challenge);
+        let heard = stranger.wait(&mut network, Duration::ZERO);
+        assert_eq!(kinds(&heard), vec![Some(IaxSubclass::AuthReq); usize::from(asked.is_ok())]);
+        let says = |one: &Element<'_>| matches!(one, Element::Encryption(_));
+        let said = asked.map(|()| heard[0].elements().iter().any(says));
+        assert_eq!(said, encrypts, "{can} {methods:?} {policy:?}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use oneport_proto::{
     Secret,
 };
 use oneport_testkit::sim::{Network, Stranger};
-use oneport_wire::{AuthMethods, CauseCode, DateTime, Element, IaxSubclass};
+use oneport_wire::{AuthMethods, CallNumber, CauseCode, DateTime, Element, IaxSubclass};
 
 const A: usize = 0;
 const B: usize = 1;
@@ -53,6 +53,28 @@ fn registers_on(mut network: Network, secret: Option<&str>) -> (Network, Vec<Eve
     }
     let events = std::iter::from_fn(|| network.event(A)).collect();
     (network, events)
+}
+
+#[test]
+fn a_registrar_that_hands_out_call_tokens_without_end_is_followed_three_times() {
+    let mut network = Network::pair(3);
+    let mut registrar = Stranger::new("203.0.113.1:4569");
+    let now = network.now();
+    let config = RegistrationConfig { to: registrar.address, ..config(&network, None) };
+    network.nodes[A].endpoint.register(now, config);
+    let mut last = registrar.wait(&mut network, Duration::from_millis(10)).remove(0);
+    registrar.number = CallNumber::STATELESS;
+    let mut followed = 0;
+    for _ in 0..10 {
+        registrar.clock = last.header.timestamp.0;
+        let token = [Element::CallToken(b"another")];
+        let mut answers = registrar.say_iax(&mut network, A, IaxSubclass::CallToken, &token);
+        if let Some(again) = answers.pop() {
+            assert_eq!(again.iax(), Some(IaxSubclass::RegReq));
+            (followed, last) = (followed + 1, again);
+        }
+    }
+    assert_eq!(followed, 3);
 }
 
 #[test]
