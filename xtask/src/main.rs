@@ -1,4 +1,5 @@
-//! The project's own chores: `cargo xtask test`, `peers`, `sim`, `torture`, `fuzz`, `mutants`, `ci`.
+//! The project's own chores: `cargo xtask test`, `peers`, `sim`, `torture`, `fuzz`, `mutants`,
+//! `ci`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use oneport_proto::{
-    CallId, CommandError, DropReason, EndReason, EndpointConfig, Event, NewCall, TransferFailure,
-    TransferKind, TrunkConfig,
+    CallId, CommandError, DropReason, EndReason, EndpointConfig, Event, Network as IpNetwork,
+    NewCall, TransferFailure, TransferKind, TrunkConfig,
 };
-use oneport_testkit::sim::Network;
+use oneport_testkit::sim::{Network, Stranger};
 use oneport_wire::{
-    CauseCode, Datagram, Element, ElementBuffer, FullFrame, FullHeader, IaxSubclass, Message, Seq,
-    Timestamp,
+    CallNumber, CauseCode, Datagram, Element, ElementBuffer, Format, FullFrame, FullHeader,
+    IaxSubclass, Message, Seq, Timestamp,
 };
 
 const A: usize = 0;
@@ -41,7 +41,7 @@ fn offered(network: &mut Network, node: usize) -> CallId {
 fn take(network: &mut Network, node: usize, call: CallId) {
     let now = network.now();
     let endpoint = &mut network.nodes[node].endpoint;
-    endpoint.accept(now, call, oneport_wire::Format::ULAW).expect("offered");
+    endpoint.accept(now, call, Format::ULAW).expect("offered");
     endpoint.answer(now, call).expect("accepted");
 }
 
@@ -85,9 +85,7 @@ impl Bridged {
             for (node, call) in [(A, self.a), (B, self.b)] {
                 let endpoint = &mut self.network.nodes[node].endpoint;
                 let voice = [node as u8; 160];
-                endpoint
-                    .send_voice(now, call, oneport_wire::Format::ULAW, &voice, 20)
-                    .expect("accepted");
+                endpoint.send_voice(now, call, Format::ULAW, &voice, 20).expect("accepted");
             }
             self.network.run(ms(20));
         }
@@ -303,7 +301,7 @@ fn voice_that_waits_for_the_trunk_to_the_middle_is_taken_back_when_that_lets_go(
         let now = call.network.now();
         assert!(now < end, "no transfer");
         let endpoint = &mut call.network.nodes[A].endpoint;
-        let voice = endpoint.send_voice(now, call.a, oneport_wire::Format::ULAW, &[0; 160], 20);
+        let voice = endpoint.send_voice(now, call.a, Format::ULAW, &[0; 160], 20);
         voice.expect("up");
         call.network.run(ms(1));
     }
@@ -430,4 +428,84 @@ fn a_refused_transfer_is_told_to_both_ends_with_a_cause() {
     call.speak(20);
     let (a, b) = call.heard();
     assert!(a >= 18 && b >= 18, "and the call goes on: {a}, {b}");
+}
+
+/// A call of an endpoint with a middle written by hand, which has named another end by TXREQ; that
+/// one has said nothing yet.
+fn sent_to_look() -> (Network, Stranger, Stranger, CallId) {
+    let mut config = EndpointConfig { accept_transfers: true, ..EndpointConfig::default() };
+    let strangers = IpNetwork { address: "203.0.113.0".parse().expect("one"), prefix: 24 };
+    config.call_token.optional_networks.push(strangers);
+    let mut network = Network::new(5, vec![config]);
+    let mut middle = Stranger::new("203.0.113.1:4569");
+    let format = [Format::ULAW].into_iter().collect();
+    let new = [Element::CalledNumber("1".into()), Element::Format(format)];
+    middle.say_iax(&mut network, 0, IaxSubclass::New, &new);
+    let Some(Event::CallOffered { call, .. }) = network.event(0) else { panic!("no offer") };
+    let now = network.now();
+    network.nodes[0].endpoint.accept(now, call, Format::ULAW).expect("offered");
+    network.nodes[0].endpoint.answer(now, call).expect("accepted");
+    for heard in middle.wait(&mut network, ms(10)) {
+        middle.acknowledge(&mut network, 0, &heard);
+    }
+    let mut end = Stranger::new("203.0.113.2:4569");
+    (end.number, end.theirs) = (CallNumber::from_bits(99), middle.theirs);
+    let asked = [
+        Element::ApparentAddress(end.address),
+        Element::CallNumber(end.number),
+        Element::TransferId(7),
+    ];
+    let answers = middle.say_iax(&mut network, 0, IaxSubclass::TxReq, &asked);
+    assert!(answers.iter().any(|one| one.iax() == Some(IaxSubclass::TxCnt)), "{answers:?}");
+    (network, middle, end, call)
+}
+
+#[test]
+fn only_the_other_end_at_its_address_under_its_number_is_found() {
+    let found = |address: &str, number, id| {
+        let (mut network, _, end, _) = sent_to_look();
+        let mut other = Stranger::new(address);
+        (other.number, other.theirs) = (CallNumber::from_bits(number), end.theirs);
+        let says = [Element::TransferId(id)];
+        let answers = other.say_iax(&mut network, 0, IaxSubclass::TxAcc, &says);
+        answers.iter().any(|one| one.iax() == Some(IaxSubclass::TxReady))
+    };
+    assert!(found("203.0.113.2:4569", 99, 7));
+    assert!(!found("203.0.113.2:4569", 98, 7), "another number");
+    assert!(!found("203.0.113.2:4570", 99, 7), "another port");
+    assert!(!found("203.0.113.3:4569", 99, 7), "another address");
+    assert!(!found("203.0.113.2:4569", 99, 8), "another identifier");
+}
+
+#[test]
+fn a_call_is_let_go_only_to_the_end_that_was_found() {
+    for (acknowledged, number, moves) in
+        [(false, 99, false), (true, 98, false), (false, 98, false), (true, 99, true)]
+    {
+        for (release, straight) in [(IaxSubclass::TxRel, false), (IaxSubclass::TxMedia, true)] {
+            let (mut network, mut middle, mut end, call) = sent_to_look();
+            if acknowledged {
+                let says = [Element::TransferId(7)];
+                end.say_iax(&mut network, 0, IaxSubclass::TxAcc, &says);
+                let ready = middle.wait(&mut network, ms(10));
+                assert!(ready.is_empty(), "it left at once: {ready:?}");
+            }
+            let far = [Element::CallNumber(CallNumber::from_bits(number))];
+            middle.say_iax(&mut network, 0, release, &far);
+            let endpoint = &mut network.nodes[0].endpoint;
+            let path = endpoint.call_path(call).expect("up").remote;
+            let whole = moves && !straight;
+            assert_eq!(path == end.address, whole, "{acknowledged} {number} {release}");
+            // The first is a full frame, which takes the way of the signalling.
+            for _ in 0..2 {
+                let now = network.now();
+                let endpoint = &mut network.nodes[0].endpoint;
+                endpoint.send_voice(now, call, Format::ULAW, &[1; 160], 20).expect("up");
+                network.run(ms(20));
+            }
+            let minis = network.strays.iter().filter(|(_, bytes)| bytes.len() == 164);
+            let straight: Vec<bool> = minis.map(|(to, _)| *to == end.address).collect();
+            assert_eq!(straight, [moves], "{acknowledged} {number} {release}");
+        }
+    }
 }
