@@ -2,7 +2,7 @@
 //! jumps from one thing that happens to the next.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -103,6 +103,22 @@ type OnTheWay = Reverse<((u64, u64), usize, SocketAddr, Vec<u8>)>;
 /// Decides about one datagram; `false` loses it.
 type Filter = Box<dyn FnMut(usize, &Datagram<'_>) -> bool>;
 
+/// What an address that proved nothing has sent, and got.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// Datagrams sent by it.
+    pub datagrams_in: usize,
+    /// Their bytes.
+    pub bytes_in: usize,
+    /// Datagrams sent to it.
+    pub datagrams_out: usize,
+    /// Their bytes.
+    pub bytes_out: usize,
+}
+
+/// Datagrams kept of those that passed.
+const CAPTURED: usize = 64;
+
 /// The simulated network.
 pub struct Network {
     /// Its members.
@@ -115,6 +131,12 @@ pub struct Network {
     pub transcript: String,
     /// Datagrams sent.
     pub sent: u64,
+    /// Whether somebody on the way keeps what passes.
+    pub watched: bool,
+    /// What passed last: who gets it, who sent it, and the bytes.
+    pub captured: VecDeque<(usize, SocketAddr, Vec<u8>)>,
+    /// Addresses that are nobody's, as far as datagrams came from them.
+    pub strangers: BTreeMap<SocketAddr, Traffic>,
     /// Datagrams to addresses where no member is, and those addresses.
     pub strays: Vec<(SocketAddr, Vec<u8>)>,
     now: u64,
@@ -149,6 +171,9 @@ impl Network {
             filter: None,
             transcript: String::new(),
             sent: 0,
+            watched: false,
+            captured: VecDeque::new(),
+            strangers: BTreeMap::new(),
             strays: Vec::new(),
             now: 0,
             rng,
@@ -221,6 +246,14 @@ impl Network {
         let mark = if lost { "x" } else { ">" };
         let now = Instant::from_micros(self.now);
         let _ = writeln!(self.transcript, "{now:?} {}-{mark}{name} {datagram}", NAMES[from]);
+        if let Some(traffic) = self.strangers.get_mut(&to) {
+            traffic.datagrams_out += 1;
+            traffic.bytes_out += bytes.len();
+        }
+        if let (true, Some(receiver)) = (self.watched, receiver) {
+            self.captured.truncate(CAPTURED - 1);
+            self.captured.push_front((receiver, self.nodes[from].address, bytes.clone()));
+        }
         if lost {
             return;
         }
@@ -238,6 +271,21 @@ impl Network {
             let sender = self.nodes[from].address;
             self.queue.push(Reverse(((at, self.serial), receiver, sender, bytes.clone())));
         }
+    }
+
+    /// Puts a datagram of somebody else on its way, as if it came from `from`.
+    pub fn slip_in(&mut self, receiver: usize, from: SocketAddr, bytes: Vec<u8>) {
+        if self.nodes.iter().all(|node| node.address.ip() != from.ip()) {
+            let traffic = self.strangers.entry(from).or_default();
+            traffic.datagrams_in += 1;
+            traffic.bytes_in += bytes.len();
+        }
+        let shown = Datagram::decode(&bytes)
+            .map_or_else(|_| format!("{} bytes", bytes.len()), |datagram| datagram.to_string());
+        let now = Instant::from_micros(self.now);
+        let _ = writeln!(self.transcript, "{now:?} {from}->{} {shown}", NAMES[receiver]);
+        self.serial += 1;
+        self.queue.push(Reverse(((self.now + 5_000, self.serial), receiver, from, bytes)));
     }
 
     /// When something happens next.

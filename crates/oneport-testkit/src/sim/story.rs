@@ -1,10 +1,10 @@
 //! A random story on a simulated network: calls, registrations and polls between three endpoints
-//! while the network misbehaves; then it heals, everybody hangs up, and silence must fall.
+//! while the network misbehaves, addresses change and perhaps somebody means harm; then it heals, everybody hangs up, and silence must fall.
 //!
 //! A seed decides everything, so a seed that fails can be told again.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -14,8 +14,9 @@ use oneport_proto::{
     EndpointConfig, Event, Grant, Instant, NewCall, PokeId, RegistrationConfig, RegistrationId,
     RequestId, Secret, TokenRule, TransferKind, TrunkConfig,
 };
-use oneport_wire::{CauseCode, Control, Format};
+use oneport_wire::{CauseCode, Control, DialplanStatus, Format, frame_type};
 
+use super::adversary::{Adversary, MARK};
 use super::network::{Network, Weather};
 
 /// Endpoints in a story.
@@ -44,8 +45,9 @@ pub struct Failure {
 struct Record {
     digits_sent: String,
     digits_heard: String,
-    texts_sent: Vec<String>,
-    texts_heard: Vec<String>,
+    /// Text and all that is passed on beside voice and digits.
+    said: Vec<String>,
+    told: Vec<String>,
     end: Option<CallEnd>,
 }
 
@@ -54,21 +56,32 @@ struct Leg {
     key: u32,
     placed: bool,
     other: Option<CallId>,
+    /// Nothing in the clear may be heard on it.
+    secret: bool,
 }
 
 /// What an application does at a moment set before.
 enum Action {
-    Place { to: usize },
+    Place {
+        to: usize,
+    },
     Decide(CallId),
     Answer(CallId),
     Talk(CallId),
     HangUp(CallId),
     Transfer(CallId, CallId),
-    Poke { to: usize },
-    Register { to: usize },
+    Poke {
+        to: usize,
+    },
+    Register {
+        to: usize,
+    },
     Unregister(RegistrationId),
     Weather(Weather),
     Restart,
+    /// The node's port changes, as behind a NAT that forgets.
+    Move,
+    Attack,
 }
 
 struct Planned {
@@ -111,8 +124,16 @@ struct Story {
     next_key: u32,
     /// The network never did anything but deliver.
     fair: bool,
+    /// Calls last, and are sent on and joined.
+    joins: bool,
     corrupt: bool,
     restarted: bool,
+    /// Somebody's address changed.
+    moved: bool,
+    adversary: Adversary,
+    /// Calls offered twice, because their NEW came from two addresses.
+    doubled: BTreeSet<u32>,
+    steps: u32,
     events: DefaultHasher,
 }
 
@@ -157,8 +178,17 @@ impl Story {
             pokes: Default::default(),
             next_key: 0,
             fair: seed.is_multiple_of(4),
+            joins: seed % 16 >= 12,
             corrupt: seed % 16 == 1,
             restarted: false,
+            moved: false,
+            adversary: match seed % 8 {
+                2 | 4 => Adversary::OffPath,
+                5 => Adversary::OnPath,
+                _ => Adversary::None,
+            },
+            doubled: BTreeSet::new(),
+            steps: 0,
             events: DefaultHasher::new(),
         };
         story.write();
@@ -222,6 +252,19 @@ impl Story {
                 let after = self.millis(5_000, 50_000);
                 self.plan(after, node, Action::Restart);
             }
+            if self.chance(20) {
+                let node = self.random(3) as usize;
+                let after = self.millis(1_000, 50_000);
+                self.plan(after, node, Action::Move);
+            }
+        }
+        if self.adversary != Adversary::None {
+            self.network.watched = true;
+            for _ in 0..10 + self.random(50) {
+                let node = self.random(3) as usize;
+                let after = self.millis(0, 60_000);
+                self.plan(after, node, Action::Attack);
+            }
         }
         self.plan(HEALED, 0, Action::Weather(Weather::FAIR));
     }
@@ -240,18 +283,18 @@ impl Story {
     fn run(&mut self, until: Option<Duration>) -> Result<(), String> {
         let origin = self.network.now();
         let end = origin + until.unwrap_or(SILENCE);
-        let mut steps = 0;
         loop {
             let due = self.plan.peek().map(|Reverse(planned)| planned.at);
             let stop = due.map_or(end, |due| due.min(end));
             while self.network.step(stop) {
                 self.notice()?;
-                steps += 1;
-                if steps > MANY_STEPS {
+                self.steps += 1;
+                if self.steps > MANY_STEPS {
                     return Err("it goes on without end".into());
                 }
             }
             self.notice()?;
+            self.inspect()?;
             match self.plan.pop() {
                 Some(Reverse(planned)) if planned.at <= end => {
                     self.act(planned.node, planned.action);
@@ -315,6 +358,12 @@ impl Story {
             }
             Action::Unregister(id) => self.network.nodes[node].endpoint.unregister(now, id),
             Action::Weather(weather) => self.network.weather = weather,
+            Action::Move => {
+                self.moved = true;
+                let port = self.network.nodes[node].address.port() + 1;
+                self.network.nodes[node].address.set_port(port);
+            }
+            Action::Attack => self.adversary.attack(&mut self.network, node),
             Action::Restart => {
                 self.restarted = true;
                 self.network.restart(node, config());
@@ -341,13 +390,14 @@ impl Story {
             _ => Some(Secret::from("right")),
         };
         call.encryption = self.encryption();
+        let secret = call.encryption == EncryptionPolicy::Required;
         if self.chance(30) {
             call.formats = vec![Format::GSM, Format::ULAW];
         }
         let now = self.network.now();
         let address = self.network.nodes[to].address;
         let id = self.network.nodes[node].endpoint.place_call(now, address, call).ok()?;
-        self.legs[node].insert(id, Leg { key, placed: true, other: None });
+        self.legs[node].insert(id, Leg { key, placed: true, other: None, secret });
         self.records.insert((key, true), Record::default());
         self.plan_hangup(node, id);
         Some(id)
@@ -365,7 +415,8 @@ impl Story {
     fn plan_hangup(&mut self, node: usize, call: CallId) {
         let latest = Instant::from_micros(0) + LAST_HANGUP;
         let left = latest.since(self.network.now());
-        let wished = match self.random(3) {
+        let patience = if self.joins { 2 } else { self.random(3) };
+        let wished = match patience {
             0 => self.millis(0, 500),
             1 => self.millis(500, 5_000),
             _ => self.millis(5_000, 60_000),
@@ -380,6 +431,16 @@ impl Story {
         let to = self.random(3) as usize;
         let Some(leg) = self.legs[node].get(&call) else { return };
         let root = self.roots[&leg.key];
+        let choice = match self.joins {
+            true if leg.key == root => 6,
+            true => 8,
+            false => choice,
+        };
+        // A call is sent on to the third, so that the two ends can find each other.
+        let caller = self.network.nodes[node].endpoint.call_path(call).map(|path| path.remote);
+        let nodes = &self.network.nodes;
+        let third = nodes.iter().position(|one| Some(one.address) == caller);
+        let to = third.filter(|caller| *caller != node).map_or(to, |caller| 3 - node - caller);
         let endpoint = &mut self.network.nodes[node].endpoint;
         match choice {
             0 => {
@@ -400,7 +461,7 @@ impl Story {
                 let _ = endpoint.answer(now, call);
                 let _ = endpoint.link(call, call);
             }
-            6 if self.next_key < 20 => {
+            6 | 7 if self.next_key < 20 => {
                 let key = self.next_key;
                 self.next_key += 1;
                 self.roots.insert(key, root);
@@ -426,7 +487,7 @@ impl Story {
     /// Sends a digit, a text, a control frame or some voice; more follows.
     fn talk(&mut self, node: usize, call: CallId) {
         let now = self.network.now();
-        let choice = self.random(6);
+        let choice = self.random(8);
         let count = 1 + self.random(30);
         let Some(leg) = self.legs[node].get(&call) else { return };
         let root = self.roots[&leg.key];
@@ -445,13 +506,36 @@ impl Story {
                 }
             }
             2 => {
-                let text = format!("{root}:{}", record.texts_sent.len());
+                let text = format!("{root}:{}", record.said.len());
                 if endpoint.send_text(now, call, &text).is_ok() {
-                    record.texts_sent.push(text);
+                    record.said.push(text);
                 }
             }
-            3 => {
-                let _ = endpoint.send_control(now, call, Control::Hold, b"default");
+            3 | 4 => {
+                let word = format!("{root}:{}", record.said.len());
+                let (kind, sent) = match count % 9 {
+                    0 => ("hold", endpoint.send_control(now, call, Control::Hold, word.as_bytes())),
+                    1 => {
+                        ("flash", endpoint.send_control(now, call, Control::Flash, word.as_bytes()))
+                    }
+                    2 => ("quelch", endpoint.quelch(now, call, true)),
+                    3 => ("unquelch", endpoint.quelch(now, call, false)),
+                    4 => ("query", endpoint.dialplan_query(now, call, &word)),
+                    5 => ("dial", endpoint.dial(now, call, &word)),
+                    6 => ("transfer", endpoint.blind_transfer(now, call, &word, None)),
+                    7 => {
+                        let kind = frame_type::IMAGE;
+                        ("frame", endpoint.send_frame(now, call, kind, 0x90, word.as_bytes()))
+                    }
+                    _ => {
+                        let kind = frame_type::HTML;
+                        ("frame", endpoint.send_frame(now, call, kind, 1, word.as_bytes()))
+                    }
+                };
+                if sent.is_ok() {
+                    let word = if kind.ends_with("quelch") { "" } else { &word };
+                    record.said.push(format!("{kind} {word}"));
+                }
             }
             _ => {
                 let mut payload = [0x7F; 160];
@@ -467,22 +551,47 @@ impl Story {
 
     /// Looks at what the endpoints have to tell.
     fn notice(&mut self) -> Result<(), String> {
+        if self.steps.is_multiple_of(64) {
+            self.inspect()?;
+        }
         for node in 0..NODES {
             for voice in self.network.heard(node) {
                 let Some(leg) = self.legs[node].get(&voice.call) else {
                     return Err(format!("voice for {} which is over", voice.call));
                 };
                 let key = voice.payload.first_chunk().copied().map(u32::from_be_bytes);
-                // Voice under a key whose RTKEY is lost may look like sense now and then, and is then
-                // relayed too. Voice of another call it never is.
-                let garbage = !self.fair && key.is_none_or(|key| !self.roots.contains_key(&key));
-                if key != Some(self.roots[&leg.key]) && !self.corrupt && !garbage {
+                // Who sees a call in the clear can be heard on it, or make it hear another.
+                let legs = self.roots.values().filter(|root| **root == self.roots[&leg.key]);
+                let sealed = leg.secret && legs.count() == 1;
+                let open = self.adversary == Adversary::OnPath && !sealed;
+                if key == Some(MARK) && !open {
+                    return Err(format!("call {} heard an adversary", leg.key));
+                }
+                let disturbed = !self.fair || self.adversary == Adversary::OnPath;
+                let garbage = disturbed && key.is_none_or(|key| !self.roots.contains_key(&key));
+                if key != Some(self.roots[&leg.key]) && !self.corrupt && !open && !garbage {
                     return Err(format!("call {} heard voice of call {key:?}", leg.key));
                 }
             }
             while let Some(event) = self.network.event(node) {
                 format!("{event:?}").hash(&mut self.events);
                 self.react(node, event)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tables agree, and whoever has proved nothing got no more than one answer for each datagram, and
+    /// three times its bytes.
+    fn inspect(&self) -> Result<(), String> {
+        for (n, node) in self.network.nodes.iter().enumerate() {
+            if let Some(what) = node.endpoint.inconsistency() {
+                return Err(format!("node {n}: {what}"));
+            }
+        }
+        for (address, told) in &self.network.strangers {
+            if told.datagrams_out > told.datagrams_in || told.bytes_out > 3 * told.bytes_in {
+                return Err(format!("{address} was answered too much: {told:?}"));
             }
         }
         Ok(())
@@ -495,13 +604,19 @@ impl Story {
                 let number = offer.calling_number.as_deref().and_then(|key| key.parse().ok());
                 let key = match number {
                     Some(key) if self.roots.contains_key(&key) => key,
-                    _ if self.corrupt => return Ok(()),
+                    _ if self.is_disturbed() => return Ok(()),
                     other => return Err(format!("an offer nobody made: {other:?}")),
                 };
-                self.legs[node].insert(call, Leg { key, placed: false, other: None });
-                self.records.insert((key, false), Record::default());
+                let leg = Leg { key, placed: false, other: None, secret: false };
+                self.legs[node].insert(call, leg);
+                if self.records.insert((key, false), Record::default()).is_some() {
+                    self.doubled.insert(key);
+                }
                 if offer.username.as_deref() == Some("site") && !self.chance(10) {
                     let encryption = self.encryption();
+                    if let Some(leg) = self.legs[node].get_mut(&call) {
+                        leg.secret = encryption == EncryptionPolicy::Required;
+                    }
                     let secret = Secret::from("right");
                     let challenge = Challenge { encryption, ..Challenge::md5("site", secret) };
                     let endpoint = &mut self.network.nodes[node].endpoint;
@@ -531,7 +646,8 @@ impl Story {
             }
             Event::CallAnswered { call } => {
                 let other = self.leg(node, call)?.other;
-                if let Some(other) = other.filter(|_| self.chance(40)) {
+                let often = if self.joins { 80 } else { 40 };
+                if let Some(other) = other.filter(|_| self.chance(often)) {
                     let after = self.millis(0, 2_000);
                     self.plan(after, node, Action::Transfer(call, other));
                 }
@@ -546,13 +662,37 @@ impl Story {
                     DtmfPhase::End => record.digits_heard.extend([char::from(digit), ')']),
                 }
             }
-            Event::Text { call, text } => self.record(node, call)?.texts_heard.push(text),
-            Event::CallProgress { call, .. } | Event::Control { call, .. } => {
+            Event::Text { call, text } => self.record(node, call)?.told.push(text),
+            Event::CallProgress { call, .. } => {
                 self.leg(node, call)?;
             }
+            Event::Control { call, control, payload } => {
+                let kind = if control == Control::Hold { "hold" } else { "flash" };
+                self.hear(node, call, kind, &String::from_utf8_lossy(&payload))?;
+            }
+            Event::Quelched { call, quelched, .. } => {
+                self.hear(node, call, if quelched { "quelch" } else { "unquelch" }, "")?;
+            }
+            Event::Dialled { call, number, .. } => self.hear(node, call, "dial", &number)?,
+            Event::TransferRequested { call, number, .. } => {
+                self.hear(node, call, "transfer", &number)?;
+            }
+            Event::Frame { call, payload, .. } => {
+                self.hear(node, call, "frame", &String::from_utf8_lossy(&payload))?;
+            }
+            Event::DialplanQueried { call, number } => {
+                self.hear(node, call, "query", &number)?;
+                let endpoint = &mut self.network.nodes[node].endpoint;
+                let (status, refresh) = (DialplanStatus::EXISTS, Duration::from_secs(600));
+                if endpoint.dialplan_reply(now, call, &number, status, refresh).is_ok() {
+                    self.record(node, call)?.said.push(format!("reply {number}"));
+                }
+            }
+            Event::DialplanReply { call, number, .. } => self.hear(node, call, "reply", &number)?,
             Event::CallEnded { call, end } => {
                 let Some(leg) = self.legs[node].remove(&call) else {
-                    return self.corrupt.then_some(()).ok_or_else(|| format!("{call} ended twice"));
+                    let untold = self.is_disturbed();
+                    return untold.then_some(()).ok_or_else(|| format!("{call} ended twice"));
                 };
                 self.records.entry((leg.key, leg.placed)).or_default().end = Some(end);
             }
@@ -587,6 +727,16 @@ impl Story {
         Ok(())
     }
 
+    /// The network, or somebody on it, changes what is said.
+    fn is_disturbed(&self) -> bool {
+        self.corrupt || self.adversary == Adversary::OnPath
+    }
+
+    fn hear(&mut self, node: usize, call: CallId, kind: &str, what: &str) -> Result<(), String> {
+        self.record(node, call)?.told.push(format!("{kind} {what}"));
+        Ok(())
+    }
+
     fn leg(&self, node: usize, call: CallId) -> Result<&Leg, String> {
         self.legs[node].get(&call).ok_or_else(|| format!("{call} is over and goes on"))
     }
@@ -614,11 +764,11 @@ impl Story {
                 return Err(format!("a request, registration or poll of node {node} never ended"));
             }
         }
-        if self.corrupt || self.restarted {
+        if self.is_disturbed() || self.restarted {
             return Ok(());
         }
         for ((key, placed), caller) in &self.records {
-            if !placed {
+            if !placed || self.doubled.contains(key) {
                 continue;
             }
             let callee = self.records.get(&(*key, false));
@@ -631,7 +781,9 @@ impl Story {
         let ours = caller.end.as_ref().ok_or("no end")?;
         let Some(callee) = callee else {
             let unseen = matches!(ours.reason, EndReason::LocalHangup)
-                || !self.fair && ours.reason == EndReason::TimedOut;
+                || !self.fair && ours.reason == EndReason::TimedOut
+                // Its token was for another address than it came from.
+                || self.moved && ours.reason == EndReason::RemoteReject;
             return unseen.then_some(()).ok_or_else(|| format!("{:?}, never offered", ours.reason));
         };
         let theirs = callee.end.as_ref().ok_or("no end at the called side")?;
@@ -641,10 +793,13 @@ impl Story {
         }
         check_prefix(&caller.digits_sent, &callee.digits_heard, "digits")?;
         check_prefix(&callee.digits_sent, &caller.digits_heard, "digits")?;
-        if !caller.texts_sent.starts_with(&callee.texts_heard)
-            || !callee.texts_sent.starts_with(&caller.texts_heard)
-        {
-            return Err("texts differ".into());
+        if !caller.said.starts_with(&callee.told) || !callee.said.starts_with(&caller.told) {
+            let (one, other) = ((&caller.said, &callee.told), (&callee.said, &caller.told));
+            return Err(format!("said and told differ: {one:?}, {other:?}"));
+        }
+        if self.moved {
+            // One side may look for the other where it is no more.
+            return Ok(());
         }
         use EndReason as End;
         let agreed = match (ours.reason, theirs.reason) {
@@ -667,9 +822,11 @@ impl Story {
             ) => true,
             (End::TimedOut | End::SetupTimedOut, _) | (_, End::TimedOut) => !self.fair,
             // HANGUP was lost until it was given up; who comes back later hears that all is over.
-            (End::Invalidated, End::LocalHangup) | (End::LocalHangup, End::Invalidated) => {
-                !self.fair
-            }
+            (
+                End::LocalHangup | End::CannotAuthenticate | End::EncryptionRefused,
+                End::Invalidated,
+            )
+            | (End::Invalidated, End::LocalHangup) => !self.fair,
             _ => false,
         };
         agreed.then_some(()).ok_or_else(|| {
