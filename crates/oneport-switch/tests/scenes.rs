@@ -1,6 +1,6 @@
 //! Telephones around a switch, on the loopback.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
@@ -597,4 +597,38 @@ max_calls = 2
     let mut rings = ann.call(to, named("bob", "cid", "c")).await.expect("placed");
     bob.incoming().await.expect("bob is registered still").reject(CauseCode::USER_BUSY);
     assert_eq!(rings.ended().await.expect("running").cause, CauseCode::USER_BUSY);
+}
+
+/// NEWs that have come to a place where nobody answers.
+fn news_at(place: &UdpSocket) -> usize {
+    let mut bytes = [0; 2048];
+    let received =
+        std::iter::from_fn(|| place.recv(&mut bytes).ok().map(|len| bytes[..len].to_vec()));
+    // Byte 10 is the frame type, 11 the subclass: IAX, NEW.
+    received.filter(|frame| frame.get(10..12) == Some(&[6, 1])).count()
+}
+
+#[tokio::test]
+async fn a_silent_peer_is_passed_over_after_twice_its_limit_and_then_at_once() {
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("the loopback has ports");
+    silent.set_nonblocking(true).expect("a socket");
+    let address = silent.local_addr().expect("bound");
+    let text = format!(
+        "[peers.ann]\nsecret = \"a\"\n\
+         [peers.silent]\naddress = \"{address}\"\nqualify_limit_ms = 500\n\
+         [[routes]]\nnumber = \"1\"\nto = [\"peer:silent\", \"builtin:echo\"]\n"
+    );
+    let (_switch, to) = switch(&text);
+    let ann = phone();
+    // Nobody knows yet that it is silent: it is called, and the echo answers all the same.
+    let mut call = ann.call(to, named("1", "ann", "a")).await.expect("placed");
+    call.answered().await.expect("the echo answers");
+    drop(call);
+    assert!(news_at(&silent) > 0, "it was called");
+    // Two polls of a second each are lost: UNREACHABLE.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let _ = news_at(&silent);
+    let mut call = ann.call(to, named("1", "ann", "a")).await.expect("placed");
+    call.answered().await.expect("the echo answers");
+    assert_eq!(news_at(&silent), 0, "it was not called again");
 }
