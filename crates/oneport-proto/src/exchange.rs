@@ -343,8 +343,17 @@ impl Exchange {
         if subclass != Some(IaxSubclass::Inval) {
             self.confirmed |= header.destination == self.ours;
             let sample = self.reliable.acknowledge(now, header.iseq);
-            let prompt =
-                matches!(subclass, Some(IaxSubclass::Ack | IaxSubclass::Pong | IaxSubclass::LagRp));
+            // What is sent at once, not when an application has made up its mind.
+            let prompt = matches!(
+                subclass,
+                Some(
+                    IaxSubclass::Ack
+                        | IaxSubclass::Pong
+                        | IaxSubclass::LagRp
+                        | IaxSubclass::FwDownl
+                        | IaxSubclass::FwData
+                )
+            );
             if let Some(sample) = sample.filter(|_| prompt) {
                 self.take_sample(cx, sample);
             }

@@ -45,8 +45,9 @@ const TOKEN_ATTEMPTS: u8 = 3;
 /// Peers take a token for about 10 s.
 const OLD_TOKEN: Duration = Duration::from_secs(5);
 
-/// How long either side waits for the other's next word.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long either side waits for the other's next word: longer than a lost frame is repeated (32 s), so
+/// that this ends only what was heard and not answered.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// An image of firmware for one kind of device.
 #[derive(Clone, PartialEq, Eq)]

@@ -185,7 +185,9 @@ fn firmware_survives_bad_weather() {
     let (now, to) = (network.now(), network.nodes[B].address);
     network.nodes[A].endpoint.fetch_firmware(now, to, "iaxy").expect("free");
     let events = events(&mut network, A, Duration::from_secs(1_200));
-    let [Event::FirmwareFetched { data, .. }] = &events[..] else { panic!("{events:?}") };
+    let [Event::FirmwareFetched { data, .. }] = &events[..] else {
+        panic!("{events:?}\n{}", network.transcript)
+    };
     assert_eq!(data, image(20_000).data());
 }
 
