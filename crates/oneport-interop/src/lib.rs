@@ -170,18 +170,33 @@ pub async fn echo_is_exact_from(
     find_exactly(&sent[from..], &heard);
 }
 
-/// Speaks each 20 ms of `sent` (µ-law) when those before have come back from an echo, unchanged: so
-/// they cannot overtake each other.
+/// Speaks `sent` (µ-law) into an echo, with so many frames `ahead` of what has come back, and finds
+/// each as it was. With 1 they cannot overtake each other; with few, many calls at once do not
+/// overflow the system's buffers when the machine has been busy with something else.
 ///
 /// # Panics
 /// Something comes back changed, or nothing.
-pub async fn each_frame_returns(reader: &mut AudioReader, speaker: &AudioWriter, sent: &[u8]) {
-    for frame in sent.chunks(160) {
-        speaker.send(Format::ULAW, frame, 20);
-        let heard = tokio::time::timeout(PATIENCE, reader.next_frame()).await;
-        let heard = heard.expect("it comes back").expect("the call lives");
-        assert_eq!(heard.payload.as_slice(), frame);
-        tokio::time::sleep(Duration::from_millis(20)).await;
+pub async fn each_frame_returns(
+    reader: &mut AudioReader,
+    speaker: &AudioWriter,
+    sent: &[u8],
+    ahead: usize,
+) {
+    let mut spoken = sent.chunks(160);
+    let mut clock = tokio::time::interval(Duration::from_millis(20));
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut waiting, mut heard) = (0, sent.chunks(160));
+    while heard.len() > 0 {
+        if waiting < ahead && spoken.len() > 0 {
+            clock.tick().await;
+            speaker.send(Format::ULAW, spoken.next().expect("some are left"), 20);
+            waiting += 1;
+            continue;
+        }
+        let frame = tokio::time::timeout(PATIENCE, reader.next_frame()).await;
+        let frame = frame.expect("it comes back").expect("the call lives");
+        assert_eq!(Some(frame.payload.as_slice()), heard.next());
+        waiting -= 1;
     }
 }
 

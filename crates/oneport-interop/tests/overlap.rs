@@ -22,5 +22,5 @@ async fn asterisk_finds_our_numbers_and_calls_them() {
     call.answered().await.unwrap_or_else(|error| panic!("{error}\n{}", asterisk.log()));
     let (mut reader, speaker) = call.audio().expect("accepted");
     let sent = &speech()[..16_000];
-    each_frame_returns(&mut reader, &speaker, sent).await;
+    each_frame_returns(&mut reader, &speaker, sent, 1).await;
 }
