@@ -1,5 +1,6 @@
 //! A random story on a simulated network: calls, registrations and polls between three endpoints
-//! while the network misbehaves, addresses change and perhaps somebody means harm; then it heals, everybody hangs up, and silence must fall.
+//! while the network misbehaves, addresses change and perhaps somebody means harm; then it heals,
+//! everybody hangs up, and silence must fall.
 //!
 //! A seed decides everything, so a seed that fails can be told again.
 
