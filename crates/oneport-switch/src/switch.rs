@@ -8,7 +8,7 @@ mod transfer;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use oneport::Application;
@@ -87,6 +87,8 @@ struct LeaseId(u64);
 /// One leg of a call.
 struct Leg {
     lease: LeaseId,
+    /// Where it was when it came; its address may change.
+    came_from: IpAddr,
     /// The peer's name; `None` for a guest.
     peer: Option<String>,
     address: SocketAddr,
@@ -179,11 +181,29 @@ impl Switch {
     }
 
     /// A call comes in: who is it?
-    fn offered(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId, offer: Box<Offer>) {
+    fn offered(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        mut offer: Box<Offer>,
+    ) {
+        // Both go into logs, and no peer or number has control characters.
+        offer.called_number = printable(&offer.called_number);
+        offer.username = offer.username.as_deref().map(printable);
         let address = offer.path.remote;
         let to = Some(offer.called_number.clone());
         let lease = self.new_lease();
-        let leg = |peer, state| Leg { lease, peer, address, begun: now, ends: None, to, state };
+        let leg = |peer, state| Leg {
+            lease,
+            came_from: address.ip(),
+            peer,
+            address,
+            begun: now,
+            ends: None,
+            to,
+            state,
+        };
         let Some(username) = offer.username.clone() else {
             let peer = self.peer_at(address);
             self.legs.insert(call, leg(peer, State::Identifying(offer)));
@@ -318,7 +338,10 @@ impl Switch {
             number,
             route: route.as_deref(),
         };
-        if let Err(full) = self.limits.take(now, leg.lease, &attempt) {
+        let taken = self.limits.take(now, leg.lease, &attempt);
+        self.tell_of_limits();
+        let Some(leg) = self.legs.get_mut(&call) else { return };
+        if let Err(full) = taken {
             return self.refuse(endpoint, now, call, full.cause, &full.to_string());
         }
         if left.is_empty() {
@@ -455,7 +478,7 @@ impl Switch {
             _ => {}
         }
         if leg.peer.is_none() {
-            self.guests.leave(leg.address.ip());
+            self.guests.leave(leg.came_from);
         }
     }
 
@@ -464,8 +487,9 @@ impl Switch {
         endpoint: &mut Endpoint,
         now: Instant,
         request: RequestId,
-        register: Register,
+        mut register: Register,
     ) {
+        register.username = printable(&register.username);
         let known = self.config.peers.get(&register.username);
         let known = known.filter(|peer| peer.permits(register.path.remote.ip()));
         let challenge = match known {
@@ -565,8 +589,9 @@ impl Switch {
     /// A leg's time is up.
     fn end_overdue(&mut self, endpoint: &mut Endpoint, now: Instant) {
         let overdue = |(_, leg): &(&CallId, &Leg)| leg.ends.is_some_and(|ends| ends <= now);
-        let overdue: Vec<CallId> =
+        let mut overdue: Vec<CallId> =
             self.legs.iter().filter(overdue).map(|(call, _)| *call).collect();
+        overdue.sort_unstable();
         for call in overdue {
             let Some(leg) = self.legs.get_mut(&call) else { continue };
             leg.ends = None;
@@ -599,6 +624,12 @@ impl Switch {
             }
         }
     }
+}
+
+/// Text of a stranger as it may stand in a log: on one line, and as it is.
+fn printable(text: &str) -> String {
+    let plain = |character: char| if character.is_control() { '\u{FFFD}' } else { character };
+    text.chars().map(plain).collect()
 }
 
 /// What a guest may speak.
@@ -748,10 +779,10 @@ impl Application for Switch {
                 self.dialplan_queried(endpoint, now, call, &number);
             }
             Event::Dialled { call, number, context } => {
-                self.dialled(endpoint, now, call, number, context);
+                self.dialled(endpoint, now, call, printable(&number), context);
             }
             Event::TransferRequested { call, number, context } => {
-                self.blind_transfer(endpoint, now, call, number, context);
+                self.blind_transfer(endpoint, now, call, printable(&number), context);
             }
             Event::CallMoved { call, from, to } => {
                 if let Some(leg) = self.legs.get_mut(&call) {
@@ -794,7 +825,7 @@ impl Application for Switch {
             }
             Event::ProvisionEnded { provision, outcome } => self.set_up_ended(provision, &outcome),
             Event::Refused { from, username, reason, limit, untold } => {
-                let who = username.as_deref().unwrap_or("guest");
+                let who = username.as_deref().map_or_else(|| "guest".into(), printable);
                 let line = refusal_line(reason, limit, untold);
                 tracing::warn!("{who} at {from} refused: {line}");
             }

@@ -91,7 +91,9 @@ fn every_mistake_is_placed_named_and_mended() {
         "[[limits]]\nname = \"r\"\nnumbers = \"1\"\npeers = []\nmax_calls = 1",
         "[[limits]]\nname = \"r\"\ndirection = \"up\"\nmax_calls = 1",
         "[[limits]]\nname = \"r\"\nmax_calls_per_second = 0",
-        "[[limits]]\nname = \"r\"\nmax_calls = 1\nreserve_inbound = 2",
+        "[[limits]]\nname = \"r\"\nmax_calls = 9\nreserve_inbound = 2",
+        "[[limits]]\nname = \"r\"\ndirection = \"out\"\nmax_calls = 1",
+        "[peers.a]\nsecret = \"a\"\n[[limits]]\nname = \"r\"\npeers = [\"a\"]\nmax_calls = 1\nreserve_inbound = 2",
         "[[limits]]\nname = \"r\"\nmax_calls = 1\nwarn_percent = 0",
         "[[limits]]\nname = \"r\"\nmax_calls = 1\ncause = \"ful\"",
         "[[registrations]]\nusername = \"site\"",
@@ -156,4 +158,13 @@ fn the_documented_configuration_is_accepted_and_names_every_key() {
         }
         assert!(any, "{section}: {}", error.message);
     }
+}
+
+#[test]
+fn a_mistake_is_shown_without_the_secrets_beside_it() {
+    let text = "[peers.a]\nsecret = \"hush hush\"\nsecret='sœcret'\ncodec = 1\n";
+    let error = Config::parse(Path::new("oneport.toml"), text).expect_err("no such key");
+    assert_eq!(error.source_text.len(), text.len(), "places stay right");
+    assert!(!error.source_text.contains("hush") && !error.source_text.contains("cret'"));
+    assert!(error.source_text.contains("secret = \"*********\""), "{}", error.source_text);
 }

@@ -632,3 +632,92 @@ async fn a_silent_peer_is_passed_over_after_twice_its_limit_and_then_at_once() {
     call.answered().await.expect("the echo answers");
     assert_eq!(news_at(&silent), 0, "it was not called again");
 }
+
+/// The media of both ways between two who were just connected.
+async fn they_hear_each_other(ours: &Call, theirs: &Call) {
+    let (mut our_ear, our_mouth) = ours.audio().expect("accepted");
+    let (mut their_ear, their_mouth) = theirs.audio().expect("accepted");
+    for (mouth, ear) in [(our_mouth, &mut their_ear), (their_mouth, &mut our_ear)] {
+        mouth.play(&[1000; 1600]).await;
+        let frame = tokio::time::timeout(Duration::from_secs(5), ear.next_frame()).await;
+        assert!(frame.is_ok_and(|frame| frame.is_some()), "nothing is heard");
+    }
+}
+
+#[tokio::test]
+async fn when_one_of_several_declines_whoever_answers_is_heard() {
+    let route = "[[routes]]\nnumber = \"1\"\nto = [\"peer:bob\", \"peer:cid\"]\nstrategy = \"all\"";
+    let (_switch, to) = switch(&format!("{THREE_PEERS}{route}"));
+    let (ann, bob, cid) = (phone(), phone(), phone());
+    let _bob = registered(&bob, to, "bob", "b").await;
+    let _cid = registered(&cid, to, "cid", "c").await;
+    let mut ours = ann.call(to, named("1", "ann", "a")).await.expect("placed");
+    let mut at_bob = bob.incoming().await.expect("bob rings");
+    let mut at_cid = cid.incoming().await.expect("cid rings");
+    at_bob.ring().await.expect("accepted");
+    at_cid.ring().await.expect("accepted");
+    at_bob.reject(CauseCode::REJECTED);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let theirs = at_cid.answer().await.expect("the caller waits");
+    ours.answered().await.expect("answered");
+    they_hear_each_other(&ours, &theirs).await;
+}
+
+#[tokio::test]
+async fn of_several_only_those_ring_that_can_speak_together() {
+    let text = "
+[peers.ann]
+secret = \"a\"
+[peers.bob]
+secret = \"b\"
+codecs = [\"alaw\"]
+[peers.cid]
+secret = \"c\"
+codecs = [\"ulaw\"]
+[peers.dan]
+secret = \"d\"
+codecs = [\"ulaw\", \"alaw\"]
+[[routes]]
+number = \"1\"
+to = [\"peer:bob\", \"peer:cid\", \"peer:dan\"]
+strategy = \"all\"
+[[routes]]
+prefix = \"9\"
+to = [\"peer:cid/{number:1}\", \"builtin:echo\"]
+";
+    let (_switch, to) = switch(text);
+    let (ann, bob, cid, dan) = (phone(), phone(), phone(), phone());
+    let _bob = registered(&bob, to, "bob", "b").await;
+    let _cid = registered(&cid, to, "cid", "c").await;
+    let _dan = registered(&dan, to, "dan", "d").await;
+    let mut ours = ann.call(to, named("1", "ann", "a")).await.expect("placed");
+    let (one, other) = tokio::join!(
+        async {
+            tokio::select! {
+                incoming = bob.incoming() => ("bob", incoming.expect("rings")),
+                incoming = cid.incoming() => ("cid", incoming.expect("rings")),
+            }
+        },
+        dan.incoming()
+    );
+    let (name, mut at_one) = one;
+    assert!(["bob", "cid"].contains(&name));
+    at_one.ring().await.expect("accepted");
+    let theirs = other.expect("dan rings").answer().await.expect("the caller waits");
+    ours.answered().await.expect("answered");
+    they_hear_each_other(&ours, &theirs).await;
+    // A rewriting that leaves nothing of a number is no number.
+    let mut empty = ann.call(to, named("9", "ann", "a")).await.expect("placed");
+    empty.answered().await.expect("the echo takes it");
+}
+
+#[tokio::test]
+async fn a_name_cannot_forge_a_line_of_the_log() {
+    let (switch, to) = switch(TWO_PEERS);
+    let phone = phone();
+    let cause = refusal(&phone, to, named("600\nINFO forged", "ann\nINFO forged", "a")).await;
+    assert_eq!(cause, CauseCode::FACILITY_NOT_SUBSCRIBED);
+    let cause = refusal(&phone, to, named("60\u{1b}[2J", "ann", "a")).await;
+    assert_eq!(cause, CauseCode::NO_ROUTE);
+    assert_eq!(switch.with(|endpoint, _, _| endpoint.calls()).await, Ok(0));
+}

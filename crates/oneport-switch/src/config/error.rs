@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use regex::Regex;
 use thiserror::Error;
 
 /// A configuration that cannot be used.
@@ -25,6 +26,18 @@ pub struct ConfigError {
     pub message: String,
     /// How to mend it.
     pub help: Option<String>,
+}
+
+/// The text with asterisks in the place of secrets, byte for byte: it is shown to people, and logged.
+fn without_secrets(text: &str) -> String {
+    let secret = Regex::new(r#"\bsecret\s*=\s*(?:"([^"\n]*)|'([^'\n]*))"#);
+    let mut shown = text.to_string();
+    for found in secret.iter().flat_map(|secret| secret.captures_iter(text)) {
+        if let Some(value) = found.get(1).or_else(|| found.get(2)) {
+            shown.replace_range(value.range(), &"*".repeat(value.len()));
+        }
+    }
+    shown
 }
 
 impl ConfigError {
@@ -51,7 +64,7 @@ impl ConfigError {
         let column = before.chars().rev().take_while(|character| *character != '\n').count() + 1;
         Self {
             file: file.into(),
-            source_text: text.into(),
+            source_text: without_secrets(text).into(),
             line,
             column,
             span,

@@ -62,6 +62,19 @@ impl LimitKeys {
             let error = source.wrong(rate, "no call could ever begin");
             return Err(error.with_help("for no calls at all, max_calls = 0 says it plainly"));
         }
+        if self.peers.is_none() {
+            let help = "add peers = [\"…\"]; without them each call counts once, as it comes in";
+            if let Some(word) = &self.direction
+                && direction == Some(Direction::Out)
+            {
+                let error = source.wrong(word, "only limits on peers see calls that go out");
+                return Err(error.with_help(help));
+            }
+            if let Some(place) = &self.reserve_inbound {
+                let error = source.wrong(place, "only limits on peers see calls that go out");
+                return Err(error.with_help(help));
+            }
+        }
         let reserved = self.reserve_inbound.as_ref().map_or(0, |reserved| *reserved.get_ref());
         if let Some(place) = &self.reserve_inbound
             && self.max_calls.as_ref().is_none_or(|max| *max.get_ref() < reserved)

@@ -265,25 +265,26 @@ impl<K: Copy + Eq + Hash> Pool<K> {
     /// What stands against one more call.
     fn refusal(&mut self, now: Instant, place: &str, direction: Direction) -> Option<Full> {
         let config = &self.config;
-        let places = self.places.entry(place.into()).or_default();
-        places.forget_old(now);
+        // Nothing is kept of a number that may be refused.
+        let (used, begun) = self.places.get_mut(place).map_or((0, 0), |places| {
+            places.forget_old(now);
+            (places.leases.len(), places.begun.len())
+        });
         let limit = match place {
             "" => config.name.clone(),
             number => format!("{} ({number})", config.name),
         };
-        let used = places.leases.len();
         let reserved = match direction {
             Direction::In => 0,
             Direction::Out => config.reserved_inbound,
         };
         if let Some(max) = config.max_calls
-            && used + reserved >= max
+            && used.saturating_add(reserved) >= max
         {
             let reserved = if used >= max { 0 } else { reserved };
             let cause = config.cause;
             return Some(Full { limit, ceiling: Ceiling::Calls, used, max, reserved, cause });
         }
-        let begun = places.begun.len();
         let max = config.max_calls_per_second.filter(|max| begun >= *max)?;
         let (ceiling, cause) = (Ceiling::CallsPerSecond, config.cause);
         Some(Full { limit, ceiling, used: begun, max, reserved: 0, cause })
@@ -310,7 +311,8 @@ impl<K: Copy + Eq + Hash> Limits<K> {
         let mut wanted = Vec::new();
         for (n, pool) in self.pools.iter_mut().enumerate() {
             let Some(place) = pool.place_of(attempt) else { continue };
-            if self.held.get(&leg).is_some_and(|held| held.iter().any(|(own, _)| *own == n)) {
+            let held = self.held.get(&leg).and_then(|held| held.iter().find(|(own, _)| *own == n));
+            if held.is_some_and(|(_, own)| *own == place) {
                 continue;
             }
             if let Some(full) = pool.refusal(now, &place, attempt.direction) {
@@ -334,8 +336,24 @@ impl<K: Copy + Eq + Hash> Limits<K> {
             places.note(now, max);
             self.notices.extend(pool.mark(place));
         }
-        if !wanted.is_empty() {
-            self.held.entry(leg).or_default().extend(wanted);
+        for (n, place) in wanted {
+            let held = self.held.entry(leg).or_default();
+            let before = held.iter_mut().find(|(own, _)| *own == n);
+            let Some((_, own)) = before else {
+                held.push((n, place));
+                continue;
+            };
+            // It has another number now, and gives back the place of the one before.
+            let before = std::mem::replace(own, place);
+            if let Some(pool) = self.pools.get_mut(n) {
+                let max = pool.config.max_calls;
+                if let Some(places) = pool.places.get_mut(&before) {
+                    places.leases.remove(&leg);
+                    places.note(now, max);
+                }
+                self.notices.extend(pool.mark(&before));
+                pool.forget_empty(now);
+            }
         }
         Ok(())
     }
@@ -430,9 +448,9 @@ impl<K: Copy + Eq + Hash> Pool<K> {
         let max = self.config.max_calls?;
         let places = self.places.get_mut(place)?;
         let used = places.leases.len();
-        let percent = used * 100;
-        let above = percent >= max * self.config.warn_percent;
-        let below = percent < max * self.config.warn_percent.saturating_sub(10);
+        let percent = used.saturating_mul(100);
+        let above = percent >= max.saturating_mul(self.config.warn_percent);
+        let below = percent < max.saturating_mul(self.config.warn_percent.saturating_sub(10));
         let changed = above && !places.warned || below && places.warned;
         if !changed {
             return None;

@@ -73,6 +73,32 @@ fn all_limits_of_a_call_are_taken_or_none() {
 }
 
 #[test]
+fn a_leg_that_gets_another_number_moves_to_the_place_of_that() {
+    let each = Scope::EachNumber(Pattern::prefix(""));
+    let all = LimitConfig { max_calls: Some(3), ..limit("all", Scope::Switch) };
+    let mut limits =
+        Limits::new(vec![LimitConfig { max_calls: Some(1), ..limit("did", each) }, all]);
+    limits.take(at(0), 0, &from("a")).unwrap();
+    limits.take(at(0), 1, &Attempt { number: "601", ..from("a") }).unwrap();
+    let full = limits.take(at(0), 1, &from("a")).unwrap_err();
+    assert_eq!(full.to_string(), "limit did (600) is full: 1 of 1 calls");
+    limits.take(at(0), 1, &Attempt { number: "602", ..from("a") }).unwrap();
+    limits.take(at(0), 2, &Attempt { number: "601", ..from("a") }).unwrap();
+    for n in 0..50 {
+        let number = format!("7{n}");
+        assert!(limits.take(at(0), 9, &Attempt { number: &number, ..from("a") }).is_err());
+    }
+    assert_eq!(limits.pools[0].places.len(), 3, "nothing is kept of numbers refused elsewhere");
+}
+
+#[test]
+fn an_absurd_ceiling_is_just_high() {
+    let mut limits = Limits::new(vec![LimitConfig { reserved_inbound: 9, ..carrier(usize::MAX) }]);
+    limits.take(at(0), 0, &to("media")).unwrap();
+    assert_eq!(limits.notices(), []);
+}
+
+#[test]
 fn no_more_than_so_many_calls_begin_within_any_second() {
     let config = LimitConfig { max_calls_per_second: Some(3), ..carrier(1_000) };
     let mut limits = Limits::new(vec![config]);

@@ -117,22 +117,23 @@ impl Switch {
         if placed > 0 { Ok(()) } else { Err(failure) }
     }
 
-    /// The caller's favourite among the formats that all of `targets` may speak.
+    /// The format that most of `targets` may speak, of several the one the caller likes best. Those
+    /// that cannot speak it do not ring.
     fn format_for_all(&self, call: CallId, targets: &[Target]) -> Option<Format> {
         let State::Caller(caller) = &self.legs.get(&call)?.state else { return None };
         let peers = targets.iter().filter_map(|target| match target {
             Target::Peer { name, .. } => self.config.peers.get(name),
             _ => None,
         });
-        let mut formats: Option<Vec<Format>> = None;
-        for peer in peers {
-            let common = common_formats(peer, &caller.offer);
-            match &mut formats {
-                None => formats = Some(common),
-                Some(formats) => formats.retain(|format| common.contains(format)),
+        let mut counts: Vec<(Format, usize)> = Vec::new();
+        for format in peers.flat_map(|peer| common_formats(peer, &caller.offer)) {
+            match counts.iter_mut().find(|(known, _)| *known == format) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((format, 1)),
             }
         }
-        formats?.first().copied()
+        let most = counts.iter().map(|(_, count)| *count).max()?;
+        counts.into_iter().find(|(_, count)| *count == most).map(|(format, _)| format)
     }
 
     /// Places one leg for a caller; `only`: in this format.
@@ -156,6 +157,10 @@ impl Switch {
             return Err((CauseCode::DESTINATION_OUT_OF_ORDER, format!("{name} is {status}")));
         }
         let offer = &caller.offer;
+        if number.is_empty() {
+            let why = format!("nothing is left of {} for {name}", offer.called_number);
+            return Err((CauseCode::INVALID_NUMBER, why));
+        }
         let variables = with_one_more_hop(&offer.variables)
             .ok_or_else(|| (ROUTING_ERROR, "the call runs in a circle".to_string()))?;
         if to == leg.address && number == offer.called_number && !caller.may_return {
@@ -163,9 +168,11 @@ impl Switch {
             return Err((CauseCode::NO_ROUTE, why));
         }
         // Both legs must speak the same: no codec is offered that the caller cannot hear.
-        let mut formats = match caller.accepted.or(only) {
-            Some(format) => vec![format],
-            None => common_formats(peer, offer),
+        let common = common_formats(peer, offer);
+        let mut formats: Vec<Format> = match caller.accepted.or(only) {
+            // It must be able to, all the same.
+            Some(format) => [format].into_iter().filter(|one| common.contains(one)).collect(),
+            None => common,
         };
         if formats.is_empty() {
             let why = format!("{name} and its caller have no codec in common");
@@ -210,7 +217,8 @@ impl Switch {
         let state = State::Called { caller: call };
         let ends = caller.timeout.map(|timeout| now + timeout);
         let peer = Some(name.into());
-        let leg = Leg { lease, peer, address: to, begun: now, ends, to: None, state };
+        let leg =
+            Leg { lease, came_from: to.ip(), peer, address: to, begun: now, ends, to: None, state };
         self.legs.insert(called, leg);
         if let Some(leg) = self.legs.get_mut(&call)
             && let State::Caller(caller) = &mut leg.state
@@ -258,7 +266,8 @@ impl Switch {
             let _ = endpoint.accept(now, call, format);
         }
         if caller.called.len() == 1 {
-            link(endpoint, call, called);
+            // Another format than the caller's: whoever answers so is told then.
+            let _ = endpoint.link(call, called);
         }
     }
 
@@ -275,15 +284,21 @@ impl Switch {
         let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state) else {
             return;
         };
+        if caller.answered || !caller.called.contains(&called) {
+            // Another was quicker, and this one's answer was on its way already.
+            let _ = endpoint.hangup(now, called, CauseCode::ANSWERED_ELSEWHERE, None);
+            return;
+        }
+        caller.answered = true;
         let others: Vec<CallId> =
             caller.called.iter().copied().filter(|other| *other != called).collect();
         caller.called = vec![called];
-        if !std::mem::replace(&mut caller.answered, true) {
-            if !others.is_empty() {
-                link(endpoint, call, called);
-            }
-            let _ = endpoint.answer(now, call);
+        if let Err(error) = endpoint.link(call, called) {
+            tracing::warn!("{call}: cannot be linked to {called}: {error}");
+            let _ = endpoint.hangup(now, call, CauseCode::BEARER_NOT_AVAILABLE, None);
+            return;
         }
+        let _ = endpoint.answer(now, call);
         for other in others {
             let _ = endpoint.hangup(now, other, CauseCode::ANSWERED_ELSEWHERE, None);
         }
@@ -308,6 +323,10 @@ impl Switch {
             return;
         }
         caller.called.retain(|other| *other != called);
+        if let [left] = *caller.called {
+            // It rings alone now, and may be heard if it was accepted.
+            let _ = endpoint.link(call, left);
+        }
         if !caller.called.is_empty() {
             return;
         }
@@ -348,12 +367,6 @@ pub(crate) fn contexts_of(
         Some(asked) => {
             Err(format!("it asks for context {asked}, which peers.{peer}.contexts lacks"))
         }
-    }
-}
-
-fn link(endpoint: &mut Endpoint, call: CallId, called: CallId) {
-    if let Err(error) = endpoint.link(call, called) {
-        tracing::warn!("{call}: cannot be linked to {called}: {error}");
     }
 }
 
