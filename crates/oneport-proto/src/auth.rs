@@ -211,7 +211,35 @@ impl Credentials<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::collections::BTreeSet;
     use rand_core::SeedableRng;
+
+    #[test]
+    fn challenges_differ_and_an_answer_to_one_is_none_to_another() {
+        let mut rng = ChaCha12Rng::from_seed([1; 32]);
+        let proofs: Vec<Proof> = (0..1_000)
+            .map(|_| Proof::new(Challenge::md5("node", Secret::from("right")), &mut rng))
+            .collect();
+        let distinct: BTreeSet<[u8; 9]> = proofs.iter().map(|proof| proof.digits).collect();
+        assert_eq!(distinct.len(), proofs.len());
+        for place in 0..9 {
+            let digits: BTreeSet<u8> = distinct.iter().map(|digits| digits[place]).collect();
+            assert_eq!(digits.len(), 10, "each digit stands at place {place}");
+        }
+        // Another start of the endpoint, other challenges.
+        let mut other = ChaCha12Rng::from_seed([2; 32]);
+        let elsewhere = Proof::new(Challenge::md5("node", Secret::from("right")), &mut other);
+        assert!(!distinct.contains(&elsewhere.digits));
+        let secret = Secret::from("right");
+        let credentials = Credentials { secret: Some(&secret), key: None, allow_plaintext: false };
+        let mut answer = ElementBuffer::new();
+        let elements = proofs[0].elements();
+        credentials.answer(&mut rng, Asked::read(elements.as_elements()), &mut answer).unwrap();
+        assert_eq!(proofs[0].verify(answer.as_elements()), Some(AuthMethods::MD5));
+        for proof in &proofs[1..] {
+            assert_eq!(proof.verify(answer.as_elements()), None);
+        }
+    }
 
     fn check(
         methods: AuthMethods,

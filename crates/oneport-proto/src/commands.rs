@@ -632,14 +632,18 @@ impl Endpoint {
 
     /// Polls the registrar of an idle registration when that is due.
     pub(crate) fn keep_alive(&mut self, now: Instant, slot: u32) {
-        let Some(interval) = self.cx.config.keep_alive else { return };
+        let interval = self.cx.config.keep_alive;
         let Some(place) = self.slots.at(slot) else { return };
         let owner = RegistrationId { slot, generation: place.generation };
         let Role::Registration(registration) = &mut place.role else { return };
         if registration.next_poke.is_none_or(|next| next > now) {
             return;
         }
-        registration.next_poke = Some(now + interval);
+        // They may have been switched off since the last one.
+        registration.next_poke = interval.map(|interval| now + interval);
+        if interval.is_none() {
+            return;
+        }
         let to = registration.config.to;
         // Without a free number there is traffic enough to keep the way open.
         let _ = self.send_poke(now, to, KEEP_ALIVE_TIMEOUT, Some(owner));

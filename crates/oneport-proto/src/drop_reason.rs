@@ -282,6 +282,11 @@ pub struct Counters {
     pub key_changes: u64,
     /// Proofs of identity that failed.
     pub authentication_failures: u64,
+    /// Deadlines that were still past after they had been handled. Each is a mistake of the engine,
+    /// put off by a millisecond.
+    pub deadlines_missed: u64,
+    /// Variables of offered calls left out, as their number or length exceeded what is taken.
+    pub variables_left_out: u64,
 }
 
 impl Default for Counters {
@@ -300,6 +305,8 @@ impl Default for Counters {
             trunk_frames_sent: 0,
             key_changes: 0,
             authentication_failures: 0,
+            deadlines_missed: 0,
+            variables_left_out: 0,
         }
     }
 }

@@ -634,7 +634,7 @@ impl Endpoint {
             }
             slot.scheduled = None;
             self.handle_slot_timeout(now, wake_up.slot);
-            self.slots.schedule(&mut self.cx, wake_up.slot);
+            self.slots.schedule_later(&mut self.cx, wake_up.slot, now);
         }
     }
 

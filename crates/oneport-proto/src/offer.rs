@@ -18,6 +18,15 @@ use crate::secret::Secret;
 /// IAX protocol version sent in NEW and the highest accepted (RFC 5456 §8.6.10).
 pub(crate) const PROTOCOL_VERSION: u16 = 2;
 
+/// Variables of an offered call that are taken.
+const MOST_VARIABLES: usize = 64;
+
+/// Bytes of elements in which they may come.
+const MOST_VARIABLE_BYTES: usize = 8_192;
+
+/// Kind and length of an element.
+const ELEMENT_HEADER: usize = 2;
+
 /// A call offered to us: what its NEW said.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Offer {
@@ -69,13 +78,16 @@ pub struct Offer {
     pub encryption: EncryptionMethods,
     /// What the caller says of itself, if it is a device.
     pub device: Device,
-    /// Variables handed over with the call, in order.
+    /// Variables handed over with the call, in order: the first 64, and 8,192 bytes of elements.
+    /// What comes behind is left out and counted
+    /// ([`Counters::variables_left_out`](crate::Counters::variables_left_out)).
     pub variables: Vec<(String, String)>,
 }
 
 impl Offer {
-    /// Reads the elements of a NEW. The second value is its protocol version.
-    pub(crate) fn read(path: Path, elements: Elements<'_>) -> (Self, u16) {
+    /// Reads the elements of a NEW. The second value is its protocol version, the third the number
+    /// of its variables that were left out.
+    pub(crate) fn read(path: Path, elements: Elements<'_>) -> (Self, u16, u64) {
         let mut offer = Self {
             path,
             address_validated: false,
@@ -105,6 +117,7 @@ impl Offer {
         };
         let (mut version, mut capability, mut capability2) = (PROTOCOL_VERSION, None, None);
         let (mut format, mut format2) = (None, None);
+        let (mut room, mut left_out) = (MOST_VARIABLE_BYTES, 0);
         for element in elements.iter() {
             match element {
                 Element::Version(value) => version = value,
@@ -134,7 +147,10 @@ impl Offer {
                 Element::AutoAnswer => offer.auto_answer = true,
                 Element::DateTime(value) => offer.date_time = Some(value),
                 Element::Encryption(methods) => offer.encryption = methods,
-                Element::Variable(text) => append_variable(&mut offer.variables, text),
+                Element::Variable(text) => {
+                    let taken = append_variable(&mut offer.variables, &mut room, text);
+                    left_out += u64::from(!taken);
+                }
                 _ => {}
             }
         }
@@ -144,7 +160,7 @@ impl Offer {
         if offer.called_number.is_empty() {
             offer.called_number.push('s');
         }
-        (offer, version)
+        (offer, version, left_out)
     }
 }
 
@@ -152,14 +168,27 @@ fn filled(text: Str<'_>) -> Option<String> {
     (!text.as_bytes().is_empty()).then(|| text.to_string())
 }
 
-/// A value longer than an element comes in pieces under the same name.
-fn append_variable(variables: &mut Vec<(String, String)>, text: Str<'_>) {
+/// A value longer than an element comes in pieces under the same name. `false`: it is left out, as
+/// is all behind it, so that no value lacks a piece in its middle and a long NEW costs no long
+/// searches. `room` is what may follow, in bytes of elements with their headers.
+fn append_variable(variables: &mut Vec<(String, String)>, room: &mut usize, text: Str<'_>) -> bool {
+    let Some(left) = room.checked_sub(ELEMENT_HEADER + text.as_bytes().len()) else {
+        *room = 0;
+        return false;
+    };
     let text = text.to_string();
     let (name, value) = text.split_once('=').unwrap_or((&text, ""));
+    let full = variables.len() >= MOST_VARIABLES;
     match variables.iter_mut().find(|(known, _)| known == name) {
         Some((_, known)) => known.push_str(value),
+        None if full => {
+            *room = 0;
+            return false;
+        }
         None => variables.push((name.to_string(), value.to_string())),
     }
+    *room = left;
+    true
 }
 
 /// A call to be placed. Start from [`NewCall::to`] and set what matters.
@@ -350,8 +379,8 @@ mod tests {
         call.formats = alloc::vec![Format::OPUS, Format::ALAW];
         call.variables = alloc::vec![("id".into(), "7".repeat(600)), ("empty".into(), "".into())];
         let buffer = call.elements();
-        let (offer, version) = Offer::read(path(), buffer.as_elements());
-        assert_eq!(version, 2);
+        let (offer, version, left_out) = Offer::read(path(), buffer.as_elements());
+        assert_eq!((version, left_out), (2, 0));
         assert_eq!(offer.called_number, "600");
         assert_eq!(offer.calling_name.as_deref(), Some("Ada"));
         assert_eq!(offer.username.as_deref(), Some("dialer"));
@@ -371,7 +400,7 @@ mod tests {
             for element in elements {
                 buffer.push(element);
             }
-            let (offer, _) = Offer::read(from.into(), buffer.as_elements());
+            let (offer, ..) = Offer::read(from.into(), buffer.as_elements());
             (offer.wanted, offer.formats)
         };
         let old = [Element::Format(narrow), Element::Capability(narrow)];
@@ -386,10 +415,58 @@ mod tests {
     }
 
     #[test]
+    fn sixty_four_variables_of_a_new_are_taken_and_the_rest_is_counted() {
+        let mut buffer = ElementBuffer::new();
+        for n in 0..9_900 {
+            buffer.push(&Element::Variable(alloc::format!("{n}").as_str().into()));
+        }
+        let (offer, _, left_out) = Offer::read(path(), buffer.as_elements());
+        assert_eq!(offer.variables.len(), 64);
+        assert_eq!(offer.variables[63].0, "63");
+        assert_eq!(left_out, 9_900 - 64);
+    }
+
+    #[test]
+    fn eight_kilobytes_of_variables_are_taken_and_no_value_lacks_its_middle() {
+        let mut buffer = ElementBuffer::new();
+        for _ in 0..40 {
+            push_variable(&mut buffer, "a", &"7".repeat(200));
+        }
+        // It would fit, but what comes before it did not.
+        for _ in 0..3 {
+            push_variable(&mut buffer, "b", "");
+        }
+        push_variable(&mut buffer, "a", &"8".repeat(200));
+        push_variable(&mut buffer, "b", "9");
+        let (offer, _, left_out) = Offer::read(path(), buffer.as_elements());
+        let [(a, sevens), (b, nothing)] = &offer.variables[..] else { panic!() };
+        assert_eq!((a.as_str(), sevens.len()), ("a", 8_000));
+        assert_eq!((b.as_str(), nothing.as_str(), left_out), ("b", "", 2));
+    }
+
+    #[test]
+    fn the_newer_elements_of_formats_go_before_the_old_ones() {
+        let one = |format: Format| [format].into_iter().collect::<FormatSet>();
+        let mut elements = [
+            Element::Format2(one(Format::OPUS)),
+            Element::Capability2(one(Format::OPUS)),
+            Element::Format(one(Format::GSM)),
+            Element::Capability(one(Format::GSM)),
+        ];
+        for _ in 0..2 {
+            let mut buffer = ElementBuffer::new();
+            elements.iter().for_each(|element| buffer.push(element));
+            let (offer, ..) = Offer::read(path(), buffer.as_elements());
+            assert_eq!((offer.wanted, offer.formats), (one(Format::OPUS), one(Format::OPUS)));
+            elements.reverse();
+        }
+    }
+
+    #[test]
     fn an_offer_without_capability_can_do_what_it_wants() {
         let mut buffer = ElementBuffer::new();
         buffer.push(&Element::Format([Format::GSM].into_iter().collect()));
-        let (offer, _) = Offer::read(path(), buffer.as_elements());
+        let (offer, ..) = Offer::read(path(), buffer.as_elements());
         assert!(offer.formats.contains(Format::GSM));
         assert_eq!(offer.called_number, "s");
     }
@@ -399,7 +476,7 @@ mod tests {
         for (content, rates) in [(0x0005, &[8_000, 16_000][..]), (16_000, &[16_000])] {
             let mut buffer = ElementBuffer::new();
             buffer.push(&Element::SamplingRate(content));
-            let (offer, _) = Offer::read(path(), buffer.as_elements());
+            let (offer, ..) = Offer::read(path(), buffer.as_elements());
             assert_eq!(offer.sampling_rates.iter().collect::<Vec<_>>(), rates);
         }
     }
@@ -408,7 +485,7 @@ mod tests {
     fn audio_goes_before_video_in_what_a_new_call_asks_for() {
         let mut call = NewCall::to("600");
         call.formats = alloc::vec![Format::H264, Format::ALAW, Format::VP8, Format::ULAW];
-        let (offer, _) = Offer::read(path(), call.elements().as_elements());
+        let (offer, ..) = Offer::read(path(), call.elements().as_elements());
         let expected = [Format::ALAW, Format::ULAW, Format::H264, Format::VP8];
         assert_eq!(offer.preferences, expected);
         assert_eq!(offer.wanted, [Format::ALAW, Format::H264, Format::VP8].into_iter().collect());

@@ -134,7 +134,8 @@ impl Endpoint {
         }
         let opened = match subclass {
             IaxSubclass::New => {
-                let (mut offer, version) = Offer::read(from, elements);
+                let (mut offer, version, left_out) = Offer::read(from, elements);
+                self.cx.counters.variables_left_out += left_out;
                 if version > PROTOCOL_VERSION {
                     let why = (DropReason::UnknownVersion, None);
                     return Err(self.turn_away(now, from, header, subclass, username, why));

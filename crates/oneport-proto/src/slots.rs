@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use oneport_wire::{CallNumber, ElementBuffer};
 
@@ -19,6 +20,9 @@ use crate::registration::{Registering, Registration};
 use crate::request::Request;
 use crate::resting::Resting;
 use crate::transfer::Transfer;
+
+/// How long a slot waits whose deadline its own handling has left behind.
+const PUT_OFF: Duration = Duration::from_millis(1);
 
 /// An address, our number towards it, and its number, once that is known.
 pub(crate) type Numbers = (SocketAddr, CallNumber, Option<CallNumber>);
@@ -276,6 +280,21 @@ impl Slots {
     /// The address of the peer that a slot's exchange is with.
     pub(crate) fn remote(&self, index: u32) -> Option<SocketAddr> {
         Some(self.slots.get(index as usize)?.role.exchange()?.path.remote)
+    }
+
+    /// Notes when a slot that was just woken needs attention next, and never at the same moment: a
+    /// deadline that its handling leaves behind is our mistake, and shall cost a wake-up each
+    /// millisecond rather than hang the endpoint.
+    pub(crate) fn schedule_later(&mut self, cx: &mut Context, index: u32, now: Instant) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let mut deadline = slot.role.deadline(cx);
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            cx.counters.deadlines_missed += 1;
+            deadline = Some(now + PUT_OFF);
+            // What is noted for this moment finds nothing to do.
+            slot.scheduled = None;
+        }
+        cx.timers.schedule(deadline, &mut slot.scheduled, index, slot.generation);
     }
 
     /// Notes when a slot needs attention next.

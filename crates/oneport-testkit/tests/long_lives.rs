@@ -375,6 +375,7 @@ impl Clocks {
             let now = self.now(node);
             if self.endpoints[node].poll_timeout().is_some_and(|at| at <= now) {
                 self.endpoints[node].handle_timeout(now);
+                assert_eq!(self.endpoints[node].counters().deadlines_missed, 0);
             }
         }
     }

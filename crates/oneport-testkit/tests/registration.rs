@@ -249,3 +249,22 @@ fn polls_that_are_lost_during_a_renewal_do_not_stop_the_clock() {
     let failed = std::iter::from_fn(|| network.event(A)).collect::<Vec<_>>();
     assert!(matches!(&failed[..], [Event::RegistrationFailed { .. }, ..]), "{failed:?}");
 }
+
+#[test]
+fn polls_that_are_switched_off_while_one_is_due_stop() {
+    let config =
+        EndpointConfig { keep_alive: Some(Duration::from_secs(5)), ..EndpointConfig::default() };
+    let (mut network, events) = registers_on(Network::new(3, vec![config; 2]), Some("right"));
+    assert!(matches!(&events[..], [Event::Registered { .. }]), "{events:?}");
+    network.run(Duration::from_secs(12));
+    let polls = |network: &Network| {
+        network.transcript.lines().filter(|line| line.contains(" POKE")).count()
+    };
+    let before = polls(&network);
+    assert!(before >= 2, "{before}");
+    let config = EndpointConfig { keep_alive: None, ..EndpointConfig::default() };
+    network.nodes[A].endpoint.reconfigure(config);
+    // The simulation fails on a deadline that stays past.
+    network.run(Duration::from_secs(30));
+    assert_eq!(polls(&network), before);
+}

@@ -309,6 +309,8 @@ impl Network {
         for node in &mut self.nodes {
             if node.endpoint.poll_timeout().is_some_and(|at| at <= now) {
                 node.endpoint.handle_timeout(now);
+                let missed = node.endpoint.counters().deadlines_missed;
+                assert_eq!(missed, 0, "a deadline is still past after it was handled");
             }
         }
         while let Some(Reverse(((at, _), ..))) = self.queue.peek()
