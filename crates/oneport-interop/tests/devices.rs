@@ -110,7 +110,7 @@ async fn asterisk_sets_us_up_once_and_its_signature_is_ours() {
     // A device that registers with other settings gets those of its template.
     let (_registration, event) = register(&phone, &asterisk).await;
     assert!(matches!(event, RegistrationEvent::Registered { .. }), "{event:?}");
-    let offer = tokio::time::timeout(Duration::from_secs(10), phone.provision()).await;
+    let offer = tokio::time::timeout(Duration::from_secs(60), phone.provision()).await;
     let offer = offer.unwrap_or_else(|_| panic!("nothing comes\n{}", asterisk.log()));
     let offer = offer.expect("running");
     assert_eq!(offer.from(), asterisk.address());
@@ -136,7 +136,7 @@ async fn asterisk_sets_us_up_once_and_its_signature_is_ours() {
     let (_registration, event) = register(&phone, &asterisk).await;
     assert!(matches!(event, RegistrationEvent::Registered { .. }), "{event:?}");
     let shown = asterisk.cli("iax2 provision ann default");
-    let offer = tokio::time::timeout(Duration::from_secs(10), phone.provision()).await;
+    let offer = tokio::time::timeout(Duration::from_secs(60), phone.provision()).await;
     let offer = offer.unwrap_or_else(|_| panic!("{shown}\n{}", asterisk.log())).expect("running");
     let flags = offer.settings().iter().any(|said| said == ProvisioningElement::Flags(1));
     assert!(flags, "the template `default`: {:?}", offer.settings().iter().collect::<Vec<_>>());

@@ -35,7 +35,7 @@ fn peer(phone: &Phone) -> String {
 /// What Asterisk's own events have to do with set-up is passed over.
 async fn next(call: &mut oneport::Call) -> CallEvent {
     loop {
-        let event = tokio::time::timeout(Duration::from_secs(10), call.next_event()).await;
+        let event = tokio::time::timeout(Duration::from_secs(60), call.next_event()).await;
         match event.expect("something comes").expect("the call lives") {
             CallEvent::Progress(_)
             | CallEvent::ConnectedLine { .. }
@@ -102,7 +102,7 @@ async fn what_a_call_says_of_itself_arrives_whole_behind_asterisk() {
         ..named("bob", "ann", "right")
     };
     let _call = ann.call(asterisk.address(), new).await.expect("placed");
-    let incoming = tokio::time::timeout(Duration::from_secs(10), bob.incoming()).await;
+    let incoming = tokio::time::timeout(Duration::from_secs(60), bob.incoming()).await;
     let incoming = incoming.unwrap_or_else(|_| panic!("{}", asterisk.log())).expect("offered");
     let offer = incoming.offer();
     assert_eq!(offer.calling_number.as_deref(), Some("100"));
