@@ -6,7 +6,10 @@
 //! A datagram from elsewhere that names a call of ours is no proof of anything. It is looked at only
 //! if the peer has fallen silent at its old address, and then a PING goes to both addresses. The
 //! call moves when the PONG comes from the new one, with the right numbers and time, and on an
-//! encrypted call under the right key.
+//! encrypted call under the right key. In the clear that is no proof of who answers, only that he
+//! knows both call numbers: so a peer that can still be heard at its old address keeps the call, and
+//! is given time to be. Against somebody who sees the call's packets and keeps the peer's own from
+//! arriving nothing but encryption helps.
 
 use core::time::Duration;
 
@@ -32,6 +35,11 @@ const SEARCH_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long an answer from the new address is waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// On a call in the clear a PONG from the new address counts only this long after the PING, or one
+/// and a half round trips: by then the peer has answered from the old one, if it is there. It comes
+/// again, for it is not acknowledged before; peers repeat after 100 ms or two round trips.
+const GRACE: Duration = Duration::from_millis(90);
 
 /// Frames on their way that a peer may have to be sent before the PING.
 const FRAMES_BEFORE: usize = 2;
@@ -155,8 +163,11 @@ impl Endpoint {
     /// Sends the next frame where a peer may have moved; `false`: nobody is asked there.
     pub(crate) fn go_on_asking(&mut self, now: Instant, from: Path, datagram: &[u8]) -> bool {
         let Self { cx, slots } = self;
+        let named = numbers(datagram).and_then(|(_, ours)| ours);
         let place = cx.moves.iter().position(|moving| {
-            moving.to.remote == from.remote && now.since(moving.asked) < PATIENCE
+            moving.to.remote == from.remote
+                && named.is_none_or(|ours| ours == moving.ours)
+                && now.since(moving.asked) < PATIENCE
         });
         let Some(mut moving) = place.and_then(|place| cx.moves.get(place)).copied() else {
             return false;
@@ -198,11 +209,24 @@ impl Endpoint {
                 && moving.stamp == header.timestamp
                 && now.since(moving.asked) < PATIENCE
         });
-        let Some(Move { call: id, ours, .. }) = place.map(|place| cx.moves.swap_remove(place))
-        else {
+        let Some(moving) = place.and_then(|place| cx.moves.get(place)).copied() else {
             return false;
         };
+        let Move { call: id, ours, asked, .. } = moving;
+        let waits = call_mut(slots, id).is_some_and(|call| {
+            let rtt = call.exchange.rtt.unwrap_or_default();
+            let is_there = call.silent_for(now) <= now.since(asked);
+            let early = now.since(asked) < GRACE.max(rtt * 3 / 2);
+            call.exchange.crypt.is_none() && early && !is_there
+        });
+        if waits {
+            return false;
+        }
+        cx.moves.retain(|other| other.call != id);
         let Some(call) = call_mut(slots, id) else { return false };
+        if call.exchange.crypt.is_none() && call.silent_for(now) <= now.since(asked) {
+            return false;
+        }
         if call.exchange.theirs != Some(header.source)
             || !cx.index.claim(from.remote, ours, id.slot)
         {

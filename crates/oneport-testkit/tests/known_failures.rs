@@ -1,7 +1,9 @@
 //! How other implementations broke, and that this one does not. The pieces that concern one module
 //! alone are tested beside it.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use oneport_proto::{
@@ -677,6 +679,59 @@ fn a_call_never_moves_on_the_word_of_a_spoofed_packet() {
     );
     assert!(network.nodes[0].endpoint.call_stats(ours).is_some(), "it lives");
     assert!(events(&mut network, B).is_empty());
+}
+
+#[test]
+fn who_knows_both_numbers_and_answers_gets_no_call_whose_peer_answers_too() {
+    for patience in [0, 20, 60, 100, 150, 400, 1_000] {
+        let mut network = Network::pair(11);
+        let (ours, theirs) = call_up(&mut network);
+        let (own, far) = network.nodes[B].endpoint.call_numbers(theirs).expect("up");
+        let far = far.expect("known");
+        let elsewhere: SocketAddr = "10.0.0.9:6666".parse().expect("an address");
+        let frame = |subclass, timestamp, oseq, iseq| {
+            let header = FullHeader {
+                source: far,
+                destination: own,
+                retransmission: false,
+                timestamp,
+                oseq,
+                iseq,
+            };
+            let mut bytes = Vec::new();
+            Message::iax(subclass, ElementBuffer::new().as_elements()).encode(&header, &mut bytes);
+            bytes
+        };
+        network.run(Duration::from_secs(5));
+        let pings = Rc::new(RefCell::new(Vec::new()));
+        let seen = pings.clone();
+        network.filter = Some(Box::new(move |from, datagram| {
+            if let Datagram::Full(frame) = datagram
+                && let Ok(Message::Iax { subclass: IaxSubclass::Ping, .. }) = frame.message()
+                && from == B
+            {
+                seen.borrow_mut().push(frame.header);
+            }
+            true
+        }));
+        let question = frame(IaxSubclass::LagRq, Timestamp(9_000), Seq(9), Seq(9));
+        network.slip_in(B, elsewhere, question);
+        network.run(Duration::from_millis(patience));
+        while pings.borrow().is_empty() {
+            network.run(Duration::from_millis(1));
+        }
+        let asked = pings.borrow()[0];
+        // As good an answer as the peer's own.
+        let answer = frame(IaxSubclass::Pong, asked.timestamp, asked.iseq, asked.oseq.next());
+        for _ in 0..10 {
+            network.slip_in(B, elsewhere, answer.clone());
+            network.run(Duration::from_millis(100));
+        }
+        let at = network.nodes[B].endpoint.call_path(theirs).map(|path| path.remote);
+        assert_eq!(at, Some(network.nodes[0].address), "after {patience} ms");
+        assert_eq!(network.nodes[B].endpoint.counters().calls_moved, 0);
+        assert!(network.nodes[0].endpoint.call_stats(ours).is_some(), "it lives");
+    }
 }
 
 #[test]
