@@ -76,6 +76,9 @@ fn to_nobody() -> Vec<Case> {
             1 => Answer(IaxSubclass::Reject),
             13 | 17 => Answer(IaxSubclass::RegRej),
             30 => Answer(IaxSubclass::Pong),
+            // A device is told that its server has no settings and no firmware for it.
+            35 => Answer(IaxSubclass::Reject),
+            36 => Answer(IaxSubclass::Unsupport),
             _ => Silence(DropReason::UnknownCall),
         };
         case(format!("IAX subclass {subclass} for no call"), bytes, gets);
