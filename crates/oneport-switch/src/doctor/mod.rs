@@ -1,7 +1,7 @@
 //! What is weak in a configuration, of ours or of Asterisk: each with its place, its cost and the
 //! line that mends it. `docs/doctor.md` describes each; a test keeps both the same.
 //!
-//! A survey of the configuration is made first, by [`ours`] or [`asterisk`]; the rules look at that
+//! A survey of the configuration is made first, by `ours` or `asterisk`; the rules look at that
 //! alone. Nothing here reads a file.
 
 mod asterisk;
