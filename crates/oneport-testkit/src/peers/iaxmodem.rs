@@ -3,12 +3,16 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::install::program_of;
 use super::{free_port, wait_for};
+
+/// `O_NONBLOCK` of Linux: a read that waits would outlive its command and take what is for the next.
+const NON_BLOCKING: i32 = 0o4000;
 
 /// A running iaxmodem. Dropping it kills it.
 pub struct IaxModem {
@@ -69,28 +73,24 @@ impl IaxModem {
         let mut terminal = fs::OpenOptions::new()
             .read(true)
             .write(true)
+            .custom_flags(NON_BLOCKING)
             .open(&self.device)
             .expect("iaxmodem's terminal opens");
         if !command.is_empty() {
             terminal.write_all(format!("{command}\r").as_bytes()).expect("writable");
         }
-        let (sender, receiver) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let mut byte = [0; 64];
-            while let Ok(count) = terminal.read(&mut byte) {
-                if count == 0 || sender.send(byte[..count].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
         let mut text = String::new();
+        let begun = std::time::Instant::now();
         while !text.contains(until) {
-            let bytes = receiver.recv_timeout(Duration::from_secs(20));
-            let bytes = bytes.unwrap_or_else(|_| {
+            let mut bytes = [0; 64];
+            match terminal.read(&mut bytes) {
+                Ok(count) if count > 0 => text.push_str(&String::from_utf8_lossy(&bytes[..count])),
+                _ => std::thread::sleep(Duration::from_millis(20)),
+            }
+            if begun.elapsed() > Duration::from_secs(20) {
                 let log = fs::read_to_string(&self.log).unwrap_or_default();
-                panic!("iaxmodem said {text:?}, no {until:?}; its log:\n{log}")
-            });
-            text.push_str(&String::from_utf8_lossy(&bytes));
+                panic!("iaxmodem said {text:?}, no {until:?}; its log:\n{log}");
+            }
         }
         text
     }
