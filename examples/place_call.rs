@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let format = call.answered().await?;
     println!("answered, in {format}");
 
-    let (_, speaker) = call.audio()?;
+    let (_, speaker) = call.audio().await?;
     speaker.play(&media::wav::read(Path::new(&file), speaker.sample_rate())?).await;
     if let Some(stats) = call.stats().await {
         println!("{} frames sent, {} heard", stats.sent_frames, stats.received.frames);

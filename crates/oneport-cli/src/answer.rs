@@ -120,7 +120,7 @@ impl Answer {
             let _ = call.echo().await;
         }
         if let Some(path) = &self.record {
-            let (reader, _) = call.audio().map_err(failed)?;
+            let (reader, _) = call.audio().await.map_err(failed)?;
             let format = call.format().unwrap_or(Format::ULAW);
             recording = Some(speech::record(reader, format, numbered(path, number))?);
         }

@@ -225,7 +225,7 @@ impl CallArgs {
                     if let CallEvent::Ended(end) = event {
                         return Ok(*end);
                     }
-                    if self.follow(conversation, event)? {
+                    if self.follow(conversation, event).await? {
                         script = self.perform(conversation)?;
                         if let Some(duration) = self.duration {
                             hang_up.as_mut().reset(time::Instant::now() + duration);
@@ -251,12 +251,16 @@ impl CallArgs {
     }
 
     /// Notes what an event says; `true` when it is the answer.
-    fn follow(&self, conversation: &mut Conversation, event: CallEvent) -> Result<bool, Failure> {
+    async fn follow(
+        &self,
+        conversation: &mut Conversation,
+        event: CallEvent,
+    ) -> Result<bool, Failure> {
         match event {
             CallEvent::Accepted(format) => {
                 conversation.state = "accepted";
                 if let Some(path) = &self.record {
-                    let (reader, _) = conversation.call.audio().map_err(failed)?;
+                    let (reader, _) = conversation.call.audio().await.map_err(failed)?;
                     conversation.recording = Some(speech::record(reader, format, path.clone())?);
                 }
             }

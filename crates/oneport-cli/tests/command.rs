@@ -191,7 +191,7 @@ async fn two_hundred_calls_at_once_are_echoed_by_the_switch() {
         let mut call = phone.call(to, NewCall::to("echo")).await.expect("placed");
         calls.spawn(async move {
             call.answered().await.expect("answered");
-            let (mut reader, speaker) = call.audio().expect("accepted");
+            let (mut reader, speaker) = call.audio().await.expect("accepted");
             let listen = async {
                 let mut frames = 0;
                 while frames < 50 && reader.next_frame().await.is_some() {

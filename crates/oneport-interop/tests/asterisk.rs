@@ -105,7 +105,7 @@ async fn asterisk_s_echo_returns_every_byte() {
     let (phone, own) = phone();
     let capture = Capture::start(&[own.port()]);
     let call = answered(&phone, &asterisk, named("echo", "ann", "right")).await;
-    let (mut reader, speaker) = call.audio().expect("accepted");
+    let (mut reader, speaker) = call.audio().await.expect("accepted");
     let sent = speech();
     echo_is_exact(&mut reader, &speaker, &sent).await;
     let stats = call.stats().await.expect("alive");
@@ -126,7 +126,7 @@ async fn asterisk_s_milliwatt_is_heard() {
     let mut guest = NewCall::to("milliwatt");
     guest.formats = vec![Format::ULAW];
     let call = answered(&phone, &asterisk, guest).await;
-    let (mut reader, _) = call.audio().expect("accepted");
+    let (mut reader, _) = call.audio().await.expect("accepted");
     for _ in 0..20 {
         let frame = reader.next_frame().await.expect("audio");
         let period = &oneport::media::tone::MILLIWATT_ULAW;
@@ -202,7 +202,7 @@ async fn our_echo_returns_every_byte_to_asterisk() {
     let capture = Capture::start(&[to.port()]);
     let (phone, _) = phone();
     let call = call_over(&phone, &asterisk, &format!("IAX2/{to}/echo")).await;
-    let (mut reader, speaker) = call.audio().expect("accepted");
+    let (mut reader, speaker) = call.audio().await.expect("accepted");
     echo_is_exact(&mut reader, &speaker, &speech()).await;
     drop(call);
     wait_for_silence(&asterisk);

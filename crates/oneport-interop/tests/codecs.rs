@@ -153,7 +153,7 @@ async fn linear_audio_is_big_endian_at_8_khz_and_little_endian_at_16() {
         call.formats = vec![codec.format()];
         let mut call = phone.call(asterisk.address(), call).await.expect("placed");
         call.answered().await.unwrap_or_else(|error| panic!("{error}\n{}", asterisk.log()));
-        let (mut reader, _) = call.audio().expect("accepted");
+        let (mut reader, _) = call.audio().await.expect("accepted");
         let mut samples = Vec::new();
         // The beginning of a tone that was resampled is not smooth.
         for n in 0..30 {

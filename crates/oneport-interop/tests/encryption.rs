@@ -90,7 +90,7 @@ async fn echo_is_exact_and_private(call: NewCall, asterisk: &Asterisk) {
     let capture = Capture::start(&[port, asterisk.address().port()]);
     let mut call = phone.call(asterisk.address(), call).await.expect("placed");
     call.answered().await.unwrap_or_else(|error| panic!("{error}\n{}", asterisk.log()));
-    let (mut reader, speaker) = call.audio().expect("accepted");
+    let (mut reader, speaker) = call.audio().await.expect("accepted");
     let sent = speech();
     echo_is_exact(&mut reader, &speaker, &sent).await;
     let stats = call.stats().await.expect("alive");
@@ -167,7 +167,7 @@ async fn a_peer_that_would_not_encrypt_gets_no_call() {
 async fn asterisk_hears_our_echo(asterisk: &Asterisk, channel: &str) {
     let (phone, _) = phone();
     let call = call_over(&phone, asterisk, channel).await;
-    let (mut reader, speaker) = call.audio().expect("accepted");
+    let (mut reader, speaker) = call.audio().await.expect("accepted");
     echo_is_exact(&mut reader, &speaker, &speech()).await;
     drop(call);
     wait_for_silence(asterisk);

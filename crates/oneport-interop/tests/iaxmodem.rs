@@ -44,7 +44,7 @@ async fn iaxmodem_registers_and_takes_a_call() {
     });
     let answered = tokio::time::timeout(Duration::from_secs(60), call.answered()).await;
     answered.expect("it rings and is answered").expect("the modem answers");
-    let (mut reader, _) = call.audio().expect("accepted");
+    let (mut reader, _) = call.audio().await.expect("accepted");
     let frame = tokio::time::timeout(Duration::from_secs(10), reader.next_frame()).await;
     assert_eq!(frame.expect("it sends its tone").expect("the call lives").payload.len(), 160);
     drop(call);

@@ -20,7 +20,7 @@ async fn asterisk_finds_our_numbers_and_calls_them() {
     let echo = named("600", "oneport", "link");
     let mut call = phone.call(asterisk.address(), echo).await.expect("placed");
     call.answered().await.unwrap_or_else(|error| panic!("{error}\n{}", asterisk.log()));
-    let (mut reader, speaker) = call.audio().expect("accepted");
+    let (mut reader, speaker) = call.audio().await.expect("accepted");
     let sent = &speech()[..16_000];
     each_frame_returns(&mut reader, &speaker, sent, 1).await;
 }

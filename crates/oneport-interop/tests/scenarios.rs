@@ -54,7 +54,7 @@ const ECHO: &str = "[test]\nexten => echo,1,Answer()\nsame => n,Echo()\n";
 
 async fn talks(mut call: Call, asterisk: &Asterisk) {
     call.answered().await.unwrap_or_else(|error| panic!("{error}\n{}", asterisk.log()));
-    let (mut reader, speaker) = call.audio().expect("accepted");
+    let (mut reader, speaker) = call.audio().await.expect("accepted");
     echo_is_exact(&mut reader, &speaker, &speech()[..SAMPLE]).await;
 }
 
@@ -143,7 +143,7 @@ async fn we_take_asterisk_s_calls_by_each_proof_and_refuse_wrong_ones_with_cause
     ] {
         println!("{channel}");
         let call = call_over(&phone, &asterisk, &channel).await;
-        let (mut reader, speaker) = call.audio().expect("accepted");
+        let (mut reader, speaker) = call.audio().await.expect("accepted");
         echo_is_exact(&mut reader, &speaker, &speech()[..SAMPLE]).await;
         drop(call);
         wait_for_silence(&asterisk);

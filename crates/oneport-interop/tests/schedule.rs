@@ -107,6 +107,6 @@ async fn asterisk_is_killed_in_a_call_and_called_again_when_it_is_back() {
     let end = end.expect("our side ends it").expect("running");
     assert_eq!((end.reason, end.cause), (EndReason::TimedOut, CauseCode::DESTINATION_OUT_OF_ORDER));
     let call = echo(&phone, &asterisk).await;
-    let (mut reader, speaker) = call.audio().expect("accepted");
+    let (mut reader, speaker) = call.audio().await.expect("accepted");
     echo_is_exact(&mut reader, &speaker, &speech()[..16_000]).await;
 }

@@ -69,7 +69,7 @@ impl Bridged {
     /// echo misses what was on its way while the ends found each other, at most. Meanwhile `check`
     /// is asked until it says yes.
     async fn talks_on_until(self, what: &str, check: impl AsyncFn(&Self) -> bool) {
-        let (mut reader, speaker) = self.call.audio().expect("accepted");
+        let (mut reader, speaker) = self.call.audio().await.expect("accepted");
         let voice = tokio::spawn(async move {
             echo_is_exact_from(8_000, &mut reader, &speaker, &speech()).await;
         });
@@ -179,7 +179,7 @@ async fn asterisk_transfers_its_party_to_another_number_of_ours() {
     let (phone, _) = phone();
     let mut call = phone.call(to, named("away", "ann", "right")).await.expect("placed");
     call.answered().await.expect("answered");
-    let (mut reader, _speaker) = call.audio().expect("accepted");
+    let (mut reader, _speaker) = call.audio().await.expect("accepted");
     // The milliwatt of our switch: a tone of eight samples, again and again.
     let mut tone = false;
     for _ in 0..100 {
@@ -208,7 +208,7 @@ async fn we_transfer_asterisk_s_party_to_another_number_of_its() {
     call.answered().await.expect("answered");
     tokio::time::sleep(Duration::from_millis(500)).await;
     taken.transfer("milliwatt").await.expect("up");
-    let (mut reader, _speaker) = call.audio().expect("accepted");
+    let (mut reader, _speaker) = call.audio().await.expect("accepted");
     let frame = tokio::time::timeout(PATIENCE, reader.next_frame()).await;
     let frame = frame.expect("audio flows").expect("the call lives");
     assert_eq!(frame.payload[..8], frame.payload[8..16], "{}", asterisk.log());

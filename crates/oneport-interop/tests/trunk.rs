@@ -18,7 +18,7 @@ async fn echo_through(switch: SocketAddr, start: usize) {
     tokio::time::sleep(Duration::from_millis(30) * u32::try_from(start).expect("few")).await;
     let mut call = phone.call(switch, named("echo", "ann", "right")).await.expect("placed");
     call.answered().await.unwrap_or_else(|error| panic!("call {start}: {error}"));
-    let (mut reader, speaker) = call.audio().expect("accepted");
+    let (mut reader, speaker) = call.audio().await.expect("accepted");
     let speech = speech();
     let offset = start * 331 % 40_000;
     // Asterisk sends the first frame, a full one, on another thread than the trunk: one that comes

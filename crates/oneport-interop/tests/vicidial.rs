@@ -98,7 +98,7 @@ async fn an_imported_mesh_serves_its_loops_and_dial_strings_without_a_relay() {
             let (config, log) = (&imported.config, asterisk.log());
             panic!("{what}: {error}\n{config}\nAsterisk's log:\n{log}");
         }
-        let (mut reader, speaker) = call.audio().expect("accepted");
+        let (mut reader, speaker) = call.audio().await.expect("accepted");
         // The beginning does not count, while Asterisk joins its bridges on either side.
         echo_is_exact_from(JOINING, &mut reader, &speaker, &speech()).await;
         drop(call);

@@ -94,7 +94,7 @@ async fn seen(reader: &mut VideoReader, count: usize) -> Vec<VideoFrame> {
 
 /// The echo returns all packets of our pictures, bit for bit.
 async fn echo_shows_our_pictures(call: &Call, asterisk: &Asterisk) {
-    let (mut reader, writer) = call.video();
+    let (mut reader, writer) = call.video().await.expect("running");
     // Answer() waits for media before Echo() begins.
     asterisk.wait_for_log("Echo(");
     // Asterisk sends the first, a full frame, on another thread than what follows, which may overtake
@@ -128,8 +128,8 @@ async fn video_that_asterisk_does_not_allow_harms_neither_side() {
     let asterisk = Asterisk::start(IAX, EXTENSIONS);
     let (phone, _) = phone();
     let call = answered(&phone, &asterisk, named("echo", "deaf", "right")).await;
-    let (_reader, writer) = call.video();
-    let (mut ear, speaker) = call.audio().expect("accepted");
+    let (_reader, writer) = call.video().await.expect("running");
+    let (mut ear, speaker) = call.audio().await.expect("accepted");
     let said = &speech()[..2 * 8000];
     tokio::join!(show(&writer, 0), echo_is_exact(&mut ear, &speaker, said));
     let stats = call.stats().await.expect("alive");

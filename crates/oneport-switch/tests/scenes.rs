@@ -92,7 +92,7 @@ async fn a_milliwatt_is_a_milliwatt() {
     let phone = phone();
     let mut call = phone.call(to, NewCall::to("milliwatt")).await.expect("placed");
     call.answered().await.expect("answered");
-    let (mut reader, _) = call.audio().expect("accepted");
+    let (mut reader, _) = call.audio().await.expect("accepted");
     for _ in 0..10 {
         let frame = reader.next_frame().await.expect("audio");
         assert_eq!(frame.payload.as_slice(), tone::MILLIWATT_ULAW.repeat(20));
@@ -143,8 +143,8 @@ async fn a_registered_phone_is_called_and_everything_passes_both_ways() {
         assert_eq!(event, Some(CallEvent::Dtmf { digit: b'7', phase }));
     }
     assert_eq!(ours.next_event().await, Some(CallEvent::Text("hello".into())));
-    let (mut reader, _) = theirs.audio().expect("accepted");
-    let (_, speaker) = ours.audio().expect("accepted");
+    let (mut reader, _) = theirs.audio().await.expect("accepted");
+    let (_, speaker) = ours.audio().await.expect("accepted");
     let mut samples = Vec::new();
     Codec::Ulaw.decode(&(0..=255).cycle().take(1600).collect::<Vec<u8>>(), &mut samples);
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -213,7 +213,7 @@ async fn a_recording_is_what_was_said() {
     let ann = phone();
     let mut call = ann.call(to, named("record", "ann", "a")).await.expect("placed");
     call.answered().await.expect("answered");
-    let (_, speaker) = call.audio().expect("accepted");
+    let (_, speaker) = call.audio().await.expect("accepted");
     let mut samples = Vec::new();
     Codec::Ulaw.decode(&(0..=255).cycle().take(3200).collect::<Vec<u8>>(), &mut samples);
     speaker.play(&samples).await;
@@ -269,8 +269,8 @@ async fn of_several_that_ring_at_once_the_first_to_answer_gets_the_call() {
     ours.answered().await.expect("answered");
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(at_bob.answer().await.is_err(), "bob rings no more");
-    let (mut reader, _) = theirs.audio().expect("accepted");
-    let (_, speaker) = ours.audio().expect("accepted");
+    let (mut reader, _) = theirs.audio().await.expect("accepted");
+    let (_, speaker) = ours.audio().await.expect("accepted");
     speaker.play(&[1000; 1600]).await;
     assert!(reader.next_frame().await.is_some(), "cid hears ann");
     drop(ours);
@@ -398,8 +398,8 @@ async fn video_passes_where_both_peers_allow_it_and_nowhere_else() {
         assert!(!incoming.offer().formats.contains(Format::VP8));
         let theirs = incoming.answer().await.expect("the caller waits");
         ours.answered().await.expect("answered");
-        let ((mut screen, camera), (mut their_screen, their_camera)) =
-            (ours.video(), theirs.video());
+        let (mut screen, camera) = ours.video().await.expect("running");
+        let (mut their_screen, their_camera) = theirs.video().await.expect("running");
         // Voice makes both legs known to each other.
         tokio::time::sleep(Duration::from_millis(100)).await;
         for n in 0..30_u8 {
@@ -582,8 +582,8 @@ max_calls = 2
     let changes = switch.with(|endpoint, switch, now| switch.reload(endpoint, now, config)).await;
     let expected = ["peer ann is gone", "peer cid is new", "routes: 1 in place of 0"];
     assert_eq!(changes.expect("running"), expected);
-    let (mut reader, _) = theirs.audio().expect("accepted");
-    let (_, speaker) = ours.audio().expect("accepted");
+    let (mut reader, _) = theirs.audio().await.expect("accepted");
+    let (_, speaker) = ours.audio().await.expect("accepted");
     speaker.play(&[1000; 1600]).await;
     assert!(reader.next_frame().await.is_some(), "the call goes on");
     let cause = refusal(&ann, to, named("9", "ann", "a")).await;
@@ -635,8 +635,8 @@ async fn a_silent_peer_is_passed_over_after_twice_its_limit_and_then_at_once() {
 
 /// The media of both ways between two who were just connected.
 async fn they_hear_each_other(ours: &Call, theirs: &Call) {
-    let (mut our_ear, our_mouth) = ours.audio().expect("accepted");
-    let (mut their_ear, their_mouth) = theirs.audio().expect("accepted");
+    let (mut our_ear, our_mouth) = ours.audio().await.expect("accepted");
+    let (mut their_ear, their_mouth) = theirs.audio().await.expect("accepted");
     for (mouth, ear) in [(our_mouth, &mut their_ear), (their_mouth, &mut our_ear)] {
         mouth.play(&[1000; 1600]).await;
         let frame = tokio::time::timeout(Duration::from_secs(5), ear.next_frame()).await;

@@ -117,8 +117,8 @@ async fn telephones_that_the_switch_lets_go_talk_on_without_it() {
         assert!(start.elapsed() < PATIENCE, "the switch keeps a call");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let (mut anns_ear, anns_mouth) = talk.ann.audio().expect("accepted");
-    let (mut bobs_ear, bobs_mouth) = talk.bob.audio().expect("accepted");
+    let (mut anns_ear, anns_mouth) = talk.ann.audio().await.expect("accepted");
+    let (mut bobs_ear, bobs_mouth) = talk.bob.audio().await.expect("accepted");
     for byte in 1..=50 {
         speak(&anns_mouth, byte);
         speak(&bobs_mouth, byte + 100);
@@ -132,8 +132,8 @@ async fn telephones_that_the_switch_lets_go_talk_on_without_it() {
 #[tokio::test]
 async fn the_voice_alone_goes_straight_where_that_is_all_they_hand_over() {
     let talk = Talk::between("media", "127.0.0.1:0").await;
-    let (mut anns_ear, anns_mouth) = talk.ann.audio().expect("accepted");
-    let (mut bobs_ear, bobs_mouth) = talk.bob.audio().expect("accepted");
+    let (mut anns_ear, anns_mouth) = talk.ann.audio().await.expect("accepted");
+    let (mut bobs_ear, bobs_mouth) = talk.bob.audio().await.expect("accepted");
     let start = Instant::now();
     let mut byte = 0_u8;
     loop {
@@ -158,8 +158,8 @@ async fn the_voice_alone_goes_straight_where_that_is_all_they_hand_over() {
 async fn telephones_that_cannot_reach_each_other_stay_with_the_switch() {
     for kind in ["yes", "media"] {
         let talk = Talk::between(kind, "[::1]:0").await;
-        let (mut anns_ear, anns_mouth) = talk.ann.audio().expect("accepted");
-        let (mut bobs_ear, bobs_mouth) = talk.bob.audio().expect("accepted");
+        let (mut anns_ear, anns_mouth) = talk.ann.audio().await.expect("accepted");
+        let (mut bobs_ear, bobs_mouth) = talk.bob.audio().await.expect("accepted");
         let start = Instant::now();
         let mut spoken = 0;
         // Longer than the ends try to find each other.

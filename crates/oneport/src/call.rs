@@ -170,16 +170,17 @@ impl Call {
         }
     }
 
-    /// Audio in both directions, in an accepted call. What came before is gone; asking again ends
-    /// the reader from before.
+    /// Audio in both directions, in an accepted call. What comes from now on is heard, what came
+    /// before is gone; asking again ends the reader from before.
     ///
     /// # Errors
-    /// The call is not accepted, or speaks a format for which there is no codec.
-    pub fn audio(&self) -> Result<(AudioReader, AudioWriter), CallError> {
+    /// The call is not accepted, or speaks a format for which there is no codec; or the phone
+    /// stopped.
+    pub async fn audio(&self) -> Result<(AudioReader, AudioWriter), CallError> {
         let writer = self.speaker()?;
         let (sender, frames) = mpsc::channel(QUEUE);
         let id = self.id;
-        self.driver.post(move |_, lines, _| lines.listen(id, sender));
+        self.driver.with(move |_, lines, _| lines.listen(id, sender)).await?;
         Ok((AudioReader::new(frames), writer))
     }
 
@@ -193,14 +194,16 @@ impl Call {
         Ok(AudioWriter::new(self.driver.clone(), self.id, codec))
     }
 
-    /// Video in both directions, in an accepted call that carries some. What came before is gone;
-    /// asking again ends the reader from before.
-    #[must_use]
-    pub fn video(&self) -> (VideoReader, VideoWriter) {
+    /// Video in both directions, in an accepted call that carries some. What comes from now on is
+    /// seen, what came before is gone; asking again ends the reader from before.
+    ///
+    /// # Errors
+    /// The phone stopped.
+    pub async fn video(&self) -> Result<(VideoReader, VideoWriter), Stopped> {
         let (sender, frames) = mpsc::channel(video::QUEUE);
         let id = self.id;
-        self.driver.post(move |_, lines, _| lines.watch(id, sender));
-        (VideoReader::new(frames), VideoWriter::new(self.driver.clone(), id))
+        self.driver.with(move |_, lines, _| lines.watch(id, sender)).await?;
+        Ok((VideoReader::new(frames), VideoWriter::new(self.driver.clone(), id)))
     }
 
     /// Keys that can be pressed while events are waited for.

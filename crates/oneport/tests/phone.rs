@@ -35,7 +35,7 @@ fn noise(frames: usize) -> Vec<i16> {
 }
 
 async fn record(call: Call, frames: usize) -> (Call, Vec<i16>) {
-    let (mut reader, _) = call.audio().expect("accepted");
+    let (mut reader, _) = call.audio().await.expect("accepted");
     let (mut recorder, mut out) = (Recorder::new(8000), Vec::new());
     for _ in 0..frames {
         let frame = tokio::time::timeout(Duration::from_secs(5), reader.next_frame());
@@ -53,8 +53,8 @@ async fn audio_arrives_bit_for_bit_in_both_directions_at_once() {
     let ((a, _), (b, to)) = (phone("127.0.0.1:0"), phone("127.0.0.1:0"));
     let (ours, theirs) = connect(&a, &b, to).await;
     let sent = noise(30);
-    let (_, speaker_a) = ours.audio().expect("accepted");
-    let (_, speaker_b) = theirs.audio().expect("accepted");
+    let (_, speaker_a) = ours.audio().await.expect("accepted");
+    let (_, speaker_b) = theirs.audio().await.expect("accepted");
     let recorders = (record(ours, 30), record(theirs, 30));
     // The recorders must listen before the first frame leaves.
     let speak = async {
@@ -166,7 +166,7 @@ async fn two_hundred_calls_at_once_are_echoed_and_leave_nothing_behind() {
             call.answered().await.expect("answered");
             // The echo is linked a moment after the answer.
             tokio::time::sleep(Duration::from_secs(1)).await;
-            let (_, speaker) = call.audio().expect("accepted");
+            let (_, speaker) = call.audio().await.expect("accepted");
             let sent = noise(10);
             let ((_, heard), ()) = tokio::join!(record(call, 10), speaker.play(&sent));
             heard
@@ -248,7 +248,7 @@ async fn audio_that_nobody_fetches_is_counted() {
         speaker.send(Format::ULAW, &[0xFF; 160], 20);
     }
     dropped(&b, DropReason::NobodyListens, 10).await;
-    let (mut reader, _) = theirs.audio().expect("accepted");
+    let (mut reader, _) = theirs.audio().await.expect("accepted");
     for _ in 0..200 {
         speaker.send(Format::ULAW, &[0xFF; 160], 20);
     }
