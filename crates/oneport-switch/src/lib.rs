@@ -6,6 +6,7 @@
 
 mod bridge;
 mod builtin;
+mod cdr;
 mod config;
 mod decision;
 pub mod doctor;
@@ -15,12 +16,18 @@ mod limits;
 mod mailbox;
 mod qualify;
 mod recording;
+mod refusal;
 mod registrar;
 mod routing;
+pub mod store;
 mod switch;
+mod utc;
 
 pub use builtin::Builtin;
+pub use cdr::{Cdr, HungUpBy, LegDirection, Quality, RemoteQuality};
 pub use config::{Config, ConfigError, Summary};
 pub use decision::Decision;
 pub use limits::LimitUsage;
+pub use refusal::{Refusal, RefusalCount, Stage};
 pub use switch::Switch;
+pub use utc::{NoMoment, Utc};

@@ -1,0 +1,144 @@
+//! Why calls were refused, or failed.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::utc::Utc;
+
+/// Where on its way a call was refused.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Before anything was kept of it: call tokens, and the limits of the engine.
+    Opening,
+    /// The caller could not prove who it is, or is nobody we know.
+    Identification,
+    /// It may not come from where it comes from.
+    Acl,
+    /// No route leads on, or its route says so.
+    Route,
+    /// A limit stood against it.
+    Limit,
+    /// A destination could not take it, before it was called.
+    Destination,
+    /// A destination that was called said no, or nothing.
+    Answer,
+}
+
+impl Stage {
+    /// All of them, in the order in which a call comes through them.
+    pub const ALL: [Self; 7] = [
+        Self::Opening,
+        Self::Identification,
+        Self::Acl,
+        Self::Route,
+        Self::Limit,
+        Self::Destination,
+        Self::Answer,
+    ];
+
+    /// Its name in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Opening => "opening",
+            Self::Identification => "identification",
+            Self::Acl => "acl",
+            Self::Route => "route",
+            Self::Limit => "limit",
+            Self::Destination => "destination",
+            Self::Answer => "answer",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A call that was refused or failed, or a destination of a call that did not take it.
+///
+/// A call may have several: one for each destination that was tried in vain, and the last, which its
+/// caller was told.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Refusal {
+    /// The call, as in its CDRs and in the log. One that was turned away before anything was kept of
+    /// it has an id of its own.
+    #[schema(value_type = String)]
+    pub call: Uuid,
+    /// Its number among the refusals of the call, from 1.
+    pub number: u32,
+    /// When.
+    #[schema(value_type = String)]
+    pub at: Utc,
+    /// The name under which the caller came; none for a guest.
+    pub peer: Option<String>,
+    /// Where it came from: IP address and port.
+    pub address: String,
+    /// The caller's number.
+    pub calling_number: Option<String>,
+    /// The number it called.
+    pub called_number: String,
+    /// Where on its way.
+    pub stage: Stage,
+    /// What kind of reason, for counting: lower case, words joined by underscores.
+    pub kind: String,
+    /// The rule or limit that decided, by its place in the configuration or by its name.
+    pub rule: Option<String>,
+    /// The value of that rule or limit at that moment.
+    pub value: Option<String>,
+    /// The destination that did not take it: `peer:NAME/NUMBER`.
+    pub destination: Option<String>,
+    /// Whether the call ended with this. Otherwise its next destination was tried.
+    pub ended_call: bool,
+    /// The cause that the caller was sent, or that the destination gave, as Q.850 numbers it.
+    pub cause: Option<u8>,
+    /// The peer's own words.
+    pub said: Option<String>,
+    /// Why, in one sentence.
+    pub why: String,
+    /// What mends it, where something does.
+    pub fix: Option<String>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, at, stage, kind, why, .. } = self;
+        writeln!(f, "{number}. {at} refused at stage {stage}: {why} ({kind})")?;
+        let lines = [
+            ("destination", self.destination.clone()),
+            ("decided by", self.rule.clone()),
+            ("its value then", self.value.clone()),
+            ("cause", self.cause.map(|cause| oneport_wire::CauseCode(cause).to_string())),
+            ("the peer's words", self.said.as_ref().map(|said| format!("{said:?}"))),
+            ("what mends it", self.fix.clone()),
+        ];
+        for (label, text) in lines {
+            if let Some(text) = text {
+                writeln!(f, "   {label}: {text}")?;
+            }
+        }
+        match self.ended_call {
+            true => writeln!(f, "   the caller was told"),
+            false => writeln!(f, "   the next destination was tried"),
+        }
+    }
+}
+
+/// How many were refused for one kind of reason, since the store was made.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RefusalCount {
+    /// Where on their way.
+    pub stage: Stage,
+    /// What kind of reason.
+    pub kind: String,
+    /// How many.
+    pub count: u64,
+}

@@ -1,0 +1,154 @@
+//! What must outlive the switch: call detail records, refusals, registrations.
+//!
+//! [`Store`] is all that the switch, the HTTP API and the tools know of a database. A batch is
+//! written by one writer; anybody may read at the same time.
+
+mod query;
+
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::cdr::Cdr;
+use crate::refusal::{Refusal, RefusalCount};
+use crate::utc::Utc;
+
+pub use query::{CdrFilter, Order, Page, Paging, RefusalFilter};
+
+/// What a store gives in a while.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// A store could not do what it was asked for.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{doing}: {why}")]
+pub struct StoreError {
+    /// What it was about to do.
+    pub doing: String,
+    /// What went wrong.
+    pub why: String,
+}
+
+impl StoreError {
+    /// `doing` is what could not be done, `why` what the database says.
+    pub fn new(doing: impl Into<String>, why: impl fmt::Display) -> Self {
+        Self { doing: doing.into(), why: why.to_string() }
+    }
+}
+
+/// A peer's registration as it is kept.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct StoredRegistration {
+    /// The peer's name.
+    pub peer: String,
+    /// Where it is: IP address and port.
+    pub address: String,
+    /// When it registered or renewed.
+    #[schema(value_type = String)]
+    pub registered: Utc,
+    /// Until when it holds.
+    #[schema(value_type = String)]
+    pub expires: Utc,
+}
+
+/// Something to be kept.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Record {
+    /// A leg has ended.
+    Cdr(Box<Cdr>),
+    /// A call was refused.
+    Refusal(Box<Refusal>),
+    /// A peer has registered, for the first time, again, or from elsewhere.
+    Registered(StoredRegistration),
+    /// A peer's registration is over.
+    Unregistered {
+        /// The peer's name.
+        peer: String,
+    },
+}
+
+/// A database.
+///
+/// All of it is safe to be called again after an error: what was written already is not written
+/// twice.
+pub trait Store: Send + Sync + 'static {
+    /// What it is, for people: kind and place, no secret.
+    fn describe(&self) -> String;
+
+    /// Writes all of `records`, in this order, or none of them. When it returns without an error
+    /// they are durable: they are there after a crash of the process, the system or its power.
+    fn write<'a>(&'a self, records: &'a [Record]) -> Answer<'a, ()>;
+
+    /// All registrations, those that have expired too, by their names.
+    fn registrations(&self) -> Answer<'_, Vec<StoredRegistration>>;
+
+    /// The records of `filter`, a page of them.
+    fn cdrs<'a>(&'a self, filter: &'a CdrFilter, paging: Paging) -> Answer<'a, Page<Cdr>>;
+
+    /// The refusals of `filter`, a page of them.
+    fn refusals<'a>(
+        &'a self,
+        filter: &'a RefusalFilter,
+        paging: Paging,
+    ) -> Answer<'a, Page<Refusal>>;
+
+    /// How many were refused for each kind of reason since the store was made; the most frequent
+    /// first.
+    fn refusal_counts(&self) -> Answer<'_, Vec<RefusalCount>>;
+
+    /// Deletes records of legs that ended before `before`, at most `most` of them, and says how many
+    /// it were.
+    fn prune(&self, before: Utc, most: u32) -> Answer<'_, u64>;
+}
+
+/// Everything that is kept of one call.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CallStory {
+    /// Its legs, in their order.
+    pub legs: Vec<Cdr>,
+    /// Its refusals, in their order.
+    pub refusals: Vec<Refusal>,
+}
+
+impl CallStory {
+    /// What `store` has of a call; `None`: nothing.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn find(store: &dyn Store, call: Uuid) -> Result<Option<Self>, StoreError> {
+        let all = Paging { order: Order::OldestFirst, after: None, most: Paging::MOST };
+        let of_call = CdrFilter { call: Some(call), ..CdrFilter::default() };
+        let mut legs = store.cdrs(&of_call, all).await?.records;
+        legs.sort_by_key(|leg| leg.leg);
+        let of_call = RefusalFilter { call: Some(call), ..RefusalFilter::default() };
+        let refusals = store.refusals(&of_call, all).await?.records;
+        Ok((!legs.is_empty() || !refusals.is_empty()).then_some(Self { legs, refusals }))
+    }
+}
+
+impl fmt::Display for CallStory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for leg in &self.legs {
+            let Cdr { leg: number, direction, address, called_number, start, .. } = leg;
+            let way = if direction.name() == "in" { "from" } else { "to" };
+            let peer = leg.peer.as_deref().unwrap_or("a guest");
+            let seconds = Duration::from_millis(leg.duration_ms).as_secs_f64();
+            let cause = oneport_wire::CauseCode(leg.cause);
+            writeln!(f, "leg {number} {way} {peer} ({address}), number {called_number}: {start}")?;
+            let answered = match leg.answer {
+                Some(_) => format!("answered, {} s to be billed", leg.billable_seconds()),
+                None => "not answered".into(),
+            };
+            let said = leg.cause_text.as_deref().map(|text| format!(" ({text:?})"));
+            let said = said.unwrap_or_default();
+            writeln!(f, "   {seconds:.1} s, {answered}; {}, {cause}{said}", leg.reason)?;
+        }
+        for refusal in &self.refusals {
+            write!(f, "{refusal}")?;
+        }
+        Ok(())
+    }
+}
