@@ -207,6 +207,12 @@ impl Call {
         }
     }
 
+    /// Where the clock of the peer's voice stands by its full frames, unless its voice comes from
+    /// elsewhere.
+    pub(crate) fn their_clock(&self, now: Instant) -> Option<Timestamp> {
+        self.exchange.their_clock(now).filter(|_| self.exchange.media_path.is_none())
+    }
+
     /// A full frame of the peer came.
     pub(crate) fn heard(&mut self, now: Instant) {
         self.last_heard = Some(now);

@@ -76,9 +76,10 @@ reasons! {
         MediaTooEarly => "media_too_early",
             "voice or video came before its call was accepted, or after it ended",
             None;
-        /// Voice or video in a format not known, or before any frame named one.
+        /// Voice or video in a format not known, or video before any frame named one.
         UnknownFormat => "unknown_format",
-            "voice or video is of a format not known here, or the full frame that names it is missing",
+            "voice or video is of a format not known here, or the full frame of video that names it \
+             is missing",
             None;
         /// A transfer that is not allowed, or not the one under way.
         TransferRefused => "transfer_refused",

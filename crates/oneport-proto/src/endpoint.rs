@@ -151,7 +151,7 @@ impl Endpoint {
         let Self { cx, slots } = self;
         let Some(slot) = slots.at(index) else { return Err(DropReason::UnknownCall) };
         let voice = match &slot.role {
-            Role::Call(call) => call.voice_in.clock(now),
+            Role::Call(call) => call.voice_in.clock(now).or_else(|| call.their_clock(now)),
             _ => None,
         };
         let Some(exchange) = slot.role.exchange_mut() else {
@@ -256,19 +256,21 @@ impl Endpoint {
         let Role::Call(call) = &mut slot.role else {
             return Handled::Dropped(DropReason::MediaTooEarly);
         };
-        if call.agreed_format().is_none() {
+        let Some(agreed) = call.agreed_format() else {
             return Handled::Dropped(DropReason::MediaTooEarly);
-        }
-        let Some(format) = call.voice_in.format else {
-            // The full frame that names the format is missing.
-            call.exchange.ask_again(&mut self.cx, now);
-            return Handled::Dropped(DropReason::UnknownFormat);
         };
+        if call.voice_in.format.is_none() && call.voice_in.last_arrival().is_none() {
+            // The full frame that names the format is missing. It is asked for once: it is repeated
+            // anyhow, and a peer that sends none would be asked for ever.
+            call.exchange.ask_again(&mut self.cx, now);
+        }
+        let format = call.voice_in.format_or(agreed);
+        let (clock, bytes) = (call.their_clock(now), payload.len());
         let timestamp = match stamp {
-            Stamp::Low(low) => call.voice_in.mini(now, low, format, payload.len()),
+            Stamp::Low(low) => call.voice_in.mini(now, clock, low, format, bytes),
             Stamp::Trunk(trunk) => {
                 let datagram = self.cx.counters.datagrams_received;
-                call.voice_in.trunk(now, datagram, trunk, format, payload.len())
+                call.voice_in.trunk(now, clock, datagram, trunk, format, bytes)
             }
         };
         let link = call.link;

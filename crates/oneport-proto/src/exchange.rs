@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::crypt::{Crypt, Epoch};
 use crate::error::CommandError;
 use crate::path::Path;
+use crate::relay_clock::is_after;
 use crate::reliable::{GaveUp, Order, Reliable, Sample};
 
 /// An answer that depends on the application may take its time: the frame that asks for it is
@@ -46,6 +47,8 @@ pub(crate) struct Exchange {
     /// Timestamps of the frames that opened it and were replaced since: answers to those are stale.
     replaced: Vec<Timestamp>,
     last_stamp: Option<u32>,
+    /// The latest timestamp of the peer's own clock, and when it came.
+    their_stamp: Option<(Instant, Timestamp)>,
     delayed_ack: Option<(Instant, Timestamp)>,
     /// A frame was received in order since our ISeqno last left.
     owes_ack: bool,
@@ -69,6 +72,7 @@ impl Exchange {
             crypt: None,
             replaced: Vec::new(),
             last_stamp: None,
+            their_stamp: None,
             delayed_ack: None,
             owes_ack: false,
         }
@@ -81,6 +85,7 @@ impl Exchange {
         Self {
             theirs: Some(header.source),
             opened_at: Some(header.timestamp),
+            their_stamp: Some((now, header.timestamp)),
             reliable,
             ..Self::opening(now, path, ours)
         }
@@ -107,6 +112,12 @@ impl Exchange {
     /// Our clock: ms since the exchange began.
     pub(crate) fn clock(&self, now: Instant) -> u32 {
         now.millis_since(self.created)
+    }
+
+    /// Where the peer's clock stands, by its full frames; `None`: none has told.
+    pub(crate) fn their_clock(&self, now: Instant) -> Option<Timestamp> {
+        let (came, stamp) = self.their_stamp?;
+        Some(Timestamp(stamp.0.wrapping_add(now.millis_since(came))))
     }
 
     /// A timestamp for a frame made now, later than all before it.
@@ -340,6 +351,11 @@ impl Exchange {
             Message::Iax { subclass, .. } => Some(*subclass),
             _ => None,
         };
+        if !subclass.is_some_and(repeats_a_timestamp)
+            && self.their_stamp.is_none_or(|(_, last)| is_after(header.timestamp.0, last.0))
+        {
+            self.their_stamp = Some((now, header.timestamp));
+        }
         if subclass != Some(IaxSubclass::Inval) {
             self.confirmed |= header.destination == self.ours;
             let sample = self.reliable.acknowledge(now, header.iseq);
@@ -435,6 +451,12 @@ impl Exchange {
         let repetition = self.reliable.deadline(&cx.config.retransmission);
         [ack, repetition].into_iter().flatten().min()
     }
+}
+
+/// Whether a frame has the timestamp of what it answers, or none, rather than its sender's.
+const fn repeats_a_timestamp(subclass: IaxSubclass) -> bool {
+    use IaxSubclass as Iax;
+    matches!(subclass, Iax::Ack | Iax::Vnak | Iax::Inval | Iax::Pong | Iax::LagRp)
 }
 
 #[cfg(test)]

@@ -167,6 +167,12 @@ impl VoiceIn {
         self.meter.begin_anew();
     }
 
+    /// The format of frames that do not say it: that of the last full frame, or `agreed` where that
+    /// is late or lost. Voice then goes on, and comes to nobody before the call has a format.
+    pub(crate) fn format_or(&self, agreed: Format) -> Format {
+        self.format.unwrap_or(agreed)
+    }
+
     /// When the latest frame came.
     pub(crate) fn last_arrival(&self) -> Option<Instant> {
         self.last.map(|(came, _)| came)
@@ -200,15 +206,17 @@ impl VoiceIn {
     /// It belongs near the one before it. After a long silence, of which a sender need not give
     /// notice by a full frame, it may be some rounds of the 16 bits further, as the time that has
     /// passed says; unless it follows the one before it all the same, as where it was our clock that
-    /// stepped, or this machine that slept with frames waiting.
+    /// stepped, or this machine that slept with frames waiting. The first of all belongs near `call`,
+    /// where the sender's clock stands by its other frames.
     pub(crate) fn mini(
         &mut self,
         now: Instant,
+        call: Option<Timestamp>,
         stamp: MiniTimestamp,
         format: Format,
         bytes: usize,
     ) -> Timestamp {
-        let (came, last) = self.last.unwrap_or((now, Timestamp(0)));
+        let (came, last) = self.last.unwrap_or_else(|| (now, call.unwrap_or_default()));
         let mut whole = stamp.unwrap_near(last);
         let silence = now.since(came);
         if silence > LONG_SILENCE && distance(whole.0, last.0) > FOLLOWS_MS {
@@ -220,10 +228,11 @@ impl VoiceIn {
 
     /// Takes a trunk entry that has no timestamp of its own: the trunk's clock stands in. That
     /// begins anew when the trunk was silent. Further entries of one `datagram`, each of which has
-    /// its own number, follow one another.
+    /// its own number, follow one another. `call` is as in [`mini`](Self::mini).
     pub(crate) fn trunk(
         &mut self,
         now: Instant,
+        call: Option<Timestamp>,
         datagram: u64,
         trunk: Timestamp,
         format: Format,
@@ -231,7 +240,10 @@ impl VoiceIn {
     ) -> Timestamp {
         let (came, last) = self.last.unwrap_or((now, Timestamp(0)));
         let passed = now.millis_since(came).max(1);
-        let expected = if self.last.is_some() { last.0.wrapping_add(passed) } else { trunk.0 };
+        let expected = match self.last {
+            Some(_) => last.0.wrapping_add(passed),
+            None => call.unwrap_or(trunk).0,
+        };
         let offset = self.trunk_offset.filter(|offset| {
             let stamp = trunk.0.wrapping_add(*offset);
             let near = |other| distance(stamp, other) <= FOLLOWS_MS;
@@ -407,7 +419,7 @@ mod tests {
         let heard = voice.meter.snapshot();
         assert_eq!((heard.frames, heard.lost, heard.late, heard.out_of_order), (2, 0, 0, 0));
         voice.begin_anew();
-        let stamp = voice.trunk(at(300), 3, Timestamp(77_000), Format::ULAW, 160);
+        let stamp = voice.trunk(at(300), None, 3, Timestamp(77_000), Format::ULAW, 160);
         assert_eq!(stamp, Timestamp(77_000), "nothing but the trunk's clock is known");
     }
 
@@ -416,9 +428,15 @@ mod tests {
         let at = |ms: u64| Instant::from_micros(ms * 1000);
         let mut voice = VoiceIn::default();
         voice.full(at(100), Format::ULAW, Timestamp(1_000), 160);
-        assert_eq!(voice.trunk(at(120), 1, Timestamp(77_000), Format::ULAW, 160), Timestamp(1_020));
+        assert_eq!(
+            voice.trunk(at(120), None, 1, Timestamp(77_000), Format::ULAW, 160),
+            Timestamp(1_020)
+        );
         voice.full(at(140), Format::ULAW, Timestamp(1_500), 160);
-        assert_eq!(voice.trunk(at(160), 2, Timestamp(77_040), Format::ULAW, 160), Timestamp(1_520));
+        assert_eq!(
+            voice.trunk(at(160), None, 2, Timestamp(77_040), Format::ULAW, 160),
+            Timestamp(1_520)
+        );
     }
 
     #[test]
@@ -426,8 +444,14 @@ mod tests {
         let at = |ms: u64| Instant::from_micros(ms * 1000);
         let mut voice = VoiceIn::default();
         voice.full(at(100), Format::ULAW, Timestamp(1_000), 160);
-        assert_eq!(voice.trunk(at(120), 1, Timestamp(77_000), Format::ULAW, 160), Timestamp(1_020));
-        assert_eq!(voice.trunk(at(155), 2, Timestamp(77_020), Format::ULAW, 160), Timestamp(1_040));
+        assert_eq!(
+            voice.trunk(at(120), None, 1, Timestamp(77_000), Format::ULAW, 160),
+            Timestamp(1_020)
+        );
+        assert_eq!(
+            voice.trunk(at(155), None, 2, Timestamp(77_020), Format::ULAW, 160),
+            Timestamp(1_040)
+        );
     }
 
     #[test]
@@ -435,16 +459,16 @@ mod tests {
         let at = |ms: u64| Instant::from_micros(ms * 1000);
         let mut voice = VoiceIn::default();
         voice.full(at(100), Format::ULAW, Timestamp(1_000), 160);
-        voice.trunk(at(120), 1, Timestamp(77_000), Format::ULAW, 160);
-        let stamp = voice.trunk(at(20_120), 2, Timestamp(0), Format::ULAW, 160);
+        voice.trunk(at(120), None, 1, Timestamp(77_000), Format::ULAW, 160);
+        let stamp = voice.trunk(at(20_120), None, 2, Timestamp(0), Format::ULAW, 160);
         assert_eq!(stamp, Timestamp(21_020));
-        let stamp = voice.trunk(at(20_140), 3, Timestamp(20), Format::ULAW, 160);
+        let stamp = voice.trunk(at(20_140), None, 3, Timestamp(20), Format::ULAW, 160);
         assert_eq!(stamp, Timestamp(21_040));
-        let stamp = voice.trunk(at(20_140), 3, Timestamp(20), Format::ULAW, 160);
+        let stamp = voice.trunk(at(20_140), None, 3, Timestamp(20), Format::ULAW, 160);
         assert_eq!(stamp, Timestamp(21_060), "another of the same datagram");
         assert_eq!(voice.meter.snapshot().duplicates, 0);
         // Our clock steps by an hour, the trunk does not.
-        let stamp = voice.trunk(at(3_620_160), 4, Timestamp(40), Format::ULAW, 160);
+        let stamp = voice.trunk(at(3_620_160), None, 4, Timestamp(40), Format::ULAW, 160);
         assert_eq!(stamp, Timestamp(21_060));
     }
 
@@ -456,19 +480,19 @@ mod tests {
         voice.full(at(0), Format::ULAW, Timestamp(1_000), 160);
         // Asterisk goes on with mini frames, however long it was silent.
         for (now, whole) in [(89_000, 90_000), (89_020, 90_020), (999_000, 1_000_000)] {
-            let stamp = voice.mini(at(now), mini(whole), Format::ULAW, 160);
+            let stamp = voice.mini(at(now), None, mini(whole), Format::ULAW, 160);
             assert_eq!(stamp, Timestamp(whole));
         }
         // An hour of ours passes between two frames of its stream, as in a machine that slept.
         let now = 999_000 + 3_600_000;
         for n in 1..100 {
             let whole = 1_000_000 + n * 20;
-            let stamp = voice.mini(at(now), mini(whole), Format::ULAW, 160);
+            let stamp = voice.mini(at(now), None, mini(whole), Format::ULAW, 160);
             assert_eq!(stamp, Timestamp(whole));
         }
         // The sender puts its clock back, with a full frame.
         voice.full(at(now + 20), Format::ULAW, Timestamp(5_000), 160);
-        let stamp = voice.mini(at(now + 40), mini(5_020), Format::ULAW, 160);
+        let stamp = voice.mini(at(now + 40), None, mini(5_020), Format::ULAW, 160);
         assert_eq!(stamp, Timestamp(5_020));
         assert_eq!(voice.meter.snapshot().lost, 0);
     }

@@ -223,8 +223,7 @@ fn provoke(reason: DropReason) -> Scene {
         }
         Drop::UnknownFormat => {
             scene = Scene::plain();
-            let ([high, low], home) = (scene.numbers().source.get().to_be_bytes(), scene.home());
-            scene.network.inject(B, home, &[high, low, 0, 20, 1, 2, 3]);
+            scene.as_a(0, frame_type::VOICE, 0x7F, &[1, 2, 3]);
         }
         Drop::TransferRefused => {
             // A is in the middle between B and the third, who allow no transfers.
