@@ -539,6 +539,12 @@ impl Endpoint {
         self.call(id).map(Call::stats)
     }
 
+    /// When the newest voice of a call came; `None` while none has, or since its peer changed.
+    #[must_use]
+    pub fn last_voice(&self, id: CallId) -> Option<Instant> {
+        self.call(id).and_then(|call| call.voice_in.last_arrival())
+    }
+
     /// Our number of a call, and the peer's once it is known, as packet captures show them.
     #[must_use]
     pub fn call_numbers(&self, id: CallId) -> Option<(CallNumber, Option<CallNumber>)> {

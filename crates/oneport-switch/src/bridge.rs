@@ -63,12 +63,7 @@ pub(crate) fn pass_control(
 ) {
     let passes = matches!(
         control,
-        Control::Hold
-            | Control::Unhold
-            | Control::Flash
-            | Control::Wink
-            | Control::VideoUpdate
-            | Control::SourceUpdate
+        Control::Flash | Control::Wink | Control::VideoUpdate | Control::SourceUpdate
     );
     if passes {
         let result = endpoint.send_control(now, to, control, payload);

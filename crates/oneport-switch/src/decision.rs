@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::ZonedDateTime;
 
-use crate::builtin::Builtin;
+use crate::builtin::Place;
 use crate::config::Config;
 use crate::routing::{self, Question, Strategy, Verdict};
 use crate::switch::{contexts_of, wall_time};
@@ -34,9 +34,9 @@ impl Decision {
     ) -> Result<Self, String> {
         let time = wall_time(&ZonedDateTime::now().with_time_zone(config.timezone.clone()));
         let mut decision = Self { steps: Vec::new(), targets: Vec::new(), summary: String::new() };
-        let builtin = Builtin::find(number).map(|(builtin, _)| builtin);
+        let builtin = Place::find(number);
         let Some(peer) = from else {
-            match builtin.filter(|builtin| builtin.is_for_guests()) {
+            match builtin.filter(|place| place.builtin.is_for_guests()) {
                 Some(builtin) => {
                     decision.targets.push(format!("builtin:{builtin}"));
                     decision.summary = "guests may call it".into();

@@ -22,6 +22,7 @@ mod routing;
 pub mod store;
 mod switch;
 mod utc;
+mod watch;
 
 pub use builtin::Builtin;
 pub use cdr::{Cdr, HungUpBy, LegDirection, Quality, RemoteQuality};
@@ -31,3 +32,4 @@ pub use limits::LimitUsage;
 pub use refusal::{Refusal, RefusalCount, Stage};
 pub use switch::Switch;
 pub use utc::{NoMoment, Utc};
+pub use watch::Ending;

@@ -2,6 +2,8 @@
 
 mod device;
 mod dialling;
+mod forwarding;
+mod holding;
 mod hunting;
 mod reload;
 mod transfer;
@@ -21,7 +23,7 @@ use oneport_proto::{
 use oneport_wire::{CauseCode, Control, Format, FormatSet, MessageCount};
 
 use crate::bridge;
-use crate::builtin::{Builtin, FRAME_MS, Player};
+use crate::builtin::{Builtin, FRAME_MS, Place, Player};
 use crate::config::{Config, Peer};
 use crate::guests::Guests;
 use crate::limits::{Attempt, Direction, LimitUsage, Limits, Notice};
@@ -30,6 +32,9 @@ use crate::qualify::Qualify;
 use crate::recording::Recordings;
 use crate::registrar::{Change, Registrar};
 use crate::routing::Target;
+use crate::watch::{Bounds, Ending, Watches};
+
+use forwarding::Forwarded;
 
 use hunting::Plan;
 pub(crate) use hunting::{contexts_of, wall_time};
@@ -37,6 +42,9 @@ pub(crate) use hunting::{contexts_of, wall_time};
 /// How long a player waits behind its last frame before it hangs up, so that the far end's jitter
 /// buffer plays all of it.
 const AFTER_PLAYBACK: Duration = Duration::from_millis(500);
+
+/// The class of music that is played where none is named.
+const DEFAULT_MUSIC: &str = "default";
 
 /// What a peer that registers without saying for how long gets, within its limits (RFC 5456
 /// §6.1.1).
@@ -54,6 +62,8 @@ pub struct Switch {
     /// Built-in destinations that speak now.
     players: BTreeMap<CallId, Player>,
     recordings: Recordings,
+    /// Answered calls that must not last too long, or be silent.
+    watches: Watches<CallId>,
     /// Requests to register that wait for their proof.
     requests: HashMap<RequestId, Register>,
     /// Where we register.
@@ -98,6 +108,18 @@ struct Leg {
     /// Where it leads, for the log; none once the log has told of it.
     to: Option<String>,
     state: State,
+    marks: Marks,
+}
+
+/// What has come over a leg.
+#[derive(Debug, Default)]
+struct Marks {
+    /// Why this switch has ended it.
+    ending: Option<Ending>,
+    /// It has put its other party on hold.
+    holds: bool,
+    /// Its voice goes straight to the far end of its other leg.
+    direct: bool,
 }
 
 enum State {
@@ -128,6 +150,9 @@ struct Caller {
     may_return: bool,
     accepted: Option<Format>,
     answered: bool,
+    /// What its route holds it to.
+    bounds: Bounds,
+    forwarded: Forwarded,
 }
 
 impl Leg {
@@ -165,6 +190,7 @@ impl Switch {
             legs: HashMap::new(),
             players: BTreeMap::new(),
             recordings: Recordings::start(),
+            watches: Watches::default(),
             requests: HashMap::new(),
             registrations: HashMap::new(),
             provisions: HashMap::new(),
@@ -203,6 +229,7 @@ impl Switch {
             ends: None,
             to,
             state,
+            marks: Marks::default(),
         };
         let Some(username) = offer.username.clone() else {
             let peer = self.peer_at(address);
@@ -245,6 +272,7 @@ impl Switch {
     /// Forgets a leg and gives back its places.
     fn remove_leg(&mut self, now: Instant, call: CallId) -> Option<Leg> {
         let leg = self.legs.remove(&call)?;
+        self.watches.end(call);
         self.limits.release(now, leg.lease);
         self.tell_of_limits();
         Some(leg)
@@ -331,7 +359,8 @@ impl Switch {
             None => None,
         };
         let Some(leg) = self.legs.get_mut(&call) else { return };
-        let Plan { mut left, timeout, continue_on, route, may_return } = plan.unwrap_or_default();
+        let Plan { mut left, timeout, continue_on, route, may_return, bounds } =
+            plan.unwrap_or_default();
         let attempt = Attempt {
             peer: leg.peer.as_deref(),
             direction: Direction::In,
@@ -345,8 +374,8 @@ impl Switch {
             return self.refuse(endpoint, now, call, full.cause, &full.to_string());
         }
         if left.is_empty() {
-            if let Some((builtin, _)) = Builtin::find(number) {
-                left.push_back(vec![Target::Builtin(builtin)]);
+            if let Some(place) = Place::find(number) {
+                left.push_back(vec![Target::Builtin(place)]);
             } else if peer.is_some() && self.config.peers.contains_key(number) {
                 left.push_back(vec![Target::Peer { name: number.into(), number: number.into() }]);
             }
@@ -362,7 +391,7 @@ impl Switch {
                 self.refuse(endpoint, now, call, CauseCode::NO_ROUTE, why);
             }
             None => self.refuse(endpoint, now, call, CauseCode::NO_ROUTE, "no route"),
-            Some([Target::Builtin(builtin)]) if peer.is_none() && !builtin.is_for_guests() => {
+            Some([Target::Builtin(place)]) if peer.is_none() && !place.builtin.is_for_guests() => {
                 let why = "guests reach echo and milliwatt only; give the caller a peer with a \
                            secret";
                 self.refuse(endpoint, now, call, CauseCode::REJECTED, why);
@@ -379,6 +408,8 @@ impl Switch {
                     may_return,
                     accepted,
                     answered,
+                    bounds,
+                    forwarded: Forwarded::default(),
                 };
                 leg.state = State::Caller(Box::new(caller));
                 self.try_next(endpoint, now, call, CauseCode::NO_ROUTE);
@@ -392,8 +423,9 @@ impl Switch {
         endpoint: &mut Endpoint,
         now: Instant,
         call: CallId,
-        builtin: Builtin,
+        place: &Place,
     ) -> Result<(), (CauseCode, String)> {
+        let builtin = place.builtin;
         let Some(leg) = self.legs.get_mut(&call) else { return Ok(()) };
         let State::Caller(caller) = &leg.state else { return Ok(()) };
         let peer = leg.peer.as_ref().and_then(|name| self.config.peers.get(name));
@@ -408,14 +440,24 @@ impl Switch {
         let no_codec = || (CauseCode::BEARER_NOT_AVAILABLE, "no common codec".to_string());
         let format = format.ok_or_else(no_codec)?;
         let codec = Codec::for_format(format);
-        let argument = Builtin::find(&caller.offer.called_number);
-        let argument = argument.filter(|(found, _)| *found == builtin).and_then(|(_, name)| name);
+        // What the route names goes before what was dialled.
+        let dialled = Place::find(&caller.offer.called_number);
+        let dialled = dialled.filter(|dialled| dialled.builtin == builtin);
+        let argument = place.argument.clone().or_else(|| dialled?.argument);
+        let bounds = caller.bounds.clone();
         let files = &self.config.files;
         let player = match (builtin, codec) {
             (Builtin::Milliwatt, Some(codec)) => Some(Player::milliwatt(codec, now)),
             (Builtin::Playback, Some(codec)) => {
-                let player = Player::playback(codec, now, files.playback.as_deref(), argument);
+                let player =
+                    Player::playback(codec, now, files.playback.as_deref(), argument.as_deref());
                 Some(player.map_err(|why| (CauseCode::UNALLOCATED, why))?)
+            }
+            (Builtin::Music, Some(codec)) => {
+                let name = argument.as_deref().unwrap_or(DEFAULT_MUSIC);
+                let no_music = || (CauseCode::UNALLOCATED, format!("there is no music `{name}`"));
+                let class = self.config.music.get(name).cloned().ok_or_else(no_music)?;
+                Some(Player::music(codec, now, class))
             }
             (Builtin::Echo, _) | (Builtin::Record, Some(_)) => None,
             _ => return Err(no_codec()),
@@ -426,13 +468,22 @@ impl Switch {
         };
         let _ = endpoint.allow_video(call, video);
         tracing::debug!("{call}: {} calls {builtin}, {format}", leg.who());
-        leg.to = Some(format!("{builtin}, {format}"));
+        leg.to = Some(match &argument {
+            Some(argument) => format!("{builtin}/{argument}, {format}"),
+            None => format!("{builtin}, {format}"),
+        });
         if caller.accepted.is_none() {
             // The caller may have gone; then its end follows.
             let _ = endpoint.accept(now, call, format);
         }
         let _ = endpoint.answer(now, call);
         leg.state = State::Builtin(builtin);
+        let mut bounds = peer.map(|peer| peer.bounds.clone()).unwrap_or_default().and(bounds);
+        if player.is_some() {
+            // Who listens need not speak.
+            bounds.silence = None;
+        }
+        self.watches.begin(now, call, bounds);
         if let Some(player) = player {
             self.players.insert(call, player);
         }
@@ -474,7 +525,9 @@ impl Switch {
                     let _ = endpoint.hangup(now, called, end.cause, None);
                 }
             }
-            State::Called { caller } => self.called_ended(endpoint, now, caller, call, end),
+            State::Called { caller } => {
+                self.called_ended(endpoint, now, caller, call, leg.peer.as_deref(), end);
+            }
             _ => {}
         }
         if leg.peer.is_none() {
@@ -608,7 +661,7 @@ impl Switch {
         let mut done = Vec::new();
         for (call, player) in &mut self.players {
             while player.next <= now {
-                if !player.frame(&mut self.payload) {
+                if !player.frame(now, &mut self.payload) {
                     done.push(*call);
                     break;
                 }
@@ -674,6 +727,10 @@ fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
         tracing::warn!("{call}: {who} to {to}: refused, {}: {why}; {remedy}", end.cause);
         return;
     }
+    let how = match &leg.marks.ending {
+        Some(ending) => ending.to_string(),
+        None => end.reason.sentence().into(),
+    };
     let heard = &end.stats.received;
     let there = end
         .stats
@@ -687,7 +744,7 @@ fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
     tracing::info!(
         "{call}: {who} to {to}: {seconds:.1} s, {}, {}{text}; heard {} frames, {} lost, {} late, \
          {} out of order, {} twice, jitter {:.1} ms; sent {}{}{agreement}",
-        end.reason.sentence(),
+        how,
         end.cause,
         heard.frames,
         heard.lost,
@@ -751,6 +808,16 @@ impl Application for Switch {
                     let _ = endpoint.send_control(now, other, control, &payload);
                 }
             }
+            Event::Control { call, control: Control::Hold, payload } => {
+                let class = String::from_utf8_lossy(&payload);
+                self.hold(endpoint, now, call, class.trim_end_matches('\0'));
+            }
+            Event::Control { call, control: Control::Unhold, .. } => {
+                self.unhold(endpoint, now, call);
+            }
+            Event::Quelched { call, quelched, music } => {
+                self.quelched(endpoint, now, call, quelched.then(|| music.unwrap_or_default()));
+            }
             Event::Control { call, control, payload } => {
                 if let Some(other) = other(call) {
                     bridge::pass_control(endpoint, now, other, control, &payload);
@@ -801,6 +868,7 @@ impl Application for Switch {
                 }
             }
             Event::MediaTransferred { call } => {
+                self.media_is_elsewhere(call);
                 tracing::debug!("{call}: its voice goes straight to the other end");
             }
             Event::TransferFailed { call, failure } => {
@@ -852,6 +920,7 @@ impl Application for Switch {
     fn poll_timeout(&self) -> Option<Instant> {
         let players = self.players.values().map(|player| player.next);
         let players = players.chain(self.qualify.next()).chain(self.look_at_mailboxes);
+        let players = players.chain(self.watches.next());
         let legs = self.legs.values().filter_map(|leg| leg.ends);
         players.chain(legs).chain(self.registrar.next_expiry()).min()
     }
@@ -860,6 +929,7 @@ impl Application for Switch {
         self.qualify.poll(endpoint, now);
         self.play(endpoint, now);
         self.end_overdue(endpoint, now);
+        self.end_watched(endpoint, now);
         self.tell_of_messages(endpoint, now);
         for name in self.registrar.expire(now) {
             self.qualify.forget(&name);

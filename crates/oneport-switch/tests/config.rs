@@ -101,6 +101,17 @@ fn every_mistake_is_placed_named_and_mended() {
         "[server]\nfirmware = \"/nonexistent/firmware\"",
         "[peers.media]\nsecret = \"a\"\n[peers.media.provision]\nserver = \"192.0.2.1\"",
         "[peers.media]\nsecret = \"a\"\n[peers.media.provision]\nservice_ident = \"1\"\nflags = [\"registr\"]",
+        "[peers.media]\nsecret = \"a\"\nmax_duration_seconds = 2592001",
+        "[peers.media]\nsecret = \"a\"\nno_media_timeout_seconds = 1",
+        "[[routes]]\nnumber = \"1\"\nto = [\"busy\"]\nno_media_timeout_seconds = 1",
+        "[peers.media]\nsecret = \"a\"\nhold_music = \"jazz\"",
+        "[music.jazz]\nfolder = \"/nonexistent/music\"",
+        "[music.\"a b\"]\nfolder = \"/\"",
+        "[peers.media]\nsecret = \"a\"\nforward_always = \"peer:media\"",
+        "[peers.media]\nsecret = \"a\"\nforward_busy = \"peer:medai\"",
+        "[peers.media]\nsecret = \"a\"\nforward_no_answer = \"peer:media/{1}\"",
+        "[peers.media]\nsecret = \"a\"\nrings_seconds = 601",
+        "[[routes]]\nnumber = \"1\"\nto = [\"builtin:playback/../x\"]",
         "[server\n",
     ];
     let mut answers = String::new();
@@ -121,9 +132,19 @@ fn the_documented_configuration_is_accepted_and_names_every_key() {
     let usable: String = example
         .lines()
         .filter(|line| {
-            !["secret_", "playback", "inkeys", "outkey", "firmware"]
-                .iter()
-                .any(|key| line.starts_with(key))
+            ![
+                "secret_",
+                "playback",
+                "inkeys",
+                "outkey",
+                "firmware",
+                "[music",
+                "folder",
+                "shuffle",
+                "hold_music",
+            ]
+            .iter()
+            .any(|key| line.starts_with(key))
         })
         .map(|line| line.replace(", \"rsa\"]", "]"))
         .map(|line| format!("{line}\n"))
@@ -134,6 +155,7 @@ fn the_documented_configuration_is_accepted_and_names_every_key() {
         "timers",
         "guests",
         "audio",
+        "music.x",
         "acls.x",
         "peers.x",
         "peers.x.provision",
@@ -147,6 +169,7 @@ fn the_documented_configuration_is_accepted_and_names_every_key() {
             "registrations" => {
                 "[[registrations]]\nto = \"\"\nusername = \"\"\nno_such_key = 1".into()
             }
+            "music.x" => "[music.x]\nfolder = \"\"\nno_such_key = 1".into(),
             section => format!("[{section}]\nno_such_key = 1"),
         };
         let error = Config::parse(Path::new("oneport.toml"), &wrong).expect_err("no such key");

@@ -19,12 +19,14 @@ use toml::Spanned;
 
 use super::device::{ProvisionKeys, read_firmware};
 use super::error::{ConfigError, nearest};
+use super::forward::ForwardKeys;
 use super::keys::{read_private, read_public};
 use super::limits::LimitKeys;
+use super::music::{MusicKeys, read_class, read_music};
 use super::routes::{Names, RouteKeys};
 use super::secret::Place;
 use super::timers::{self, PeerTimers, Timers};
-use super::{Acl, Config, ConnectedLineRule, DEFAULT_CODECS, Peer};
+use super::{Acl, Config, ConnectedLineRule, DEFAULT_CODECS, Forwarding, Peer};
 use crate::routing::DEFAULT_CONTEXT;
 
 #[derive(Deserialize, Default)]
@@ -34,6 +36,7 @@ pub(super) struct File {
     timers: Timers,
     guests: Guests,
     audio: Audio,
+    music: BTreeMap<Spanned<String>, MusicKeys>,
     acls: BTreeMap<String, AclKeys>,
     peers: BTreeMap<Spanned<String>, PeerKeys>,
     routes: Vec<RouteKeys>,
@@ -115,6 +118,13 @@ struct PeerKeys {
     trunk_interval_ms: Option<Spanned<u64>>,
     mailbox: Option<PathBuf>,
     message_waiting_frames: Option<bool>,
+    max_duration_seconds: Option<Spanned<u64>>,
+    no_media_timeout_seconds: Option<Spanned<u64>>,
+    hold_music: Option<Spanned<String>>,
+    forward_always: Option<Spanned<String>>,
+    forward_busy: Option<Spanned<String>>,
+    forward_no_answer: Option<Spanned<String>>,
+    rings_seconds: Option<Spanned<u64>>,
     provision: Option<ProvisionKeys>,
 }
 
@@ -202,12 +212,17 @@ impl File {
         for (name, keys) in self.acls {
             acls.insert(name, read_acl(&source, keys.permit.as_deref(), &keys.deny)?);
         }
+        config.music = read_music(&source, self.music)?;
         let mut rules = BTreeMap::new();
         let mut peers = BTreeMap::new();
+        let mut forwards = Vec::new();
         for (name, keys) in self.peers {
             let lists = keys.read_acls(&source, &acls)?;
+            let hold_music = read_class(&source, keys.hold_music.as_ref(), &config.music)?;
+            forwards.push((name.get_ref().clone(), keys.forward_keys()));
             let (mut peer, rule) = keys.check(&source, &name, config.encryption, &defaults)?;
             peer.acls = lists;
+            peer.hold_music = hold_music;
             rules.insert(name.get_ref().clone(), rule);
             peers.insert(name.into_inner(), peer);
         }
@@ -215,6 +230,16 @@ impl File {
         for network in &self.server.call_token_optional {
             let network = super::engine_network(read_network(&source, network)?);
             config.endpoint.call_token.optional_networks.push(network);
+        }
+        let mut forwarding = Vec::new();
+        for (name, keys) in forwards {
+            let to = keys.check(&source, &name, &Names::new(&peers))?;
+            forwarding.push((name, to));
+        }
+        for (name, to) in forwarding {
+            if let Some(peer) = peers.get_mut(&name) {
+                peer.forwarding = to;
+            }
         }
         let mut names = Names::new(&peers);
         for keys in self.routes {
@@ -436,6 +461,12 @@ impl PeerKeys {
             None => None,
         };
         let trunk = self.read_trunk(source)?;
+        let bounds = timers::read_bounds(
+            source,
+            format!("peers.{}", name.get_ref()),
+            self.max_duration_seconds.as_ref(),
+            self.no_media_timeout_seconds.as_ref(),
+        )?;
         let contexts = match self.contexts {
             None => vec![DEFAULT_CONTEXT.to_string()],
             Some(contexts) if contexts.get_ref().is_empty() => {
@@ -468,6 +499,9 @@ impl PeerKeys {
             mailbox: self.mailbox,
             told_of_messages: self.message_waiting_frames.unwrap_or(false),
             provision,
+            bounds,
+            hold_music: None,
+            forwarding: Forwarding::default(),
         };
         Ok((peer, rule))
     }
@@ -514,6 +548,15 @@ impl PeerKeys {
             if self.min_refresh.is_some() { *most = *least } else { *least = *most }
         }
         Ok(timers)
+    }
+
+    fn forward_keys(&self) -> ForwardKeys {
+        ForwardKeys {
+            always: self.forward_always.clone(),
+            busy: self.forward_busy.clone(),
+            no_answer: self.forward_no_answer.clone(),
+            rings: self.rings_seconds.clone(),
+        }
     }
 
     /// The lists that say from where it may come: its own, and those it names.

@@ -4,8 +4,10 @@ mod acl;
 mod device;
 mod error;
 mod file;
+mod forward;
 mod keys;
 mod limits;
+mod music;
 mod routes;
 mod secret;
 mod summary;
@@ -14,6 +16,7 @@ mod timers;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -27,11 +30,14 @@ use oneport_wire::{AuthMethods, DEFAULT_PORT, Format, FormatSet};
 pub(crate) use acl::Acl;
 pub(crate) use device::Provision;
 pub use error::ConfigError;
+pub(crate) use forward::Forwarding;
 pub use summary::Summary;
 
+use crate::builtin::MusicClass;
 use crate::limits::LimitConfig;
 use crate::qualify::QualifyConfig;
 use crate::routing::Route;
+use crate::watch::Bounds;
 
 /// All that a switch is told.
 #[derive(Clone, Debug)]
@@ -51,6 +57,7 @@ pub struct Config {
     /// Where this switch registers.
     pub registrations: Vec<RegistrationConfig>,
     pub(crate) files: Files,
+    pub(crate) music: BTreeMap<String, Arc<MusicClass>>,
 }
 
 /// What callers without a name may do.
@@ -109,6 +116,11 @@ pub(crate) struct Peer {
     pub(crate) provision: Option<Provision>,
     /// Half of the time within which it must answer our NEW; `None` and zero: it need not.
     pub(crate) autokill: Option<Duration>,
+    pub(crate) bounds: Bounds,
+    /// What the other party of its calls hears while it holds them; `None`: what that party's own
+    /// side plays.
+    pub(crate) hold_music: Option<String>,
+    pub(crate) forwarding: Forwarding,
 }
 
 impl Peer {
@@ -177,6 +189,7 @@ impl Default for Config {
                 record: PathBuf::from("recordings"),
                 longest_recording: Duration::from_secs(3600),
             },
+            music: BTreeMap::new(),
         }
     }
 }

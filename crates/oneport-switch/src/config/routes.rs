@@ -10,7 +10,8 @@ use toml::Spanned;
 use super::Peer;
 use super::error::{ConfigError, nearest};
 use super::file::Source;
-use crate::builtin::Builtin;
+use super::timers::read_bounds;
+use crate::builtin::{Builtin, Place, is_plain};
 use crate::routing::{DEFAULT_CONTEXT, Destination, Hours, Pattern, Rewrite, Route, Strategy};
 
 #[derive(Deserialize)]
@@ -33,6 +34,8 @@ pub(super) struct RouteKeys {
     timeout_seconds: Option<Spanned<u64>>,
     #[serde(default)]
     continue_on: Vec<Spanned<String>>,
+    max_duration_seconds: Option<Spanned<u64>>,
+    no_media_timeout_seconds: Option<Spanned<u64>>,
 }
 
 /// What a route looks for: pattern, peers, contexts and hours.
@@ -126,8 +129,15 @@ impl RouteKeys {
         for word in &self.continue_on {
             continue_on.push(read_cause(source, word)?);
         }
+        let name = self.name.unwrap_or_else(|| pattern.to_string());
+        let bounds = read_bounds(
+            source,
+            format!("routes.{name}"),
+            self.max_duration_seconds.as_ref(),
+            self.no_media_timeout_seconds.as_ref(),
+        )?;
         Ok(Route {
-            name: self.name.unwrap_or_else(|| pattern.to_string()),
+            name,
             pattern,
             contexts,
             from,
@@ -136,6 +146,7 @@ impl RouteKeys {
             strategy,
             timeout: self.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into_inner())),
             continue_on,
+            bounds,
         })
     }
 
@@ -225,7 +236,7 @@ pub(super) fn read_cause(
     })
 }
 
-fn read_destination(
+pub(super) fn read_destination(
     source: &Source<'_>,
     text: &Spanned<String>,
     pattern: &Pattern,
@@ -251,9 +262,16 @@ fn read_destination(
             let wrong = |(what, help)| source.wrong(text, what).with_help(help);
             Ok(Destination::Peer { name: name.into(), number: number.map_err(wrong)? })
         }
-        "builtin" => match rest.parse::<Builtin>() {
-            Ok(builtin) => Ok(Destination::Builtin(builtin)),
-            Err(()) => {
+        "builtin" => match Place::named(rest) {
+            Some(place) if place.argument.as_deref().is_none_or(is_plain) => {
+                Ok(Destination::Builtin(place))
+            }
+            Some(place) => {
+                let argument = place.argument.unwrap_or_default();
+                let error = source.wrong(text, format!("`{argument}` is no plain name"));
+                Err(error.with_help("letters, digits, - and _ may be in it"))
+            }
+            None => {
                 let known = Builtin::ALL.map(Builtin::name);
                 let error = source.wrong(text, format!("there is no built-in `{rest}`"));
                 Err(match nearest(rest, known) {

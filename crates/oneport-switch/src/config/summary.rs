@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use oneport_proto::EncryptionPolicy;
 
 use super::{Config, Peer};
+use crate::limits::{Direction, LimitConfig, Scope};
 use crate::routing::{Destination, Route, Strategy};
 
 /// What a configuration would do; prints as plain text.
@@ -43,6 +44,18 @@ impl fmt::Display for Summary<'_> {
             writeln!(f, "  in [{context}]")?;
             for route in in_order(config, context) {
                 writeln!(f, "    {}", describe_route(route))?;
+            }
+        }
+        if !config.limits.is_empty() {
+            writeln!(f, "\nlimits: {}", config.limits.len())?;
+            for limit in &config.limits {
+                writeln!(f, "  {}", describe_limit(limit))?;
+            }
+        }
+        if !config.music.is_empty() {
+            writeln!(f, "\nmusic: {}", config.music.len())?;
+            for (name, class) in &config.music {
+                writeln!(f, "  {name}: {} files", class.len())?;
             }
         }
         writeln!(f, "\nregistrations elsewhere: {}", config.registrations.len())?;
@@ -101,9 +114,42 @@ fn destination(destination: &Destination) -> String {
     match destination {
         Destination::Peer { name, number: None } => format!("peer {name}"),
         Destination::Peer { name, number: Some(number) } => format!("peer {name} at {number}"),
-        Destination::Builtin(builtin) => builtin.to_string(),
+        Destination::Builtin(place) => place.to_string(),
         Destination::End(cause) => cause.to_string(),
     }
+}
+
+fn describe_limit(limit: &LimitConfig) -> String {
+    let mut line = format!(
+        "{}: {}",
+        limit.name,
+        match &limit.scope {
+            Scope::Switch => "the switch".into(),
+            Scope::Peers(names) => names.join(", "),
+            Scope::Number(pattern) => format!("numbers {pattern}"),
+            Scope::EachNumber(pattern) => format!("each of numbers {pattern}"),
+            Scope::Route(name) => format!("route {name}"),
+        }
+    );
+    match limit.direction {
+        None => {}
+        Some(Direction::In) => line.push_str(", inbound"),
+        Some(Direction::Out) => line.push_str(", outbound"),
+    }
+    if let Some(calls) = limit.max_calls {
+        line.push_str(&format!(", {calls} calls at once"));
+    }
+    if let Some(calls) = limit.max_calls_per_second {
+        line.push_str(&format!(", {calls} new ones in a second"));
+    }
+    if limit.reserved_inbound > 0 {
+        line.push_str(&format!(", {} kept for inbound calls", limit.reserved_inbound));
+    }
+    match limit.soft {
+        true => line.push_str(", only warns"),
+        false => line.push_str(&format!(", else {}", limit.cause)),
+    }
+    line
 }
 
 fn describe(peer: &Peer) -> String {
@@ -122,6 +168,21 @@ fn describe(peer: &Peer) -> String {
     }
     if peer.trunk.is_some() {
         words.push("trunk".into());
+    }
+    for (when, to) in [
+        ("always", &peer.forwarding.always),
+        ("when busy", &peer.forwarding.busy),
+        ("on no answer", &peer.forwarding.no_answer),
+    ] {
+        if let Some(to) = to {
+            words.push(format!("forwarded {when} to {}", destination(to)));
+        }
+    }
+    if let Some(bound) = &peer.bounds.duration {
+        words.push(format!("calls of {} s at most", bound.time.as_secs()));
+    }
+    if let Some(bound) = &peer.bounds.silence {
+        words.push(format!("ended after {} s without media", bound.time.as_secs()));
     }
     for acl in &peer.acls {
         let list = |networks: &[IpNet]| {

@@ -9,6 +9,7 @@ use toml::Spanned;
 use super::error::ConfigError;
 use super::file::Source;
 use crate::qualify::QualifyConfig;
+use crate::watch::{Bound, Bounds};
 
 /// `[timers]`.
 #[derive(Deserialize, Default)]
@@ -126,6 +127,20 @@ impl Timers {
         }
         Ok(())
     }
+}
+
+/// How long calls may last, and be silent, as `owner` has it.
+pub(super) fn read_bounds(
+    source: &Source<'_>,
+    owner: String,
+    duration: Option<&Spanned<u64>>,
+    silence: Option<&Spanned<u64>>,
+) -> Result<Bounds, ConfigError> {
+    let read = |range: Range, key: Option<&Spanned<u64>>| {
+        let time = key.map(|key| range.read(source, key)).transpose()?.and_then(or_never);
+        Ok::<_, ConfigError>(time.map(|time| Bound { time, owner: owner.clone() }))
+    };
+    Ok(Bounds { duration: read(DURATION, duration)?, silence: read(SILENCE, silence)? })
 }
 
 /// Zero stands for never.
@@ -280,3 +295,15 @@ pub(super) const QUALIFY_LIMIT: Range = Range::ms(
 /// Half of the time within which something must be heard of a peer that is called.
 pub(super) const AUTOKILL: Range =
     Range::ms("autokill", 10, 60_000, "2000 as Asterisk's autokill=yes").or_never();
+/// How long an answered call may last.
+const DURATION: Range =
+    Range::seconds("the longest duration of a call", 1, 2_592_000, "14400 ends what was forgotten")
+        .or_never();
+/// How long the peer of an answered call may send no voice.
+const SILENCE: Range = Range::seconds(
+    "the time without media",
+    2,
+    86_400,
+    "60 is usual; peers that send nothing while nobody speaks need more",
+)
+.or_never();

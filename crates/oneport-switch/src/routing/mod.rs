@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use oneport_wire::CauseCode;
 
-use crate::builtin::Builtin;
+use crate::builtin::Place;
+use crate::watch::Bounds;
 
 pub(crate) use hours::{Hours, WallTime};
 pub(crate) use pattern::Pattern;
@@ -25,9 +26,25 @@ pub(crate) enum Destination {
     /// To a peer, at the number given or the one called.
     Peer { name: String, number: Option<Rewrite> },
     /// To this switch itself.
-    Builtin(Builtin),
+    Builtin(Place),
     /// To an end with this cause.
     End(CauseCode),
+}
+
+impl Destination {
+    /// Where it leads a call to `number`, of which a pattern has made these groups, the whole first.
+    pub(crate) fn target(&self, number: &str, groups: &[&str]) -> Target {
+        match self {
+            Self::Peer { name, number: None } => {
+                Target::Peer { name: name.clone(), number: number.into() }
+            }
+            Self::Peer { name, number: Some(rewrite) } => {
+                Target::Peer { name: name.clone(), number: rewrite.apply(groups) }
+            }
+            Self::Builtin(place) => Target::Builtin(place.clone()),
+            Self::End(cause) => Target::End(*cause),
+        }
+    }
 }
 
 /// A destination for one number.
@@ -36,7 +53,7 @@ pub(crate) enum Target {
     /// A peer, and the number to call there.
     Peer { name: String, number: String },
     /// This switch itself.
-    Builtin(Builtin),
+    Builtin(Place),
     /// The end of the call, with this cause.
     End(CauseCode),
 }
@@ -45,7 +62,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Peer { name, number } => write!(f, "peer:{name}/{number}"),
-            Self::Builtin(builtin) => write!(f, "builtin:{builtin}"),
+            Self::Builtin(place) => write!(f, "builtin:{place}"),
             Self::End(cause) => write!(f, "hangup:{}", cause.0),
         }
     }
@@ -82,6 +99,8 @@ pub(crate) struct Route {
     /// Causes behind which the next destination is tried, beside those of one that could not take
     /// the call.
     pub(crate) continue_on: Vec<CauseCode>,
+    /// What its calls are held to once they are answered.
+    pub(crate) bounds: Bounds,
 }
 
 /// What is asked of the dial plan.
@@ -148,16 +167,7 @@ impl Route {
     /// below its argument.
     pub(crate) fn targets(&self, number: &str, mut random: impl FnMut(u32) -> u32) -> Vec<Target> {
         let groups = self.pattern.groups(number).unwrap_or_else(|| vec![number]);
-        let target = |destination: &Destination| match destination {
-            Destination::Peer { name, number: None } => {
-                Target::Peer { name: name.clone(), number: number.into() }
-            }
-            Destination::Peer { name, number: Some(rewrite) } => {
-                Target::Peer { name: name.clone(), number: rewrite.apply(&groups) }
-            }
-            Destination::Builtin(builtin) => Target::Builtin(*builtin),
-            Destination::End(cause) => Target::End(*cause),
-        };
+        let target = |destination: &Destination| destination.target(number, &groups);
         let mut targets: Vec<Target> = self.to.iter().map(target).collect();
         if let Strategy::Weighted(weights) = &self.strategy {
             let mut left: Vec<(u32, Target)> = weights.iter().copied().zip(targets).collect();
@@ -231,6 +241,7 @@ mod tests {
             strategy: Strategy::Ordered,
             timeout: None,
             continue_on: Vec::new(),
+            bounds: Bounds::default(),
         }
     }
 

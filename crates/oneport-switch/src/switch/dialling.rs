@@ -7,7 +7,7 @@ use oneport_wire::{CauseCode, DialplanStatus};
 
 use super::hunting::contexts_of;
 use super::{State, Switch};
-use crate::builtin::Builtin;
+use crate::builtin::Place;
 use crate::routing::{self, Question};
 
 /// The number of a call that is dialled digit by digit.
@@ -49,7 +49,7 @@ impl Switch {
         let question = Question { number, from: peer, contexts: &contexts, time };
         let exists = peer.is_some()
             && (routing::find(&self.config.routes, &question).is_some()
-                || Builtin::find(number).is_some()
+                || Place::find(number).is_some()
                 || self.config.peers.contains_key(number));
         let longer = routing::may_grow(&self.config.routes, &question);
         let mut status = match (exists, longer) {

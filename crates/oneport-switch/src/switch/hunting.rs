@@ -7,20 +7,21 @@ use jiff::ZonedDateTime;
 use oneport_proto::{CallEnd, CallId, Endpoint, Instant, NewCall, Offer};
 use oneport_wire::{AuthMethods, CauseCode, Format, FormatSet};
 
-use super::{LeaseId, Leg, State, Switch};
+use super::{LeaseId, Leg, Marks, State, Switch};
 use crate::bridge;
 use crate::config::{Config, Peer};
 use crate::limits::{Attempt, Direction};
 use crate::routing::{self, Question, Strategy, Target, WallTime};
+use crate::watch::Bounds;
 
 /// The variable that counts how many switches a call has come through; Asterisk hands it on.
 const HOPS: &str = "ONEPORT_HOPS";
 
 /// A call that came through so many switches runs in a circle.
-const MOST_HOPS: u32 = 10;
+pub(super) const MOST_HOPS: u32 = 10;
 
 /// The cause of a call that runs in a circle (Q.850: exchange routing error).
-const ROUTING_ERROR: CauseCode = CauseCode(25);
+pub(super) const ROUTING_ERROR: CauseCode = CauseCode(25);
 
 /// What the dial plan says of a call.
 #[derive(Default)]
@@ -29,6 +30,7 @@ pub(super) struct Plan {
     pub(super) timeout: Option<Duration>,
     pub(super) continue_on: Vec<CauseCode>,
     pub(super) route: Option<String>,
+    pub(super) bounds: Bounds,
     /// The route names its callers, so it means it when it leads back to one of them: boxes call
     /// themselves so.
     pub(super) may_return: bool,
@@ -58,6 +60,7 @@ impl Switch {
             timeout: route.timeout,
             continue_on: route.continue_on.clone(),
             route: Some(route.name.clone()),
+            bounds: route.bounds.clone(),
             may_return: !route.from.is_empty(),
         }))
     }
@@ -77,8 +80,15 @@ impl Switch {
             let Some(targets) = caller.left.pop_front() else {
                 return self.refuse(endpoint, now, call, cause, &why);
             };
+            let targets = match self.forwarded(call, targets) {
+                Ok(targets) => targets,
+                Err(circle) => {
+                    (cause, why) = circle;
+                    continue;
+                }
+            };
             let result = match &*targets {
-                [Target::Builtin(builtin)] => self.enter_builtin(endpoint, now, call, *builtin),
+                [Target::Builtin(place)] => self.enter_builtin(endpoint, now, call, place),
                 [Target::End(end)] => Err((*end, "its route ends here".into())),
                 peers => self.place_all(endpoint, now, call, peers),
             };
@@ -86,6 +96,7 @@ impl Switch {
                 Ok(()) => return,
                 Err((failed, failure)) => {
                     tracing::debug!("{call}: {failure}");
+                    self.forward_where_absent(call, &targets, failed);
                     (cause, why) = (failed, failure);
                 }
             }
@@ -190,7 +201,7 @@ impl Switch {
         new.osp_token = offer.osp_token.clone();
         new.language = offer.language.clone();
         new.dnid = offer.dnid.clone();
-        new.rdnis = offer.rdnis.clone();
+        new.rdnis = caller.forwarded.from.clone().or_else(|| offer.rdnis.clone());
         new.variables = variables;
         new.date_time = Some(oneport::date_time());
         new.username = peer.username.clone();
@@ -215,10 +226,20 @@ impl Switch {
         let _ = endpoint.allow_transfer(called, peer.transfer.is_some());
         tracing::debug!("{call}: {} calls {} at {name} ({to})", leg.who(), offer.called_number);
         let state = State::Called { caller: call };
-        let ends = caller.timeout.map(|timeout| now + timeout);
+        let rings = caller.timeout.or(peer.forwarding.rings);
+        let ends = rings.map(|rings| now + rings);
         let peer = Some(name.into());
-        let leg =
-            Leg { lease, came_from: to.ip(), peer, address: to, begun: now, ends, to: None, state };
+        let leg = Leg {
+            lease,
+            came_from: to.ip(),
+            peer,
+            address: to,
+            begun: now,
+            ends,
+            to: None,
+            state,
+            marks: Marks::default(),
+        };
         self.legs.insert(called, leg);
         if let Some(leg) = self.legs.get_mut(&call)
             && let State::Caller(caller) = &mut leg.state
@@ -299,6 +320,7 @@ impl Switch {
             return;
         }
         let _ = endpoint.answer(now, call);
+        self.watch_bridge(now, call, called);
         for other in others {
             let _ = endpoint.hangup(now, other, CauseCode::ANSWERED_ELSEWHERE, None);
         }
@@ -313,6 +335,7 @@ impl Switch {
         now: Instant,
         call: CallId,
         called: CallId,
+        peer: Option<&str>,
         end: &CallEnd,
     ) {
         let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state) else {
@@ -331,8 +354,15 @@ impl Switch {
             return;
         }
         let cause = bridge::cause_for_caller(end);
-        let goes_on = bridge::tries_next(end) || caller.continue_on.contains(&end.cause);
-        if !caller.answered && !caller.left.is_empty() && goes_on {
+        let mut goes_on = bridge::tries_next(end) || caller.continue_on.contains(&end.cause);
+        let answered = caller.answered;
+        if !answered && let Some(name) = peer {
+            goes_on |= self.forward_ended(call, name, end);
+        }
+        let Some(State::Caller(caller)) = self.legs.get(&call).map(|leg| &leg.state) else {
+            return;
+        };
+        if !answered && !caller.left.is_empty() && goes_on {
             self.try_next(endpoint, now, call, cause);
         } else {
             let _ = endpoint.hangup(now, call, cause, end.text.as_deref());

@@ -51,6 +51,8 @@ impl Switch {
         let (Some(mut offer), true) = (offer, self.legs.contains_key(&party)) else { return };
         tracing::info!("{leg}: {who} transfers its party to {number}");
         // What the two had together is over.
+        self.end_hold(party);
+        self.watches.end(party);
         self.remove_leg(now, leg);
         endpoint.unlink(party);
         let _ = endpoint.hangup(now, leg, CauseCode::NORMAL_CLEARING, None);

@@ -1,90 +1,18 @@
-//! What the switch itself answers: echo, milliwatt, playback, record.
+//! Audio made here.
 
 use std::f64::consts::SQRT_2;
-use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use oneport_media::{Codec, tone, wav};
 use oneport_proto::Instant;
 
-/// Milliseconds in a frame that we make.
-pub(crate) const FRAME_MS: u16 = 20;
+use super::music::{MusicClass, Playlist};
+use super::{FRAME_MS, is_plain};
 
-/// A destination inside the switch.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Builtin {
-    /// Sends back what it hears.
-    Echo,
-    /// 1 kHz at 0 dBm0, to measure levels.
-    Milliwatt,
-    /// Plays a file, `playback/NAME`, or a short melody.
-    Playback,
-    /// Writes what it hears into a WAV file.
-    Record,
-}
-
-impl Builtin {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Echo, Self::Milliwatt, Self::Playback, Self::Record];
-
-    /// Its name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Echo => "echo",
-            Self::Milliwatt => "milliwatt",
-            Self::Playback => "playback",
-            Self::Record => "record",
-        }
-    }
-
-    /// Its number, for telephones without letters.
-    #[must_use]
-    pub const fn number(self) -> &'static str {
-        match self {
-            Self::Echo => "600",
-            Self::Milliwatt => "601",
-            Self::Playback => "602",
-            Self::Record => "603",
-        }
-    }
-
-    /// The one that `called` names, by name or number, and what stands behind its slash.
-    pub(crate) fn find(called: &str) -> Option<(Self, Option<&str>)> {
-        let (name, argument) = match called.split_once('/') {
-            Some((name, argument)) => (name, Some(argument)),
-            None => (called, None),
-        };
-        let found = Self::ALL.into_iter().find(|one| one.name() == name || one.number() == name)?;
-        Some((found, argument))
-    }
-
-    /// Whether guests may call it.
-    pub(crate) const fn is_for_guests(self) -> bool {
-        matches!(self, Self::Echo | Self::Milliwatt)
-    }
-
-    /// Whether it must understand the audio; an echo need not.
-    pub(crate) const fn needs_codec(self) -> bool {
-        !matches!(self, Self::Echo)
-    }
-}
-
-impl fmt::Display for Builtin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Builtin {
-    type Err = ();
-
-    fn from_str(name: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|one| one.name() == name).ok_or(())
-    }
-}
+/// A player that is further behind than this, as on a machine that slept, goes on from now.
+const FURTHEST_BEHIND: Duration = Duration::from_secs(1);
 
 /// Audio made here, 20 ms at a time.
 #[derive(Debug)]
@@ -101,6 +29,8 @@ enum Audio {
     Steady(Vec<u8>),
     /// Samples, once.
     Once { samples: Vec<i16>, position: usize },
+    /// Music, for ever.
+    Music { playlist: Playlist, frame: Vec<i16> },
 }
 
 impl Player {
@@ -143,8 +73,17 @@ impl Player {
         Ok(Self { codec, next: now, audio: Audio::Once { samples, position: 0 } })
     }
 
-    /// Puts the next frame into `payload`; `false` at the end.
-    pub(crate) fn frame(&mut self, payload: &mut Vec<u8>) -> bool {
+    /// The music of a class.
+    pub(crate) fn music(codec: Codec, now: Instant, class: Arc<MusicClass>) -> Self {
+        let frame = Vec::with_capacity(codec.samples_in(FRAME_MS));
+        Self { codec, next: now, audio: Audio::Music { playlist: class.playlist(), frame } }
+    }
+
+    /// Puts the frame that is due at `now` into `payload`; `false` at the end.
+    pub(crate) fn frame(&mut self, now: Instant, payload: &mut Vec<u8>) -> bool {
+        if now.since(self.next) > FURTHEST_BEHIND {
+            self.next = now;
+        }
         self.next = self.next + Duration::from_millis(FRAME_MS.into());
         payload.clear();
         match &mut self.audio {
@@ -162,15 +101,13 @@ impl Player {
                 }
                 *position += len;
             }
+            Audio::Music { playlist, frame } => {
+                playlist.fill(self.codec.sample_rate(), self.codec.samples_in(FRAME_MS), frame);
+                self.codec.encode(frame, payload);
+            }
         }
         true
     }
-}
-
-/// Whether a name given by a caller stays in its directory.
-fn is_plain(name: &str) -> bool {
-    let plain = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
-    !name.is_empty() && name.chars().all(plain)
 }
 
 /// Three rising tones with a fade, a second and a half in all.
@@ -195,14 +132,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_found_by_name_and_by_number() {
-        assert_eq!(Builtin::find("echo"), Some((Builtin::Echo, None)));
-        assert_eq!(Builtin::find("601"), Some((Builtin::Milliwatt, None)));
-        assert_eq!(Builtin::find("playback/hello"), Some((Builtin::Playback, Some("hello"))));
-        assert_eq!(Builtin::find("6001"), None);
-    }
-
-    #[test]
     fn a_caller_cannot_leave_the_directory() {
         let directory = tempfile::tempdir().unwrap();
         let now = Instant::from_micros(0);
@@ -218,7 +147,7 @@ mod tests {
         let mut player = Player::playback(Codec::Alaw, now, None, None).unwrap();
         let mut payload = Vec::new();
         let mut frames = 0;
-        while player.frame(&mut payload) {
+        while player.frame(now, &mut payload) {
             assert_eq!(payload.len(), 160);
             frames += 1;
         }
