@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use oneport_media::{Codec, Recorder, wav};
 use oneport_proto::CallId;
+
+/// Frames that wait for the disk, of all recordings; more are left out. About 6 MB.
+const QUEUE: usize = 32_768;
 
 enum Order {
     Begin { call: CallId, codec: Codec, directory: PathBuf },
@@ -18,21 +22,28 @@ enum Order {
 /// The way to the thread. When it is dropped, all files are ended.
 pub(crate) struct Recordings {
     orders: mpsc::Sender<Order>,
+    /// Frames among the orders.
+    waiting: Arc<AtomicUsize>,
+    /// Frames left out since the driver last asked.
+    left_out: Vec<(CallId, u64)>,
 }
 
 impl Recordings {
     pub(crate) fn start() -> Self {
         let (orders, receiver) = mpsc::channel();
+        let waiting = Arc::<AtomicUsize>::default();
         let builder = thread::Builder::new().name("recordings".into());
-        if let Err(error) = builder.spawn(move || write(&receiver)) {
+        let writers = Arc::clone(&waiting);
+        if let Err(error) = builder.spawn(move || write(&receiver, &writers)) {
             tracing::error!(%error, "recording is off: the system gave no thread");
         }
-        Self { orders }
+        Self { orders, waiting, left_out: Vec::new() }
     }
 
-    fn order(&self, order: Order) {
+    /// `false` where nobody takes it.
+    fn order(&self, order: Order) -> bool {
         // Without the thread recordings are off, which was said.
-        let _ = self.orders.send(order);
+        self.orders.send(order).is_ok()
     }
 
     /// Begins a file in `directory`.
@@ -40,9 +51,24 @@ impl Recordings {
         self.order(Order::Begin { call, codec, directory });
     }
 
-    /// Adds a frame.
-    pub(crate) fn frame(&self, call: CallId, timestamp: u32, payload: &[u8]) {
-        self.order(Order::Frame { call, timestamp, payload: payload.to_vec() });
+    /// Adds a frame; silence takes its place where the disk is too slow.
+    pub(crate) fn frame(&mut self, call: CallId, timestamp: u32, payload: &[u8]) {
+        if self.waiting.load(Ordering::Relaxed) >= QUEUE {
+            match self.left_out.last_mut() {
+                Some((of, count)) if *of == call => *count += 1,
+                _ => self.left_out.push((call, 1)),
+            }
+            return;
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if !self.order(Order::Frame { call, timestamp, payload: payload.to_vec() }) {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Frames left out of a recording since this was last asked; `None` when there are no more.
+    pub(crate) fn poll_left_out(&mut self) -> Option<(CallId, u64)> {
+        self.left_out.pop()
     }
 
     /// Ends the file.
@@ -90,7 +116,7 @@ impl Recording {
     }
 }
 
-fn write(orders: &mpsc::Receiver<Order>) {
+fn write(orders: &mpsc::Receiver<Order>, waiting: &AtomicUsize) {
     let mut recordings: HashMap<CallId, Recording> = HashMap::new();
     for order in orders {
         let result = match order {
@@ -98,16 +124,19 @@ fn write(orders: &mpsc::Receiver<Order>) {
                 .map(|recording| {
                     recordings.insert(call, recording);
                 }),
-            Order::Frame { call, timestamp, payload } => match recordings.get_mut(&call) {
-                None => Ok(()),
-                Some(recording) => {
-                    let result = recording.frame(timestamp, &payload);
-                    if result.is_err() {
-                        recordings.remove(&call);
+            Order::Frame { call, timestamp, payload } => {
+                waiting.fetch_sub(1, Ordering::Relaxed);
+                match recordings.get_mut(&call) {
+                    None => Ok(()),
+                    Some(recording) => {
+                        let result = recording.frame(timestamp, &payload);
+                        if result.is_err() {
+                            recordings.remove(&call);
+                        }
+                        result.map_err(|error| error.to_string())
                     }
-                    result.map_err(|error| error.to_string())
                 }
-            },
+            }
             Order::End { call } => match recordings.remove(&call) {
                 None => Ok(()),
                 Some(recording) => recording.end().map_err(|error| error.to_string()),
@@ -121,5 +150,26 @@ fn write(orders: &mpsc::Receiver<Order>) {
         if let Err(error) = recording.end() {
             tracing::error!("a recording failed: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_does_not_keep_up_costs_frames_and_no_memory() {
+        let (orders, receiver) = mpsc::channel();
+        let mut recordings = Recordings { orders, waiting: Arc::default(), left_out: Vec::new() };
+        let now = oneport_proto::Instant::from_micros(0);
+        let mut endpoint = oneport_proto::Endpoint::new(Default::default(), [0; 32], now);
+        let to = "192.0.2.1:4569".parse().expect("an address");
+        let call = endpoint.place_call(now, to, oneport_proto::NewCall::to("1")).expect("placed");
+        for n in 0..QUEUE as u32 + 10 {
+            recordings.frame(call, n * 20, &[0; 160]);
+        }
+        assert_eq!(receiver.try_iter().count(), QUEUE);
+        assert_eq!(recordings.poll_left_out(), Some((call, 10)));
+        assert_eq!(recordings.poll_left_out(), None);
     }
 }

@@ -917,6 +917,11 @@ impl Application for Switch {
         }
     }
 
+    fn poll_drops(&mut self) -> Option<(DropReason, u64, Option<CallId>)> {
+        let (call, count) = self.recordings.poll_left_out()?;
+        Some((DropReason::MediaQueueFull, count, Some(call)))
+    }
+
     fn poll_timeout(&self) -> Option<Instant> {
         let players = self.players.values().map(|player| player.next);
         let players = players.chain(self.qualify.next()).chain(self.look_at_mailboxes);

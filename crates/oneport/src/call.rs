@@ -103,7 +103,7 @@ pub enum CallError {
 pub struct Call {
     driver: Driver<Lines>,
     id: CallId,
-    events: mpsc::UnboundedReceiver<CallEvent>,
+    events: mpsc::Receiver<CallEvent>,
     format: Option<Format>,
     ended: bool,
 }
@@ -112,7 +112,7 @@ impl Call {
     pub(crate) fn new(
         driver: Driver<Lines>,
         id: CallId,
-        events: mpsc::UnboundedReceiver<CallEvent>,
+        events: mpsc::Receiver<CallEvent>,
         format: Option<Format>,
     ) -> Self {
         Self { driver, id, events, format, ended: false }

@@ -24,6 +24,9 @@ use crate::wall_clock::date_time;
 /// Offered calls kept for an application that does not look at them; more are turned away.
 const OFFERS: usize = 1_024;
 
+/// Events kept for an application that does not read those of a call or registration.
+const EVENTS: usize = 256;
+
 /// The same of settings.
 const PROVISIONS: usize = 4;
 
@@ -146,7 +149,7 @@ struct OfferedCall {
     id: CallId,
     offer: Box<oneport_proto::Offer>,
     format: Format,
-    events: mpsc::UnboundedReceiver<CallEvent>,
+    events: mpsc::Receiver<CallEvent>,
 }
 
 impl Phone {
@@ -181,13 +184,14 @@ impl Phone {
     }
 
     /// Places a call. The call is there at once; its events say what becomes of it. Where it says no
-    /// date and time, it says that of the system.
+    /// date and time, it says that of the system. Its events must be read: where 256 wait, it is hung
+    /// up.
     ///
     /// # Errors
     /// No format, a limit, or the phone has stopped.
     pub async fn call(&self, to: SocketAddr, mut call: NewCall) -> Result<Call, CallError> {
         call.date_time.get_or_insert_with(date_time);
-        let (sender, events) = mpsc::unbounded_channel();
+        let (sender, events) = mpsc::channel(EVENTS);
         let place = self.driver.with(move |endpoint, lines, now| {
             let id = endpoint.place_call(now, to, call)?;
             lines.calls.insert(id, Line { events: sender, audio: None, video: None });
@@ -210,7 +214,7 @@ impl Phone {
     /// # Errors
     /// The phone has stopped.
     pub async fn register(&self, config: RegistrationConfig) -> Result<Registration, Stopped> {
-        let (sender, events) = mpsc::unbounded_channel();
+        let (sender, events) = mpsc::channel(EVENTS);
         let register = self.driver.with(move |endpoint, lines, now| {
             let id = endpoint.register(now, config);
             lines.registrations.insert(id, sender);
@@ -288,7 +292,7 @@ impl Phone {
 }
 
 struct Line {
-    events: mpsc::UnboundedSender<CallEvent>,
+    events: mpsc::Sender<CallEvent>,
     audio: Option<mpsc::Sender<AudioFrame>>,
     video: Option<mpsc::Sender<VideoFrame>>,
 }
@@ -296,7 +300,7 @@ struct Line {
 /// Who waits for what: the [`Application`] of a phone.
 pub(crate) struct Lines {
     calls: HashMap<CallId, Line>,
-    registrations: HashMap<RegistrationId, mpsc::UnboundedSender<RegistrationEvent>>,
+    registrations: HashMap<RegistrationId, mpsc::Sender<RegistrationEvent>>,
     pokes: HashMap<PokeId, oneshot::Sender<Option<Duration>>>,
     fetches: HashMap<FirmwareId, oneshot::Sender<Result<Vec<u8>, FirmwareFailure>>>,
     /// Who waits for the end of being set up.
@@ -334,16 +338,22 @@ impl Lines {
         }
     }
 
-    fn tell_call(&self, call: CallId, event: CallEvent) {
-        if let Some(line) = self.calls.get(&call) {
+    /// Tells a call's holder. One that reads nothing must not cost memory without end, for it is the
+    /// other side that sends: its call is ended. The last place is kept to say so.
+    fn tell_call(&self, endpoint: &mut Endpoint, now: Instant, call: CallId, event: CallEvent) {
+        let Some(line) = self.calls.get(&call) else { return };
+        if line.events.capacity() > 1 {
             // Nobody listens any more: the call is being dropped.
-            let _ = line.events.send(event);
+            let _ = line.events.try_send(event);
+        } else if endpoint.hangup(now, call, CauseCode::SWITCH_CONGESTION, None).is_ok() {
+            tracing::warn!("{call}: ended, for {EVENTS} events wait that nobody reads");
         }
     }
 
     fn tell_registration(&self, id: RegistrationId, event: RegistrationEvent) {
         if let Some(events) = self.registrations.get(&id) {
-            let _ = events.send(event);
+            // Where nobody reads, what is told first stays.
+            let _ = events.try_send(event);
         }
     }
 
@@ -379,7 +389,7 @@ impl Lines {
         };
         // It is there: it was offered just now.
         let _ = endpoint.allow_video(id, self.formats.iter().copied().collect());
-        let (sender, events) = mpsc::unbounded_channel();
+        let (sender, events) = mpsc::channel(EVENTS);
         let line = Line { events: sender, audio: None, video: None };
         match self.offers.try_send(OfferedCall { id, offer, format, events }) {
             Ok(()) => drop(self.calls.insert(id, line)),
@@ -416,32 +426,46 @@ impl Application for Lines {
     fn handle_event(&mut self, endpoint: &mut Endpoint, now: Instant, event: Event) {
         match event {
             Event::CallOffered { call, offer } => self.offer(endpoint, now, call, offer),
-            Event::CallAuthenticated { call, .. } => self.tell_call(call, CallEvent::Authenticated),
+            Event::CallAuthenticated { call, .. } => {
+                self.tell_call(endpoint, now, call, CallEvent::Authenticated)
+            }
             Event::CallAccepted { call, format } => {
-                self.tell_call(call, CallEvent::Accepted(format));
+                self.tell_call(endpoint, now, call, CallEvent::Accepted(format));
             }
             Event::CallProgress { call, progress } => {
-                self.tell_call(call, CallEvent::Progress(progress));
+                self.tell_call(endpoint, now, call, CallEvent::Progress(progress));
             }
-            Event::CallAnswered { call } => self.tell_call(call, CallEvent::Answered),
+            Event::CallAnswered { call } => {
+                self.tell_call(endpoint, now, call, CallEvent::Answered)
+            }
             Event::Dtmf { call, digit, phase } => {
-                self.tell_call(call, CallEvent::Dtmf { digit, phase });
+                self.tell_call(endpoint, now, call, CallEvent::Dtmf { digit, phase });
             }
-            Event::Text { call, text } => self.tell_call(call, CallEvent::Text(text)),
+            Event::Text { call, text } => {
+                self.tell_call(endpoint, now, call, CallEvent::Text(text))
+            }
             Event::Control { call, control, payload } => {
-                self.tell_call(call, control_event(control, payload));
+                self.tell_call(endpoint, now, call, control_event(control, payload));
             }
-            Event::Keyed { call, data } => self.tell_call(call, CallEvent::Keyed(data)),
-            Event::Unkeyed { call } => self.tell_call(call, CallEvent::Unkeyed),
+            Event::Keyed { call, data } => {
+                self.tell_call(endpoint, now, call, CallEvent::Keyed(data))
+            }
+            Event::Unkeyed { call } => self.tell_call(endpoint, now, call, CallEvent::Unkeyed),
             Event::TransferRequested { call, number, context } => {
-                self.tell_call(call, CallEvent::TransferRequested { number, context });
+                self.tell_call(
+                    endpoint,
+                    now,
+                    call,
+                    CallEvent::TransferRequested { number, context },
+                );
             }
             Event::CallTransferred { call, path } => {
-                self.tell_call(call, CallEvent::Transferred(path.remote));
+                self.tell_call(endpoint, now, call, CallEvent::Transferred(path.remote));
             }
             Event::CallEnded { call, end } => {
-                self.tell_call(call, CallEvent::Ended(Box::new(end)));
-                self.calls.remove(&call);
+                if let Some(line) = self.calls.remove(&call) {
+                    let _ = line.events.try_send(CallEvent::Ended(Box::new(end)));
+                }
             }
             Event::Registered {
                 registration,
@@ -503,7 +527,7 @@ impl Application for Lines {
             Event::MessagesWaiting { from, count } => {
                 let waiting = RegistrationEvent::MessagesWaiting { from: from.remote, count };
                 for events in self.registrations.values() {
-                    let _ = events.send(waiting.clone());
+                    let _ = events.try_send(waiting.clone());
                 }
             }
             _ => {}

@@ -47,14 +47,14 @@ pub enum RegistrationEvent {
 pub struct Registration {
     driver: Driver<Lines>,
     id: RegistrationId,
-    events: mpsc::UnboundedReceiver<RegistrationEvent>,
+    events: mpsc::Receiver<RegistrationEvent>,
 }
 
 impl Registration {
     pub(crate) fn new(
         driver: Driver<Lines>,
         id: RegistrationId,
-        events: mpsc::UnboundedReceiver<RegistrationEvent>,
+        events: mpsc::Receiver<RegistrationEvent>,
     ) -> Self {
         Self { driver, id, events }
     }

@@ -259,6 +259,28 @@ async fn audio_that_nobody_fetches_is_counted() {
 }
 
 #[tokio::test]
+async fn a_call_whose_events_nobody_reads_is_ended_and_told_so() {
+    let ((a, _), (b, to)) = (phone("127.0.0.1:0"), phone("127.0.0.1:0"));
+    let (mut ours, mut theirs) = connect(&a, &b, to).await;
+    let mut texts = 0;
+    while ours.send_text("are you there?").await.is_ok() {
+        texts += 1;
+        assert!(texts < 100_000, "the other side takes text without end");
+    }
+    let end = ours.ended().await.expect("running");
+    assert_eq!(end.cause, CauseCode::SWITCH_CONGESTION);
+    let mut kept = 0;
+    let end = loop {
+        match theirs.next_event().await.expect("the end is told") {
+            CallEvent::Ended(end) => break end,
+            CallEvent::Text(_) => kept += 1,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((kept, end.reason), (255, EndReason::LocalHangup));
+}
+
+#[tokio::test]
 async fn what_the_system_will_not_send_is_counted() {
     let (a, _) = phone("127.0.0.1:0");
     let nowhere = "255.255.255.255:4569".parse().expect("an address");

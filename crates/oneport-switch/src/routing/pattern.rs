@@ -124,6 +124,8 @@ impl Pattern {
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn regex(text: &str) -> Result<Self, String> {
+        // By itself first: with the parentheses around it `a)|(b` would be good, and mean otherwise.
+        Regex::new(text).map_err(|error| error.to_string())?;
         let regex = Regex::new(&format!("^(?:{text})$")).map_err(|error| error.to_string())?;
         Ok(Self { text: format!("/{text}/"), what: What::Regex(regex) })
     }
@@ -299,6 +301,7 @@ mod tests {
             assert!(message.contains(what) && !help.is_empty(), "{text}: {message}");
         }
         assert!(Pattern::regex("(").is_err());
+        assert!(Pattern::regex("a)|(b").is_err(), "it would match what only begins with a");
     }
 
     #[test]
