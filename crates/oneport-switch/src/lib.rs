@@ -7,6 +7,7 @@
 mod bridge;
 mod builtin;
 mod cdr;
+mod conference;
 mod config;
 mod decision;
 pub mod doctor;
@@ -14,6 +15,7 @@ mod guests;
 pub mod import;
 mod limits;
 mod mailbox;
+mod parking;
 mod qualify;
 mod recording;
 mod refusal;
@@ -26,10 +28,11 @@ mod watch;
 
 pub use builtin::Builtin;
 pub use cdr::{Cdr, HungUpBy, LegDirection, Quality, RemoteQuality};
+pub use conference::ConferenceMember;
 pub use config::{Config, ConfigError, Summary};
 pub use decision::Decision;
 pub use limits::LimitUsage;
 pub use refusal::{Refusal, RefusalCount, Stage};
-pub use switch::Switch;
+pub use switch::{ParkedCall, Switch};
 pub use utc::{NoMoment, Utc};
 pub use watch::Ending;

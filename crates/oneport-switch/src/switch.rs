@@ -5,12 +5,16 @@ mod dialling;
 mod forwarding;
 mod holding;
 mod hunting;
+mod meeting;
+mod notice;
+mod parking;
 mod reload;
 mod transfer;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use oneport::Application;
@@ -23,11 +27,13 @@ use oneport_proto::{
 use oneport_wire::{CauseCode, Control, Format, FormatSet, MessageCount};
 
 use crate::bridge;
-use crate::builtin::{Builtin, FRAME_MS, Place, Player};
+use crate::builtin::{Builtin, FRAME_MS, Place, Player, Sound};
+use crate::conference::Conferences;
 use crate::config::{Config, Peer};
 use crate::guests::Guests;
 use crate::limits::{Attempt, Direction, LimitUsage, Limits, Notice};
 use crate::mailbox::Mailboxes;
+use crate::parking::Parking;
 use crate::qualify::Qualify;
 use crate::recording::Recordings;
 use crate::registrar::{Change, Registrar};
@@ -35,6 +41,9 @@ use crate::routing::Target;
 use crate::watch::{Bounds, Ending, Watches};
 
 use forwarding::Forwarded;
+use meeting::AtTheDoor;
+pub use parking::ParkedCall;
+use parking::{Parked, Slot, TransferredBy};
 
 use hunting::Plan;
 pub(crate) use hunting::{contexts_of, wall_time};
@@ -64,6 +73,12 @@ pub struct Switch {
     recordings: Recordings,
     /// Answered calls that must not last too long, or be silent.
     watches: Watches<CallId>,
+    conferences: Conferences,
+    /// Who has not said the PIN of its conference yet.
+    at_the_door: HashMap<CallId, AtTheDoor>,
+    parking: Parking<CallId>,
+    /// What is heard of congestion where no file is named.
+    congestion: Arc<Sound>,
     /// Requests to register that wait for their proof.
     requests: HashMap<RequestId, Register>,
     /// Where we register.
@@ -120,6 +135,10 @@ struct Marks {
     holds: bool,
     /// Its voice goes straight to the far end of its other leg.
     direct: bool,
+    /// Who has led it to where it is.
+    transferred_by: Option<TransferredBy>,
+    /// It is refused with this as soon as it has heard why.
+    refused_with: Option<CauseCode>,
 }
 
 enum State {
@@ -131,8 +150,12 @@ enum State {
     Builtin(Builtin),
     /// It waits for, or is linked to, another leg.
     Caller(Box<Caller>),
-    /// We placed it for a caller.
+    /// It waits until somebody fetches it.
+    Parked(Box<Parked>),
+    /// We placed it for a caller, or it has fetched one that was parked.
     Called { caller: CallId },
+    /// It changes from one of these to another.
+    Gone,
 }
 
 /// A caller that is being bridged.
@@ -153,6 +176,8 @@ struct Caller {
     /// What its route holds it to.
     bounds: Bounds,
     forwarded: Forwarded,
+    /// What it hears where there is no room.
+    notice: Option<Arc<Sound>>,
 }
 
 impl Leg {
@@ -191,6 +216,10 @@ impl Switch {
             players: BTreeMap::new(),
             recordings: Recordings::start(),
             watches: Watches::default(),
+            conferences: Conferences::default(),
+            at_the_door: HashMap::new(),
+            parking: Parking::default(),
+            congestion: Arc::new(Sound::congestion()),
             requests: HashMap::new(),
             registrations: HashMap::new(),
             provisions: HashMap::new(),
@@ -359,7 +388,7 @@ impl Switch {
             None => None,
         };
         let Some(leg) = self.legs.get_mut(&call) else { return };
-        let Plan { mut left, timeout, continue_on, route, may_return, bounds } =
+        let Plan { mut left, timeout, continue_on, route, may_return, bounds, notice } =
             plan.unwrap_or_default();
         let attempt = Attempt {
             peer: leg.peer.as_deref(),
@@ -371,6 +400,11 @@ impl Switch {
         self.tell_of_limits();
         let Some(leg) = self.legs.get_mut(&call) else { return };
         if let Err(full) = taken {
+            if let Some(heard) = full.notice.clone().or(notice)
+                && self.notify(endpoint, now, call, full.cause, heard)
+            {
+                return self.tell_refusal(call, full.cause, &full.to_string());
+            }
             return self.refuse(endpoint, now, call, full.cause, &full.to_string());
         }
         if left.is_empty() {
@@ -410,6 +444,7 @@ impl Switch {
                     answered,
                     bounds,
                     forwarded: Forwarded::default(),
+                    notice,
                 };
                 leg.state = State::Caller(Box::new(caller));
                 self.try_next(endpoint, now, call, CauseCode::NO_ROUTE);
@@ -426,8 +461,23 @@ impl Switch {
         place: &Place,
     ) -> Result<(), (CauseCode, String)> {
         let builtin = place.builtin;
-        let Some(leg) = self.legs.get_mut(&call) else { return Ok(()) };
+        let Some(leg) = self.legs.get(&call) else { return Ok(()) };
         let State::Caller(caller) = &leg.state else { return Ok(()) };
+        // What the route names goes before what was dialled.
+        let dialled = Place::find(&caller.offer.called_number);
+        let dialled = dialled.filter(|dialled| dialled.builtin == builtin);
+        let argument = place.argument.clone().or_else(|| dialled?.argument);
+        let slot = match builtin {
+            Builtin::Park => Some(self.parking_slot(call, argument.as_deref())?),
+            _ => None,
+        };
+        if let Some(Slot::Taken(waits)) = slot {
+            return self.fetch(endpoint, now, call, waits);
+        }
+        let room = match builtin {
+            Builtin::Conference => Some(self.room_for_one(argument.as_deref())?),
+            _ => None,
+        };
         let peer = leg.peer.as_ref().and_then(|name| self.config.peers.get(name));
         let format = caller.accepted.or_else(|| {
             let mut ours = peer.map_or_else(default_formats, |peer| peer.codecs.clone());
@@ -440,11 +490,7 @@ impl Switch {
         let no_codec = || (CauseCode::BEARER_NOT_AVAILABLE, "no common codec".to_string());
         let format = format.ok_or_else(no_codec)?;
         let codec = Codec::for_format(format);
-        // What the route names goes before what was dialled.
-        let dialled = Place::find(&caller.offer.called_number);
-        let dialled = dialled.filter(|dialled| dialled.builtin == builtin);
-        let argument = place.argument.clone().or_else(|| dialled?.argument);
-        let bounds = caller.bounds.clone();
+        let (bounds, accepted) = (caller.bounds.clone(), caller.accepted.is_some());
         let files = &self.config.files;
         let player = match (builtin, codec) {
             (Builtin::Milliwatt, Some(codec)) => Some(Player::milliwatt(codec, now)),
@@ -459,7 +505,12 @@ impl Switch {
                 let class = self.config.music.get(name).cloned().ok_or_else(no_music)?;
                 Some(Player::music(codec, now, class))
             }
-            (Builtin::Echo, _) | (Builtin::Record, Some(_)) => None,
+            (Builtin::Congestion, Some(codec)) => {
+                Some(Player::sound(codec, now, self.congestion.clone()))
+            }
+            (Builtin::Park, Some(codec)) => self.parking_music(now, codec),
+            (Builtin::Echo | Builtin::Park, _)
+            | (Builtin::Record | Builtin::Conference, Some(_)) => None,
             _ => return Err(no_codec()),
         };
         let video = match (builtin, peer) {
@@ -467,19 +518,20 @@ impl Switch {
             _ => FormatSet::EMPTY,
         };
         let _ = endpoint.allow_video(call, video);
+        let Some(leg) = self.legs.get_mut(&call) else { return Ok(()) };
         tracing::debug!("{call}: {} calls {builtin}, {format}", leg.who());
         leg.to = Some(match &argument {
             Some(argument) => format!("{builtin}/{argument}, {format}"),
             None => format!("{builtin}, {format}"),
         });
-        if caller.accepted.is_none() {
+        if !accepted {
             // The caller may have gone; then its end follows.
             let _ = endpoint.accept(now, call, format);
         }
         let _ = endpoint.answer(now, call);
-        leg.state = State::Builtin(builtin);
+        let state = std::mem::replace(&mut leg.state, State::Builtin(builtin));
         let mut bounds = peer.map(|peer| peer.bounds.clone()).unwrap_or_default().and(bounds);
-        if player.is_some() {
+        if player.is_some() || builtin == Builtin::Park {
             // Who listens need not speak.
             bounds.silence = None;
         }
@@ -492,6 +544,14 @@ impl Switch {
             (Builtin::Record, Some(codec)) => {
                 leg.ends = Some(now + files.longest_recording);
                 self.recordings.begin(call, codec, files.record.clone());
+            }
+            (Builtin::Conference, Some(codec)) => {
+                self.come_to_room(endpoint, now, call, room.unwrap_or_default(), codec);
+            }
+            (Builtin::Park, _) => {
+                if let (Some(Slot::Free(slot)), State::Caller(caller)) = (slot, state) {
+                    self.park(now, call, slot, Parked { caller, format });
+                }
             }
             _ => {}
         }
@@ -507,11 +567,16 @@ impl Switch {
         cause: CauseCode,
         why: &str,
     ) {
+        self.tell_refusal(call, cause, why);
+        self.end_untaken(endpoint, now, call, cause, None);
+    }
+
+    /// Logs that a caller's leg is refused; its end is not told again.
+    fn tell_refusal(&mut self, call: CallId, cause: CauseCode, why: &str) {
         if let Some(leg) = self.legs.get_mut(&call) {
             let to = leg.to.take().unwrap_or_default();
             tracing::info!("{call}: {} to {to}: refused, {cause}: {why}", leg.who());
         }
-        let _ = endpoint.hangup(now, call, cause, None);
     }
 
     fn ended(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId, end: &CallEnd) {
@@ -520,6 +585,8 @@ impl Switch {
         log_end(now, call, &leg, end);
         match leg.state {
             State::Builtin(Builtin::Record) => self.recordings.end(call),
+            State::Builtin(Builtin::Conference) => self.leave_room(call),
+            State::Parked(_) => drop(self.parking.leave(call)),
             State::Caller(caller) => {
                 for called in caller.called {
                     let _ = endpoint.hangup(now, called, end.cause, None);
@@ -649,9 +716,13 @@ impl Switch {
             let Some(leg) = self.legs.get_mut(&call) else { continue };
             leg.ends = None;
             let cause = match leg.state {
+                State::Parked(_) => {
+                    self.return_parked(endpoint, now, call);
+                    continue;
+                }
                 // It has rung long enough.
                 State::Called { .. } => CauseCode::NO_ANSWER,
-                _ => CauseCode::NORMAL_CLEARING,
+                _ => leg.marks.refused_with.unwrap_or(CauseCode::NORMAL_CLEARING),
             };
             let _ = endpoint.hangup(now, call, cause, None);
         }
@@ -662,7 +733,7 @@ impl Switch {
         for (call, player) in &mut self.players {
             while player.next <= now {
                 if !player.frame(now, &mut self.payload) {
-                    done.push(*call);
+                    done.push((*call, player.hangs_up));
                     break;
                 }
                 let format = player.codec.format();
@@ -670,9 +741,9 @@ impl Switch {
                 let _ = endpoint.send_voice(now, *call, format, &self.payload, FRAME_MS);
             }
         }
-        for call in done {
+        for (call, hangs_up) in done {
             self.players.remove(&call);
-            if let Some(leg) = self.legs.get_mut(&call) {
+            if let Some(leg) = self.legs.get_mut(&call).filter(|_| hangs_up) {
                 leg.ends = Some(now + AFTER_PLAYBACK);
             }
         }
@@ -716,7 +787,9 @@ fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
     let seconds = now.since(leg.begun).as_secs_f64();
     let text = end.text.as_deref().map(|text| format!(" ({text:?})")).unwrap_or_default();
     let who = leg.who();
-    if let State::Called { .. } = leg.state {
+    if leg.to.is_none()
+        && let State::Called { .. } = leg.state
+    {
         let how = end.reason.sentence();
         tracing::debug!("{call}: {who} ended after {seconds:.1} s: {how}, {}{text}", end.cause);
         return;
@@ -788,6 +861,9 @@ impl Application for Switch {
                 }
             }
             Event::CallAnswered { call } => self.called_answered(endpoint, now, call),
+            Event::Dtmf { call, digit, phase } if self.is_in_room(call) => {
+                self.key_in_room(endpoint, now, call, digit, phase);
+            }
             Event::Dtmf { call, digit, phase } => {
                 if let Some(other) = other(call) {
                     bridge::pass_digit(endpoint, now, other, digit, phase);
@@ -914,6 +990,8 @@ impl Application for Switch {
     fn handle_media(&mut self, call: CallId, media: Media<'_>) {
         if let Some(State::Builtin(Builtin::Record)) = self.legs.get(&call).map(|leg| &leg.state) {
             self.recordings.frame(call, media.timestamp.0, media.payload);
+        } else if self.is_in_room(call) {
+            self.conferences.hear(call, media.format, media.timestamp.0, media.payload);
         }
     }
 
@@ -925,7 +1003,7 @@ impl Application for Switch {
     fn poll_timeout(&self) -> Option<Instant> {
         let players = self.players.values().map(|player| player.next);
         let players = players.chain(self.qualify.next()).chain(self.look_at_mailboxes);
-        let players = players.chain(self.watches.next());
+        let players = players.chain(self.watches.next()).chain(self.conferences.next());
         let legs = self.legs.values().filter_map(|leg| leg.ends);
         players.chain(legs).chain(self.registrar.next_expiry()).min()
     }
@@ -933,6 +1011,7 @@ impl Application for Switch {
     fn handle_timeout(&mut self, endpoint: &mut Endpoint, now: Instant) {
         self.qualify.poll(endpoint, now);
         self.play(endpoint, now);
+        self.mix(endpoint, now);
         self.end_overdue(endpoint, now);
         self.end_watched(endpoint, now);
         self.tell_of_messages(endpoint, now);

@@ -56,6 +56,16 @@ pub enum Ending {
         /// How long it may be silent.
         limit: Duration,
     },
+    /// It did not know the PIN of a conference.
+    WrongPin {
+        /// The conference.
+        room: String,
+    },
+    /// It was parked, and nobody fetched it.
+    NotFetched {
+        /// The slot.
+        slot: u32,
+    },
 }
 
 impl Ending {
@@ -65,6 +75,8 @@ impl Ending {
         match self {
             Self::TimeUp { .. } => "max_duration",
             Self::NoMedia { .. } => "no_media",
+            Self::WrongPin { .. } => "wrong_pin",
+            Self::NotFetched { .. } => "not_fetched",
         }
     }
 
@@ -75,6 +87,8 @@ impl Ending {
         match self {
             Self::TimeUp { .. } => CauseCode::NORMAL_CLEARING,
             Self::NoMedia { .. } => CauseCode::CHANNEL_UNAVAILABLE,
+            Self::WrongPin { .. } => CauseCode::REJECTED,
+            Self::NotFetched { .. } => CauseCode::NO_ANSWER,
         }
     }
 
@@ -84,6 +98,8 @@ impl Ending {
         match self {
             Self::TimeUp { .. } => "time is up",
             Self::NoMedia { .. } => "no media",
+            Self::WrongPin { .. } => "wrong PIN",
+            Self::NotFetched { .. } => "nobody came",
         }
     }
 }
@@ -99,6 +115,8 @@ impl fmt::Display for Ending {
                 "the other side sent no voice for {} s ({owner}.no_media_timeout_seconds)",
                 limit.as_secs()
             ),
+            Self::WrongPin { room } => write!(f, "it did not know the PIN of conference {room}"),
+            Self::NotFetched { slot } => write!(f, "nobody fetched it from parking slot {slot}"),
         }
     }
 }

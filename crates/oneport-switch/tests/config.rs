@@ -112,6 +112,14 @@ fn every_mistake_is_placed_named_and_mended() {
         "[peers.media]\nsecret = \"a\"\nforward_no_answer = \"peer:media/{1}\"",
         "[peers.media]\nsecret = \"a\"\nrings_seconds = 601",
         "[[routes]]\nnumber = \"1\"\nto = [\"builtin:playback/../x\"]",
+        "[conferences.a]\npin = \"47x1\"",
+        "[conferences.a]\nmax_members = 501",
+        "[conferences.\"a/b\"]",
+        "[parking]\nslots = 10001",
+        "[parking]\ntimeout_seconds = 0",
+        "[parking]\nmusic = \"jazz\"",
+        "[[routes]]\nnumber = \"1\"\nto = [\"busy\"]\non_congestion = \"playback/full\"",
+        "[[limits]]\nname = \"all\"\nmax_calls = 1\non_congestion = \"echo\"",
         "[server\n",
     ];
     let mut answers = String::new();
@@ -142,6 +150,8 @@ fn the_documented_configuration_is_accepted_and_names_every_key() {
                 "folder",
                 "shuffle",
                 "hold_music",
+                "music =",
+                "on_congestion = \"playback",
             ]
             .iter()
             .any(|key| line.starts_with(key))
@@ -156,6 +166,8 @@ fn the_documented_configuration_is_accepted_and_names_every_key() {
         "guests",
         "audio",
         "music.x",
+        "conferences.x",
+        "parking",
         "acls.x",
         "peers.x",
         "peers.x.provision",

@@ -1,12 +1,15 @@
-//! What the switch itself answers: echo, milliwatt, playback, record, music.
+//! What the switch itself answers: echo, milliwatt, playback, record, conferences,
+//! parking, music, the tone of congestion.
 
 mod music;
 mod player;
+mod sound;
 
 use std::fmt;
 
 pub(crate) use music::MusicClass;
 pub(crate) use player::Player;
+pub(crate) use sound::Sound;
 
 /// Milliseconds in a frame that we make.
 pub(crate) const FRAME_MS: u16 = 20;
@@ -22,14 +25,28 @@ pub enum Builtin {
     Playback,
     /// Writes what it hears into a WAV file.
     Record,
+    /// A room whose members hear each other, `conference/NAME`.
+    Conference,
+    /// Waits until somebody fetches it, `park`; fetches who waits, `park/SLOT`.
+    Park,
     /// Plays the music of a class, `music/CLASS`, for ever.
     Music,
+    /// Plays the tone of congestion.
+    Congestion,
 }
 
 impl Builtin {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Echo, Self::Milliwatt, Self::Playback, Self::Record, Self::Music];
+    pub const ALL: [Self; 8] = [
+        Self::Echo,
+        Self::Milliwatt,
+        Self::Playback,
+        Self::Record,
+        Self::Conference,
+        Self::Park,
+        Self::Music,
+        Self::Congestion,
+    ];
 
     /// Its name.
     #[must_use]
@@ -39,7 +56,10 @@ impl Builtin {
             Self::Milliwatt => "milliwatt",
             Self::Playback => "playback",
             Self::Record => "record",
+            Self::Conference => "conference",
+            Self::Park => "park",
             Self::Music => "music",
+            Self::Congestion => "congestion",
         }
     }
 
@@ -51,7 +71,10 @@ impl Builtin {
             Self::Milliwatt => "601",
             Self::Playback => "602",
             Self::Record => "603",
+            Self::Conference => "604",
+            Self::Park => "605",
             Self::Music => "606",
+            Self::Congestion => "607",
         }
     }
 

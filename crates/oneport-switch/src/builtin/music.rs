@@ -4,21 +4,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use oneport_media::{resample, wav};
-
-/// The rates at which music is kept: those of all codecs that are spoken here.
-const RATES: [u32; 2] = [8_000, 16_000];
-
-/// One file.
-struct Track {
-    /// Its samples at each of `RATES`.
-    samples: [Vec<i16>; 2],
-}
+use super::sound::Sound;
 
 /// The music of one folder.
 pub(crate) struct MusicClass {
     folder: PathBuf,
-    tracks: Vec<Track>,
+    tracks: Vec<Sound>,
     shuffled: bool,
 }
 
@@ -51,14 +42,9 @@ impl MusicClass {
             if bytes / 8 > *room as u64 {
                 return Err(too_much(&path));
             }
-            let wide = wav::read(&path, RATES[1]).map_err(|error| error.to_string())?;
-            let narrow = resample::resample(&wide, RATES[1], RATES[0]);
-            if narrow.is_empty() {
-                return Err(format!("{} is empty", path.display()));
-            }
-            let size = (narrow.len() + wide.len()) * size_of::<i16>();
-            *room = room.checked_sub(size).ok_or_else(|| too_much(&path))?;
-            tracks.push(Track { samples: [narrow, wide] });
+            let track = Sound::load(&path)?;
+            *room = room.checked_sub(track.size()).ok_or_else(|| too_much(&path))?;
+            tracks.push(track);
         }
         if tracks.is_empty() {
             return Err(format!("{} has no WAV file", folder.display()));
@@ -99,12 +85,11 @@ pub(crate) struct Playlist {
 impl Playlist {
     /// Puts the next `len` samples at `rate` into `frame`. Behind the last file the first follows.
     pub(crate) fn fill(&mut self, rate: u32, len: usize, frame: &mut Vec<i16>) {
-        let kept = RATES.iter().position(|one| *one == rate).unwrap_or(0);
         frame.clear();
         while frame.len() < len {
             let track = self.order.get(self.place).and_then(|track| self.class.tracks.get(*track));
             let Some(track) = track else { return frame.resize(len, 0) };
-            let rest = track.samples[kept].get(self.position..).unwrap_or_default();
+            let rest = track.at(rate).get(self.position..).unwrap_or_default();
             if rest.is_empty() {
                 self.position = 0;
                 self.place = (self.place + 1) % self.order.len();
@@ -119,6 +104,8 @@ impl Playlist {
 
 #[cfg(test)]
 mod tests {
+    use oneport_media::wav;
+
     use super::*;
 
     /// A folder with files of these levels, each of 200 samples at 8 kHz.

@@ -9,6 +9,7 @@ use oneport_media::{Codec, tone, wav};
 use oneport_proto::Instant;
 
 use super::music::{MusicClass, Playlist};
+use super::sound::Sound;
 use super::{FRAME_MS, is_plain};
 
 /// A player that is further behind than this, as on a machine that slept, goes on from now.
@@ -21,6 +22,8 @@ pub(crate) struct Player {
     /// When the next frame is due.
     pub(crate) next: Instant,
     audio: Audio,
+    /// Whether its call is over when it is.
+    pub(crate) hangs_up: bool,
 }
 
 #[derive(Debug)]
@@ -29,6 +32,8 @@ enum Audio {
     Steady(Vec<u8>),
     /// Samples, once.
     Once { samples: Vec<i16>, position: usize },
+    /// Audio that others hear too, once.
+    Sound { sound: Arc<Sound>, position: usize },
     /// Music, for ever.
     Music { playlist: Playlist, frame: Vec<i16> },
 }
@@ -49,7 +54,7 @@ impl Player {
                 codec.encode(&samples, &mut payload);
             }
         }
-        Self { codec, next: now, audio: Audio::Steady(payload) }
+        Self { codec, next: now, audio: Audio::Steady(payload), hangs_up: true }
     }
 
     /// A file of the playback directory, or the melody.
@@ -70,13 +75,29 @@ impl Player {
                 wav::read(&path, codec.sample_rate()).map_err(|error| error.to_string())?
             }
         };
-        Ok(Self { codec, next: now, audio: Audio::Once { samples, position: 0 } })
+        Ok(Self { codec, next: now, audio: Audio::Once { samples, position: 0 }, hangs_up: true })
     }
 
     /// The music of a class.
     pub(crate) fn music(codec: Codec, now: Instant, class: Arc<MusicClass>) -> Self {
         let frame = Vec::with_capacity(codec.samples_in(FRAME_MS));
-        Self { codec, next: now, audio: Audio::Music { playlist: class.playlist(), frame } }
+        let audio = Audio::Music { playlist: class.playlist(), frame };
+        Self { codec, next: now, audio, hangs_up: true }
+    }
+
+    /// Audio that is in memory.
+    pub(crate) fn sound(codec: Codec, now: Instant, sound: Arc<Sound>) -> Self {
+        Self { codec, next: now, audio: Audio::Sound { sound, position: 0 }, hangs_up: true }
+    }
+
+    /// Two short tones, behind which something is awaited.
+    pub(crate) fn prompt(codec: Codec, now: Instant) -> Self {
+        let rate = codec.sample_rate();
+        let tenth = rate as usize / 10;
+        let mut samples: Vec<i16> = tone::Sine::new(880.0, rate, 0.2).take(tenth).collect();
+        samples.resize(2 * tenth, 0);
+        let samples = samples.repeat(2);
+        Self { codec, next: now, audio: Audio::Once { samples, position: 0 }, hangs_up: false }
     }
 
     /// Puts the frame that is due at `now` into `payload`; `false` at the end.
@@ -89,17 +110,11 @@ impl Player {
         match &mut self.audio {
             Audio::Steady(steady) => payload.extend_from_slice(steady),
             Audio::Once { samples, position } => {
-                let len = self.codec.samples_in(FRAME_MS);
-                let rest = samples.get(*position..).unwrap_or_default();
-                if rest.is_empty() {
-                    return false;
-                }
-                let part = &rest[..len.min(rest.len())];
-                self.codec.encode(part, payload);
-                if part.len() < len {
-                    self.codec.encode(&vec![0; len - part.len()], payload);
-                }
-                *position += len;
+                return next_part(self.codec, samples, position, payload);
+            }
+            Audio::Sound { sound, position } => {
+                let samples = sound.at(self.codec.sample_rate());
+                return next_part(self.codec, samples, position, payload);
             }
             Audio::Music { playlist, frame } => {
                 playlist.fill(self.codec.sample_rate(), self.codec.samples_in(FRAME_MS), frame);
@@ -108,6 +123,22 @@ impl Player {
         }
         true
     }
+}
+
+/// Puts the frame at `position` into `payload`, and goes on; `false` at the end.
+fn next_part(codec: Codec, samples: &[i16], position: &mut usize, payload: &mut Vec<u8>) -> bool {
+    let len = codec.samples_in(FRAME_MS);
+    let rest = samples.get(*position..).unwrap_or_default();
+    if rest.is_empty() {
+        return false;
+    }
+    let part = &rest[..len.min(rest.len())];
+    codec.encode(part, payload);
+    if part.len() < len {
+        codec.encode(&vec![0; len - part.len()], payload);
+    }
+    *position += len;
+    true
 }
 
 /// Three rising tones with a fade, a second and a half in all.

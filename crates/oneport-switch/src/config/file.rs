@@ -23,11 +23,13 @@ use super::forward::ForwardKeys;
 use super::keys::{read_private, read_public};
 use super::limits::LimitKeys;
 use super::music::{MusicKeys, read_class, read_music};
+use super::rooms::{ConferenceKeys, ParkingKeys, read_conferences, read_notice};
 use super::routes::{Names, RouteKeys};
 use super::secret::Place;
 use super::timers::{self, PeerTimers, Timers};
 use super::{Acl, Config, ConnectedLineRule, DEFAULT_CODECS, Forwarding, Peer};
-use crate::routing::DEFAULT_CONTEXT;
+use crate::limits::LimitConfig;
+use crate::routing::{DEFAULT_CONTEXT, Route};
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -37,6 +39,8 @@ pub(super) struct File {
     guests: Guests,
     audio: Audio,
     music: BTreeMap<Spanned<String>, MusicKeys>,
+    conferences: BTreeMap<Spanned<String>, ConferenceKeys>,
+    parking: ParkingKeys,
     acls: BTreeMap<String, AclKeys>,
     peers: BTreeMap<Spanned<String>, PeerKeys>,
     routes: Vec<RouteKeys>,
@@ -213,6 +217,8 @@ impl File {
             acls.insert(name, read_acl(&source, keys.permit.as_deref(), &keys.deny)?);
         }
         config.music = read_music(&source, self.music)?;
+        config.conferences = read_conferences(&source, self.conferences)?;
+        config.parking = self.parking.check(&source, &config.music)?;
         let mut rules = BTreeMap::new();
         let mut peers = BTreeMap::new();
         let mut forwards = Vec::new();
@@ -243,12 +249,15 @@ impl File {
         }
         let mut names = Names::new(&peers);
         for keys in self.routes {
-            config.routes.push(keys.check(&source, &mut names)?);
+            let notice = read_notice(&source, keys.on_congestion.as_ref(), &config.files)?;
+            let route = keys.check(&source, &mut names)?;
+            config.routes.push(Route { notice, ..route });
         }
         let mut taken = BTreeSet::new();
         for keys in self.limits {
+            let notice = read_notice(&source, keys.on_congestion.as_ref(), &config.files)?;
             let limit = keys.check(&source, &names, &config.routes, &mut taken)?;
-            config.limits.push(limit);
+            config.limits.push(LimitConfig { notice, ..limit });
         }
         config.peers = peers;
         for keys in self.registrations {

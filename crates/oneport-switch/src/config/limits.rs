@@ -28,6 +28,7 @@ pub(super) struct LimitKeys {
     soft: bool,
     cause: Option<Spanned<String>>,
     warn_percent: Option<Spanned<usize>>,
+    pub(super) on_congestion: Option<Spanned<String>>,
 }
 
 impl LimitKeys {
@@ -103,6 +104,7 @@ impl LimitKeys {
             soft: self.soft,
             cause,
             warn_percent,
+            notice: None,
         })
     }
 

@@ -8,6 +8,7 @@ mod forward;
 mod keys;
 mod limits;
 mod music;
+mod rooms;
 mod routes;
 mod secret;
 mod summary;
@@ -34,7 +35,9 @@ pub(crate) use forward::Forwarding;
 pub use summary::Summary;
 
 use crate::builtin::MusicClass;
+use crate::conference::RoomConfig;
 use crate::limits::LimitConfig;
+use crate::parking::ParkingConfig;
 use crate::qualify::QualifyConfig;
 use crate::routing::Route;
 use crate::watch::Bounds;
@@ -58,6 +61,9 @@ pub struct Config {
     pub registrations: Vec<RegistrationConfig>,
     pub(crate) files: Files,
     pub(crate) music: BTreeMap<String, Arc<MusicClass>>,
+    /// Conferences that are not as usual.
+    pub(crate) conferences: BTreeMap<String, RoomConfig>,
+    pub(crate) parking: ParkingConfig,
 }
 
 /// What callers without a name may do.
@@ -190,6 +196,8 @@ impl Default for Config {
                 longest_recording: Duration::from_secs(3600),
             },
             music: BTreeMap::new(),
+            conferences: BTreeMap::new(),
+            parking: ParkingConfig::default(),
         }
     }
 }

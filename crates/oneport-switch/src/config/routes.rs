@@ -34,6 +34,7 @@ pub(super) struct RouteKeys {
     timeout_seconds: Option<Spanned<u64>>,
     #[serde(default)]
     continue_on: Vec<Spanned<String>>,
+    pub(super) on_congestion: Option<Spanned<String>>,
     max_duration_seconds: Option<Spanned<u64>>,
     no_media_timeout_seconds: Option<Spanned<u64>>,
 }
@@ -147,6 +148,7 @@ impl RouteKeys {
             timeout: self.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into_inner())),
             continue_on,
             bounds,
+            notice: None,
         })
     }
 

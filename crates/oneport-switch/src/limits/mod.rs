@@ -8,11 +8,13 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::hash::Hash;
+use std::sync::Arc;
 use std::time::Duration;
 
 use oneport_proto::Instant;
 use oneport_wire::CauseCode;
 
+use crate::builtin::Sound;
 use crate::routing::Pattern;
 
 /// The span over which beginnings of calls are counted.
@@ -65,6 +67,8 @@ pub(crate) struct LimitConfig {
     pub(crate) cause: CauseCode,
     /// A warning is given at this share of `max_calls`, in per cent.
     pub(crate) warn_percent: usize,
+    /// What a refused caller hears first.
+    pub(crate) notice: Option<Arc<Sound>>,
 }
 
 /// One leg of a call that wants a place.
@@ -94,6 +98,7 @@ pub(crate) struct Full {
     /// Places kept for inbound calls, if that is why.
     pub(crate) reserved: usize,
     pub(crate) cause: CauseCode,
+    pub(crate) notice: Option<Arc<Sound>>,
 }
 
 impl fmt::Display for Full {
@@ -282,12 +287,21 @@ impl<K: Copy + Eq + Hash> Pool<K> {
             && used.saturating_add(reserved) >= max
         {
             let reserved = if used >= max { 0 } else { reserved };
-            let cause = config.cause;
-            return Some(Full { limit, ceiling: Ceiling::Calls, used, max, reserved, cause });
+            let (cause, notice) = (config.cause, config.notice.clone());
+            return Some(Full {
+                limit,
+                ceiling: Ceiling::Calls,
+                used,
+                max,
+                reserved,
+                cause,
+                notice,
+            });
         }
         let max = config.max_calls_per_second.filter(|max| begun >= *max)?;
         let (ceiling, cause) = (Ceiling::CallsPerSecond, config.cause);
-        Some(Full { limit, ceiling, used: begun, max, reserved: 0, cause })
+        let notice = config.notice.clone();
+        Some(Full { limit, ceiling, used: begun, max, reserved: 0, cause, notice })
     }
 }
 

@@ -15,6 +15,7 @@ fn limit(name: &str, scope: Scope) -> LimitConfig {
         soft: false,
         cause: CauseCode::CIRCUIT_CONGESTION,
         warn_percent: 80,
+        notice: None,
     }
 }
 

@@ -6,11 +6,12 @@ mod pattern;
 mod rewrite;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use oneport_wire::CauseCode;
 
-use crate::builtin::Place;
+use crate::builtin::{Place, Sound};
 use crate::watch::Bounds;
 
 pub(crate) use hours::{Hours, WallTime};
@@ -101,6 +102,8 @@ pub(crate) struct Route {
     pub(crate) continue_on: Vec<CauseCode>,
     /// What its calls are held to once they are answered.
     pub(crate) bounds: Bounds,
+    /// What a caller hears where there is no room, before it is refused.
+    pub(crate) notice: Option<Arc<Sound>>,
 }
 
 /// What is asked of the dial plan.
@@ -242,6 +245,7 @@ mod tests {
             timeout: None,
             continue_on: Vec::new(),
             bounds: Bounds::default(),
+            notice: None,
         }
     }
 

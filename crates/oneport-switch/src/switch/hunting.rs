@@ -1,6 +1,7 @@
 //! Finding somebody who takes a call: its route, the legs that are placed, and which of them gets it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::ZonedDateTime;
@@ -9,6 +10,7 @@ use oneport_wire::{AuthMethods, CauseCode, Format, FormatSet};
 
 use super::{LeaseId, Leg, Marks, State, Switch};
 use crate::bridge;
+use crate::builtin::Sound;
 use crate::config::{Config, Peer};
 use crate::limits::{Attempt, Direction};
 use crate::routing::{self, Question, Strategy, Target, WallTime};
@@ -31,6 +33,7 @@ pub(super) struct Plan {
     pub(super) continue_on: Vec<CauseCode>,
     pub(super) route: Option<String>,
     pub(super) bounds: Bounds,
+    pub(super) notice: Option<Arc<Sound>>,
     /// The route names its callers, so it means it when it leads back to one of them: boxes call
     /// themselves so.
     pub(super) may_return: bool,
@@ -61,6 +64,7 @@ impl Switch {
             continue_on: route.continue_on.clone(),
             route: Some(route.name.clone()),
             bounds: route.bounds.clone(),
+            notice: route.notice.clone(),
             may_return: !route.from.is_empty(),
         }))
     }
@@ -365,7 +369,7 @@ impl Switch {
         if !answered && !caller.left.is_empty() && goes_on {
             self.try_next(endpoint, now, call, cause);
         } else {
-            let _ = endpoint.hangup(now, call, cause, end.text.as_deref());
+            self.end_untaken(endpoint, now, call, cause, end.text.as_deref());
         }
     }
 }

@@ -3,7 +3,7 @@
 use oneport_proto::{CallId, Endpoint, Instant, TransferKind};
 use oneport_wire::CauseCode;
 
-use super::{State, Switch};
+use super::{State, Switch, TransferredBy};
 
 impl Switch {
     /// Where both peers allow it, their calls go on without us, or their voice does.
@@ -53,11 +53,16 @@ impl Switch {
         // What the two had together is over.
         self.end_hold(party);
         self.watches.end(party);
-        self.remove_leg(now, leg);
+        let own_number = match self.remove_leg(now, leg).map(|leg| leg.state) {
+            Some(State::Caller(_)) => offer.calling_number.clone(),
+            _ => Some(offer.called_number.clone()),
+        };
         endpoint.unlink(party);
-        let _ = endpoint.hangup(now, leg, CauseCode::NORMAL_CLEARING, None);
         let format = endpoint.call_stats(party).and_then(|stats| stats.format);
         let Some(party_leg) = self.legs.get_mut(&party) else { return };
+        let own_number = own_number.unwrap_or_else(|| peer.clone());
+        let by = TransferredBy { peer: peer.clone(), number: own_number };
+        party_leg.marks.transferred_by = Some(by);
         offer.called_number = number;
         offer.called_context = context;
         party_leg.to = Some(offer.called_number.clone());
@@ -68,5 +73,10 @@ impl Switch {
             offer.preferences = format.into_iter().collect();
         }
         self.route(endpoint, now, party, Some(peer), offer, format);
+        if let Some((slot, _)) = self.parking.all().find(|(_, parked)| *parked == party) {
+            // Whoever parks wants to know where.
+            let _ = endpoint.send_text(now, leg, &format!("parked in slot {slot}"));
+        }
+        let _ = endpoint.hangup(now, leg, CauseCode::NORMAL_CLEARING, None);
     }
 }

@@ -1,19 +1,9 @@
 //! Hold and resume through a bridge.
 
 use oneport::media::Codec;
-use oneport::{AudioReader, CallEvent, Control, Format};
+use oneport::{CallEvent, Control, Format};
 
 use crate::setting::*;
-
-/// Waits for a frame of this level, in µ-law.
-async fn hears(ear: &mut AudioReader, level: i16) {
-    let mut payload = Vec::new();
-    Codec::Ulaw.encode(&[level; 160], &mut payload);
-    let waits =
-        async { while ear.next_frame().await.expect("running").payload.as_slice() != payload {} };
-    let heard = tokio::time::timeout(PATIENCE, waits).await;
-    assert!(heard.is_ok(), "{level} is not heard");
-}
 
 #[tokio::test]
 async fn who_is_held_hears_the_music_of_the_holder_and_then_the_holder_again() {

@@ -1,6 +1,9 @@
 //! What a switch does with calls beside leading them to each other, with telephones on the loopback.
 
 mod bounds;
+mod conference;
 mod forwarding;
 mod hold;
+mod notice;
+mod parking;
 mod setting;

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use oneport::media::wav;
+use oneport::media::{Codec, wav};
 use oneport::{
-    Call, CallEnd, CallError, Driver, DriverConfig, IncomingCall, NewCall, Phone, PhoneConfig,
-    Registration, RegistrationConfig, RegistrationEvent, Secret,
+    AudioReader, Call, CallEnd, CallError, Driver, DriverConfig, Format, IncomingCall, NewCall,
+    Phone, PhoneConfig, Registration, RegistrationConfig, RegistrationEvent, Secret,
 };
 use oneport_switch::{Config, Switch};
 
@@ -106,6 +106,44 @@ pub(crate) async fn bridged(
         incoming(called.0).await.answer().await.expect("the caller waits")
     });
     (ours, theirs)
+}
+
+/// Waits until `is` holds, which is asked again and again.
+pub(crate) async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
+    let waits = async {
+        while !is().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, waits).await.is_ok(), "not in time: {what}");
+}
+
+/// Says `level` until it is dropped, 20 ms at a time.
+pub(crate) async fn say(call: &Call, level: i16) {
+    let speaker = call.speaker().expect("accepted");
+    let mut payload = Vec::new();
+    Codec::Ulaw.encode(&[level; 160], &mut payload);
+    loop {
+        speaker.send(Format::ULAW, &payload, 20);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits for a whole frame of about this level.
+pub(crate) async fn hears(ear: &mut AudioReader, level: i16) {
+    let near = |sample: &i16| sample.abs_diff(level) <= 8 + level.unsigned_abs() / 16;
+    let waits = async {
+        loop {
+            let frame = ear.next_frame().await.expect("running");
+            let mut samples = Vec::new();
+            Codec::for_format(frame.format).expect("spoken").decode(&frame.payload, &mut samples);
+            if samples.iter().all(near) {
+                return;
+            }
+        }
+    };
+    let heard = tokio::time::timeout(PATIENCE, waits).await;
+    assert!(heard.is_ok(), "{level} is not heard");
 }
 
 /// Writes a file of `level`, so many samples at 8 kHz.

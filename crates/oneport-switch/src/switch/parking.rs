@@ -1,0 +1,176 @@
+//! Calls that wait in parking slots, who fetches them, and whom they go back to.
+
+use oneport_media::Codec;
+use oneport_proto::{CallId, CodecPriority, Endpoint, Instant, negotiate};
+use oneport_wire::{CauseCode, Format};
+
+use super::{Caller, DEFAULT_MUSIC, State, Switch};
+use crate::builtin::Player;
+use crate::config::Peer;
+use crate::routing::Target;
+use crate::watch::Ending;
+
+/// Who has led a call elsewhere, and how it is called itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct TransferredBy {
+    pub(super) peer: String,
+    pub(super) number: String,
+}
+
+/// A call that waits.
+pub(super) struct Parked {
+    pub(super) caller: Box<Caller>,
+    pub(super) format: Format,
+}
+
+/// A call that is parked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ParkedCall {
+    /// Its slot.
+    pub slot: u32,
+    /// The call.
+    pub call: CallId,
+    /// Who waits: a peer's name.
+    pub who: String,
+    /// Who has parked it, and gets it back; `None`: it came by itself.
+    pub by: Option<String>,
+}
+
+impl Switch {
+    /// The slot that a call is for: one to wait in, or one in which somebody waits.
+    ///
+    /// # Errors
+    /// None is free, or nobody waits there.
+    pub(super) fn parking_slot(
+        &self,
+        call: CallId,
+        argument: Option<&str>,
+    ) -> Result<Slot, (CauseCode, String)> {
+        let slots = self.config.parking.slots;
+        let slot = argument.map(|text| text.parse().map_err(|_| text)).transpose();
+        let slot: Option<u32> = slot.map_err(|text| {
+            (CauseCode::UNALLOCATED, format!("`{text}` is no parking slot: they have numbers"))
+        })?;
+        let led = self.legs.get(&call).is_some_and(|leg| leg.marks.transferred_by.is_some());
+        if let Some(slot) = slot.filter(|_| !led) {
+            let nobody = || (CauseCode::UNALLOCATED, format!("nobody is parked in slot {slot}"));
+            return self.parking.get(slot).map(Slot::Taken).ok_or_else(nobody);
+        }
+        self.parking.free(slot, slots).map(Slot::Free).ok_or_else(|| match slot {
+            Some(slot) => (CauseCode::USER_BUSY, format!("parking slot {slot} is taken")),
+            None => (CauseCode::USER_BUSY, format!("all {slots} parking slots are taken")),
+        })
+    }
+
+    /// What a call hears while it waits.
+    pub(super) fn parking_music(&self, now: Instant, codec: Codec) -> Option<Player> {
+        let name = self.config.parking.music.as_deref().unwrap_or(DEFAULT_MUSIC);
+        let class = self.config.music.get(name)?;
+        Some(Player::music(codec, now, class.clone()))
+    }
+
+    /// A call is answered that waits from now on.
+    pub(super) fn park(&mut self, now: Instant, call: CallId, slot: u32, parked: Parked) {
+        self.parking.put(slot, call);
+        let Some(leg) = self.legs.get_mut(&call) else { return };
+        leg.ends = Some(now + self.config.parking.timeout);
+        leg.state = State::Parked(Box::new(parked));
+        let by = leg.marks.transferred_by.as_ref();
+        let by = by.map(|by| format!(" by {}", by.peer)).unwrap_or_default();
+        tracing::info!("{call}: {} is parked in slot {slot}{by}", leg.who());
+    }
+
+    /// Links a caller to somebody who waits.
+    pub(super) fn fetch(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        waits: CallId,
+    ) -> Result<(), (CauseCode, String)> {
+        let parked = match self.legs.get(&waits).map(|leg| &leg.state) {
+            Some(State::Parked(parked)) => parked.format,
+            _ => return Err((CauseCode::UNALLOCATED, "nobody waits there any more".into())),
+        };
+        let Some(leg) = self.legs.get(&call) else { return Ok(()) };
+        let State::Caller(caller) = &leg.state else { return Ok(()) };
+        let peer = leg.peer.as_ref().and_then(|name| self.config.peers.get(name));
+        let may = peer.is_none_or(|peer: &Peer| peer.codecs.contains(&parked));
+        let priority = peer.map_or(CodecPriority::Host, |peer| peer.priority);
+        let format = caller.accepted.or_else(|| negotiate(priority, &[parked], &caller.offer));
+        if !may || format != Some(parked) {
+            let why = format!("who is parked there speaks {parked}, and the caller does not");
+            return Err((CauseCode::BEARER_NOT_AVAILABLE, why));
+        }
+        if caller.accepted.is_none() {
+            let _ = endpoint.accept(now, call, parked);
+        }
+        let _ = endpoint.answer(now, call);
+        self.players.remove(&waits);
+        let slot = self.parking.leave(waits).unwrap_or_default();
+        let Some(leg) = self.legs.get_mut(&call) else { return Ok(()) };
+        leg.state = State::Called { caller: waits };
+        let who = leg.who();
+        let Some(leg) = self.legs.get_mut(&waits) else { return Ok(()) };
+        (leg.ends, leg.marks.transferred_by) = (None, None);
+        let waited = leg.who();
+        if let State::Parked(parked) = std::mem::replace(&mut leg.state, State::Gone) {
+            let mut caller = parked.caller;
+            (caller.called, caller.answered) = (vec![call], true);
+            leg.state = State::Caller(caller);
+        }
+        tracing::info!("{call}: {who} fetches {waited} from parking slot {slot}");
+        if let Some(leg) = self.legs.get_mut(&call) {
+            leg.to = Some(format!("park/{slot}, where {waited} waited"));
+        }
+        if let Err(error) = endpoint.link(waits, call) {
+            tracing::warn!("{call}: cannot be linked to {waits}: {error}");
+            let _ = endpoint.hangup(now, call, CauseCode::BEARER_NOT_AVAILABLE, None);
+        }
+        self.watch_bridge(now, waits, call);
+        Ok(())
+    }
+
+    /// A call has waited long enough: it goes back to who has parked it.
+    pub(super) fn return_parked(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId) {
+        let Some(slot) = self.parking.leave(call) else { return };
+        self.players.remove(&call);
+        let Some(leg) = self.legs.get_mut(&call) else { return };
+        let Some(TransferredBy { peer, number }) = leg.marks.transferred_by.take() else {
+            let ending = Ending::NotFetched { slot };
+            let (cause, text) = (ending.cause(), ending.text());
+            leg.marks.ending = Some(ending);
+            let _ = endpoint.hangup(now, call, cause, Some(text));
+            return;
+        };
+        let State::Parked(parked) = std::mem::replace(&mut leg.state, State::Gone) else { return };
+        tracing::info!("{call}: nobody has fetched it from slot {slot}; it goes back to {peer}");
+        let Parked { mut caller, format } = *parked;
+        (caller.accepted, caller.answered) = (Some(format), false);
+        caller.left = [vec![Target::Peer { name: peer, number }]].into();
+        leg.to = Some(format!("park/{slot}, and back"));
+        leg.state = State::Caller(caller);
+        self.try_next(endpoint, now, call, CauseCode::NO_ANSWER);
+    }
+
+    /// All calls that wait, by their slots.
+    #[must_use]
+    pub fn parked(&self) -> Vec<ParkedCall> {
+        let parked = self.parking.all().filter_map(|(slot, call)| {
+            let leg = self.legs.get(&call)?;
+            let who = leg.peer.clone().unwrap_or_else(|| leg.address.to_string());
+            let by = leg.marks.transferred_by.as_ref().map(|by| by.peer.clone());
+            Some(ParkedCall { slot, call, who, by })
+        });
+        parked.collect()
+    }
+}
+
+/// What a number of the parking lot means for a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Slot {
+    /// It waits here.
+    Free(u32),
+    /// It fetches this one.
+    Taken(CallId),
+}
