@@ -846,8 +846,8 @@ impl Endpoint {
         elements.push(&Element::CallToken(&[]));
         let poke = Message::iax(IaxSubclass::Poke, elements.as_elements());
         self.cx.send_once(path, None, &header, &poke);
-        let role = Role::Poke(Poke { path, ours, sent: now, deadline: now + timeout, owner });
-        let (slot, generation) = self.slots.insert(role, false);
+        let poke = Poke { path, ours, sent: now, deadline: now + timeout, owner };
+        let (slot, generation) = self.slots.insert(Role::Poke(Box::new(poke)), false);
         self.slots.schedule(&mut self.cx, slot);
         Ok(PokeId { slot, generation })
     }

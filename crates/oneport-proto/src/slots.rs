@@ -35,7 +35,7 @@ pub(crate) enum Role {
     Request(Box<Request>),
     Registration(Box<Registration>),
     Registering(Box<Registering>),
-    Poke(Poke),
+    Poke(Box<Poke>),
     Fetch(Box<Fetch>),
     Serving(Box<Serving>),
     Provisioning(Box<Provisioning>),
