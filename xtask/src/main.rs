@@ -100,7 +100,7 @@ fn main() -> ExitCode {
         }
         Chore::Peers => install_peers(),
         Chore::Sim { seed: Some(seed), until, .. } => tell(seed, until.map(Duration::from_secs)),
-        Chore::Sim { seeds, .. } => sim::tell_many(0..seeds),
+        Chore::Sim { seeds, .. } => tell_many(seeds),
         Chore::Torture { seed, count, write: Some(directory) } => {
             write_cases(seed, count, &directory)
         }
@@ -192,7 +192,7 @@ fn test_peers(times: u32) -> Result<(), String> {
 
 fn tell(seed: u64, until: Option<Duration>) -> Result<(), String> {
     match sim::tell(seed, until) {
-        Ok((digest, transcript)) => {
+        Ok(sim::Told { digest, transcript, .. }) => {
             print!("{transcript}");
             println!("seed {seed} ended well, digest {digest:016x}");
             Ok(())
@@ -202,6 +202,21 @@ fn tell(seed: u64, until: Option<Duration>) -> Result<(), String> {
             Err(format!("seed {seed}: {}", failure.what))
         }
     }
+}
+
+fn tell_many(seeds: u64) -> Result<(), String> {
+    let taken = sim::tell_many(0..seeds)?;
+    let full: u64 = taken.full.values().sum();
+    println!(
+        "{seeds} stories ended well. Those in the clear took in {full} full frames of {} kinds, {} \
+         voice and {} video mini frames, {} trunk frames; the others changed keys {} times",
+        taken.full.len(),
+        taken.mini,
+        taken.video_mini,
+        taken.trunk,
+        taken.keys
+    );
+    Ok(())
 }
 
 fn run_cases(seed: u64, count: usize) -> Result<(), String> {

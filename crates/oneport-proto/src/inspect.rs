@@ -16,7 +16,8 @@ impl Endpoint {
 
     /// Whether the tables agree with one another: each entry of the index leads to a slot that has
     /// that address and number, each number of a slot is in the index, and each slot that waits for
-    /// something is woken in time. `None`: they do. It looks at everything, so it is for tests.
+    /// something is woken in time, and has been so far. `None`: they do. It looks at everything, so it
+    /// is for tests.
     #[must_use]
     pub fn inconsistency(&self) -> Option<String> {
         let index = &self.cx.index;
@@ -50,6 +51,11 @@ impl Endpoint {
                  slots have {ours_found} and {theirs_found}"
             ));
         }
-        None
+        match self.cx.counters.deadlines_missed {
+            0 => None,
+            missed => {
+                Some(format!("{missed} deadlines were still past after they were dealt with"))
+            }
+        }
     }
 }

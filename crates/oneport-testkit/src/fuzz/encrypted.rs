@@ -152,5 +152,6 @@ pub fn encrypted(bytes: &[u8]) {
         pair.collect();
         pair.wire.clear();
     }
+    assert!(pair.endpoints.iter().all(|endpoint| endpoint.inconsistency().is_none()));
     assert!(pair.endpoints.iter().all(Endpoint::is_quiescent), "something is left");
 }

@@ -133,5 +133,6 @@ pub fn endpoint(bytes: &[u8]) {
     }
     while endpoint.poll_event().is_some() {}
     while endpoint.poll_transmit(&mut buffer).is_some() {}
+    assert_eq!(endpoint.inconsistency(), None);
     assert!(endpoint.is_quiescent(), "something is left");
 }

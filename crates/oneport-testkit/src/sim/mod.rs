@@ -1,10 +1,12 @@
 //! The simulated network, peers by hand, and random stories on it.
 
 mod adversary;
+mod many;
 mod network;
 mod story;
 mod stranger;
 
-pub use network::{HeardVoice, Network, Node, SeenVideo, Traffic, Weather};
-pub use story::{Failure, tell, tell_many};
+pub use many::tell_many;
+pub use network::{HeardVoice, Network, Node, SeenVideo, Taken, Traffic, Weather};
+pub use story::{Failure, Told, tell};
 pub use stranger::{Heard, Stranger};

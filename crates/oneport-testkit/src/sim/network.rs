@@ -2,15 +2,16 @@
 //! jumps from one thing that happens to the next.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use oneport_proto::{
-    CallId, Endpoint, EndpointConfig, Event, Instant, Media, MediaSink, Path, TransmitBuffer, Video,
+    CallId, Endpoint, EndpointConfig, Event, Handled, Instant, Media, MediaSink, Path,
+    TransmitBuffer, Video,
 };
-use oneport_wire::{Datagram, Format};
+use oneport_wire::{Datagram, Format, frame_type};
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -114,6 +115,47 @@ pub struct Traffic {
     pub datagrams_out: usize,
     /// Their bytes.
     pub bytes_out: usize,
+    /// Those of them that have voice or video.
+    pub media_out: usize,
+}
+
+/// Which kinds of frames were taken in, not dropped, and how many of each.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Taken {
+    /// Full frames by type and subclass.
+    pub full: BTreeMap<(u8, u8), u64>,
+    /// Voice mini frames.
+    pub mini: u64,
+    /// Video mini frames.
+    pub video_mini: u64,
+    /// Trunk frames.
+    pub trunk: u64,
+    /// New keys of encrypted calls, as far as they were sent.
+    pub keys: u64,
+}
+
+impl Taken {
+    /// Adds those of another network.
+    pub fn add(&mut self, other: &Self) {
+        for (kind, count) in &other.full {
+            *self.full.entry(*kind).or_default() += count;
+        }
+        self.mini += other.mini;
+        self.video_mini += other.video_mini;
+        self.trunk += other.trunk;
+        self.keys += other.keys;
+    }
+
+    fn note(&mut self, datagram: &Datagram<'_>) {
+        match datagram {
+            Datagram::Full(frame) => {
+                *self.full.entry((frame.frame_type, frame.subclass)).or_default() += 1;
+            }
+            Datagram::Mini(_) => self.mini += 1,
+            Datagram::VideoMini(_) => self.video_mini += 1,
+            Datagram::Trunk(_) => self.trunk += 1,
+        }
+    }
 }
 
 /// Datagrams kept of those that passed.
@@ -137,6 +179,13 @@ pub struct Network {
     pub captured: VecDeque<(usize, SocketAddr, Vec<u8>)>,
     /// Addresses that are nobody's, as far as datagrams came from them.
     pub strangers: BTreeMap<SocketAddr, Traffic>,
+    /// Those of them that named a user of whom no call token is asked, so that they were let in.
+    pub let_in: BTreeSet<SocketAddr>,
+    /// Whether the kinds of frames that are taken in are counted: frames that are encrypted would be
+    /// taken for others.
+    pub counts: bool,
+    /// Which were taken in.
+    pub taken: Taken,
     /// Datagrams to addresses where no member is, and those addresses.
     pub strays: Vec<(SocketAddr, Vec<u8>)>,
     now: u64,
@@ -174,6 +223,9 @@ impl Network {
             watched: false,
             captured: VecDeque::new(),
             strangers: BTreeMap::new(),
+            let_in: BTreeSet::new(),
+            counts: false,
+            taken: Taken::default(),
             strays: Vec::new(),
             now: 0,
             rng,
@@ -249,6 +301,9 @@ impl Network {
         if let Some(traffic) = self.strangers.get_mut(&to) {
             traffic.datagrams_out += 1;
             traffic.bytes_out += bytes.len();
+            let signalling = matches!(&datagram, Datagram::Full(frame)
+                if ![frame_type::VOICE, frame_type::VIDEO].contains(&frame.frame_type));
+            traffic.media_out += usize::from(!signalling);
         }
         if let (true, Some(receiver)) = (self.watched, receiver) {
             self.captured.truncate(CAPTURED - 1);
@@ -310,7 +365,7 @@ impl Network {
             if node.endpoint.poll_timeout().is_some_and(|at| at <= now) {
                 node.endpoint.handle_timeout(now);
                 let missed = node.endpoint.counters().deadlines_missed;
-                assert_eq!(missed, 0, "a deadline is still past after it was handled");
+                assert_eq!(missed, 0, "a deadline is still past after it was dealt with");
             }
         }
         while let Some(Reverse(((at, _), ..))) = self.queue.peek()
@@ -318,7 +373,12 @@ impl Network {
         {
             let Some(Reverse((_, receiver, sender, mut bytes))) = self.queue.pop() else { break };
             let Node { endpoint, heard, .. } = &mut self.nodes[receiver];
-            endpoint.handle_datagram(now, Path::from(sender), &mut bytes, heard);
+            let shown = self.counts.then(|| bytes.clone());
+            let handled = endpoint.handle_datagram(now, Path::from(sender), &mut bytes, heard);
+            let taken = shown.filter(|_| !matches!(handled, Handled::Dropped(_)));
+            if let Some(Ok(datagram)) = taken.as_deref().map(Datagram::decode) {
+                self.taken.note(&datagram);
+            }
         }
         self.flush();
         true

@@ -620,7 +620,11 @@ impl World {
             let now = self.instant();
             self.endpoint.handle_timeout(now);
         }
-        if self.endpoint.is_quiescent() { Ok(()) } else { Err("something is left".into()) }
+        match self.endpoint.inconsistency() {
+            Some(what) => Err(what),
+            None if self.endpoint.is_quiescent() => Ok(()),
+            None => Err("something is left".into()),
+        }
     }
 }
 
