@@ -17,6 +17,7 @@ mod firmware;
 mod import;
 mod key;
 mod live;
+mod log;
 mod ping;
 mod quality;
 mod register;

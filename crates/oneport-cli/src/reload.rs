@@ -1,12 +1,11 @@
 //! When `oneport serve` reads its configuration again: on SIGHUP, and when the file changes.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher};
-use oneport::Driver;
-use oneport_switch::{Config, Switch};
+use oneport_switch::api::{ReloadError, Reloader};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -17,7 +16,6 @@ const SETTLED: Duration = Duration::from_millis(200);
 
 /// Waits for reasons to read a file again.
 pub(crate) struct Reloads {
-    path: PathBuf,
     /// Told of each change in the file's directory.
     changes: mpsc::Receiver<()>,
     hangup: Signal,
@@ -51,7 +49,7 @@ impl Reloads {
             tracing::warn!("changes of {} are not noticed ({error}); send SIGHUP", path.display());
         });
         let hangup = signal(SignalKind::hangup())?;
-        Ok(Self { path: path.into(), changes, hangup, _watcher: watcher.ok() })
+        Ok(Self { changes, hangup, _watcher: watcher.ok() })
     }
 
     /// Waits for the next reason.
@@ -65,30 +63,24 @@ impl Reloads {
             .is_ok_and(|more| more.is_some())
         {}
     }
+}
 
-    /// Reads the file and hands it to the switch. One that is wrong is told of, and the old
-    /// configuration stays.
-    pub(crate) async fn carry_out(&self, driver: &Driver<Switch>) {
-        let path = self.path.clone();
-        // Host names are looked up in here.
-        let loaded = tokio::task::spawn_blocking(move || Config::load(&path)).await;
-        let config = match loaded {
-            Ok(Ok(config)) => config,
-            Ok(Err(error)) => {
-                show(&error);
-                tracing::error!("not reloaded, the old configuration stays: {error}");
-                return;
+/// Reads the file and hands it to the switch. One that is wrong is told of, and the old
+/// configuration stays.
+pub(crate) async fn carry_out(reloader: &Reloader) {
+    match reloader.carry_out(false).await {
+        Ok(reloaded) => {
+            for change in &reloaded.changes {
+                tracing::info!("reload: {change}");
             }
-            Err(error) => return tracing::error!("not reloaded: {error}"),
-        };
-        let changes = driver.with(|endpoint, switch, now| {
-            let calls = endpoint.calls();
-            (switch.reload(endpoint, now, config), calls)
-        });
-        let Ok((changes, calls)) = changes.await else { return };
-        for change in &changes {
-            tracing::info!("reload: {change}");
+            let (changes, calls) = (reloaded.changes.len(), reloaded.calls);
+            tracing::info!("reloaded: {changes} changes; {calls} calls go on");
         }
-        tracing::info!("reloaded: {} changes; {calls} calls go on", changes.len());
+        Err(error) => {
+            if let ReloadError::Config(error) = &error {
+                show(error);
+            }
+            tracing::error!("not reloaded, the old configuration stays: {error}");
+        }
     }
 }

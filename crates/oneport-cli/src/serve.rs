@@ -2,16 +2,17 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use miette::{LabeledSpan, NamedSource, miette};
 use oneport::{Driver, DriverConfig, StartError};
-use oneport_switch::{Builtin, Config, ConfigError, Switch};
-use tracing_subscriber::EnvFilter;
+use oneport_switch::api::{Api, ApiError, Reloader, state_directory, token_file};
+use oneport_switch::{ApiConfig, Builtin, Config, ConfigError, Switch};
 
 use crate::exit::{Code, Failure, failed};
-use crate::reload::Reloads;
+use crate::log::LogFormat;
+use crate::reload::{self, Reloads};
 
 /// Runs the switch
 #[derive(Args)]
@@ -29,17 +30,20 @@ pub(crate) struct Serve {
     /// Address to listen on in place of the configured ones; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<SocketAddr>,
+    /// TCP address of the HTTP API in place of the configured one
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "no_api")]
+    api: Option<SocketAddr>,
+    /// Serves without the HTTP API
+    #[arg(long)]
+    no_api: bool,
+    /// How the log is written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    log_format: LogFormat,
 }
 
 impl Serve {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let filter = EnvFilter::try_from_env("ONEPORT_LOG");
-        tracing_subscriber::fmt()
-            .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
-            .with_writer(io::stderr)
-            .with_ansi(crate::style::is_colourful())
-            .with_target(false)
-            .init();
+        crate::log::begin(self.log_format);
         let mut config = match &self.config {
             None => Config::default(),
             Some(path) => Config::load(path).map_err(|error| explain(&error))?,
@@ -49,9 +53,20 @@ impl Serve {
         if !self.listen.is_empty() {
             config.listen = self.listen;
         }
+        if let Some(address) = self.api {
+            (config.api.enabled, config.api.chosen, config.api.listen) = (true, true, address);
+        }
+        config.api.enabled &= !self.no_api;
+        let api = config.api.clone();
         let driver = start(config, chosen)?;
+        let api = start_api(&api, &driver, self.config.as_deref())?;
         let mut reloads = self.config.as_deref().map(Reloads::of).transpose().map_err(failed)?;
-        greet(driver.local_addresses());
+        let reloader = match (&api, &self.config) {
+            (Some(api), _) => api.reloader().cloned(),
+            (None, Some(file)) => Some(Reloader::new(file, &driver)),
+            (None, None) => None,
+        };
+        greet(driver.local_addresses(), api.as_ref());
         let mut stopped = std::pin::pin!(stopped());
         loop {
             let reload = async {
@@ -64,11 +79,12 @@ impl Serve {
                 () = &mut stopped => break,
                 () = reload => {}
             }
-            if let Some(reloads) = &reloads {
-                reloads.carry_out(&driver).await;
+            if let Some(reloader) = &reloader {
+                reload::carry_out(reloader).await;
             }
         }
-        drop(reloads);
+        // What is left of these would keep the driver alive.
+        drop((reloads, reloader, api));
         tracing::info!("stopping; calls are hung up");
         driver.stop().await;
         Ok(())
@@ -105,8 +121,40 @@ fn start(config: Config, chosen: bool) -> Result<Driver<Switch>, Failure> {
     }
 }
 
+/// Starts the API. Where nobody chose its address, that another has it is no failure.
+fn start_api(
+    config: &ApiConfig,
+    driver: &Driver<Switch>,
+    file: Option<&Path>,
+) -> Result<Option<Api>, Failure> {
+    if !config.enabled {
+        return Ok(None);
+    }
+    match Api::start(config, driver, file, &state_directory()) {
+        Ok(api) => {
+            tracing::info!("the API listens on http://{}", api.address());
+            Ok(Some(api))
+        }
+        Err(error) if !config.chosen => {
+            tracing::warn!("no API: {error}; --api or api.listen chooses another address");
+            Ok(None)
+        }
+        Err(error) => {
+            let hint = match &error {
+                ApiError::Bind { .. } => "choose another address by --api or api.listen",
+                ApiError::Token { .. } => {
+                    "configure a token ([api.tokens.NAME]), or let STATE_DIRECTORY name a \
+                     directory that can be written"
+                }
+                ApiError::System(_) => "give the process more threads",
+            };
+            Err(failed(error).hint(hint))
+        }
+    }
+}
+
 /// What it listens on, and what to try next.
-fn greet(addresses: &[SocketAddr]) {
+fn greet(addresses: &[SocketAddr], api: Option<&Api>) {
     let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let names: Vec<String> =
         Builtin::ALL.iter().map(|one| format!("{one} ({})", one.number())).collect();
@@ -125,6 +173,15 @@ or from Asterisk's console:
         list.join(" and "),
         names.join(", "),
     );
+    let api = api.map(|api| {
+        let file = token_file(&state_directory(), api.address().port());
+        let token = match file.exists() {
+            true => format!(" with the token in {}", file.display()),
+            false => String::new(),
+        };
+        format!("the API listens on http://{}{token}; `oneport status` asks it\n", api.address())
+    });
+    let text = text + &api.unwrap_or_default();
     // That nobody reads it is no reason not to serve.
     let _ = io::stdout().write_all(text.as_bytes());
 }

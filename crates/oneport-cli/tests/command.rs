@@ -15,7 +15,7 @@ struct Serve {
 
 fn serve(arguments: &[&str]) -> Serve {
     let mut process = Command::new(cargo_bin("oneport"))
-        .args(["serve", "--listen", "127.0.0.1:0"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--no-api"])
         .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -4,6 +4,7 @@
 //! [`Switch`] is an [`oneport::Application`]: it decides on the driver's thread, with the time
 //! handed in, and never waits.
 
+pub mod api;
 mod bridge;
 mod builtin;
 mod cdr;
@@ -15,6 +16,7 @@ mod guests;
 pub mod import;
 mod limits;
 mod mailbox;
+mod news;
 mod parking;
 mod qualify;
 mod recording;
@@ -23,15 +25,17 @@ mod registrar;
 mod routing;
 pub mod store;
 mod switch;
+mod tally;
 mod utc;
 mod watch;
 
 pub use builtin::Builtin;
 pub use cdr::{Cdr, HungUpBy, LegDirection, Quality, RemoteQuality};
 pub use conference::ConferenceMember;
-pub use config::{Config, ConfigError, Summary};
+pub use config::{ApiConfig, Config, ConfigError, Summary};
 pub use decision::Decision;
 pub use limits::LimitUsage;
+pub use news::{News, What};
 pub use refusal::{Refusal, RefusalCount, Stage};
 pub use switch::{ParkedCall, Switch};
 pub use utc::{NoMoment, Utc};

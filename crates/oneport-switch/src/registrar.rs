@@ -62,6 +62,20 @@ impl Registrar {
         (binding.expires > now).then_some(binding.address)
     }
 
+    /// How long `name` is still known to be where it is.
+    pub(crate) fn left(&self, now: Instant, name: &str) -> Option<Duration> {
+        let binding = self.bindings.get(name)?;
+        (binding.expires > now).then(|| binding.expires.since(now))
+    }
+
+    /// All that are registered, by name: where, and for how long yet.
+    pub(crate) fn all(&self, now: Instant) -> impl Iterator<Item = (&str, SocketAddr, Duration)> {
+        let held = self.bindings.iter().filter(move |(_, binding)| binding.expires > now);
+        held.map(move |(name, binding)| {
+            (name.as_str(), binding.address, binding.expires.since(now))
+        })
+    }
+
     /// When the next binding expires.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
         self.bindings.values().map(|binding| binding.expires).min()

@@ -7,8 +7,10 @@ mod holding;
 mod hunting;
 mod meeting;
 mod notice;
+mod noting;
 mod parking;
 mod reload;
+pub(crate) mod snapshot;
 mod transfer;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -33,11 +35,14 @@ use crate::config::{Config, Peer};
 use crate::guests::Guests;
 use crate::limits::{Attempt, Direction, LimitUsage, Limits, Notice};
 use crate::mailbox::Mailboxes;
+use crate::news::{Newsroom, What};
 use crate::parking::Parking;
 use crate::qualify::Qualify;
 use crate::recording::Recordings;
+use crate::refusal::Stage;
 use crate::registrar::{Change, Registrar};
 use crate::routing::Target;
+use crate::tally::Tally;
 use crate::watch::{Bounds, Ending, Watches};
 
 use forwarding::Forwarded;
@@ -47,6 +52,7 @@ use parking::{Parked, Slot, TransferredBy};
 
 use hunting::Plan;
 pub(crate) use hunting::{contexts_of, wall_time};
+use noting::news_of_limit;
 
 /// How long a player waits behind its last frame before it hangs up, so that the far end's jitter
 /// buffer plays all of it.
@@ -89,6 +95,8 @@ pub struct Switch {
     /// What registered peers have been told of their messages (MWI), and when to look again.
     told: BTreeMap<String, MessageCount>,
     look_at_mailboxes: Option<Instant>,
+    tally: Tally,
+    news: Newsroom,
     payload: Vec<u8>,
 }
 
@@ -97,6 +105,19 @@ struct Standing {
     config: RegistrationConfig,
     /// Whether it has us; `None` until it has said so or refused.
     registered: Option<bool>,
+    /// For how long it last had us.
+    granted: Option<Duration>,
+    /// Where it sees us.
+    seen_at: Option<SocketAddr>,
+    /// Why it has not, in words.
+    failure: Option<String>,
+}
+
+impl Standing {
+    /// A registration of which the registrar has not said anything yet.
+    const fn new(config: RegistrationConfig) -> Self {
+        Self { config, registered: None, granted: None, seen_at: None, failure: None }
+    }
 }
 
 impl fmt::Display for Standing {
@@ -139,6 +160,10 @@ struct Marks {
     transferred_by: Option<TransferredBy>,
     /// It is refused with this as soon as it has heard why.
     refused_with: Option<CauseCode>,
+    /// It was called, and has said that it rings.
+    rings: bool,
+    /// When the call of this caller was answered.
+    answered: Option<Instant>,
 }
 
 enum State {
@@ -226,6 +251,8 @@ impl Switch {
             mailboxes: Mailboxes::default(),
             told: BTreeMap::new(),
             look_at_mailboxes: None,
+            tally: Tally::default(),
+            news: Newsroom::default(),
             payload: Vec::new(),
         }
     }
@@ -310,6 +337,7 @@ impl Switch {
     /// Logs what is to be said of limits.
     fn tell_of_limits(&mut self) {
         for notice in self.limits.notices() {
+            self.news.tell(|| news_of_limit(&notice));
             match notice {
                 Notice::Mark { limit, used, max, above: true } => {
                     tracing::warn!("limit {limit}: {used} of {max} calls");
@@ -358,6 +386,7 @@ impl Switch {
                 // It is not among the guests, so it must not be counted out.
                 let path = offer.path;
                 self.remove_leg(now, call);
+                self.tally.refused(Stage::Limit, Some(cause));
                 tracing::info!("{call}: guest {path} refused, {cause}: {why}");
                 let _ = endpoint.reject(now, call, cause, Some("not allowed"));
                 return;
@@ -367,6 +396,7 @@ impl Switch {
         if let Some(name) = &peer {
             self.set_up(endpoint, now, name, offer.path.remote, &offer.device);
         }
+        self.call_begun(call, &offer.called_number);
         self.route(endpoint, now, call, peer, offer, None);
     }
 
@@ -555,6 +585,7 @@ impl Switch {
             }
             _ => {}
         }
+        self.call_answered(now, call);
         Ok(())
     }
 
@@ -577,11 +608,13 @@ impl Switch {
             let to = leg.to.take().unwrap_or_default();
             tracing::info!("{call}: {} to {to}: refused, {cause}: {why}", leg.who());
         }
+        self.call_refused(call, cause, why);
     }
 
     fn ended(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId, end: &CallEnd) {
         let Some(leg) = self.remove_leg(now, call) else { return };
         self.players.remove(&call);
+        self.call_over(now, &leg, end);
         log_end(now, call, &leg, end);
         match leg.state {
             State::Builtin(Builtin::Record) => self.recordings.end(call),
@@ -640,6 +673,7 @@ impl Switch {
             }
             endpoint.set_trunk(address, None);
             tracing::info!("{name} unregistered from {address}");
+            self.news.tell(|| What::Registration { peer: name.into(), address: None });
         } else {
             let seconds = refresh.as_secs();
             let change = self.registrar.bind(now, name, address, refresh);
@@ -657,6 +691,10 @@ impl Switch {
                 Change::New => tracing::info!("{name} registered at {address} for {seconds} s"),
                 Change::Moved { from } => tracing::info!("{name} moved from {from} to {address}"),
                 Change::Renewed => tracing::debug!("{name} renewed at {address}"),
+            }
+            if change != Change::Renewed {
+                let address = Some(address.to_string());
+                self.news.tell(|| What::Registration { peer: name.into(), address });
             }
         }
         let date_time = Some(oneport::date_time());
@@ -685,14 +723,29 @@ impl Switch {
                 Some(_) => "wrong secret",
             };
             tracing::warn!("registration of {username} from {path} refused: {why}");
+            self.registration_refused(path, why);
         }
     }
 
-    fn registration_changed(&mut self, id: RegistrationId, good: bool, what: &str) {
-        if let Some(standing) = self.registrations.get_mut(&id)
-            && standing.registered.replace(good) != Some(good)
-        {
+    /// A registrar has answered; `change` notes what it said.
+    fn registration_changed(
+        &mut self,
+        id: RegistrationId,
+        what: &str,
+        change: impl FnOnce(&mut Standing),
+    ) {
+        let Some(standing) = self.registrations.get_mut(&id) else { return };
+        let before = standing.registered;
+        change(standing);
+        if standing.registered != before {
             tracing::info!("{standing}: {what}");
+            let standing: &Standing = standing;
+            self.news.tell(|| What::RegistrationElsewhere {
+                registrar: standing.config.to.to_string(),
+                username: standing.config.username.clone(),
+                registered: standing.registered == Some(true),
+                what: what.into(),
+            });
         }
     }
 
@@ -843,7 +896,7 @@ impl Application for Switch {
         self.watch_mailboxes(now);
         for registration in self.config.registrations.clone() {
             let id = endpoint.register(now, registration.clone());
-            self.registrations.insert(id, Standing { config: registration, registered: None });
+            self.registrations.insert(id, Standing::new(registration));
         }
     }
 
@@ -859,6 +912,7 @@ impl Application for Switch {
                 if let Some(other) = other(call) {
                     bridge::pass_progress(endpoint, now, other, progress);
                 }
+                self.call_progress(call, progress);
             }
             Event::CallAnswered { call } => self.called_answered(endpoint, now, call),
             Event::Dtmf { call, digit, phase } if self.is_in_room(call) => {
@@ -934,13 +988,16 @@ impl Application for Switch {
                 }
             }
             Event::Pong { poke, rtt } => {
+                self.tally.rtt.note(rtt, None);
                 if let Some((name, status)) = self.qualify.result(now, poke, Some(rtt)) {
                     tracing::info!("{name} is {status}");
+                    self.news.tell(|| What::Peer { peer: name, state: status.into() });
                 }
             }
             Event::PokeTimedOut { poke } => {
                 if let Some((name, status)) = self.qualify.result(now, poke, None) {
                     tracing::warn!("{name} is {status}");
+                    self.news.tell(|| What::Peer { peer: name, state: status.into() });
                 }
             }
             Event::MediaTransferred { call } => {
@@ -958,20 +1015,28 @@ impl Application for Switch {
                 self.register_proved(endpoint, now, request);
             }
             Event::RegisterEnded { request, outcome } => self.register_ended(request, outcome),
-            Event::Registered { registration, refresh, .. } => {
+            Event::Registered { registration, refresh, apparent_address, .. } => {
                 let what = format!("registered for {} s", refresh.as_secs());
-                self.registration_changed(registration, true, &what);
+                self.registration_changed(registration, &what, |standing| {
+                    standing.registered = Some(true);
+                    (standing.granted, standing.seen_at) = (Some(refresh), apparent_address);
+                    standing.failure = None;
+                });
             }
             Event::RegistrationFailed { registration, failure, retry_in } => {
                 let again = retry_in.as_secs();
                 let what = format!("failed: {failure}; again every {again} s or more");
-                self.registration_changed(registration, false, &what);
+                self.registration_changed(registration, &what, |standing| {
+                    standing.registered = Some(false);
+                    standing.failure = Some(failure.to_string());
+                });
             }
             Event::ProvisionEnded { provision, outcome } => self.set_up_ended(provision, &outcome),
             Event::Refused { from, username, reason, limit, untold } => {
                 let who = username.as_deref().map_or_else(|| "guest".into(), printable);
                 let line = refusal_line(reason, limit, untold);
                 tracing::warn!("{who} at {from} refused: {line}");
+                self.opening_refused(&who, from, reason, untold);
             }
             _ => {}
         }
@@ -1018,6 +1083,7 @@ impl Application for Switch {
         for name in self.registrar.expire(now) {
             self.qualify.forget(&name);
             tracing::info!("registration of {name} expired");
+            self.news.tell(|| What::Registration { peer: name, address: None });
         }
     }
 }

@@ -174,6 +174,8 @@ fn the_documented_configuration_is_accepted_and_names_every_key() {
         "routes",
         "limits",
         "registrations",
+        "api",
+        "api.tokens.x",
     ] {
         let wrong = match section {
             "limits" => "[[limits]]\nname = \"\"\nno_such_key = 1".into(),

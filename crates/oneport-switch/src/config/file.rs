@@ -17,6 +17,7 @@ use oneport_wire::{AuthMethods, DEFAULT_PORT, Format, FormatSet, MediaKind};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::api::ApiKeys;
 use super::device::{ProvisionKeys, read_firmware};
 use super::error::{ConfigError, nearest};
 use super::forward::ForwardKeys;
@@ -46,6 +47,7 @@ pub(super) struct File {
     routes: Vec<RouteKeys>,
     limits: Vec<LimitKeys>,
     registrations: Vec<RegistrationKeys>,
+    api: ApiKeys,
 }
 
 #[derive(Deserialize, Default)]
@@ -147,8 +149,8 @@ struct RegistrationKeys {
 
 /// The file and its text, to say where something is wrong.
 pub(super) struct Source<'a> {
-    path: &'a Path,
-    text: &'a str,
+    pub(super) path: &'a Path,
+    pub(super) text: &'a str,
 }
 
 impl Source<'_> {
@@ -263,6 +265,7 @@ impl File {
         for keys in self.registrations {
             config.registrations.push(keys.check(&source)?);
         }
+        config.api = self.api.check(&source)?;
         Ok(config)
     }
 }

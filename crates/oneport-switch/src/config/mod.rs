@@ -1,6 +1,7 @@
 //! The configuration file: its keys, their defaults, and what is wrong with it.
 
 mod acl;
+mod api;
 mod device;
 mod error;
 mod file;
@@ -29,6 +30,7 @@ use oneport_proto::{
 use oneport_wire::{AuthMethods, DEFAULT_PORT, Format, FormatSet};
 
 pub(crate) use acl::Acl;
+pub use api::ApiConfig;
 pub(crate) use device::Provision;
 pub use error::ConfigError;
 pub(crate) use forward::Forwarding;
@@ -59,6 +61,8 @@ pub struct Config {
     pub(crate) timezone: TimeZone,
     /// Where this switch registers.
     pub registrations: Vec<RegistrationConfig>,
+    /// The HTTP API.
+    pub api: ApiConfig,
     pub(crate) files: Files,
     pub(crate) music: BTreeMap<String, Arc<MusicClass>>,
     /// Conferences that are not as usual.
@@ -190,6 +194,7 @@ impl Default for Config {
             limits: Vec::new(),
             timezone: TimeZone::system(),
             registrations: Vec::new(),
+            api: ApiConfig::default(),
             files: Files {
                 playback: None,
                 record: PathBuf::from("recordings"),

@@ -132,6 +132,10 @@ pub(crate) enum Notice {
 pub struct LimitUsage {
     /// Its name; the number behind it where each number has a limit of its own.
     pub name: String,
+    /// The limit as it is configured, without the number.
+    pub limit: String,
+    /// The number, where each has a limit of its own.
+    pub number: Option<String>,
     /// Calls up now.
     pub used: usize,
     /// How many may be up.
@@ -438,6 +442,8 @@ impl<K: Copy + Eq + Hash> Limits<K> {
                 };
                 all.push(LimitUsage {
                     name,
+                    limit: config.name.clone(),
+                    number: (!number.is_empty()).then(|| number.clone()),
                     used: places.leases.len(),
                     max_calls: config.max_calls,
                     max_calls_per_second: config.max_calls_per_second,

@@ -227,6 +227,7 @@ impl Switch {
                 return Err((CauseCode::SWITCH_CONGESTION, error.to_string()));
             }
         };
+        self.tally.begun(Direction::Out);
         let _ = endpoint.allow_transfer(called, peer.transfer.is_some());
         tracing::debug!("{call}: {} calls {} at {name} ({to})", leg.who(), offer.called_number);
         let state = State::Called { caller: call };
@@ -325,6 +326,7 @@ impl Switch {
         }
         let _ = endpoint.answer(now, call);
         self.watch_bridge(now, call, called);
+        self.call_answered(now, call);
         for other in others {
             let _ = endpoint.hangup(now, other, CauseCode::ANSWERED_ELSEWHERE, None);
         }

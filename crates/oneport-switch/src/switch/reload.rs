@@ -8,13 +8,47 @@ use super::{Standing, Switch};
 use crate::config::{Config, Peer};
 
 impl Switch {
+    /// What would change with another configuration, a line each.
+    pub(crate) fn changes(&self, config: &Config) -> Vec<String> {
+        let mut changes = Vec::new();
+        let before = &self.config;
+        if config.listen != before.listen {
+            changes.push("server.listen: holds from the next start".into());
+        }
+        if (config.api.enabled, config.api.listen) != (before.api.enabled, before.api.listen) {
+            changes.push("api.listen: holds from the next start".into());
+        }
+        let names: BTreeSet<&String> = before.peers.keys().chain(config.peers.keys()).collect();
+        for name in names {
+            match (before.peers.get(name), config.peers.get(name)) {
+                (old, new) if old == new => {}
+                (_, None) => changes.push(format!("peer {name} is gone")),
+                (None, _) => changes.push(format!("peer {name} is new")),
+                _ => changes.push(format!("peer {name} has changed")),
+            }
+        }
+        let mut wanted = config.registrations.clone();
+        for standing in self.registrations.values() {
+            match wanted.iter().position(|config| *config == standing.config) {
+                Some(place) => drop(wanted.swap_remove(place)),
+                None => changes.push(format!("{standing} ends")),
+            }
+        }
+        for config in wanted {
+            changes.push(format!("{} is new", Standing::new(config)));
+        }
+        let count = |what: &str, before: usize, now: usize| {
+            (before != now).then(|| format!("{what}: {now} in place of {before}"))
+        };
+        changes.extend(count("routes", before.routes.len(), config.routes.len()));
+        changes.extend(count("limits", before.limits.len(), config.limits.len()));
+        changes
+    }
+
     /// Takes another configuration for whatever begins from now on; calls that are up are not
     /// touched, nor are registrations of peers that stay. What has changed, a line each.
     pub fn reload(&mut self, endpoint: &mut Endpoint, now: Instant, config: Config) -> Vec<String> {
-        let mut changes = Vec::new();
-        if config.listen != self.config.listen {
-            changes.push("server.listen: holds from the next start".into());
-        }
+        let changes = self.changes(&config);
         let before = std::mem::replace(&mut self.config, config);
         endpoint.reconfigure(self.config.endpoint.clone());
         let names: BTreeSet<&String> =
@@ -29,13 +63,8 @@ impl Switch {
             if let Some(address) = address(old) {
                 endpoint.set_trunk(address, None);
             }
-            match (old, new) {
-                (_, None) => {
-                    self.registrar.release(name);
-                    changes.push(format!("peer {name} is gone"));
-                }
-                (None, _) => changes.push(format!("peer {name} is new")),
-                _ => changes.push(format!("peer {name} has changed")),
+            if new.is_none() {
+                self.registrar.release(name);
             }
             self.qualify.forget(name);
             let Some(peer) = new else { continue };
@@ -47,41 +76,28 @@ impl Switch {
                 endpoint.set_trunk(address, peer.trunk);
             }
         }
+        let peers = &self.config.peers;
+        self.tally.keep_peers(|name| peers.contains_key(name));
         self.watch_mailboxes(now);
-        self.renew_registrations(endpoint, now, &mut changes);
+        self.renew_registrations(endpoint, now);
         self.limits.reconfigure(self.config.limits.clone());
-        let count = |what: &str, before: usize, now: usize| {
-            (before != now).then(|| format!("{what}: {now} in place of {before}"))
-        };
-        changes.extend(count("routes", before.routes.len(), self.config.routes.len()));
-        changes.extend(count("limits", before.limits.len(), self.config.limits.len()));
         changes
     }
 
     /// Ends registrations that are not configured any more, and begins new ones.
-    fn renew_registrations(
-        &mut self,
-        endpoint: &mut Endpoint,
-        now: Instant,
-        changes: &mut Vec<String>,
-    ) {
+    fn renew_registrations(&mut self, endpoint: &mut Endpoint, now: Instant) {
         let mut wanted = self.config.registrations.clone();
         self.registrations.retain(|id, standing| {
             let place = wanted.iter().position(|config| *config == standing.config);
             match place {
                 Some(place) => drop(wanted.swap_remove(place)),
-                None => {
-                    changes.push(format!("{standing} ends"));
-                    endpoint.unregister(now, *id);
-                }
+                None => endpoint.unregister(now, *id),
             }
             place.is_some()
         });
         for config in wanted {
-            let standing = Standing { config, registered: None };
-            changes.push(format!("{standing} is new"));
-            let id = endpoint.register(now, standing.config.clone());
-            self.registrations.insert(id, standing);
+            let id = endpoint.register(now, config.clone());
+            self.registrations.insert(id, Standing::new(config));
         }
     }
 }

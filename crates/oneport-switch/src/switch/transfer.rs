@@ -3,7 +3,8 @@
 use oneport_proto::{CallId, Endpoint, Instant, TransferKind};
 use oneport_wire::CauseCode;
 
-use super::{State, Switch, TransferredBy};
+use super::{Leg, State, Switch, TransferredBy};
+use crate::api::model::{Side, Transfer};
 
 impl Switch {
     /// Where both peers allow it, their calls go on without us, or their voice does.
@@ -26,6 +27,31 @@ impl Switch {
         if let Err(error) = endpoint.transfer(now, call, called, kind) {
             tracing::debug!("{call}: stays here: {error}");
         }
+    }
+
+    /// Leads one side of a call to another number because an operator says so; the other side, by
+    /// whose rights that number is called, is hung up.
+    ///
+    /// # Errors
+    /// There is no other side, or it has no rights.
+    pub(crate) fn transfer_call(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        transfer: Transfer,
+    ) -> Result<(), &'static str> {
+        let called = self.legs.get(&call).and_then(Leg::other);
+        let Some(called) = called else { return Err("nobody has been called for it yet") };
+        let leg = match transfer.party {
+            Side::Caller => called,
+            Side::Called => call,
+        };
+        if self.legs.get(&leg).is_none_or(|leg| leg.peer.is_none()) {
+            return Err("the other side is a guest, who may call nobody");
+        }
+        self.blind_transfer(endpoint, now, leg, transfer.to, transfer.context);
+        Ok(())
     }
 
     /// A blind transfer: the party at the other end of this leg is led to another number, as if it

@@ -1,0 +1,176 @@
+//! `/v1/calls`, `/v1/netstats`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use oneport_wire::CauseCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::Shared;
+use super::error::{Problem, Refused};
+use super::extract::{Ask, Body, PageQuery};
+use super::model::{CallState, CallView, Calls, Legs, Transfer};
+use crate::switch::snapshot::CallFilter;
+
+/// Which calls.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct CallQuery {
+    /// Only those with this peer on either side.
+    peer: Option<String>,
+    /// Only those to this number.
+    number: Option<String>,
+    /// Only those that are so far.
+    state: Option<CallState>,
+}
+
+/// Calls that are up.
+#[utoipa::path(
+    get,
+    path = "/v1/calls",
+    tag = "calls",
+    params(PageQuery, CallQuery),
+    security(("token" = ["viewer"])),
+    responses(
+        (status = 200, description = "A page of them, the oldest first", body = Calls),
+        (status = 422, description = "The query makes no sense", body = Refused),
+    )
+)]
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    Ask(page): Ask<PageQuery>,
+    Ask(query): Ask<CallQuery>,
+) -> Result<Json<Calls>, Problem> {
+    let page = page.by_age()?;
+    let filter = CallFilter { peer: query.peer, number: query.number, state: query.state };
+    shared
+        .ask(move |endpoint, switch, now| switch.calls(endpoint, now, &filter, &page))
+        .await
+        .map(Json)
+}
+
+fn no_such_call(id: &str) -> Problem {
+    Problem::not_found(format!("there is no call `{id}`"))
+}
+
+/// One call that is up.
+#[utoipa::path(
+    get,
+    path = "/v1/calls/{id}",
+    tag = "calls",
+    params(("id" = String, Path, description = "Its id")),
+    security(("token" = ["viewer"])),
+    responses(
+        (status = 200, description = "The call", body = CallView),
+        (status = 404, description = "It is not up", body = Refused),
+    )
+)]
+pub(super) async fn show(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<Json<CallView>, Problem> {
+    let wanted = id.clone();
+    let found = shared.ask(move |endpoint, switch, now| {
+        switch.find_call(&wanted).and_then(|call| switch.show_call(endpoint, now, call))
+    });
+    found.await?.map(Json).ok_or_else(|| no_such_call(&id))
+}
+
+/// How a call ends.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct HangUpQuery {
+    /// The cause code that both sides are told (ITU-T Q.850): 16, normal clearing, where it is not
+    /// said.
+    #[param(minimum = 1, maximum = 127)]
+    cause: Option<u8>,
+}
+
+/// Hangs a call up.
+#[utoipa::path(
+    delete,
+    path = "/v1/calls/{id}",
+    tag = "calls",
+    params(("id" = String, Path, description = "Its id"), HangUpQuery),
+    security(("token" = ["operator"])),
+    responses(
+        (status = 204, description = "It is being hung up"),
+        (status = 404, description = "It is not up", body = Refused),
+        (status = 422, description = "There is no such cause", body = Refused),
+    )
+)]
+pub(super) async fn hang_up(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    Ask(query): Ask<HangUpQuery>,
+) -> Result<StatusCode, Problem> {
+    let cause = match query.cause.unwrap_or(CauseCode::NORMAL_CLEARING.0) {
+        cause @ 1..=127 => CauseCode(cause),
+        cause => return Err(Problem::wrong(format!("cause is {cause}, and goes from 1 to 127"))),
+    };
+    let wanted = id.clone();
+    let found = shared.ask(move |endpoint, switch, now| {
+        let call = switch.find_call(&wanted)?;
+        endpoint.hangup(now, call, cause, None).ok()
+    });
+    match found.await? {
+        Some(()) => Ok(StatusCode::NO_CONTENT),
+        None => Err(no_such_call(&id)),
+    }
+}
+
+/// Leads one side of a call to another number, and hangs the other up (a blind transfer).
+#[utoipa::path(
+    post,
+    path = "/v1/calls/{id}/transfer",
+    tag = "calls",
+    params(("id" = String, Path, description = "Its id")),
+    request_body = Transfer,
+    security(("token" = ["operator"])),
+    responses(
+        (status = 204, description = "It is on its way"),
+        (status = 404, description = "The call is not up", body = Refused),
+        (status = 409, description = "It cannot be transferred now", body = Refused),
+        (status = 422, description = "The request makes no sense", body = Refused),
+    )
+)]
+pub(super) async fn transfer(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    Body(transfer): Body<Transfer>,
+) -> Result<StatusCode, Problem> {
+    if transfer.to.is_empty() || transfer.to.chars().any(char::is_control) {
+        return Err(Problem::wrong("`to` is no number"));
+    }
+    let wanted = id.clone();
+    let done = shared.ask(move |endpoint, switch, now| {
+        let call = switch.find_call(&wanted)?;
+        Some(switch.transfer_call(endpoint, now, call, transfer))
+    });
+    match done.await? {
+        None => Err(no_such_call(&id)),
+        Some(Err(why)) => Err(Problem::conflict(why)),
+        Some(Ok(())) => Ok(StatusCode::NO_CONTENT),
+    }
+}
+
+/// Figures of all legs of calls: loss, jitter and delay, here and at the other side.
+#[utoipa::path(
+    get,
+    path = "/v1/netstats",
+    tag = "calls",
+    params(PageQuery),
+    security(("token" = ["viewer"])),
+    responses(
+        (status = 200, description = "A page of them, the oldest first", body = Legs),
+        (status = 422, description = "The query makes no sense", body = Refused),
+    )
+)]
+pub(super) async fn netstats(
+    State(shared): State<Shared>,
+    Ask(page): Ask<PageQuery>,
+) -> Result<Json<Legs>, Problem> {
+    let page = page.by_age()?;
+    shared.ask(move |endpoint, switch, now| switch.legs(endpoint, now, &page)).await.map(Json)
+}

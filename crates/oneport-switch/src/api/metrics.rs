@@ -1,0 +1,331 @@
+//! `/metrics`: what Prometheus collects. No label is a call, a caller or a number: labels are names of
+//! the configuration, causes and reasons, so that their number is bounded.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::IntoResponse;
+use oneport_proto::{Counters, DropReason};
+use tokio::time::Instant;
+
+use super::Shared;
+use super::error::Problem;
+use super::model::{CallState, PeerState};
+use super::prometheus::{Exposition, Format, Kind, Metric};
+use crate::limits::Direction;
+use crate::switch::snapshot::Figures;
+
+/// Declares metrics and the list of all.
+macro_rules! metrics {
+    ($($name:ident = $kind:ident $text:literal [$($label:literal),*] $help:literal;)*) => {
+        $(static $name: Metric = Metric {
+            name: $text,
+            kind: Kind::$kind,
+            labels: &[$($label),*],
+            help: $help,
+        };)*
+        /// All of them, in the order in which they are written.
+        #[cfg(test)]
+        static ALL: &[&Metric] = &[$(&$name),*];
+    };
+}
+
+metrics! {
+    BUILD = Gauge "oneport_build_info" ["version"]
+        "Always 1; the label says which version runs.";
+    UPTIME = Gauge "oneport_uptime_seconds" []
+        "Since the API started.";
+    LOOP_LAG = Gauge "oneport_loop_lag_seconds" []
+        "How long the switch took to answer this scrape.";
+    CALLS = Gauge "oneport_calls" ["state"]
+        "Calls that are up.";
+    LEGS = Gauge "oneport_legs" ["direction"]
+        "Legs of calls that are up, as they came in or went out.";
+    CALLS_BEGUN = Counter "oneport_calls_begun_total" ["direction"]
+        "Legs that have begun: callers who are known, and legs that were placed.";
+    CALLS_ANSWERED = Counter "oneport_calls_answered_total" []
+        "Calls that were answered.";
+    CALLS_ENDED = Counter "oneport_calls_ended_total" ["direction", "cause"]
+        "Legs that have ended, by cause code.";
+    REFUSED = Counter "oneport_refused_total" ["stage", "cause"]
+        "Calls turned away; cause is empty where none was sent.";
+    SETUP = Histogram "oneport_call_setup_seconds" []
+        "From the beginning of a call to its answer.";
+    DURATION = Histogram "oneport_call_duration_seconds" []
+        "From the answer of a call to its end.";
+    LIMIT_USED = Gauge "oneport_limit_used" ["limit"]
+        "Calls under a limit; of a limit on each number, those of the busiest.";
+    LIMIT_MAX = Gauge "oneport_limit_max" ["limit"]
+        "How many calls may be under it.";
+    LIMIT_PEAK = Gauge "oneport_limit_peak" ["limit"]
+        "The most at once since the start.";
+    LIMIT_REFUSED = Counter "oneport_limit_refused_total" ["limit"]
+        "Calls that it refused.";
+    LIMIT_AT_CAP = Counter "oneport_limit_at_cap_seconds_total" ["limit"]
+        "How long all places were taken; of a limit on each number, those of all numbers together.";
+    LINK_UP = Gauge "oneport_link_up" ["peer"]
+        "1 where a polled peer answers in time, else 0.";
+    LINK_LATENCY = Gauge "oneport_link_latency_seconds" ["peer"]
+        "Round trip of the last poll that a peer has answered.";
+    LINK_RTT = Histogram "oneport_link_rtt_seconds" []
+        "Round trips of all polls that were answered.";
+    LINK_CALLS = Gauge "oneport_link_calls" ["peer", "direction"]
+        "Legs that are up with a peer.";
+    LINK_FRAMES = Counter "oneport_link_frames_total" ["peer", "direction"]
+        "Voice frames of calls that have ended: heard from a peer, or by it as it says.";
+    LINK_LOST = Counter "oneport_link_lost_frames_total" ["peer", "direction"]
+        "Voice frames of calls that have ended which were lost on the way from a peer, or to it as it says.";
+    REGISTERED = Gauge "oneport_registered_peers" []
+        "Peers that are registered here.";
+    REGISTRATIONS_REFUSED = Counter "oneport_registrations_refused_total" []
+        "Registrations turned away, as whoever wanted them could not prove who it is.";
+    REGISTRATION_UP = Gauge "oneport_registration_up" ["registrar", "username"]
+        "1 where a registrar has us, else 0.";
+    DATAGRAMS = Counter "oneport_datagrams_received_total" []
+        "Datagrams received.";
+    RELAYED = Counter "oneport_frames_relayed_total" []
+        "Frames of voice and video passed on between two legs.";
+    DROPPED = Counter "oneport_dropped_total" ["reason"]
+        "Frames dropped; docs/refusals.md explains each reason.";
+    RCVBUF = Counter "oneport_udp_rcvbuf_errors_total" []
+        "Datagrams that the kernel dropped as the socket's buffer was full.";
+    RETRANSMIT = Counter "oneport_retransmit_total" []
+        "Reliable frames sent again.";
+    VNAK = Counter "oneport_vnak_total" []
+        "VNAKs sent: frames before one that came were missing.";
+    CALLTOKEN = Counter "oneport_calltoken_total" ["result"]
+        "Call tokens: sent to newcomers, bad, or missing where one is required.";
+    AUTH_FAILED = Counter "oneport_authentication_failures_total" []
+        "Proofs of identity that failed.";
+    DECRYPT_FAILED = Counter "oneport_decrypt_fail_total" []
+        "Encrypted frames that no key fits.";
+    KEY_CHANGES = Counter "oneport_key_changes_total" []
+        "Keys of encrypted calls changed by us.";
+    TRUNK_DATAGRAMS = Counter "oneport_trunk_datagrams_total" []
+        "Trunk frames sent.";
+    MOVED = Counter "oneport_calls_moved_total" []
+        "Calls whose peer has changed its address.";
+    DEADLINES = Counter "oneport_deadlines_missed_total" []
+        "Deadlines still past after they were handled: each is a mistake of the engine.";
+    VARIABLES = Counter "oneport_variables_left_out_total" []
+        "Variables of calls left out as there were too many.";
+    EVENTS_MISSED = Counter "oneport_events_missed_total" []
+        "Events that listeners of the API were too slow to get.";
+}
+
+const IN: &str = "in";
+const OUT: &str = "out";
+
+const fn word(direction: Direction) -> &'static str {
+    match direction {
+        Direction::In => IN,
+        Direction::Out => OUT,
+    }
+}
+
+const STATES: [(CallState, &str); 6] = [
+    (CallState::Identifying, "identifying"),
+    (CallState::Dialling, "dialling"),
+    (CallState::Calling, "calling"),
+    (CallState::Ringing, "ringing"),
+    (CallState::Answered, "answered"),
+    (CallState::Parked, "parked"),
+];
+
+/// What the API knows besides the switch.
+struct Own {
+    uptime: f64,
+    lag: f64,
+    missed: u64,
+}
+
+/// Metrics for Prometheus, or in OpenMetrics for whoever accepts that, then with ids of calls as
+/// exemplars.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "switch",
+    security(("token" = ["viewer"])),
+    responses((
+        status = 200,
+        description = "docs/metrics.md lists them",
+        body = String,
+        content_type = "text/plain"
+    ))
+)]
+pub(super) async fn metrics(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, Problem> {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let format = Format::accepted(accept.unwrap_or_default());
+    let asked = Instant::now();
+    let figures = shared.ask(|endpoint, switch, now| switch.figures(endpoint, now)).await?;
+    let own = Own {
+        uptime: shared.started.elapsed().as_secs_f64(),
+        lag: asked.elapsed().as_secs_f64(),
+        missed: shared.missed.load(std::sync::atomic::Ordering::Relaxed),
+    };
+    Ok(([(header::CONTENT_TYPE, format.content_type())], write(format, &figures, &own)))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "samples are floats")]
+fn write(format: Format, figures: &Figures, own: &Own) -> String {
+    let mut page = Exposition::new(format);
+    page.begin(&BUILD).add(&[env!("CARGO_PKG_VERSION")], 1.0);
+    page.begin(&UPTIME).add(&[], own.uptime);
+    page.begin(&LOOP_LAG).add(&[], own.lag);
+    write_calls(&mut page, figures);
+    write_limits(&mut page, figures);
+    write_links(&mut page, figures);
+    write_counters(&mut page, &figures.counters);
+    page.begin(&EVENTS_MISSED).add(&[], own.missed as f64);
+    page.finish()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "samples are floats")]
+fn write_calls(page: &mut Exposition, figures: &Figures) {
+    let tally = &figures.tally;
+    let mut samples = page.begin(&CALLS);
+    for (state, name) in STATES {
+        let count = figures.calls.iter().filter(|one| **one == state).count();
+        samples.add(&[name], count as f64);
+    }
+    let legs_out: usize = figures.legs - figures.calls.len();
+    page.begin(&LEGS).add(&[IN], figures.calls.len() as f64).add(&[OUT], legs_out as f64);
+    let mut samples = page.begin(&CALLS_BEGUN);
+    for direction in [Direction::In, Direction::Out] {
+        let begun = tally.begun.get(&direction).copied().unwrap_or(0);
+        samples.add(&[word(direction)], begun as f64);
+    }
+    page.begin(&CALLS_ANSWERED).add(&[], tally.answered as f64);
+    let mut samples = page.begin(&CALLS_ENDED);
+    for ((direction, cause), count) in &tally.ended {
+        samples.add(&[word(*direction), &cause.0.to_string()], *count as f64);
+    }
+    let mut samples = page.begin(&REFUSED);
+    for ((stage, cause), count) in &tally.refused {
+        let cause = cause.map(|cause| cause.0.to_string()).unwrap_or_default();
+        samples.add(&[stage.name(), &cause], *count as f64);
+    }
+    page.begin(&SETUP).histogram(&[], &tally.setup);
+    page.begin(&DURATION).histogram(&[], &tally.duration);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "samples are floats")]
+fn write_limits(page: &mut Exposition, figures: &Figures) {
+    let limits = &figures.limits;
+    let mut samples = page.begin(&LIMIT_USED);
+    for limit in limits {
+        samples.add(&[&limit.name], limit.used as f64);
+    }
+    let mut samples = page.begin(&LIMIT_MAX);
+    for limit in limits {
+        if let Some(max) = limit.max {
+            samples.add(&[&limit.name], max as f64);
+        }
+    }
+    let mut samples = page.begin(&LIMIT_PEAK);
+    for limit in limits {
+        samples.add(&[&limit.name], limit.peak as f64);
+    }
+    let mut samples = page.begin(&LIMIT_REFUSED);
+    for limit in limits {
+        samples.add(&[&limit.name], limit.refused as f64);
+    }
+    let mut samples = page.begin(&LIMIT_AT_CAP);
+    for limit in limits {
+        samples.add(&[&limit.name], limit.at_cap.as_secs_f64());
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "samples are floats")]
+fn write_links(page: &mut Exposition, figures: &Figures) {
+    let mut samples = page.begin(&LINK_UP);
+    for peer in figures.peers.iter().filter(|peer| peer.state != PeerState::Unmonitored) {
+        samples.add(&[&peer.name], f64::from(u8::from(peer.state == PeerState::Ok)));
+    }
+    let mut samples = page.begin(&LINK_LATENCY);
+    for peer in &figures.peers {
+        if let Some(latency) = peer.latency {
+            samples.add(&[&peer.name], latency.as_secs_f64());
+        }
+    }
+    page.begin(&LINK_RTT).histogram(&[], &figures.tally.rtt);
+    let mut samples = page.begin(&LINK_CALLS);
+    for peer in &figures.peers {
+        samples.add(&[&peer.name, IN], peer.calls.0 as f64);
+        samples.add(&[&peer.name, OUT], peer.calls.1 as f64);
+    }
+    let mut samples = page.begin(&LINK_FRAMES);
+    for (peer, voice) in &figures.tally.voice {
+        samples.add(&[peer, IN], voice.heard as f64);
+        samples.add(&[peer, OUT], voice.heard_there as f64);
+    }
+    let mut samples = page.begin(&LINK_LOST);
+    for (peer, voice) in &figures.tally.voice {
+        samples.add(&[peer, IN], voice.lost as f64);
+        samples.add(&[peer, OUT], voice.lost_there as f64);
+    }
+    page.begin(&REGISTERED).add(&[], figures.registered as f64);
+    let refused = figures.tally.registrations_refused;
+    page.begin(&REGISTRATIONS_REFUSED).add(&[], refused as f64);
+    let mut samples = page.begin(&REGISTRATION_UP);
+    for (registrar, username, up) in &figures.registrations {
+        samples.add(&[registrar, username], f64::from(u8::from(*up)));
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "samples are floats")]
+fn write_counters(page: &mut Exposition, counters: &Counters) {
+    let dropped = |reason| counters.dropped(reason) as f64;
+    page.begin(&DATAGRAMS).add(&[], counters.datagrams_received as f64);
+    page.begin(&RELAYED).add(&[], counters.relayed as f64);
+    let mut samples = page.begin(&DROPPED);
+    for (reason, count) in counters.drops() {
+        samples.add(&[reason.name()], count as f64);
+    }
+    page.begin(&RCVBUF).add(&[], dropped(DropReason::SocketBufferFull));
+    page.begin(&RETRANSMIT).add(&[], counters.retransmissions as f64);
+    page.begin(&VNAK).add(&[], counters.vnaks_sent as f64);
+    page.begin(&CALLTOKEN)
+        .add(&["sent"], counters.call_tokens_sent as f64)
+        .add(&["bad"], dropped(DropReason::BadCallToken))
+        .add(&["missing"], dropped(DropReason::CallTokenMissing));
+    page.begin(&AUTH_FAILED).add(&[], counters.authentication_failures as f64);
+    page.begin(&DECRYPT_FAILED).add(&[], dropped(DropReason::DecryptionFailed));
+    page.begin(&KEY_CHANGES).add(&[], counters.key_changes as f64);
+    page.begin(&TRUNK_DATAGRAMS).add(&[], counters.trunk_frames_sent as f64);
+    page.begin(&MOVED).add(&[], counters.calls_moved as f64);
+    page.begin(&DEADLINES).add(&[], counters.deadlines_missed as f64);
+    page.begin(&VARIABLES).add(&[], counters.variables_left_out as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_metric_is_documented_as_it_is() {
+        let document = include_str!("../../../../docs/metrics.md");
+        let rows: Vec<&str> = document.lines().filter(|line| line.starts_with("| `")).collect();
+        let expected = ALL.iter().map(|metric| {
+            let labels: Vec<String> =
+                metric.labels.iter().map(|label| format!("`{label}`")).collect();
+            let kind = metric.kind.name();
+            format!("| `{}` | {kind} | {} | {} |", metric.name, labels.join(", "), metric.help)
+        });
+        assert_eq!(rows, expected.collect::<Vec<_>>(), "docs/metrics.md is old");
+    }
+
+    #[test]
+    fn names_say_their_units_and_kinds() {
+        for metric in ALL {
+            assert!(metric.name.starts_with("oneport_"), "{}", metric.name);
+            let total = metric.name.ends_with("_total");
+            assert_eq!(total, metric.kind == Kind::Counter, "{}", metric.name);
+            for forbidden in ["call", "caller", "number", "le"] {
+                assert!(!metric.labels.contains(&forbidden), "{}", metric.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! The HTTP API: what the switch shows of itself, and what it does when asked.
+//!
+//! It runs on a thread of its own and reaches the switch by commands on the driver's thread, each of
+//! which shows a page at most; so no request delays a frame by more than that. Handlers know nothing
+//! of tokens: `guard` has let a request pass before. Descriptions of all paths are made from the
+//! handlers, and committed as docs/openapi.json.
+
+#![expect(unused_qualifications, reason = "descriptions of parameters are made with whole paths")]
+
+mod calls;
+mod error;
+mod events;
+mod extract;
+mod guard;
+mod listener;
+mod metrics;
+pub mod model;
+mod paths;
+mod peers;
+mod prometheus;
+mod reload;
+mod system;
+mod token;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use oneport::Driver;
+use oneport_proto::{Endpoint, Instant};
+use thiserror::Error;
+use tokio::sync::{Semaphore, oneshot};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::Switch;
+use crate::config::ApiConfig;
+use error::Problem;
+
+pub use error::Refused;
+pub use reload::{ReloadError, Reloader};
+pub use token::{Role, Token, state_directory, token_file};
+
+/// The greatest body of a request in bytes.
+const GREATEST_BODY: usize = 64 * 1024;
+
+/// How long the switch may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Listeners to events at once.
+const MOST_LISTENERS: usize = 32;
+
+/// How long answers under way may still take when the API stops.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The API cannot start.
+#[derive(Debug, Error)]
+pub enum ApiError {
+    /// The address cannot be used.
+    #[error("cannot listen on TCP {address} for the API: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// No token is configured, and one that was made cannot be written.
+    #[error("cannot write the API's token to {file}: {source}")]
+    Token {
+        /// The file.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system gave no thread.
+    #[error("the system is short of something: {0}")]
+    System(io::Error),
+}
+
+/// What handlers share.
+pub(crate) struct Inner {
+    driver: Driver<Switch>,
+    tokens: Arc<token::Tokens>,
+    reloader: Option<Reloader>,
+    hosts: Vec<String>,
+    rates: guard::Rates,
+    listeners: Arc<Semaphore>,
+    started: tokio::time::Instant,
+    missed: std::sync::atomic::AtomicU64,
+    document: utoipa::openapi::OpenApi,
+}
+
+pub(crate) type Shared = Arc<Inner>;
+
+impl Inner {
+    /// Asks the switch, on its thread.
+    async fn ask<R: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Endpoint, &mut Switch, Instant) -> R + Send + 'static,
+    ) -> Result<R, Problem> {
+        match tokio::time::timeout(PATIENCE, self.driver.with(act)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(stopped)) => Err(Problem::unavailable(stopped.to_string())),
+            Err(_) => Err(Problem::unavailable("the switch does not answer in time")),
+        }
+    }
+}
+
+/// A running API. It stops when dropped; then the driver that it was given is free again.
+#[derive(Debug)]
+pub struct Api {
+    address: SocketAddr,
+    reloader: Option<Reloader>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Api {
+    /// Starts it for the switch of `driver`, whose configuration came from `file`. Where no token is
+    /// configured, one is made and written to [`token_file`] in `state`.
+    ///
+    /// # Errors
+    /// The address or the directory cannot be used.
+    pub fn start(
+        config: &ApiConfig,
+        driver: &Driver<Switch>,
+        file: Option<&Path>,
+        state: &Path,
+    ) -> Result<Self, ApiError> {
+        let bind = |source| ApiError::Bind { address: config.listen, source };
+        let listener = std::net::TcpListener::bind(config.listen).map_err(bind)?;
+        listener.set_nonblocking(true).map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        let made = match config.tokens.is_empty() {
+            false => None,
+            true => {
+                let path = token_file(state, address.port());
+                let wrong = |source| ApiError::Token { file: path.display().to_string(), source };
+                Some(token::make_token(&path).map_err(wrong)?)
+            }
+        };
+        let tokens = Arc::new(token::Tokens::new(made));
+        tokens.replace(config.tokens.clone());
+        let reloader = file.map(|file| Reloader::with_tokens(file, driver, tokens.clone()));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(ApiError::System)?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shared = Inner {
+            driver: driver.clone(),
+            tokens,
+            reloader: reloader.clone(),
+            hosts: config.hosts.clone(),
+            rates: guard::Rates::default(),
+            listeners: Arc::new(Semaphore::new(MOST_LISTENERS)),
+            started: tokio::time::Instant::now(),
+            missed: std::sync::atomic::AtomicU64::new(0),
+            document: document(),
+        };
+        let body = move || runtime.block_on(serve(listener, Arc::new(shared), stopped));
+        let thread = thread::Builder::new().name("oneport-api".into()).spawn(body);
+        let thread = Some(thread.map_err(ApiError::System)?);
+        Ok(Self { address, reloader, stop: Some(stop), thread })
+    }
+
+    /// Where it listens, with the port that the system chose where 0 was asked for.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Reads the configuration again; none where that did not come from a file.
+    #[must_use]
+    pub const fn reloader(&self) -> Option<&Reloader> {
+        self.reloader.as_ref()
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.reloader = None;
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Serves until `stopped` closes; what is under way then gets a moment, and those who listen for
+/// events none.
+async fn serve(listener: std::net::TcpListener, shared: Shared, stopped: oneshot::Receiver<()>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener::Bounded::new(listener),
+        Err(error) => return tracing::error!("API: {error}"),
+    };
+    let router = router(shared);
+    let service = router.into_make_service_with_connect_info::<listener::Client>();
+    let (hurry, hurried) = oneshot::channel::<()>();
+    let stopping = async move {
+        let _ = stopped.await;
+        drop(hurry);
+    };
+    let server = axum::serve(listener, service).with_graceful_shutdown(stopping);
+    let farewell = async {
+        let _ = hurried.await;
+        tokio::time::sleep(FAREWELL).await;
+    };
+    tokio::select! {
+        served = async { server.await } => {
+            if let Err(error) = served {
+                tracing::error!("API: {error}");
+            }
+        }
+        () = farewell => {}
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Oneport",
+        description = "The HTTP API of the IAX2 switch Oneport.",
+        license(name = "MIT OR Apache-2.0"),
+    ),
+    tags(
+        (name = "calls", description = "Calls and their legs"),
+        (name = "peers", description = "Peers and registrations"),
+        (name = "switch", description = "The switch itself"),
+    ),
+    components(schemas(Refused)),
+    modifiers(&BearerToken),
+)]
+struct Document;
+
+struct BearerToken;
+
+impl Modify for BearerToken {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+fn documented() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(system::health))
+        .routes(routes!(system::ready))
+        .routes(routes!(system::status))
+        .routes(routes!(system::reload))
+        .routes(routes!(system::limits))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(peers::peers))
+        .routes(routes!(peers::registrations))
+        .routes(routes!(calls::list))
+        .routes(routes!(calls::show, calls::hang_up))
+        .routes(routes!(calls::transfer))
+        .routes(routes!(calls::netstats))
+        .routes(routes!(events::events))
+}
+
+/// The description of all paths (OpenAPI 3.1).
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    documented().into_openapi()
+}
+
+fn router(shared: Shared) -> Router {
+    let (router, _) = documented().split_for_parts();
+    router
+        .route("/openapi.json", axum::routing::get(system::openapi))
+        .fallback(|| async { Problem::not_found("there is no such path") })
+        .method_not_allowed_fallback(|| async { Problem::wrong_method() })
+        .layer(axum::middleware::from_fn_with_state(shared.clone(), guard::guard))
+        .layer(DefaultBodyLimit::max(GREATEST_BODY))
+        .with_state(shared)
+}

@@ -1,0 +1,365 @@
+//! What the API shows. Durations are seconds or milliseconds, as their names say; what is not known
+//! is null.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Declares types that travel as JSON.
+macro_rules! model {
+    ($($(#[$meta:meta])* $kind:ident $name:ident $body:tt)*) => {
+        $(
+            #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+            $(#[$meta])*
+            pub $kind $name $body
+        )*
+    };
+}
+
+model! {
+    /// What is known of a peer by polls.
+    #[derive(Copy, Eq)]
+    #[serde(rename_all = "snake_case")]
+    enum PeerState {
+        /// It is not polled.
+        Unmonitored,
+        /// It has not been asked yet, or nobody knows where it is.
+        Unknown,
+        /// It answers in time.
+        Ok,
+        /// It answers too late for calls.
+        Lagged,
+        /// It does not answer.
+        Unreachable,
+    }
+
+    /// A peer as it is configured, and as it is now.
+    struct PeerView {
+        /// Its name.
+        pub name: String,
+        /// What polls say of it.
+        pub state: PeerState,
+        /// Round trip of the last poll.
+        pub latency_ms: Option<f64>,
+        /// Where it is: its configured address, or that from which it has registered.
+        pub address: Option<String>,
+        /// Whether it says by registering where it is.
+        pub registers: bool,
+        /// Until its registration is forgotten.
+        pub expires_seconds: Option<u64>,
+        /// The name under which we call it.
+        pub username: Option<String>,
+        /// Whether voice to it goes in trunk frames.
+        pub trunk: bool,
+        /// `off`, `allowed` or `required`.
+        pub encryption: String,
+        /// Whose order of codecs counts.
+        pub codec_priority: String,
+        /// What it may speak, best first.
+        pub codecs: Vec<String>,
+        /// Where the numbers that it calls are looked up.
+        pub contexts: Vec<String>,
+        /// How it may prove who it is.
+        pub auth: Vec<String>,
+        /// Whether it may come from some networks only.
+        pub restricted: bool,
+        /// Legs of calls that came from it.
+        pub calls_in: usize,
+        /// Legs of calls that went to it.
+        pub calls_out: usize,
+        /// The limits on it by name.
+        pub limits: Vec<String>,
+    }
+
+    /// Peers in the order of their names.
+    struct Peers {
+        /// Some of them.
+        pub peers: Vec<PeerView>,
+        /// How many there are in all.
+        pub total: usize,
+        /// Where the next page begins: the value for `after`.
+        pub next: Option<String>,
+    }
+
+    /// A peer that has registered here.
+    struct RegisteredHere {
+        /// Its name.
+        pub name: String,
+        /// From where.
+        pub address: String,
+        /// Until it is forgotten, unless it comes again.
+        pub expires_seconds: u64,
+    }
+
+    /// How a registration of ours stands.
+    #[derive(Copy, Eq)]
+    #[serde(rename_all = "snake_case")]
+    enum RegistrationState {
+        /// The registrar has not answered yet.
+        Trying,
+        /// It has us.
+        Registered,
+        /// It has refused, or does not answer.
+        Failed,
+    }
+
+    /// A registration of ours elsewhere.
+    struct RegisteredThere {
+        /// The registrar.
+        pub registrar: String,
+        /// The name it knows us by.
+        pub username: String,
+        /// How it stands.
+        pub state: RegistrationState,
+        /// For how long it was granted, or is asked for.
+        pub refresh_seconds: u64,
+        /// Where the registrar sees us.
+        pub apparent_address: Option<String>,
+        /// Why it failed.
+        pub failure: Option<String>,
+    }
+
+    /// Registrations both ways.
+    struct Registrations {
+        /// Peers registered here, by name; a page of them.
+        pub here: Vec<RegisteredHere>,
+        /// Where we register; all of it.
+        pub elsewhere: Vec<RegisteredThere>,
+        /// How many are registered here in all.
+        pub total: usize,
+        /// Where the next page begins: the value for `after`.
+        pub next: Option<String>,
+    }
+
+    /// How far a call is.
+    #[derive(Copy, Eq)]
+    #[serde(rename_all = "snake_case")]
+    enum CallState {
+        /// The caller must prove who it is.
+        Identifying,
+        /// It dials digit by digit.
+        Dialling,
+        /// Somebody is being looked for who takes it.
+        Calling,
+        /// It rings there.
+        Ringing,
+        /// It was answered.
+        Answered,
+        /// It waits in the parking lot.
+        Parked,
+    }
+
+    /// What was heard on one leg.
+    struct Heard {
+        /// Frames that came in time.
+        pub frames: u64,
+        /// Frames that did not.
+        pub lost: u64,
+        /// Frames too late for any jitter buffer; they are among the lost.
+        pub late: u64,
+        /// Frames older than one before them.
+        pub out_of_order: u64,
+        /// Frames that had come before.
+        pub duplicates: u64,
+        /// Interarrival jitter (RFC 3550).
+        pub jitter_ms: f64,
+    }
+
+    /// What the other side says it heard.
+    struct HeardThere {
+        /// Frames received.
+        pub frames: u32,
+        /// Frames lost.
+        pub lost: u32,
+        /// The same, per cent.
+        pub lost_percent: u8,
+        /// Frames that came too late.
+        pub dropped: u32,
+        /// Frames out of order.
+        pub out_of_order: u32,
+        /// Jitter.
+        pub jitter_ms: u64,
+        /// Delay of its jitter buffer.
+        pub delay_ms: u64,
+    }
+
+    /// One leg of a call: one IAX2 call between this switch and somebody.
+    struct LegView {
+        /// The call it belongs to.
+        pub call: String,
+        /// Its name as Asterisk would write it: `IAX2/PEER-NUMBER`.
+        pub channel: String,
+        /// Whether it came in or went out.
+        pub incoming: bool,
+        /// The peer; null for a guest.
+        pub peer: Option<String>,
+        /// Where the other side is.
+        pub address: String,
+        /// Our call number.
+        pub our_number: Option<u16>,
+        /// Theirs.
+        pub their_number: Option<u16>,
+        /// The codec.
+        pub codec: Option<String>,
+        /// Whether its frames are encrypted.
+        pub encrypted: bool,
+        /// Since it began.
+        pub seconds: f64,
+        /// Round trip, smoothed.
+        pub rtt_ms: Option<f64>,
+        /// Round trip of the last LAGRQ.
+        pub lag_ms: Option<f64>,
+        /// What we heard.
+        pub heard: Heard,
+        /// What the other side says it heard; null where it says nothing.
+        pub heard_there: Option<HeardThere>,
+        /// Voice frames sent.
+        pub sent_frames: u64,
+        /// Reliable frames sent again.
+        pub retransmissions: u64,
+    }
+
+    /// Legs in the order in which they began.
+    struct Legs {
+        /// Some of them.
+        pub legs: Vec<LegView>,
+        /// How many there are in all.
+        pub total: usize,
+        /// Where the next page begins: the value for `after`.
+        pub next: Option<String>,
+    }
+
+    /// A call through the switch: its caller, and whoever is called for it.
+    struct CallView {
+        /// Its name in all of the API, the log and the records.
+        pub id: String,
+        /// How far it is.
+        pub state: CallState,
+        /// The number called.
+        pub number: String,
+        /// The caller's number.
+        pub calling_number: Option<String>,
+        /// Where it leads: `builtin:NAME`, `peer:NAME`; null while that is open.
+        pub destination: Option<String>,
+        /// Since it began.
+        pub seconds: f64,
+        /// The leg of the caller.
+        pub caller: LegView,
+        /// Legs to those who are called; several while they ring at once.
+        pub called: Vec<LegView>,
+    }
+
+    /// Calls in the order in which they began.
+    struct Calls {
+        /// Some of them.
+        pub calls: Vec<CallView>,
+        /// How many fit the filter in all.
+        pub total: usize,
+        /// Where the next page begins: the value for `after`.
+        pub next: Option<String>,
+    }
+
+    /// One of the two sides of a call.
+    #[derive(Copy, Eq)]
+    #[serde(rename_all = "snake_case")]
+    enum Side {
+        /// Who has placed it.
+        Caller,
+        /// Who was called.
+        Called,
+    }
+
+    /// Where one side of a call shall go.
+    struct Transfer {
+        /// The number, as the other side may call it.
+        pub to: String,
+        /// The context in which it is looked up; null: that of the other side.
+        #[serde(default)]
+        pub context: Option<String>,
+        /// Who is led on; the other side is hung up.
+        pub party: Side,
+    }
+
+    /// Who holds places under a limit.
+    struct User {
+        /// The peer.
+        pub name: String,
+        /// How many.
+        pub calls: usize,
+    }
+
+    /// A limit and its use.
+    struct LimitView {
+        /// Its name; the number behind it where each number has a limit of its own.
+        pub name: String,
+        /// Calls up now.
+        pub used: usize,
+        /// How many may be up.
+        pub max_calls: Option<usize>,
+        /// How many may begin within a second.
+        pub max_calls_per_second: Option<usize>,
+        /// How many have begun within the last.
+        pub begun_within_second: usize,
+        /// The most at once since the start.
+        pub peak: usize,
+        /// Calls refused since the start.
+        pub refused: u64,
+        /// How long all places were taken.
+        pub at_cap_seconds: f64,
+        /// The most at once in each of the last minutes, oldest first; a day at most.
+        pub history: Vec<usize>,
+        /// The ten who hold the most.
+        pub top: Vec<User>,
+    }
+
+    /// All limits.
+    struct LimitsView {
+        /// In the order of the configuration; 1,000 at most.
+        pub limits: Vec<LimitView>,
+    }
+
+    /// The state of the switch in a few figures.
+    struct Status {
+        /// Of the program.
+        pub version: String,
+        /// Since it started.
+        pub uptime_seconds: u64,
+        /// UDP addresses it listens on.
+        pub listen: Vec<String>,
+        /// Calls that are up.
+        pub calls: usize,
+        /// Legs of calls.
+        pub legs: usize,
+        /// Peers configured.
+        pub peers: usize,
+        /// Those of them that are LAGGED or UNREACHABLE.
+        pub peers_unreachable: usize,
+        /// Peers registered here.
+        pub registered_here: usize,
+        /// Registrations of ours.
+        pub registrations: usize,
+        /// Those of them that stand.
+        pub registrations_good: usize,
+        /// Limits of which all places are taken.
+        pub limits_full: usize,
+        /// Whether new calls are taken.
+        pub ready: bool,
+        /// What is not as it should be, a sentence each.
+        pub troubles: Vec<String>,
+    }
+
+    /// The process lives, or takes calls.
+    struct Health {
+        /// `ok`.
+        pub status: String,
+    }
+
+    /// What a reload has changed, or would change.
+    struct Reloaded {
+        /// Whether it was carried out.
+        pub applied: bool,
+        /// A line for each change.
+        pub changes: Vec<String>,
+        /// Calls that go on untouched.
+        pub calls: usize,
+    }
+}

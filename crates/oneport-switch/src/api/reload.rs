@@ -1,0 +1,94 @@
+//! Reading the configuration again: on a signal, when its file changes, and on request.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use oneport::{Driver, Stopped};
+use thiserror::Error;
+
+use super::model::Reloaded;
+use super::token::Tokens;
+use crate::{Config, ConfigError, Switch};
+
+/// Why the configuration was not read again. The old one stays.
+#[derive(Debug, Error)]
+pub enum ReloadError {
+    /// The file has a mistake.
+    #[error("{0}")]
+    Config(Box<ConfigError>),
+    /// The switch has stopped.
+    #[error("{0}")]
+    Stopped(#[from] Stopped),
+    /// The system could not run what reads it.
+    #[error("the file could not be read: {0}")]
+    Unread(tokio::task::JoinError),
+}
+
+impl ReloadError {
+    /// What mends it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Config(error) => error.help.clone(),
+            _ => None,
+        }
+    }
+}
+
+/// Reads the configuration file of a running switch again, and hands it over.
+#[derive(Clone)]
+pub struct Reloader {
+    file: PathBuf,
+    driver: Driver<Switch>,
+    tokens: Arc<Tokens>,
+}
+
+impl std::fmt::Debug for Reloader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reloader of {}", self.file.display())
+    }
+}
+
+impl Reloader {
+    /// For a switch without an API.
+    #[must_use]
+    pub fn new(file: &Path, driver: &Driver<Switch>) -> Self {
+        Self::with_tokens(file, driver, Arc::default())
+    }
+
+    pub(super) fn with_tokens(file: &Path, driver: &Driver<Switch>, tokens: Arc<Tokens>) -> Self {
+        Self { file: file.into(), driver: driver.clone(), tokens }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Reads it, and has the switch take it over unless it is a `dry_run`.
+    ///
+    /// # Errors
+    /// The file has a mistake, or the switch has stopped. Nothing has changed then.
+    pub async fn carry_out(&self, dry_run: bool) -> Result<Reloaded, ReloadError> {
+        let file = self.file.clone();
+        // Host names are looked up in here.
+        let loaded = tokio::task::spawn_blocking(move || Config::load(&file)).await;
+        let config = loaded.map_err(ReloadError::Unread)?;
+        let config = config.map_err(|error| ReloadError::Config(Box::new(error)))?;
+        let tokens = config.api.tokens.clone();
+        let answer = self.driver.with(move |endpoint, switch, now| {
+            let calls = endpoint.calls();
+            let changes = match dry_run {
+                true => switch.changes(&config),
+                false => switch.reload(endpoint, now, config),
+            };
+            Reloaded { applied: !dry_run, changes, calls }
+        });
+        let reloaded = answer.await?;
+        if !dry_run {
+            self.tokens.replace(tokens);
+        }
+        Ok(reloaded)
+    }
+}

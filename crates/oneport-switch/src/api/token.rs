@@ -1,0 +1,195 @@
+//! Who may use the API, and for what.
+
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+/// What a token is good for. Each role may do what those before it may.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Role {
+    /// Looks.
+    Viewer,
+    /// Places, ends and transfers calls.
+    Operator,
+    /// Reloads the configuration, and drains the switch.
+    Admin,
+}
+
+impl Role {
+    /// All of them, the least first.
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A token, of which its hash alone is kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    name: String,
+    hash: [u8; 32],
+    role: Role,
+}
+
+impl Token {
+    /// The token `secret`, known in the log by `name`.
+    #[must_use]
+    pub fn new(name: &str, secret: &[u8], role: Role) -> Self {
+        Self { name: name.into(), hash: Sha256::digest(secret).into(), role }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.role)
+    }
+}
+
+/// Somebody who has shown a token.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Identity {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+}
+
+/// The tokens that are good now. A reload replaces them.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens {
+    /// The one that was made at the start, good as long as none is configured.
+    made: Option<Token>,
+    good: RwLock<Vec<Token>>,
+}
+
+impl Tokens {
+    pub(crate) fn new(made: Option<Token>) -> Self {
+        Self { made, good: RwLock::default() }
+    }
+
+    pub(crate) fn replace(&self, mut tokens: Vec<Token>) {
+        if tokens.is_empty() {
+            tokens.extend(self.made.clone());
+        }
+        *self.good.write().unwrap_or_else(PoisonError::into_inner) = tokens;
+    }
+
+    /// Whose token this is. How long it takes does not depend on how much of it is right, nor on
+    /// which of them it is.
+    pub(crate) fn identify(&self, secret: &[u8]) -> Option<Identity> {
+        let hash: [u8; 32] = Sha256::digest(secret).into();
+        let mut found = None;
+        for token in self.good.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            if bool::from(token.hash.ct_eq(&hash)) {
+                found = Some(Identity { name: token.name.clone(), role: token.role });
+            }
+        }
+        found
+    }
+}
+
+/// Where a switch keeps what outlives it: what systemd has made for it, else the user's directory
+/// for states.
+#[must_use]
+pub fn state_directory() -> PathBuf {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(directories) = variable("STATE_DIRECTORY") {
+        // systemd may name several.
+        let first = std::env::split_paths(&directories).next();
+        return first.unwrap_or_else(|| directories.into());
+    }
+    if let Some(directory) = variable("XDG_STATE_HOME") {
+        return PathBuf::from(directory).join("oneport");
+    }
+    match variable("HOME") {
+        Some(home) => PathBuf::from(home).join(".local/state/oneport"),
+        None => PathBuf::from("/var/lib/oneport"),
+    }
+}
+
+/// The file with the token that a switch makes itself whose API listens on this port.
+#[must_use]
+pub fn token_file(directory: &Path, port: u16) -> PathBuf {
+    directory.join(format!("api-{port}.token"))
+}
+
+/// Makes a token for an administrator and writes it where nobody but this user reads it.
+pub(super) fn make_token(path: &Path) -> io::Result<Token> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random)?;
+    let mut secret = String::with_capacity(64);
+    for byte in random {
+        secret.push_str(&format!("{byte:02x}"));
+    }
+    if let Some(directory) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
+    // A file of its own, moved into place: whoever could read an old one reads nothing of this.
+    let new = path.with_extension(format!("{}.new", std::process::id()));
+    let _ = fs::remove_file(&new);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    writeln!(file, "{secret}")?;
+    drop(file);
+    fs::rename(&new, path)?;
+    Ok(Token::new("state", secret.as_bytes(), Role::Admin))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_token_is_known_by_all_of_it() {
+        let tokens = Tokens::default();
+        assert_eq!(tokens.identify(b"anything"), None);
+        tokens.replace(vec![
+            Token::new("monitor", b"0123456789abcdef", Role::Viewer),
+            Token::new("desk", b"fedcba9876543210", Role::Operator),
+        ]);
+        let desk = tokens.identify(b"fedcba9876543210").expect("it is good");
+        assert_eq!((desk.name.as_str(), desk.role), ("desk", Role::Operator));
+        for wrong in ["fedcba987654321", "fedcba98765432100", "fedcba9876543211", ""] {
+            assert_eq!(tokens.identify(wrong.as_bytes()), None, "{wrong}");
+        }
+        tokens.replace(Vec::new());
+        assert_eq!(tokens.identify(b"fedcba9876543210"), None);
+    }
+
+    #[test]
+    fn the_token_that_is_made_is_new_each_time_and_read_by_its_owner_alone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = token_file(&directory.path().join("state"), 8569);
+        let first = make_token(&path).expect("written");
+        let secret = fs::read_to_string(&path).expect("readable");
+        assert_eq!(secret.trim_end().len(), 64);
+        assert_eq!(first, Token::new("state", secret.trim_end().as_bytes(), Role::Admin));
+        assert_ne!(make_token(&path).expect("written again"), first);
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(path.parent().expect("its directory")).expect("ours").count(), 1);
+        assert!(!format!("{first:?}").contains(secret.trim_end()));
+    }
+
+    #[test]
+    fn roles_are_ordered() {
+        assert!(Role::Viewer < Role::Operator && Role::Operator < Role::Admin);
+    }
+}

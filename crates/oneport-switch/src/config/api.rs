@@ -1,0 +1,124 @@
+//! `[api]`: where the HTTP API listens, and who may use it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::error::ConfigError;
+use super::file::Source;
+use super::secret::Place;
+use crate::api::{Role, Token};
+
+/// Where it listens unless told otherwise: on the loopback, at TCP port 8569.
+pub(crate) const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8569);
+
+/// A token shorter than this is guessed too soon.
+const SHORTEST_TOKEN: usize = 16;
+
+/// The API as it is configured.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ApiConfig {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Where it listens (TCP).
+    pub listen: SocketAddr,
+    /// Whether `listen` was chosen; then it is a failure if that address is not free.
+    pub chosen: bool,
+    /// Names by which it is reached, beside its addresses and `localhost`.
+    pub(crate) hosts: Vec<String>,
+    /// Who may use it; nobody: one token is made at the start.
+    pub(crate) tokens: Vec<Token>,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            listen: DEFAULT_LISTEN,
+            chosen: false,
+            hosts: Vec::new(),
+            tokens: Vec::new(),
+        }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ApiKeys {
+    enabled: Option<bool>,
+    listen: Option<Spanned<String>>,
+    hosts: Vec<Spanned<String>>,
+    tokens: BTreeMap<Spanned<String>, TokenKeys>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct TokenKeys {
+    secret: Option<Spanned<String>>,
+    secret_file: Option<Spanned<PathBuf>>,
+    secret_env: Option<Spanned<String>>,
+    role: Option<Spanned<String>>,
+}
+
+impl ApiKeys {
+    pub(super) fn check(self, source: &Source<'_>) -> Result<ApiConfig, ConfigError> {
+        let mut api = ApiConfig::default();
+        api.enabled = self.enabled.unwrap_or(api.enabled);
+        if let Some(text) = &self.listen {
+            let wrong = || {
+                let what = format!("`{}` is no address with a port", text.get_ref());
+                source.wrong(text, what).with_help("write it as \"127.0.0.1:8569\"")
+            };
+            api.listen = text.get_ref().parse().map_err(|_| wrong())?;
+            api.chosen = true;
+        }
+        for host in &self.hosts {
+            let name = host.get_ref();
+            if name.is_empty() || name.contains(['/', ':', ' ', '@']) {
+                let what = format!("`{name}` is no host name");
+                let help = "write the name alone, such as \"pbx.example.org\"";
+                return Err(source.wrong(host, what).with_help(help));
+            }
+            api.hosts.push(name.to_ascii_lowercase());
+        }
+        for (name, keys) in self.tokens {
+            api.tokens.push(keys.check(source, &name)?);
+        }
+        Ok(api)
+    }
+}
+
+impl TokenKeys {
+    fn check(self, source: &Source<'_>, name: &Spanned<String>) -> Result<Token, ConfigError> {
+        let places = [
+            self.secret.as_ref().map(|secret| (secret.span(), Place::Inline(secret.get_ref()))),
+            self.secret_file.as_ref().map(|file| (file.span(), Place::File(file.get_ref()))),
+            self.secret_env.as_ref().map(|env| (env.span(), Place::Environment(env.get_ref()))),
+        ];
+        let help = "it has one of `secret`, `secret_file`, `secret_env`; \
+                    `openssl rand -hex 32` makes a good one";
+        let mut places = places.into_iter().flatten();
+        let (Some((span, place)), None) = (places.next(), places.next()) else {
+            let what = format!("token `{}` has not exactly one secret", name.get_ref());
+            return Err(source.wrong(name, what).with_help(help));
+        };
+        let wrong =
+            |what| ConfigError::at(source.path, source.text, span.clone(), what).with_help(help);
+        let secret = place.read().map_err(wrong)?;
+        if secret.expose().len() < SHORTEST_TOKEN {
+            return Err(wrong(format!("a token has {SHORTEST_TOKEN} characters or more")));
+        }
+        let role = match &self.role {
+            None => Role::Viewer,
+            Some(word) => match Role::ALL.into_iter().find(|role| role.name() == word.get_ref()) {
+                Some(role) => role,
+                None => return Err(source.unknown_word(word, "role", &Role::ALL.map(Role::name))),
+            },
+        };
+        Ok(Token::new(name.get_ref(), secret.expose().as_bytes(), role))
+    }
+}

@@ -1,0 +1,165 @@
+//! What happens, for whoever listens to the API. Nobody waits for a listener: what a slow one does not
+//! fetch in time it misses, and is told how much.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+use utoipa::ToSchema;
+
+use crate::api::model::PeerState;
+
+/// Events that wait for a slow listener.
+const MOST_WAITING: usize = 1_024;
+
+/// Something that happened.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct News {
+    /// Counts all events since the start of the switch, so that a listener sees what it has missed.
+    pub number: u64,
+    /// When, in UTC (RFC 3339).
+    pub at: String,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum What {
+    /// A call has come in, and its caller is known.
+    CallBegun {
+        /// Its id.
+        call: String,
+        /// The peer that calls; null for a guest.
+        from: Option<String>,
+        /// The number called.
+        number: String,
+    },
+    /// It rings at its destination.
+    CallRinging {
+        /// Its id.
+        call: String,
+        /// Where it rings.
+        by: Option<String>,
+    },
+    /// It was answered.
+    CallAnswered {
+        /// Its id.
+        call: String,
+        /// By whom.
+        by: Option<String>,
+    },
+    /// It is over.
+    CallEnded {
+        /// Its id.
+        call: String,
+        /// Since it began.
+        seconds: f64,
+        /// The cause code (ITU-T Q.850).
+        cause: u8,
+        /// Who or what ended it.
+        reason: String,
+    },
+    /// A call or registration was turned away.
+    Refused {
+        /// The call's id; null where nothing was kept of it.
+        call: Option<String>,
+        /// Who was turned away.
+        from: String,
+        /// The number called.
+        number: Option<String>,
+        /// The cause code sent, if any.
+        cause: Option<u8>,
+        /// Why, in words.
+        why: String,
+    },
+    /// A peer has registered here, has moved, or is registered no more.
+    Registration {
+        /// The peer.
+        peer: String,
+        /// Where it is; null when it is gone.
+        address: Option<String>,
+    },
+    /// A registration of ours elsewhere has changed.
+    RegistrationElsewhere {
+        /// The registrar.
+        registrar: String,
+        /// The name it knows us by.
+        username: String,
+        /// Whether it has us.
+        registered: bool,
+        /// In words.
+        what: String,
+    },
+    /// A limit has come to its warning mark, is below it again, or was passed.
+    Limit {
+        /// The limit.
+        limit: String,
+        /// Calls up.
+        used: usize,
+        /// How many may be up.
+        max: usize,
+        /// Whether there is cause to worry.
+        above: bool,
+    },
+    /// A peer is well, or is not any more.
+    Peer {
+        /// The peer.
+        peer: String,
+        /// What polls say of it.
+        state: PeerState,
+    },
+}
+
+impl What {
+    /// The name of its kind.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::CallBegun { .. } => "call_begun",
+            Self::CallRinging { .. } => "call_ringing",
+            Self::CallAnswered { .. } => "call_answered",
+            Self::CallEnded { .. } => "call_ended",
+            Self::Refused { .. } => "refused",
+            Self::Registration { .. } => "registration",
+            Self::RegistrationElsewhere { .. } => "registration_elsewhere",
+            Self::Limit { .. } => "limit",
+            Self::Peer { .. } => "peer",
+        }
+    }
+}
+
+/// Tells whoever listens.
+#[derive(Debug)]
+pub(crate) struct Newsroom {
+    sender: broadcast::Sender<Arc<News>>,
+    number: u64,
+}
+
+impl Default for Newsroom {
+    fn default() -> Self {
+        Self { sender: broadcast::Sender::new(MOST_WAITING), number: 0 }
+    }
+}
+
+impl Newsroom {
+    /// Tells of something. Where nobody listens it is not even put into words.
+    pub(crate) fn tell(&mut self, what: impl FnOnce() -> What) {
+        self.number += 1;
+        if self.sender.receiver_count() == 0 {
+            return;
+        }
+        let news = News { number: self.number, at: Timestamp::now().to_string(), what: what() };
+        // The last listener may just have gone.
+        let _ = self.sender.send(Arc::new(news));
+    }
+
+    /// Listens from now on.
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<News>> {
+        self.sender.subscribe()
+    }
+}

@@ -1,0 +1,153 @@
+//! What the switch notes as it happens: counts for metrics, and news for listeners.
+
+use oneport_proto::{CallEnd, CallId, DropReason, EndReason, Instant, Path, Progress};
+use oneport_wire::CauseCode;
+
+use super::{Leg, State, Switch};
+use crate::api::model::PeerState;
+use crate::limits::{Direction, Notice};
+use crate::news::What;
+use crate::qualify::Status;
+use crate::refusal::Stage;
+
+impl From<Status> for PeerState {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Unknown => Self::Unknown,
+            Status::Ok(_) => Self::Ok,
+            Status::Lagged(_) => Self::Lagged,
+            Status::Unreachable => Self::Unreachable,
+        }
+    }
+}
+
+pub(super) fn news_of_limit(notice: &Notice) -> What {
+    match notice {
+        Notice::Mark { limit, used, max, above } => {
+            What::Limit { limit: limit.clone(), used: *used, max: *max, above: *above }
+        }
+        Notice::Passed(full) => {
+            What::Limit { limit: full.limit.clone(), used: full.used, max: full.max, above: true }
+        }
+    }
+}
+
+impl Switch {
+    /// It is known who calls.
+    pub(super) fn call_begun(&mut self, call: CallId, number: &str) {
+        self.tally.begun(Direction::In);
+        let Some(leg) = self.legs.get(&call) else { return };
+        let (id, from) = (self.id_of(leg), leg.peer.clone());
+        self.news.tell(|| What::CallBegun { call: id, from, number: number.into() });
+    }
+
+    /// A leg that was placed has come further.
+    pub(super) fn call_progress(&mut self, call: CallId, progress: Progress) {
+        if progress != Progress::Ringing {
+            return;
+        }
+        let Some(leg) = self.legs.get_mut(&call) else { return };
+        if std::mem::replace(&mut leg.marks.rings, true) {
+            return;
+        }
+        let leg: &Leg = leg;
+        let by = leg.peer.clone();
+        let Some(leg) = self.legs.get(&call) else { return };
+        let id = self.id_of(leg);
+        self.news.tell(|| What::CallRinging { call: id, by });
+    }
+
+    /// The call of this caller was answered.
+    pub(super) fn call_answered(&mut self, now: Instant, call: CallId) {
+        let Some(leg) = self.legs.get_mut(&call) else { return };
+        if leg.marks.answered.replace(now).is_some() {
+            // It was led on to another destination.
+            return;
+        }
+        let setup = now.since(leg.begun);
+        let Some(leg) = self.legs.get(&call) else { return };
+        let id = self.id_of(leg);
+        let by = match &leg.state {
+            State::Builtin(builtin) => Some(format!("builtin:{builtin}")),
+            _ => {
+                let called = leg.other().and_then(|other| self.legs.get(&other));
+                called.and_then(|called| called.peer.as_ref()).map(|peer| format!("peer:{peer}"))
+            }
+        };
+        self.tally.answered += 1;
+        self.tally.setup.note(setup, Some(id.clone()));
+        self.news.tell(|| What::CallAnswered { call: id, by });
+    }
+
+    /// A call is turned away.
+    pub(super) fn call_refused(&mut self, call: CallId, cause: CauseCode, why: &str) {
+        self.tally.refused(Stage::Route, Some(cause));
+        let Some(leg) = self.legs.get(&call) else { return };
+        let (id, from, number) = (self.id_of(leg), leg.who(), Self::number_of(leg).to_string());
+        self.news.tell(|| What::Refused {
+            call: Some(id),
+            from,
+            number: Some(number),
+            cause: Some(cause.0),
+            why: why.into(),
+        });
+    }
+
+    /// A leg is over, and gone from the table.
+    pub(super) fn call_over(&mut self, now: Instant, leg: &Leg, end: &CallEnd) {
+        let direction = match leg.state {
+            State::Called { .. } => Direction::Out,
+            _ => Direction::In,
+        };
+        let known = leg.peer.as_deref().filter(|peer| self.config.peers.contains_key(*peer));
+        self.tally.ended(direction, known, end);
+        if end.reason == EndReason::AuthenticationFailed {
+            self.tally.refused(Stage::Identification, Some(end.cause));
+        }
+        if direction == Direction::Out {
+            return;
+        }
+        let id = self.id_of(leg);
+        if let Some(answered) = leg.marks.answered {
+            self.tally.duration.note(now.since(answered), Some(id.clone()));
+        }
+        let seconds = (now.since(leg.begun).as_secs_f64() * 10.0).round() / 10.0;
+        self.news.tell(|| What::CallEnded {
+            call: id,
+            seconds,
+            cause: end.cause.0,
+            reason: end.reason.name().into(),
+        });
+    }
+
+    /// A call or registration was turned away before anything was kept of it; `untold` others before
+    /// it were too.
+    pub(super) fn opening_refused(
+        &mut self,
+        who: &str,
+        from: Path,
+        reason: DropReason,
+        untold: u64,
+    ) {
+        self.tally.refused_many(Stage::Opening, None, untold.saturating_add(1));
+        self.news.tell(|| What::Refused {
+            call: None,
+            from: format!("{who} at {from}"),
+            number: None,
+            cause: None,
+            why: reason.sentence().into(),
+        });
+    }
+
+    /// Somebody could not prove that it may register.
+    pub(super) fn registration_refused(&mut self, from: Path, why: &str) {
+        self.tally.registrations_refused += 1;
+        self.news.tell(|| What::Refused {
+            call: None,
+            from: from.to_string(),
+            number: None,
+            cause: None,
+            why: format!("registration: {why}"),
+        });
+    }
+}

@@ -1,0 +1,587 @@
+//! What the API shows of the switch. It runs on the driver's thread, so each answer is a page: it
+//! costs a look at each leg or peer, and figures of those alone that are shown.
+
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use oneport_proto::{
+    CallId, CallStats, CodecPriority, Counters, EncryptionPolicy, Endpoint, Instant,
+    RegistrationConfig,
+};
+
+use tokio::sync::broadcast;
+
+use super::{Leg, State, Switch};
+use crate::api::model::{
+    CallState, CallView, Calls, Heard, HeardThere, LegView, Legs, LimitView, LimitsView, PeerState,
+    PeerView, Peers, RegisteredHere, RegisteredThere, RegistrationState, Registrations, Status,
+    User,
+};
+use crate::config::Peer;
+use crate::limits::{LimitUsage, Scope};
+use crate::news::News;
+use crate::qualify::Status as PollStatus;
+use crate::tally::Tally;
+
+/// Limits that are shown, where each number has one of its own.
+const MOST_LIMITS: usize = 1_000;
+
+/// Troubles that are named, before the rest is counted.
+const MOST_TROUBLES: usize = 10;
+
+/// Which part of a list is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Page<K> {
+    /// Only what comes behind this.
+    pub(crate) after: Option<K>,
+    /// How many at most.
+    pub(crate) limit: usize,
+}
+
+/// Which calls are wanted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CallFilter {
+    /// With this peer on either side.
+    pub(crate) peer: Option<String>,
+    /// To this number.
+    pub(crate) number: Option<String>,
+    pub(crate) state: Option<CallState>,
+}
+
+/// The `limit` smallest of `items` behind `after`, in order, and whether there are more.
+fn page_of<T>(items: impl Iterator<Item = (u64, T)>, page: &Page<u64>) -> (Vec<(u64, T)>, bool) {
+    /// By its key alone.
+    struct Keyed<T>(u64, T);
+    impl<T> PartialEq for Keyed<T> {
+        fn eq(&self, other: &Self) -> bool {
+            self.0 == other.0
+        }
+    }
+    impl<T> Eq for Keyed<T> {}
+    impl<T> PartialOrd for Keyed<T> {
+        fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+    impl<T> Ord for Keyed<T> {
+        fn cmp(&self, other: &Self) -> Ordering {
+            self.0.cmp(&other.0)
+        }
+    }
+    let mut heap = BinaryHeap::new();
+    let mut more = false;
+    for (key, item) in items.filter(|(key, _)| page.after.is_none_or(|after| *key > after)) {
+        heap.push(Keyed(key, item));
+        if heap.len() > page.limit {
+            more = true;
+            heap.pop();
+        }
+    }
+    let sorted = heap.into_sorted_vec();
+    (sorted.into_iter().map(|Keyed(key, item)| (key, item)).collect(), more)
+}
+
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn tenths(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10.0).round() / 10.0
+}
+
+impl Switch {
+    /// Listens to what happens.
+    pub(crate) fn news(&self) -> broadcast::Receiver<Arc<News>> {
+        self.news.listen()
+    }
+
+    /// How far a call is, as its caller's leg says; `None` for a leg that was called.
+    fn call_state(&self, leg: &Leg) -> Option<CallState> {
+        Some(match &leg.state {
+            State::Called { .. } | State::Gone => return None,
+            State::Parked(_) => CallState::Parked,
+            State::Identifying(_) => CallState::Identifying,
+            State::Dialling { .. } => CallState::Dialling,
+            State::Builtin(_) => CallState::Answered,
+            State::Caller(caller) if caller.answered => CallState::Answered,
+            State::Caller(caller) => {
+                let rings =
+                    |called: &CallId| self.legs.get(called).is_some_and(|leg| leg.marks.rings);
+                match caller.called.iter().any(rings) {
+                    true => CallState::Ringing,
+                    false => CallState::Calling,
+                }
+            }
+        })
+    }
+
+    /// The number that a leg's caller has called.
+    pub(super) fn number_of(leg: &Leg) -> &str {
+        match &leg.state {
+            State::Identifying(offer) | State::Dialling { offer, .. } => &offer.called_number,
+            State::Caller(caller) => &caller.offer.called_number,
+            State::Parked(parked) => &parked.caller.offer.called_number,
+            State::Builtin(builtin) => builtin.number(),
+            State::Called { .. } | State::Gone => "",
+        }
+    }
+
+    /// The call that a leg belongs to.
+    pub(super) fn id_of(&self, leg: &Leg) -> String {
+        let caller = match &leg.state {
+            State::Called { caller } => self.legs.get(caller),
+            _ => None,
+        };
+        caller.unwrap_or(leg).lease.0.to_string()
+    }
+
+    /// The leg of a call's caller.
+    pub(crate) fn find_call(&self, id: &str) -> Option<CallId> {
+        let lease: u64 = id.parse().ok()?;
+        let caller = |leg: &Leg| !matches!(leg.state, State::Called { .. });
+        let mut legs = self.legs.iter();
+        legs.find(|(_, leg)| leg.lease.0 == lease && caller(leg)).map(|(call, _)| *call)
+    }
+
+    /// A page of the calls that fit.
+    pub(crate) fn calls(
+        &self,
+        endpoint: &Endpoint,
+        now: Instant,
+        filter: &CallFilter,
+        page: &Page<u64>,
+    ) -> Calls {
+        let of_peer = |leg: &Leg, peer: &str| leg.peer.as_deref() == Some(peer);
+        let fits = |leg: &Leg| {
+            let Some(state) = self.call_state(leg) else { return false };
+            let called = |peer: &str| match &leg.state {
+                State::Caller(caller) => caller
+                    .called
+                    .iter()
+                    .filter_map(|called| self.legs.get(called))
+                    .any(|called| of_peer(called, peer)),
+                _ => false,
+            };
+            filter.state.is_none_or(|wanted| wanted == state)
+                && filter.number.as_deref().is_none_or(|number| number == Self::number_of(leg))
+                && filter.peer.as_deref().is_none_or(|peer| of_peer(leg, peer) || called(peer))
+        };
+        let mut total = 0;
+        let fitting = self.legs.iter().filter(|(_, leg)| fits(leg)).map(|(call, leg)| {
+            total += 1;
+            (leg.lease.0, *call)
+        });
+        let (page, more) = page_of(fitting, page);
+        let next = page.last().filter(|_| more).map(|(lease, _)| lease.to_string());
+        let calls = page.iter().filter_map(|(_, call)| self.show_call(endpoint, now, *call));
+        Calls { calls: calls.collect(), total, next }
+    }
+
+    /// One call, by the leg of its caller.
+    pub(crate) fn show_call(
+        &self,
+        endpoint: &Endpoint,
+        now: Instant,
+        call: CallId,
+    ) -> Option<CallView> {
+        let leg = self.legs.get(&call)?;
+        let state = self.call_state(leg)?;
+        let (called, offer) = match &leg.state {
+            State::Caller(caller) => (caller.called.as_slice(), Some(&caller.offer)),
+            State::Identifying(offer) | State::Dialling { offer, .. } => (&[][..], Some(offer)),
+            State::Parked(parked) => (&[][..], Some(&parked.caller.offer)),
+            _ => (&[][..], None),
+        };
+        let shown = |call: &CallId| Some(self.show_leg(endpoint, now, *call, self.legs.get(call)?));
+        let called: Vec<LegView> = called.iter().filter_map(shown).collect();
+        let destination = match &leg.state {
+            State::Builtin(builtin) => Some(format!("builtin:{builtin}")),
+            _ => match called.as_slice() {
+                [] => None,
+                legs => Some(
+                    legs.iter()
+                        .filter_map(|leg| leg.peer.as_deref())
+                        .map(|peer| format!("peer:{peer}"))
+                        .collect::<Vec<_>>()
+                        .join(", "),
+                ),
+            },
+        };
+        Some(CallView {
+            id: self.id_of(leg),
+            state,
+            number: Self::number_of(leg).into(),
+            calling_number: offer.and_then(|offer| offer.calling_number.clone()),
+            destination,
+            seconds: tenths(now.since(leg.begun)),
+            caller: self.show_leg(endpoint, now, call, leg),
+            called,
+        })
+    }
+
+    /// A page of all legs.
+    pub(crate) fn legs(&self, endpoint: &Endpoint, now: Instant, page: &Page<u64>) -> Legs {
+        let all = self.legs.iter().map(|(call, leg)| (leg.lease.0, (*call, leg)));
+        let (page, more) = page_of(all, page);
+        let next = page.last().filter(|_| more).map(|(lease, _)| lease.to_string());
+        let legs = page.iter().map(|(_, (call, leg))| self.show_leg(endpoint, now, *call, leg));
+        Legs { legs: legs.collect(), total: self.legs.len(), next }
+    }
+
+    fn show_leg(&self, endpoint: &Endpoint, now: Instant, call: CallId, leg: &Leg) -> LegView {
+        let numbers = endpoint.call_numbers(call);
+        let stats = endpoint.call_stats(call).unwrap_or_default();
+        let our_number = numbers.map(|(ours, _)| ours.get());
+        let name = leg.peer.clone().unwrap_or_else(|| leg.address.to_string());
+        LegView {
+            call: self.id_of(leg),
+            channel: format!("IAX2/{name}-{}", our_number.unwrap_or(0)),
+            incoming: !matches!(leg.state, State::Called { .. }),
+            peer: leg.peer.clone(),
+            address: leg.address.to_string(),
+            our_number,
+            their_number: numbers.and_then(|(_, theirs)| theirs).map(|number| number.get()),
+            codec: stats.format.map(|format| format.name().into()),
+            encrypted: stats.encrypted,
+            seconds: tenths(now.since(leg.begun)),
+            rtt_ms: stats.rtt.map(millis),
+            lag_ms: stats.lag.last.map(millis),
+            heard: heard(&stats),
+            heard_there: heard_there(&stats),
+            sent_frames: stats.sent_frames,
+            retransmissions: stats.retransmissions,
+        }
+    }
+
+    /// A page of the peers; `state`: of those in this state.
+    pub(crate) fn peers(
+        &self,
+        now: Instant,
+        state: Option<PeerState>,
+        page: &Page<String>,
+    ) -> Peers {
+        let calls = self.calls_by_peer();
+        let fits = |(name, peer): &(&String, &Peer)| {
+            state.is_none_or(|state| state == self.peer_state(name, peer).0)
+        };
+        let total = self.config.peers.iter().filter(fits).count();
+        let behind = |(name, _): &(&String, &Peer)| {
+            page.after.as_deref().is_none_or(|after| name.as_str() > after)
+        };
+        let mut left = self.config.peers.iter().filter(fits).filter(behind);
+        let peers: Vec<PeerView> = (left.by_ref().take(page.limit))
+            .map(|(name, peer)| {
+                let calls = calls.get(name.as_str()).copied().unwrap_or_default();
+                self.show_peer(now, name, peer, calls)
+            })
+            .collect();
+        let more = left.next().is_some();
+        let next = peers.last().filter(|_| more).map(|peer| peer.name.clone());
+        Peers { peers, total, next }
+    }
+
+    fn peer_state(&self, name: &str, peer: &Peer) -> (PeerState, Option<Duration>) {
+        if peer.qualify.is_none() {
+            return (PeerState::Unmonitored, None);
+        }
+        match self.qualify.status(name) {
+            PollStatus::Unknown => (PeerState::Unknown, None),
+            PollStatus::Ok(rtt) => (PeerState::Ok, Some(rtt)),
+            PollStatus::Lagged(rtt) => (PeerState::Lagged, Some(rtt)),
+            PollStatus::Unreachable => (PeerState::Unreachable, None),
+        }
+    }
+
+    fn show_peer(
+        &self,
+        now: Instant,
+        name: &str,
+        peer: &Peer,
+        (calls_in, calls_out): (usize, usize),
+    ) -> PeerView {
+        let (state, latency) = self.peer_state(name, peer);
+        let address = peer.address.or_else(|| self.registrar.find(now, name));
+        let on_it = |scope: &Scope| match scope {
+            Scope::Peers(names) => names.iter().any(|own| own == name),
+            _ => false,
+        };
+        let limits = self.config.limits.iter().filter(|limit| on_it(&limit.scope));
+        let auth = peer.methods.to_string();
+        let auth = auth.split(['|', ',', ' ']).filter(|word| !word.is_empty());
+        PeerView {
+            name: name.into(),
+            state,
+            latency_ms: latency.map(millis),
+            address: address.map(|address| address.to_string()),
+            registers: peer.address.is_none(),
+            expires_seconds: self.registrar.left(now, name).map(|left| left.as_secs()),
+            username: peer.username.clone(),
+            trunk: peer.trunk.is_some(),
+            encryption: match peer.encryption {
+                EncryptionPolicy::Off => "off",
+                EncryptionPolicy::Allowed => "allowed",
+                EncryptionPolicy::Required => "required",
+            }
+            .into(),
+            codec_priority: match peer.priority {
+                CodecPriority::Host => "host",
+                CodecPriority::Caller => "caller",
+                CodecPriority::Disabled => "disabled",
+                CodecPriority::RequestedOnly => "reqonly",
+            }
+            .into(),
+            codecs: peer.codecs.iter().map(|format| format.name().into()).collect(),
+            contexts: peer.contexts.clone(),
+            auth: auth.map(Into::into).collect(),
+            restricted: !peer.acls.is_empty(),
+            calls_in,
+            calls_out,
+            limits: limits.map(|limit| limit.name.clone()).collect(),
+        }
+    }
+
+    /// Registrations both ways.
+    pub(crate) fn registrations(&self, now: Instant, page: &Page<String>) -> Registrations {
+        let mut left = self
+            .registrar
+            .all(now)
+            .filter(|(name, ..)| page.after.as_deref().is_none_or(|after| *name > after));
+        let here: Vec<RegisteredHere> = (left.by_ref().take(page.limit))
+            .map(|(name, address, left)| RegisteredHere {
+                name: name.into(),
+                address: address.to_string(),
+                expires_seconds: left.as_secs(),
+            })
+            .collect();
+        let more = left.next().is_some();
+        let next = here.last().filter(|_| more).map(|one| one.name.clone());
+        let mut elsewhere: Vec<RegisteredThere> = self
+            .registrations
+            .values()
+            .map(|standing| RegisteredThere {
+                registrar: standing.config.to.to_string(),
+                username: standing.config.username.clone(),
+                state: match standing.registered {
+                    None => RegistrationState::Trying,
+                    Some(true) => RegistrationState::Registered,
+                    Some(false) => RegistrationState::Failed,
+                },
+                refresh_seconds: standing.granted.unwrap_or(standing.config.refresh).as_secs(),
+                apparent_address: standing.seen_at.map(|address| address.to_string()),
+                failure: standing.failure.clone(),
+            })
+            .collect();
+        elsewhere.sort_by(|a, b| (&a.registrar, &a.username).cmp(&(&b.registrar, &b.username)));
+        Registrations { here, elsewhere, total: self.registrar.all(now).count(), next }
+    }
+
+    /// Use of all limits.
+    pub(crate) fn show_limits(&mut self, now: Instant) -> LimitsView {
+        let mut usage = self.limit_usage(now);
+        usage.truncate(MOST_LIMITS);
+        LimitsView { limits: usage.into_iter().map(LimitView::from).collect() }
+    }
+
+    /// The state of the switch in a few figures. Version, uptime and addresses are for the API to
+    /// fill in.
+    pub(crate) fn show_status(&mut self, now: Instant) -> Status {
+        let callers = self.legs.values().filter(|leg| !matches!(leg.state, State::Called { .. }));
+        let calls = callers.count();
+        let mut troubles = Vec::new();
+        let mut peers_unreachable = 0;
+        for (name, peer) in &self.config.peers {
+            let what = match self.peer_state(name, peer).0 {
+                PeerState::Lagged => "LAGGED",
+                PeerState::Unreachable => "UNREACHABLE",
+                _ => continue,
+            };
+            peers_unreachable += 1;
+            troubles.push(format!("peer {name} is {what}"));
+        }
+        for standing in self.registrations.values() {
+            if let Some(failure) = &standing.failure {
+                troubles.push(format!("{standing}: {failure}"));
+            }
+        }
+        let full = |limit: &LimitUsage| limit.max_calls.is_some_and(|max| limit.used >= max);
+        let usage = self.limit_usage(now);
+        let limits_full = usage.iter().filter(|limit| full(limit)).count();
+        for limit in usage.iter().filter(|limit| full(limit)) {
+            troubles.push(format!("limit {} is full: {} calls", limit.name, limit.used));
+        }
+        let untold = troubles.len().saturating_sub(MOST_TROUBLES);
+        troubles.truncate(MOST_TROUBLES);
+        if untold > 0 {
+            troubles.push(format!("and {untold} more"));
+        }
+        let good = self.registrations.values().filter(|one| one.registered == Some(true)).count();
+        Status {
+            version: String::new(),
+            uptime_seconds: 0,
+            listen: Vec::new(),
+            calls,
+            legs: self.legs.len(),
+            peers: self.config.peers.len(),
+            peers_unreachable,
+            registered_here: self.registrar.all(now).count(),
+            registrations: self.registrations.len(),
+            registrations_good: good,
+            limits_full,
+            ready: true,
+            troubles,
+        }
+    }
+}
+
+fn heard(stats: &CallStats) -> Heard {
+    let heard = &stats.received;
+    Heard {
+        frames: heard.frames,
+        lost: heard.lost,
+        late: heard.late,
+        out_of_order: heard.out_of_order,
+        duplicates: heard.duplicates,
+        jitter_ms: millis(heard.jitter),
+    }
+}
+
+fn heard_there(stats: &CallStats) -> Option<HeardThere> {
+    let there = stats.remote?;
+    let whole = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    Some(HeardThere {
+        frames: there.frames,
+        lost: there.lost,
+        lost_percent: there.lost_percent,
+        dropped: there.dropped,
+        out_of_order: there.out_of_order,
+        jitter_ms: whole(there.jitter),
+        delay_ms: whole(there.delay),
+    })
+}
+
+impl From<LimitUsage> for LimitView {
+    fn from(usage: LimitUsage) -> Self {
+        let top = usage.top.into_iter().map(|(name, calls)| User { name, calls });
+        Self {
+            name: usage.name,
+            used: usage.used,
+            max_calls: usage.max_calls,
+            max_calls_per_second: usage.max_calls_per_second,
+            begun_within_second: usage.begun,
+            peak: usage.peak,
+            refused: usage.refused,
+            at_cap_seconds: tenths(usage.at_cap),
+            history: usage.history,
+            top: top.collect(),
+        }
+    }
+}
+
+/// A peer in figures.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerFigures {
+    pub(crate) name: String,
+    pub(crate) state: PeerState,
+    pub(crate) latency: Option<Duration>,
+    /// Legs that came from it, and that went to it.
+    pub(crate) calls: (usize, usize),
+}
+
+/// A limit in figures, with all the numbers of one that has each number by itself.
+#[derive(Clone, Debug)]
+pub(crate) struct LimitFigures {
+    pub(crate) name: String,
+    pub(crate) used: usize,
+    pub(crate) max: Option<usize>,
+    pub(crate) peak: usize,
+    pub(crate) refused: u64,
+    pub(crate) at_cap: Duration,
+}
+
+/// What metrics are made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Figures {
+    pub(crate) counters: Counters,
+    pub(crate) tally: Tally,
+    /// The state of each call.
+    pub(crate) calls: Vec<CallState>,
+    pub(crate) legs: usize,
+    pub(crate) limits: Vec<LimitFigures>,
+    pub(crate) peers: Vec<PeerFigures>,
+    /// Peers registered here.
+    pub(crate) registered: usize,
+    /// Ours elsewhere: registrar, name, and whether it has us.
+    pub(crate) registrations: Vec<(String, String, bool)>,
+}
+
+impl Switch {
+    /// What metrics are made of.
+    pub(crate) fn figures(&mut self, endpoint: &Endpoint, now: Instant) -> Figures {
+        let usage = self.limit_usage(now);
+        let mut limits: Vec<LimitFigures> = Vec::new();
+        for limit in usage {
+            let name = match &limit.number {
+                Some(_) => limit.limit,
+                None => limit.name,
+            };
+            match limits.last_mut().filter(|last| last.name == name) {
+                Some(last) => {
+                    last.used = last.used.max(limit.used);
+                    last.peak = last.peak.max(limit.peak);
+                    last.at_cap += limit.at_cap;
+                }
+                None => limits.push(LimitFigures {
+                    name,
+                    used: limit.used,
+                    max: limit.max_calls,
+                    peak: limit.peak,
+                    refused: limit.refused,
+                    at_cap: limit.at_cap,
+                }),
+            }
+        }
+        let by_peer = self.calls_by_peer();
+        let peers = self.config.peers.iter().map(|(name, peer)| {
+            let (state, latency) = self.peer_state(name, peer);
+            let calls = by_peer.get(name.as_str()).copied().unwrap_or_default();
+            PeerFigures { name: name.clone(), state, latency, calls }
+        });
+        let mut registrations: Vec<(String, String, bool)> = self
+            .registrations
+            .values()
+            .map(|standing| {
+                let RegistrationConfig { to, username, .. } = &standing.config;
+                (to.to_string(), username.clone(), standing.registered == Some(true))
+            })
+            .collect();
+        // Two of the same would be one series twice.
+        registrations.sort();
+        registrations.dedup_by(|a, b| (&a.0, &a.1) == (&b.0, &b.1));
+        Figures {
+            counters: endpoint.counters().clone(),
+            tally: self.tally.clone(),
+            calls: self.legs.values().filter_map(|leg| self.call_state(leg)).collect(),
+            legs: self.legs.len(),
+            limits,
+            peers: peers.collect(),
+            registered: self.registrar.all(now).count(),
+            registrations,
+        }
+    }
+
+    /// Legs that came from each peer, and that went to it.
+    fn calls_by_peer(&self) -> HashMap<&str, (usize, usize)> {
+        let mut calls: HashMap<&str, (usize, usize)> = HashMap::new();
+        for leg in self.legs.values() {
+            let Some(peer) = leg.peer.as_deref() else { continue };
+            let (incoming, outgoing) = calls.entry(peer).or_default();
+            match leg.state {
+                State::Called { .. } => *outgoing += 1,
+                _ => *incoming += 1,
+            }
+        }
+        calls
+    }
+}

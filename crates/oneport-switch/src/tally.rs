@@ -1,0 +1,144 @@
+//! What the switch counts since its start, for metrics. All of it is bounded by the configuration and
+//! by the number of cause codes: nothing is kept for a call or a caller.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use oneport_proto::CallEnd;
+use oneport_wire::CauseCode;
+
+use crate::limits::Direction;
+use crate::refusal::Stage;
+
+/// Bounds of the time until a call is answered, in seconds.
+const SETUP_BOUNDS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0];
+
+/// Bounds of the time that a call lasts from its answer, in seconds.
+const DURATION_BOUNDS: &[f64] =
+    &[1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0];
+
+/// Bounds of round trips, in seconds.
+const RTT_BOUNDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 2.0];
+
+/// How often a value lay below each of some bounds.
+#[derive(Clone, Debug)]
+pub(crate) struct Histogram {
+    pub(crate) bounds: &'static [f64],
+    /// One for each bound, and one for what lies above all.
+    pub(crate) counts: Vec<u64>,
+    pub(crate) sum: f64,
+    /// The last call that fell into each of them.
+    pub(crate) examples: Vec<Option<(String, f64)>>,
+}
+
+impl Histogram {
+    fn new(bounds: &'static [f64]) -> Self {
+        let places = bounds.len() + 1;
+        Self { bounds, counts: vec![0; places], sum: 0.0, examples: vec![None; places] }
+    }
+
+    pub(crate) fn note(&mut self, value: Duration, example: Option<String>) {
+        let value = value.as_secs_f64();
+        let place = self.bounds.partition_point(|bound| *bound < value);
+        self.counts[place] += 1;
+        self.sum += value;
+        if let Some(call) = example {
+            self.examples[place] = Some((call, value));
+        }
+    }
+}
+
+/// Voice of the calls of one peer that have ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Voice {
+    /// Frames heard from it, and missed.
+    pub(crate) heard: u64,
+    pub(crate) lost: u64,
+    /// Frames it says it heard, and missed.
+    pub(crate) heard_there: u64,
+    pub(crate) lost_there: u64,
+}
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Tally {
+    pub(crate) begun: BTreeMap<Direction, u64>,
+    pub(crate) answered: u64,
+    pub(crate) ended: BTreeMap<(Direction, CauseCode), u64>,
+    /// `None`: no cause was sent.
+    pub(crate) refused: BTreeMap<(Stage, Option<CauseCode>), u64>,
+    pub(crate) registrations_refused: u64,
+    pub(crate) setup: Histogram,
+    pub(crate) duration: Histogram,
+    pub(crate) rtt: Histogram,
+    /// By the peer's name.
+    pub(crate) voice: BTreeMap<String, Voice>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            begun: BTreeMap::new(),
+            answered: 0,
+            ended: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            registrations_refused: 0,
+            setup: Histogram::new(SETUP_BOUNDS),
+            duration: Histogram::new(DURATION_BOUNDS),
+            rtt: Histogram::new(RTT_BOUNDS),
+            voice: BTreeMap::new(),
+        }
+    }
+}
+
+impl Tally {
+    pub(crate) fn begun(&mut self, direction: Direction) {
+        *self.begun.entry(direction).or_default() += 1;
+    }
+
+    pub(crate) fn refused(&mut self, stage: Stage, cause: Option<CauseCode>) {
+        self.refused_many(stage, cause, 1);
+    }
+
+    pub(crate) fn refused_many(&mut self, stage: Stage, cause: Option<CauseCode>, count: u64) {
+        *self.refused.entry((stage, cause)).or_default() += count;
+    }
+
+    /// A leg has ended. `peer` is one that is configured.
+    pub(crate) fn ended(&mut self, direction: Direction, peer: Option<&str>, end: &CallEnd) {
+        *self.ended.entry((direction, end.cause)).or_default() += 1;
+        let Some(peer) = peer else { return };
+        let voice = match self.voice.get_mut(peer) {
+            Some(voice) => voice,
+            None => self.voice.entry(peer.into()).or_default(),
+        };
+        voice.heard += end.stats.received.frames;
+        voice.lost += end.stats.received.lost;
+        if let Some(there) = end.stats.remote {
+            voice.heard_there += u64::from(there.frames);
+            voice.lost_there += u64::from(there.lost);
+        }
+    }
+
+    /// Forgets peers that are not configured any more.
+    pub(crate) fn keep_peers(&mut self, known: impl Fn(&str) -> bool) {
+        self.voice.retain(|name, _| known(name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_on_a_bound_belongs_below_it() {
+        let mut histogram = Histogram::new(&[0.1, 1.0]);
+        for (millis, call) in [(100, "a"), (101, "b"), (1_000, "c"), (1_001, "d")] {
+            histogram.note(Duration::from_millis(millis), Some(call.into()));
+        }
+        assert_eq!(histogram.counts, [1, 2, 1]);
+        assert!((histogram.sum - 2.202).abs() < 1e-9);
+        let last: Vec<_> = histogram.examples.iter().flatten().map(|(call, _)| call).collect();
+        assert_eq!(last, ["a", "c", "d"]);
+    }
+}

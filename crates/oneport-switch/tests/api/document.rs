@@ -1,0 +1,137 @@
+//! The description of the API, against what the API does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::schema::mistakes;
+use crate::{Scene, ann_calls, phone, scene};
+
+const ROLES: [&str; 4] = ["nobody", "viewer", "operator", "admin"];
+
+#[test]
+fn the_committed_description_is_that_of_the_code() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+    let now = oneport_switch::api::document().to_pretty_json().expect("JSON") + "\n";
+    if std::env::var_os("ONEPORT_WRITE_DOCS").is_some() {
+        std::fs::write(path, &now).expect("writable");
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        committed == now,
+        "docs/openapi.json is old: ONEPORT_WRITE_DOCS=1 cargo test -p oneport-switch --test api"
+    );
+}
+
+/// A path and body with which an operation succeeds. `{id}` stands for a call that is up.
+fn request(operation: &str) -> Option<(&'static str, Option<&'static str>)> {
+    Some(match operation {
+        "GET /healthz" => ("/healthz", None),
+        "GET /readyz" => ("/readyz", None),
+        "GET /metrics" => ("/metrics", None),
+        "GET /v1/status" => ("/v1/status", None),
+        "GET /v1/limits" => ("/v1/limits", None),
+        "POST /v1/reload" => ("/v1/reload?dry_run=true", None),
+        "GET /v1/peers" => ("/v1/peers?limit=2", None),
+        "GET /v1/registrations" => ("/v1/registrations", None),
+        "GET /v1/calls" => ("/v1/calls", None),
+        "GET /v1/netstats" => ("/v1/netstats", None),
+        "GET /v1/calls/{id}" => ("/v1/calls/{id}", None),
+        "DELETE /v1/calls/{id}" => ("/v1/calls/{id}", None),
+        "POST /v1/calls/{id}/transfer" => {
+            ("/v1/calls/{id}/transfer", Some(r#"{"to": "7", "party": "caller"}"#))
+        }
+        // It has no end; `stream` is about it.
+        "GET /v1/events" => return None,
+        other => panic!("{other} is described, and not tried here"),
+    })
+}
+
+/// The roles that an operation says it needs one of; empty: none.
+fn needed(operation: &Value) -> &'static [&'static str] {
+    let security = operation["security"].as_array().expect("it says who may");
+    match security[0].get("token").and_then(|roles| roles[0].as_str()) {
+        None => &ROLES,
+        Some("viewer") => &ROLES[1..],
+        Some("operator") => &ROLES[2..],
+        Some("admin") => &ROLES[3..],
+        Some(other) => panic!("there is no role {other}"),
+    }
+}
+
+#[tokio::test]
+async fn every_described_operation_lets_in_whom_it_says_and_answers_as_it_says() {
+    let scene = scene();
+    let document = scene.client.get("/openapi.json").await.json();
+    let phone = phone();
+    let mut tried = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            let name = format!("{} {path}", method.to_uppercase());
+            let Some((target, body)) = request(&name) else { continue };
+            for role in ROLES {
+                // One that is hung up by one role is of no use to the next.
+                let call = ann_calls(&phone, &scene, "7").await;
+                let calls = scene.client.get("/v1/calls?state=answered").await.json();
+                let calls = calls["calls"].as_array().expect("a list").clone();
+                let id = calls.last().and_then(|call| call["id"].as_str()).expect("an id");
+                let target = target.replace("{id}", id);
+                let answer = scene.as_role(role).send(&method.to_uppercase(), &target, body).await;
+                let may = needed(operation).contains(&role);
+                let expected: &[u16] = match (role, may) {
+                    (_, true) if name.ends_with("/transfer") => &[204, 409],
+                    (_, true) => &[200, 204],
+                    ("nobody", false) => &[401],
+                    _ => &[403],
+                };
+                let status = answer.status;
+                assert!(expected.contains(&status), "{name} by {role}: {status} {}", answer.body);
+                if may {
+                    check_answer(&document, operation, &name, &answer);
+                }
+                drop(call);
+                settled(&scene).await;
+            }
+            tried.insert(name);
+        }
+    }
+    assert!(tried.len() >= 13, "{tried:?}");
+}
+
+/// Waits until ann's calls are over, of which a limit allows two.
+async fn settled(scene: &Scene) {
+    crate::wait_for("the call to be over", async || {
+        let calls = scene.client.get("/v1/calls").await.json();
+        (calls["total"] == 0).then_some(())
+    })
+    .await;
+}
+
+fn check_answer(document: &Value, operation: &Value, name: &str, answer: &crate::client::Answer) {
+    let described = &operation["responses"][answer.status.to_string()];
+    assert!(described.is_object(), "{name}: {} is not described", answer.status);
+    let Some(content) = described["content"].as_object() else {
+        return assert_eq!(answer.body, "", "{name}");
+    };
+    let (kind, content) = content.iter().next().expect("a kind of content");
+    let given = answer.header("content-type").unwrap_or_default();
+    assert!(given.starts_with(kind.as_str()), "{name}: {given} in place of {kind}");
+    if kind == "application/json" {
+        let found = mistakes(document, &content["schema"], &answer.json());
+        assert!(found.is_empty(), "{name}: {found:#?}");
+    }
+}
+
+#[test]
+fn nothing_is_described_twice_under_one_name() {
+    let document = serde_json::to_value(oneport_switch::api::document()).expect("JSON");
+    let mut names = BTreeMap::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            let id = operation["operationId"].as_str().expect("an id").to_string();
+            let before = names.insert(id, format!("{method} {path}"));
+            assert_eq!(before, None, "{method} {path}");
+            assert!(operation["summary"].is_string(), "{method} {path} says nothing");
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! The HTTP API of a switch on the loopback, by a client that knows HTTP and nothing else.
+
+mod client;
+mod document;
+mod exposition;
+mod guard;
+mod schema;
+mod stream;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use oneport::{Call, Driver, DriverConfig, NewCall, Phone, PhoneConfig, Secret};
+use oneport_switch::api::Api;
+use oneport_switch::{Config, Switch};
+
+use client::Client;
+
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One peer that registers and calls, one that is not there, and tokens for each role.
+const CONFIG: &str = r#"
+[server]
+listen = ["127.0.0.1:0"]
+
+[api]
+listen = "127.0.0.1:0"
+hosts = ["pbx.example.org"]
+
+[api.tokens.look]
+secret = "viewer-viewer-viewer"
+
+[api.tokens.desk]
+secret = "operator-operator-operator"
+role = "operator"
+
+[api.tokens.boss]
+secret = "admin-admin-admin-admin"
+role = "admin"
+
+[peers.ann]
+secret = "secret of ann"
+codecs = ["ulaw"]
+
+[peers.bob]
+secret = "secret of bob"
+codecs = ["ulaw"]
+
+[peers.gone]
+address = "127.0.0.1:9"
+qualify_limit_ms = 100
+qualify_not_ok_seconds = 1
+qualify_seconds = 1
+
+[[routes]]
+number = "7"
+to = ["builtin:echo"]
+
+[[limits]]
+name = "ann"
+peers = ["ann"]
+max_calls = 2
+
+[[registrations]]
+to = "127.0.0.1:9"
+username = "us"
+secret = "anything"
+"#;
+
+/// A switch with an API.
+struct Scene {
+    api: Api,
+    driver: Driver<Switch>,
+    client: Client,
+    /// Its file and its state.
+    directory: tempfile::TempDir,
+}
+
+fn scene() -> Scene {
+    scene_with(CONFIG)
+}
+
+fn scene_with(text: &str) -> Scene {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("oneport.toml");
+    std::fs::write(&file, text).expect("writable");
+    let config = Config::load(&file).expect("a good configuration");
+    let api = config.api.clone();
+    let driver = DriverConfig { listen: config.listen.clone(), endpoint: config.endpoint.clone() };
+    let driver = Driver::start(driver, Switch::new(config)).expect("started");
+    let api = Api::start(&api, &driver, Some(&file), directory.path()).expect("started");
+    let client = Client::new(api.address(), Some("admin-admin-admin-admin"));
+    Scene { api, driver, client, directory }
+}
+
+impl Scene {
+    fn as_role(&self, role: &str) -> Client {
+        let token = match role {
+            "viewer" => Some("viewer-viewer-viewer"),
+            "operator" => Some("operator-operator-operator"),
+            "admin" => Some("admin-admin-admin-admin"),
+            _ => None,
+        };
+        Client::new(self.api.address(), token)
+    }
+
+    fn switch(&self) -> SocketAddr {
+        self.driver.local_addresses()[0]
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.directory.path().join("oneport.toml")
+    }
+}
+
+fn phone() -> Phone {
+    let listen = vec!["127.0.0.1:0".parse().expect("an address")];
+    Phone::bind(PhoneConfig { listen, ..PhoneConfig::default() }).expect("bound")
+}
+
+fn named(number: &str, name: &str, secret: &str) -> NewCall {
+    let mut call = NewCall::to(number);
+    call.username = Some(name.into());
+    call.secret = Some(Secret::from(secret));
+    call
+}
+
+/// A call by ann that was answered.
+async fn ann_calls(phone: &Phone, scene: &Scene, number: &str) -> Call {
+    let call = named(number, "ann", "secret of ann");
+    let mut call = phone.call(scene.switch(), call).await.expect("placed");
+    call.answered().await.expect("answered");
+    call
+}
+
+/// Asks until the answer is as it shall be.
+async fn wait_for<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let start = std::time::Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited in vain for: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_seen_and_hung_up() {
+    let scene = scene();
+    let phone = phone();
+    let mut call = ann_calls(&phone, &scene, "7").await;
+    let calls = scene.client.get("/v1/calls").await.json();
+    assert_eq!((&calls["total"], &calls["next"]), (&1.into(), &serde_json::Value::Null));
+    let seen = &calls["calls"][0];
+    assert_eq!(seen["state"], "answered");
+    assert_eq!(seen["destination"], "builtin:echo");
+    assert_eq!(
+        (&seen["caller"]["peer"], &seen["caller"]["codec"]),
+        (&"ann".into(), &"ulaw".into())
+    );
+    let id = seen["id"].as_str().expect("an id");
+    assert_eq!(scene.client.get(&format!("/v1/calls/{id}")).await.json()["id"], *id);
+    for (filter, found) in [
+        ("peer=ann", 1),
+        ("peer=bob", 0),
+        ("state=answered", 1),
+        ("state=ringing", 0),
+        ("peer=ann&state=answered", 1),
+    ] {
+        let calls = scene.client.get(&format!("/v1/calls?{filter}")).await.json();
+        assert_eq!(calls["total"], found, "{filter}");
+    }
+    let answer = scene.client.send("DELETE", &format!("/v1/calls/{id}?cause=21"), None).await;
+    assert_eq!(answer.status, 204, "{}", answer.body);
+    let end = call.ended().await.expect("it ends");
+    assert_eq!(end.cause.0, 21);
+    wait_for("the call to be gone", async || {
+        let answer = scene.client.get(&format!("/v1/calls/{id}")).await;
+        (answer.status == 404).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pages_hold_each_call_once() {
+    let text = format!("{CONFIG}\n[guests]\nmax_calls = 100\nmax_calls_per_address = 100\n");
+    let scene = scene_with(&text);
+    let phone = phone();
+    let mut calls = Vec::new();
+    for _ in 0..23 {
+        let mut call = phone.call(scene.switch(), NewCall::to("echo")).await.expect("placed");
+        call.answered().await.expect("answered");
+        calls.push(call);
+    }
+    for list in ["calls", "netstats"] {
+        let mut path = format!("/v1/{list}?limit=10");
+        let (mut seen, mut pages) = (std::collections::BTreeSet::new(), 0);
+        loop {
+            let page = scene.client.get(&path).await.json();
+            assert_eq!(page["total"], 23);
+            let entries = page["calls"].as_array().or_else(|| page["legs"].as_array());
+            for entry in entries.expect("a list") {
+                let id = entry["id"].as_str().or_else(|| entry["call"].as_str());
+                assert!(seen.insert(id.expect("an id").to_string()), "twice: {entry}");
+            }
+            pages += 1;
+            let Some(next) = page["next"].as_str() else { break };
+            path = format!("/v1/{list}?limit=10&after={next}");
+        }
+        assert_eq!((seen.len(), pages), (23, 3), "{list}");
+    }
+}
+
+#[tokio::test]
+async fn peers_registrations_and_limits_are_shown() {
+    let scene = scene();
+    let phone = phone();
+    let config = oneport::RegistrationConfig {
+        to: scene.switch(),
+        username: "ann".into(),
+        secret: Some(Secret::from("secret of ann")),
+        key: None,
+        allow_plaintext: false,
+        refresh: Duration::from_secs(60),
+    };
+    let _registration = phone.register(config).await.expect("running");
+    let ann = wait_for("ann to be OK", async || {
+        let peers = scene.client.get("/v1/peers").await.json();
+        let ann = peers["peers"][0].clone();
+        (ann["state"] == "ok").then_some(ann)
+    })
+    .await;
+    assert_eq!(ann["name"], "ann");
+    assert_eq!(ann["address"], phone.local_addresses()[0].to_string());
+    assert_eq!(ann["limits"], serde_json::json!(["ann"]));
+    wait_for("the peer that is gone to be UNREACHABLE", async || {
+        let peers = scene.client.get("/v1/peers?state=unreachable").await.json();
+        (peers["total"] == 1 && peers["peers"][0]["name"] == "gone").then_some(())
+    })
+    .await;
+    let page = scene.client.get("/v1/peers?limit=1&after=ann").await.json();
+    assert_eq!((&page["peers"][0]["name"], &page["next"]), (&"bob".into(), &"bob".into()));
+    let registrations = scene.client.get("/v1/registrations").await.json();
+    assert_eq!(registrations["here"][0]["name"], "ann");
+    assert_eq!(registrations["elsewhere"][0]["username"], "us");
+    let _calls = [ann_calls(&phone, &scene, "7").await, ann_calls(&phone, &scene, "7").await];
+    let third = phone.call(scene.switch(), named("7", "ann", "secret of ann")).await;
+    third.expect("placed").answered().await.expect_err("the limit is full");
+    let limits = scene.client.get("/v1/limits").await.json();
+    let limit = &limits["limits"][0];
+    assert_eq!((&limit["used"], &limit["max_calls"]), (&2.into(), &2.into()));
+    assert_eq!((&limit["refused"], &limit["peak"]), (&1.into(), &2.into()));
+    assert_eq!(limit["top"], serde_json::json!([{ "name": "ann", "calls": 2 }]));
+    let status = scene.client.get("/v1/status").await.json();
+    assert_eq!((&status["calls"], &status["limits_full"]), (&2.into(), &1.into()));
+    let troubles = status["troubles"].to_string();
+    assert!(troubles.contains("peer gone is UNREACHABLE"), "{troubles}");
+    assert!(troubles.contains("limit ann is full: 2 calls"), "{troubles}");
+}
+
+#[tokio::test]
+async fn a_reload_can_be_tried_first_and_takes_tokens_too() {
+    let scene = scene();
+    let changed = CONFIG
+        .replace("[peers.bob]", "[peers.carl]")
+        .replace("secret = \"viewer-viewer-viewer\"", "secret = \"another-viewer-another\"");
+    std::fs::write(scene.file(), &changed).expect("writable");
+    let dry = scene.client.send("POST", "/v1/reload?dry_run=true", None).await.json();
+    let changes = serde_json::json!(["peer bob is gone", "peer carl is new"]);
+    assert_eq!((&dry["applied"], &dry["changes"]), (&false.into(), &changes));
+    assert_eq!(scene.client.get("/v1/peers").await.json()["peers"][1]["name"], "bob");
+    assert_eq!(scene.as_role("viewer").get("/v1/status").await.status, 200);
+    std::fs::write(scene.file(), "[peers.x]\nsecrt = \"a\"\n").expect("writable");
+    let wrong = scene.client.send("POST", "/v1/reload", None).await;
+    assert_eq!(wrong.status, 422);
+    assert!(wrong.json()["error"].as_str().expect("a text").contains("oneport.toml:2:1"));
+    assert_eq!(wrong.json()["hint"], "did you mean `secret`?");
+    std::fs::write(scene.file(), &changed).expect("writable");
+    let done = scene.client.send("POST", "/v1/reload", None).await.json();
+    assert_eq!((&done["applied"], &done["changes"]), (&true.into(), &changes));
+    assert_eq!(scene.client.get("/v1/peers").await.json()["peers"][1]["name"], "carl");
+    assert_eq!(scene.as_role("viewer").get("/v1/status").await.status, 401);
+}
+
+#[tokio::test]
+async fn without_a_configured_token_one_is_made_for_whoever_reads_the_state() {
+    let text = "[server]\nlisten = [\"127.0.0.1:0\"]\n[api]\nlisten = \"127.0.0.1:0\"\n";
+    let scene = scene_with(text);
+    let port = scene.api.address().port();
+    let file = oneport_switch::api::token_file(scene.directory.path(), port);
+    let token = std::fs::read_to_string(file).expect("it is written");
+    let client = Client::new(scene.api.address(), Some(token.trim_end()));
+    assert_eq!(client.send("POST", "/v1/reload", None).await.status, 200);
+    assert_eq!(client.get("/v1/status").await.status, 200, "it is good behind a reload too");
+    assert_eq!(scene.client.get("/v1/status").await.status, 401);
+}
+
+#[tokio::test]
+async fn an_operator_leads_a_caller_to_another_number() {
+    let text = format!("{CONFIG}\n[[routes]]\nnumber = \"8\"\nto = [\"peer:bob\"]\n");
+    let scene = scene_with(&text);
+    let (ann, bob) = (phone(), phone());
+    let config = oneport::RegistrationConfig {
+        to: scene.switch(),
+        username: "bob".into(),
+        secret: Some(Secret::from("secret of bob")),
+        key: None,
+        allow_plaintext: false,
+        refresh: Duration::from_secs(60),
+    };
+    let mut registration = bob.register(config).await.expect("running");
+    registration.next_event().await.expect("registered");
+    let mut call =
+        ann.call(scene.switch(), named("8", "ann", "secret of ann")).await.expect("placed");
+    let incoming = bob.incoming().await.expect("it rings at bob's");
+    let mut answered = incoming.answer().await.expect("answered");
+    call.answered().await.expect("answered");
+    let calls = scene.client.get("/v1/calls").await.json();
+    let seen = &calls["calls"][0];
+    assert_eq!(seen["destination"], "peer:bob");
+    assert_eq!(seen["called"][0]["incoming"], false);
+    let id = seen["id"].as_str().expect("an id");
+    let path = format!("/v1/calls/{id}/transfer");
+    let to_echo = r#"{"to": "7", "party": "caller"}"#;
+    assert_eq!(scene.as_role("viewer").send("POST", &path, Some(to_echo)).await.status, 403);
+    let answer = scene.as_role("operator").send("POST", &path, Some(to_echo)).await;
+    assert_eq!(answer.status, 204, "{}", answer.body);
+    answered.ended().await.expect("bob is hung up");
+    wait_for("the caller to be in the echo", async || {
+        let calls = scene.client.get("/v1/calls").await.json();
+        (calls["calls"][0]["destination"] == "builtin:echo").then_some(())
+    })
+    .await;
+    let again = scene.client.send("POST", &path, Some(to_echo)).await;
+    assert_eq!(again.status, 409, "there is nobody at the other end: {}", again.body);
+}
+
+/// What `Config::parse` says of this.
+fn mistake(text: &str) -> String {
+    let error = Config::parse(Path::new("oneport.toml"), text).expect_err(text);
+    format!("{error} / {}", error.help.as_deref().unwrap_or("-"))
+}
+
+#[test]
+fn tokens_and_addresses_that_are_no_good_are_named() {
+    let short = mistake("[api.tokens.a]\nsecret = \"short\"\nrole = \"admin\"");
+    assert!(short.contains("16 characters") && !short.contains("short"), "{short}");
+    let role = mistake("[api.tokens.a]\nsecret = \"long enough for all\"\nrole = \"admn\"");
+    assert!(role.contains("did you mean `admin`?"), "{role}");
+    let none = mistake("[api.tokens.a]\nrole = \"admin\"");
+    assert!(none.contains("exactly one secret"), "{none}");
+    let listen = mistake("[api]\nlisten = \"localhost\"");
+    assert!(listen.contains("127.0.0.1:8569"), "{listen}");
+    let host = mistake("[api]\nhosts = [\"http://pbx\"]");
+    assert!(host.contains("is no host name"), "{host}");
+}

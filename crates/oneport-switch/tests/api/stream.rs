@@ -1,0 +1,104 @@
+//! Events.
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+use crate::client::Client;
+use crate::{PATIENCE, Scene, ann_calls, phone, scene};
+
+/// Listens to events.
+struct Listener {
+    lines: tokio::io::Lines<BufReader<TcpStream>>,
+}
+
+impl Listener {
+    async fn begin(scene: &Scene, query: &str) -> Self {
+        let client = Client::new(scene.api.address(), Some("viewer-viewer-viewer"));
+        let mut stream = TcpStream::connect(client.address).await.expect("it listens");
+        let host = client.address.to_string();
+        let head = client.head("GET", &format!("/v1/events{query}"), &host, "");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let mut listener = Self { lines: BufReader::new(stream).lines() };
+        let status = listener.line().await;
+        assert!(status.contains(" 200 "), "{status}");
+        while !listener.line().await.is_empty() {}
+        listener
+    }
+
+    async fn line(&mut self) -> String {
+        let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
+        line.expect("a line in time").expect("readable").expect("the stream goes on")
+    }
+
+    /// The next event: its kind, its number, and what it says.
+    async fn next(&mut self) -> (String, u64, serde_json::Value) {
+        let (mut kind, mut number, mut data) = (String::new(), 0, serde_json::Value::Null);
+        loop {
+            let line = self.line().await;
+            if let Some(text) = line.strip_prefix("event: ") {
+                kind = text.into();
+            } else if let Some(text) = line.strip_prefix("id: ") {
+                number = text.parse().expect("a number");
+            } else if let Some(text) = line.strip_prefix("data: ") {
+                data = serde_json::from_str(text).expect("JSON");
+            } else if line.is_empty() && !kind.is_empty() {
+                return (kind, number, data);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_told_from_its_beginning_to_its_end() {
+    let scene = scene();
+    let mut all = Listener::begin(&scene, "?kinds=call_begun,call_answered,call_ended,limit").await;
+    let mut ends = Listener::begin(&scene, "?kinds=call_ended").await;
+    let phone = phone();
+    drop(ann_calls(&phone, &scene, "7").await);
+    let mut kinds = Vec::new();
+    let mut before = 0;
+    let mut calls = std::collections::BTreeSet::new();
+    while kinds.last().is_none_or(|kind| kind != "call_ended") {
+        let (kind, number, data) = all.next().await;
+        assert!(number > before, "{kind} has the number {number}");
+        before = number;
+        assert_eq!(data["event"], kind);
+        calls.extend(data["call"].as_str().map(ToString::to_string));
+        if kind == "call_begun" {
+            assert_eq!((&data["from"], &data["number"]), (&"ann".into(), &"7".into()));
+        }
+        kinds.push(kind);
+    }
+    assert_eq!(kinds, ["call_begun", "call_answered", "call_ended"]);
+    assert_eq!(calls.len(), 1, "one id from beginning to end: {calls:?}");
+    let (kind, number, data) = ends.next().await;
+    assert_eq!((kind.as_str(), number), ("call_ended", before));
+    let document = scene.client.get("/openapi.json").await.json();
+    let schema = &document["components"]["schemas"]["News"];
+    assert_eq!(crate::schema::mistakes(&document, schema, &data), [""; 0]);
+}
+
+#[tokio::test]
+async fn so_many_may_listen_and_no_more() {
+    let scene = scene();
+    let mut listeners = Vec::new();
+    for _ in 0..32 {
+        listeners.push(Listener::begin(&scene, "").await);
+    }
+    assert_eq!(scene.client.get("/v1/events").await.status, 503);
+    drop(listeners);
+    crate::wait_for("a place to be free", async || {
+        let metrics = scene.client.get("/v1/status").await;
+        assert_eq!(metrics.status, 200);
+        let free = tokio::time::timeout(PATIENCE, async {
+            let client = Client::new(scene.api.address(), Some("viewer-viewer-viewer"));
+            let mut stream = TcpStream::connect(client.address).await.expect("it listens");
+            let head = client.head("GET", "/v1/events", &client.address.to_string(), "");
+            stream.write_all(head.as_bytes()).await.expect("sent");
+            let line = BufReader::new(stream).lines().next_line().await.expect("readable");
+            line.expect("a status").contains(" 200 ")
+        });
+        free.await.expect("in time").then_some(())
+    })
+    .await;
+}
