@@ -612,6 +612,7 @@ fn frames_until_heard_again(call: NewCall, challenge: Option<Challenge>) -> usiz
             .any(|event| matches!(event, Event::CallMoved { to, .. } if to.remote.port() == 50123)),
         "{moved:?}"
     );
+    assert_eq!(network.nodes[B].endpoint.counters().calls_moved, 1);
     // And it can be hung up from there.
     let now = network.now();
     network.nodes[0].endpoint.hangup(now, ours, CauseCode::NORMAL_CLEARING, None).expect("up");

@@ -509,3 +509,40 @@ fn a_call_is_let_go_only_to_the_end_that_was_found() {
         }
     }
 }
+
+#[test]
+fn nothing_is_sent_to_an_address_that_is_nobody_s() {
+    let asks = |address: &str| {
+        let (mut network, mut middle, _, _) = sent_to_look();
+        // The first is looked for; the next may be asked for a while later.
+        middle.say_iax(&mut network, 0, IaxSubclass::TxRej, &[]);
+        for heard in middle.wait(&mut network, Duration::from_secs(30)) {
+            middle.acknowledge(&mut network, 0, &heard);
+        }
+        network.strays.clear();
+        let address: std::net::SocketAddr = address.parse().expect("an address");
+        let asked = [
+            Element::ApparentAddress(address),
+            Element::CallNumber(CallNumber::from_bits(98)),
+            Element::TransferId(8),
+        ];
+        let mut heard = middle.say_iax(&mut network, 0, IaxSubclass::TxReq, &asked);
+        heard.extend(middle.wait(&mut network, ms(10)));
+        (heard.iter().any(|one| one.iax() == Some(IaxSubclass::TxCnt)), heard)
+    };
+    assert!(asks("203.0.113.8:4569").0, "somebody's");
+    for nobody_s in [
+        "203.0.113.8:0",
+        "0.0.0.0:4569",
+        "255.255.255.255:4569",
+        "224.0.0.1:4569",
+        "[::]:4569",
+        "[ff02::1]:4569",
+        "[::ffff:224.0.0.1]:4569",
+    ] {
+        let (looked, heard) = asks(nobody_s);
+        assert!(!looked, "{nobody_s}: {heard:?}");
+        let refused = heard.iter().any(|one| one.iax() == Some(IaxSubclass::TxRej));
+        assert!(refused, "{nobody_s}: {heard:?}");
+    }
+}

@@ -3,6 +3,7 @@
 mod adversary;
 mod many;
 mod network;
+mod scene;
 mod story;
 mod stranger;
 

@@ -385,9 +385,15 @@ impl Network {
     }
 
     /// Lets `duration` pass, whatever happens.
+    ///
+    /// # Panics
+    /// The tables of an endpoint do not agree then.
     pub fn run(&mut self, duration: Duration) {
         let until = self.now() + duration;
         while self.step(until) {}
+        for node in &self.nodes {
+            assert_eq!(node.endpoint.inconsistency(), None);
+        }
     }
 
     /// Hands a node a datagram as if it came from `from`, and returns what it sends at once.

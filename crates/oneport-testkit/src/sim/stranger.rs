@@ -109,6 +109,22 @@ impl Stranger {
         self.say(network, node, &Message::iax(subclass, buffer.as_elements()))
     }
 
+    /// Sends an IAX frame as who keeps nothing of a call: under no number of its own, and counting
+    /// nothing.
+    pub fn say_stateless(
+        &mut self,
+        network: &mut Network,
+        node: usize,
+        subclass: IaxSubclass,
+        elements: &[Element<'_>],
+    ) -> Vec<Heard> {
+        let (number, oseq) = (self.number, self.oseq);
+        (self.number, self.oseq) = (CallNumber::STATELESS, Seq::ZERO);
+        let heard = self.say_iax(network, node, subclass, elements);
+        (self.number, self.oseq) = (number, oseq);
+        heard
+    }
+
     /// Acknowledges all that it has heard, naming the timestamp of `heard`.
     pub fn acknowledge(&mut self, network: &mut Network, node: usize, heard: &Heard) -> Vec<Heard> {
         let clock = std::mem::replace(&mut self.clock, heard.header.timestamp.0);
