@@ -77,6 +77,8 @@ pub(crate) struct Call {
     pub(crate) audit: Audit,
     /// The digit whose BEGIN came.
     pressed: Option<u8>,
+    /// When it ends, the peer is not told before the application says so.
+    pub(crate) end_is_deferred: bool,
     /// End of the present phase, if it may not last.
     phase_ends: Option<Instant>,
     next_ping: Instant,
@@ -193,6 +195,7 @@ impl Call {
             last_transfer: None,
             audit: Audit::default(),
             pressed: None,
+            end_is_deferred: false,
             phase_ends,
             next_ping: now,
             next_lag: now,
@@ -838,6 +841,9 @@ impl Call {
         elements.push(&Element::CauseCode(cause));
         // The last voice must not come behind the end.
         cx.flush_trunk(now, self.exchange.trunk);
+        if self.end_is_deferred {
+            self.exchange.mute();
+        }
         let mut ending = Ending::new(reason, cause);
         if self.exchange.theirs.is_some() {
             self.exchange.send_iax(cx, now, subclass, &elements);

@@ -229,6 +229,33 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Lets the peer of a call know of its end, whenever and however that comes, only after
+    /// [`tell_end`](Self::tell_end): until then our HANGUP or REJECT does not leave, and the peer's
+    /// is not acknowledged. [`Event::CallEnded`] comes at once all the same.
+    ///
+    /// An application that writes down how calls end can do so before anybody takes the end for
+    /// granted, and a crash between loses nothing that somebody was told.
+    ///
+    /// # Errors
+    /// None but those of all these commands.
+    pub fn defer_end(&mut self, id: CallId) -> Result<(), CommandError> {
+        let call = call_mut(&mut self.slots, id).ok_or(CommandError::UnknownCall)?;
+        call.end_is_deferred = true;
+        Ok(())
+    }
+
+    /// Lets the peer know of the end of a call whose end was deferred. It must be soon: the peer
+    /// repeats what is not acknowledged, and after
+    /// [`number_quarantine`](crate::EndpointConfig::number_quarantine) it is told nothing any more.
+    pub fn tell_end(&mut self, now: Instant, id: CallId) {
+        let now = self.cx.time.enter(now);
+        // The handle of a call goes by one when the call comes to rest.
+        let Some(slot) = self.slots.get_mut(id.slot, id.generation.wrapping_add(1)) else { return };
+        let Role::Resting(resting) = &mut slot.role else { return };
+        resting.exchange.unmute(&mut self.cx, now);
+        self.slots.schedule(&mut self.cx, id.slot);
+    }
+
     /// Ends all calls.
     pub fn hangup_all(&mut self, now: Instant, cause: CauseCode) {
         let now = self.cx.time.enter(now);

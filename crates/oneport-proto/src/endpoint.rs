@@ -708,6 +708,9 @@ impl Endpoint {
         if reason.peer_is_through() {
             call.exchange.reliable.clear();
         }
+        if call.end_is_deferred {
+            call.exchange.mute();
+        }
         self.cx.tell(Event::CallEnded { call: id, end: CallEnd { reason, cause, text, stats } });
         if let Some(other) = link.filter(|other| *other != id)
             && let Some(other) = call_mut(&mut self.slots, other)

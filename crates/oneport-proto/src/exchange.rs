@@ -52,6 +52,15 @@ pub(crate) struct Exchange {
     delayed_ack: Option<(Instant, Timestamp)>,
     /// A frame was received in order since our ISeqno last left.
     owes_ack: bool,
+    /// Nothing leaves before [`unmute`](Self::unmute).
+    silence: Option<Silence>,
+}
+
+/// What an exchange that is held back owes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Silence {
+    /// An acknowledgement of the frame with this timestamp.
+    ack: Option<Timestamp>,
 }
 
 impl Exchange {
@@ -75,6 +84,7 @@ impl Exchange {
             their_stamp: None,
             delayed_ack: None,
             owes_ack: false,
+            silence: None,
         }
     }
 
@@ -207,6 +217,9 @@ impl Exchange {
         let datagram = Box::from(cx.encode(&header, message));
         let interval = self.first_interval(cx);
         let epoch = self.epoch();
+        if self.silence.is_some() {
+            return self.reliable.push_muted(now, datagram, interval, epoch);
+        }
         if self.reliable.push(now, datagram, interval, epoch)
             && let Some((newest, epoch)) = self.reliable.newest()
         {
@@ -301,6 +314,10 @@ impl Exchange {
         let header = self.header(timestamp);
         self.delayed_ack = None;
         self.owes_ack = false;
+        if let Some(silence) = &mut self.silence {
+            silence.ack = Some(timestamp);
+            return;
+        }
         let message = Message::iax(IaxSubclass::Ack, Elements::EMPTY);
         cx.send_once(self.path, self.crypt.as_deref(), &header, &message);
     }
@@ -321,6 +338,9 @@ impl Exchange {
     /// Tells a peer that goes on with an exchange which is over.
     pub(crate) fn invalidate(&mut self, cx: &mut Context) {
         (self.delayed_ack, self.owes_ack) = (None, false);
+        if self.silence.is_some() {
+            return;
+        }
         let header = self.header(Timestamp(0));
         let message = Message::iax(IaxSubclass::Inval, Elements::EMPTY);
         cx.send_once(self.path, self.crypt.as_deref(), &header, &message);
@@ -328,7 +348,7 @@ impl Exchange {
 
     /// Asks for the frame that is missing, unless that was done just now.
     pub(crate) fn ask_again(&mut self, cx: &mut Context, now: Instant) {
-        if !self.reliable.vnak_due(now, self.pause()) {
+        if self.silence.is_some() || !self.reliable.vnak_due(now, self.pause()) {
             return;
         }
         let clock = Timestamp(self.clock(now));
@@ -374,7 +394,7 @@ impl Exchange {
                 self.take_sample(cx, sample);
             }
         }
-        if subclass == Some(IaxSubclass::Vnak) {
+        if subclass == Some(IaxSubclass::Vnak) && self.silence.is_none() {
             let (path, pause) = (self.path, self.pause());
             let before = self.reliable.repetitions;
             let crypt = self.crypt.as_deref();
@@ -383,7 +403,9 @@ impl Exchange {
             });
             cx.counters.retransmissions += self.reliable.repetitions - before;
         }
-        self.flush(cx, now);
+        if self.silence.is_none() {
+            self.flush(cx, now);
+        }
         if !message.takes_sequence_number() {
             return Order::Next;
         }
@@ -425,11 +447,36 @@ impl Exchange {
         self.patience = Some(rtt.max(sample));
     }
 
+    /// Holds back whatever would leave from now on, until [`unmute`](Self::unmute).
+    pub(crate) fn mute(&mut self) {
+        let ack = self.delayed_ack.take().map(|(_, timestamp)| timestamp);
+        self.silence.get_or_insert(Silence { ack });
+    }
+
+    /// Whether something waits for [`unmute`](Self::unmute) or for the peer.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.reliable.is_settled() && self.silence.is_none_or(|silence| silence.ack.is_none())
+    }
+
+    /// Lets go what was held back.
+    pub(crate) fn unmute(&mut self, cx: &mut Context, now: Instant) {
+        let Some(silence) = self.silence.take() else { return };
+        let (path, crypt) = (self.path, self.crypt.as_deref());
+        self.reliable.unmute(now, |datagram, epoch| cx.send(path, crypt, epoch, datagram));
+        self.flush(cx, now);
+        if let Some(timestamp) = silence.ack {
+            self.acknowledge(cx, timestamp);
+        }
+    }
+
     /// Does what is due.
     ///
     /// # Errors
     /// The peer has not acknowledged a frame in all its repetitions.
     pub(crate) fn handle_timeout(&mut self, cx: &mut Context, now: Instant) -> Result<(), GaveUp> {
+        if self.silence.is_some() {
+            return Ok(());
+        }
         if let Some((at, timestamp)) = self.delayed_ack
             && at <= now
         {
@@ -447,6 +494,9 @@ impl Exchange {
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub(crate) fn deadline(&self, cx: &Context) -> Option<Instant> {
+        if self.silence.is_some() {
+            return None;
+        }
         let ack = self.delayed_ack.map(|(at, _)| at);
         let repetition = self.reliable.deadline(&cx.config.retransmission);
         [ack, repetition].into_iter().flatten().min()

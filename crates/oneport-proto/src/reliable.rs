@@ -55,6 +55,8 @@ struct Sent {
     epoch: Epoch,
     /// VNAKs answered with it.
     asked_for: u8,
+    /// It has not left yet, and waits for [`unmute`](Reliable::unmute).
+    muted: bool,
 }
 
 /// The two counters and the frames not yet acknowledged.
@@ -132,6 +134,34 @@ impl Reliable {
         stamp(&mut datagram, Some(self.next()), self.expected, false);
         self.window.push_back(Sent::new(now, datagram, first_interval, epoch));
         true
+    }
+
+    /// The same for a frame that is held back: it does not leave before
+    /// [`unmute`](Self::unmute).
+    pub(crate) fn push_muted(
+        &mut self,
+        now: Instant,
+        datagram: Box<[u8]>,
+        first_interval: Duration,
+        epoch: Epoch,
+    ) {
+        if self.push(now, datagram, first_interval, epoch)
+            && let Some(sent) = self.window.back_mut()
+        {
+            sent.muted = true;
+        }
+    }
+
+    /// Sends what was held back; the time it waited here does not count.
+    pub(crate) fn unmute(&mut self, now: Instant, mut send: impl FnMut(&[u8], Epoch)) {
+        let expected = self.expected;
+        for sent in &mut self.window {
+            if core::mem::take(&mut sent.muted) {
+                stamp(&mut sent.datagram, None, expected, false);
+                (sent.first_sent, sent.last_sent) = (now, now);
+                send(&sent.datagram, sent.epoch);
+            }
+        }
     }
 
     /// The frame numbered last.
@@ -324,6 +354,7 @@ impl Sent {
             repeated: false,
             epoch,
             asked_for: 0,
+            muted: false,
         }
     }
 

@@ -173,7 +173,7 @@ impl Slots {
     /// Whether nothing waits for an acknowledgement.
     pub(crate) fn are_settled(&self) -> bool {
         let mut exchanges = self.slots.iter().filter_map(|slot| slot.role.exchange());
-        exchanges.all(|exchange| exchange.reliable.is_settled())
+        exchanges.all(Exchange::is_settled)
     }
 
     /// How many are in use.
