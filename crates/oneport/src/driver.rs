@@ -120,7 +120,13 @@ pub enum StartError {
 #[error("the driver has stopped")]
 pub struct Stopped;
 
-type Command<A> = Box<dyn FnOnce(&mut Endpoint, &mut A, Instant) + Send>;
+type Act<A> = Box<dyn FnOnce(&mut Endpoint, &mut A, Instant) + Send>;
+
+/// What a driver's thread is asked for.
+enum Command<A> {
+    Act(Act<A>),
+    Stop,
+}
 
 /// A running endpoint. Clones refer to the same one; when the last is dropped it stops.
 pub struct Driver<A> {
@@ -136,6 +142,26 @@ impl<A> Clone for Driver<A> {
             commands: self.commands.clone(),
             addresses: self.addresses.clone(),
             ended: self.ended.clone(),
+        }
+    }
+}
+
+/// A running endpoint, for those who must not keep it running: what the application itself has
+/// begun, and reports to it.
+pub struct WeakDriver<A>(mpsc::WeakUnboundedSender<Command<A>>);
+
+impl<A> Clone for WeakDriver<A> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<A: Application> WeakDriver<A> {
+    /// Runs `act` on the driver's thread, soon, if there is still a [`Driver`].
+    pub fn post(&self, act: impl FnOnce(&mut Endpoint, &mut A, Instant) + Send + 'static) {
+        if let Some(commands) = self.0.upgrade() {
+            // A driver that has stopped has no calls to act on.
+            let _ = commands.send(Command::Act(Box::new(act)));
         }
     }
 }
@@ -218,7 +244,7 @@ impl<A: Application> Driver<A> {
     /// Runs `act` on the driver's thread, soon.
     pub fn post(&self, act: impl FnOnce(&mut Endpoint, &mut A, Instant) + Send + 'static) {
         // A driver that has stopped has no calls to act on.
-        let _ = self.commands.send(Box::new(act));
+        let _ = self.commands.send(Command::Act(Box::new(act)));
     }
 
     /// Runs `act` on the driver's thread and gives its result.
@@ -236,12 +262,18 @@ impl<A: Application> Driver<A> {
         result.await.map_err(|_| Stopped)
     }
 
-    /// Stops, after what was posted before is done and the last frames are acknowledged, which may
-    /// take two seconds. Other clones must be gone, or it waits for them too.
+    /// The same endpoint, without keeping it running.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakDriver<A> {
+        WeakDriver(self.commands.downgrade())
+    }
+
+    /// Hangs up all calls and stops, when what was posted before is done and the last frames are
+    /// acknowledged, which may take two seconds. What is posted meanwhile is still done; other
+    /// clones find that the driver has stopped.
     pub async fn stop(self) {
-        let Self { commands, ended, .. } = self;
-        drop(commands);
-        if let Some(ended) = ended.lock().await.take() {
+        let _ = self.commands.send(Command::Stop);
+        if let Some(ended) = self.ended.lock().await.take() {
             let _ = ended.await;
         }
     }
@@ -267,6 +299,7 @@ impl<A: Application> Shard<A> {
 
     async fn run(&mut self, mut commands: mpsc::UnboundedReceiver<Command<A>>) {
         let mut stops = None;
+        let mut open = true;
         let now = self.now();
         self.application.start(&mut self.endpoint, now);
         loop {
@@ -281,9 +314,10 @@ impl<A: Application> Shard<A> {
             let wake_up = self.next_timeout(stops);
             tokio::select! {
                 biased;
-                command = commands.recv(), if stops.is_none() => match command {
-                    Some(command) => self.carry_out(command, &mut commands),
-                    None => {
+                command = commands.recv(), if open => {
+                    open = command.is_some();
+                    let stop = self.carry_out(command.unwrap_or(Command::Stop), &mut commands);
+                    if stop && stops.is_none() {
                         let now = self.now();
                         self.endpoint.hangup_all(now, CauseCode::NORMAL_CLEARING);
                         stops = Some(time::Instant::now() + FAREWELL);
@@ -296,13 +330,21 @@ impl<A: Application> Shard<A> {
         }
     }
 
-    fn carry_out(&mut self, first: Command<A>, more: &mut mpsc::UnboundedReceiver<Command<A>>) {
+    /// Does what is asked for; `true` when that is to stop.
+    fn carry_out(
+        &mut self,
+        first: Command<A>,
+        more: &mut mpsc::UnboundedReceiver<Command<A>>,
+    ) -> bool {
         let now = self.now();
-        first(&mut self.endpoint, &mut self.application, now);
-        for _ in 0..COMMAND_TURNS {
-            let Ok(command) = more.try_recv() else { return };
-            command(&mut self.endpoint, &mut self.application, now);
+        let others = std::iter::from_fn(|| more.try_recv().ok()).take(COMMAND_TURNS);
+        for command in std::iter::once(first).chain(others) {
+            match command {
+                Command::Act(act) => act(&mut self.endpoint, &mut self.application, now),
+                Command::Stop => return true,
+            }
         }
+        false
     }
 
     /// Takes what has arrived; `true` when there may be more.
