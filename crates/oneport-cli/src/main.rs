@@ -26,6 +26,7 @@ mod route;
 mod secret;
 mod serve;
 mod speech;
+mod storage;
 mod style;
 
 use std::process::ExitCode;

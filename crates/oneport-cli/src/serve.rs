@@ -13,6 +13,7 @@ use oneport_switch::{ApiConfig, Builtin, Config, ConfigError, Switch};
 use crate::exit::{Code, Failure, failed};
 use crate::log::LogFormat;
 use crate::reload::{self, Reloads};
+use crate::storage::Storage;
 
 /// Runs the switch
 #[derive(Args)]
@@ -58,8 +59,10 @@ impl Serve {
         }
         config.api.enabled &= !self.no_api;
         let api = config.api.clone();
-        let driver = start(config, chosen)?;
+        let storage = Storage::open(&config.store).await?;
+        let driver = start(config, chosen, &storage)?;
         let api = start_api(&api, &driver, self.config.as_deref())?;
+        let writer = storage.start(&driver).map_err(failed)?;
         let mut reloads = self.config.as_deref().map(Reloads::of).transpose().map_err(failed)?;
         let reloader = match (&api, &self.config) {
             (Some(api), _) => api.reloader().cloned(),
@@ -83,19 +86,23 @@ impl Serve {
                 reload::carry_out(reloader).await;
             }
         }
-        // What is left of these would keep the driver alive.
         drop((reloads, reloader, api));
         tracing::info!("stopping; calls are hung up");
         driver.stop().await;
+        if let Some(writer) = writer {
+            writer.finished().await;
+        }
         Ok(())
     }
 }
 
-fn start(config: Config, chosen: bool) -> Result<Driver<Switch>, Failure> {
+fn start(config: Config, chosen: bool, storage: &Storage) -> Result<Driver<Switch>, Failure> {
     let mut listen = config.listen.clone();
     loop {
         let driver = DriverConfig { listen: listen.clone(), endpoint: config.endpoint.clone() };
-        match Driver::start(driver, Switch::new(config.clone())) {
+        let mut switch = Switch::new(config.clone());
+        storage.attach(&mut switch);
+        match Driver::start(driver, switch) {
             Ok(driver) => return Ok(driver),
             Err(StartError::Bind { address, source })
                 if !chosen && address.is_ipv6() && source.kind() != io::ErrorKind::AddrInUse =>

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use oneport_proto::{CallStats, EndReason};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -68,6 +69,23 @@ impl HungUpBy {
             Self::Network => "network",
         }
     }
+
+    /// Who ended a leg of which the engine gives `reason`; `followed`: its other leg had ended.
+    pub(crate) fn of(reason: EndReason, followed: bool) -> Self {
+        match reason {
+            EndReason::RemoteHangup | EndReason::RemoteReject | EndReason::Transferred => {
+                Self::Peer
+            }
+            EndReason::LocalHangup | EndReason::LocalReject if followed => Self::OtherLeg,
+            EndReason::TimedOut
+            | EndReason::Unanswered
+            | EndReason::SetupTimedOut
+            | EndReason::Undecided
+            | EndReason::Invalidated
+            | EndReason::PeerRestarted => Self::Network,
+            _ => Self::Switch,
+        }
+    }
 }
 
 impl fmt::Display for HungUpBy {
@@ -120,7 +138,7 @@ pub struct Cdr {
     pub duration_ms: u64,
     /// From answer to end, in ms; 0 where nobody answered.
     pub billable_ms: u64,
-    /// Why it ended: a name of `EndReason`, such as `remote_hangup`.
+    /// Why it ended: a name of `EndReason`, such as `remote_hangup`, or `max_duration` or `no_media`.
     pub reason: String,
     /// The cause sent or received, as Q.850 numbers it.
     pub cause: u8,
@@ -198,4 +216,38 @@ pub struct RemoteQuality {
     pub jitter_ms: u32,
     /// Playout delay above the least possible, in ms.
     pub delay_ms: u32,
+}
+
+impl Quality {
+    /// The figures of a leg as the engine counted them.
+    pub(crate) fn of(stats: &CallStats) -> Self {
+        let micros =
+            |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let millis =
+            |time: std::time::Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        let heard = &stats.received;
+        Self {
+            frames: heard.frames,
+            bytes: heard.bytes,
+            lost: heard.lost,
+            late: heard.late,
+            out_of_order: heard.out_of_order,
+            duplicates: heard.duplicates,
+            jitter_us: micros(heard.jitter),
+            sent_frames: stats.sent_frames,
+            sent_bytes: stats.sent_bytes,
+            send_drops: stats.send_drops,
+            retransmissions: stats.retransmissions,
+            rtt_us: stats.rtt.map(micros),
+            remote: stats.remote.map(|there| RemoteQuality {
+                frames: there.frames,
+                lost: there.lost,
+                dropped: there.dropped,
+                out_of_order: there.out_of_order,
+                jitter_ms: millis(there.jitter),
+                delay_ms: millis(there.delay),
+            }),
+            agreement: stats.agreement.name().into(),
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! handed in, and never waits.
 
 pub mod api;
+mod book;
 mod bridge;
 mod builtin;
 mod cdr;
@@ -14,6 +15,7 @@ mod decision;
 pub mod doctor;
 mod guests;
 pub mod import;
+mod ledger;
 mod limits;
 mod mailbox;
 mod news;
@@ -32,8 +34,9 @@ mod watch;
 pub use builtin::Builtin;
 pub use cdr::{Cdr, HungUpBy, LegDirection, Quality, RemoteQuality};
 pub use conference::ConferenceMember;
-pub use config::{ApiConfig, Config, ConfigError, Summary};
+pub use config::{ApiConfig, Config, ConfigError, StoreConfig, StorePlace, Summary};
 pub use decision::Decision;
+pub use ledger::Journal;
 pub use limits::LimitUsage;
 pub use news::{News, What};
 pub use refusal::{Refusal, RefusalCount, Stage};

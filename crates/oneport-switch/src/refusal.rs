@@ -1,7 +1,9 @@
 //! Why calls were refused, or failed.
 
 use std::fmt;
+use std::net::SocketAddr;
 
+use oneport_wire::CauseCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -116,7 +118,7 @@ impl fmt::Display for Refusal {
             ("destination", self.destination.clone()),
             ("decided by", self.rule.clone()),
             ("its value then", self.value.clone()),
-            ("cause", self.cause.map(|cause| oneport_wire::CauseCode(cause).to_string())),
+            ("cause", self.cause.map(|cause| CauseCode(cause).to_string())),
             ("the peer's words", self.said.as_ref().map(|said| format!("{said:?}"))),
             ("what mends it", self.fix.clone()),
         ];
@@ -141,4 +143,92 @@ pub struct RefusalCount {
     pub kind: String,
     /// How many.
     pub count: u64,
+}
+
+/// Why a call does not go on, as far as that does not depend on which call it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Reason {
+    pub(crate) stage: Stage,
+    pub(crate) kind: &'static str,
+    pub(crate) why: String,
+    pub(crate) rule: Option<String>,
+    pub(crate) value: Option<String>,
+    /// The limit, where it was one.
+    pub(crate) limit: Option<String>,
+    pub(crate) destination: Option<String>,
+    /// What a destination gave.
+    pub(crate) cause: Option<CauseCode>,
+    pub(crate) said: Option<String>,
+    pub(crate) fix: Option<String>,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl Reason {
+    pub(crate) fn new(stage: Stage, kind: &'static str, why: impl Into<String>) -> Self {
+        Self {
+            stage,
+            kind,
+            why: why.into(),
+            rule: None,
+            value: None,
+            limit: None,
+            destination: None,
+            cause: None,
+            said: None,
+            fix: None,
+        }
+    }
+
+    /// What decided, and its value then.
+    pub(crate) fn decided_by(mut self, rule: impl Into<String>, value: impl Into<String>) -> Self {
+        self.rule = Some(rule.into());
+        self.value = Some(value.into());
+        self
+    }
+
+    pub(crate) fn at(mut self, destination: impl Into<String>) -> Self {
+        self.destination = Some(destination.into());
+        self
+    }
+
+    pub(crate) fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+
+    /// What is kept of it: the call and its number among its refusals, who called from where, the
+    /// numbers, the cause, and whether the caller was told.
+    pub(crate) fn into_refusal(
+        self,
+        (call, number, at): (Uuid, u32, Utc),
+        (peer, address): (Option<String>, SocketAddr),
+        (calling_number, called_number): (Option<String>, String),
+        cause: Option<CauseCode>,
+        ended_call: bool,
+    ) -> Refusal {
+        Refusal {
+            call,
+            number,
+            at,
+            peer,
+            address: address.to_string(),
+            calling_number,
+            called_number,
+            stage: self.stage,
+            kind: self.kind.into(),
+            rule: self.rule,
+            value: self.value,
+            destination: self.destination,
+            ended_call,
+            cause: cause.map(|cause| cause.0),
+            said: self.said,
+            why: self.why,
+            fix: self.fix,
+        }
+    }
 }

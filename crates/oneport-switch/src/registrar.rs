@@ -8,7 +8,7 @@ use oneport_proto::Instant;
 
 /// A registration holds a little longer than was granted, so that a renewal which is late by a
 /// lost packet finds it still there.
-const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// Where a peer is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

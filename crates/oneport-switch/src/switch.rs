@@ -9,6 +9,7 @@ mod meeting;
 mod notice;
 mod noting;
 mod parking;
+mod records;
 mod reload;
 pub(crate) mod snapshot;
 mod transfer;
@@ -28,6 +29,7 @@ use oneport_proto::{
 };
 use oneport_wire::{CauseCode, Control, Format, FormatSet, MessageCount};
 
+use crate::book::Book;
 use crate::bridge;
 use crate::builtin::{Builtin, FRAME_MS, Place, Player, Sound};
 use crate::conference::Conferences;
@@ -39,9 +41,10 @@ use crate::news::{Newsroom, What};
 use crate::parking::Parking;
 use crate::qualify::Qualify;
 use crate::recording::Recordings;
-use crate::refusal::Stage;
+use crate::refusal::{Reason, Stage};
 use crate::registrar::{Change, Registrar};
 use crate::routing::Target;
+use crate::store::StoredRegistration;
 use crate::tally::Tally;
 use crate::watch::{Bounds, Ending, Watches};
 
@@ -85,6 +88,9 @@ pub struct Switch {
     parking: Parking<CallId>,
     /// What is heard of congestion where no file is named.
     congestion: Arc<Sound>,
+    book: Book,
+    /// Registrations of an earlier life, until this one begins.
+    restored: Vec<StoredRegistration>,
     /// Requests to register that wait for their proof.
     requests: HashMap<RequestId, Register>,
     /// Where we register.
@@ -245,6 +251,8 @@ impl Switch {
             at_the_door: HashMap::new(),
             parking: Parking::default(),
             congestion: Arc::new(Sound::congestion()),
+            book: Book::default(),
+            restored: Vec::new(),
             requests: HashMap::new(),
             registrations: HashMap::new(),
             provisions: HashMap::new(),
@@ -273,6 +281,7 @@ impl Switch {
         // Both go into logs, and no peer or number has control characters.
         offer.called_number = printable(&offer.called_number);
         offer.username = offer.username.as_deref().map(printable);
+        self.book.offered(now, call, &offer);
         let address = offer.path.remote;
         let to = Some(offer.called_number.clone());
         let lease = self.new_lease();
@@ -311,10 +320,19 @@ impl Switch {
             Ok(()) => {}
             Err(error @ CommandError::EncryptionNotOffered) => {
                 let why = format!("{error}: set encryption=yes there, or encryption = \"allowed\"");
+                let reason =
+                    Reason::new(Stage::Identification, "encryption_not_offered", error.to_string())
+                        .decided_by("encryption", "required")
+                        .fix("set encryption=yes there, or encryption = \"allowed\" here");
+                self.book.because(call, reason);
                 self.refuse(endpoint, now, call, CauseCode::FACILITY_NOT_SUBSCRIBED, &why);
             }
             Err(error) => {
                 let cause = CauseCode::SWITCH_CONGESTION;
+                let reason =
+                    Reason::new(Stage::Identification, "too_many_proofs", error.to_string())
+                        .decided_by("server.max_challenges_per_user", error.to_string());
+                self.book.because(call, reason);
                 self.refuse(endpoint, now, call, cause, &error.to_string());
             }
         }
@@ -387,6 +405,10 @@ impl Switch {
                 let path = offer.path;
                 self.remove_leg(now, call);
                 self.tally.refused(Stage::Limit, Some(cause));
+                let reason = Reason::new(Stage::Limit, "guests", why.to_string())
+                    .decided_by("guests", why.to_string())
+                    .fix("raise the limits of [guests], or give the caller a peer with a secret");
+                self.book.refused_for(call, cause, reason);
                 tracing::info!("{call}: guest {path} refused, {cause}: {why}");
                 let _ = endpoint.reject(now, call, cause, Some("not allowed"));
                 return;
@@ -395,6 +417,9 @@ impl Switch {
         }
         if let Some(name) = &peer {
             self.set_up(endpoint, now, name, offer.path.remote, &offer.device);
+        }
+        if let Err((cause, why)) = self.begin_record(endpoint, call) {
+            return self.refuse(endpoint, now, call, cause, &why);
         }
         self.call_begun(call, &offer.called_number);
         self.route(endpoint, now, call, peer, offer, None);
@@ -413,7 +438,14 @@ impl Switch {
     ) {
         let number = offer.called_number.as_str();
         let plan = match peer.as_deref().map(|peer| self.plan(peer, &offer)) {
-            Some(Err(why)) => return self.refuse(endpoint, now, call, CauseCode::NO_ROUTE, &why),
+            Some(Err(why)) => {
+                let rule = format!("peers.{}.contexts", peer.as_deref().unwrap_or_default());
+                let reason = Reason::new(Stage::Route, "context", why.clone())
+                    .decided_by(rule.clone(), offer.called_context.clone().unwrap_or_default())
+                    .fix(format!("add the context to {rule}, or ask for none at the other end"));
+                self.book.because(call, reason);
+                return self.refuse(endpoint, now, call, CauseCode::NO_ROUTE, &why);
+            }
             Some(Ok(plan)) => plan,
             None => None,
         };
@@ -426,10 +458,12 @@ impl Switch {
             number,
             route: route.as_deref(),
         };
+        self.book.routed(call, number, route.as_deref());
         let taken = self.limits.take(now, leg.lease, &attempt);
         self.tell_of_limits();
         let Some(leg) = self.legs.get_mut(&call) else { return };
         if let Err(full) = taken {
+            self.book.because(call, records::full_limit(&full));
             if let Some(heard) = full.notice.clone().or(notice)
                 && self.notify(endpoint, now, call, full.cause, heard)
             {
@@ -560,6 +594,8 @@ impl Switch {
         }
         let _ = endpoint.answer(now, call);
         let state = std::mem::replace(&mut leg.state, State::Builtin(builtin));
+        self.book.led_to(call, format!("builtin:{builtin}"));
+        self.book.answered(now, call);
         let mut bounds = peer.map(|peer| peer.bounds.clone()).unwrap_or_default().and(bounds);
         if player.is_some() || builtin == Builtin::Park {
             // Who listens need not speak.
@@ -609,6 +645,7 @@ impl Switch {
             tracing::info!("{call}: {} to {to}: refused, {cause}: {why}", leg.who());
         }
         self.call_refused(call, cause, why);
+        self.book.refused_for(call, cause, records::no_way_on(cause, why));
     }
 
     fn ended(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId, end: &CallEnd) {
@@ -622,6 +659,7 @@ impl Switch {
             State::Parked(_) => drop(self.parking.leave(call)),
             State::Caller(caller) => {
                 for called in caller.called {
+                    self.book.follows(called);
                     let _ = endpoint.hangup(now, called, end.cause, None);
                 }
             }
@@ -658,16 +696,23 @@ impl Switch {
         }
     }
 
-    fn register_proved(&mut self, endpoint: &mut Endpoint, now: Instant, request: RequestId) {
+    /// Does what a peer has asked for that has proved who it is, and says so.
+    fn grant_registration(&mut self, endpoint: &mut Endpoint, now: Instant, request: RequestId) {
         let Some(register) = self.requests.get(&request) else { return };
-        let Some(peer) = self.config.peers.get(&register.username) else { return };
+        let Some(peer) = self.config.peers.get(&register.username) else {
+            // It is gone since it asked.
+            let name = register.username.clone();
+            self.book.forget_registration(&name);
+            let _ = endpoint.refuse(now, request);
+            return;
+        };
         let (least, most) = peer.refresh;
         let refresh = register.refresh.unwrap_or(UNSAID_REFRESH).clamp(least, most);
         let (name, address) = (register.username.as_str(), register.path.remote);
         if register.release {
             self.qualify.forget(name);
             if !self.registrar.release(name) {
-                // RFC 5456 §6.1.6 wants REGREJ for what was not registered.
+                // It has expired since it asked.
                 let _ = endpoint.refuse(now, request);
                 return;
             }
@@ -716,14 +761,10 @@ impl Switch {
         let Some(register) = self.requests.remove(&request) else { return };
         if outcome == RequestOutcome::AuthenticationFailed {
             let Register { username, path, .. } = register;
-            let why = match self.config.peers.get(&username) {
-                None => "there is no such peer",
-                Some(peer) if !peer.permits(path.remote.ip()) => "not permitted from there",
-                Some(peer) if !peer.has_proof() => "this peer has no secret",
-                Some(_) => "wrong secret",
-            };
+            let peer = self.config.peers.get(&username);
+            let why = records::unproved(&username, peer, path.remote.ip()).why;
             tracing::warn!("registration of {username} from {path} refused: {why}");
-            self.registration_refused(path, why);
+            self.registration_refused(path, &why);
         }
     }
 
@@ -894,6 +935,7 @@ impl Application for Switch {
             }
         }
         self.watch_mailboxes(now);
+        self.restore_registrations(endpoint, now);
         for registration in self.config.registrations.clone() {
             let id = endpoint.register(now, registration.clone());
             self.registrations.insert(id, Standing::new(registration));
@@ -982,6 +1024,7 @@ impl Application for Switch {
                 self.blind_transfer(endpoint, now, call, printable(&number), context);
             }
             Event::CallMoved { call, from, to } => {
+                self.book.moved(call, to.remote);
                 if let Some(leg) = self.legs.get_mut(&call) {
                     leg.address = to.remote;
                     tracing::info!("{call}: moved from {from} to {to}");
@@ -1007,7 +1050,10 @@ impl Application for Switch {
             Event::TransferFailed { call, failure } => {
                 tracing::debug!("{call}: stays here: {}", failure.sentence());
             }
-            Event::CallEnded { call, end } => self.ended(endpoint, now, call, &end),
+            Event::CallEnded { call, end } => {
+                self.end_record(now, call, &end);
+                self.ended(endpoint, now, call, &end);
+            }
             Event::RegisterRequested { request, register } => {
                 self.register_requested(endpoint, now, request, *register);
             }
@@ -1035,6 +1081,8 @@ impl Application for Switch {
             Event::Refused { from, username, reason, limit, untold } => {
                 let who = username.as_deref().map_or_else(|| "guest".into(), printable);
                 let line = refusal_line(reason, limit, untold);
+                let refusal = records::turned_away(reason, limit);
+                self.book.turned_away(from.remote, username.as_deref(), refusal);
                 tracing::warn!("{who} at {from} refused: {line}");
                 self.opening_refused(&who, from, reason, untold);
             }

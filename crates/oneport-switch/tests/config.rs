@@ -168,6 +168,7 @@ fn the_documented_configuration_is_accepted_and_names_every_key() {
         "music.x",
         "conferences.x",
         "parking",
+        "store",
         "acls.x",
         "peers.x",
         "peers.x.provision",

@@ -27,6 +27,7 @@ use super::music::{MusicKeys, read_class, read_music};
 use super::rooms::{ConferenceKeys, ParkingKeys, read_conferences, read_notice};
 use super::routes::{Names, RouteKeys};
 use super::secret::Place;
+use super::store::StoreKeys;
 use super::timers::{self, PeerTimers, Timers};
 use super::{Acl, Config, ConnectedLineRule, DEFAULT_CODECS, Forwarding, Peer};
 use crate::limits::LimitConfig;
@@ -42,6 +43,7 @@ pub(super) struct File {
     music: BTreeMap<Spanned<String>, MusicKeys>,
     conferences: BTreeMap<Spanned<String>, ConferenceKeys>,
     parking: ParkingKeys,
+    store: StoreKeys,
     acls: BTreeMap<String, AclKeys>,
     peers: BTreeMap<Spanned<String>, PeerKeys>,
     routes: Vec<RouteKeys>,
@@ -99,6 +101,7 @@ struct PeerKeys {
     encryption: Option<Spanned<String>>,
     address: Option<Spanned<String>>,
     username: Option<String>,
+    account_code: Option<String>,
     codecs: Option<Vec<Spanned<String>>>,
     codec_priority: Option<Spanned<String>>,
     video: Vec<Spanned<String>>,
@@ -154,6 +157,10 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
+    pub(super) const fn path(&self) -> &Path {
+        self.path
+    }
+
     pub(super) fn wrong<T>(&self, at: &Spanned<T>, message: impl Into<String>) -> ConfigError {
         ConfigError::at(self.path, self.text, at.span(), message)
     }
@@ -213,6 +220,7 @@ impl File {
         self.server.check(&source, &mut config)?;
         self.guests.apply(&mut config);
         self.audio.check(&source, &mut config)?;
+        config.store = self.store.check(&source)?;
         let defaults = self.timers.check(&source, &mut config.endpoint)?;
         let mut acls = BTreeMap::new();
         for (name, keys) in self.acls {
@@ -506,6 +514,7 @@ impl PeerKeys {
             acls: Vec::new(),
             methods,
             username: self.username,
+            account_code: self.account_code,
             refresh: timers.refresh,
             autokill: timers.autokill,
             mailbox: self.mailbox,

@@ -12,6 +12,7 @@ mod music;
 mod rooms;
 mod routes;
 mod secret;
+mod store;
 mod summary;
 mod timers;
 
@@ -34,6 +35,7 @@ pub use api::ApiConfig;
 pub(crate) use device::Provision;
 pub use error::ConfigError;
 pub(crate) use forward::Forwarding;
+pub use store::{StoreConfig, StorePlace};
 pub use summary::Summary;
 
 use crate::builtin::MusicClass;
@@ -68,6 +70,8 @@ pub struct Config {
     /// Conferences that are not as usual.
     pub(crate) conferences: BTreeMap<String, RoomConfig>,
     pub(crate) parking: ParkingConfig,
+    /// What is kept of calls and registrations, and where.
+    pub store: StoreConfig,
 }
 
 /// What callers without a name may do.
@@ -108,6 +112,8 @@ pub(crate) struct Peer {
     /// Where it is, if it does not register.
     pub(crate) address: Option<SocketAddr>,
     pub(crate) codecs: Vec<Format>,
+    /// Who pays for its calls, for their records.
+    pub(crate) account_code: Option<String>,
     pub(crate) connected_line: ConnectedLineRule,
     /// The video that its calls may carry.
     pub(crate) video: FormatSet,
@@ -203,6 +209,7 @@ impl Default for Config {
             music: BTreeMap::new(),
             conferences: BTreeMap::new(),
             parking: ParkingConfig::default(),
+            store: StoreConfig::default(),
         }
     }
 }

@@ -4,6 +4,8 @@
 //! written by one writer; anybody may read at the same time.
 
 mod query;
+mod sqlite;
+mod writer;
 
 use std::fmt;
 use std::pin::Pin;
@@ -18,6 +20,11 @@ use crate::refusal::{Refusal, RefusalCount};
 use crate::utc::Utc;
 
 pub use query::{CdrFilter, Order, Page, Paging, RefusalFilter};
+pub use sqlite::SqliteStore;
+pub use writer::{RecordSender, Records, Writer};
+
+/// Refusals that are kept: the last of them.
+const KEPT_REFUSALS: u64 = 10_000;
 
 /// What a store gives in a while.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;

@@ -8,11 +8,12 @@ use jiff::ZonedDateTime;
 use oneport_proto::{CallEnd, CallId, Endpoint, Instant, NewCall, Offer};
 use oneport_wire::{AuthMethods, CauseCode, Format, FormatSet};
 
-use super::{LeaseId, Leg, Marks, State, Switch};
+use super::{LeaseId, Leg, Marks, State, Switch, records};
 use crate::bridge;
 use crate::builtin::Sound;
 use crate::config::{Config, Peer};
 use crate::limits::{Attempt, Direction};
+use crate::refusal::{Reason, Stage};
 use crate::routing::{self, Question, Strategy, Target, WallTime};
 use crate::watch::Bounds;
 
@@ -84,9 +85,13 @@ impl Switch {
             let Some(targets) = caller.left.pop_front() else {
                 return self.refuse(endpoint, now, call, cause, &why);
             };
+            self.book.goes_on(call);
             let targets = match self.forwarded(call, targets) {
                 Ok(targets) => targets,
                 Err(circle) => {
+                    let reason = Reason::new(Stage::Destination, "circle", circle.1.as_str())
+                        .fix("correct the peers that forward to each other");
+                    self.book.because(call, reason);
                     (cause, why) = circle;
                     continue;
                 }
@@ -97,10 +102,14 @@ impl Switch {
                 peers => self.place_all(endpoint, now, call, peers),
             };
             match result {
-                Ok(()) => return,
+                Ok(()) => return self.book.goes_on(call),
                 Err((failed, failure)) => {
                     tracing::debug!("{call}: {failure}");
                     self.forward_where_absent(call, &targets, failed);
+                    if let [target @ (Target::Builtin(_) | Target::End(_))] = &*targets {
+                        let reason = records::not_led_to(target, failed, &failure);
+                        self.book.because(call, reason);
+                    }
                     (cause, why) = (failed, failure);
                 }
             }
@@ -125,7 +134,8 @@ impl Switch {
                 Ok(()) => placed += 1,
                 Err(error) => {
                     tracing::debug!("{call}: {}", error.1);
-                    failure = error;
+                    failure = (error.0, error.1.to_string());
+                    self.book.because(call, error.1.at(format!("peer:{name}/{number}")));
                 }
             }
         }
@@ -160,27 +170,42 @@ impl Switch {
         name: &str,
         number: &str,
         only: Option<Format>,
-    ) -> Result<(), (CauseCode, String)> {
+    ) -> Result<(), (CauseCode, Box<Reason>)> {
+        let refused = |kind, why: String| Reason::new(Stage::Destination, kind, why);
         let Some(leg) = self.legs.get(&call) else { return Ok(()) };
         let State::Caller(caller) = &leg.state else { return Ok(()) };
         let Some(peer) = self.config.peers.get(name) else { return Ok(()) };
         let Some(to) = peer.address.or_else(|| self.registrar.find(now, name)) else {
-            return Err((CauseCode::SUBSCRIBER_ABSENT, format!("{name} is not registered")));
+            let reason = refused("not_registered", format!("{name} is not registered"))
+                .decided_by(format!("peers.{name}"), "no address, and not registered")
+                .fix(format!("see why {name} does not register, or give it an address"));
+            return Err((CauseCode::SUBSCRIBER_ABSENT, reason.into()));
         };
         let status = self.qualify.status(name);
         if !status.takes_calls() {
-            return Err((CauseCode::DESTINATION_OUT_OF_ORDER, format!("{name} is {status}")));
+            let reason = refused("peer_not_reachable", format!("{name} is {status}"))
+                .decided_by(format!("peers.{name}.qualify"), status.to_string())
+                .fix("see whether it runs and what lies between, or raise its qualify_limit_ms");
+            return Err((CauseCode::DESTINATION_OUT_OF_ORDER, reason.into()));
         }
         let offer = &caller.offer;
         if number.is_empty() {
             let why = format!("nothing is left of {} for {name}", offer.called_number);
-            return Err((CauseCode::INVALID_NUMBER, why));
+            let reason = refused("nothing_left_to_dial", why)
+                .fix("correct how its route rewrites the number, or what the caller dials");
+            return Err((CauseCode::INVALID_NUMBER, reason.into()));
         }
-        let variables = with_one_more_hop(&offer.variables)
-            .ok_or_else(|| (ROUTING_ERROR, "the call runs in a circle".to_string()))?;
+        let variables = with_one_more_hop(&offer.variables).ok_or_else(|| {
+            let reason = refused("circle", "the call runs in a circle".into())
+                .decided_by("the most switches on the way", MOST_HOPS.to_string())
+                .fix("correct the routes that lead the call back to a switch it came from");
+            (ROUTING_ERROR, Box::new(reason))
+        })?;
         if to == leg.address && number == offer.called_number && !caller.may_return {
             let why = format!("{name} would get its own call back");
-            return Err((CauseCode::NO_ROUTE, why));
+            let reason = refused("own_call_back", why)
+                .fix(format!("give the route from = [\"{name}\"] if that is what it is for"));
+            return Err((CauseCode::NO_ROUTE, reason.into()));
         }
         // Both legs must speak the same: no codec is offered that the caller cannot hear.
         let common = common_formats(peer, offer);
@@ -191,7 +216,11 @@ impl Switch {
         };
         if formats.is_empty() {
             let why = format!("{name} and its caller have no codec in common");
-            return Err((CauseCode::BEARER_NOT_AVAILABLE, why));
+            let own: Vec<String> = peer.codecs.iter().map(ToString::to_string).collect();
+            let reason = refused("no_common_codec", why)
+                .decided_by(format!("peers.{name}.codecs"), own.join(", "))
+                .fix("name a codec there that the caller speaks, or another at the caller");
+            return Err((CauseCode::BEARER_NOT_AVAILABLE, reason.into()));
         }
         formats.extend((self.video_of(leg) & peer.video).iter());
         let mut new = NewCall::to(number);
@@ -219,12 +248,14 @@ impl Switch {
         let attempt = Attempt { peer: Some(name), direction, number, route };
         self.next_lease += 1;
         let lease = LeaseId(self.next_lease);
-        self.limits.take(now, lease, &attempt).map_err(|full| (full.cause, full.to_string()))?;
+        let taken = self.limits.take(now, lease, &attempt);
+        taken.map_err(|full| (full.cause, records::full_limit(&full).into()))?;
         let called = match endpoint.place_call(now, to, new) {
             Ok(called) => called,
             Err(error) => {
                 self.limits.release(now, lease);
-                return Err((CauseCode::SWITCH_CONGESTION, error.to_string()));
+                let reason = refused("cannot_place", error.to_string());
+                return Err((CauseCode::SWITCH_CONGESTION, reason.into()));
             }
         };
         self.tally.begun(Direction::Out);
@@ -252,6 +283,7 @@ impl Switch {
             leg.to = Some(format!("{} at {name} ({to})", caller.offer.called_number));
             caller.called.push(called);
         }
+        self.begin_placed_record(endpoint, now, (called, call), name, number);
         self.tell_of_limits();
         Ok(())
     }
@@ -327,6 +359,9 @@ impl Switch {
         let _ = endpoint.answer(now, call);
         self.watch_bridge(now, call, called);
         self.call_answered(now, call);
+        for leg in [call, called] {
+            self.book.answered(now, leg);
+        }
         for other in others {
             let _ = endpoint.hangup(now, other, CauseCode::ANSWERED_ELSEWHERE, None);
         }
@@ -357,7 +392,7 @@ impl Switch {
             let _ = endpoint.link(call, left);
         }
         if !caller.called.is_empty() {
-            return;
+            return self.book.goes_on(call);
         }
         let cause = bridge::cause_for_caller(end);
         let mut goes_on = bridge::tries_next(end) || caller.continue_on.contains(&end.cause);
@@ -371,6 +406,8 @@ impl Switch {
         if !answered && !caller.left.is_empty() && goes_on {
             self.try_next(endpoint, now, call, cause);
         } else {
+            self.book.refused(call, cause);
+            self.book.follows(call);
             self.end_untaken(endpoint, now, call, cause, end.text.as_deref());
         }
     }

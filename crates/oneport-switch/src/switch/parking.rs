@@ -108,6 +108,8 @@ impl Switch {
         let _ = endpoint.answer(now, call);
         self.players.remove(&waits);
         let slot = self.parking.leave(waits).unwrap_or_default();
+        self.book.led_to(call, format!("builtin:park/{slot}"));
+        self.book.answered(now, call);
         let Some(leg) = self.legs.get_mut(&call) else { return Ok(()) };
         leg.state = State::Called { caller: waits };
         let who = leg.who();

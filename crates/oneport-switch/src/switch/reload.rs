@@ -42,6 +42,10 @@ impl Switch {
         };
         changes.extend(count("routes", before.routes.len(), config.routes.len()));
         changes.extend(count("limits", before.limits.len(), config.limits.len()));
+        let (old, new) = (&before.store, &config.store);
+        if old.place != new.place || old.keep_cdrs != new.keep_cdrs {
+            changes.push("store: holds from the next start, but for max_waiting".into());
+        }
         changes
     }
 
@@ -63,8 +67,8 @@ impl Switch {
             if let Some(address) = address(old) {
                 endpoint.set_trunk(address, None);
             }
-            if new.is_none() {
-                self.registrar.release(name);
+            if new.is_none() && self.registrar.release(name) {
+                self.book.forget_registration(name);
             }
             self.qualify.forget(name);
             let Some(peer) = new else { continue };
@@ -81,6 +85,7 @@ impl Switch {
         self.watch_mailboxes(now);
         self.renew_registrations(endpoint, now);
         self.limits.reconfigure(self.config.limits.clone());
+        self.book.set_most_waiting(self.config.store.max_waiting);
         changes
     }
 

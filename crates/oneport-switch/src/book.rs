@@ -1,0 +1,387 @@
+//! The book of calls: what is known of each leg while it lives, its record when it ends, and why a
+//! call was refused.
+//!
+//! It knows the engine's handles and its figures, but neither sockets nor stores: records leave
+//! through a [`Ledger`].
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use oneport_proto::{CallEnd, CallId, Instant, Offer, RequestId};
+use oneport_wire::CauseCode;
+use uuid::Uuid;
+
+use crate::cdr::{Cdr, HungUpBy, LegDirection, Quality};
+use crate::ledger::{Journal, Ledger};
+use crate::refusal::{Reason, Refusal, Stage};
+use crate::store::Record;
+use crate::utc::Utc;
+
+/// The clock by which records are dated.
+pub(crate) type Clock = Box<dyn Fn() -> Utc + Send>;
+
+/// What waits until a record is durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Then {
+    /// The peer is told of the end of its call.
+    TellEnd(CallId),
+    /// A registration is granted, or its end.
+    Grant(RequestId),
+}
+
+/// What is known of a leg.
+struct Draft {
+    call: Uuid,
+    leg: u32,
+    direction: LegDirection,
+    peer: Option<String>,
+    address: SocketAddr,
+    account_code: Option<String>,
+    calling_number: Option<String>,
+    calling_name: Option<String>,
+    called_number: String,
+    dnid: Option<String>,
+    rdnis: Option<String>,
+    route: Option<String>,
+    destination: Option<String>,
+    limit: Option<String>,
+    begun: Instant,
+    start: Utc,
+    answered: Option<Instant>,
+    /// Its other leg has ended.
+    follows: bool,
+    /// It gets a record.
+    kept: bool,
+    /// Legs placed for it.
+    placed: u32,
+    refusals: u32,
+    /// Why a destination did not take it, until it is known whether another is tried.
+    reason: Option<Reason>,
+}
+
+/// All drafts, and the way to the store.
+pub(crate) struct Book {
+    clock: Clock,
+    /// None: nothing is kept.
+    ledger: Option<Ledger<Then>>,
+    drafts: HashMap<CallId, Draft>,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self { clock: Box::new(Utc::now), ledger: None, drafts: HashMap::new() }
+    }
+}
+
+impl Book {
+    pub(crate) fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
+    /// Lets records leave. At most `most` wait before nothing new is begun.
+    pub(crate) fn open(&mut self, journal: Box<dyn Journal>, most: u64) {
+        self.ledger = Some(Ledger::new(journal, most));
+    }
+
+    pub(crate) fn ledger(&self) -> Option<&Ledger<Then>> {
+        self.ledger.as_ref()
+    }
+
+    pub(crate) fn ledger_mut(&mut self) -> Option<&mut Ledger<Then>> {
+        self.ledger.as_mut()
+    }
+
+    /// So many records may wait before nothing new is begun.
+    pub(crate) fn set_most_waiting(&mut self, most: u64) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.set_most(most);
+        }
+    }
+
+    /// The date and time.
+    pub(crate) fn now(&self) -> Utc {
+        (self.clock)()
+    }
+
+    /// A number for a call (UUID version 7, RFC 9562): ordered by time, and not given twice.
+    fn new_id(&self) -> Uuid {
+        let mut random = [0; 10];
+        random.fill_with(|| fastrand::u8(..));
+        let millis = u64::try_from(self.now().unix_millis()).unwrap_or(0);
+        uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+    }
+
+    /// The call to which a leg belongs.
+    pub(crate) fn id(&self, leg: CallId) -> Option<Uuid> {
+        Some(self.drafts.get(&leg)?.call)
+    }
+
+    /// The name of a leg's peer.
+    pub(crate) fn peer(&self, leg: CallId) -> Option<&str> {
+        self.drafts.get(&leg)?.peer.as_deref()
+    }
+
+    /// A call comes in.
+    pub(crate) fn offered(&mut self, now: Instant, leg: CallId, offer: &Offer) {
+        let draft = Draft {
+            call: self.new_id(),
+            leg: 1,
+            direction: LegDirection::In,
+            peer: offer.username.clone(),
+            address: offer.path.remote,
+            account_code: None,
+            calling_number: offer.calling_number.clone(),
+            calling_name: offer.calling_name.clone(),
+            called_number: offer.called_number.clone(),
+            dnid: offer.dnid.clone(),
+            rdnis: offer.rdnis.clone(),
+            route: None,
+            destination: None,
+            limit: None,
+            begun: now,
+            start: self.now(),
+            answered: None,
+            follows: false,
+            kept: false,
+            placed: 0,
+            refusals: 0,
+            reason: None,
+        };
+        self.drafts.insert(leg, draft);
+    }
+
+    /// The caller is known: its leg gets a record. `true`: then its end must be deferred.
+    pub(crate) fn identified(
+        &mut self,
+        leg: CallId,
+        peer: Option<&str>,
+        account_code: Option<&str>,
+    ) -> bool {
+        let Some(draft) = self.drafts.get_mut(&leg) else { return false };
+        draft.peer = peer.map(Into::into);
+        draft.account_code = account_code.map(Into::into);
+        draft.kept = self.ledger.is_some();
+        draft.kept
+    }
+
+    /// A leg is placed for a caller. `true`: its end must be deferred.
+    pub(crate) fn placed(
+        &mut self,
+        now: Instant,
+        leg: CallId,
+        caller: CallId,
+        peer: &str,
+        account_code: Option<&str>,
+        (address, number): (SocketAddr, &str),
+    ) -> bool {
+        let start = self.now();
+        let Some(draft) = self.drafts.get_mut(&caller) else { return false };
+        draft.placed += 1;
+        let destination = format!("peer:{peer}/{number}");
+        draft.destination = Some(destination.clone());
+        let draft = Draft {
+            call: draft.call,
+            leg: 1 + draft.placed,
+            direction: LegDirection::Out,
+            peer: Some(peer.into()),
+            address,
+            account_code: account_code.map(Into::into),
+            calling_number: draft.calling_number.clone(),
+            calling_name: draft.calling_name.clone(),
+            called_number: number.into(),
+            dnid: draft.dnid.clone(),
+            rdnis: draft.rdnis.clone(),
+            route: draft.route.clone(),
+            destination: Some(destination),
+            limit: None,
+            begun: now,
+            start,
+            answered: None,
+            follows: false,
+            kept: self.ledger.is_some(),
+            placed: 0,
+            refusals: 0,
+            reason: None,
+        };
+        self.drafts.insert(leg, draft);
+        self.ledger.is_some()
+    }
+
+    /// A caller's number is led by this route.
+    pub(crate) fn routed(&mut self, leg: CallId, number: &str, route: Option<&str>) {
+        if let Some(draft) = self.drafts.get_mut(&leg) {
+            draft.called_number = number.into();
+            draft.route = route.map(Into::into);
+        }
+    }
+
+    /// A caller has come to a destination that is here.
+    pub(crate) fn led_to(&mut self, leg: CallId, destination: String) {
+        if let Some(draft) = self.drafts.get_mut(&leg) {
+            draft.destination = Some(destination);
+        }
+    }
+
+    pub(crate) fn answered(&mut self, now: Instant, leg: CallId) {
+        if let Some(draft) = self.drafts.get_mut(&leg) {
+            draft.answered.get_or_insert(now);
+        }
+    }
+
+    pub(crate) fn moved(&mut self, leg: CallId, address: SocketAddr) {
+        if let Some(draft) = self.drafts.get_mut(&leg) {
+            draft.address = address;
+        }
+    }
+
+    /// A leg ends because its other one has ended.
+    pub(crate) fn follows(&mut self, leg: CallId) {
+        if let Some(draft) = self.drafts.get_mut(&leg) {
+            draft.follows = true;
+        }
+    }
+
+    /// A destination did not take a call. It is written when it is known whether that was the last.
+    pub(crate) fn because(&mut self, leg: CallId, reason: Reason) {
+        self.goes_on(leg);
+        if let Some(draft) = self.drafts.get_mut(&leg) {
+            draft.limit = reason.limit.clone().or_else(|| draft.limit.take());
+            draft.reason = Some(reason);
+        }
+    }
+
+    /// A leg that was placed is over, and did not take its call: `caller` is told why, unless
+    /// another destination is.
+    pub(crate) fn not_taken(&mut self, caller: CallId, leg: CallId, end: &CallEnd) {
+        let Some(draft) = self.drafts.get(&leg).filter(|draft| draft.answered.is_none()) else {
+            return;
+        };
+        let who = draft.peer.as_deref().unwrap_or_default();
+        let why = format!("{who}: {}, {}", end.reason.sentence(), end.cause);
+        let mut reason = Reason::new(Stage::Answer, end.reason.name(), why);
+        reason.destination.clone_from(&draft.destination);
+        reason.cause = Some(end.cause);
+        reason.said.clone_from(&end.text);
+        reason.fix = end.reason.remedy().map(Into::into);
+        self.because(caller, reason);
+    }
+
+    /// The call goes on all the same.
+    pub(crate) fn goes_on(&mut self, leg: CallId) {
+        if let Some(reason) = self.drafts.get_mut(&leg).and_then(|draft| draft.reason.take()) {
+            let cause = reason.cause;
+            self.write_refusal(leg, reason, cause, false);
+        }
+    }
+
+    /// The caller is told that its call is refused, for the reason given before.
+    pub(crate) fn refused(&mut self, leg: CallId, cause: CauseCode) {
+        if let Some(reason) = self.drafts.get_mut(&leg).and_then(|draft| draft.reason.take()) {
+            self.write_refusal(leg, reason, Some(cause), true);
+        }
+    }
+
+    /// The same, with `reason` where none was given before.
+    pub(crate) fn refused_for(&mut self, leg: CallId, cause: CauseCode, reason: Reason) {
+        if self.drafts.get(&leg).is_some_and(|draft| draft.reason.is_none()) {
+            self.because(leg, reason);
+        }
+        self.refused(leg, cause);
+    }
+
+    fn write_refusal(
+        &mut self,
+        leg: CallId,
+        reason: Reason,
+        cause: Option<CauseCode>,
+        ended_call: bool,
+    ) {
+        let at = self.now();
+        let (Some(draft), Some(ledger)) = (self.drafts.get_mut(&leg), &mut self.ledger) else {
+            return;
+        };
+        draft.refusals += 1;
+        let from = (draft.peer.clone(), draft.address);
+        let numbers = (draft.calling_number.clone(), draft.called_number.clone());
+        let place = (draft.call, draft.refusals, at);
+        let refusal = reason.into_refusal(place, from, numbers, cause, ended_call);
+        ledger.append_if_room(Record::Refusal(Box::new(refusal)));
+    }
+
+    /// A call was turned away of which nothing was kept.
+    pub(crate) fn turned_away(&mut self, from: SocketAddr, username: Option<&str>, reason: Reason) {
+        let place = (self.new_id(), 1, self.now());
+        if let Some(ledger) = &mut self.ledger {
+            let from = (username.map(Into::into), from);
+            let refusal: Refusal =
+                reason.into_refusal(place, from, (None, String::new()), None, true);
+            ledger.append_if_room(Record::Refusal(Box::new(refusal)));
+        }
+    }
+
+    /// A peer that is gone for good has no registration to be taken over.
+    pub(crate) fn forget_registration(&mut self, name: &str) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.append(Record::Unregistered { peer: name.into() }, None);
+        }
+    }
+
+    /// A leg is over: its record leaves. `trunk`: its voice went out in trunk frames; `reason`: why
+    /// this switch has ended it, where it was for a reason of its own.
+    pub(crate) fn ended(
+        &mut self,
+        now: Instant,
+        leg: CallId,
+        end: &CallEnd,
+        trunk: bool,
+        reason: Option<&str>,
+    ) {
+        let Some(draft) = self.drafts.remove(&leg) else { return };
+        let (true, Some(ledger)) = (draft.kept, &mut self.ledger) else { return };
+        let mut cdr = draft.into_cdr(now, end, trunk);
+        if let Some(reason) = reason {
+            cdr.reason = reason.into();
+        }
+        ledger.append(Record::Cdr(Box::new(cdr)), Some(Then::TellEnd(leg)));
+    }
+}
+
+impl Draft {
+    fn into_cdr(self, now: Instant, end: &CallEnd, trunk: bool) -> Cdr {
+        let since = |moment: Instant| now.since(moment);
+        let millis =
+            |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let duration = since(self.begun);
+        let billable = self.answered.map(since).unwrap_or_default();
+        let answer = self.answered.map(|answered| self.start.after(answered.since(self.begun)));
+        Cdr {
+            call: self.call,
+            leg: self.leg,
+            direction: self.direction,
+            peer: self.peer,
+            address: self.address.to_string(),
+            calling_number: self.calling_number,
+            calling_name: self.calling_name,
+            called_number: self.called_number,
+            dnid: self.dnid,
+            rdnis: self.rdnis,
+            route: self.route,
+            destination: self.destination,
+            start: self.start,
+            answer,
+            end: self.start.after(duration),
+            duration_ms: millis(duration),
+            billable_ms: millis(billable),
+            reason: end.reason.name().into(),
+            cause: end.cause.0,
+            cause_text: end.text.clone(),
+            hung_up_by: HungUpBy::of(end.reason, self.follows),
+            codec: end.stats.format.map(|format| format.to_string()),
+            encrypted: end.stats.encrypted,
+            trunk: trunk && !end.stats.encrypted,
+            limit: self.limit,
+            account_code: self.account_code,
+            quality: Quality::of(&end.stats),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `[store]`: where records and registrations are kept.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::error::ConfigError;
+use super::file::Source;
+
+/// The name of the database where none is given.
+const FILE_NAME: &str = "oneport.db";
+
+/// The path that stands for no file.
+const MEMORY: &str = ":memory:";
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What is kept, and where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoreConfig {
+    /// Where.
+    pub place: StorePlace,
+    /// How long call detail records are kept; `None`: for ever.
+    pub keep_cdrs: Option<Duration>,
+    /// Records that may wait to be written before new calls are refused.
+    pub max_waiting: u64,
+}
+
+/// Where records are kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StorePlace {
+    /// Nowhere.
+    Nowhere,
+    /// In memory, as long as the process lives.
+    Memory,
+    /// In this SQLite file.
+    File(PathBuf),
+}
+
+impl Default for StoreConfig {
+    /// In memory, a year of it at most.
+    fn default() -> Self {
+        let keep_cdrs = Some(DAY * 365);
+        Self { place: StorePlace::Memory, keep_cdrs, max_waiting: 10_000 }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct StoreKeys {
+    enabled: Option<bool>,
+    path: Option<PathBuf>,
+    keep_cdrs_days: Option<u64>,
+    max_waiting: Option<Spanned<u64>>,
+}
+
+impl StoreKeys {
+    pub(super) fn check(&self, source: &Source<'_>) -> Result<StoreConfig, ConfigError> {
+        let default = StoreConfig::default();
+        let place = match (self.enabled, self.path.as_deref()) {
+            (Some(false), _) => StorePlace::Nowhere,
+            (_, Some(path)) if path == Path::new(MEMORY) => StorePlace::Memory,
+            (_, path) => {
+                let path = path.unwrap_or_else(|| Path::new(FILE_NAME));
+                StorePlace::File(state_directory(source.path()).join(path))
+            }
+        };
+        let keep_cdrs = match self.keep_cdrs_days {
+            None => default.keep_cdrs,
+            Some(0) => None,
+            Some(days) => Some(DAY.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX))),
+        };
+        let max_waiting = match &self.max_waiting {
+            None => default.max_waiting,
+            Some(most) if *most.get_ref() == 0 => {
+                let what = "with 0 no call could ever begin";
+                return Err(source.wrong(most, what).with_help("10000 is usual"));
+            }
+            Some(most) => *most.get_ref(),
+        };
+        Ok(StoreConfig { place, keep_cdrs, max_waiting })
+    }
+}
+
+/// The directory that systemd gives a service for its state, or that of the configuration file.
+fn state_directory(file: &Path) -> PathBuf {
+    let given = std::env::var_os("STATE_DIRECTORY").unwrap_or_default();
+    // Several are joined by colons; the first is ours.
+    let given = std::env::split_paths(&given).next().filter(|path| !path.as_os_str().is_empty());
+    given.unwrap_or_else(|| file.parent().unwrap_or_else(|| Path::new("")).into())
+}

@@ -1,0 +1,286 @@
+//! What the switch keeps of calls and registrations, and what waits until that is durable.
+
+use oneport_proto::{CallEnd, CallId, DropReason, EndReason, Endpoint, Instant, Limit, RequestId};
+use oneport_wire::CauseCode;
+use uuid::Uuid;
+
+use super::{State, Switch, UNSAID_REFRESH};
+use crate::book::Then;
+use crate::config::Peer;
+use crate::ledger::Journal;
+use crate::limits::{Ceiling, Full};
+use crate::refusal::{Reason, Stage};
+use crate::registrar::GRACE;
+use crate::routing::Target;
+use crate::store::{Record, StoredRegistration};
+use crate::utc::Utc;
+use crate::watch::Ending;
+
+impl Switch {
+    /// Hands records to `journal` from now on, and takes over registrations of an earlier life. To
+    /// be called before the switch starts.
+    ///
+    /// From now on the peer of a call hears of its end, and one that registers of its success, only
+    /// when [`durable`](Self::durable) says that the record is written.
+    pub fn keep_records(&mut self, journal: impl Journal, registered: Vec<StoredRegistration>) {
+        self.book.open(Box::new(journal), self.config.store.max_waiting);
+        self.restored = registered;
+    }
+
+    /// Dates records by `clock`, and not by the system's.
+    pub fn set_clock(&mut self, clock: impl Fn() -> Utc + Send + 'static) {
+        self.book.set_clock(Box::new(clock));
+    }
+
+    /// So many records are durable, of all that the journal was given.
+    pub fn durable(&mut self, endpoint: &mut Endpoint, now: Instant, count: u64) {
+        let Some(ledger) = self.book.ledger_mut() else { return };
+        for then in ledger.durable(count) {
+            match then {
+                Then::TellEnd(call) => endpoint.tell_end(now, call),
+                Then::Grant(request) => self.grant_registration(endpoint, now, request),
+            }
+        }
+    }
+
+    /// Records that are not durable yet.
+    #[must_use]
+    pub fn records_waiting(&self) -> u64 {
+        self.book.ledger().map_or(0, |ledger| ledger.behind())
+    }
+
+    /// Refusals that are missing in the store because too many records waited.
+    #[must_use]
+    pub fn refusals_left_out(&self) -> u64 {
+        self.book.ledger().map_or(0, |ledger| ledger.left_out())
+    }
+
+    /// The id that all legs of a call have in common, in records and in the log.
+    #[must_use]
+    pub fn call_uuid(&self, leg: CallId) -> Option<Uuid> {
+        self.book.id(leg)
+    }
+
+    /// Registrations of an earlier life that still hold go on.
+    pub(super) fn restore_registrations(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        let today = self.book.now();
+        for registration in std::mem::take(&mut self.restored) {
+            let name = registration.peer;
+            let Some(peer) = self.config.peers.get(&name) else {
+                self.book.forget_registration(&name);
+                continue;
+            };
+            let left = registration.expires.since(today);
+            let Ok(address) = registration.address.parse::<std::net::SocketAddr>() else {
+                continue;
+            };
+            if left.is_zero() || !peer.permits(address.ip()) {
+                self.book.forget_registration(&name);
+                continue;
+            }
+            // The clock may have been put back since.
+            let (_, most) = peer.refresh;
+            self.registrar.bind(now, &name, address, left.saturating_sub(GRACE).min(most));
+            if let Some(qualify) = peer.qualify {
+                self.qualify.watch(now, &name, address, qualify);
+            }
+            if peer.trunk.is_some() {
+                endpoint.set_trunk(address, peer.trunk);
+            }
+            tracing::info!("{name} is still registered at {address} for {} s", left.as_secs());
+        }
+    }
+
+    /// A peer has proved who it is and wants to register, or to end that: written first, granted
+    /// then.
+    pub(super) fn register_proved(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        request: RequestId,
+    ) {
+        let Some(register) = self.requests.get(&request) else { return };
+        let Some(peer) = self.config.peers.get(&register.username) else { return };
+        let (name, address) = (register.username.clone(), register.path.remote);
+        if register.release && self.registrar.find(now, &name).is_none() {
+            // RFC 5456 §6.1.6 wants REGREJ for what was not registered.
+            let _ = endpoint.refuse(now, request);
+            return;
+        }
+        let registered = self.book.now();
+        let (least, most) = peer.refresh;
+        let refresh = register.refresh.unwrap_or(UNSAID_REFRESH).clamp(least, most);
+        let record = match register.release {
+            true => Record::Unregistered { peer: name },
+            false => Record::Registered(StoredRegistration {
+                peer: name,
+                address: address.to_string(),
+                registered,
+                expires: registered.after(refresh + GRACE),
+            }),
+        };
+        match self.book.ledger_mut() {
+            None => self.grant_registration(endpoint, now, request),
+            Some(ledger) if ledger.is_full() => {
+                let (behind, most) = (ledger.behind(), ledger.most());
+                tracing::warn!("registration refused: {behind} of {most} records wait");
+                let _ = endpoint.refuse(now, request);
+            }
+            Some(ledger) => ledger.append(record, Some(Then::Grant(request))),
+        }
+    }
+
+    /// A caller is known: what becomes of its call is kept from now on.
+    ///
+    /// # Errors
+    /// Too many records wait: nothing may begin that adds to them.
+    pub(super) fn begin_record(
+        &mut self,
+        endpoint: &mut Endpoint,
+        call: CallId,
+    ) -> Result<(), (CauseCode, String)> {
+        if let Some(ledger) = self.book.ledger().filter(|ledger| ledger.is_full()) {
+            let (behind, most) = (ledger.behind(), ledger.most());
+            let why = format!("{behind} records wait to be written, and {most} may");
+            let reason = Reason::new(Stage::Limit, "records_waiting", why.clone())
+                .decided_by("store.max_waiting", format!("{behind} of {most} records"))
+                .fix("see in the log what keeps the store from writing: a full or slow disk");
+            self.book.because(call, reason);
+            return Err((CauseCode::SWITCH_CONGESTION, why));
+        }
+        let peer = self.legs.get(&call).and_then(|leg| leg.peer.as_deref());
+        let code = peer.and_then(|name| self.config.peers.get(name)?.account_code.as_deref());
+        if self.book.identified(call, peer, code) {
+            let _ = endpoint.defer_end(call);
+        }
+        Ok(())
+    }
+
+    /// A leg is placed for a caller.
+    pub(super) fn begin_placed_record(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        (called, caller): (CallId, CallId),
+        name: &str,
+        number: &str,
+    ) {
+        let Some(path) = endpoint.call_path(called) else { return };
+        let code = self.config.peers.get(name).and_then(|peer| peer.account_code.as_deref());
+        let to = (path.remote, number);
+        if self.book.placed(now, called, caller, name, code, to) {
+            let _ = endpoint.defer_end(called);
+        }
+    }
+
+    /// A leg is over. To be called while it is still among the legs.
+    pub(super) fn end_record(&mut self, now: Instant, call: CallId, end: &CallEnd) {
+        match self.legs.get(&call).map(|leg| &leg.state) {
+            Some(State::Identifying(offer)) if end.reason == EndReason::AuthenticationFailed => {
+                let from = offer.path.remote.ip();
+                let name = offer.username.as_deref().unwrap_or_default();
+                let reason = unproved(name, self.config.peers.get(name), from);
+                self.book.refused_for(call, end.cause, reason);
+            }
+            Some(State::Identifying(_)) if end.reason == EndReason::Undecided => {
+                let why = "the caller gave no proof in time";
+                let reason = Reason::new(Stage::Identification, "no_proof", why)
+                    .fix("give it the secret, and look for packets that are lost");
+                self.book.refused_for(call, end.cause, reason);
+            }
+            Some(State::Called { caller }) => {
+                let caller = *caller;
+                let waits = match self.legs.get(&caller).map(|leg| &leg.state) {
+                    Some(State::Caller(waiting)) => {
+                        !waiting.answered && waiting.called.contains(&call)
+                    }
+                    _ => false,
+                };
+                if waits {
+                    self.book.not_taken(caller, call, end);
+                }
+            }
+            _ => {}
+        }
+        let peer = self.book.peer(call).and_then(|name| self.config.peers.get(name));
+        let trunk = peer.is_some_and(|peer| peer.trunk.is_some());
+        let ending = self.legs.get(&call).and_then(|leg| leg.marks.ending.as_ref());
+        self.book.ended(now, call, end, trunk, ending.map(Ending::name));
+    }
+}
+
+/// Why somebody could not prove to be the peer `name`.
+pub(super) fn unproved(name: &str, peer: Option<&Peer>, from: std::net::IpAddr) -> Reason {
+    let rule = format!("peers.{name}");
+    match peer {
+        None => Reason::new(Stage::Identification, "unknown_peer", "there is no such peer")
+            .decided_by("peers", format!("no {name:?}"))
+            .fix(format!("add [peers.{name}], or correct the user name at the other end")),
+        Some(peer) if !peer.permits(from) => {
+            Reason::new(Stage::Acl, "not_permitted", format!("{name} may not come from {from}"))
+                .decided_by(format!("{rule}.permit"), from.to_string())
+                .fix(format!("add the network of {from} to permit of [{rule}] and to its lists"))
+        }
+        Some(peer) if !peer.has_proof() => {
+            Reason::new(Stage::Identification, "no_secret", "this peer has no secret")
+                .decided_by(rule.clone(), "no secret and no inkeys")
+                .fix(format!("give [{rule}] a secret, or the address it calls from"))
+        }
+        Some(_) => Reason::new(Stage::Identification, "wrong_secret", "wrong secret")
+            .decided_by(format!("{rule}.secret"), "***")
+            .fix("compare secrets, or keys, at both ends"),
+    }
+}
+
+/// Why somebody was turned away before anything was kept of it.
+pub(super) fn turned_away(reason: DropReason, limit: Option<Limit>) -> Reason {
+    let mut refusal = Reason::new(Stage::Opening, reason.name(), reason.sentence());
+    refusal.value = limit.map(|limit| limit.to_string());
+    refusal.fix = reason.remedy().map(Into::into);
+    refusal
+}
+
+/// Why a limit stands against a call.
+pub(super) fn full_limit(full: &Full) -> Reason {
+    let Full { limit, ceiling, used, max, .. } = full;
+    let (kind, key, value) = match ceiling {
+        Ceiling::Calls => ("limit_calls", "max_calls", format!("{used} of {max} calls")),
+        Ceiling::CallsPerSecond => (
+            "limit_calls_per_second",
+            "max_calls_per_second",
+            format!("{used} of {max} calls within a second"),
+        ),
+    };
+    let mut reason = Reason::new(Stage::Limit, kind, full.to_string())
+        .decided_by(format!("limit {limit}"), value)
+        .fix(format!("raise {key} of limit {limit}, or see who holds its places"));
+    reason.limit = Some(limit.clone());
+    reason
+}
+
+/// Why a destination that is here, or the end of a route, did not take a call.
+pub(super) fn not_led_to(target: &Target, cause: CauseCode, why: &str) -> Reason {
+    let mut reason = match target {
+        Target::End(_) => Reason::new(Stage::Route, "route_ends", why)
+            .fix("that is what the route says; give it another destination to change it"),
+        _ => Reason::new(Stage::Destination, "builtin", why),
+    };
+    reason.destination = Some(target.to_string());
+    reason.cause = Some(cause);
+    reason
+}
+
+/// Why a call does not go on of which nothing else is known than what the log says.
+pub(super) fn no_way_on(cause: CauseCode, why: &str) -> Reason {
+    let reason = match cause {
+        CauseCode::NO_ROUTE => Reason::new(Stage::Route, "no_route", why),
+        _ => Reason::new(Stage::Destination, "not_taken", why),
+    };
+    match cause {
+        CauseCode::NO_ROUTE => reason.fix(
+            "add a route for the number; `oneport route NUMBER --from PEER` explains what each \
+             route says of it",
+        ),
+        _ => reason,
+    }
+}

@@ -1,0 +1,4 @@
+//! The stores, all by the same claims.
+
+mod conformance;
+mod sqlite;

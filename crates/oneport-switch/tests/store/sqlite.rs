@@ -1,0 +1,81 @@
+//! SQLite, in a file and in memory, and what is its own.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use oneport_switch::Utc;
+use oneport_switch::store::{CdrFilter, Paging, Record, SqliteStore, Store, StoredRegistration};
+
+async fn in_file() -> (SqliteStore, tempfile::TempDir) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = SqliteStore::open(&directory.path().join("oneport.db")).await.expect("opened");
+    (store, directory)
+}
+
+async fn in_memory() -> (SqliteStore, ()) {
+    (SqliteStore::in_memory().await.expect("made"), ())
+}
+
+mod file {
+    crate::conformance!(super::in_file);
+}
+
+mod memory {
+    crate::conformance!(super::in_memory);
+}
+
+fn registration(peer: &str) -> StoredRegistration {
+    StoredRegistration {
+        peer: peer.into(),
+        address: "192.0.2.1:4569".into(),
+        registered: Utc::from_unix_millis(0),
+        expires: Utc::from_unix_millis(60_000),
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_when_the_file_is_opened_again() {
+    let (store, directory) = in_file().await;
+    store.write(&[Record::Registered(registration("ann"))]).await.expect("written");
+    // No farewell, as when it is killed: another opens the file while this one has it.
+    let again = SqliteStore::open(&directory.path().join("oneport.db")).await.expect("opened");
+    assert_eq!(again.registrations().await, Ok(vec![registration("ann")]));
+    again.check().await.expect("whole");
+    drop(store);
+}
+
+#[tokio::test]
+async fn only_its_owner_may_read_the_file() {
+    let (_store, directory) = in_file().await;
+    for name in ["oneport.db", "oneport.db-wal"] {
+        let mode = std::fs::metadata(directory.path().join(name)).expect("there").permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_reads_while_a_switch_has_the_file_and_cannot_write() {
+    let (store, directory) = in_file().await;
+    let path = directory.path().join("oneport.db");
+    let reader = SqliteStore::open_to_read(&path).await.expect("opened");
+    store.write(&[Record::Registered(registration("ann"))]).await.expect("written");
+    assert_eq!(reader.registrations().await, Ok(vec![registration("ann")]));
+    let refused = reader.write(&[Record::Registered(registration("bob"))]).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let page = reader.cdrs(&CdrFilter::default(), Paging::default()).await.expect("read");
+    assert_eq!(page.records, []);
+}
+
+#[tokio::test]
+async fn what_is_no_database_of_ours_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("oneport.toml");
+    let text = "[server]\nlisten = [\"0.0.0.0:4569\"]\n".repeat(100);
+    std::fs::write(&path, &text).expect("written");
+    let error = SqliteStore::open(&path).await.expect_err("no database");
+    assert!(error.to_string().contains("oneport.toml"), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).expect("there"), text);
+    let missing = directory.path().join("missing.db");
+    assert!(SqliteStore::open_to_read(&missing).await.is_err());
+    assert!(!Path::new(&missing).exists(), "reading makes no file");
+}
