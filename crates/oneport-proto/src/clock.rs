@@ -77,6 +77,11 @@ impl Timekeeper {
         self.latest
     }
 
+    /// The last moment that was told: that of a command which has no time of its own.
+    pub(crate) const fn latest(&self) -> Instant {
+        self.latest
+    }
+
     /// The caller's moment for ours.
     pub(crate) fn leave(&self, moment: Instant) -> Instant {
         let ahead = u64::try_from(self.ahead.as_micros()).unwrap_or(u64::MAX);

@@ -517,8 +517,8 @@ impl Endpoint {
     }
 
     /// Relays voice between two accepted calls, both ways, without decoding it, and video in formats
-    /// that both carry; a call linked to itself is an echo. Digits, text and control frames still come as events. Links of either
-    /// call from before end.
+    /// that both carry; a call linked to itself is an echo. Digits, text and control frames still come
+    /// as events. Links of either call from before end, as by [`unlink`](Self::unlink).
     ///
     /// # Errors
     /// A call is not accepted, or they carry different formats.
@@ -540,10 +540,13 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Ends the link of a call, if it has one: its voice and video go to the [`MediaSink`] again.
+    /// Ends the link of a call, if it has one: its voice and video go to the [`MediaSink`] again. Voice
+    /// that went straight to the other end since [`transfer`](Self::transfer) is brought back, and a
+    /// transfer under way is given up.
     ///
     /// [`MediaSink`]: crate::MediaSink
     pub fn unlink(&mut self, a: CallId) {
+        self.part(a);
         let other = call_mut(&mut self.slots, a).and_then(|call| call.link.take());
         for id in [Some(a), other].into_iter().flatten() {
             if let Some(call) = call_mut(&mut self.slots, id) {
@@ -570,6 +573,12 @@ impl Endpoint {
     #[must_use]
     pub fn last_voice(&self, id: CallId) -> Option<Instant> {
         self.call(id).and_then(|call| call.voice_in.last_arrival())
+    }
+
+    /// The format that a call was accepted in.
+    #[must_use]
+    pub fn call_format(&self, id: CallId) -> Option<Format> {
+        self.call(id)?.agreed_format()
     }
 
     /// Our number of a call, and the peer's once it is known, as packet captures show them.

@@ -9,9 +9,10 @@
 //!      |<------- TXREL -------|------- TXREL ------->|   M is out; numbers begin at zero
 //! ```
 //!
-//! With TXMEDIA in place of TXREL only the voice goes straight, signalling stays with M; a later TXREL
-//! brings the voice back to M. If one end cannot reach the other it says TXREJ, and M goes on
-//! relaying.
+//! With TXMEDIA in place of TXREL only the voice goes straight, signalling stays with M. A later TXREJ
+//! brings the voice back to M, as where M links one of the two to somebody else or the other is gone.
+//! (By the RFC TXREL does that too, and we take it; an Asterisk moves the whole call because of it.)
+//! If one end cannot reach the other it says TXREJ, and M goes on relaying.
 //!
 //! A TXREQ makes us send datagrams to an address that somebody else names. So it is followed only
 //! where the application allows it, on answered calls, once at a time and not often; a few small
@@ -65,8 +66,8 @@ pub enum TransferKind {
 pub(crate) enum Transfer {
     /// We let two ends find each other.
     Middle { other: CallId, kind: TransferKind, ready: bool, ends: Instant },
-    /// The voice of this call does not come here any more.
-    Relieved,
+    /// The voice of this call does not come here any more: it goes straight to that of the other.
+    Relieved { other: CallId },
     /// We look for the other end.
     End(End),
     /// Our voice goes straight to the other end.
@@ -92,7 +93,7 @@ impl Transfer {
         match self {
             Self::Middle { ends, .. } => Some(*ends),
             Self::End(end) => Some(end.next),
-            Self::Relieved | Self::Direct { .. } => None,
+            Self::Relieved { .. } | Self::Direct { .. } => None,
         }
     }
 
@@ -101,7 +102,7 @@ impl Transfer {
         match self {
             Self::End(end) => Some((end.path.remote, None)),
             Self::Direct { remote, theirs } => Some((*remote, Some(*theirs))),
-            Self::Middle { .. } | Self::Relieved => None,
+            Self::Middle { .. } | Self::Relieved { .. } => None,
         }
     }
 }
@@ -263,8 +264,8 @@ impl Endpoint {
         let number = |endpoint: &mut Self, id| {
             call_mut(&mut endpoint.slots, id).and_then(|call| call.exchange.theirs)
         };
-        let numbers = [(one, number(self, other)), (other, number(self, one))];
-        for (id, far) in numbers {
+        let numbers = [(one, other, number(self, other)), (other, one, number(self, one))];
+        for (id, other, far) in numbers {
             let (Some(call), Some(far)) = (call_mut(&mut self.slots, id), far) else { continue };
             let far = [Element::CallNumber(far)];
             match kind {
@@ -275,7 +276,7 @@ impl Endpoint {
                     self.end_call(now, id.slot, Ending::new(EndReason::Transferred, cause));
                 }
                 TransferKind::Media => {
-                    call.transfer = Some(Box::new(Transfer::Relieved));
+                    call.transfer = Some(Box::new(Transfer::Relieved { other }));
                     call.audit.leave_off();
                     call.send_transfer(&mut self.cx, now, IaxSubclass::TxMedia, &far);
                     self.cx.tell(Event::MediaTransferred { call: id });
@@ -302,6 +303,37 @@ impl Endpoint {
         self.slots.schedule(&mut self.cx, index);
         self.cx.tell(Event::TransferFailed { call: id, failure });
         self.tell_other(now, other, failure);
+    }
+
+    /// Two calls have no more to do with each other: a transfer of them is given up, and voice that
+    /// goes straight comes back to us.
+    pub(crate) fn part(&mut self, id: CallId) {
+        let now = self.cx.time.latest();
+        let Some(call) = call_mut(&mut self.slots, id) else { return };
+        match call.transfer.as_deref() {
+            Some(Transfer::Middle { .. }) => {
+                self.give_up_transfer(now, id.slot, TransferFailure::CallEnded);
+            }
+            Some(Transfer::Relieved { other }) => {
+                let other = *other;
+                self.take_back(now, id);
+                self.take_back(now, other);
+            }
+            _ => {}
+        }
+    }
+
+    /// Lets the voice of a call come here again.
+    fn take_back(&mut self, now: Instant, id: CallId) {
+        let Some(call) = call_mut(&mut self.slots, id) else { return };
+        if !matches!(call.transfer.as_deref(), Some(Transfer::Relieved { .. })) {
+            return;
+        }
+        call.transfer = None;
+        // It has heard somebody else meanwhile.
+        call.voice_out.begin_with_full();
+        call.refuse_transfer(&mut self.cx, now);
+        self.slots.schedule(&mut self.cx, id.slot);
     }
 
     /// The other end of a transfer that will not be is told.
@@ -358,7 +390,7 @@ impl Endpoint {
                 self.send_media_straight(now, index);
                 Handled::Consumed
             }
-            (IaxSubclass::TxRel, Some(Transfer::Direct { .. })) => {
+            (IaxSubclass::TxRel | IaxSubclass::TxRej, Some(Transfer::Direct { .. })) => {
                 self.send_media_by_the_middle(now, index);
                 Handled::Consumed
             }
@@ -492,7 +524,7 @@ impl Endpoint {
         }
     }
 
-    /// TXREL when our voice goes straight: it takes the way of the signalling again.
+    /// TXREJ or TXREL when our voice goes straight: it takes the way of the signalling again.
     fn send_media_by_the_middle(&mut self, now: Instant, index: u32) {
         self.forget_transfer(now, index);
         let Some(Role::Call(call)) = self.slots.at(index).map(|slot| &mut slot.role) else {
@@ -520,7 +552,8 @@ impl Endpoint {
             Some(Transfer::Middle { other, .. }) => {
                 self.tell_other(now, other, TransferFailure::CallEnded);
             }
-            Some(Transfer::Relieved) | None => {}
+            Some(Transfer::Relieved { other }) => self.take_back(now, other),
+            None => {}
         }
     }
 

@@ -76,6 +76,11 @@ impl VoiceOut {
         self.gaps.begin_anew();
     }
 
+    /// Lets the next frame be full: the peer has heard frames of somebody else.
+    pub(crate) fn begin_with_full(&mut self) {
+        self.format = None;
+    }
+
     /// Frames that the peer misses though none of ours was lost.
     pub(crate) fn gaps(&self) -> u64 {
         self.gaps.snapshot().lost

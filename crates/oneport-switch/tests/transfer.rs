@@ -41,7 +41,8 @@ impl Talk {
     async fn between(kind: &str, bobs: &str) -> Self {
         let switch = switch(&format!(
             "[peers.ann]\nsecret = \"a\"\ntransfer = {kind:?}\n\
-             [peers.bob]\nsecret = \"b\"\ntransfer = {kind:?}\n"
+             [peers.bob]\nsecret = \"b\"\ntransfer = {kind:?}\n\
+             [peers.cid]\nsecret = \"c\"\n"
         ));
         let (ann, bob) = (phone("127.0.0.1:0"), phone(bobs));
         let at = |v6: bool| -> SocketAddr {
@@ -74,6 +75,27 @@ impl Talk {
         let look =
             self.switch.with(|endpoint, _, _| (endpoint.counters().relayed, endpoint.calls()));
         look.await.expect("running")
+    }
+
+    /// Both speak until the switch relays nothing of it.
+    async fn goes_straight(&self, anns_ear: &mut AudioReader, anns_mouth: &AudioWriter) {
+        let (mut bobs_ear, bobs_mouth) = self.bob.audio().await.expect("accepted");
+        let start = Instant::now();
+        let mut byte = 0_u8;
+        loop {
+            let before = self.at_the_switch().await;
+            for _ in 0..10 {
+                byte = byte % 100 + 1;
+                speak(anns_mouth, byte);
+                speak(&bobs_mouth, byte + 100);
+                hear(&mut bobs_ear, byte).await;
+                hear(anns_ear, byte + 100).await;
+            }
+            if self.at_the_switch().await.0 == before.0 {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "the voice still comes to the switch");
+        }
     }
 }
 
@@ -133,23 +155,7 @@ async fn telephones_that_the_switch_lets_go_talk_on_without_it() {
 async fn the_voice_alone_goes_straight_where_that_is_all_they_hand_over() {
     let talk = Talk::between("media", "127.0.0.1:0").await;
     let (mut anns_ear, anns_mouth) = talk.ann.audio().await.expect("accepted");
-    let (mut bobs_ear, bobs_mouth) = talk.bob.audio().await.expect("accepted");
-    let start = Instant::now();
-    let mut byte = 0_u8;
-    loop {
-        let before = talk.at_the_switch().await;
-        for _ in 0..10 {
-            byte = byte % 100 + 1;
-            speak(&anns_mouth, byte);
-            speak(&bobs_mouth, byte + 100);
-            hear(&mut bobs_ear, byte).await;
-            hear(&mut anns_ear, byte + 100).await;
-        }
-        if talk.at_the_switch().await.0 == before.0 {
-            break;
-        }
-        assert!(start.elapsed() < PATIENCE, "the voice still comes to the switch");
-    }
+    talk.goes_straight(&mut anns_ear, &anns_mouth).await;
     assert_eq!(talk.at_the_switch().await.1, 2, "signalling stays there");
 }
 
@@ -176,4 +182,43 @@ async fn telephones_that_cannot_reach_each_other_stay_with_the_switch() {
         assert!(relayed >= 2 * spoken, "{kind}: {relayed} of {spoken} each way");
         assert_eq!(calls, 2, "{kind}");
     }
+}
+
+/// Bob leads Ann to Cid once their voice goes straight: it must come back to the switch.
+#[tokio::test]
+async fn a_party_whose_voice_went_straight_is_heard_where_a_blind_transfer_leads_it() {
+    let mut talk = Talk::between("media", "127.0.0.1:0").await;
+    let cid = phone("127.0.0.1:0");
+    let config = RegistrationConfig {
+        to: talk.switch.local_addresses()[0],
+        username: "cid".into(),
+        secret: Some(Secret::from("c")),
+        key: None,
+        allow_plaintext: false,
+        refresh: Duration::from_secs(60),
+    };
+    let mut registration = cid.register(config).await.expect("running");
+    let event = registration.next_event().await;
+    assert!(matches!(event, Some(RegistrationEvent::Registered { .. })), "{event:?}");
+    let (mut anns_ear, anns_mouth) = talk.ann.audio().await.expect("accepted");
+    talk.goes_straight(&mut anns_ear, &anns_mouth).await;
+    talk.bob.transfer("cid").await.expect("up");
+    let theirs = cid.incoming().await.expect("offered").answer().await.expect("the caller waits");
+    let (mut cids_ear, cids_mouth) = theirs.audio().await.expect("accepted");
+    loop {
+        // Until it is Cid whom Ann hears.
+        speak(&cids_mouth, 250);
+        let frame = tokio::time::timeout(Duration::from_millis(20), anns_ear.next_frame()).await;
+        if frame.is_ok_and(|frame| frame.expect("the call lives").payload[0] == 250) {
+            break;
+        }
+    }
+    for byte in 1..=50 {
+        speak(&anns_mouth, byte);
+        speak(&cids_mouth, byte + 100);
+        hear(&mut cids_ear, byte).await;
+        hear(&mut anns_ear, byte + 100).await;
+    }
+    let end = tokio::time::timeout(PATIENCE, talk.bob.ended()).await.expect("in time");
+    assert!(end.is_ok(), "the phone runs");
 }

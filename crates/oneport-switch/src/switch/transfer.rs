@@ -84,7 +84,7 @@ impl Switch {
             _ => Some(offer.called_number.clone()),
         };
         endpoint.unlink(party);
-        let format = endpoint.call_stats(party).and_then(|stats| stats.format);
+        let format = endpoint.call_format(party);
         let Some(party_leg) = self.legs.get_mut(&party) else { return };
         let own_number = own_number.unwrap_or_else(|| peer.clone());
         let by = TransferredBy { peer: peer.clone(), number: own_number };
