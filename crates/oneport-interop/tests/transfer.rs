@@ -3,6 +3,7 @@
 use std::net::Ipv6Addr;
 use std::time::{Duration, Instant};
 
+use oneport::media::Codec;
 use oneport::{Call, CallEvent, Driver, Phone};
 use oneport_interop::{
     PATIENCE, PHONE, call_over, echo_is_exact_from, named, phone, speech, switch, switch_on_both,
@@ -33,6 +34,10 @@ exten => away,1,Answer()
 same => n,Wait(1)
 same => n,Transfer(IAX2/milliwatt)
 same => n,Wait(5)
+exten => led,1,Answer()
+same => n,WaitExten(60)
+exten => 5,1,Transfer(IAX2/mirror)
+same => n,Wait(5)
 ";
 
 /// An Asterisk calls the other's echo over our switch, for a telephone of ours.
@@ -53,15 +58,21 @@ impl Bridged {
     }
 
     async fn between(transfer: &str, caller: Asterisk, called: Asterisk) -> Self {
+        Self::calling("echo", transfer, caller, called).await
+    }
+
+    /// The same, to another number of the called Asterisk.
+    async fn calling(number: &str, transfer: &str, caller: Asterisk, called: Asterisk) -> Self {
         let (driver, to) = switch_on_both(&format!(
             "[peers.ann]\nsecret = \"right\"\ntransfer = {transfer:?}\n\
              [peers.far]\naddress = \"{}\"\nusername = \"oneport\"\nsecret = \"link\"\n\
              transfer = {transfer:?}\n\
-             [[routes]]\nnumber = \"echo\"\nto = [\"peer:far\"]\n",
+             [[routes]]\nnumber = \"{number}\"\nto = [\"peer:far\"]\n\
+             [[routes]]\nnumber = \"mirror\"\nto = [\"builtin:echo\"]\n",
             called.address()
         ));
         let (phone, _) = phone();
-        let call = call_over(&phone, &caller, &format!("IAX2/ann:right@{to}/echo")).await;
+        let call = call_over(&phone, &caller, &format!("IAX2/ann:right@{to}/{number}")).await;
         Self { caller, called, driver, call, _phone: phone }
     }
 
@@ -192,6 +203,37 @@ async fn asterisk_transfers_its_party_to_another_number_of_ours() {
     }
     assert!(tone, "{}", asterisk.log());
     wait_for_silence(&asterisk);
+}
+
+/// The voice of two Asterisks goes straight; then the called one leads the caller to our echo. The
+/// caller hears itself only if its voice comes back to us.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_voice_of_an_asterisk_comes_back_when_it_is_led_to_another_number_of_ours() {
+    let called = Asterisk::start(CALLED, EXTENSIONS);
+    let iax = format!("disallow=all\nallow=ulaw\n{PHONE}");
+    let caller = Asterisk::start(&iax, "[phone]\n");
+    let bridged = Bridged::calling("led", "media", caller, called).await;
+    let (mut reader, speaker) = bridged.call.audio().await.expect("accepted");
+    let speaks = tokio::spawn(async move {
+        loop {
+            speaker.send(Codec::Ulaw.format(), &[0x2A; 160], 20);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let start = Instant::now();
+    while bridged.relayed().await > 0 || bridged.calls_at_the_switch().await != 2 {
+        assert!(start.elapsed() < PATIENCE, "the voice still comes here");
+    }
+    bridged.call.send_dtmf("5").await.expect("up");
+    loop {
+        let frame = tokio::time::timeout(PATIENCE, reader.next_frame()).await;
+        let frame = frame.unwrap_or_else(|_| panic!("unheard: {}", bridged.caller.log()));
+        if frame.expect("the call lives").payload[..] == [0x2A; 160] {
+            break;
+        }
+    }
+    assert!(bridged.relayed().await > 0, "it goes over the switch");
+    speaks.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -557,8 +557,9 @@ impl Endpoint {
     }
 
     /// Sends voice to a peer in trunk frames from now on (`None`: no more). It holds for calls that
-    /// are accepted later, those that are encrypted excepted. Trunk frames of peers are always
-    /// taken.
+    /// are accepted later, those that are encrypted excepted; other settings hold for all of its calls
+    /// at once, and calls of a trunk that is switched off go on without one. Trunk frames of peers are
+    /// always taken.
     pub fn set_trunk(&mut self, remote: SocketAddr, config: Option<TrunkConfig>) {
         self.cx.trunks.set(&mut self.cx.counters, remote, config);
     }

@@ -21,7 +21,7 @@ use crate::path::Path;
 use crate::timer::Timers;
 use crate::token::TokenMint;
 use crate::transmit::Outbox;
-use crate::trunk::Trunks;
+use crate::trunk::{TrunkPlace, Trunks};
 
 /// Events kept for an application that does not fetch them. Those that end something are kept
 /// beyond it: their number is bounded by that of calls.
@@ -170,7 +170,7 @@ impl Context {
     }
 
     /// Sends what waits on a trunk, so that what follows comes behind it.
-    pub(crate) fn flush_trunk(&mut self, now: Instant, place: Option<u32>) {
+    pub(crate) fn flush_trunk(&mut self, now: Instant, place: Option<TrunkPlace>) {
         if let Some(place) = place {
             self.trunks.flush(&mut self.outbox, &mut self.counters, now, place);
         }

@@ -17,6 +17,7 @@ use crate::error::CommandError;
 use crate::path::Path;
 use crate::relay_clock::is_after;
 use crate::reliable::{GaveUp, Order, Reliable, Sample};
+use crate::trunk::TrunkPlace;
 
 /// An answer that depends on the application may take its time: the frame that asks for it is
 /// acknowledged after this long, so that it is not sent again.
@@ -41,7 +42,7 @@ pub(crate) struct Exchange {
     /// Where voice goes, when that is not to `path`.
     pub(crate) media_path: Option<Path>,
     /// The trunk on which its voice goes, where there is one.
-    pub(crate) trunk: Option<u32>,
+    pub(crate) trunk: Option<TrunkPlace>,
     /// Its keys, once it is encrypted.
     pub(crate) crypt: Option<Box<Crypt>>,
     /// Timestamps of the frames that opened it and were replaced since: answers to those are stale.

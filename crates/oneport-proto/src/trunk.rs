@@ -4,7 +4,9 @@
 //! not fit. What waits is always of calls that live: a receiver that does not know an entry's call
 //! may misread the rest of the frame, as Asterisk does.
 
+use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -41,11 +43,18 @@ impl Default for TrunkConfig {
     }
 }
 
+/// A trunk as its calls know it. Once that is switched off it stands for nothing, whatever its place
+/// is used for then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct TrunkPlace {
+    index: u32,
+    generation: u32,
+}
+
 /// One direction of voice to one peer.
 #[derive(Debug)]
 struct Trunk {
-    /// `None`: it is switched off, and stays for the sake of the others' places.
-    config: Option<TrunkConfig>,
+    config: TrunkConfig,
     writer: TrunkWriter,
     path: Path,
     /// Where its clock began, and when it was last used.
@@ -55,60 +64,86 @@ struct Trunk {
     waiting: u64,
 }
 
+/// Where a trunk is kept, one after another.
+#[derive(Debug, Default)]
+struct Place {
+    generation: u32,
+    trunk: Option<Trunk>,
+    /// Its earliest entry among the pending.
+    noted: Option<Instant>,
+}
+
 /// All trunks of an endpoint.
 #[derive(Debug)]
 pub(crate) struct Trunks {
-    trunks: Vec<Trunk>,
-    by_address: HashMap<SocketAddr, u32, FixedState>,
-    next: Option<Instant>,
+    places: Vec<Place>,
+    free: Vec<u32>,
+    by_address: HashMap<SocketAddr, TrunkPlace, FixedState>,
+    /// When to look at which place, with lazy deletion as in [`timer`](crate::timer): one that was
+    /// emptied meanwhile finds nothing to do.
+    pending: BinaryHeap<Reverse<(Instant, u32)>>,
 }
 
 impl Trunks {
     pub(crate) fn new(rng: &mut ChaCha12Rng) -> Self {
         let by_address = HashMap::with_hasher(FixedState::with_seed(rng.next_u64()));
-        Self { trunks: Vec::new(), by_address, next: None }
+        Self { places: Vec::new(), free: Vec::new(), by_address, pending: BinaryHeap::new() }
     }
 
-    /// Switches the trunk to a peer on or off.
-    /// What waits when it changes is dropped.
+    /// Switches the trunk to a peer on or off. Its calls keep it when its settings change, and leave it
+    /// for good when it is switched off. What waits then is dropped.
     pub(crate) fn set(
         &mut self,
         counters: &mut Counters,
         remote: SocketAddr,
         config: Option<TrunkConfig>,
     ) {
-        let writer = |config: TrunkConfig| TrunkWriter::new(config.timestamps, config.max_datagram);
-        let known = self.by_address.get(&remote).and_then(|n| self.trunks.get_mut(*n as usize));
-        match (known, config) {
-            (Some(trunk), _) if trunk.config == config => {}
-            (Some(trunk), Some(config)) => {
+        let known = self.find(remote);
+        let Some(config) = config else {
+            let Some(TrunkPlace { index, .. }) = known else { return };
+            self.by_address.remove(&remote);
+            let Some(place) = self.places.get_mut(index as usize) else { return };
+            place.generation = place.generation.wrapping_add(1);
+            if let Some(mut trunk) = place.trunk.take() {
                 trunk.discard(counters);
-                trunk.config = Some(config);
-                trunk.writer = writer(config);
             }
-            (Some(trunk), None) => {
+            self.free.push(index);
+            return;
+        };
+        if let Some(trunk) = known.and_then(|place| self.get_mut(place)) {
+            if trunk.config != config {
                 trunk.discard(counters);
-                trunk.config = None;
+                (trunk.config, trunk.writer) = (config, config.writer());
             }
-            (None, Some(config)) => {
-                #[expect(clippy::cast_possible_truncation, reason = "one for each peer")]
-                self.by_address.insert(remote, self.trunks.len() as u32);
-                self.trunks.push(Trunk {
-                    config: Some(config),
-                    writer: writer(config),
-                    path: Path::from(remote),
-                    clock: None,
-                    due: None,
-                    waiting: 0,
-                });
-            }
-            (None, None) => {}
+            return;
         }
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place::default());
+            #[expect(clippy::cast_possible_truncation, reason = "one for each peer at once")]
+            let last = (self.places.len() - 1) as u32;
+            last
+        });
+        let Some(place) = self.places.get_mut(index as usize) else { return };
+        place.trunk = Some(Trunk {
+            config,
+            writer: config.writer(),
+            path: Path::from(remote),
+            clock: None,
+            due: None,
+            waiting: 0,
+        });
+        self.by_address.insert(remote, TrunkPlace { index, generation: place.generation });
     }
 
-    /// The place of the trunk to a peer.
-    pub(crate) fn find(&self, remote: SocketAddr) -> Option<u32> {
+    /// The trunk to a peer, if that is switched on.
+    pub(crate) fn find(&self, remote: SocketAddr) -> Option<TrunkPlace> {
         self.by_address.get(&remote).copied()
+    }
+
+    fn get_mut(&mut self, place: TrunkPlace) -> Option<&mut Trunk> {
+        let TrunkPlace { index, generation } = place;
+        let place = self.places.get_mut(index as usize)?;
+        place.trunk.as_mut().filter(|_| place.generation == generation)
     }
 
     /// Puts a frame of voice on a trunk; `false`: it must go by itself.
@@ -117,12 +152,11 @@ impl Trunks {
         outbox: &mut Outbox,
         counters: &mut Counters,
         now: Instant,
-        place: u32,
+        place: TrunkPlace,
         path: Path,
         entry: (CallNumber, MiniTimestamp, &[u8]),
     ) -> bool {
-        let Some(trunk) = self.trunks.get_mut(place as usize) else { return false };
-        let Some(config) = trunk.config else { return false };
+        let Some(trunk) = self.get_mut(place) else { return false };
         let (source, stamp, payload) = entry;
         // A time of 0 says "none" in a trunk.
         if stamp == MiniTimestamp(0) {
@@ -137,11 +171,21 @@ impl Trunks {
         trunk.path = path;
         trunk.waiting += 1;
         if trunk.due.is_none() {
-            let due = now + config.interval;
+            let due = now + trunk.config.interval;
             trunk.due = Some(due);
-            self.next = Some(self.next.map_or(due, |next| next.min(due)));
+            self.note(place.index, due);
         }
         true
+    }
+
+    /// Notes when to look at a place, unless that is done earlier.
+    fn note(&mut self, index: u32, due: Instant) {
+        if let Some(place) = self.places.get_mut(index as usize)
+            && place.noted.is_none_or(|noted| noted > due)
+        {
+            place.noted = Some(due);
+            self.pending.push(Reverse((due, index)));
+        }
     }
 
     /// Sends what waits on a trunk, so that what follows comes behind it.
@@ -150,37 +194,56 @@ impl Trunks {
         outbox: &mut Outbox,
         counters: &mut Counters,
         now: Instant,
-        place: u32,
+        place: TrunkPlace,
     ) {
-        if let Some(trunk) = self.trunks.get_mut(place as usize) {
+        if let Some(trunk) = self.get_mut(place) {
             trunk.send(outbox, counters, now);
         }
     }
 
     /// Takes back what waits of a call that has ended.
-    pub(crate) fn withdraw(&mut self, counters: &mut Counters, place: u32, source: CallNumber) {
-        if let Some(trunk) = self.trunks.get_mut(place as usize) {
+    pub(crate) fn withdraw(
+        &mut self,
+        counters: &mut Counters,
+        place: TrunkPlace,
+        source: CallNumber,
+    ) {
+        if let Some(trunk) = self.get_mut(place) {
             let removed = trunk.writer.remove(source);
             trunk.waiting = trunk.waiting.saturating_sub(removed);
             counters.drop_many(DropReason::CallEnded, removed);
         }
     }
 
-    /// Sends the trunks that are due.
+    /// Sends the trunks that are due, and looks at no others.
     pub(crate) fn send_due(&mut self, outbox: &mut Outbox, counters: &mut Counters, now: Instant) {
-        if self.next.is_none_or(|next| next > now) {
-            return;
-        }
-        for trunk in &mut self.trunks {
-            if trunk.due.is_some_and(|due| due <= now) {
-                trunk.send(outbox, counters, now);
+        while let Some(Reverse((at, index))) = self.pending.peek().copied()
+            && at <= now
+        {
+            self.pending.pop();
+            let Some(place) = self.places.get_mut(index as usize) else { continue };
+            if place.noted != Some(at) {
+                continue;
+            }
+            place.noted = None;
+            let Some(trunk) = &mut place.trunk else { continue };
+            match trunk.due {
+                Some(due) if due <= now => trunk.send(outbox, counters, now),
+                Some(due) => self.note(index, due),
+                None => {}
             }
         }
-        self.next = self.trunks.iter().filter_map(|trunk| trunk.due).min();
     }
 
+    /// When [`send_due`](Self::send_due) is wanted next.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.next
+        self.pending.peek().map(|Reverse((at, _))| *at)
+    }
+}
+
+impl TrunkConfig {
+    fn writer(self) -> TrunkWriter {
+        TrunkWriter::new(self.timestamps, self.max_datagram)
     }
 }
 
@@ -219,7 +282,10 @@ impl Trunk {
 mod tests {
     use super::*;
     use crate::transmit::TransmitBuffer;
+    use alloc::collections::BTreeMap;
     use oneport_wire::Datagram;
+    use proptest::collection;
+    use proptest::prelude::*;
     use rand_core::SeedableRng;
 
     fn at(ms: u64) -> Instant {
@@ -235,6 +301,7 @@ mod tests {
         outbox: Outbox,
         counters: Counters,
         path: Path,
+        place: TrunkPlace,
     }
 
     impl Bench {
@@ -243,13 +310,14 @@ mod tests {
             let path = Path::from(SocketAddr::from(([192, 0, 2, 1], 4569)));
             let (outbox, mut counters) = (Outbox::new(1 << 20), Counters::default());
             trunks.set(&mut counters, path.remote, Some(config));
-            Self { trunks, outbox, counters, path }
+            let place = trunks.find(path.remote).unwrap();
+            Self { trunks, outbox, counters, path, place }
         }
 
         fn push(&mut self, ms: u64, source: u16, payload: &[u8]) -> bool {
             let entry = (number(source), MiniTimestamp(20), payload);
             let (outbox, counters) = (&mut self.outbox, &mut self.counters);
-            self.trunks.push(outbox, counters, at(ms), 0, self.path, entry)
+            self.trunks.push(outbox, counters, at(ms), self.place, self.path, entry)
         }
 
         /// The trunk clock and call numbers of each frame sent up to `ms`.
@@ -299,10 +367,10 @@ mod tests {
             for call in [2, 3, 2, 4, 3] {
                 assert!(bench.push(0, call, &[u8::try_from(call).unwrap(); 33]));
             }
-            bench.trunks.withdraw(&mut bench.counters, 0, number(3));
+            bench.trunks.withdraw(&mut bench.counters, bench.place, number(3));
             assert_eq!(bench.sent(20), [(0, alloc::vec![2, 2, 4])]);
             assert!(bench.push(30, 3, &[0; 33]));
-            bench.trunks.withdraw(&mut bench.counters, 0, number(3));
+            bench.trunks.withdraw(&mut bench.counters, bench.place, number(3));
             assert_eq!(bench.sent(60), [], "an empty frame says nothing");
         }
     }
@@ -368,7 +436,7 @@ mod tests {
         for call in [2, 3, 4, 3] {
             assert!(bench.push(0, call, &[0; 100]));
         }
-        bench.trunks.withdraw(&mut bench.counters, 0, number(3));
+        bench.trunks.withdraw(&mut bench.counters, bench.place, number(3));
         assert_eq!(bench.counters.dropped(DropReason::CallEnded), 2);
         assert_eq!(bench.sent(20), []);
         assert_eq!(bench.counters.dropped(DropReason::TransmitBufferFull), 2);
@@ -380,11 +448,166 @@ mod tests {
         let mut bench = Bench::new(TrunkConfig::default());
         let zero = (number(2), MiniTimestamp(0), &[0; 100][..]);
         let (outbox, counters) = (&mut bench.outbox, &mut bench.counters);
-        assert!(!bench.trunks.push(outbox, counters, at(0), 0, bench.path, zero));
+        assert!(!bench.trunks.push(outbox, counters, at(0), bench.place, bench.path, zero));
         bench.path.local = Some([198, 51, 100, 7].into());
         assert!(bench.push(0, 2, &[0; 100]));
         bench.trunks.send_due(&mut bench.outbox, &mut bench.counters, at(20));
         let transmit = bench.outbox.take(&mut TransmitBuffer::with_capacity(2_000, 1)).unwrap();
         assert_eq!(transmit.path, bench.path);
+    }
+
+    #[test]
+    fn a_call_of_a_trunk_that_was_switched_off_has_none_whoever_gets_its_place() {
+        let mut bench = Bench::new(TrunkConfig::default());
+        assert!(bench.push(0, 2, &[0; 100]));
+        let other = Path::from(SocketAddr::from(([192, 0, 2, 9], 4569)));
+        bench.trunks.set(&mut bench.counters, bench.path.remote, None);
+        bench.trunks.set(&mut bench.counters, other.remote, Some(TrunkConfig::default()));
+        assert!(!bench.push(1, 2, &[0; 100]), "no voice of it goes to somebody else");
+        bench.place = bench.trunks.find(other.remote).unwrap();
+        bench.path = other;
+        assert!(bench.push(1, 3, &[0; 100]));
+        assert_eq!(bench.trunks.places.len(), 1, "the place is used again");
+        assert_eq!(bench.sent(21), [(0, alloc::vec![3])]);
+    }
+
+    /// What may be done to trunks; calls and addresses by number.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Set(u8, Option<u64>),
+        Join(u16, u8),
+        Push(u16),
+        Flush(u16),
+        Leave(u16),
+        Wait(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let (call, address) = (2..8_u16, 0..4_u8);
+        prop_oneof![
+            1 => (address.clone(), proptest::option::of(10..40_u64)).prop_map(|(a, i)| Step::Set(a, i)),
+            2 => (call.clone(), address).prop_map(|(call, address)| Step::Join(call, address)),
+            8 => call.clone().prop_map(Step::Push),
+            1 => call.clone().prop_map(Step::Flush),
+            1 => call.prop_map(Step::Leave),
+            4 => (0..15_u64).prop_map(Step::Wait),
+        ]
+    }
+
+    /// An address as the model has it: how often it was switched, its interval, what waits since when.
+    #[derive(Default)]
+    struct Modelled {
+        switched: u32,
+        interval: Option<u64>,
+        due: Option<u64>,
+        waits: Vec<u16>,
+        sent: Vec<u16>,
+    }
+
+    impl Modelled {
+        fn send(&mut self) {
+            self.due = None;
+            self.sent.append(&mut self.waits);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn trunks_do_what_a_list_of_waiting_frames_does(steps in collection::vec(step(), 1..200)) {
+            let remote = |address: u8| SocketAddr::from(([192, 0, 2, address], 4569));
+            let mut trunks = Trunks::new(&mut ChaCha12Rng::from_seed([1; 32]));
+            let (mut outbox, mut counters) = (Outbox::new(1 << 20), Counters::default());
+            let mut model: [Modelled; 4] = Default::default();
+            let mut calls: BTreeMap<u16, (TrunkPlace, u8, u32)> = BTreeMap::new();
+            let mut sent: [Vec<u16>; 4] = Default::default();
+            let mut now = 0;
+            for step in steps {
+                // A call's address, as long as that was not switched off meanwhile.
+                let on = |call: &u16, calls: &BTreeMap<u16, (TrunkPlace, u8, u32)>,
+                          model: &[Modelled; 4]| {
+                    let (_, address, switched) = *calls.get(call)?;
+                    let address = usize::from(address);
+                    (model[address].switched == switched).then_some(address)
+                };
+                match step {
+                    Step::Set(address, interval) => {
+                        let config = interval.map(|ms| TrunkConfig {
+                            interval: Duration::from_millis(ms),
+                            ..TrunkConfig::default()
+                        });
+                        trunks.set(&mut counters, remote(address), config);
+                        let it = &mut model[usize::from(address)];
+                        if it.interval != interval {
+                            (it.due, it.waits) = (None, Vec::new());
+                        }
+                        it.switched += u32::from(interval.is_none());
+                        it.interval = interval;
+                    }
+                    Step::Join(call, address) => {
+                        let found = trunks.find(remote(address));
+                        let it = &model[usize::from(address)];
+                        prop_assert_eq!(found.is_some(), it.interval.is_some());
+                        if let Some(place) = found {
+                            calls.insert(call, (place, address, it.switched));
+                        }
+                    }
+                    Step::Push(call) => {
+                        let Some((place, address, _)) = calls.get(&call).copied() else { continue };
+                        let entry = (number(call), MiniTimestamp(20), &[1; 10][..]);
+                        let path = Path::from(remote(address));
+                        let taken =
+                            trunks.push(&mut outbox, &mut counters, at(now), place, path, entry);
+                        let on = on(&call, &calls, &model);
+                        prop_assert_eq!(taken, on.is_some());
+                        if let Some(it) = on.map(|address| &mut model[address]) {
+                            it.waits.push(call);
+                            it.due = it.due.or_else(|| it.interval.map(|interval| now + interval));
+                        }
+                    }
+                    Step::Flush(call) => {
+                        let Some((place, ..)) = calls.get(&call) else { continue };
+                        trunks.flush(&mut outbox, &mut counters, at(now), *place);
+                        if let Some(address) = on(&call, &calls, &model) {
+                            model[address].send();
+                        }
+                    }
+                    Step::Leave(call) => {
+                        let Some((place, ..)) = calls.get(&call) else { continue };
+                        trunks.withdraw(&mut counters, *place, number(call));
+                        if let Some(address) = on(&call, &calls, &model) {
+                            model[address].waits.retain(|waits| *waits != call);
+                        }
+                        calls.remove(&call);
+                    }
+                    Step::Wait(ms) => {
+                        now += ms;
+                        trunks.send_due(&mut outbox, &mut counters, at(now));
+                        for it in &mut model {
+                            if it.due.is_some_and(|due| due <= now) {
+                                it.send();
+                            }
+                        }
+                    }
+                }
+                let mut buffer = TransmitBuffer::with_capacity(2_000, 1);
+                while let Some(transmit) = outbox.take(&mut buffer) {
+                    let Ok(Datagram::Trunk(frame)) = Datagram::decode(buffer.as_bytes()) else {
+                        panic!("no trunk frame")
+                    };
+                    let SocketAddr::V4(to) = transmit.path.remote else { panic!("IPv4") };
+                    let [.., address] = to.ip().octets();
+                    let calls = frame.entries().map(|entry| entry.source.get());
+                    sent[usize::from(address)].extend(calls);
+                }
+                for (sent, it) in sent.iter().zip(&model) {
+                    prop_assert_eq!(sent, &it.sent);
+                    // Whoever waits is not forgotten.
+                    let wakes = it.due.is_none_or(|due| trunks.next().is_some_and(|at_| at_ <= at(due)));
+                    prop_assert!(wakes);
+                }
+                prop_assert!(trunks.places.len() <= 4, "places are used again");
+                prop_assert!(trunks.pending.len() <= 8, "and noted once, or twice where one is earlier");
+            }
+        }
     }
 }
