@@ -11,6 +11,7 @@ mod builtin;
 mod cdr;
 mod conference;
 mod config;
+mod deadlines;
 mod decision;
 pub mod doctor;
 mod guests;
@@ -28,6 +29,7 @@ mod routing;
 pub mod store;
 mod switch;
 mod tally;
+mod trunks;
 mod utc;
 mod watch;
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use oneport_proto::Instant;
 
+use crate::deadlines::Deadlines;
+
 /// A registration holds a little longer than was granted, so that a renewal which is late by a
 /// lost packet finds it still there.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
@@ -32,6 +34,7 @@ pub(crate) enum Change {
 #[derive(Debug, Default)]
 pub(crate) struct Registrar {
     bindings: BTreeMap<String, Binding>,
+    expiry: Deadlines<String>,
 }
 
 impl Registrar {
@@ -44,6 +47,7 @@ impl Registrar {
         granted: Duration,
     ) -> Change {
         let binding = Binding { address, expires: now + granted + GRACE };
+        self.expiry.set(name.into(), binding.expires);
         match self.bindings.insert(name.into(), binding) {
             Some(before) if before.expires > now && before.address == address => Change::Renewed,
             Some(before) if before.expires > now => Change::Moved { from: before.address },
@@ -53,6 +57,7 @@ impl Registrar {
 
     /// Forgets `name`; `true` if it was there.
     pub(crate) fn release(&mut self, name: &str) -> bool {
+        self.expiry.clear(&name.into());
         self.bindings.remove(name).is_some()
     }
 
@@ -78,19 +83,16 @@ impl Registrar {
 
     /// When the next binding expires.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        self.bindings.values().map(|binding| binding.expires).min()
+        self.expiry.next()
     }
 
     /// Forgets and names what has expired.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<String> {
         let mut expired = Vec::new();
-        self.bindings.retain(|name, binding| {
-            let keep = binding.expires > now;
-            if !keep {
-                expired.push(name.clone());
-            }
-            keep
-        });
+        while let Some(name) = self.expiry.pop_due(now) {
+            self.bindings.remove(&name);
+            expired.push(name);
+        }
         expired
     }
 }

@@ -34,6 +34,7 @@ use crate::bridge;
 use crate::builtin::{Builtin, FRAME_MS, Place, Player, Sound};
 use crate::conference::Conferences;
 use crate::config::{Config, Peer};
+use crate::deadlines::Deadlines;
 use crate::guests::Guests;
 use crate::limits::{Attempt, Direction, LimitUsage, Limits, Notice};
 use crate::mailbox::Mailboxes;
@@ -46,6 +47,7 @@ use crate::registrar::{Change, Registrar};
 use crate::routing::Target;
 use crate::store::StoredRegistration;
 use crate::tally::Tally;
+use crate::trunks::{Owner, Trunks};
 use crate::watch::{Bounds, Ending, Watches};
 
 use forwarding::Forwarded;
@@ -74,7 +76,10 @@ pub struct Switch {
     registrar: Registrar,
     qualify: Qualify,
     guests: Guests,
+    trunks: Trunks,
     legs: HashMap<CallId, Leg>,
+    /// When legs are ended from here.
+    ends: Deadlines<CallId>,
     limits: Limits<LeaseId>,
     next_lease: u64,
     /// Built-in destinations that speak now.
@@ -145,8 +150,6 @@ struct Leg {
     peer: Option<String>,
     address: SocketAddr,
     begun: Instant,
-    /// When it is ended from here.
-    ends: Option<Instant>,
     /// Where it leads, for the log; none once the log has told of it.
     to: Option<String>,
     state: State,
@@ -243,6 +246,8 @@ impl Switch {
             registrar: Registrar::default(),
             qualify: Qualify::default(),
             guests: Guests::default(),
+            trunks: Trunks::default(),
+            ends: Deadlines::default(),
             legs: HashMap::new(),
             players: BTreeMap::new(),
             recordings: Recordings::start(),
@@ -291,7 +296,6 @@ impl Switch {
             peer,
             address,
             begun: now,
-            ends: None,
             to,
             state,
             marks: Marks::default(),
@@ -346,6 +350,8 @@ impl Switch {
     /// Forgets a leg and gives back its places.
     fn remove_leg(&mut self, now: Instant, call: CallId) -> Option<Leg> {
         let leg = self.legs.remove(&call)?;
+        self.ends.clear(&call);
+        self.trunks.set(Owner::Call(call), None);
         self.watches.end(call);
         self.limits.release(now, leg.lease);
         self.tell_of_limits();
@@ -395,7 +401,8 @@ impl Switch {
         let transfers = known.is_some_and(|peer| peer.transfer.is_some());
         let _ = endpoint.allow_transfer(call, transfers);
         if let Some(trunk) = known.and_then(|peer| peer.trunk) {
-            endpoint.set_trunk(leg.address, Some(trunk));
+            self.trunks.set(Owner::Call(call), Some((leg.address, trunk)));
+            self.trunks.apply(endpoint);
         }
         if peer.is_none() {
             let limits = &self.config.guests;
@@ -413,7 +420,7 @@ impl Switch {
                 let _ = endpoint.reject(now, call, cause, Some("not allowed"));
                 return;
             }
-            leg.ends = Some(now + limits.duration);
+            self.ends.set(call, now + limits.duration);
         }
         if let Some(name) = &peer {
             self.set_up(endpoint, now, name, offer.path.remote, &offer.device);
@@ -608,7 +615,7 @@ impl Switch {
         match (builtin, codec) {
             (Builtin::Echo, _) => drop(endpoint.link(call, call)),
             (Builtin::Record, Some(codec)) => {
-                leg.ends = Some(now + files.longest_recording);
+                self.ends.set(call, now + files.longest_recording);
                 self.recordings.begin(call, codec, files.record.clone());
             }
             (Builtin::Conference, Some(codec)) => {
@@ -716,7 +723,7 @@ impl Switch {
                 let _ = endpoint.refuse(now, request);
                 return;
             }
-            endpoint.set_trunk(address, None);
+            self.trunks.set(Owner::Registered(name.into()), None);
             tracing::info!("{name} unregistered from {address}");
             self.news.tell(|| What::Registration { peer: name.into(), address: None });
         } else {
@@ -726,12 +733,8 @@ impl Switch {
                 self.qualify.watch(now, name, address, qualify);
                 self.qualify.poll(endpoint, now);
             }
-            if let Change::Moved { from } = change {
-                endpoint.set_trunk(from, None);
-            }
-            if peer.trunk.is_some() {
-                endpoint.set_trunk(address, peer.trunk);
-            }
+            let trunk = peer.trunk.map(|trunk| (address, trunk));
+            self.trunks.set(Owner::Registered(name.into()), trunk);
             match change {
                 Change::New => tracing::info!("{name} registered at {address} for {seconds} s"),
                 Change::Moved { from } => tracing::info!("{name} moved from {from} to {address}"),
@@ -802,13 +805,8 @@ impl Switch {
 
     /// A leg's time is up.
     fn end_overdue(&mut self, endpoint: &mut Endpoint, now: Instant) {
-        let overdue = |(_, leg): &(&CallId, &Leg)| leg.ends.is_some_and(|ends| ends <= now);
-        let mut overdue: Vec<CallId> =
-            self.legs.iter().filter(overdue).map(|(call, _)| *call).collect();
-        overdue.sort_unstable();
-        for call in overdue {
-            let Some(leg) = self.legs.get_mut(&call) else { continue };
-            leg.ends = None;
+        while let Some(call) = self.ends.pop_due(now) {
+            let Some(leg) = self.legs.get(&call) else { continue };
             let cause = match leg.state {
                 State::Parked(_) => {
                     self.return_parked(endpoint, now, call);
@@ -837,8 +835,8 @@ impl Switch {
         }
         for (call, hangs_up) in done {
             self.players.remove(&call);
-            if let Some(leg) = self.legs.get_mut(&call).filter(|_| hangs_up) {
-                leg.ends = Some(now + AFTER_PLAYBACK);
+            if hangs_up && self.legs.contains_key(&call) {
+                self.ends.set(call, now + AFTER_PLAYBACK);
             }
         }
     }
@@ -930,10 +928,9 @@ impl Application for Switch {
             if let (Some(address), Some(qualify)) = (peer.address, peer.qualify) {
                 self.qualify.watch(now, name, address, qualify);
             }
-            if let (Some(address), Some(trunk)) = (peer.address, peer.trunk) {
-                endpoint.set_trunk(address, Some(trunk));
-            }
+            self.trunks.set(Owner::Configured(name.clone()), peer.address.zip(peer.trunk));
         }
+        self.trunks.apply(endpoint);
         self.watch_mailboxes(now);
         self.restore_registrations(endpoint, now);
         for registration in self.config.registrations.clone() {
@@ -1088,6 +1085,7 @@ impl Application for Switch {
             }
             _ => {}
         }
+        self.trunks.apply(endpoint);
     }
 
     fn handle_notice(&mut self, notice: &DropNotice) {
@@ -1117,8 +1115,7 @@ impl Application for Switch {
         let players = self.players.values().map(|player| player.next);
         let players = players.chain(self.qualify.next()).chain(self.look_at_mailboxes);
         let players = players.chain(self.watches.next()).chain(self.conferences.next());
-        let legs = self.legs.values().filter_map(|leg| leg.ends);
-        players.chain(legs).chain(self.registrar.next_expiry()).min()
+        players.chain(self.ends.next()).chain(self.registrar.next_expiry()).min()
     }
 
     fn handle_timeout(&mut self, endpoint: &mut Endpoint, now: Instant) {
@@ -1130,8 +1127,10 @@ impl Application for Switch {
         self.tell_of_messages(endpoint, now);
         for name in self.registrar.expire(now) {
             self.qualify.forget(&name);
+            self.trunks.set(Owner::Registered(name.clone()), None);
             tracing::info!("registration of {name} expired");
             self.news.tell(|| What::Registration { peer: name, address: None });
         }
+        self.trunks.apply(endpoint);
     }
 }

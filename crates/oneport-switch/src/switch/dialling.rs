@@ -30,7 +30,7 @@ impl Switch {
             let cause = CauseCode::BEARER_NOT_AVAILABLE;
             return self.refuse(endpoint, now, call, cause, "no common codec");
         };
-        leg.ends = Some(now + DIALLING);
+        self.ends.set(call, now + DIALLING);
         leg.state = State::Dialling { offer: offer.clone(), format };
         let _ = endpoint.accept(now, call, format);
     }
@@ -74,7 +74,7 @@ impl Switch {
         let Some(leg) = self.legs.get_mut(&call) else { return };
         let State::Dialling { offer, format } = &leg.state else { return };
         let (mut offer, format, peer) = (offer.clone(), *format, leg.peer.clone());
-        leg.ends = None;
+        self.ends.clear(&call);
         leg.to = Some(number.clone());
         offer.called_number = number;
         offer.called_context = context.or(offer.called_context);

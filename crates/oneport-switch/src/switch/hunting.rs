@@ -15,6 +15,7 @@ use crate::config::{Config, Peer};
 use crate::limits::{Attempt, Direction};
 use crate::refusal::{Reason, Stage};
 use crate::routing::{self, Question, Strategy, Target, WallTime};
+use crate::trunks::Owner;
 use crate::watch::Bounds;
 
 /// The variable that counts how many switches a call has come through; Asterisk hands it on.
@@ -263,7 +264,12 @@ impl Switch {
         tracing::debug!("{call}: {} calls {} at {name} ({to})", leg.who(), offer.called_number);
         let state = State::Called { caller: call };
         let rings = caller.timeout.or(peer.forwarding.rings);
-        let ends = rings.map(|rings| now + rings);
+        if let Some(rings) = rings {
+            self.ends.set(called, now + rings);
+        }
+        if let Some(trunk) = peer.trunk {
+            self.trunks.set(Owner::Call(called), Some((to, trunk)));
+        }
         let peer = Some(name.into());
         let leg = Leg {
             lease,
@@ -271,7 +277,6 @@ impl Switch {
             peer,
             address: to,
             begun: now,
-            ends,
             to: None,
             state,
             marks: Marks::default(),
@@ -338,7 +343,7 @@ impl Switch {
     ) {
         let Some(leg) = self.legs.get_mut(&called) else { return };
         let State::Called { caller: call } = leg.state else { return };
-        leg.ends = None;
+        self.ends.clear(&called);
         let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state) else {
             return;
         };

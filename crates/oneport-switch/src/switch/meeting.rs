@@ -63,8 +63,8 @@ impl Switch {
             return self.enter_room(endpoint, now, call, &room, codec);
         }
         self.players.insert(call, Player::prompt(codec, now));
-        if let Some(leg) = self.legs.get_mut(&call) {
-            leg.ends = Some(now + AT_THE_DOOR);
+        if self.legs.contains_key(&call) {
+            self.ends.set(call, now + AT_THE_DOOR);
         }
         self.at_the_door.insert(call, AtTheDoor { room, codec, digits: String::new(), tries: 0 });
     }
@@ -78,7 +78,7 @@ impl Switch {
         codec: Codec,
     ) {
         let Some(leg) = self.legs.get_mut(&call) else { return };
-        leg.ends = None;
+        self.ends.clear(&call);
         let who = leg.peer.clone().unwrap_or_else(|| leg.address.to_string());
         self.players.remove(&call);
         let config = self.room_config(room);

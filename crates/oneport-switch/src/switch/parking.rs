@@ -73,7 +73,7 @@ impl Switch {
     pub(super) fn park(&mut self, now: Instant, call: CallId, slot: u32, parked: Parked) {
         self.parking.put(slot, call);
         let Some(leg) = self.legs.get_mut(&call) else { return };
-        leg.ends = Some(now + self.config.parking.timeout);
+        self.ends.set(call, now + self.config.parking.timeout);
         leg.state = State::Parked(Box::new(parked));
         let by = leg.marks.transferred_by.as_ref();
         let by = by.map(|by| format!(" by {}", by.peer)).unwrap_or_default();
@@ -114,7 +114,8 @@ impl Switch {
         leg.state = State::Called { caller: waits };
         let who = leg.who();
         let Some(leg) = self.legs.get_mut(&waits) else { return Ok(()) };
-        (leg.ends, leg.marks.transferred_by) = (None, None);
+        self.ends.clear(&waits);
+        leg.marks.transferred_by = None;
         let waited = leg.who();
         if let State::Parked(parked) = std::mem::replace(&mut leg.state, State::Gone) {
             let mut caller = parked.caller;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use oneport_proto::{Endpoint, Instant};
+use oneport_proto::{Endpoint, Instant, RegistrationId};
 
 use super::{Standing, Switch};
 use crate::config::{Config, Peer};
+use crate::trunks::Owner;
 
 impl Switch {
     /// What would change with another configuration, a line each.
@@ -64,8 +65,14 @@ impl Switch {
             }
             let registered = self.registrar.find(now, name);
             let address = |peer: Option<&Peer>| peer.and_then(|peer| peer.address).or(registered);
-            if let Some(address) = address(old) {
-                endpoint.set_trunk(address, None);
+            let trunk = new.and_then(|peer| peer.trunk);
+            let configured = new.and_then(|peer| peer.address).zip(trunk);
+            self.trunks.set(Owner::Configured(name.clone()), configured);
+            let registered_there = registered.filter(|_| new.is_some()).zip(trunk);
+            self.trunks.set(Owner::Registered(name.clone()), registered_there);
+            if trunk.is_none() {
+                let legs = self.legs.iter().filter(|(_, leg)| leg.peer.as_ref() == Some(name));
+                legs.for_each(|(call, _)| self.trunks.set(Owner::Call(*call), None));
             }
             if new.is_none() && self.registrar.release(name) {
                 self.book.forget_registration(name);
@@ -76,12 +83,10 @@ impl Switch {
             if let Some(qualify) = peer.qualify {
                 self.qualify.watch(now, name, address, qualify);
             }
-            if peer.trunk.is_some() {
-                endpoint.set_trunk(address, peer.trunk);
-            }
         }
         let peers = &self.config.peers;
         self.tally.keep_peers(|name| peers.contains_key(name));
+        self.trunks.apply(endpoint);
         self.watch_mailboxes(now);
         self.renew_registrations(endpoint, now);
         self.limits.reconfigure(self.config.limits.clone());
@@ -92,14 +97,18 @@ impl Switch {
     /// Ends registrations that are not configured any more, and begins new ones.
     fn renew_registrations(&mut self, endpoint: &mut Endpoint, now: Instant) {
         let mut wanted = self.config.registrations.clone();
-        self.registrations.retain(|id, standing| {
-            let place = wanted.iter().position(|config| *config == standing.config);
-            match place {
-                Some(place) => drop(wanted.swap_remove(place)),
-                None => endpoint.unregister(now, *id),
+        // In the order in which they began, so that the same reload has the same consequences.
+        let mut standing: Vec<RegistrationId> = self.registrations.keys().copied().collect();
+        standing.sort_unstable();
+        for id in standing {
+            let Some(standing) = self.registrations.get(&id) else { continue };
+            if let Some(place) = wanted.iter().position(|config| *config == standing.config) {
+                wanted.remove(place);
+                continue;
             }
-            place.is_some()
-        });
+            endpoint.unregister(now, id);
+            self.registrations.remove(&id);
+        }
         for config in wanted {
             let id = endpoint.register(now, config.clone());
             self.registrations.insert(id, Standing::new(config));
