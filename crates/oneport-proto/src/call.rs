@@ -31,6 +31,7 @@ use crate::event::{DtmfPhase, EndReason, Event, Progress};
 use crate::exchange::Exchange;
 use crate::id::CallId;
 use crate::lag::LagMeter;
+use crate::moved::Moving;
 use crate::offer::NewCall;
 use crate::stats::{CallStats, RemoteReport};
 use crate::transfer::Transfer;
@@ -62,6 +63,8 @@ pub(crate) struct Call {
     pub(crate) link: Option<CallId>,
     /// The peer wants no voice.
     quelched: bool,
+    /// It is looked for where it may have moved.
+    pub(crate) moving: Option<Box<Moving>>,
     /// Its part in a transfer.
     pub(crate) transfer: Option<Box<Transfer>>,
     pub(crate) accepts_transfers: bool,
@@ -187,6 +190,7 @@ impl Call {
             video: VideoStreams { offered: formats.video(), ..VideoStreams::default() },
             link: None,
             quelched: false,
+            moving: None,
             transfer: None,
             accepts_transfers,
             last_heard: None,
@@ -933,6 +937,7 @@ impl Call {
         self.voice_out.begin_anew();
         self.voice_in.begin_anew();
         self.lag.begin_anew();
+        self.moving = None;
         self.begin_video_anew();
         self.exchange.trunk = cx.trunks.find(self.exchange.path.remote);
         self.next_ping = now + cx.config.ping_interval;

@@ -16,7 +16,7 @@ use crate::crypt::{Crypt, Epoch};
 use crate::drop_reason::{Counters, DropReason, Limit};
 use crate::event::Event;
 use crate::index::Index;
-use crate::moved::Move;
+use crate::moved::Numbers;
 use crate::path::Path;
 use crate::timer::Timers;
 use crate::token::TokenMint;
@@ -47,10 +47,8 @@ pub(crate) struct Context {
     pub(crate) sealed: Vec<u8>,
     /// Space for a frame as it is decrypted.
     pub(crate) opened: Vec<u8>,
-    /// Calls whose peer may have moved.
-    pub(crate) moves: Vec<Move>,
-    /// When a stray datagram was last compared with all calls.
-    pub(crate) last_search: Option<Instant>,
+    /// Calls by their numbers alone.
+    pub(crate) numbers: Numbers,
     refused_told: RefusalsTold,
 }
 
@@ -77,8 +75,7 @@ impl Context {
             scratch: Vec::with_capacity(2048),
             sealed: Vec::with_capacity(2048),
             opened: Vec::with_capacity(2048),
-            moves: Vec::new(),
-            last_search: None,
+            numbers: Numbers::default(),
             refused_told: RefusalsTold::default(),
             config,
             time: Timekeeper::new(now),

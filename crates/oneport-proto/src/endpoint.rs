@@ -84,7 +84,7 @@ impl Endpoint {
     ) -> Handled {
         let now = self.cx.time.enter(now);
         self.cx.counters.datagrams_received += 1;
-        let index = self.find_slot(from, datagram);
+        let index = self.find_slot(now, from, datagram);
         self.cx.counters.set_subject(Some(from), index.and_then(|index| self.slots.call_at(index)));
         let handled = self.handle_for(now, from, index, datagram, media);
         match handled {
@@ -123,13 +123,15 @@ impl Endpoint {
     }
 
     /// The slot of the exchange that a datagram names. Call numbers are never encrypted.
-    fn find_slot(&self, from: Path, datagram: &[u8]) -> Option<u32> {
+    fn find_slot(&self, now: Instant, from: Path, datagram: &[u8]) -> Option<u32> {
         let [s0, s1, d0, d1, ..] = *datagram else { return None };
         let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
         if source & 0x8000 != 0 {
             let ours = CallNumber::from_bits(destination);
             let found = self.cx.index.find_by_ours(from.remote, ours);
-            found.filter(|_| !ours.is_none()).or_else(|| self.find_moving(from, ours))
+            let theirs = CallNumber::from_bits(source);
+            let found = found.filter(|_| !ours.is_none());
+            found.or_else(|| self.find_moving(now, from, theirs, ours))
         } else if source != 0 {
             self.cx.index.find_by_theirs(from.remote, CallNumber::from_bits(source))
         } else if destination & 0x8000 != 0 {
@@ -373,7 +375,7 @@ impl Endpoint {
                 Message::Iax { subclass, .. } => Some(*subclass),
                 _ => None,
             };
-            if !self.has_moved(now, from, header, subclass) {
+            if !self.has_moved(now, index, from, header, subclass) {
                 return self.handle_from_other_end(now, from, index, header, &message);
             }
         }
@@ -417,6 +419,9 @@ impl Endpoint {
             None if header.source != CallNumber::STATELESS => {
                 exchange.theirs = Some(header.source);
                 let path = exchange.path;
+                if let Role::Call(call) = &slot.role {
+                    self.cx.numbers.insert(&call.exchange, index);
+                }
                 if let Some(before) = self.cx.index.learn(path.remote, header.source, index) {
                     self.peer_restarted(now, before);
                 }
@@ -700,6 +705,7 @@ impl Endpoint {
         let Role::Call(call) = &mut slot.role else { return };
         let link = call.link.take();
         call.close(&mut self.cx);
+        self.cx.numbers.remove(&call.exchange, index);
         let Ending { reason, cause, text, farewell } = ending;
         let stats = Box::new(call.stats());
         if let Some(place) = call.exchange.trunk {

@@ -21,7 +21,7 @@ impl Endpoint {
     #[must_use]
     pub fn inconsistency(&self) -> Option<String> {
         let index = &self.cx.index;
-        let (mut ours_found, mut theirs_found) = (0, 0);
+        let (mut ours_found, mut theirs_found, mut numbered) = (0, 0, 0);
         for (place, slot) in self.slots.all() {
             for (remote, ours, theirs) in slot.role.numbers().into_iter().flatten() {
                 if index.find_by_ours(remote, ours) != Some(place) {
@@ -33,6 +33,12 @@ impl Endpoint {
                     .is_some_and(|theirs| index.find_by_theirs(remote, theirs) == Some(place));
                 theirs_found += usize::from(leads_here);
             }
+            if let Role::Call(call) = &slot.role {
+                if !self.cx.numbers.has(&call.exchange, place) {
+                    return Some(format!("slot {place}: not found by its numbers"));
+                }
+                numbered += usize::from(call.exchange.theirs.is_some());
+            }
             let deadline = slot.role.deadline(&self.cx);
             if let Some(deadline) = deadline
                 && slot.scheduled.is_none_or(|wakes| wakes > deadline)
@@ -43,6 +49,10 @@ impl Endpoint {
             if deadline.is_none() && !waits {
                 return Some(format!("slot {place} waits for nothing"));
             }
+        }
+        let by_numbers = self.cx.numbers.sizes();
+        if by_numbers != (numbered, numbered) {
+            return Some(format!("{by_numbers:?} calls by numbers, and there are {numbered}"));
         }
         let (by_ours, by_theirs, per_address) = index.sizes();
         if (by_ours, by_theirs, per_address) != (ours_found, theirs_found, ours_found) {

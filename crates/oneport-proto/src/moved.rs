@@ -11,6 +11,10 @@
 //! is given time to be. Against somebody who sees the call's packets and keeps the peer's own from
 //! arriving nothing but encryption helps.
 
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use oneport_wire::{
@@ -20,18 +24,15 @@ use oneport_wire::{
 use crate::call::Call;
 use crate::clock::Instant;
 use crate::context::Context;
-use crate::endpoint::{Endpoint, call_mut};
+use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::exchange::Exchange;
 use crate::id::CallId;
 use crate::path::Path;
+use crate::slots::Role;
 
 /// A peer that was heard this recently is where it was.
 const SILENCE: Duration = Duration::from_secs(1);
-
-/// Time between two searches for the call that a stray datagram belongs to: they look at every
-/// call.
-const SEARCH_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long an answer from the new address is waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -47,24 +48,36 @@ const FRAMES_BEFORE: usize = 2;
 /// What encryption adds to a frame at most.
 const LONGEST_PADDING: usize = 31;
 
-/// Calls that may be moving at once.
-const MOST: usize = 256;
+/// Places at which one call may be looked for at once. Neighbours behind one NAT may fill them, where
+/// they know the peer's number; so there are enough for it to come to its turn all the same.
+const PLACES: usize = 64;
 
-/// A call that may have moved.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Move {
-    call: CallId,
-    ours: CallNumber,
-    to: Path,
+/// A place that has not answered for so long yields to another.
+const YIELDS: Duration = Duration::from_millis(500);
+
+/// Calls of the same numbers that one stray datagram is compared with.
+const COMPARED: usize = 16;
+
+/// A call that may have moved: a PING is on its way.
+#[derive(Debug)]
+pub(crate) struct Moving {
     /// The PING's timestamp, which its PONG repeats.
     stamp: Timestamp,
     asked: Instant,
-    /// Frames sent to the new address.
+    places: Vec<Place>,
+}
+
+/// Where the call may be now.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    to: Path,
+    since: Instant,
+    /// Frames sent there.
     sent: usize,
 }
 
-impl Move {
-    /// Answers a datagram of `received` bytes from the new address by the next frame.
+impl Place {
+    /// Answers a datagram of `received` bytes from there by the next frame.
     fn send_next(&mut self, cx: &mut Context, exchange: &Exchange, received: usize) {
         let Some((frame, epoch)) = exchange.reliable.window().nth(self.sent) else { return };
         let sealed = if exchange.crypt.is_some() { LONGEST_PADDING } else { 0 };
@@ -72,6 +85,101 @@ impl Move {
             cx.send(self.to, exchange.crypt.as_deref(), epoch, frame);
             self.sent += 1;
         }
+    }
+}
+
+impl Moving {
+    /// An answer is still waited for.
+    fn is_awaited(&self, now: Instant) -> bool {
+        now.since(self.asked) < PATIENCE
+    }
+
+    fn is_asked_at(&self, remote: SocketAddr) -> bool {
+        self.places.iter().any(|place| place.to.remote == remote)
+    }
+
+    /// The place at `from`: a new one where there is room.
+    fn place(&mut self, now: Instant, from: Path) -> Option<&mut Place> {
+        let known = self.places.iter().position(|place| place.to.remote == from.remote);
+        let found = known.or_else(|| {
+            let new = Place { to: from, since: now, sent: 0 };
+            if self.places.len() < PLACES {
+                self.places.push(new);
+                return Some(self.places.len() - 1);
+            }
+            let mut places = self.places.iter_mut().enumerate();
+            let (n, old) = places.find(|(_, place)| now.since(place.since) >= YIELDS)?;
+            *old = new;
+            Some(n)
+        });
+        self.places.get_mut(found?)
+    }
+}
+
+/// Calls by the numbers that a stray datagram names, whatever their address: one costs a look into a
+/// tree and a few comparisons, however many calls there are and however many strangers.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers {
+    /// Our number, theirs, slot.
+    by_both: BTreeSet<(CallNumber, CallNumber, u32)>,
+    /// IP address, their number, slot.
+    by_theirs: BTreeSet<(IpAddr, CallNumber, u32)>,
+}
+
+impl Numbers {
+    /// A call has these numbers.
+    pub(crate) fn insert(&mut self, exchange: &Exchange, slot: u32) {
+        let Some(theirs) = exchange.theirs else { return };
+        self.by_both.insert((exchange.ours, theirs, slot));
+        self.by_theirs.insert((exchange.path.remote.ip(), theirs, slot));
+    }
+
+    /// A call has them no more.
+    pub(crate) fn remove(&mut self, exchange: &Exchange, slot: u32) {
+        let Some(theirs) = exchange.theirs else { return };
+        self.by_both.remove(&(exchange.ours, theirs, slot));
+        self.by_theirs.remove(&(exchange.path.remote.ip(), theirs, slot));
+    }
+
+    /// Whether a call is found by its numbers.
+    pub(crate) fn has(&self, exchange: &Exchange, slot: u32) -> bool {
+        exchange.theirs.is_none_or(|theirs| {
+            self.by_both.contains(&(exchange.ours, theirs, slot))
+                && self.by_theirs.contains(&(exchange.path.remote.ip(), theirs, slot))
+        })
+    }
+
+    /// Entries of each table.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        (self.by_both.len(), self.by_theirs.len())
+    }
+
+    /// Slots of calls that a datagram from `from` may belong to. A mini frame names half as much as a
+    /// full frame, so half of the address must be the same.
+    fn find(
+        &self,
+        from: Path,
+        theirs: CallNumber,
+        ours: Option<CallNumber>,
+    ) -> [Option<u32>; COMPARED] {
+        let mut found = [None; COMPARED];
+        let mut take = |slots: &mut dyn Iterator<Item = u32>| {
+            for (place, slot) in found.iter_mut().zip(slots) {
+                *place = Some(slot);
+            }
+        };
+        match ours {
+            Some(ours) => {
+                let range = (ours, theirs, 0)..=(ours, theirs, u32::MAX);
+                take(&mut self.by_both.range(range).map(|(.., slot)| *slot));
+            }
+            None => {
+                let ip = from.remote.ip();
+                let range = (ip, theirs, 0)..=(ip, theirs, u32::MAX);
+                take(&mut self.by_theirs.range(range).map(|(.., slot)| *slot));
+            }
+        }
+        found
     }
 }
 
@@ -88,41 +196,20 @@ fn numbers(datagram: &[u8]) -> Option<(CallNumber, Option<CallNumber>)> {
 impl Endpoint {
     /// Looks whether a datagram that belongs to no call comes from a peer that has moved.
     pub(crate) fn look_for_moved(&mut self, now: Instant, from: Path, datagram: &[u8]) {
-        if self.go_on_asking(now, from, datagram) {
-            return;
-        }
-        if self.cx.last_search.is_some_and(|at| now.since(at) < SEARCH_PAUSE) {
-            return;
-        }
         let Some((theirs, ours)) = numbers(datagram) else { return };
-        self.cx.last_search = Some(now);
-        self.cx.moves.retain(|moving| now.since(moving.asked) < PATIENCE);
-        if self.cx.moves.len() >= MOST {
-            return;
-        }
-        let mut known = false;
-        for id in self.slots.calls() {
-            let Some(call) = call_mut(&mut self.slots, id) else { continue };
-            let exchange = &call.exchange;
-            let fits = exchange.theirs == Some(theirs)
-                && match ours {
-                    Some(ours) => ours == exchange.ours,
-                    // A mini frame names half as much, so half of the address must be the same.
-                    None => from.remote.ip() == exchange.path.remote.ip(),
-                };
-            known |= fits;
-            let silent = call.agreed_format().is_some() && call.silent_for(now) >= SILENCE;
-            if fits && silent && !self.cx.moves.iter().any(|moving| moving.call == id) {
-                return self.ask_whether_moved(now, id, from, datagram.len());
+        let found = self.cx.numbers.find(from, theirs, ours);
+        for slot in found.into_iter().flatten() {
+            if self.ask_whether_moved(now, slot, from, datagram.len()) {
+                return;
             }
         }
-        if !known {
+        if found == [None; COMPARED] {
             self.say_invalid(from, datagram);
         }
     }
 
     /// Tells a peer that its call is not known here (RFC 5456 §6.9.2), as after a restart, so that it
-    /// need not wait in vain. One short answer for twenty questions a second at most.
+    /// need not wait in vain: one answer for each datagram, that is no longer than it.
     fn say_invalid(&mut self, from: Path, datagram: &[u8]) {
         let Ok(Datagram::Full(frame)) = Datagram::decode(datagram) else { return };
         let Ok(message) = frame.message() else { return };
@@ -142,54 +229,64 @@ impl Endpoint {
         self.cx.send_once(from, None, &header, &inval);
     }
 
-    /// Sends a PING to the old address and the new. All frames on their way go to the new one before
-    /// it: the peer takes the PING only behind them. Each datagram from there is answered by one of
-    /// them at most, and none that is much longer than itself.
-    fn ask_whether_moved(&mut self, now: Instant, id: CallId, to: Path, received: usize) {
+    /// Sends a PING to the old address and the new, if the peer is silent at the old one. All frames
+    /// on their way go to the new one before it: the peer takes the PING only behind them. Each
+    /// datagram from there is answered by one of them at most, and none that is much longer than
+    /// itself. `false`: the call is not looked for there.
+    fn ask_whether_moved(&mut self, now: Instant, slot: u32, from: Path, received: usize) -> bool {
         let Self { cx, slots } = self;
-        let Some(call) = call_mut(slots, id) else { return };
-        let exchange = &mut call.exchange;
-        if exchange.reliable.size().0 > FRAMES_BEFORE {
-            return;
-        }
-        exchange.send_iax(cx, now, IaxSubclass::Ping, &ElementBuffer::new());
-        let (ours, stamp) = (exchange.ours, exchange.last_timestamp());
-        let mut moving = Move { call: id, ours, to, stamp, asked: now, sent: 0 };
-        moving.send_next(cx, exchange, received);
-        cx.moves.push(moving);
-        slots.schedule(cx, id.slot);
-    }
-
-    /// Sends the next frame where a peer may have moved; `false`: nobody is asked there.
-    pub(crate) fn go_on_asking(&mut self, now: Instant, from: Path, datagram: &[u8]) -> bool {
-        let Self { cx, slots } = self;
-        let named = numbers(datagram).and_then(|(_, ours)| ours);
-        let place = cx.moves.iter().position(|moving| {
-            moving.to.remote == from.remote
-                && named.is_none_or(|ours| ours == moving.ours)
-                && now.since(moving.asked) < PATIENCE
-        });
-        let Some(mut moving) = place.and_then(|place| cx.moves.get(place)).copied() else {
+        let Some(Role::Call(call)) = slots.at(slot).map(|slot| &mut slot.role) else {
             return false;
         };
-        let Some(call) = call_mut(slots, moving.call) else { return false };
-        let fits = numbers(datagram).is_some_and(|(theirs, ours)| {
-            call.exchange.theirs == Some(theirs) && ours.is_none_or(|ours| ours == moving.ours)
-        });
-        if fits {
-            moving.send_next(cx, &call.exchange, datagram.len());
-            if let Some(kept) = place.and_then(|place| cx.moves.get_mut(place)) {
-                *kept = moving;
+        if call.exchange.path.remote == from.remote {
+            return false;
+        }
+        let awaited = call.moving.as_deref().is_some_and(|moving| moving.is_awaited(now));
+        if !awaited {
+            let silent = call.agreed_format().is_some() && call.silent_for(now) >= SILENCE;
+            let exchange = &mut call.exchange;
+            if !silent || exchange.reliable.size().0 > FRAMES_BEFORE {
+                return false;
+            }
+            exchange.send_iax(cx, now, IaxSubclass::Ping, &ElementBuffer::new());
+            let (stamp, asked, places) = (exchange.last_timestamp(), now, Vec::new());
+            call.moving = Some(Box::new(Moving { stamp, asked, places }));
+        }
+        let Some(place) = call.moving.as_deref_mut().and_then(|moving| moving.place(now, from))
+        else {
+            return false;
+        };
+        place.send_next(cx, &call.exchange, received);
+        slots.schedule(cx, slot);
+        true
+    }
+
+    /// Sends the next frame where a peer may have moved, and is asked already.
+    pub(crate) fn go_on_asking(&mut self, now: Instant, from: Path, datagram: &[u8]) {
+        let Some((theirs, ours)) = numbers(datagram) else { return };
+        for slot in self.cx.numbers.find(from, theirs, ours).into_iter().flatten() {
+            if self.is_moving(now, slot, from) {
+                self.ask_whether_moved(now, slot, from, datagram.len());
+                return;
             }
         }
-        fits
+    }
+
+    fn is_moving(&self, now: Instant, slot: u32, from: Path) -> bool {
+        let moving = self.slots.call(slot).and_then(|call| call.moving.as_deref());
+        moving.is_some_and(|moving| moving.is_awaited(now) && moving.is_asked_at(from.remote))
     }
 
     /// The slot of a call that waits for an answer from `from`.
-    pub(crate) fn find_moving(&self, from: Path, ours: CallNumber) -> Option<u32> {
-        let mut moves = self.cx.moves.iter();
-        let found = moves.find(|moving| moving.to.remote == from.remote && moving.ours == ours);
-        found.map(|moving| moving.call.slot)
+    pub(crate) fn find_moving(
+        &self,
+        now: Instant,
+        from: Path,
+        theirs: CallNumber,
+        ours: CallNumber,
+    ) -> Option<u32> {
+        let found = self.cx.numbers.find(from, theirs, Some(ours));
+        found.into_iter().flatten().find(|slot| self.is_moving(now, *slot, from))
     }
 
     /// Whether a frame from a strange address is the PONG of a peer that has moved; then its call
@@ -197,46 +294,49 @@ impl Endpoint {
     pub(crate) fn has_moved(
         &mut self,
         now: Instant,
+        index: u32,
         from: Path,
         header: &FullHeader,
         subclass: Option<IaxSubclass>,
     ) -> bool {
+        if subclass != Some(IaxSubclass::Pong) || !self.is_moving(now, index, from) {
+            return false;
+        }
         let Self { cx, slots } = self;
-        let place = cx.moves.iter().position(|moving| {
-            subclass == Some(IaxSubclass::Pong)
-                && moving.to.remote == from.remote
-                && moving.ours == header.destination
-                && moving.stamp == header.timestamp
-                && now.since(moving.asked) < PATIENCE
-        });
-        let Some(moving) = place.and_then(|place| cx.moves.get(place)).copied() else {
-            return false;
-        };
-        let Move { call: id, ours, asked, .. } = moving;
-        let waits = call_mut(slots, id).is_some_and(|call| {
-            let rtt = call.exchange.rtt.unwrap_or_default();
-            let is_there = call.silent_for(now) <= now.since(asked);
-            let early = now.since(asked) < GRACE.max(rtt * 3 / 2);
-            call.exchange.crypt.is_none() && early && !is_there
-        });
-        if waits {
-            return false;
-        }
-        cx.moves.retain(|other| other.call != id);
-        let Some(call) = call_mut(slots, id) else { return false };
-        if call.exchange.crypt.is_none() && call.silent_for(now) <= now.since(asked) {
-            return false;
-        }
-        if call.exchange.theirs != Some(header.source)
-            || !cx.index.claim(from.remote, ours, id.slot)
+        let Some(slot) = slots.at(index) else { return false };
+        let id = CallId { slot: index, generation: slot.generation };
+        let Role::Call(call) = &mut slot.role else { return false };
+        let Some(Moving { stamp, asked, .. }) = call.moving.as_deref() else { return false };
+        let (ours, asked) = (call.exchange.ours, *asked);
+        if *stamp != header.timestamp
+            || header.destination != ours
+            || call.exchange.theirs != Some(header.source)
         {
+            return false;
+        }
+        // The peer is where it was; on an encrypted call the PONG says more than that.
+        let is_there = call.silent_for(now) <= now.since(asked);
+        if call.exchange.crypt.is_none() {
+            let rtt = call.exchange.rtt.unwrap_or_default();
+            if !is_there && now.since(asked) < GRACE.max(rtt * 3 / 2) {
+                return false;
+            }
+            if is_there {
+                call.moving = None;
+                return false;
+            }
+        }
+        call.moving = None;
+        if !cx.index.claim(from.remote, ours, index) {
             return false;
         }
         let old = call.exchange.path;
         cx.flush_trunk(now, call.exchange.trunk);
-        cx.index.forget(old.remote, ours, Some(header.source), id.slot);
-        cx.index.learn(from.remote, header.source, id.slot);
+        cx.index.forget(old.remote, ours, Some(header.source), index);
+        cx.index.learn(from.remote, header.source, index);
+        cx.numbers.remove(&call.exchange, index);
         call.exchange.path = from;
+        cx.numbers.insert(&call.exchange, index);
         call.exchange.trunk = cx.trunks.find(from.remote);
         cx.counters.calls_moved += 1;
         cx.tell(Event::CallMoved { call: id, from: old, to: from });

@@ -298,6 +298,7 @@ impl Endpoint {
         let exchange = self.open_exchange(now, offer.path, header, existing)?;
         let call = Call::offered(&self.cx, now, exchange, offer.formats, offer.encryption);
         let unvalidated = !offer.address_validated;
+        self.cx.numbers.insert(&call.exchange, self.slots.vacant());
         let (slot, generation) = self.slots.insert(Role::Call(Box::new(call)), unvalidated);
         self.slots.schedule(&mut self.cx, slot);
         let call = CallId { slot, generation };

@@ -148,6 +148,14 @@ impl Slots {
         matches!(slot.role, Role::Call(_)).then_some(handle)
     }
 
+    /// The call in a slot, where it holds one.
+    pub(crate) fn call(&self, index: u32) -> Option<&Call> {
+        match &self.slots.get(index as usize)?.role {
+            Role::Call(call) => Some(call),
+            _ => None,
+        }
+    }
+
     /// Whether we are registered at `remote` now.
     pub(crate) fn is_registered_at(&self, now: Instant, remote: SocketAddr) -> bool {
         let registrations = self.slots.iter().filter_map(|slot| match &slot.role {

@@ -489,6 +489,8 @@ impl Endpoint {
         let ours = call.exchange.ours;
         let fresh = Exchange::moved(now, end.path, ours, end.theirs, end.found);
         let mut old = core::mem::replace(&mut call.exchange, fresh);
+        cx.numbers.remove(&old, index);
+        cx.numbers.insert(&call.exchange, index);
         if let Some(place) = old.trunk {
             // To the middle the call is over.
             cx.trunks.withdraw(&mut cx.counters, place, ours);
