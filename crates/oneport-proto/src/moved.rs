@@ -241,9 +241,15 @@ impl Endpoint {
         if call.exchange.path.remote == from.remote {
             return false;
         }
-        let awaited = call.moving.as_deref().is_some_and(|moving| moving.is_awaited(now));
+        let silence = call.silent_for(now);
+        // Once it was heard where it was, the question is answered.
+        let awaited = call
+            .moving
+            .as_deref()
+            .is_some_and(|moving| moving.is_awaited(now) && silence > now.since(moving.asked));
         if !awaited {
-            let silent = call.agreed_format().is_some() && call.silent_for(now) >= SILENCE;
+            call.moving = None;
+            let silent = call.agreed_format().is_some() && silence >= SILENCE;
             let exchange = &mut call.exchange;
             if !silent || exchange.reliable.size().0 > FRAMES_BEFORE {
                 return false;

@@ -120,7 +120,7 @@ fn frames_of_silence(know: Know, strangers: u32) -> usize {
 
 #[test]
 fn a_flood_of_strangers_keeps_no_peer_that_has_moved_from_being_found_within_two_seconds() {
-    for (know, strangers) in [(Know::Nothing, 500), (Know::Half, 10), (Know::Both, 10)] {
+    for (know, strangers) in [(Know::Nothing, 500), (Know::Half, 20), (Know::Both, 20)] {
         let frames = frames_of_silence(know, strangers);
         assert!(frames < 100, "{frames} frames of silence, strangers know {know:?}");
     }
