@@ -7,7 +7,7 @@ use oneport_proto::{CallId, DropReason, EndReason, EndpointConfig, Event, NewCal
 use oneport_testkit::sim::{Network, Weather};
 use oneport_wire::{
     CallNumber, CauseCode, Datagram, Element, ElementBuffer, Format, FullHeader, IaxSubclass,
-    Message, Seq, Timestamp,
+    Message, MiniFrame, MiniTimestamp, Seq, Timestamp,
 };
 
 const A: usize = 0;
@@ -109,6 +109,27 @@ fn frame(network: &Network, call: CallId, kind: u8, subclass: u8, payload: &[u8]
     bytes.extend([0, 0, 1, 0, next, 2, kind, subclass]);
     bytes.extend(payload);
     bytes
+}
+
+#[test]
+fn a_full_frame_of_any_voice_format_is_acknowledged_and_the_call_lives() {
+    for subclass in 0..=255_u8 {
+        let mut network = Network::pair(1);
+        let (_, theirs) = call_up(&mut network);
+        let from = network.nodes[A].address;
+        let voice = frame(&network, theirs, 2, subclass, &[7; 160]);
+        let sent = network.inject(B, from, &voice);
+        let answers: Vec<IaxSubclass> = sent.iter().map(|bytes| subclass_of(bytes)).collect();
+        assert_eq!(answers, [IaxSubclass::Ack], "{subclass:#x}");
+        assert_eq!(network.nodes[B].endpoint.calls(), 1, "{subclass:#x}");
+        // Mini frames behind it are of a format that was agreed on, or nobody's.
+        let far = network.nodes[B].endpoint.call_numbers(theirs).and_then(|both| both.1);
+        let mini = MiniFrame::encode_header(far.expect("known"), MiniTimestamp(300));
+        let now = network.now();
+        network.inject(B, from, &[&mini[..], &[7; 160]].concat());
+        let endpoint = &mut network.nodes[B].endpoint;
+        endpoint.hangup(now, theirs, CauseCode::NORMAL_CLEARING, None).expect("it is up");
+    }
 }
 
 #[test]

@@ -26,6 +26,22 @@ fn every_case_of_the_torture_set_gets_its_right_answer() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+#[test]
+fn a_frame_that_decrypts_to_a_negative_or_short_length_harms_no_call() {
+    let lies = [
+        "ciphertext-of-nothing",
+        "ciphertext-that-is-not-a-multiple-of-16",
+        "padding-that-says-more-than-there-is",
+        "padding-of-31",
+    ];
+    let chapters = chapters();
+    let cases = chapters.iter().flat_map(|chapter| &chapter.case);
+    let cases: Vec<&Case> = cases.filter(|case| lies.contains(&case.name.as_str())).collect();
+    assert_eq!(cases.len(), lies.len());
+    let failures = failures(cases);
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
 /// Runs generated cases on all processors; each keeps to what holds for every case.
 #[test]
 fn ten_thousand_generated_cases_keep_to_the_bounds() {
