@@ -10,8 +10,10 @@ use oneport::{Driver, DriverConfig, StartError};
 use oneport_switch::api::{Api, ApiError, Reloader, state_directory, token_file};
 use oneport_switch::{ApiConfig, Builtin, Config, ConfigError, Switch};
 
+use crate::drain::Drains;
 use crate::exit::{Code, Failure, failed};
 use crate::log::LogFormat;
+use crate::notify;
 use crate::reload::{self, Reloads};
 use crate::storage::Storage;
 
@@ -23,7 +25,8 @@ Examples:
   oneport serve --config oneport.toml     peers, routes and registrations of a file
 
 The file is read again when it changes, and on SIGHUP; calls go on, and a file with a mistake changes
-nothing. The log goes to standard error; ONEPORT_LOG=debug says more.")]
+nothing. SIGUSR1 drains: calls that are up go on, new ones are refused (cause 42); another SIGUSR1 takes
+calls again. The log goes to standard error; ONEPORT_LOG=debug says more.")]
 pub(crate) struct Serve {
     /// Configuration file; see docs/configuration.md
     #[arg(long, value_name = "FILE")]
@@ -40,6 +43,9 @@ pub(crate) struct Serve {
     /// How the log is written
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     log_format: LogFormat,
+    /// Ends when it is drained and the last call has ended
+    #[arg(long)]
+    exit_when_drained: bool,
 }
 
 impl Serve {
@@ -69,7 +75,10 @@ impl Serve {
             (None, Some(file)) => Some(Reloader::new(file, &driver)),
             (None, None) => None,
         };
+        let mut drains = Drains::of(&driver, self.exit_when_drained).await?;
+        let watchdog = notify::watchdog(&driver);
         greet(driver.local_addresses(), api.as_ref());
+        notify::ready();
         let mut stopped = std::pin::pin!(stopped());
         loop {
             let reload = async {
@@ -80,11 +89,23 @@ impl Serve {
             };
             tokio::select! {
                 () = &mut stopped => break,
+                drained = drains.next(&driver) => match drained {
+                    true => break,
+                    false => continue,
+                },
                 () = reload => {}
             }
+            notify::reloading();
             if let Some(reloader) = &reloader {
                 reload::carry_out(reloader).await;
             }
+            notify::ready();
+        }
+        notify::stopping();
+        if let Some(watchdog) = watchdog {
+            watchdog.abort();
+            // It is gone, and its hold on the driver with it.
+            let _ = watchdog.await;
         }
         drop((reloads, reloader, api));
         tracing::info!("stopping; calls are hung up");

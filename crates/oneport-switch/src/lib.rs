@@ -42,6 +42,6 @@ pub use ledger::Journal;
 pub use limits::LimitUsage;
 pub use news::{News, What};
 pub use refusal::{Refusal, RefusalCount, Stage};
-pub use switch::{ParkedCall, Switch};
+pub use switch::{Life, ParkedCall, Switch};
 pub use utc::{NoMoment, Utc};
 pub use watch::Ending;

@@ -2,6 +2,7 @@
 
 mod device;
 mod dialling;
+mod drain;
 mod forwarding;
 mod holding;
 mod hunting;
@@ -28,6 +29,7 @@ use oneport_proto::{
     Register, RegistrationConfig, RegistrationId, RequestId, negotiate,
 };
 use oneport_wire::{CauseCode, Control, Format, FormatSet, MessageCount};
+use tokio::sync::watch;
 
 use crate::book::Book;
 use crate::bridge;
@@ -50,6 +52,7 @@ use crate::tally::Tally;
 use crate::trunks::{Owner, Trunks};
 use crate::watch::{Bounds, Ending, Watches};
 
+pub use drain::Life;
 use forwarding::Forwarded;
 use meeting::AtTheDoor;
 pub use parking::ParkedCall;
@@ -73,6 +76,8 @@ const UNSAID_REFRESH: Duration = Duration::from_secs(60);
 /// The switch as an application of the engine.
 pub struct Switch {
     config: Config,
+    /// Whether it takes calls.
+    life: watch::Sender<Life>,
     registrar: Registrar,
     qualify: Qualify,
     guests: Guests,
@@ -243,6 +248,7 @@ impl Switch {
             limits: Limits::new(config.limits.clone()),
             next_lease: 0,
             config,
+            life: watch::Sender::default(),
             registrar: Registrar::default(),
             qualify: Qualify::default(),
             guests: Guests::default(),
@@ -287,6 +293,9 @@ impl Switch {
         offer.called_number = printable(&offer.called_number);
         offer.username = offer.username.as_deref().map(printable);
         self.book.offered(now, call, &offer);
+        if self.refuse_draining(endpoint, now, call, &offer) {
+            return;
+        }
         let address = offer.path.remote;
         let to = Some(offer.called_number.clone());
         let lease = self.new_lease();
@@ -352,6 +361,7 @@ impl Switch {
         let leg = self.legs.remove(&call)?;
         self.ends.clear(&call);
         self.trunks.set(Owner::Call(call), None);
+        self.legs_have_changed();
         self.watches.end(call);
         self.limits.release(now, leg.lease);
         self.tell_of_limits();

@@ -282,6 +282,7 @@ impl Switch {
             marks: Marks::default(),
         };
         self.legs.insert(called, leg);
+        self.legs_have_changed();
         if let Some(leg) = self.legs.get_mut(&call)
             && let State::Caller(caller) = &mut leg.state
         {

@@ -429,7 +429,7 @@ impl Switch {
             registrations: self.registrations.len(),
             registrations_good: good,
             limits_full,
-            ready: true,
+            ready: self.life() == super::Life::Serving,
             troubles,
         }
     }

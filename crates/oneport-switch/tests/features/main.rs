@@ -2,6 +2,7 @@
 
 mod bounds;
 mod conference;
+mod drain;
 mod forwarding;
 mod hold;
 mod notice;
