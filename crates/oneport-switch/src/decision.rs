@@ -77,7 +77,16 @@ impl Decision {
             }
         }
         if decision.targets.is_empty() {
-            if let Some(builtin) = builtin {
+            let extension = config.peers.iter().find(|(_, peer)| {
+                let context = &peer.extension_context;
+                peer.extensions.iter().any(|extension| extension == number)
+                    && contexts.iter().any(|one| one == context || one == "*")
+            });
+            if let Some((name, _)) = extension {
+                decision.targets.push(format!("peer:{name}/{number}"));
+                decision.summary =
+                    format!("no route; an extension of {name}, which is there while {name} is");
+            } else if let Some(builtin) = builtin {
                 decision.targets.push(format!("builtin:{builtin}"));
                 decision.summary = "no route; the name of a built-in destination".into();
             } else if config.peers.contains_key(number) {

@@ -8,6 +8,7 @@ pub mod api;
 mod book;
 mod bridge;
 mod builtin;
+mod caller_id;
 mod cdr;
 mod conference;
 mod config;

@@ -3,6 +3,7 @@
 mod device;
 mod dialling;
 mod drain;
+mod extensions;
 mod forwarding;
 mod holding;
 mod hunting;
@@ -393,20 +394,29 @@ impl Switch {
         Challenge { encryption, ..Challenge::unknown(username) }
     }
 
-    /// The peer that is known to be at `address` and has no secret.
+    /// The peer that is known to be at `address` and has no secret. Where none has this port, as
+    /// behind a NAT, it is the one that has the IP address, if there is only one.
     fn peer_at(&self, address: SocketAddr) -> Option<String> {
-        let mut peers = self.config.peers.iter();
-        let found = peers.find(|(_, peer)| !peer.has_proof() && peer.address == Some(address));
-        found.map(|(name, _)| name.clone())
+        let known = self.config.peers.iter().filter_map(|(name, peer)| {
+            let own = peer.address.filter(|own| own.ip() == address.ip())?;
+            (!peer.has_proof() && peer.permits(address.ip())).then_some((name, own))
+        });
+        let known: Vec<_> = known.collect();
+        let exact = known.iter().find(|(_, own)| *own == address);
+        let only = known.first().filter(|_| known.len() == 1);
+        exact.or(only).map(|(name, _)| (*name).clone())
     }
 
     /// The caller is who it says: where does it want to go?
     fn identified(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId) {
         let Some(leg) = self.legs.get_mut(&call) else { return };
         let State::Identifying(offer) = &leg.state else { return };
-        let offer = offer.clone();
+        let mut offer = offer.clone();
         let peer = leg.peer.clone();
         let known = peer.as_ref().and_then(|name| self.config.peers.get(name));
+        if let Some(peer) = known {
+            peer.caller_id.apply(&mut offer);
+        }
         // It may be the middle that lets us go, as we may be for it.
         let transfers = known.is_some_and(|peer| peer.transfer.is_some());
         let _ = endpoint.allow_transfer(call, transfers);
@@ -478,6 +488,10 @@ impl Switch {
         self.book.routed(call, number, route.as_deref());
         let taken = self.limits.take(now, leg.lease, &attempt);
         self.tell_of_limits();
+        let extension = peer.as_deref().filter(|_| left.is_empty()).and_then(|peer| {
+            let contexts = contexts_of(&self.config, peer, offer.called_context.as_deref()).ok()?;
+            self.extension(now, &contexts, number).map(ToString::to_string)
+        });
         let Some(leg) = self.legs.get_mut(&call) else { return };
         if let Err(full) = taken {
             self.book.because(call, records::full_limit(&full));
@@ -489,7 +503,9 @@ impl Switch {
             return self.refuse(endpoint, now, call, full.cause, &full.to_string());
         }
         if left.is_empty() {
-            if let Some(place) = Place::find(number) {
+            if let Some(name) = extension {
+                left.push_back(vec![Target::Peer { name, number: number.into() }]);
+            } else if let Some(place) = Place::find(number) {
                 left.push_back(vec![Target::Builtin(place)]);
             } else if peer.is_some() && self.config.peers.contains_key(number) {
                 left.push_back(vec![Target::Peer { name: number.into(), number: number.into() }]);

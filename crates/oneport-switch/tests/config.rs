@@ -120,6 +120,9 @@ fn every_mistake_is_placed_named_and_mended() {
         "[parking]\nmusic = \"jazz\"",
         "[[routes]]\nnumber = \"1\"\nto = [\"busy\"]\non_congestion = \"playback/full\"",
         "[[limits]]\nname = \"all\"\nmax_calls = 1\non_congestion = \"echo\"",
+        "[peers.a]\nsecret = \"a\"\n[peers.a.caller_id]\nallow = [\"_[\"]",
+        "[peers.a]\nsecret = \"a\"\n[peers.a.caller_id]\npresentation = \"hidden\"",
+        "[peers.a]\nsecret = \"a\"\nextensions = [\"1\"]\n[peers.b]\nsecret = \"b\"\nextensions = [\"1\"]",
         "[server\n",
     ];
     let mut answers = String::new();
@@ -172,6 +175,7 @@ fn the_documented_configuration_is_accepted_and_names_every_key() {
         "acls.x",
         "peers.x",
         "peers.x.provision",
+        "peers.x.caller_id",
         "routes",
         "limits",
         "registrations",

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::api::ApiKeys;
+use super::caller_id::CallerIdKeys;
 use super::device::{ProvisionKeys, read_firmware};
 use super::error::{ConfigError, nearest};
 use super::forward::ForwardKeys;
@@ -30,6 +31,7 @@ use super::secret::Place;
 use super::store::StoreKeys;
 use super::timers::{self, PeerTimers, Timers};
 use super::{Acl, Config, ConnectedLineRule, DEFAULT_CODECS, Forwarding, Peer};
+use crate::caller_id::CallerIdRule;
 use crate::limits::LimitConfig;
 use crate::routing::{DEFAULT_CONTEXT, Route};
 
@@ -134,6 +136,9 @@ struct PeerKeys {
     forward_busy: Option<Spanned<String>>,
     forward_no_answer: Option<Spanned<String>>,
     rings_seconds: Option<Spanned<u64>>,
+    extensions: Vec<Spanned<String>>,
+    extension_context: Option<String>,
+    caller_id: Option<CallerIdKeys>,
     provision: Option<ProvisionKeys>,
 }
 
@@ -232,10 +237,20 @@ impl File {
         let mut rules = BTreeMap::new();
         let mut peers = BTreeMap::new();
         let mut forwards = Vec::new();
+        let mut extensions = BTreeSet::new();
         for (name, keys) in self.peers {
             let lists = keys.read_acls(&source, &acls)?;
             let hold_music = read_class(&source, keys.hold_music.as_ref(), &config.music)?;
             forwards.push((name.get_ref().clone(), keys.forward_keys()));
+            let context = keys.extension_context.clone();
+            let context = context.unwrap_or_else(|| DEFAULT_CONTEXT.into());
+            for number in &keys.extensions {
+                if !extensions.insert((context.clone(), number.get_ref().clone())) {
+                    let what = format!("extension {} has another peer already", number.get_ref());
+                    let help = "ring several by a route: to = [\"peer:…\", \"peer:…\"]";
+                    return Err(source.wrong(number, what).with_help(help));
+                }
+            }
             let (mut peer, rule) = keys.check(&source, &name, config.encryption, &defaults)?;
             peer.acls = lists;
             peer.hold_music = hold_music;
@@ -497,6 +512,10 @@ impl PeerKeys {
             }
             Some(contexts) => contexts.into_inner(),
         };
+        let caller_id = match self.caller_id {
+            Some(keys) => keys.check(source)?,
+            None => CallerIdRule::default(),
+        };
         let peer = Peer {
             contexts,
             secrets,
@@ -523,6 +542,9 @@ impl PeerKeys {
             bounds,
             hold_music: None,
             forwarding: Forwarding::default(),
+            caller_id,
+            extensions: self.extensions.into_iter().map(Spanned::into_inner).collect(),
+            extension_context: self.extension_context.unwrap_or_else(|| DEFAULT_CONTEXT.into()),
         };
         Ok((peer, rule))
     }

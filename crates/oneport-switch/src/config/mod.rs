@@ -2,6 +2,7 @@
 
 mod acl;
 mod api;
+mod caller_id;
 mod device;
 mod error;
 mod file;
@@ -39,6 +40,7 @@ pub use store::{StoreConfig, StorePlace};
 pub use summary::Summary;
 
 use crate::builtin::MusicClass;
+use crate::caller_id::CallerIdRule;
 use crate::conference::RoomConfig;
 use crate::limits::LimitConfig;
 use crate::parking::ParkingConfig;
@@ -137,6 +139,10 @@ pub(crate) struct Peer {
     /// side plays.
     pub(crate) hold_music: Option<String>,
     pub(crate) forwarding: Forwarding,
+    pub(crate) caller_id: CallerIdRule,
+    /// Numbers that lead to it while it is there, and the context they are in.
+    pub(crate) extensions: Vec<String>,
+    pub(crate) extension_context: String,
 }
 
 impl Peer {

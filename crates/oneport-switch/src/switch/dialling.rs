@@ -49,6 +49,7 @@ impl Switch {
         let question = Question { number, from: peer, contexts: &contexts, time };
         let exists = peer.is_some()
             && (routing::find(&self.config.routes, &question).is_some()
+                || self.extension(now, &contexts, number).is_some()
                 || Place::find(number).is_some()
                 || self.config.peers.contains_key(number));
         let longer = routing::may_grow(&self.config.routes, &question);

@@ -5,6 +5,7 @@ mod conference;
 mod drain;
 mod forwarding;
 mod hold;
+mod identity;
 mod notice;
 mod parking;
 mod setting;
