@@ -202,14 +202,15 @@ impl VoiceMeter {
         } else if step > u32::MAX / 2 {
             self.receive_older(now, timestamp, last.wrapping_sub(timestamp), bytes as u64);
         } else {
-            self.receive_newer(now.since(arrival), step);
+            self.receive_newer(now.as_micros().saturating_sub(arrival.as_micros()), step);
             self.newest = Some((now, timestamp));
             self.behind = Behind::default();
             self.count(bytes as u64);
         }
     }
 
-    fn receive_newer(&mut self, elapsed: Duration, step: u32) {
+    /// A frame that came `elapsed` µs behind the newest, and is `step` ms younger.
+    fn receive_newer(&mut self, elapsed: u64, step: u32) {
         self.learn(step);
         if core::mem::take(&mut self.pause) || step > PAUSE_MS {
             (self.came, self.missing) = (1, 0);
@@ -220,7 +221,6 @@ impl VoiceMeter {
         self.stats.lost += u64::from(absent);
         self.came = moved(self.came, steps) | 1;
         self.missing = moved(self.missing, steps) | (moved(1, absent).wrapping_sub(1) << 1);
-        let elapsed = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         let deviation = elapsed.abs_diff(u64::from(step) * 1_000);
         if deviation <= CLOCK_STEP {
             // J += (|D| - J) / 16, with J kept sixteenfold.
@@ -230,6 +230,10 @@ impl VoiceMeter {
 
     /// How many frames on a step leads; never 0.
     fn steps(&self, step: u32) -> u32 {
+        if step == self.length {
+            // Mostly, and without a division.
+            return 1;
+        }
         let Some(whole) = step.checked_div(self.length) else { return 1 };
         // Timestamps may be a little uneven; a step halfway between is not called loss.
         let nearly = step % self.length + self.length / 4 >= self.length;
@@ -241,7 +245,7 @@ impl VoiceMeter {
         let (last, times) = self.run;
         let times = if last.abs_diff(step) <= 2 { times.saturating_add(1) } else { 1 };
         self.run = (step, times);
-        if !LENGTHS.contains(&step) || self.length.abs_diff(step) <= 2 {
+        if self.length.abs_diff(step) <= 2 || !LENGTHS.contains(&step) {
             return;
         }
         if self.length == 0 || step < self.length && times >= SHORTER {

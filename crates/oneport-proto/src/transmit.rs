@@ -117,8 +117,8 @@ impl Outbox {
         }
         let (front, back) = self.bytes.as_slices();
         let from_front = len.min(front.len());
-        out.bytes.extend(front.iter().take(from_front));
-        out.bytes.extend(back.iter().take(len - from_front));
+        out.bytes.extend_from_slice(front.get(..from_front).unwrap_or_default());
+        out.bytes.extend_from_slice(back.get(..len - from_front).unwrap_or_default());
         self.bytes.drain(..len);
         Some(Transmit { path, len, segment_size: (count > 1).then_some(size) })
     }

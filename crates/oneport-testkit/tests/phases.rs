@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use oneport_proto::{
     CallId, Challenge, CommandError, Device, DropReason, EncryptionPolicy, EndReason,
-    EndpointConfig, Event, NewCall, Progress, Secret,
+    EndpointConfig, Event, NewCall, Progress, Secret, TokenRule,
 };
 use oneport_testkit::sim::{Network, Stranger};
 use oneport_wire::{
-    AuthMethods, CauseCode, Control, Datagram, Element, Format, IaxSubclass, Message, MessageCount,
+    AuthMethods, CauseCode, Control, Datagram, Element, Format, HtmlSubclass, IaxSubclass,
+    MediaSubclass, Message, MessageCount,
 };
 
 const A: usize = 0;
@@ -215,6 +216,10 @@ fn what_makes_sense_in_an_accepted_call_only_is_counted_before() {
         Message::text(b"early"),
         Message::DtmfBegin(b'1'),
         Message::DtmfEnd(b'1'),
+        Message::Image { subclass: MediaSubclass(0x90), payload: b"early" },
+        Message::Html { subclass: HtmlSubclass::Url, payload: b"early" },
+        Message::Cng { level: 7, payload: &[] },
+        Message::Modem { subclass: 1, payload: b"early" },
     ];
     for message in early {
         let (mut network, mut peer, _) = placed(NewCall::to("1"));
@@ -360,4 +365,40 @@ fn a_silence_that_is_announced_is_no_loss_and_no_jitter() {
         assert_eq!(stats.frames, 60);
         assert_eq!(stats.lost == 0, announced, "{stats:?}");
     }
+}
+
+#[test]
+fn a_call_of_which_the_peer_has_said_anything_in_time_is_not_killed() {
+    let mut new = NewCall::to("1");
+    new.autokill = Some(Duration::from_secs(2));
+    let (mut network, mut peer, _) = placed(new);
+    peer.say_iax(&mut network, A, IaxSubclass::Ack, &[]);
+    peer.wait(&mut network, Duration::from_secs(20));
+    assert_eq!(network.events(A), []);
+}
+
+#[test]
+fn calls_of_who_proved_nothing_are_limited_and_others_are_not() {
+    let mut config = EndpointConfig { max_unvalidated_calls: 3, ..EndpointConfig::default() };
+    config.call_token.users.insert("trusted".into(), TokenRule::No);
+    let mut network = Network::new(1, vec![EndpointConfig::default(), config]);
+    let format = [Format::ULAW].into_iter().collect();
+    for port in 5_000..5_006 {
+        let mut peer = Stranger::new("203.0.113.9:4569");
+        peer.address.set_port(port);
+        let new = [
+            Element::CalledNumber("1".into()),
+            Element::Username("trusted".into()),
+            Element::Format(format),
+        ];
+        peer.say_iax(&mut network, B, IaxSubclass::New, &new);
+    }
+    let offers = network.events(B).into_iter().filter_map(|event| match event {
+        Event::CallOffered { offer, .. } => Some(offer.address_validated),
+        _ => None,
+    });
+    assert_eq!(offers.collect::<Vec<_>>(), [false; 3]);
+    assert_eq!(network.nodes[B].endpoint.counters().dropped(DropReason::TooManyCalls), 3);
+    // Who brings a token comes in all the same.
+    network.call_up(A, B, NewCall::to("1"));
 }

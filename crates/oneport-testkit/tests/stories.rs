@@ -17,7 +17,7 @@ fn ten_thousand_stories_end_in_silence_and_agreement() {
 }
 
 #[test]
-fn every_message_is_taken_in_by_some_story() {
+fn every_message_is_taken_in_by_some_of_the_stories() {
     let taken = taken();
     assert!(taken.video_mini > 0 && taken.trunk > 0);
     assert!(taken.keys > 0, "no story changes keys");
