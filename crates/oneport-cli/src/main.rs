@@ -10,6 +10,7 @@ macro_rules! say {
 
 mod answer;
 mod call;
+mod cdr;
 mod check;
 mod doctor;
 mod drain;
@@ -56,6 +57,8 @@ enum Command {
     Import(import::Import),
     Doctor(doctor::Doctor),
     Firmware(firmware::Firmware),
+    Cdr(cdr::Cdr),
+    Why(cdr::Why),
 }
 
 fn main() -> ExitCode {
@@ -77,6 +80,8 @@ fn main() -> ExitCode {
             Command::Import(import) => import.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Firmware(firmware) => firmware.run().await,
+            Command::Cdr(cdr) => cdr.run().await,
+            Command::Why(why) => why.run().await,
         }
     });
     match result {

@@ -111,20 +111,16 @@ impl Book {
         uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
     }
 
-    /// The call to which a leg belongs.
-    pub(crate) fn id(&self, leg: CallId) -> Option<Uuid> {
-        Some(self.drafts.get(&leg)?.call)
-    }
-
     /// The name of a leg's peer.
     pub(crate) fn peer(&self, leg: CallId) -> Option<&str> {
         self.drafts.get(&leg)?.peer.as_deref()
     }
 
-    /// A call comes in.
-    pub(crate) fn offered(&mut self, now: Instant, leg: CallId, offer: &Offer) {
+    /// A call comes in. The id that all its legs have in common.
+    pub(crate) fn offered(&mut self, now: Instant, leg: CallId, offer: &Offer) -> Uuid {
+        let id = self.new_id();
         let draft = Draft {
-            call: self.new_id(),
+            call: id,
             leg: 1,
             direction: LegDirection::In,
             peer: offer.username.clone(),
@@ -148,6 +144,7 @@ impl Book {
             reason: None,
         };
         self.drafts.insert(leg, draft);
+        id
     }
 
     /// The caller is known: its leg gets a record. `true`: then its end must be deferred.

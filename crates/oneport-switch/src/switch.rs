@@ -31,6 +31,7 @@ use oneport_proto::{
 };
 use oneport_wire::{CauseCode, Control, Format, FormatSet, MessageCount};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::book::Book;
 use crate::bridge;
@@ -149,6 +150,8 @@ struct LeaseId(u64);
 
 /// One leg of a call.
 struct Leg {
+    /// The call, the same for all its legs.
+    id: Uuid,
     lease: LeaseId,
     /// Where it was when it came; its address may change.
     came_from: IpAddr,
@@ -293,7 +296,7 @@ impl Switch {
         // Both go into logs, and no peer or number has control characters.
         offer.called_number = printable(&offer.called_number);
         offer.username = offer.username.as_deref().map(printable);
-        self.book.offered(now, call, &offer);
+        let id = self.book.offered(now, call, &offer);
         if self.refuse_draining(endpoint, now, call, &offer) {
             return;
         }
@@ -301,6 +304,7 @@ impl Switch {
         let to = Some(offer.called_number.clone());
         let lease = self.new_lease();
         let leg = |peer, state| Leg {
+            id,
             lease,
             came_from: address.ip(),
             peer,
@@ -675,7 +679,8 @@ impl Switch {
     fn tell_refusal(&mut self, call: CallId, cause: CauseCode, why: &str) {
         if let Some(leg) = self.legs.get_mut(&call) {
             let to = leg.to.take().unwrap_or_default();
-            tracing::info!("{call}: {} to {to}: refused, {cause}: {why}", leg.who());
+            let (id, who) = (leg.id, leg.who());
+            tracing::info!(call = %id, "{call}: {who} to {to}: refused, {cause}: {why}");
         }
         self.call_refused(call, cause, why);
         self.book.refused_for(call, cause, records::no_way_on(cause, why));
@@ -909,13 +914,14 @@ fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
         && let State::Called { .. } = leg.state
     {
         let how = end.reason.sentence();
-        tracing::debug!("{call}: {who} ended after {seconds:.1} s: {how}, {}{text}", end.cause);
+        tracing::debug!(call = %leg.id, "{call}: {who} ended after {seconds:.1} s: {how}, {}{text}", end.cause);
         return;
     }
     let Some(to) = &leg.to else { return };
     if end.reason == EndReason::AuthenticationFailed {
         let (why, remedy) = (end.reason.sentence(), end.reason.remedy().unwrap_or_default());
-        tracing::warn!("{call}: {who} to {to}: refused, {}: {why}; {remedy}", end.cause);
+        let cause = end.cause;
+        tracing::warn!(call = %leg.id, "{call}: {who} to {to}: refused, {cause}: {why}; {remedy}");
         return;
     }
     let how = match &leg.marks.ending {
@@ -933,6 +939,7 @@ fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
         agreement => format!("; {agreement}"),
     };
     tracing::info!(
+        call = %leg.id,
         "{call}: {who} to {to}: {seconds:.1} s, {}, {}{text}; heard {} frames, {} lost, {} late, \
          {} out of order, {} twice, jitter {:.1} ms; sent {}{}{agreement}",
         how,

@@ -3,6 +3,7 @@
 //! [`Store`] is all that the switch, the HTTP API and the tools know of a database. A batch is
 //! written by one writer; anybody may read at the same time.
 
+mod export;
 mod query;
 mod sqlite;
 mod writer;
@@ -19,6 +20,7 @@ use crate::cdr::Cdr;
 use crate::refusal::{Refusal, RefusalCount};
 use crate::utc::Utc;
 
+pub use export::{COLUMNS, ExportError, ExportFormat, export};
 pub use query::{CdrFilter, Order, Page, Paging, RefusalFilter};
 pub use sqlite::SqliteStore;
 pub use writer::{RecordSender, Records, Writer};

@@ -261,7 +261,8 @@ impl Switch {
         };
         self.tally.begun(Direction::Out);
         let _ = endpoint.allow_transfer(called, peer.transfer.is_some());
-        tracing::debug!("{call}: {} calls {} at {name} ({to})", leg.who(), offer.called_number);
+        let (id, who, dialled) = (leg.id, leg.who(), &offer.called_number);
+        tracing::debug!(call = %id, "{call}: {who} calls {dialled} at {name} ({to}): {called}");
         let state = State::Called { caller: call };
         let rings = caller.timeout.or(peer.forwarding.rings);
         if let Some(rings) = rings {
@@ -272,6 +273,7 @@ impl Switch {
         }
         let peer = Some(name.into());
         let leg = Leg {
+            id: leg.id,
             lease,
             came_from: to.ip(),
             peer,

@@ -37,7 +37,7 @@ impl Switch {
     pub(super) fn call_begun(&mut self, call: CallId, number: &str) {
         self.tally.begun(Direction::In);
         let Some(leg) = self.legs.get(&call) else { return };
-        let (id, from) = (self.id_of(leg), leg.peer.clone());
+        let (id, from) = (leg.id.to_string(), leg.peer.clone());
         self.news.tell(|| What::CallBegun { call: id, from, number: number.into() });
     }
 
@@ -53,7 +53,7 @@ impl Switch {
         let leg: &Leg = leg;
         let by = leg.peer.clone();
         let Some(leg) = self.legs.get(&call) else { return };
-        let id = self.id_of(leg);
+        let id = leg.id.to_string();
         self.news.tell(|| What::CallRinging { call: id, by });
     }
 
@@ -66,7 +66,7 @@ impl Switch {
         }
         let setup = now.since(leg.begun);
         let Some(leg) = self.legs.get(&call) else { return };
-        let id = self.id_of(leg);
+        let id = leg.id.to_string();
         let by = match &leg.state {
             State::Builtin(builtin) => Some(format!("builtin:{builtin}")),
             _ => {
@@ -83,7 +83,7 @@ impl Switch {
     pub(super) fn call_refused(&mut self, call: CallId, cause: CauseCode, why: &str) {
         self.tally.refused(Stage::Route, Some(cause));
         let Some(leg) = self.legs.get(&call) else { return };
-        let (id, from, number) = (self.id_of(leg), leg.who(), Self::number_of(leg).to_string());
+        let (id, from, number) = (leg.id.to_string(), leg.who(), Self::number_of(leg).to_string());
         self.news.tell(|| What::Refused {
             call: Some(id),
             from,
@@ -107,7 +107,7 @@ impl Switch {
         if direction == Direction::Out {
             return;
         }
-        let id = self.id_of(leg);
+        let id = leg.id.to_string();
         if let Some(answered) = leg.marks.answered {
             self.tally.duration.note(now.since(answered), Some(id.clone()));
         }

@@ -2,7 +2,6 @@
 
 use oneport_proto::{CallEnd, CallId, DropReason, EndReason, Endpoint, Instant, Limit, RequestId};
 use oneport_wire::CauseCode;
-use uuid::Uuid;
 
 use super::{State, Switch, UNSAID_REFRESH};
 use crate::book::Then;
@@ -53,12 +52,6 @@ impl Switch {
     #[must_use]
     pub fn refusals_left_out(&self) -> u64 {
         self.book.ledger().map_or(0, |ledger| ledger.left_out())
-    }
-
-    /// The id that all legs of a call have in common, in records and in the log.
-    #[must_use]
-    pub fn call_uuid(&self, leg: CallId) -> Option<Uuid> {
-        self.book.id(leg)
     }
 
     /// Registrations of an earlier life that still hold go on.

@@ -12,6 +12,7 @@ use oneport_proto::{
 };
 
 use tokio::sync::broadcast;
+use uuid::Uuid;
 
 use super::{Leg, State, Switch};
 use crate::api::model::{
@@ -128,21 +129,12 @@ impl Switch {
         }
     }
 
-    /// The call that a leg belongs to.
-    pub(super) fn id_of(&self, leg: &Leg) -> String {
-        let caller = match &leg.state {
-            State::Called { caller } => self.legs.get(caller),
-            _ => None,
-        };
-        caller.unwrap_or(leg).lease.0.to_string()
-    }
-
     /// The leg of a call's caller.
     pub(crate) fn find_call(&self, id: &str) -> Option<CallId> {
-        let lease: u64 = id.parse().ok()?;
+        let id: Uuid = id.parse().ok()?;
         let caller = |leg: &Leg| !matches!(leg.state, State::Called { .. });
         let mut legs = self.legs.iter();
-        legs.find(|(_, leg)| leg.lease.0 == lease && caller(leg)).map(|(call, _)| *call)
+        legs.find(|(_, leg)| leg.id == id && caller(leg)).map(|(call, _)| *call)
     }
 
     /// A page of the calls that fit.
@@ -210,7 +202,7 @@ impl Switch {
             },
         };
         Some(CallView {
-            id: self.id_of(leg),
+            id: leg.id.to_string(),
             state,
             number: Self::number_of(leg).into(),
             calling_number: offer.and_then(|offer| offer.calling_number.clone()),
@@ -236,7 +228,7 @@ impl Switch {
         let our_number = numbers.map(|(ours, _)| ours.get());
         let name = leg.peer.clone().unwrap_or_else(|| leg.address.to_string());
         LegView {
-            call: self.id_of(leg),
+            call: leg.id.to_string(),
             channel: format!("IAX2/{name}-{}", our_number.unwrap_or(0)),
             incoming: !matches!(leg.state, State::Called { .. }),
             peer: leg.peer.clone(),
