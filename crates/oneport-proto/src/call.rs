@@ -343,6 +343,8 @@ impl Call {
             }
             (Iax::RtKey, Phase::Accepted { .. }) => self.key_changed(cx, elements),
             // ACK and VNAK are dealt with below the meaning of messages.
+            // One that came late or again tells too long a time.
+            (Iax::LagRp, _) if header.retransmission => {}
             (Iax::LagRp, _) => {
                 let repetitions = self.exchange.reliable.repetitions;
                 self.lag.answered(self.exchange.clock(now), header.timestamp, repetitions);

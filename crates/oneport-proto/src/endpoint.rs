@@ -14,6 +14,7 @@ use crate::config::EndpointConfig;
 use crate::context::Context;
 use crate::crypt::Expected;
 use crate::drop_reason::{Counters, DropNotice, DropReason};
+use crate::early::Kept;
 use crate::event::{CallEnd, EndReason, Event, RequestOutcome};
 use crate::exchange::Exchange;
 use crate::id::{CallId, PokeId, RequestId};
@@ -454,18 +455,82 @@ impl Endpoint {
                 }
                 return Handled::Dropped(DropReason::Duplicate);
             }
-            (role, Order::Gap) => {
-                if let Some(exchange) = role.exchange_mut() {
-                    exchange.ask_again(&mut self.cx, now);
-                }
-                return Handled::Dropped(DropReason::OutOfOrder);
+            (_, Order::Gap) => {
+                return self.handle_early(now, index, generation, header, message, media);
             }
         }
         let handled = self.handle_in_order(now, index, generation, header, message, media);
+        let last = self.handle_waiting(now, index, generation, header.timestamp, media);
         if let Some(exchange) = self.slots.at(index).and_then(|slot| slot.role.exchange_mut()) {
-            exchange.acknowledge_if_owed(&mut self.cx, header.timestamp);
+            exchange.acknowledge_if_owed(&mut self.cx, last);
+            if exchange.has_gap() {
+                exchange.ask_again(&mut self.cx, now);
+            }
         }
         handled
+    }
+
+    /// A frame before its turn: what is missing is asked for, and it waits for that. Voice does not
+    /// wait, once the call has a format.
+    fn handle_early(
+        &mut self,
+        now: Instant,
+        index: u32,
+        generation: u32,
+        header: &FullHeader,
+        message: &Message<'_>,
+        media: &mut impl MediaSink,
+    ) -> Handled {
+        let Some(slot) = self.slots.at(index) else {
+            return Handled::Dropped(DropReason::UnknownCall);
+        };
+        let at_once = match (&slot.role, message) {
+            (Role::Call(call), Message::Voice { .. }) => call.agreed_format().is_some(),
+            _ => false,
+        };
+        let Some(exchange) = slot.role.exchange_mut() else {
+            return Handled::Dropped(DropReason::UnknownCall);
+        };
+        // What is missing may be a new key, and this be under it: then it is garbage that looks like
+        // sense, in the place of the frame that it is.
+        let keyed_anew = exchange.crypt.as_deref().is_some_and(|crypt| crypt.rotates);
+        let kept = match keyed_anew {
+            true => Kept::Not,
+            false => exchange.keep_early(header, message, !at_once),
+        };
+        exchange.ask_again(&mut self.cx, now);
+        match kept {
+            Kept::Now if at_once => {
+                self.handle_in_order(now, index, generation, header, message, media)
+            }
+            Kept::Now => Handled::Consumed,
+            Kept::Before => Handled::Dropped(DropReason::Duplicate),
+            Kept::Not => Handled::Dropped(DropReason::OutOfOrder),
+        }
+    }
+
+    /// Handles the frames for which the last one has made way; the timestamp of the last of all.
+    fn handle_waiting(
+        &mut self,
+        now: Instant,
+        index: u32,
+        generation: u32,
+        mut last: Timestamp,
+        media: &mut impl MediaSink,
+    ) -> Timestamp {
+        // What came before may have ended the call, and with it all that waits.
+        while let Some(slot) = self.slots.get_mut(index, generation)
+            && let Some(exchange) = slot.role.exchange_mut()
+            && let Some(datagram) = exchange.take_early()
+        {
+            let Ok(Datagram::Full(frame)) = Datagram::decode(&datagram) else { continue };
+            let Ok(message) = frame.message() else { continue };
+            let header = &frame.header;
+            last = header.timestamp;
+            let handled = self.handle_in_order(now, index, generation, header, &message, media);
+            self.count(handled);
+        }
+        last
     }
 
     /// The meaning of a frame whose turn it is.

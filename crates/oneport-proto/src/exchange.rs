@@ -13,6 +13,7 @@ use oneport_wire::{
 use crate::clock::Instant;
 use crate::context::Context;
 use crate::crypt::{Crypt, Epoch};
+use crate::early::{Early, Kept};
 use crate::error::CommandError;
 use crate::path::Path;
 use crate::relay_clock::is_after;
@@ -51,6 +52,8 @@ pub(crate) struct Exchange {
     /// The latest timestamp of the peer's own clock, and when it came.
     their_stamp: Option<(Instant, Timestamp)>,
     delayed_ack: Option<(Instant, Timestamp)>,
+    /// Frames that came before their turn.
+    early: Option<Box<Early>>,
     /// A frame was received in order since our ISeqno last left.
     owes_ack: bool,
     /// Nothing leaves before [`unmute`](Self::unmute).
@@ -84,6 +87,7 @@ impl Exchange {
             last_stamp: None,
             their_stamp: None,
             delayed_ack: None,
+            early: None,
             owes_ack: false,
             silence: None,
         }
@@ -296,6 +300,7 @@ impl Exchange {
         elements: &ElementBuffer,
     ) {
         self.replaced.extend(self.last_stamp.map(Timestamp));
+        self.early = None;
         let timestamp = self.stamp(now);
         let header = FullHeader { iseq: Seq::ZERO, ..self.header(timestamp) };
         let message = Message::iax(subclass, elements.as_elements());
@@ -416,6 +421,47 @@ impl Exchange {
             self.owes_ack = true;
         }
         order
+    }
+
+    /// Keeps a frame that came before its turn, or only its number where it need not wait.
+    pub(crate) fn keep_early(
+        &mut self,
+        header: &FullHeader,
+        message: &Message<'_>,
+        whole: bool,
+    ) -> Kept {
+        let ahead = header.oseq.since(self.reliable.expected());
+        let early = self.early.get_or_insert_default();
+        let kept = early.keep(ahead, header, message, whole);
+        if early.is_empty() {
+            self.early = None;
+        }
+        kept
+    }
+
+    /// Counts the next frame as received, if it came before its turn, and returns it; it is empty
+    /// where it did not wait.
+    pub(crate) fn take_early(&mut self) -> Option<Box<[u8]>> {
+        let early = self.early.as_deref_mut()?;
+        let next = early.take(self.reliable.expected());
+        if early.is_empty() {
+            self.early = None;
+        }
+        if next.is_some() {
+            self.reliable.accept();
+            self.owes_ack = true;
+        }
+        next
+    }
+
+    /// Whether a frame waits for one that is missing.
+    pub(crate) const fn has_gap(&self) -> bool {
+        self.early.is_some()
+    }
+
+    /// Forgets what came before its turn: it will not have any.
+    pub(crate) fn forget_early(&mut self) {
+        self.early = None;
     }
 
     /// Sends what waits for room.

@@ -29,6 +29,7 @@ mod config;
 mod context;
 mod crypt;
 mod drop_reason;
+mod early;
 mod endpoint;
 mod error;
 mod event;

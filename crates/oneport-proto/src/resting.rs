@@ -19,7 +19,12 @@ pub(crate) struct Resting {
 }
 
 impl Resting {
-    pub(crate) fn new(exchange: Exchange, until: Instant, farewell: Option<ElementBuffer>) -> Self {
+    pub(crate) fn new(
+        mut exchange: Exchange,
+        until: Instant,
+        farewell: Option<ElementBuffer>,
+    ) -> Self {
+        exchange.forget_early();
         Self { exchange, until, farewell }
     }
 

@@ -156,6 +156,8 @@ impl VoiceOut {
 pub(crate) struct VoiceIn {
     /// Format of the last full frame.
     pub(crate) format: Option<Format>,
+    /// Timestamp of that.
+    named_at: Option<Timestamp>,
     /// Arrival and whole timestamp of the latest frame.
     last: Option<(Instant, Timestamp)>,
     /// What a trunk's clock must be moved by to be this call's, for entries without timestamp.
@@ -168,7 +170,7 @@ pub(crate) struct VoiceIn {
 impl VoiceIn {
     /// The sender has a new clock, as after a transfer. The counts go on.
     pub(crate) fn begin_anew(&mut self) {
-        (self.last, self.trunk_offset) = (None, None);
+        (self.last, self.named_at, self.trunk_offset) = (None, None, None);
         self.meter.begin_anew();
     }
 
@@ -190,7 +192,6 @@ impl VoiceIn {
 
     /// Takes a full frame: it sets format and time base.
     pub(crate) fn full(&mut self, now: Instant, format: Format, stamp: Timestamp, bytes: usize) {
-        self.format = Some(format);
         if self.trunk_offset.take().is_some() {
             // The times before were no better than the trunk's.
             self.meter.begin_anew();
@@ -200,7 +201,11 @@ impl VoiceIn {
             && distance(last.0, stamp.0) > LATEST_FULL_MS
         {
             // No repeated frame is that late: the sender has put its clock back.
-            self.last = None;
+            (self.last, self.named_at) = (None, None);
+        }
+        if self.named_at.is_none_or(|named| !is_after(named.0, stamp.0)) {
+            // A full frame behind this one may have come before it.
+            (self.format, self.named_at) = (Some(format), Some(stamp));
         }
         self.take(now, stamp, format, bytes);
     }

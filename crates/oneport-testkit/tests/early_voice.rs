@@ -116,6 +116,32 @@ fn voice_of_a_call_without_an_agreed_format_is_never_heard() {
 }
 
 #[test]
+fn a_full_frame_of_voice_before_its_turn_is_heard_at_once_and_once() {
+    let (mut network, mut stranger, call) = placed(20);
+    accept(&mut network, &mut stranger);
+    let missing = stranger.oseq;
+    let clock = stranger.clock;
+    stranger.oseq = missing.next();
+    stranger.clock = clock + 20;
+    let full = Message::voice(Format::ALAW, &[7; 160]);
+    let answers = stranger.say(&mut network, A, &full);
+    assert!(answers.iter().all(|one| one.iax() == Some(IaxSubclass::Vnak)), "{answers:?}");
+    assert_eq!(heard(&mut network), [clock + 20]);
+    // It comes again, with what was missing before it: voice too, of another format.
+    (stranger.oseq, stranger.clock) = (missing.next(), clock + 20);
+    stranger.say(&mut network, A, &full);
+    (stranger.oseq, stranger.clock) = (missing, clock);
+    let answers = stranger.say(&mut network, A, &Message::voice(Format::ULAW, &[7; 160]));
+    assert_eq!(answers[0].header.iseq, missing.next().next(), "both are acknowledged");
+    assert_eq!(heard(&mut network), [clock]);
+    let from = stranger.address;
+    network.inject(A, from, &voice(Shape::Mini, &stranger, clock + 40));
+    assert_eq!(heard(&mut network), [clock + 40]);
+    let stats = network.nodes[A].endpoint.call_stats(call).expect("up");
+    assert_eq!((stats.format, stats.received.duplicates), (Some(Format::ALAW), 0));
+}
+
+#[test]
 fn encrypted_voice_is_heard_though_its_first_full_frame_was_lost() {
     let mut network = Network::pair(42);
     let lose = Rc::new(Cell::new(false));

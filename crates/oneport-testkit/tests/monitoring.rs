@@ -183,16 +183,49 @@ fn a_gap_is_asked_for_and_what_comes_behind_it_waits() {
     assert_eq!(kinds(&answers), [Some(IaxSubclass::Vnak)]);
     assert_eq!(answers[0].header.iseq, expected);
     assert!(network.event(A).is_none(), "not out of order");
-    assert_eq!(network.nodes[A].endpoint.counters().dropped(DropReason::OutOfOrder), 1);
+    assert_eq!(network.nodes[A].endpoint.counters().dropped(DropReason::OutOfOrder), 0, "kept");
     stranger.oseq = expected;
     for (text, stamp) in [(&b"first"[..], clock), (b"second", clock + 20)] {
         stranger.clock = stamp;
         let answers = stranger.say(&mut network, A, &Message::text(text));
         assert_eq!(kinds(&answers), [Some(IaxSubclass::Ack)]);
+        let both = expected.next().next();
+        assert_eq!(answers[0].header.iseq, both, "nothing is missing once the first has come");
     }
     let texts: Vec<_> = std::iter::from_fn(|| network.event(A)).collect();
     let text = |event: &Event| matches!(event, Event::Text { .. });
     assert_eq!((texts.len(), texts.iter().all(text)), (2, true), "{texts:?}");
+}
+
+#[test]
+fn what_waits_behind_a_gap_is_bounded_and_goes_with_its_call() {
+    let (mut network, mut stranger, call) = call_up();
+    let expected = stranger.oseq;
+    let dropped = |network: &Network, reason| network.nodes[A].endpoint.counters().dropped(reason);
+    for ahead in 1..=127 {
+        stranger.oseq = Seq(expected.0.wrapping_add(ahead));
+        stranger.say(&mut network, A, &Message::text(b"early"));
+    }
+    assert_eq!(dropped(&network, DropReason::OutOfOrder), 127 - 8, "eight of them wait");
+    stranger.oseq = Seq(expected.0.wrapping_add(3));
+    stranger.say(&mut network, A, &Message::text(b"again"));
+    assert_eq!(dropped(&network, DropReason::Duplicate), 1);
+    assert!(network.event(A).is_none());
+    stranger.oseq = expected;
+    stranger.say(&mut network, A, &Message::text(b"missing"));
+    assert_eq!(std::iter::from_fn(|| network.event(A)).count(), 9);
+    // One of them ends the call: what is behind it means nothing any more.
+    let expected = Seq(expected.0.wrapping_add(9));
+    let hangup = Message::iax(IaxSubclass::Hangup, Elements::EMPTY);
+    for (ahead, message) in [(1, hangup), (2, Message::text(b"late")), (0, Message::text(b"last"))]
+    {
+        stranger.oseq = Seq(expected.0.wrapping_add(ahead));
+        stranger.say(&mut network, A, &message);
+    }
+    let events: Vec<Event> = std::iter::from_fn(|| network.event(A)).collect();
+    assert!(matches!(events[..], [Event::Text { .. }, Event::CallEnded { .. }]), "{events:?}");
+    assert!(network.nodes[A].endpoint.call_stats(call).is_none());
+    assert_eq!(network.nodes[A].endpoint.inconsistency(), None);
 }
 
 #[test]

@@ -295,6 +295,9 @@ fn whatever_the_loss_a_call_completes_or_ends_at_the_documented_second() {
             assert!(!reasons.iter().any(bad), "{reasons:?}");
         }
         println!("loss {loss}: {complete} of 20 calls complete");
-        assert!(loss > 100 || complete >= 19, "a tenth lost and late: {complete}");
+        // Without a place for frames before their turn it was 20, 14 and 5.
+        let least = [(100, 19), (300, 18), (500, 12)].iter().find(|(of, _)| *of == loss);
+        let (_, least) = least.expect("one of the three");
+        assert!(complete >= *least, "{loss} of 1,000 lost: {complete} calls are complete");
     }
 }

@@ -177,7 +177,8 @@ fn provoke(reason: DropReason) -> Scene {
         }
         Drop::OutOfOrder => {
             scene = Scene::plain();
-            scene.as_a(3, 4, 3, &[]);
+            // So far ahead that it is not kept.
+            scene.as_a(9, 4, 3, &[]);
         }
         Drop::Unexpected => {
             scene = Scene::plain();
