@@ -109,8 +109,11 @@ impl Line {
         loop {
             while let Some(event) = self.endpoint.poll_event() {
                 match event {
-                    Event::CallAnswered { .. } => return Some(call),
-                    Event::CallEnded { .. } => return None,
+                    Event::CallAnswered { call: answered } if answered == call => {
+                        return Some(call);
+                    }
+                    // The end of the call before may still be among the events.
+                    Event::CallEnded { call: ended, .. } if ended == call => return None,
                     _ => {}
                 }
             }
@@ -118,21 +121,20 @@ impl Line {
         }
     }
 
-    /// Hangs up, and waits until that is acknowledged.
+    /// Hangs up a call that is up, and waits until that is acknowledged.
     async fn hang_up(&mut self, call: CallId) {
         let now = self.now();
-        if self.endpoint.hangup(now, call, CauseCode::NORMAL_CLEARING, None).is_ok() {
-            while !self.endpoint.is_settled() {
-                self.step().await;
-            }
+        self.endpoint.hangup(now, call, CauseCode::NORMAL_CLEARING, None).expect("it is up");
+        while !self.endpoint.is_settled() {
+            self.step().await;
         }
     }
 
     /// Waits until the switch hangs up.
-    async fn hear_the_end(&mut self) {
+    async fn hear_the_end(&mut self, call: CallId) {
         loop {
             while let Some(event) = self.endpoint.poll_event() {
-                if matches!(event, Event::CallEnded { .. }) {
+                if matches!(event, Event::CallEnded { call: ended, .. } if ended == call) {
                     return;
                 }
             }
@@ -156,7 +158,7 @@ async fn caller(
         let to = if pause.is_some() { "600" } else { "short" };
         let Some(call) = line.call(to, &calling).await else { continue };
         let Some(pause) = pause else {
-            line.hear_the_end().await;
+            line.hear_the_end(call).await;
             told.lock().expect("whole").ended_there.insert(calling);
             continue;
         };
