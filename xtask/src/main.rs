@@ -141,11 +141,20 @@ fn install_peers() -> Result<(), String> {
 
 fn test(without_peers: bool) -> Result<(), String> {
     if without_peers {
-        let peers = ["--exclude", "oneport-interop", "--", "--skip", "behind_a_nat"];
+        let peers = [
+            "--exclude",
+            "oneport-interop",
+            "--",
+            "--skip",
+            "behind_a_nat",
+            "--skip",
+            "three_boxes",
+        ];
         cargo(&[&["test", "--workspace", "--locked"][..], &peers].concat())?;
         println!(
             "NOT tested: anything with real peers (Asterisk 22, iaxmodem, tshark), which is all \
-             of crates/oneport-interop, and what needs network namespaces with a NAT"
+             of crates/oneport-interop, what needs network namespaces with a NAT, and the scene \
+             of three boxes"
         );
         return Ok(());
     }
@@ -158,13 +167,20 @@ fn test(without_peers: bool) -> Result<(), String> {
 /// Runs the tests with real peers so many times, and counts what fails.
 fn test_peers(times: u32) -> Result<(), String> {
     peers::install_all().map_err(|missing| missing.to_string())?;
-    let arguments = ["test", "-p", "oneport-interop", "--locked", "--no-fail-fast"];
+    let interop = ["-p", "oneport-interop"].as_slice();
+    let command = ["-p", "oneport-cli", "--test", "nat", "--test", "three_boxes"].as_slice();
     let mut failures = BTreeMap::<String, u32>::new();
     let (mut passed, mut bad_runs) = (0, 0);
     for run in 1..=times {
-        let output = Command::new("cargo").args(arguments).output();
-        let output = output.map_err(|error| format!("cargo: {error}"))?;
-        let text = String::from_utf8_lossy(&output.stdout);
+        let (mut text, mut good) = (String::new(), true);
+        for part in [interop, command] {
+            let mut cargo = Command::new("cargo");
+            cargo.args(["test", "--locked", "--no-fail-fast"]).args(part);
+            let output = cargo.output().map_err(|error| format!("cargo: {error}"))?;
+            good &= output.status.success();
+            text += &String::from_utf8_lossy(&output.stdout);
+            text += &String::from_utf8_lossy(&output.stderr);
+        }
         let results =
             text.lines().filter_map(|line| line.strip_prefix("test ")?.split_once(" ... "));
         let mut failed = 0;
@@ -178,9 +194,9 @@ fn test_peers(times: u32) -> Result<(), String> {
             }
         }
         println!("run {run} of {times}: {failed} failed");
-        if !output.status.success() {
+        if !good {
             bad_runs += 1;
-            print!("{text}{}", String::from_utf8_lossy(&output.stderr));
+            print!("{text}");
         }
     }
     println!("{passed} tests passed in {times} runs");

@@ -136,7 +136,7 @@ impl Switch {
     pub(super) fn end_hold(&mut self, party: CallId) {
         self.players.remove(&party);
         if let Some(leg) = self.legs.get_mut(&party) {
-            leg.marks = super::Marks::default();
+            (leg.marks.holds, leg.marks.direct) = (false, false);
         }
     }
 

@@ -47,6 +47,9 @@ load=func_timeout.so
 load=func_callerid.so
 ";
 
+/// What writes its call records, where it has a `cdr.conf`.
+const RECORDS: &str = "load=cdr_csv.so\nload=func_cdr.so\n";
+
 /// A running Asterisk. Dropping it kills it.
 ///
 /// Only so many tests have one at the same time on a machine; the others wait in
@@ -118,9 +121,17 @@ impl Asterisk {
         let inside = root.join(&home[1..]);
         // A process of the same number may have left one behind.
         let _ = fs::remove_dir_all(&inside);
-        for directory in
-            ["etc", "var/keys", "run", "log", "spool", "db", "sounds", "data/firmware/iax"]
-        {
+        for directory in [
+            "etc",
+            "var/keys",
+            "run",
+            "log",
+            "spool",
+            "db",
+            "sounds",
+            "data/firmware/iax",
+            "log/cdr-csv",
+        ] {
             fs::create_dir_all(inside.join(directory)).expect("the peers' directory is writable");
         }
         let port = free_port();
@@ -128,7 +139,8 @@ impl Asterisk {
         let write = |name: &str, text: &str| {
             fs::write(inside.join("etc").join(name), text).expect("writable");
         };
-        write("modules.conf", MODULES);
+        let records = files.iter().any(|(name, _)| *name == "etc/cdr.conf");
+        write("modules.conf", &format!("{MODULES}{}", if records { RECORDS } else { "" }));
         write("extensions.conf", extensions);
         // Of many threads, on a busy machine, one passes on a frame that another has got later.
         let bind = match namespace {
@@ -248,6 +260,13 @@ impl Asterisk {
     pub fn log(&self) -> String {
         let path = self.root.join(&self.home[1..]).join("log/full");
         String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+    }
+
+    /// Its call records as CSV, where `etc/cdr.conf` is among its files.
+    #[must_use]
+    pub fn call_records(&self) -> String {
+        let path = self.root.join(&self.home[1..]).join("log/cdr-csv/Master.csv");
+        fs::read_to_string(path).unwrap_or_default()
     }
 
     /// Waits for a line of its log to contain `text`.
