@@ -9,6 +9,7 @@ macro_rules! say {
 }
 
 mod answer;
+mod api;
 mod call;
 mod cdr;
 mod check;
@@ -16,6 +17,8 @@ mod doctor;
 mod drain;
 mod exit;
 mod firmware;
+mod hangup;
+mod iax2;
 mod import;
 mod key;
 mod live;
@@ -28,9 +31,12 @@ mod reload;
 mod route;
 mod secret;
 mod serve;
+mod show;
 mod speech;
+mod status;
 mod storage;
 mod style;
+mod table;
 
 use std::process::ExitCode;
 
@@ -52,6 +58,12 @@ enum Command {
     Register(register::Register),
     Ping(ping::Ping),
     Key(key::Key),
+    Show(show::Show),
+    Status(status::Status),
+    Hangup(hangup::HangUp),
+    Reload(hangup::Reload),
+    #[command(name = "iax2")]
+    Iax2(iax2::Iax2),
     Route(route::Route),
     Check(check::Check),
     Import(import::Import),
@@ -75,6 +87,11 @@ fn main() -> ExitCode {
             Command::Register(register) => register.run().await,
             Command::Ping(ping) => ping.run().await,
             Command::Key(key) => key.run(),
+            Command::Show(show) => show.run(),
+            Command::Status(status) => status.run(),
+            Command::Hangup(hangup) => hangup.run(),
+            Command::Reload(reload) => reload.run(),
+            Command::Iax2(iax2) => iax2.run(),
             Command::Route(route) => route.run(),
             Command::Check(check) => check.run(),
             Command::Import(import) => import.run(),

@@ -3,11 +3,13 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use miette::{LabeledSpan, NamedSource, miette};
 use oneport::{Driver, DriverConfig, StartError};
 use oneport_switch::api::{Api, ApiError, Reloader, state_directory, token_file};
+use oneport_switch::store::Store;
 use oneport_switch::{ApiConfig, Builtin, Config, ConfigError, Switch};
 
 use crate::drain::Drains;
@@ -67,7 +69,7 @@ impl Serve {
         let api = config.api.clone();
         let storage = Storage::open(&config.store).await?;
         let driver = start(config, chosen, &storage)?;
-        let api = start_api(&api, &driver, self.config.as_deref())?;
+        let api = start_api(&api, &driver, storage.store(), self.config.as_deref())?;
         let writer = storage.start(&driver).map_err(failed)?;
         let mut reloads = self.config.as_deref().map(Reloads::of).transpose().map_err(failed)?;
         let reloader = match (&api, &self.config) {
@@ -153,12 +155,13 @@ fn start(config: Config, chosen: bool, storage: &Storage) -> Result<Driver<Switc
 fn start_api(
     config: &ApiConfig,
     driver: &Driver<Switch>,
+    store: Option<Arc<dyn Store>>,
     file: Option<&Path>,
 ) -> Result<Option<Api>, Failure> {
     if !config.enabled {
         return Ok(None);
     }
-    match Api::start(config, driver, file, &state_directory()) {
+    match Api::start(config, driver, store, file, &state_directory()) {
         Ok(api) => {
             tracing::info!("the API listens on http://{}", api.address());
             Ok(Some(api))

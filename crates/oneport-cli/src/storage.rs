@@ -44,6 +44,11 @@ impl Storage {
         }
     }
 
+    /// The store itself, to be read.
+    pub(crate) fn store(&self) -> Option<Arc<dyn Store>> {
+        self.store.clone()
+    }
+
     /// Begins to write what the switch of `driver` hands over.
     pub(crate) fn start(self, driver: &Driver<Switch>) -> io::Result<Option<Writer>> {
         let Some(store) = self.store else { return Ok(None) };

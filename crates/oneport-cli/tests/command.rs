@@ -329,3 +329,113 @@ fn a_changed_file_is_taken_and_a_wrong_one_changes_nothing() {
         assert!(patience.elapsed().as_secs() < 20, "the mended file was not taken");
     }
 }
+
+/// `oneport serve` with its API, and where that is.
+fn serve_with_api(config: &Path, state: &Path, more: &[&str]) -> (Serve, String) {
+    let mut process = Command::new(cargo_bin("oneport"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0", "--config"])
+        .arg(config)
+        .args(more)
+        .env("STATE_DIRECTORY", state)
+        .env("ONEPORT_LOG", "debug")
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(state.join("log")).expect("writable"))
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
+    let line = lines.next().expect("a line").expect("text");
+    let address = line.rsplit(' ').next().expect("the address is last").to_string();
+    let api = lines.map(|line| line.expect("text")).find_map(|line| {
+        let rest = line.strip_prefix("the API listens on http://")?;
+        Some(rest.split(' ').next().unwrap_or(rest).to_string())
+    });
+    (Serve { process, address }, api.expect("it says where its API listens"))
+}
+
+/// Asks a switch of which the state is there.
+fn ask(api: &str, state: &Path, arguments: &[&str]) -> Outcome {
+    let mut command = Command::new("timeout");
+    command.arg("30").arg(cargo_bin("oneport")).args(arguments).args(["--api", api]);
+    command.env("STATE_DIRECTORY", state).env_remove("ONEPORT_API_TOKEN").stdin(Stdio::null());
+    let output = command.output().expect("it runs");
+    Outcome {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+#[test]
+fn a_running_switch_is_shown_told_and_logged() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let state = directory.path();
+    let file = state.join("oneport.toml");
+    let config = "[peers.ann]\nsecret = \"secret of ann\"\n\
+                  [[limits]]\nname = \"all\"\nmax_calls = 10\n";
+    std::fs::write(&file, config).expect("writable");
+    let (switch, api) = serve_with_api(&file, state, &["--log-format", "json"]);
+    let status = ask(&api, state, &["status"]);
+    assert_eq!(status.code, 0, "{}", status.errors);
+    assert!(status.out.contains("peers          1, 0 of them"), "{}", status.out);
+    let mut call = Command::new(cargo_bin("oneport"))
+        .args(["call", &format!("iax:ann@{}/echo", switch.address), "--duration", "60s"])
+        .env("ONEPORT_SECRET", "secret of ann")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let patience = std::time::Instant::now();
+    let id = loop {
+        let shown = ask(&api, state, &["show", "calls", "--json"]);
+        let calls: serde_json::Value = serde_json::from_str(&shown.out).expect("JSON");
+        if calls["calls"][0]["state"] == "answered" {
+            break calls["calls"][0]["id"].as_str().expect("an id").to_string();
+        }
+        assert!(patience.elapsed().as_secs() < 30, "{}{}", shown.out, shown.errors);
+    };
+    for (list, words) in [
+        ("calls", &["ann", "answered", "1 calls"][..]),
+        ("peers", &["ann", "UNKNOWN", "1 peers"]),
+        ("limits", &["all", "10", "1 limits"]),
+        ("netstats", &["IAX2/ann-", "1 legs"]),
+        ("registrations", &["0 here, 0 elsewhere"]),
+    ] {
+        let shown = ask(&api, state, &["show", list]);
+        assert_eq!(shown.code, 0, "{}", shown.errors);
+        for word in words {
+            assert!(shown.out.contains(word), "no {word} in:\n{}", shown.out);
+        }
+        let longest = shown.out.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(80) && !shown.out.contains('\x1b'), "{}", shown.out);
+    }
+    let hung_up = ask(&api, state, &["hangup", &id]);
+    assert_eq!(hung_up.code, 0, "{}", hung_up.errors);
+    assert!(call.wait().expect("it ends").code().is_some());
+    let again = ask(&api, state, &["hangup", "no-such-call"]);
+    assert_eq!(again.code, 1);
+    assert!(again.errors.contains("there is no call `no-such-call`"), "{}", again.errors);
+    let records = ask(&api, state, &["show", "cdr", "--peer", "ann"]);
+    assert!(records.out.contains("echo") && records.out.contains("1 records"), "{}", records.out);
+    let refusals = ask(&api, state, &["show", "refusals"]);
+    assert!(refusals.out.starts_with("0 refusals"), "{}{}", refusals.out, refusals.errors);
+    std::fs::write(&file, format!("{config}[peers.bob]\nsecret = \"secret of bob\"\n"))
+        .expect("writable");
+    let tried = ask(&api, state, &["reload", "--dry-run"]);
+    // The file is watched too, and may have been taken already.
+    assert!(tried.out.contains("changes would be made"), "{}{}", tried.out, tried.errors);
+    let wrong = Command::new(cargo_bin("oneport"))
+        .args(["status", "--api", &api])
+        .env("ONEPORT_API_TOKEN", "a token of nobody")
+        .output()
+        .expect("it runs");
+    assert_eq!(wrong.status.code(), Some(12), "unauthorised");
+    let nowhere = ask("127.0.0.1:9", state, &["status"]);
+    assert_eq!(nowhere.code, 13, "{}", nowhere.errors);
+    let log = std::fs::read_to_string(state.join("log")).expect("a log");
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
+    let of_call = |line: &&serde_json::Value| line["call"] == id.as_str();
+    let ended = lines.iter().rfind(of_call).unwrap_or_else(|| panic!("no line has {id}:\n{log}"));
+    assert!(ended["message"].as_str().is_some_and(|text| text.contains("echo")), "{ended}");
+    assert!(ended["timestamp"].is_string() && ended["level"] == "INFO", "{ended}");
+}

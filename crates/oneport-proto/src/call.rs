@@ -164,10 +164,11 @@ impl Call {
     pub(crate) fn offered(
         cx: &Context,
         now: Instant,
-        exchange: Exchange,
+        mut exchange: Exchange,
         formats: FormatSet,
         encryption: EncryptionMethods,
     ) -> Self {
+        exchange.talk.note(false, IaxSubclass::New);
         let ends = now + cx.config.decision_timeout;
         Self::new(cx, now, exchange, Phase::Offered { encryption }, formats, Some(ends))
     }

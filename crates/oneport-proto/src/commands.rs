@@ -28,7 +28,7 @@ use crate::registration::{CycleEnd, Registering, Registration, RegistrationConfi
 use crate::request::{Grant, Request};
 use crate::resting::Resting;
 use crate::slots::Role;
-use crate::stats::CallStats;
+use crate::stats::{CallStats, Signalling};
 use crate::trunk::TrunkConfig;
 
 /// How long a poll that keeps a registration alive is waited for.
@@ -586,6 +586,14 @@ impl Endpoint {
     #[must_use]
     pub fn call_numbers(&self, id: CallId) -> Option<(CallNumber, Option<CallNumber>)> {
         self.call(id).map(|call| (call.exchange.ours, call.exchange.theirs))
+    }
+
+    /// How far the signalling of a call is.
+    #[must_use]
+    pub fn call_signalling(&self, id: CallId) -> Option<Signalling> {
+        let Exchange { reliable, talk, .. } = &self.call(id)?.exchange;
+        let (next, expected) = (reliable.next(), reliable.expected());
+        Some(Signalling { next, expected, first: talk.first, last: talk.last })
     }
 
     /// The addresses between which a call goes.

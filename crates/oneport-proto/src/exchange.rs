@@ -18,6 +18,7 @@ use crate::error::CommandError;
 use crate::path::Path;
 use crate::relay_clock::is_after;
 use crate::reliable::{GaveUp, Order, Reliable, Sample};
+use crate::stats::Said;
 use crate::trunk::TrunkPlace;
 
 /// An answer that depends on the application may take its time: the frame that asks for it is
@@ -58,6 +59,7 @@ pub(crate) struct Exchange {
     owes_ack: bool,
     /// Nothing leaves before [`unmute`](Self::unmute).
     silence: Option<Silence>,
+    pub(crate) talk: Talk,
 }
 
 /// What an exchange that is held back owes.
@@ -65,6 +67,21 @@ pub(crate) struct Exchange {
 struct Silence {
     /// An acknowledgement of the frame with this timestamp.
     ack: Option<Timestamp>,
+}
+
+/// The first and the last IAX frame of a conversation, whichever side sent them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Talk {
+    pub(crate) first: Option<Said>,
+    pub(crate) last: Option<Said>,
+}
+
+impl Talk {
+    pub(crate) fn note(&mut self, ours: bool, subclass: IaxSubclass) {
+        let said = Some(Said { ours, subclass });
+        self.first = self.first.or(said);
+        self.last = said;
+    }
 }
 
 impl Exchange {
@@ -90,6 +107,7 @@ impl Exchange {
             early: None,
             owes_ack: false,
             silence: None,
+            talk: Talk::default(),
         }
     }
 
@@ -218,6 +236,9 @@ impl Exchange {
         timestamp: Timestamp,
         message: &Message<'_>,
     ) {
+        if let Message::Iax { subclass, .. } = message {
+            self.talk.note(true, *subclass);
+        }
         let header = self.header(timestamp);
         let datagram = Box::from(cx.encode(&header, message));
         let interval = self.first_interval(cx);
@@ -324,6 +345,7 @@ impl Exchange {
             silence.ack = Some(timestamp);
             return;
         }
+        self.talk.note(true, IaxSubclass::Ack);
         let message = Message::iax(IaxSubclass::Ack, Elements::EMPTY);
         cx.send_once(self.path, self.crypt.as_deref(), &header, &message);
     }
@@ -360,6 +382,7 @@ impl Exchange {
         let clock = Timestamp(self.clock(now));
         let header = FullHeader { oseq: self.reliable.expected(), ..self.header(clock) };
         cx.counters.vnaks_sent += 1;
+        self.talk.note(true, IaxSubclass::Vnak);
         let message = Message::iax(IaxSubclass::Vnak, Elements::EMPTY);
         cx.send_once(self.path, self.crypt.as_deref(), &header, &message);
     }
@@ -377,6 +400,9 @@ impl Exchange {
             Message::Iax { subclass, .. } => Some(*subclass),
             _ => None,
         };
+        if let Some(subclass) = subclass {
+            self.talk.note(false, subclass);
+        }
         if !subclass.is_some_and(repeats_a_timestamp)
             && self.their_stamp.is_none_or(|(_, last)| is_after(header.timestamp.0, last.0))
         {

@@ -91,7 +91,7 @@ pub use provision::{Device, ProvisionOutcome, Settings};
 pub use registration::RegistrationConfig;
 pub use request::{Grant, Register};
 pub use secret::Secret;
-pub use stats::{CallStats, RemoteReport, VoiceStats};
+pub use stats::{CallStats, RemoteReport, Said, Signalling, VoiceStats};
 pub use token::{CallTokenPolicy, Network, TokenRule};
 pub use transfer::TransferKind;
 pub use transmit::{Transmit, TransmitBuffer};

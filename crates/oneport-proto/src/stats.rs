@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use oneport_wire::{Element, Elements, Format};
+use oneport_wire::{Element, Elements, Format, IaxSubclass, Seq};
 
 use crate::agreement::Agreement;
 use crate::clock::Instant;
@@ -37,6 +37,28 @@ pub struct CallStats {
     pub video_frames_received: u64,
     /// Packets of video sent.
     pub video_frames_sent: u64,
+}
+
+/// An IAX frame of a call, as Asterisk's console shows the first and the last of each channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Said {
+    /// Whether we sent it.
+    pub ours: bool,
+    /// What it says.
+    pub subclass: IaxSubclass,
+}
+
+/// How far the signalling of a call is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Signalling {
+    /// The number of the next full frame that we send.
+    pub next: Seq,
+    /// The number of the next that we expect.
+    pub expected: Seq,
+    /// The first IAX frame.
+    pub first: Option<Said>,
+    /// The last so far.
+    pub last: Option<Said>,
 }
 
 /// Voice received on one call. All counts have 64 bits, so none ever wraps, and none is negative.

@@ -4,7 +4,7 @@
 //! It knows the engine's handles and its figures, but neither sockets nor stores: records leave
 //! through a [`Ledger`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
 use oneport_proto::{CallEnd, CallId, Instant, Offer, RequestId};
@@ -64,12 +64,20 @@ pub(crate) struct Book {
     clock: Clock,
     /// None: nothing is kept.
     ledger: Option<Ledger<Then>>,
+    /// Calls refused since the start, whether that is kept or not; without a cause where none was
+    /// sent.
+    refused: BTreeMap<(Stage, Option<CauseCode>), u64>,
     drafts: HashMap<CallId, Draft>,
 }
 
 impl Default for Book {
     fn default() -> Self {
-        Self { clock: Box::new(Utc::now), ledger: None, drafts: HashMap::new() }
+        Self {
+            clock: Box::new(Utc::now),
+            ledger: None,
+            refused: BTreeMap::new(),
+            drafts: HashMap::new(),
+        }
     }
 }
 
@@ -81,6 +89,11 @@ impl Book {
     /// Lets records leave. At most `most` wait before nothing new is begun.
     pub(crate) fn open(&mut self, journal: Box<dyn Journal>, most: u64) {
         self.ledger = Some(Ledger::new(journal, most));
+    }
+
+    /// Calls refused since the start.
+    pub(crate) const fn refused_counts(&self) -> &BTreeMap<(Stage, Option<CauseCode>), u64> {
+        &self.refused
     }
 
     pub(crate) fn ledger(&self) -> Option<&Ledger<Then>> {
@@ -294,6 +307,9 @@ impl Book {
         ended_call: bool,
     ) {
         let at = self.now();
+        if ended_call {
+            *self.refused.entry((reason.stage, cause)).or_default() += 1;
+        }
         let (Some(draft), Some(ledger)) = (self.drafts.get_mut(&leg), &mut self.ledger) else {
             return;
         };
@@ -307,6 +323,7 @@ impl Book {
 
     /// A call was turned away of which nothing was kept.
     pub(crate) fn turned_away(&mut self, from: SocketAddr, username: Option<&str>, reason: Reason) {
+        *self.refused.entry((reason.stage, None)).or_default() += 1;
         let place = (self.new_id(), 1, self.now());
         if let Some(ledger) = &mut self.ledger {
             let from = (username.map(Into::into), from);

@@ -435,7 +435,6 @@ impl Switch {
                 // It is not among the guests, so it must not be counted out.
                 let path = offer.path;
                 self.remove_leg(now, call);
-                self.tally.refused(Stage::Limit, Some(cause));
                 let reason = Reason::new(Stage::Limit, "guests", why.to_string())
                     .decided_by("guests", why.to_string())
                     .fix("raise the limits of [guests], or give the caller a peer with a secret");
@@ -689,7 +688,6 @@ impl Switch {
     fn ended(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId, end: &CallEnd) {
         let Some(leg) = self.remove_leg(now, call) else { return };
         self.players.remove(&call);
-        self.call_over(now, &leg, end);
         log_end(now, call, &leg, end);
         match leg.state {
             State::Builtin(Builtin::Record) => self.recordings.end(call),
@@ -1081,6 +1079,7 @@ impl Application for Switch {
                 tracing::debug!("{call}: stays here: {}", failure.sentence());
             }
             Event::CallEnded { call, end } => {
+                self.call_over(now, call, &end);
                 self.end_record(now, call, &end);
                 self.ended(endpoint, now, call, &end);
             }
@@ -1114,7 +1113,7 @@ impl Application for Switch {
                 let refusal = records::turned_away(reason, limit);
                 self.book.turned_away(from.remote, username.as_deref(), refusal);
                 tracing::warn!("{who} at {from} refused: {line}");
-                self.opening_refused(&who, from, reason, untold);
+                self.opening_refused(&who, from, reason);
             }
             _ => {}
         }

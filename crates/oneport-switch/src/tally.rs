@@ -8,7 +8,6 @@ use oneport_proto::CallEnd;
 use oneport_wire::CauseCode;
 
 use crate::limits::Direction;
-use crate::refusal::Stage;
 
 /// Bounds of the time until a call is answered, in seconds.
 const SETUP_BOUNDS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0];
@@ -65,8 +64,6 @@ pub(crate) struct Tally {
     pub(crate) begun: BTreeMap<Direction, u64>,
     pub(crate) answered: u64,
     pub(crate) ended: BTreeMap<(Direction, CauseCode), u64>,
-    /// `None`: no cause was sent.
-    pub(crate) refused: BTreeMap<(Stage, Option<CauseCode>), u64>,
     pub(crate) registrations_refused: u64,
     pub(crate) setup: Histogram,
     pub(crate) duration: Histogram,
@@ -81,7 +78,6 @@ impl Default for Tally {
             begun: BTreeMap::new(),
             answered: 0,
             ended: BTreeMap::new(),
-            refused: BTreeMap::new(),
             registrations_refused: 0,
             setup: Histogram::new(SETUP_BOUNDS),
             duration: Histogram::new(DURATION_BOUNDS),
@@ -94,14 +90,6 @@ impl Default for Tally {
 impl Tally {
     pub(crate) fn begun(&mut self, direction: Direction) {
         *self.begun.entry(direction).or_default() += 1;
-    }
-
-    pub(crate) fn refused(&mut self, stage: Stage, cause: Option<CauseCode>) {
-        self.refused_many(stage, cause, 1);
-    }
-
-    pub(crate) fn refused_many(&mut self, stage: Stage, cause: Option<CauseCode>, count: u64) {
-        *self.refused.entry((stage, cause)).or_default() += count;
     }
 
     /// A leg has ended. `peer` is one that is configured.

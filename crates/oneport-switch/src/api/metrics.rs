@@ -108,6 +108,10 @@ metrics! {
         "Deadlines still past after they were handled: each is a mistake of the engine.";
     VARIABLES = Counter "oneport_variables_left_out_total" []
         "Variables of calls left out as there were too many.";
+    RECORDS_WAITING = Gauge "oneport_store_queue_records" []
+        "Records that wait to be written; calls are refused where store.max_waiting do.";
+    REFUSALS_LEFT_OUT = Counter "oneport_store_refusals_left_out_total" []
+        "Refusals that were not kept, since too many records waited.";
     EVENTS_MISSED = Counter "oneport_events_missed_total" []
         "Events that listeners of the API were too slow to get.";
 }
@@ -178,6 +182,9 @@ fn write(format: Format, figures: &Figures, own: &Own) -> String {
     write_limits(&mut page, figures);
     write_links(&mut page, figures);
     write_counters(&mut page, &figures.counters);
+    let (waiting, left_out) = figures.records;
+    page.begin(&RECORDS_WAITING).add(&[], waiting as f64);
+    page.begin(&REFUSALS_LEFT_OUT).add(&[], left_out as f64);
     page.begin(&EVENTS_MISSED).add(&[], own.missed as f64);
     page.finish()
 }
@@ -203,7 +210,7 @@ fn write_calls(page: &mut Exposition, figures: &Figures) {
         samples.add(&[word(*direction), &cause.0.to_string()], *count as f64);
     }
     let mut samples = page.begin(&REFUSED);
-    for ((stage, cause), count) in &tally.refused {
+    for ((stage, cause), count) in &figures.refused {
         let cause = cause.map(|cause| cause.0.to_string()).unwrap_or_default();
         samples.add(&[stage.name(), &cause], *count as f64);
     }

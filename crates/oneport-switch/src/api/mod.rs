@@ -18,7 +18,9 @@ pub mod model;
 mod paths;
 mod peers;
 mod prometheus;
+mod records;
 mod reload;
+mod routes;
 mod system;
 mod token;
 
@@ -42,6 +44,7 @@ use utoipa_axum::routes;
 
 use crate::Switch;
 use crate::config::ApiConfig;
+use crate::store::Store;
 use error::Problem;
 
 pub use error::Refused;
@@ -87,6 +90,7 @@ pub enum ApiError {
 /// What handlers share.
 pub(crate) struct Inner {
     driver: Driver<Switch>,
+    store: Option<Arc<dyn Store>>,
     tokens: Arc<token::Tokens>,
     reloader: Option<Reloader>,
     hosts: Vec<String>,
@@ -123,7 +127,8 @@ pub struct Api {
 }
 
 impl Api {
-    /// Starts it for the switch of `driver`, whose configuration came from `file`. Where no token is
+    /// Starts it for the switch of `driver`, whose records are in `store` and whose configuration came
+    /// from `file`. Where no token is
     /// configured, one is made and written to [`token_file`] in `state`.
     ///
     /// # Errors
@@ -131,6 +136,7 @@ impl Api {
     pub fn start(
         config: &ApiConfig,
         driver: &Driver<Switch>,
+        store: Option<Arc<dyn Store>>,
         file: Option<&Path>,
         state: &Path,
     ) -> Result<Self, ApiError> {
@@ -154,6 +160,7 @@ impl Api {
         let (stop, stopped) = oneshot::channel::<()>();
         let shared = Inner {
             driver: driver.clone(),
+            store,
             tokens,
             reloader: reloader.clone(),
             hosts: config.hosts.clone(),
@@ -230,6 +237,7 @@ async fn serve(listener: std::net::TcpListener, shared: Shared, stopped: oneshot
     ),
     tags(
         (name = "calls", description = "Calls and their legs"),
+        (name = "records", description = "Records of calls that have ended or were refused"),
         (name = "peers", description = "Peers and registrations"),
         (name = "switch", description = "The switch itself"),
     ),
@@ -260,8 +268,13 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(peers::registrations))
         .routes(routes!(calls::list))
         .routes(routes!(calls::show, calls::hang_up))
-        .routes(routes!(calls::transfer))
         .routes(routes!(calls::netstats))
+        .routes(routes!(calls::transfer))
+        .routes(routes!(records::story))
+        .routes(routes!(records::cdrs))
+        .routes(routes!(records::refusals))
+        .routes(routes!(records::refusal_counts))
+        .routes(routes!(routes::decide))
         .routes(routes!(events::events))
 }
 

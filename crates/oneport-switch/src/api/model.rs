@@ -216,6 +216,14 @@ model! {
         pub sent_frames: u64,
         /// Reliable frames sent again.
         pub retransmissions: u64,
+        /// Number of the next full frame that we send.
+        pub sent_sequence: u8,
+        /// Number of the next that we expect.
+        pub received_sequence: u8,
+        /// The first IAX message, such as `Rx:NEW`.
+        pub first_message: String,
+        /// The last so far.
+        pub last_message: String,
     }
 
     /// Legs in the order in which they began.
@@ -277,6 +285,28 @@ model! {
         pub context: Option<String>,
         /// Who is led on; the other side is hung up.
         pub party: Side,
+    }
+
+    /// A route, and why it is or is not the one.
+    struct Step {
+        /// Its name.
+        pub route: String,
+        /// Whether it is the one.
+        pub chosen: bool,
+        /// Why, or why not.
+        pub why: String,
+    }
+
+    /// Where a number leads.
+    struct DecisionView {
+        /// The number.
+        pub number: String,
+        /// Each route in the order written.
+        pub steps: Vec<Step>,
+        /// Destinations in the order in which they are tried.
+        pub targets: Vec<String>,
+        /// How they are used, or why there are none.
+        pub summary: String,
     }
 
     /// Who holds places under a limit.

@@ -13,8 +13,7 @@ use super::secret::Place;
 use crate::api::{Role, Token};
 
 /// Where it listens unless told otherwise: on the loopback, at TCP port 8569.
-pub(crate) const DEFAULT_LISTEN: SocketAddr =
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8569);
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8569);
 
 /// A token shorter than this is guessed too soon.
 const SHORTEST_TOKEN: usize = 16;
@@ -65,17 +64,20 @@ struct TokenKeys {
 }
 
 impl ApiKeys {
+    pub(super) fn address(&self, source: &Source<'_>) -> Result<SocketAddr, ConfigError> {
+        let Some(text) = &self.listen else { return Ok(DEFAULT_LISTEN) };
+        let wrong = |_| {
+            let what = format!("`{}` is no address with a port", text.get_ref());
+            source.wrong(text, what).with_help("write it as \"127.0.0.1:8569\"")
+        };
+        text.get_ref().parse().map_err(wrong)
+    }
+
     pub(super) fn check(self, source: &Source<'_>) -> Result<ApiConfig, ConfigError> {
         let mut api = ApiConfig::default();
         api.enabled = self.enabled.unwrap_or(api.enabled);
-        if let Some(text) = &self.listen {
-            let wrong = || {
-                let what = format!("`{}` is no address with a port", text.get_ref());
-                source.wrong(text, what).with_help("write it as \"127.0.0.1:8569\"")
-            };
-            api.listen = text.get_ref().parse().map_err(|_| wrong())?;
-            api.chosen = true;
-        }
+        api.listen = self.address(source)?;
+        api.chosen = self.listen.is_some();
         for host in &self.hosts {
             let name = host.get_ref();
             if name.is_empty() || name.contains(['/', ':', ' ', '@']) {

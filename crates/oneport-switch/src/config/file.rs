@@ -219,6 +219,10 @@ impl File {
         })
     }
 
+    pub(super) fn api_address(&self, path: &Path, text: &str) -> Result<SocketAddr, ConfigError> {
+        self.api.address(&Source { path, text })
+    }
+
     pub(super) fn check(self, path: &Path, text: &str) -> Result<Config, ConfigError> {
         let source = Source { path, text };
         let mut config = Config::default();

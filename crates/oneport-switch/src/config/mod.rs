@@ -232,6 +232,17 @@ impl Config {
         Self::parse(path, &text)
     }
 
+    /// Where the API of the switch with this file listens; nothing else of the file needs to be
+    /// right, nor its secrets to be readable.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not written as it should be.
+    pub fn api_address(path: &Path) -> Result<SocketAddr, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        file::File::parse(path, &text)?.api_address(path, &text)
+    }
+
     /// Reads `text`, which came from `path`.
     ///
     /// # Errors

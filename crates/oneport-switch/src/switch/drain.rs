@@ -97,7 +97,6 @@ impl Switch {
         if self.life() == Life::Serving {
             return false;
         }
-        self.tally.refused(Stage::Opening, Some(DRAINING));
         let reason = Reason::new(Stage::Opening, "draining", "this switch is being drained")
             .fix("try another switch, or end the draining by SIGUSR1");
         self.book.refused_for(call, DRAINING, reason);

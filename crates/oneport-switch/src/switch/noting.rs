@@ -1,14 +1,13 @@
 //! What the switch notes as it happens: counts for metrics, and news for listeners.
 
-use oneport_proto::{CallEnd, CallId, DropReason, EndReason, Instant, Path, Progress};
+use oneport_proto::{CallEnd, CallId, DropReason, Instant, Path, Progress};
 use oneport_wire::CauseCode;
 
-use super::{Leg, State, Switch};
+use super::{State, Switch};
 use crate::api::model::PeerState;
 use crate::limits::{Direction, Notice};
 use crate::news::What;
 use crate::qualify::Status;
-use crate::refusal::Stage;
 
 impl From<Status> for PeerState {
     fn from(status: Status) -> Self {
@@ -50,7 +49,6 @@ impl Switch {
         if std::mem::replace(&mut leg.marks.rings, true) {
             return;
         }
-        let leg: &Leg = leg;
         let by = leg.peer.clone();
         let Some(leg) = self.legs.get(&call) else { return };
         let id = leg.id.to_string();
@@ -81,7 +79,6 @@ impl Switch {
 
     /// A call is turned away.
     pub(super) fn call_refused(&mut self, call: CallId, cause: CauseCode, why: &str) {
-        self.tally.refused(Stage::Route, Some(cause));
         let Some(leg) = self.legs.get(&call) else { return };
         let (id, from, number) = (leg.id.to_string(), leg.who(), Self::number_of(leg).to_string());
         self.news.tell(|| What::Refused {
@@ -93,17 +90,15 @@ impl Switch {
         });
     }
 
-    /// A leg is over, and gone from the table.
-    pub(super) fn call_over(&mut self, now: Instant, leg: &Leg, end: &CallEnd) {
+    /// A leg is over. To be called while it is still among the legs.
+    pub(super) fn call_over(&mut self, now: Instant, call: CallId, end: &CallEnd) {
+        let Some(leg) = self.legs.get(&call) else { return };
         let direction = match leg.state {
             State::Called { .. } => Direction::Out,
             _ => Direction::In,
         };
         let known = leg.peer.as_deref().filter(|peer| self.config.peers.contains_key(*peer));
         self.tally.ended(direction, known, end);
-        if end.reason == EndReason::AuthenticationFailed {
-            self.tally.refused(Stage::Identification, Some(end.cause));
-        }
         if direction == Direction::Out {
             return;
         }
@@ -120,16 +115,8 @@ impl Switch {
         });
     }
 
-    /// A call or registration was turned away before anything was kept of it; `untold` others before
-    /// it were too.
-    pub(super) fn opening_refused(
-        &mut self,
-        who: &str,
-        from: Path,
-        reason: DropReason,
-        untold: u64,
-    ) {
-        self.tally.refused_many(Stage::Opening, None, untold.saturating_add(1));
+    /// A call or registration was turned away before anything was kept of it.
+    pub(super) fn opening_refused(&mut self, who: &str, from: Path, reason: DropReason) {
         self.news.tell(|| What::Refused {
             call: None,
             from: format!("{who} at {from}"),

@@ -2,15 +2,16 @@
 //! costs a look at each leg or peer, and figures of those alone that are shown.
 
 use std::cmp::Ordering;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use oneport_proto::{
     CallId, CallStats, CodecPriority, Counters, EncryptionPolicy, Endpoint, Instant,
-    RegistrationConfig,
+    RegistrationConfig, Said,
 };
 
+use oneport_wire::CauseCode;
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
@@ -21,9 +22,11 @@ use crate::api::model::{
     User,
 };
 use crate::config::Peer;
+use crate::decision::Decision;
 use crate::limits::{LimitUsage, Scope};
 use crate::news::News;
 use crate::qualify::Status as PollStatus;
+use crate::refusal::Stage;
 use crate::tally::Tally;
 
 /// Limits that are shown, where each number has one of its own.
@@ -225,6 +228,7 @@ impl Switch {
     fn show_leg(&self, endpoint: &Endpoint, now: Instant, call: CallId, leg: &Leg) -> LegView {
         let numbers = endpoint.call_numbers(call);
         let stats = endpoint.call_stats(call).unwrap_or_default();
+        let signalling = endpoint.call_signalling(call).unwrap_or_default();
         let our_number = numbers.map(|(ours, _)| ours.get());
         let name = leg.peer.clone().unwrap_or_else(|| leg.address.to_string());
         LegView {
@@ -244,6 +248,10 @@ impl Switch {
             heard_there: heard_there(&stats),
             sent_frames: stats.sent_frames,
             retransmissions: stats.retransmissions,
+            sent_sequence: signalling.next.0,
+            received_sequence: signalling.expected.0,
+            first_message: message(signalling.first),
+            last_message: message(signalling.last),
         }
     }
 
@@ -376,6 +384,19 @@ impl Switch {
         LimitsView { limits: usage.into_iter().map(LimitView::from).collect() }
     }
 
+    /// Where a number would lead now.
+    ///
+    /// # Errors
+    /// There is no such peer.
+    pub(crate) fn decide(
+        &self,
+        from: Option<&str>,
+        number: &str,
+        context: Option<&str>,
+    ) -> Result<Decision, String> {
+        Decision::new(&self.config, from, number, context)
+    }
+
     /// The state of the switch in a few figures. Version, uptime and addresses are for the API to
     /// fill in.
     pub(crate) fn show_status(&mut self, now: Instant) -> Status {
@@ -425,6 +446,12 @@ impl Switch {
             troubles,
         }
     }
+}
+
+/// A message as Asterisk's console names it.
+fn message(said: Option<Said>) -> String {
+    let Some(Said { ours, subclass }) = said else { return String::new() };
+    format!("{}:{subclass}", if ours { "Tx" } else { "Rx" })
 }
 
 fn heard(stats: &CallStats) -> Heard {
@@ -497,6 +524,9 @@ pub(crate) struct LimitFigures {
 pub(crate) struct Figures {
     pub(crate) counters: Counters,
     pub(crate) tally: Tally,
+    pub(crate) refused: BTreeMap<(Stage, Option<CauseCode>), u64>,
+    /// Records that are not durable yet, and refusals left out because too many waited.
+    pub(crate) records: (u64, u64),
     /// The state of each call.
     pub(crate) calls: Vec<CallState>,
     pub(crate) legs: usize,
@@ -554,6 +584,8 @@ impl Switch {
         Figures {
             counters: endpoint.counters().clone(),
             tally: self.tally.clone(),
+            refused: self.book.refused_counts().clone(),
+            records: (self.records_waiting(), self.refusals_left_out()),
             calls: self.legs.values().filter_map(|leg| self.call_state(leg)).collect(),
             legs: self.legs.len(),
             limits,

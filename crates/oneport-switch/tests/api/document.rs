@@ -23,7 +23,8 @@ fn the_committed_description_is_that_of_the_code() {
     );
 }
 
-/// A path and body with which an operation succeeds. `{id}` stands for a call that is up.
+/// A path and body with which an operation succeeds. `{id}` stands for a call that is up, `{ended}` for
+/// one that is over.
 fn request(operation: &str) -> Option<(&'static str, Option<&'static str>)> {
     Some(match operation {
         "GET /healthz" => ("/healthz", None),
@@ -36,6 +37,11 @@ fn request(operation: &str) -> Option<(&'static str, Option<&'static str>)> {
         "GET /v1/registrations" => ("/v1/registrations", None),
         "GET /v1/calls" => ("/v1/calls", None),
         "GET /v1/netstats" => ("/v1/netstats", None),
+        "GET /v1/cdrs" => ("/v1/cdrs", None),
+        "GET /v1/refusals" => ("/v1/refusals", None),
+        "GET /v1/refusals/counts" => ("/v1/refusals/counts", None),
+        "GET /v1/calls/{id}/story" => ("/v1/calls/{ended}/story", None),
+        "GET /v1/route" => ("/v1/route?number=7&from=ann", None),
         "GET /v1/calls/{id}" => ("/v1/calls/{id}", None),
         "DELETE /v1/calls/{id}" => ("/v1/calls/{id}", None),
         "POST /v1/calls/{id}/transfer" => {
@@ -61,9 +67,15 @@ fn needed(operation: &Value) -> &'static [&'static str] {
 
 #[tokio::test]
 async fn every_described_operation_lets_in_whom_it_says_and_answers_as_it_says() {
-    let scene = scene();
+    let scene = scene().await;
     let document = scene.client.get("/openapi.json").await.json();
     let phone = phone();
+    drop(ann_calls(&phone, &scene, "7").await);
+    let ended = crate::wait_for("a record", async || {
+        let cdrs = scene.client.get("/v1/cdrs").await.json();
+        cdrs["records"][0]["call"].as_str().map(ToString::to_string)
+    })
+    .await;
     let mut tried = BTreeSet::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
@@ -75,7 +87,7 @@ async fn every_described_operation_lets_in_whom_it_says_and_answers_as_it_says()
                 let calls = scene.client.get("/v1/calls?state=answered").await.json();
                 let calls = calls["calls"].as_array().expect("a list").clone();
                 let id = calls.last().and_then(|call| call["id"].as_str()).expect("an id");
-                let target = target.replace("{id}", id);
+                let target = target.replace("{id}", id).replace("{ended}", &ended);
                 let answer = scene.as_role(role).send(&method.to_uppercase(), &target, body).await;
                 let may = needed(operation).contains(&role);
                 let expected: &[u16] = match (role, may) {
@@ -95,7 +107,7 @@ async fn every_described_operation_lets_in_whom_it_says_and_answers_as_it_says()
             tried.insert(name);
         }
     }
-    assert!(tried.len() >= 13, "{tried:?}");
+    assert!(tried.len() >= 18, "{tried:?}");
 }
 
 /// Waits until ann's calls are over, of which a limit allows two.

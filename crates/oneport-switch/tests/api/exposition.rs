@@ -153,7 +153,7 @@ fn value(families: &BTreeMap<String, Family>, name: &str, labels: &[(&str, &str)
 
 #[tokio::test]
 async fn metrics_are_what_prometheus_reads_and_count_what_happens() {
-    let scene = scene();
+    let scene = scene().await;
     let phone = phone();
     let call = ann_calls(&phone, &scene, "7").await;
     let nobody = phone.call(scene.switch(), crate::named("none", "ann", "secret of ann")).await;

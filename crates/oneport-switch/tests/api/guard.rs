@@ -5,7 +5,7 @@ use crate::{CONFIG, scene, scene_with};
 
 #[tokio::test]
 async fn nobody_gets_in_without_a_token_and_each_no_says_what_mends_it() {
-    let scene = scene();
+    let scene = scene().await;
     let nobody = scene.as_role("nobody");
     for path in ["/healthz", "/readyz", "/openapi.json"] {
         assert_eq!(nobody.get(path).await.status, 200, "{path}");
@@ -30,7 +30,7 @@ async fn nobody_gets_in_without_a_token_and_each_no_says_what_mends_it() {
 
 #[tokio::test]
 async fn a_page_that_points_its_own_name_here_gets_nothing() {
-    let scene = scene();
+    let scene = scene().await;
     for (host, status) in [
         ("127.0.0.1", 200),
         ("localhost:1", 200),
@@ -46,7 +46,7 @@ async fn a_page_that_points_its_own_name_here_gets_nothing() {
 
 #[tokio::test]
 async fn a_request_that_is_too_long_is_not_read() {
-    let scene = scene();
+    let scene = scene().await;
     let body = format!("{{\"to\": \"{}\"}}", "1".repeat(70_000));
     let answer = scene.client.send("POST", "/v1/calls/1/transfer", Some(&body)).await;
     assert_eq!(answer.status, 422, "{}", answer.body);
@@ -57,7 +57,7 @@ async fn a_request_that_is_too_long_is_not_read() {
 async fn whoever_guesses_tokens_is_soon_told_to_wait() {
     // Without a route for the switch to be busy with, in a scene of its own: the address waits for
     // all of the API.
-    let scene = scene_with(CONFIG);
+    let scene = scene_with(CONFIG).await;
     let mut refused = 0;
     let mut slowed = None;
     for n in 0..100 {

@@ -9,10 +9,12 @@ mod stream;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use oneport::{Call, Driver, DriverConfig, NewCall, Phone, PhoneConfig, Secret};
 use oneport_switch::api::Api;
+use oneport_switch::store::{Records, SqliteStore};
 use oneport_switch::{Config, Switch};
 
 use client::Client;
@@ -78,19 +80,28 @@ struct Scene {
     directory: tempfile::TempDir,
 }
 
-fn scene() -> Scene {
-    scene_with(CONFIG)
+async fn scene() -> Scene {
+    scene_with(CONFIG).await
 }
 
-fn scene_with(text: &str) -> Scene {
+async fn scene_with(text: &str) -> Scene {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("oneport.toml");
     std::fs::write(&file, text).expect("writable");
     let config = Config::load(&file).expect("a good configuration");
     let api = config.api.clone();
     let driver = DriverConfig { listen: config.listen.clone(), endpoint: config.endpoint.clone() };
-    let driver = Driver::start(driver, Switch::new(config)).expect("started");
-    let api = Api::start(&api, &driver, Some(&file), directory.path()).expect("started");
+    let store = Arc::new(SqliteStore::in_memory().await.expect("a store"));
+    let (mut switch, records) = (Switch::new(config), Records::default());
+    switch.keep_records(records.sender(), Vec::new());
+    let driver = Driver::start(driver, switch).expect("started");
+    let reports = driver.downgrade();
+    let report = move |count| {
+        reports.post(move |endpoint, switch, now| switch.durable(endpoint, now, count));
+    };
+    let _writer = records.write_to(store.clone(), None, report).expect("started");
+    let state = directory.path();
+    let api = Api::start(&api, &driver, Some(store), Some(&file), state).expect("started");
     let client = Client::new(api.address(), Some("admin-admin-admin-admin"));
     Scene { api, driver, client, directory }
 }
@@ -149,7 +160,7 @@ async fn wait_for<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
 
 #[tokio::test]
 async fn a_call_is_seen_and_hung_up() {
-    let scene = scene();
+    let scene = scene().await;
     let phone = phone();
     let mut call = ann_calls(&phone, &scene, "7").await;
     let calls = scene.client.get("/v1/calls").await.json();
@@ -187,7 +198,7 @@ async fn a_call_is_seen_and_hung_up() {
 #[tokio::test]
 async fn pages_hold_each_call_once() {
     let text = format!("{CONFIG}\n[guests]\nmax_calls = 100\nmax_calls_per_address = 100\n");
-    let scene = scene_with(&text);
+    let scene = scene_with(&text).await;
     let phone = phone();
     let mut calls = Vec::new();
     for _ in 0..23 {
@@ -216,7 +227,7 @@ async fn pages_hold_each_call_once() {
 
 #[tokio::test]
 async fn peers_registrations_and_limits_are_shown() {
-    let scene = scene();
+    let scene = scene().await;
     let phone = phone();
     let config = oneport::RegistrationConfig {
         to: scene.switch(),
@@ -263,7 +274,7 @@ async fn peers_registrations_and_limits_are_shown() {
 
 #[tokio::test]
 async fn a_reload_can_be_tried_first_and_takes_tokens_too() {
-    let scene = scene();
+    let scene = scene().await;
     let changed = CONFIG
         .replace("[peers.bob]", "[peers.carl]")
         .replace("secret = \"viewer-viewer-viewer\"", "secret = \"another-viewer-another\"");
@@ -288,7 +299,7 @@ async fn a_reload_can_be_tried_first_and_takes_tokens_too() {
 #[tokio::test]
 async fn without_a_configured_token_one_is_made_for_whoever_reads_the_state() {
     let text = "[server]\nlisten = [\"127.0.0.1:0\"]\n[api]\nlisten = \"127.0.0.1:0\"\n";
-    let scene = scene_with(text);
+    let scene = scene_with(text).await;
     let port = scene.api.address().port();
     let file = oneport_switch::api::token_file(scene.directory.path(), port);
     let token = std::fs::read_to_string(file).expect("it is written");
@@ -301,7 +312,7 @@ async fn without_a_configured_token_one_is_made_for_whoever_reads_the_state() {
 #[tokio::test]
 async fn an_operator_leads_a_caller_to_another_number() {
     let text = format!("{CONFIG}\n[[routes]]\nnumber = \"8\"\nto = [\"peer:bob\"]\n");
-    let scene = scene_with(&text);
+    let scene = scene_with(&text).await;
     let (ann, bob) = (phone(), phone());
     let config = oneport::RegistrationConfig {
         to: scene.switch(),
@@ -336,6 +347,44 @@ async fn an_operator_leads_a_caller_to_another_number() {
     .await;
     let again = scene.client.send("POST", &path, Some(to_echo)).await;
     assert_eq!(again.status, 409, "there is nobody at the other end: {}", again.body);
+}
+
+#[tokio::test]
+async fn one_id_leads_from_the_event_to_the_record_and_the_reasons() {
+    let scene = scene().await;
+    let phone = phone();
+    drop(ann_calls(&phone, &scene, "7").await);
+    let nobody = phone.call(scene.switch(), named("none", "ann", "secret of ann")).await;
+    nobody.expect("placed").answered().await.expect_err("no such number");
+    let cdrs = wait_for("both records", async || {
+        let cdrs = scene.client.get("/v1/cdrs?order=oldest_first").await.json();
+        (cdrs["records"].as_array().expect("a list").len() == 2).then_some(cdrs)
+    })
+    .await;
+    let (heard, refused) = (&cdrs["records"][0], &cdrs["records"][1]);
+    assert_eq!((&heard["peer"], &heard["called_number"]), (&"ann".into(), &"7".into()));
+    assert_eq!(heard["destination"], "builtin:echo");
+    let id = refused["call"].as_str().expect("an id");
+    let refusals = scene.client.get(&format!("/v1/refusals?call={id}&stage=route")).await.json();
+    assert_eq!(refusals["records"][0]["called_number"], "none");
+    let story = scene.client.get(&format!("/v1/calls/{id}/story")).await.json();
+    assert_eq!(
+        (&story["legs"][0]["cause"], &story["refusals"][0]["cause"]),
+        (&3.into(), &3.into())
+    );
+    let counts = scene.client.get("/v1/refusals/counts").await.json();
+    assert_eq!((&counts[0]["stage"], &counts[0]["count"]), (&"route".into(), &1.into()));
+    let csv = scene.client.get("/v1/cdrs?format=csv&limit=1").await;
+    assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
+    assert!(csv.header("x-next").is_some_and(|next| !next.is_empty()));
+    let lines: Vec<&str> = csv.body.lines().collect();
+    assert_eq!(lines.len(), 2, "a heading and a record: {}", csv.body);
+    assert!(lines[0].starts_with("call,leg,direction,peer,") && lines[1].starts_with(id));
+    let unknown = scene.client.get("/v1/calls/00000000-0000-0000-0000-000000000000/story").await;
+    assert_eq!(unknown.status, 404);
+    let decision = scene.client.get("/v1/route?number=7&from=ann").await.json();
+    assert_eq!(decision["targets"], serde_json::json!(["builtin:echo"]));
+    assert_eq!(scene.client.get("/v1/route?number=7&from=nobody").await.status, 422);
 }
 
 /// What `Config::parse` says of this.

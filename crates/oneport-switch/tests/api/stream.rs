@@ -50,7 +50,7 @@ impl Listener {
 
 #[tokio::test]
 async fn a_call_is_told_from_its_beginning_to_its_end() {
-    let scene = scene();
+    let scene = scene().await;
     let mut all = Listener::begin(&scene, "?kinds=call_begun,call_answered,call_ended,limit").await;
     let mut ends = Listener::begin(&scene, "?kinds=call_ended").await;
     let phone = phone();
@@ -80,7 +80,7 @@ async fn a_call_is_told_from_its_beginning_to_its_end() {
 
 #[tokio::test]
 async fn so_many_may_listen_and_no_more() {
-    let scene = scene();
+    let scene = scene().await;
     let mut listeners = Vec::new();
     for _ in 0..32 {
         listeners.push(Listener::begin(&scene, "").await);

@@ -1,0 +1,353 @@
+//! `oneport show`: what a running switch has.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use oneport_switch::api::model::{
+    CallState, CallView, LegView, LimitView, LimitsView, PeerState, PeerView, RegistrationState,
+    Registrations,
+};
+use oneport_switch::store::Page;
+use oneport_switch::{Cdr, Refusal};
+use serde_json::json;
+
+use crate::api::{ApiArgs, Client, encoded};
+use crate::exit::{Failure, failed};
+use crate::table::{clock, left, name, or_dash, right, table};
+
+/// How often `--watch` looks again.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// Shows what a running switch has
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  oneport show peers --state unreachable
+  oneport show calls --watch
+  oneport show limits --json --api 192.0.2.1:8569 --token-file monitor.token")]
+pub(crate) struct Show {
+    #[command(subcommand)]
+    what: What,
+    /// Prints JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// Shows it again every two seconds
+    #[arg(long, global = true)]
+    watch: bool,
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Peers: where they are, and whether they answer polls
+    Peers {
+        /// Only those in this state: unmonitored, unknown, ok, lagged, unreachable
+        #[arg(long)]
+        state: Option<String>,
+    },
+    /// Calls that are up
+    Calls {
+        /// Only those with this peer
+        #[arg(long)]
+        peer: Option<String>,
+        /// Only those to this number
+        #[arg(long)]
+        number: Option<String>,
+    },
+    /// Registrations here, and ours elsewhere
+    Registrations,
+    /// Loss, jitter and delay of each leg
+    Netstats,
+    /// Limits and their use
+    Limits,
+    /// The last call detail records
+    Cdr {
+        /// Only those of this peer
+        #[arg(long)]
+        peer: Option<String>,
+        /// Only those from or to this number; `*` at its end stands for any end
+        #[arg(long)]
+        number: Option<String>,
+        /// How many
+        #[arg(long, default_value_t = 20)]
+        last: u32,
+    },
+    /// The last calls that were refused, and why
+    Refusals {
+        /// Only those of this peer
+        #[arg(long)]
+        peer: Option<String>,
+        /// How many
+        #[arg(long, default_value_t = 20)]
+        last: u32,
+    },
+}
+
+impl Show {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let client = self.api.client()?;
+        loop {
+            let text = self.what.text(&client, self.json)?;
+            if self.watch && !self.json && std::io::stdout().is_terminal() {
+                // From the top of an empty screen.
+                say!("\x1b[H\x1b[2J{text}");
+            } else {
+                say!("{text}");
+            }
+            if !self.watch {
+                return Ok(());
+            }
+            std::thread::sleep(PERIOD);
+        }
+    }
+}
+
+/// A query of what is given.
+fn query(path: &str, filters: &[(&str, Option<&String>)]) -> String {
+    let mut query = path.to_string();
+    let mut separator = '?';
+    for (name, value) in filters {
+        if let Some(value) = value {
+            query.push_str(&format!("{separator}{name}={}", encoded(value)));
+            separator = '&';
+        }
+    }
+    query
+}
+
+impl What {
+    fn text(&self, client: &Client, as_json: bool) -> Result<String, Failure> {
+        let pretty = |value| serde_json::to_string_pretty(&value).map_err(failed);
+        match self {
+            Self::Peers { state } => {
+                let path = query("/v1/peers", &[("state", state.as_ref())]);
+                let peers: Vec<PeerView> = client.all(&path, "peers")?;
+                if as_json { pretty(json!({ "peers": peers })) } else { Ok(show_peers(&peers)) }
+            }
+            Self::Calls { peer, number } => {
+                let filters = [("peer", peer.as_ref()), ("number", number.as_ref())];
+                let calls: Vec<CallView> = client.all(&query("/v1/calls", &filters), "calls")?;
+                if as_json { pretty(json!({ "calls": calls })) } else { Ok(show_calls(&calls)) }
+            }
+            Self::Registrations => {
+                let mut all: Registrations = client.get("/v1/registrations?limit=1")?;
+                all.here = client.all("/v1/registrations", "here")?;
+                all.next = None;
+                if as_json { pretty(json!(all)) } else { Ok(show_registrations(&all)) }
+            }
+            Self::Netstats => {
+                let legs: Vec<LegView> = client.all("/v1/netstats", "legs")?;
+                if as_json { pretty(json!({ "legs": legs })) } else { Ok(show_netstats(&legs)) }
+            }
+            Self::Limits => {
+                let limits: LimitsView = client.get("/v1/limits")?;
+                if as_json { pretty(json!(limits)) } else { Ok(show_limits(&limits.limits)) }
+            }
+            Self::Cdr { peer, number, last } => {
+                let last = last.to_string();
+                let filters =
+                    [("peer", peer.as_ref()), ("number", number.as_ref()), ("limit", Some(&last))];
+                let page: Page<Cdr> = client.get(&query("/v1/cdrs", &filters))?;
+                if as_json { pretty(json!(page)) } else { Ok(show_cdrs(&page.records)) }
+            }
+            Self::Refusals { peer, last } => {
+                let last = last.to_string();
+                let filters = [("peer", peer.as_ref()), ("limit", Some(&last))];
+                let page: Page<Refusal> = client.get(&query("/v1/refusals", &filters))?;
+                if as_json { pretty(json!(page)) } else { Ok(show_refusals(&page.records)) }
+            }
+        }
+    }
+}
+
+pub(crate) const fn state_word(state: PeerState) -> &'static str {
+    match state {
+        PeerState::Unmonitored => "unmonitored",
+        PeerState::Unknown => "UNKNOWN",
+        PeerState::Ok => "OK",
+        PeerState::Lagged => "LAGGED",
+        PeerState::Unreachable => "UNREACHABLE",
+    }
+}
+
+fn show_peers(peers: &[PeerView]) -> String {
+    let columns =
+        [name("PEER"), left("STATE"), right("RTT ms"), name("ADDRESS"), right("IN"), right("OUT")];
+    let row = |peer: &PeerView| {
+        vec![
+            peer.name.clone(),
+            state_word(peer.state).into(),
+            or_dash(peer.latency_ms.map(|ms| format!("{ms:.1}"))),
+            or_dash(peer.address.as_ref()),
+            peer.calls_in.to_string(),
+            peer.calls_out.to_string(),
+        ]
+    };
+    let rows: Vec<_> = peers.iter().map(row).collect();
+    format!("{}\n{} peers", table(&columns, &rows), peers.len())
+}
+
+const fn call_word(state: CallState) -> &'static str {
+    match state {
+        CallState::Identifying => "identifying",
+        CallState::Dialling => "dialling",
+        CallState::Calling => "calling",
+        CallState::Ringing => "ringing",
+        CallState::Answered => "answered",
+        CallState::Parked => "parked",
+    }
+}
+
+fn show_calls(calls: &[CallView]) -> String {
+    let columns = [left("CALL"), left("STATE"), right("TIME"), name("FROM"), name("NUMBER")];
+    let row = |call: &CallView| {
+        vec![
+            call.id.clone(),
+            call_word(call.state).into(),
+            clock(call.seconds),
+            call.caller.peer.clone().unwrap_or_else(|| "guest".into()),
+            call.number.clone(),
+        ]
+    };
+    let rows: Vec<_> = calls.iter().map(row).collect();
+    format!("{}\n{} calls", table(&columns, &rows), calls.len())
+}
+
+fn show_registrations(all: &Registrations) -> String {
+    let columns = [name("REGISTERED HERE"), name("ADDRESS"), right("EXPIRES s")];
+    let rows: Vec<_> = (all.here.iter())
+        .map(|one| vec![one.name.clone(), one.address.clone(), one.expires_seconds.to_string()])
+        .collect();
+    let here = table(&columns, &rows);
+    let columns =
+        [name("REGISTRAR"), name("AS"), left("STATE"), right("REFRESH s"), name("SEEN AT")];
+    let rows: Vec<_> = (all.elsewhere.iter())
+        .map(|one| {
+            let state = match one.state {
+                RegistrationState::Trying => "trying",
+                RegistrationState::Registered => "registered",
+                RegistrationState::Failed => "FAILED",
+            };
+            vec![
+                one.registrar.clone(),
+                one.username.clone(),
+                state.into(),
+                one.refresh_seconds.to_string(),
+                or_dash(one.apparent_address.as_ref()),
+            ]
+        })
+        .collect();
+    let elsewhere = table(&columns, &rows);
+    let counts = format!("{} here, {} elsewhere", all.here.len(), all.elsewhere.len());
+    format!("{here}\n\n{elsewhere}\n{counts}")
+}
+
+fn show_netstats(legs: &[LegView]) -> String {
+    let columns = [
+        name("CHANNEL"),
+        right("RTT"),
+        right("JIT"),
+        right("HEARD"),
+        right("LOST"),
+        right("LATE"),
+        right("OOO"),
+        right("SENT"),
+        right("JIT THERE"),
+        right("LOST THERE"),
+    ];
+    let row = |leg: &LegView| {
+        let there = leg.heard_there.as_ref();
+        vec![
+            leg.channel.clone(),
+            or_dash(leg.rtt_ms.map(|ms| format!("{ms:.0}"))),
+            format!("{:.0}", leg.heard.jitter_ms),
+            leg.heard.frames.to_string(),
+            leg.heard.lost.to_string(),
+            leg.heard.late.to_string(),
+            leg.heard.out_of_order.to_string(),
+            leg.sent_frames.to_string(),
+            or_dash(there.map(|there| there.jitter_ms)),
+            or_dash(there.map(|there| there.lost)),
+        ]
+    };
+    let rows: Vec<_> = legs.iter().map(row).collect();
+    format!("{}\n{} legs; times in ms", table(&columns, &rows), legs.len())
+}
+
+fn show_limits(limits: &[LimitView]) -> String {
+    let columns = [
+        name("LIMIT"),
+        right("USED"),
+        right("MAX"),
+        right("CPS"),
+        right("PEAK"),
+        right("REFUSED"),
+        right("AT CAP"),
+        name("MOST BY"),
+    ];
+    let row = |limit: &LimitView| {
+        let top = limit.top.first().map(|user| format!("{} ({})", user.name, user.calls));
+        vec![
+            limit.name.clone(),
+            limit.used.to_string(),
+            or_dash(limit.max_calls),
+            or_dash(limit.max_calls_per_second),
+            limit.peak.to_string(),
+            limit.refused.to_string(),
+            clock(limit.at_cap_seconds),
+            or_dash(top),
+        ]
+    };
+    let rows: Vec<_> = limits.iter().map(row).collect();
+    format!("{}\n{} limits", table(&columns, &rows), limits.len())
+}
+
+fn show_cdrs(cdrs: &[Cdr]) -> String {
+    let columns = [
+        left("START"),
+        name("PEER"),
+        left("WAY"),
+        name("FROM"),
+        name("TO"),
+        right("SECONDS"),
+        right("BILLED"),
+        right("CAUSE"),
+    ];
+    let row = |cdr: &Cdr| {
+        let start = cdr.start.to_string();
+        vec![
+            start.get(..19).unwrap_or(&start).into(),
+            cdr.peer.clone().unwrap_or_else(|| "guest".into()),
+            cdr.direction.to_string(),
+            or_dash(cdr.calling_number.as_ref()),
+            cdr.called_number.clone(),
+            format!("{:.1}", cdr.duration_ms as f64 / 1e3),
+            cdr.billable_seconds().to_string(),
+            cdr.cause.to_string(),
+        ]
+    };
+    let rows: Vec<_> = cdrs.iter().map(row).collect();
+    format!("{}\n{} records", table(&columns, &rows), cdrs.len())
+}
+
+/// A line for each, and why below it: that is longer than a column.
+fn show_refusals(refusals: &[Refusal]) -> String {
+    let mut text = String::new();
+    for refusal in refusals {
+        let at = refusal.at.to_string();
+        let who = refusal.peer.as_deref().unwrap_or("guest");
+        let cause = or_dash(refusal.cause);
+        text.push_str(&format!(
+            "{} {} {who} -> {} {} cause {cause}\n  {}\n",
+            at.get(..19).unwrap_or(&at),
+            refusal.call,
+            refusal.called_number,
+            refusal.stage,
+            refusal.why
+        ));
+    }
+    text.push_str(&format!("{} refusals; `oneport why CALL` tells more", refusals.len()));
+    text
+}

@@ -1,0 +1,132 @@
+//! Tables for terminals.
+
+use std::io::IsTerminal;
+
+use anstyle::Style;
+
+/// How wide a terminal is at least.
+const WIDTH: usize = 80;
+
+/// To which side a column leans.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Side {
+    Left,
+    Right,
+}
+
+/// A column: its heading, how its cells stand, and whether it may be shortened to fit.
+pub(crate) struct Column {
+    pub(crate) heading: &'static str,
+    pub(crate) side: Side,
+    pub(crate) shrinks: bool,
+}
+
+pub(crate) const fn left(heading: &'static str) -> Column {
+    Column { heading, side: Side::Left, shrinks: false }
+}
+
+pub(crate) const fn right(heading: &'static str) -> Column {
+    Column { heading, side: Side::Right, shrinks: false }
+}
+
+/// A column for names, of which the end is left out where there is no room.
+pub(crate) const fn name(heading: &'static str) -> Column {
+    Column { heading, side: Side::Left, shrinks: true }
+}
+
+/// The table as text, 80 columns wide at most.
+pub(crate) fn table(columns: &[Column], rows: &[Vec<String>]) -> String {
+    let count = |text: &str| text.chars().count();
+    let mut widths: Vec<usize> = columns.iter().map(|column| count(column.heading)).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(count(cell));
+        }
+    }
+    // The widest that may shrink gives way.
+    let gaps = columns.len().saturating_sub(1);
+    while widths.iter().sum::<usize>() + gaps > WIDTH {
+        let shrinking = columns
+            .iter()
+            .zip(&mut widths)
+            .filter(|(column, width)| column.shrinks && **width > column.heading.len().max(6));
+        match shrinking.max_by_key(|(_, width)| **width) {
+            Some((_, width)) => *width -= 1,
+            None => break,
+        }
+    }
+    let line = |cells: &[String]| {
+        let mut line = String::new();
+        for ((column, width), cell) in columns.iter().zip(&widths).zip(cells) {
+            let mut cell = cell.clone();
+            if count(&cell) > *width && column.shrinks {
+                cell = cell.chars().take(width - 1).collect();
+                cell.push('~');
+            }
+            match column.side {
+                Side::Left => line.push_str(&format!("{cell:<width$} ")),
+                Side::Right => line.push_str(&format!("{cell:>width$} ")),
+            }
+        }
+        line.trim_end().to_string()
+    };
+    let headings: Vec<String> = columns.iter().map(|column| column.heading.into()).collect();
+    let mut text = heading(&line(&headings));
+    for row in rows {
+        text.push('\n');
+        text.push_str(&line(row));
+    }
+    text
+}
+
+/// Bold, on a terminal that has not been asked for no colours.
+pub(crate) fn heading(text: &str) -> String {
+    let bold = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    match bold {
+        true => format!("{}{text}{:#}", Style::new().bold(), Style::new().bold()),
+        false => text.into(),
+    }
+}
+
+/// What is not known.
+pub(crate) fn or_dash<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".into(), |value| value.to_string())
+}
+
+/// Seconds as hours, minutes and seconds.
+pub(crate) fn clock(seconds: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "parts of a second are not shown"
+    )]
+    let seconds = seconds.max(0.0) as u64;
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_fits_its_terminal_and_shortens_names_alone() {
+        let columns = [name("NAME"), right("CALLS"), left("STATE")];
+        let rows = [
+            vec!["a".repeat(100), "7".into(), "OK".into()],
+            vec!["bé".into(), "12345".into(), "UNREACHABLE".into()],
+        ];
+        let text = table(&columns, &rows);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(lines[1].contains("aaa~     7 OK"), "{text}");
+        assert!(lines[2].ends_with("12345 UNREACHABLE"), "{text}");
+        let column = |line: &str| line.chars().position(|c| "SOU".contains(c));
+        assert_eq!(column(lines[1]), column(lines[2]));
+    }
+
+    #[test]
+    fn time_is_read_as_on_a_clock() {
+        assert_eq!(clock(0.9), "0:00:00");
+        assert_eq!(clock(3_725.2), "1:02:05");
+    }
+}

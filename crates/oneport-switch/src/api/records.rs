@@ -1,0 +1,282 @@
+//! `/v1/cdrs`, `/v1/refusals`, `/v1/calls/{id}/story`: what the store has kept.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::Shared;
+use super::error::{Problem, Refused};
+use super::extract::Ask;
+use crate::cdr::Cdr;
+use crate::refusal::{Refusal, RefusalCount, Stage};
+use crate::store::{CallStory, CdrFilter, Order, Page, Paging, RefusalFilter, Store, StoreError};
+use crate::utc::Utc;
+
+/// Which part of what is found.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PagingQuery {
+    /// Where the page begins: `next` of the one before.
+    after: Option<u64>,
+    /// How many entries at most: 100 where it is not said, 1,000 at most.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// `newest_first`, which is usual, or `oldest_first`.
+    order: Option<Order>,
+}
+
+impl PagingQuery {
+    fn read(&self) -> Result<Paging, Problem> {
+        let usual = Paging::default();
+        let most = self.limit.unwrap_or(usual.most);
+        if !(1..=Paging::MOST).contains(&most) {
+            return Err(Problem::wrong(format!("limit is {most}, and goes from 1 to 1000")));
+        }
+        Ok(Paging { order: self.order.unwrap_or(usual.order), after: self.after, most })
+    }
+}
+
+/// How records are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Format {
+    /// One JSON object with a page.
+    #[default]
+    Json,
+    /// Lines of CSV with a heading; the header `x-next` has `next`.
+    Csv,
+}
+
+/// Which records; all that is given must fit.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct CdrQuery {
+    /// Of this call.
+    #[param(value_type = Option<String>)]
+    call: Option<Uuid>,
+    /// Of legs that ended then or later (RFC 3339).
+    #[param(value_type = Option<String>)]
+    from: Option<Utc>,
+    /// Of legs that ended before.
+    #[param(value_type = Option<String>)]
+    to: Option<Utc>,
+    /// Of this peer.
+    peer: Option<String>,
+    /// From or to this number; with a `*` at its end, to any that begins so.
+    number: Option<String>,
+    /// With this cause code.
+    cause: Option<u8>,
+    /// Refused by this limit.
+    refused_by: Option<String>,
+    /// `json` or `csv`.
+    #[serde(default)]
+    #[param(value_type = Option<Format>)]
+    format: Format,
+}
+
+/// Which refusals; all that is given must fit.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RefusalQuery {
+    /// Of this call.
+    #[param(value_type = Option<String>)]
+    call: Option<Uuid>,
+    /// Then or later (RFC 3339).
+    #[param(value_type = Option<String>)]
+    from: Option<Utc>,
+    /// Before.
+    #[param(value_type = Option<String>)]
+    to: Option<Utc>,
+    /// Of calls that came under this name.
+    peer: Option<String>,
+    /// Of calls from or to this number; with a `*` at its end, to any that begins so.
+    number: Option<String>,
+    /// With this cause code.
+    cause: Option<u8>,
+    /// At this stage.
+    stage: Option<Stage>,
+    /// Of this kind.
+    kind: Option<String>,
+}
+
+fn unread(error: StoreError) -> Problem {
+    Problem::unavailable(error.to_string())
+}
+
+impl super::Inner {
+    fn store(&self) -> Result<&dyn Store, Problem> {
+        let nothing =
+            || Problem::conflict("the switch keeps no records").with_hint(Some("[store]".into()));
+        self.store.as_deref().ok_or_else(nothing)
+    }
+}
+
+/// Call detail records: one for each leg of calls that have ended.
+#[utoipa::path(
+    get,
+    path = "/v1/cdrs",
+    tag = "records",
+    params(CdrQuery, PagingQuery),
+    security(("token" = ["viewer"])),
+    responses(
+        (status = 200, description = "A page of them", body = Page<Cdr>),
+        (status = 409, description = "The switch keeps no records", body = Refused),
+        (status = 422, description = "The query makes no sense", body = Refused),
+    )
+)]
+pub(super) async fn cdrs(
+    State(shared): State<Shared>,
+    Ask(paging): Ask<PagingQuery>,
+    Ask(query): Ask<CdrQuery>,
+) -> Result<Response, Problem> {
+    let filter = CdrFilter {
+        call: query.call,
+        from: query.from,
+        to: query.to,
+        peer: query.peer,
+        number: query.number,
+        cause: query.cause,
+        limit: query.refused_by,
+    };
+    let page = shared.store()?.cdrs(&filter, paging.read()?).await.map_err(unread)?;
+    if query.format == Format::Json {
+        return Ok(Json(page).into_response());
+    }
+    let next = page.next.map(|next| next.to_string()).unwrap_or_default();
+    let headers =
+        [(header::CONTENT_TYPE.as_str(), "text/csv; charset=utf-8".to_string()), ("x-next", next)];
+    Ok((headers, csv_of(&page.records)?).into_response())
+}
+
+/// A CDR as a line of CSV: that of its JSON without what is nested, and a few figures of quality.
+#[derive(Serialize)]
+struct Line<'a> {
+    call: Uuid,
+    leg: u32,
+    direction: &'a str,
+    peer: Option<&'a str>,
+    address: &'a str,
+    calling_number: Option<&'a str>,
+    called_number: &'a str,
+    route: Option<&'a str>,
+    destination: Option<&'a str>,
+    start: Utc,
+    answer: Option<Utc>,
+    end: Utc,
+    duration_ms: u64,
+    billable_ms: u64,
+    reason: &'a str,
+    cause: u8,
+    hung_up_by: &'a str,
+    codec: Option<&'a str>,
+    limit: Option<&'a str>,
+    account_code: Option<&'a str>,
+}
+
+fn csv_of(records: &[Cdr]) -> Result<String, Problem> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for cdr in records {
+        let line = Line {
+            call: cdr.call,
+            leg: cdr.leg,
+            direction: cdr.direction.name(),
+            peer: cdr.peer.as_deref(),
+            address: &cdr.address,
+            calling_number: cdr.calling_number.as_deref(),
+            called_number: &cdr.called_number,
+            route: cdr.route.as_deref(),
+            destination: cdr.destination.as_deref(),
+            start: cdr.start,
+            answer: cdr.answer,
+            end: cdr.end,
+            duration_ms: cdr.duration_ms,
+            billable_ms: cdr.billable_ms,
+            reason: &cdr.reason,
+            cause: cdr.cause,
+            hung_up_by: cdr.hung_up_by.name(),
+            codec: cdr.codec.as_deref(),
+            limit: cdr.limit.as_deref(),
+            account_code: cdr.account_code.as_deref(),
+        };
+        writer.serialize(line).map_err(|error| Problem::unavailable(error.to_string()))?;
+    }
+    let bytes = writer.into_inner().map_err(|error| Problem::unavailable(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| Problem::unavailable(error.to_string()))
+}
+
+/// Calls that were refused, or destinations that did not take them, and why.
+#[utoipa::path(
+    get,
+    path = "/v1/refusals",
+    tag = "records",
+    params(RefusalQuery, PagingQuery),
+    security(("token" = ["viewer"])),
+    responses(
+        (status = 200, description = "A page of them", body = Page<Refusal>),
+        (status = 409, description = "The switch keeps no records", body = Refused),
+        (status = 422, description = "The query makes no sense", body = Refused),
+    )
+)]
+pub(super) async fn refusals(
+    State(shared): State<Shared>,
+    Ask(paging): Ask<PagingQuery>,
+    Ask(query): Ask<RefusalQuery>,
+) -> Result<Json<Page<Refusal>>, Problem> {
+    let filter = RefusalFilter {
+        call: query.call,
+        from: query.from,
+        to: query.to,
+        peer: query.peer,
+        number: query.number,
+        cause: query.cause,
+        stage: query.stage,
+        kind: query.kind,
+    };
+    shared.store()?.refusals(&filter, paging.read()?).await.map(Json).map_err(unread)
+}
+
+/// How many were refused for each kind of reason since the store was made.
+#[utoipa::path(
+    get,
+    path = "/v1/refusals/counts",
+    tag = "records",
+    security(("token" = ["viewer"])),
+    responses(
+        (status = 200, description = "The most frequent first", body = Vec<RefusalCount>),
+        (status = 409, description = "The switch keeps no records", body = Refused),
+    )
+)]
+pub(super) async fn refusal_counts(
+    State(shared): State<Shared>,
+) -> Result<Json<Vec<RefusalCount>>, Problem> {
+    shared.store()?.refusal_counts().await.map(Json).map_err(unread)
+}
+
+/// Everything that is kept of a call: its legs, and why it was refused or failed.
+#[utoipa::path(
+    get,
+    path = "/v1/calls/{id}/story",
+    tag = "records",
+    params(("id" = String, Path, description = "The call, ended or refused")),
+    security(("token" = ["viewer"])),
+    responses(
+        (status = 200, description = "Its story", body = CallStory),
+        (status = 404, description = "Nothing is kept of it", body = Refused),
+        (status = 409, description = "The switch keeps no records", body = Refused),
+    )
+)]
+pub(super) async fn story(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<Json<CallStory>, Problem> {
+    let nothing = || Problem::not_found(format!("nothing is kept of a call `{id}`"));
+    let call: Uuid = id.parse().map_err(|_| nothing())?;
+    let story = CallStory::find(shared.store()?, call).await.map_err(unread)?;
+    story.map(Json).ok_or_else(|| {
+        nothing().with_hint(Some("of a call that is up, `oneport show calls` tells more".into()))
+    })
+}
