@@ -104,10 +104,13 @@ fn echo_call_disturbed(encryption: &str, disturb: impl FnOnce(&Nat, &str)) -> (O
         .args(["-i", "eth", "-l", "-f", "udp", "-T", "fields", "-e", "ip.src", "-e", "udp.payload"])
         .stdin(Stdio::null())
         .stdout(packets)
-        .stderr(Stdio::null())
+        .stderr(File::create(directory.path().join("capture")).expect("writable"))
         .spawn()
         .expect("ip runs");
-    thread::sleep(Duration::from_secs(4));
+    wait_for("tshark to capture", Duration::from_secs(60), || {
+        let said = fs::read_to_string(directory.path().join("capture")).expect("text");
+        said.contains("Capturing on")
+    });
     let (secret, tone) = (file("secret"), file("tone.wav"));
     let mut call = nat.command(Side::Inside, oneport);
     call.args(["call", "ann@10.77.2.2/echo", "--json", "--encryption", encryption])
@@ -115,8 +118,10 @@ fn echo_call_disturbed(encryption: &str, disturb: impl FnOnce(&Nat, &str)) -> (O
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let call = call.spawn().expect("ip runs");
+    let packets = || fs::read_to_string(directory.path().join("packets")).expect("text");
+    wait_for("the call to be captured", Duration::from_secs(60), || packets().lines().count() > 20);
     thread::sleep(Duration::from_secs(4));
-    disturb(&nat, &fs::read_to_string(directory.path().join("packets")).expect("text"));
+    disturb(&nat, &packets());
     let _ = watch.kill();
     let _ = watch.wait();
     let output = call.wait_with_output().expect("it runs");
