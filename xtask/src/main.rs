@@ -170,12 +170,13 @@ fn test(without_peers: bool) -> Result<(), String> {
 fn test_peers(times: u32) -> Result<(), String> {
     peers::install_all().map_err(|missing| missing.to_string())?;
     let interop = ["-p", "oneport-interop"].as_slice();
-    let command = ["-p", "oneport-cli", "--test", "nat", "--test", "three_boxes"].as_slice();
+    let command = ["nat", "three_boxes", "columns"].map(|test| ["--test", test]).concat();
+    let command = [&["-p", "oneport-cli"][..], &command].concat();
     let mut failures = BTreeMap::<String, u32>::new();
     let (mut passed, mut bad_runs) = (0, 0);
     for run in 1..=times {
         let (mut text, mut good) = (String::new(), true);
-        for part in [interop, command] {
+        for part in [interop, &command] {
             let mut cargo = Command::new("cargo");
             cargo.args(["test", "--locked", "--no-fail-fast"]).args(part);
             let output = cargo.output().map_err(|error| format!("cargo: {error}"))?;
