@@ -14,6 +14,7 @@ mod conference;
 mod config;
 mod deadlines;
 mod decision;
+mod decoy;
 pub mod doctor;
 mod guests;
 pub mod import;

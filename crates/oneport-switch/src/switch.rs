@@ -26,8 +26,8 @@ use oneport::Application;
 use oneport_media::Codec;
 use oneport_proto::{
     Agreement, CallEnd, CallId, Challenge, CodecPriority, CommandError, DropNotice, DropReason,
-    EncryptionPolicy, EndReason, Endpoint, Event, Grant, Instant, Limit, Media, Offer, ProvisionId,
-    Register, RegistrationConfig, RegistrationId, RequestId, negotiate,
+    EndReason, Endpoint, Event, Grant, Instant, Limit, Media, Offer, ProvisionId, Register,
+    RegistrationConfig, RegistrationId, RequestId, negotiate,
 };
 use oneport_wire::{CauseCode, Control, Format, FormatSet, MessageCount};
 use tokio::sync::watch;
@@ -39,6 +39,7 @@ use crate::builtin::{Builtin, FRAME_MS, Place, Player, Sound};
 use crate::conference::Conferences;
 use crate::config::{Config, Peer};
 use crate::deadlines::Deadlines;
+use crate::decoy::Decoy;
 use crate::guests::Guests;
 use crate::limits::{Attempt, Direction, LimitUsage, Limits, Notice};
 use crate::mailbox::Mailboxes;
@@ -83,6 +84,7 @@ pub struct Switch {
     registrar: Registrar,
     qualify: Qualify,
     guests: Guests,
+    decoy: Decoy,
     trunks: Trunks,
     legs: HashMap<CallId, Leg>,
     /// When legs are ended from here.
@@ -248,6 +250,8 @@ impl Switch {
     /// A switch that has heard of nobody yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        let mut decoy = Decoy::default();
+        decoy.learn(&config);
         Self {
             limits: Limits::new(config.limits.clone()),
             next_lease: 0,
@@ -256,6 +260,7 @@ impl Switch {
             registrar: Registrar::default(),
             qualify: Qualify::default(),
             guests: Guests::default(),
+            decoy,
             trunks: Trunks::default(),
             ends: Deadlines::default(),
             legs: HashMap::new(),
@@ -328,10 +333,10 @@ impl Switch {
                     self.legs.insert(call, leg(Some(username), State::Identifying(offer)));
                     return self.identified(endpoint, now, call);
                 }
-                self.challenge_for_nobody(&username)
+                self.decoy.challenge(&username)
             }
             Some(peer) => challenge(peer, &username),
-            None => self.challenge_for_nobody(&username),
+            None => self.decoy.challenge(&username),
         };
         self.legs.insert(call, leg(Some(username), State::Identifying(offer)));
         match endpoint.challenge_call(now, call, challenge) {
@@ -387,15 +392,6 @@ impl Switch {
                 Notice::Passed(full) => tracing::warn!("soft {full}; the call goes on"),
             }
         }
-    }
-
-    /// What a name is asked for that does not exist: the same as one that does.
-    fn challenge_for_nobody(&self, username: &str) -> Challenge {
-        let encryption = match self.config.encryption {
-            EncryptionPolicy::Off => EncryptionPolicy::Off,
-            _ => EncryptionPolicy::Allowed,
-        };
-        Challenge { encryption, ..Challenge::unknown(username) }
     }
 
     /// The peer that is known to be at `address` and has no secret. Where none has this port, as
@@ -723,7 +719,7 @@ impl Switch {
             Some(peer) if peer.has_proof() => challenge(peer, &register.username),
             // Who does not exist, may not come from there, or never registers, is asked all the
             // same: strangers do not learn which names exist.
-            _ => Challenge::unknown(register.username.clone()),
+            _ => self.decoy.challenge(&register.username),
         };
         if endpoint.challenge_request(now, request, challenge).is_ok() {
             self.requests.insert(request, register);

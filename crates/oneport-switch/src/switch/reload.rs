@@ -56,6 +56,7 @@ impl Switch {
         let changes = self.changes(&config);
         let before = std::mem::replace(&mut self.config, config);
         endpoint.reconfigure(self.config.endpoint.clone());
+        self.decoy.learn(&self.config);
         let names: BTreeSet<&String> =
             before.peers.keys().chain(self.config.peers.keys()).collect();
         for name in names {
