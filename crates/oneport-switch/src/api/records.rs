@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -13,7 +13,9 @@ use super::error::{Problem, Refused};
 use super::extract::Ask;
 use crate::cdr::Cdr;
 use crate::refusal::{Refusal, RefusalCount, Stage};
-use crate::store::{CallStory, CdrFilter, Order, Page, Paging, RefusalFilter, Store, StoreError};
+use crate::store::{
+    CallStory, CdrFilter, Order, Page, Paging, RefusalFilter, Store, StoreError, write_table,
+};
 use crate::utc::Utc;
 
 /// Which part of what is found.
@@ -47,7 +49,8 @@ pub(super) enum Format {
     /// One JSON object with a page.
     #[default]
     Json,
-    /// Lines of CSV with a heading; the header `x-next` has `next`.
+    /// Lines of CSV behind one of names, as `oneport cdr export` writes them; the header `x-next` has
+    /// `next`.
     Csv,
 }
 
@@ -149,63 +152,10 @@ pub(super) async fn cdrs(
     let next = page.next.map(|next| next.to_string()).unwrap_or_default();
     let headers =
         [(header::CONTENT_TYPE.as_str(), "text/csv; charset=utf-8".to_string()), ("x-next", next)];
-    Ok((headers, csv_of(&page.records)?).into_response())
-}
-
-/// A CDR as a line of CSV: that of its JSON without what is nested, and a few figures of quality.
-#[derive(Serialize)]
-struct Line<'a> {
-    call: Uuid,
-    leg: u32,
-    direction: &'a str,
-    peer: Option<&'a str>,
-    address: &'a str,
-    calling_number: Option<&'a str>,
-    called_number: &'a str,
-    route: Option<&'a str>,
-    destination: Option<&'a str>,
-    start: Utc,
-    answer: Option<Utc>,
-    end: Utc,
-    duration_ms: u64,
-    billable_ms: u64,
-    reason: &'a str,
-    cause: u8,
-    hung_up_by: &'a str,
-    codec: Option<&'a str>,
-    limit: Option<&'a str>,
-    account_code: Option<&'a str>,
-}
-
-fn csv_of(records: &[Cdr]) -> Result<String, Problem> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for cdr in records {
-        let line = Line {
-            call: cdr.call,
-            leg: cdr.leg,
-            direction: cdr.direction.name(),
-            peer: cdr.peer.as_deref(),
-            address: &cdr.address,
-            calling_number: cdr.calling_number.as_deref(),
-            called_number: &cdr.called_number,
-            route: cdr.route.as_deref(),
-            destination: cdr.destination.as_deref(),
-            start: cdr.start,
-            answer: cdr.answer,
-            end: cdr.end,
-            duration_ms: cdr.duration_ms,
-            billable_ms: cdr.billable_ms,
-            reason: &cdr.reason,
-            cause: cdr.cause,
-            hung_up_by: cdr.hung_up_by.name(),
-            codec: cdr.codec.as_deref(),
-            limit: cdr.limit.as_deref(),
-            account_code: cdr.account_code.as_deref(),
-        };
-        writer.serialize(line).map_err(|error| Problem::unavailable(error.to_string()))?;
-    }
-    let bytes = writer.into_inner().map_err(|error| Problem::unavailable(error.to_string()))?;
-    String::from_utf8(bytes).map_err(|error| Problem::unavailable(error.to_string()))
+    let mut table = Vec::new();
+    write_table(&mut table, true, &page.records)
+        .map_err(|error| Problem::unavailable(error.to_string()))?;
+    Ok((headers, table).into_response())
 }
 
 /// Calls that were refused, or destinations that did not take them, and why.

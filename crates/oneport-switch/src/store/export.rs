@@ -45,16 +45,7 @@ pub async fn export(
     loop {
         text.clear();
         match format {
-            ExportFormat::Csv => {
-                let mut table = WriterBuilder::new().from_writer(&mut text);
-                if count == 0 {
-                    table.write_record(COLUMNS).map_err(io::Error::other)?;
-                }
-                for cdr in &page.records {
-                    table.write_record(values(cdr)).map_err(io::Error::other)?;
-                }
-                table.flush()?;
-            }
+            ExportFormat::Csv => write_table(&mut text, count == 0, &page.records)?,
             ExportFormat::Json => {
                 for cdr in &page.records {
                     serde_json::to_writer(&mut text, cdr).map_err(io::Error::from)?;
@@ -71,6 +62,18 @@ pub async fn export(
         }
         page = store.cdrs(filter, paging).await?;
     }
+}
+
+/// Writes records as CSV, behind a line of names if it is the beginning of a table.
+pub(crate) fn write_table(out: &mut Vec<u8>, heading: bool, records: &[Cdr]) -> io::Result<()> {
+    let mut table = WriterBuilder::new().from_writer(out);
+    if heading {
+        table.write_record(COLUMNS).map_err(io::Error::other)?;
+    }
+    for cdr in records {
+        table.write_record(values(cdr)).map_err(io::Error::other)?;
+    }
+    table.flush()
 }
 
 /// The columns of a table, as docs/cdr.md describes them.

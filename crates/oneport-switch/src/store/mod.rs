@@ -20,6 +20,7 @@ use crate::cdr::Cdr;
 use crate::refusal::{Refusal, RefusalCount};
 use crate::utc::Utc;
 
+pub(crate) use export::write_table;
 pub use export::{COLUMNS, ExportError, ExportFormat, export};
 pub use query::{CdrFilter, Order, Page, Paging, RefusalFilter};
 pub use sqlite::SqliteStore;
