@@ -8,8 +8,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::ConfigError;
-use super::file::Source;
 use super::secret::Place;
+use super::source::Source;
 use crate::api::{Role, Token};
 
 /// Where it listens unless told otherwise: on the loopback, at TCP port 8569.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::ConfigError;
-use super::file::Source;
+use super::source::Source;
 use crate::caller_id::{CallerIdRule, Numbers, Presentation};
 use crate::routing::Pattern;
 

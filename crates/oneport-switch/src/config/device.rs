@@ -9,7 +9,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::ConfigError;
-use super::file::{Source, read_codecs};
+use super::codecs::read_codecs;
+use super::source::Source;
 
 /// Bytes of all images together: they are kept in memory.
 const MOST_FIRMWARE: usize = 64 << 20;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::error::ConfigError;
-use super::file::Source;
 use super::routes::{Names, read_destination};
+use super::source::Source;
 use crate::routing::{Destination, Pattern};
 
 /// Where calls to a peer are forwarded.

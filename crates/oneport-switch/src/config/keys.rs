@@ -1,8 +1,12 @@
 //! RSA keys, each in a PEM file of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use oneport_proto::{KeyError, PrivateKey, PublicKey};
+use toml::Spanned;
+
+use super::error::ConfigError;
+use super::source::Source;
 
 fn read<K>(path: &Path, parse: impl Fn(&str) -> Result<K, KeyError>) -> Result<K, String> {
     let text = std::fs::read_to_string(path)
@@ -18,4 +22,20 @@ pub(crate) fn read_private(path: &Path) -> Result<PrivateKey, String> {
 /// Reads the key by which a peer's proof is checked.
 pub(crate) fn read_public(path: &Path) -> Result<PublicKey, String> {
     read(path, PublicKey::from_pem)
+}
+
+/// How to come by a key.
+pub(super) const KEY_HELP: &str = "`oneport key generate NAME` makes a pair; Asterisk's keys are in \
+                        /var/lib/asterisk/keys";
+
+/// The key by which we prove who we are, if one is named.
+pub(super) fn read_own_key(
+    source: &Source<'_>,
+    file: Option<&Spanned<PathBuf>>,
+) -> Result<Option<PrivateKey>, ConfigError> {
+    let read = |file: &Spanned<PathBuf>| {
+        let key = read_private(file.get_ref());
+        key.map_err(|what| source.wrong(file, what).with_help(KEY_HELP))
+    };
+    file.map(read).transpose()
 }

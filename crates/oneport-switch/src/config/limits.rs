@@ -7,8 +7,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::ConfigError;
-use super::file::Source;
 use super::routes::{Names, read_cause};
+use super::source::Source;
 use crate::limits::{Direction, LimitConfig, Scope};
 use crate::routing::{Pattern, Route};
 

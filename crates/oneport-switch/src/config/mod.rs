@@ -1,8 +1,10 @@
 //! The configuration file: its keys, their defaults, and what is wrong with it.
 
 mod acl;
+mod addresses;
 mod api;
 mod caller_id;
+mod codecs;
 mod device;
 mod error;
 mod file;
@@ -10,9 +12,13 @@ mod forward;
 mod keys;
 mod limits;
 mod music;
+mod peers;
+mod registrations;
 mod rooms;
 mod routes;
 mod secret;
+mod server;
+mod source;
 mod store;
 mod summary;
 mod timers;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::{ConfigError, nearest};
-use super::file::Source;
+use super::source::Source;
 use crate::builtin::{MusicClass, is_plain};
 
 /// Bytes of all music together: it is kept in memory. 23 minutes.

@@ -10,8 +10,8 @@ use toml::Spanned;
 
 use super::Files;
 use super::error::ConfigError;
-use super::file::Source;
 use super::music::read_class;
+use super::source::Source;
 use crate::builtin::{Builtin, MusicClass, Place, Sound, is_plain};
 use crate::conference::RoomConfig;
 use crate::parking::ParkingConfig;

@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::Peer;
 use super::error::{ConfigError, nearest};
-use super::file::Source;
+use super::source::Source;
 use super::timers::read_bounds;
 use crate::builtin::{Builtin, Place, is_plain};
 use crate::routing::{DEFAULT_CONTEXT, Destination, Hours, Pattern, Rewrite, Route, Strategy};

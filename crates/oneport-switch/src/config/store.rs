@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::ConfigError;
-use super::file::Source;
+use super::source::Source;
 
 /// The name of the database where none is given.
 const FILE_NAME: &str = "oneport.db";

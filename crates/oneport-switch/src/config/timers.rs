@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::ConfigError;
-use super::file::Source;
+use super::source::Source;
 use crate::qualify::QualifyConfig;
 use crate::watch::{Bound, Bounds};
 

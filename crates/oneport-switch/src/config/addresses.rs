@@ -1,0 +1,70 @@
+//! Addresses, networks and access lists as they are written.
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+
+use ipnet::IpNet;
+use oneport_wire::DEFAULT_PORT;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::Acl;
+use super::error::ConfigError;
+use super::source::Source;
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AclKeys {
+    pub(super) permit: Option<Vec<Spanned<String>>>,
+    pub(super) deny: Vec<Spanned<String>>,
+}
+
+pub(super) fn read_listen(text: &str) -> Option<SocketAddr> {
+    let bare = || text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, DEFAULT_PORT));
+    text.parse().ok().or_else(bare)
+}
+
+pub(super) fn read_network(
+    source: &Source<'_>,
+    text: &Spanned<String>,
+) -> Result<IpNet, ConfigError> {
+    let written = text.get_ref();
+    let single = || written.parse::<IpAddr>().ok().map(IpNet::from);
+    written.parse().ok().or_else(single).ok_or_else(|| {
+        source
+            .wrong(text, format!("`{written}` is no network"))
+            .with_help("write it as \"10.0.0.0/8\", \"2001:db8::/32\" or a single address")
+    })
+}
+
+pub(super) fn read_acl(
+    source: &Source<'_>,
+    permit: Option<&[Spanned<String>]>,
+    deny: &[Spanned<String>],
+) -> Result<Acl, ConfigError> {
+    let read = |networks: &[Spanned<String>]| {
+        networks.iter().map(|network| read_network(source, network)).collect()
+    };
+    Ok(Acl { permit: permit.map(read).transpose()?, deny: read(deny)? })
+}
+
+pub(super) fn resolve(
+    source: &Source<'_>,
+    text: &Spanned<String>,
+) -> Result<SocketAddr, ConfigError> {
+    let written = text.get_ref().as_str();
+    if let Some(address) = read_listen(written) {
+        return Ok(address);
+    }
+    let (host, port) = match written.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().ok()),
+        None => (written, Some(DEFAULT_PORT)),
+    };
+    let wrong = |what: String| {
+        source.wrong(text, what).with_help("write it as \"192.0.2.1:4569\" or \"pbx.example.org\"")
+    };
+    let port = port.ok_or_else(|| wrong(format!("`{written}` is no address")))?;
+    let mut found = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| wrong(format!("`{host}` cannot be found: {error}")))?;
+    found.next().ok_or_else(|| wrong(format!("`{host}` has no address")))
+}
