@@ -8,7 +8,8 @@ use jiff::ZonedDateTime;
 use oneport_proto::{CallEnd, CallId, Endpoint, Instant, NewCall, Offer};
 use oneport_wire::{AuthMethods, CauseCode, Format, FormatSet};
 
-use super::{LeaseId, Leg, Marks, State, Switch, records};
+use super::leg::Marks;
+use super::{LeaseId, Leg, State, Switch, records};
 use crate::bridge;
 use crate::builtin::Sound;
 use crate::config::{Config, Peer};

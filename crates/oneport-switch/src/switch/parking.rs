@@ -4,7 +4,9 @@ use oneport_media::Codec;
 use oneport_proto::{CallId, CodecPriority, Endpoint, Instant, negotiate};
 use oneport_wire::{CauseCode, Format};
 
-use super::{Caller, DEFAULT_MUSIC, State, Switch};
+use super::entering::DEFAULT_MUSIC;
+use super::leg::Caller;
+use super::{State, Switch};
 use crate::builtin::Player;
 use crate::config::Peer;
 use crate::routing::Target;

@@ -3,7 +3,8 @@
 use oneport_proto::{CallEnd, CallId, DropReason, EndReason, Endpoint, Instant, Limit, RequestId};
 use oneport_wire::CauseCode;
 
-use super::{State, Switch, UNSAID_REFRESH};
+use super::registering::UNSAID_REFRESH;
+use super::{State, Switch};
 use crate::book::Then;
 use crate::config::Peer;
 use crate::ledger::Journal;

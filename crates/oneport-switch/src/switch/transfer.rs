@@ -3,7 +3,8 @@
 use oneport_proto::{CallId, Endpoint, Instant, TransferKind};
 use oneport_wire::CauseCode;
 
-use super::{Leg, State, Switch, TransferredBy};
+use super::parking::TransferredBy;
+use super::{Leg, State, Switch};
 use crate::api::model::{Side, Transfer};
 
 impl Switch {

@@ -1,0 +1,226 @@
+//! The switch as an application of the engine: what it does when something happens.
+
+use oneport::Application;
+use oneport_proto::{CallId, DropNotice, DropReason, Endpoint, Event, Instant, Media};
+use oneport_wire::Control;
+
+use super::wording::refusal_line;
+use super::{Leg, Standing, State, Switch, printable, records};
+use crate::bridge;
+use crate::builtin::Builtin;
+use crate::news::What;
+use crate::trunks::Owner;
+
+impl Application for Switch {
+    fn start(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        for (name, peer) in &self.config.peers {
+            if let (Some(address), Some(qualify)) = (peer.address, peer.qualify) {
+                self.qualify.watch(now, name, address, qualify);
+            }
+            self.trunks.set(Owner::Configured(name.clone()), peer.address.zip(peer.trunk));
+        }
+        self.trunks.apply(endpoint);
+        self.watch_mailboxes(now);
+        self.restore_registrations(endpoint, now);
+        for registration in self.config.registrations.clone() {
+            let id = endpoint.register(now, registration.clone());
+            self.registrations.insert(id, Standing::new(registration));
+        }
+    }
+
+    fn handle_event(&mut self, endpoint: &mut Endpoint, now: Instant, event: Event) {
+        let other = |call: CallId| self.legs.get(&call).and_then(Leg::other);
+        match event {
+            Event::CallOffered { call, offer } => self.offered(endpoint, now, call, offer),
+            Event::CallAuthenticated { call, .. } => self.identified(endpoint, now, call),
+            Event::CallAccepted { call, format } => {
+                self.called_accepted(endpoint, now, call, format);
+            }
+            Event::CallProgress { call, progress } => {
+                if let Some(other) = other(call) {
+                    bridge::pass_progress(endpoint, now, other, progress);
+                }
+                self.call_progress(call, progress);
+            }
+            Event::CallAnswered { call } => self.called_answered(endpoint, now, call),
+            Event::Dtmf { call, digit, phase } if self.is_in_room(call) => {
+                self.key_in_room(endpoint, now, call, digit, phase);
+            }
+            Event::Dtmf { call, digit, phase } => {
+                if let Some(other) = other(call) {
+                    bridge::pass_digit(endpoint, now, other, digit, phase);
+                }
+            }
+            Event::Text { call, text } => {
+                if let Some(other) = other(call) {
+                    let result = endpoint.send_text(now, other, &text);
+                    bridge::passed(endpoint, other, result);
+                }
+            }
+            Event::Control {
+                call,
+                control: control @ (Control::ConnectedLine | Control::Redirecting),
+                payload,
+            } => {
+                if let Some(other) = other(call).filter(|other| self.tells_parties(call, *other)) {
+                    let _ = endpoint.send_control(now, other, control, &payload);
+                }
+            }
+            Event::Control { call, control: Control::Hold, payload } => {
+                let class = String::from_utf8_lossy(&payload);
+                self.hold(endpoint, now, call, class.trim_end_matches('\0'));
+            }
+            Event::Control { call, control: Control::Unhold, .. } => {
+                self.unhold(endpoint, now, call);
+            }
+            Event::Quelched { call, quelched, music } => {
+                self.quelched(endpoint, now, call, quelched.then(|| music.unwrap_or_default()));
+            }
+            Event::Control { call, control, payload } => {
+                if let Some(other) = other(call) {
+                    bridge::pass_control(endpoint, now, other, control, &payload);
+                }
+            }
+            Event::Keyed { call, data } => {
+                if let Some(other) = other(call) {
+                    let _ = endpoint.key(now, other, &data);
+                }
+            }
+            Event::Unkeyed { call } => {
+                if let Some(other) = other(call) {
+                    let _ = endpoint.unkey(now, other);
+                }
+            }
+            Event::Frame { call, frame_type, subclass, .. } if other(call).is_none() => {
+                let _ = endpoint.refuse_html(now, call, frame_type, subclass);
+            }
+            Event::Frame { call, frame_type, subclass, payload } => {
+                if let Some(other) = other(call) {
+                    let result = endpoint.send_frame(now, other, frame_type, subclass, &payload);
+                    bridge::passed(endpoint, other, result);
+                }
+            }
+            Event::DialplanQueried { call, number } => {
+                self.dialplan_queried(endpoint, now, call, &number);
+            }
+            Event::Dialled { call, number, context } => {
+                self.dialled(endpoint, now, call, printable(&number), context);
+            }
+            Event::TransferRequested { call, number, context } => {
+                self.blind_transfer(endpoint, now, call, printable(&number), context);
+            }
+            Event::CallMoved { call, from, to } => {
+                self.book.moved(call, to.remote);
+                if let Some(leg) = self.legs.get_mut(&call) {
+                    leg.address = to.remote;
+                    tracing::info!("{call}: moved from {from} to {to}");
+                }
+            }
+            Event::Pong { poke, rtt } => {
+                self.tally.rtt.note(rtt, None);
+                if let Some((name, status)) = self.qualify.result(now, poke, Some(rtt)) {
+                    tracing::info!("{name} is {status}");
+                    self.news.tell(|| What::Peer { peer: name, state: status.into() });
+                }
+            }
+            Event::PokeTimedOut { poke } => {
+                if let Some((name, status)) = self.qualify.result(now, poke, None) {
+                    tracing::warn!("{name} is {status}");
+                    self.news.tell(|| What::Peer { peer: name, state: status.into() });
+                }
+            }
+            Event::MediaTransferred { call } => {
+                self.media_is_elsewhere(call);
+                tracing::debug!("{call}: its voice goes straight to the other end");
+            }
+            Event::TransferFailed { call, failure } => {
+                tracing::debug!("{call}: stays here: {}", failure.sentence());
+            }
+            Event::CallEnded { call, end } => {
+                self.call_over(now, call, &end);
+                self.end_record(now, call, &end);
+                self.ended(endpoint, now, call, &end);
+            }
+            Event::RegisterRequested { request, register } => {
+                self.register_requested(endpoint, now, request, *register);
+            }
+            Event::RegisterAuthenticated { request, .. } => {
+                self.register_proved(endpoint, now, request);
+            }
+            Event::RegisterEnded { request, outcome } => self.register_ended(request, outcome),
+            Event::Registered { registration, refresh, apparent_address, .. } => {
+                let what = format!("registered for {} s", refresh.as_secs());
+                self.registration_changed(registration, &what, |standing| {
+                    standing.registered = Some(true);
+                    (standing.granted, standing.seen_at) = (Some(refresh), apparent_address);
+                    standing.failure = None;
+                });
+            }
+            Event::RegistrationFailed { registration, failure, retry_in } => {
+                let again = retry_in.as_secs();
+                let what = format!("failed: {failure}; again every {again} s or more");
+                self.registration_changed(registration, &what, |standing| {
+                    standing.registered = Some(false);
+                    standing.failure = Some(failure.to_string());
+                });
+            }
+            Event::ProvisionEnded { provision, outcome } => self.set_up_ended(provision, &outcome),
+            Event::Refused { from, username, reason, limit, untold } => {
+                let who = username.as_deref().map_or_else(|| "guest".into(), printable);
+                let line = refusal_line(reason, limit, untold);
+                let refusal = records::turned_away(reason, limit);
+                self.book.turned_away(from.remote, username.as_deref(), refusal);
+                tracing::warn!("{who} at {from} refused: {line}");
+                self.opening_refused(&who, from, reason);
+            }
+            _ => {}
+        }
+        self.trunks.apply(endpoint);
+    }
+
+    fn handle_notice(&mut self, notice: &DropNotice) {
+        let leg = notice.call.and_then(|call| self.legs.get(&call));
+        let who = leg.map(|leg| format!(" ({})", leg.who())).unwrap_or_default();
+        if notice.reason.is_ordinary() {
+            tracing::debug!("{notice}{who}");
+        } else {
+            tracing::warn!("{notice}{who}");
+        }
+    }
+
+    fn handle_media(&mut self, call: CallId, media: Media<'_>) {
+        if let Some(State::Builtin(Builtin::Record)) = self.legs.get(&call).map(|leg| &leg.state) {
+            self.recordings.frame(call, media.timestamp.0, media.payload);
+        } else if self.is_in_room(call) {
+            self.conferences.hear(call, media.format, media.timestamp.0, media.payload);
+        }
+    }
+
+    fn poll_drops(&mut self) -> Option<(DropReason, u64, Option<CallId>)> {
+        let (call, count) = self.recordings.poll_left_out()?;
+        Some((DropReason::MediaQueueFull, count, Some(call)))
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let players = self.players.values().map(|player| player.next);
+        let players = players.chain(self.qualify.next()).chain(self.look_at_mailboxes);
+        let players = players.chain(self.watches.next()).chain(self.conferences.next());
+        players.chain(self.ends.next()).chain(self.registrar.next_expiry()).min()
+    }
+
+    fn handle_timeout(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        self.qualify.poll(endpoint, now);
+        self.play(endpoint, now);
+        self.mix(endpoint, now);
+        self.end_overdue(endpoint, now);
+        self.end_watched(endpoint, now);
+        self.tell_of_messages(endpoint, now);
+        for name in self.registrar.expire(now) {
+            self.qualify.forget(&name);
+            self.trunks.set(Owner::Registered(name.clone()), None);
+            tracing::info!("registration of {name} expired");
+            self.news.tell(|| What::Registration { peer: name, address: None });
+        }
+        self.trunks.apply(endpoint);
+    }
+}

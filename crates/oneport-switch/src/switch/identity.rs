@@ -1,0 +1,152 @@
+//! Who calls: by a secret, by an address, or as a guest.
+
+use std::net::SocketAddr;
+
+use oneport_proto::{CallId, Challenge, CommandError, Endpoint, Instant, Offer};
+use oneport_wire::CauseCode;
+
+use super::leg::Marks;
+use super::{Leg, State, Switch, printable};
+use crate::config::Peer;
+use crate::refusal::{Reason, Stage};
+use crate::trunks::Owner;
+
+impl Switch {
+    /// A call comes in: who is it?
+    pub(super) fn offered(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        mut offer: Box<Offer>,
+    ) {
+        // Both go into logs, and no peer or number has control characters.
+        offer.called_number = printable(&offer.called_number);
+        offer.username = offer.username.as_deref().map(printable);
+        let id = self.book.offered(now, call, &offer);
+        if self.refuse_draining(endpoint, now, call, &offer) {
+            return;
+        }
+        let address = offer.path.remote;
+        let to = Some(offer.called_number.clone());
+        let lease = self.new_lease();
+        let leg = |peer, state| Leg {
+            id,
+            lease,
+            came_from: address.ip(),
+            peer,
+            address,
+            begun: now,
+            to,
+            state,
+            marks: Marks::default(),
+        };
+        let Some(username) = offer.username.clone() else {
+            let peer = self.peer_at(address);
+            self.legs.insert(call, leg(peer, State::Identifying(offer)));
+            return self.identified(endpoint, now, call);
+        };
+        let known = self.config.peers.get(&username);
+        let known = known.filter(|peer| peer.permits(address.ip()));
+        let challenge = match known {
+            Some(peer) if !peer.has_proof() => {
+                // It is known by its address alone.
+                if peer.address.map(|own| own.ip()) == Some(address.ip()) {
+                    self.legs.insert(call, leg(Some(username), State::Identifying(offer)));
+                    return self.identified(endpoint, now, call);
+                }
+                self.decoy.challenge(&username)
+            }
+            Some(peer) => challenge(peer, &username),
+            None => self.decoy.challenge(&username),
+        };
+        self.legs.insert(call, leg(Some(username), State::Identifying(offer)));
+        match endpoint.challenge_call(now, call, challenge) {
+            Ok(()) => {}
+            Err(error @ CommandError::EncryptionNotOffered) => {
+                let why = format!("{error}: set encryption=yes there, or encryption = \"allowed\"");
+                let reason =
+                    Reason::new(Stage::Identification, "encryption_not_offered", error.to_string())
+                        .decided_by("encryption", "required")
+                        .fix("set encryption=yes there, or encryption = \"allowed\" here");
+                self.book.because(call, reason);
+                self.refuse(endpoint, now, call, CauseCode::FACILITY_NOT_SUBSCRIBED, &why);
+            }
+            Err(error) => {
+                let cause = CauseCode::SWITCH_CONGESTION;
+                let reason =
+                    Reason::new(Stage::Identification, "too_many_proofs", error.to_string())
+                        .decided_by("server.max_challenges_per_user", error.to_string());
+                self.book.because(call, reason);
+                self.refuse(endpoint, now, call, cause, &error.to_string());
+            }
+        }
+    }
+
+    /// The peer that is known to be at `address` and has no secret. Where none has this port, as
+    /// behind a NAT, it is the one that has the IP address, if there is only one.
+    pub(super) fn peer_at(&self, address: SocketAddr) -> Option<String> {
+        let known = self.config.peers.iter().filter_map(|(name, peer)| {
+            let own = peer.address.filter(|own| own.ip() == address.ip())?;
+            (!peer.has_proof() && peer.permits(address.ip())).then_some((name, own))
+        });
+        let known: Vec<_> = known.collect();
+        let exact = known.iter().find(|(_, own)| *own == address);
+        let only = known.first().filter(|_| known.len() == 1);
+        exact.or(only).map(|(name, _)| (*name).clone())
+    }
+
+    /// The caller is who it says: where does it want to go?
+    pub(super) fn identified(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId) {
+        let Some(leg) = self.legs.get_mut(&call) else { return };
+        let State::Identifying(offer) = &leg.state else { return };
+        let mut offer = offer.clone();
+        let peer = leg.peer.clone();
+        let known = peer.as_ref().and_then(|name| self.config.peers.get(name));
+        if let Some(peer) = known {
+            peer.caller_id.apply(&mut offer);
+        }
+        // It may be the middle that lets us go, as we may be for it.
+        let transfers = known.is_some_and(|peer| peer.transfer.is_some());
+        let _ = endpoint.allow_transfer(call, transfers);
+        if let Some(trunk) = known.and_then(|peer| peer.trunk) {
+            self.trunks.set(Owner::Call(call), Some((leg.address, trunk)));
+            self.trunks.apply(endpoint);
+        }
+        if peer.is_none() {
+            let limits = &self.config.guests;
+            if let Err(why) = self.guests.enter(limits, leg.address.ip()) {
+                let cause = CauseCode::REJECTED;
+                // It is not among the guests, so it must not be counted out.
+                let path = offer.path;
+                self.remove_leg(now, call);
+                let reason = Reason::new(Stage::Limit, "guests", why.to_string())
+                    .decided_by("guests", why.to_string())
+                    .fix("raise the limits of [guests], or give the caller a peer with a secret");
+                self.book.refused_for(call, cause, reason);
+                tracing::info!("{call}: guest {path} refused, {cause}: {why}");
+                let _ = endpoint.reject(now, call, cause, Some("not allowed"));
+                return;
+            }
+            self.ends.set(call, now + limits.duration);
+        }
+        if let Some(name) = &peer {
+            self.set_up(endpoint, now, name, offer.path.remote, &offer.device);
+        }
+        if let Err((cause, why)) = self.begin_record(endpoint, call) {
+            return self.refuse(endpoint, now, call, cause, &why);
+        }
+        self.call_begun(call, &offer.called_number);
+        self.route(endpoint, now, call, peer, offer, None);
+    }
+}
+
+pub(super) fn challenge(peer: &Peer, username: &str) -> Challenge {
+    Challenge {
+        methods: peer.methods,
+        secrets: peer.secrets.clone(),
+        keys: peer.keys.clone(),
+        encryption: peer.encryption,
+        ..Challenge::unknown(username)
+    }
+}

@@ -1,0 +1,116 @@
+//! The legs of calls: what a switch knows of each, and in which state it is.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use oneport_proto::{CallId, Instant, Offer};
+use oneport_wire::{CauseCode, Format};
+use uuid::Uuid;
+
+use super::forwarding::Forwarded;
+use super::parking::{Parked, TransferredBy};
+use crate::builtin::{Builtin, Sound};
+use crate::routing::Target;
+use crate::watch::{Bounds, Ending};
+
+/// What a leg holds its places under limits by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct LeaseId(pub(super) u64);
+
+/// One leg of a call.
+pub(super) struct Leg {
+    /// The call, the same for all its legs.
+    pub(super) id: Uuid,
+    pub(super) lease: LeaseId,
+    /// Where it was when it came; its address may change.
+    pub(super) came_from: IpAddr,
+    /// The peer's name; `None` for a guest.
+    pub(super) peer: Option<String>,
+    pub(super) address: SocketAddr,
+    pub(super) begun: Instant,
+    /// Where it leads, for the log; none once the log has told of it.
+    pub(super) to: Option<String>,
+    pub(super) state: State,
+    pub(super) marks: Marks,
+}
+
+/// What has come over a leg.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    /// Why this switch has ended it.
+    pub(super) ending: Option<Ending>,
+    /// It has put its other party on hold.
+    pub(super) holds: bool,
+    /// Its voice goes straight to the far end of its other leg.
+    pub(super) direct: bool,
+    /// Who has led it to where it is.
+    pub(super) transferred_by: Option<TransferredBy>,
+    /// It is refused with this as soon as it has heard why.
+    pub(super) refused_with: Option<CauseCode>,
+    /// It was called, and has said that it rings.
+    pub(super) rings: bool,
+    /// When the call of this caller was answered.
+    pub(super) answered: Option<Instant>,
+}
+
+pub(super) enum State {
+    /// The caller must prove who it is.
+    Identifying(Box<Offer>),
+    /// It dials digit by digit.
+    Dialling { offer: Box<Offer>, format: Format },
+    /// It has come to where it wanted.
+    Builtin(Builtin),
+    /// It waits for, or is linked to, another leg.
+    Caller(Box<Caller>),
+    /// It waits until somebody fetches it.
+    Parked(Box<Parked>),
+    /// We placed it for a caller, or it has fetched one that was parked.
+    Called { caller: CallId },
+    /// It changes from one of these to another.
+    Gone,
+}
+
+/// A caller that is being bridged.
+pub(super) struct Caller {
+    pub(super) offer: Box<Offer>,
+    /// Legs placed for it: several while they ring at once, one when it is answered.
+    pub(super) called: Vec<CallId>,
+    /// Destinations not tried yet; those of one entry ring at once.
+    pub(super) left: VecDeque<Vec<Target>>,
+    /// How long one of them may ring.
+    pub(super) timeout: Option<Duration>,
+    /// Causes behind which the next is tried, beside the usual ones.
+    pub(super) continue_on: Vec<CauseCode>,
+    /// Whether its route may lead back to where it came from.
+    pub(super) may_return: bool,
+    pub(super) accepted: Option<Format>,
+    pub(super) answered: bool,
+    /// What its route holds it to.
+    pub(super) bounds: Bounds,
+    pub(super) forwarded: Forwarded,
+    /// What it hears where there is no room.
+    pub(super) notice: Option<Arc<Sound>>,
+}
+
+impl Leg {
+    pub(super) fn other(&self) -> Option<CallId> {
+        match &self.state {
+            State::Caller(caller) => match *caller.called {
+                [called] => Some(called),
+                _ => None,
+            },
+            State::Called { caller } => Some(*caller),
+            _ => None,
+        }
+    }
+
+    /// Who it is, for the log.
+    pub(super) fn who(&self) -> String {
+        match &self.peer {
+            Some(name) => format!("{name} ({})", self.address),
+            None => format!("guest {}", self.address),
+        }
+    }
+}

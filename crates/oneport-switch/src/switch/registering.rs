@@ -1,0 +1,169 @@
+//! Registrations: of peers here, and of this switch elsewhere.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use oneport_proto::{
+    Endpoint, Grant, Instant, Register, RegistrationConfig, RegistrationId, RequestId,
+};
+
+use super::identity::challenge;
+use super::{Switch, printable, records};
+use crate::news::What;
+use crate::registrar::Change;
+use crate::trunks::Owner;
+
+/// What a peer that registers without saying for how long gets, within its limits (RFC 5456
+/// §6.1.1).
+pub(super) const UNSAID_REFRESH: Duration = Duration::from_secs(60);
+
+/// A registration of ours elsewhere.
+pub(super) struct Standing {
+    pub(super) config: RegistrationConfig,
+    /// Whether it has us; `None` until it has said so or refused.
+    pub(super) registered: Option<bool>,
+    /// For how long it last had us.
+    pub(super) granted: Option<Duration>,
+    /// Where it sees us.
+    pub(super) seen_at: Option<SocketAddr>,
+    /// Why it has not, in words.
+    pub(super) failure: Option<String>,
+}
+
+impl Standing {
+    /// A registration of which the registrar has not said anything yet.
+    pub(super) const fn new(config: RegistrationConfig) -> Self {
+        Self { config, registered: None, granted: None, seen_at: None, failure: None }
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "registration as {} at {}", self.config.username, self.config.to)
+    }
+}
+
+impl Switch {
+    pub(super) fn register_requested(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        request: RequestId,
+        mut register: Register,
+    ) {
+        register.username = printable(&register.username);
+        let known = self.config.peers.get(&register.username);
+        let known = known.filter(|peer| peer.permits(register.path.remote.ip()));
+        let challenge = match known {
+            Some(peer) if peer.has_proof() => challenge(peer, &register.username),
+            // Who does not exist, may not come from there, or never registers, is asked all the
+            // same: strangers do not learn which names exist.
+            _ => self.decoy.challenge(&register.username),
+        };
+        if endpoint.challenge_request(now, request, challenge).is_ok() {
+            self.requests.insert(request, register);
+        } else {
+            let _ = endpoint.refuse(now, request);
+        }
+    }
+
+    /// Does what a peer has asked for that has proved who it is, and says so.
+    pub(super) fn grant_registration(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        request: RequestId,
+    ) {
+        let Some(register) = self.requests.get(&request) else { return };
+        let Some(peer) = self.config.peers.get(&register.username) else {
+            // It is gone since it asked.
+            let name = register.username.clone();
+            self.book.forget_registration(&name);
+            let _ = endpoint.refuse(now, request);
+            return;
+        };
+        let (least, most) = peer.refresh;
+        let refresh = register.refresh.unwrap_or(UNSAID_REFRESH).clamp(least, most);
+        let (name, address) = (register.username.as_str(), register.path.remote);
+        if register.release {
+            self.qualify.forget(name);
+            if !self.registrar.release(name) {
+                // It has expired since it asked.
+                let _ = endpoint.refuse(now, request);
+                return;
+            }
+            self.trunks.set(Owner::Registered(name.into()), None);
+            tracing::info!("{name} unregistered from {address}");
+            self.news.tell(|| What::Registration { peer: name.into(), address: None });
+        } else {
+            let seconds = refresh.as_secs();
+            let change = self.registrar.bind(now, name, address, refresh);
+            if let Some(qualify) = peer.qualify {
+                self.qualify.watch(now, name, address, qualify);
+                self.qualify.poll(endpoint, now);
+            }
+            let trunk = peer.trunk.map(|trunk| (address, trunk));
+            self.trunks.set(Owner::Registered(name.into()), trunk);
+            match change {
+                Change::New => tracing::info!("{name} registered at {address} for {seconds} s"),
+                Change::Moved { from } => tracing::info!("{name} moved from {from} to {address}"),
+                Change::Renewed => tracing::debug!("{name} renewed at {address}"),
+            }
+            if change != Change::Renewed {
+                let address = Some(address.to_string());
+                self.news.tell(|| What::Registration { peer: name.into(), address });
+            }
+        }
+        let date_time = Some(oneport::date_time());
+        let messages = self.mailboxes.messages(name);
+        if let Some(messages) = messages {
+            self.told.insert(name.into(), messages);
+        }
+        let (name, release) = (name.to_string(), register.release);
+        let device = register.device.clone();
+        let grant = Grant { refresh, messages, date_time, ..Grant::default() };
+        let _ = endpoint.grant(now, request, &grant);
+        if !release {
+            self.set_up(endpoint, now, &name, address, &device);
+        }
+    }
+
+    pub(super) fn register_ended(
+        &mut self,
+        request: RequestId,
+        outcome: oneport_proto::RequestOutcome,
+    ) {
+        use oneport_proto::RequestOutcome;
+        let Some(register) = self.requests.remove(&request) else { return };
+        if outcome == RequestOutcome::AuthenticationFailed {
+            let Register { username, path, .. } = register;
+            let peer = self.config.peers.get(&username);
+            let why = records::unproved(&username, peer, path.remote.ip()).why;
+            tracing::warn!("registration of {username} from {path} refused: {why}");
+            self.registration_refused(path, &why);
+        }
+    }
+
+    /// A registrar has answered; `change` notes what it said.
+    pub(super) fn registration_changed(
+        &mut self,
+        id: RegistrationId,
+        what: &str,
+        change: impl FnOnce(&mut Standing),
+    ) {
+        let Some(standing) = self.registrations.get_mut(&id) else { return };
+        let before = standing.registered;
+        change(standing);
+        if standing.registered != before {
+            tracing::info!("{standing}: {what}");
+            let standing: &Standing = standing;
+            self.news.tell(|| What::RegistrationElsewhere {
+                registrar: standing.config.to.to_string(),
+                username: standing.config.username.clone(),
+                registered: standing.registered == Some(true),
+                what: what.into(),
+            });
+        }
+    }
+}
