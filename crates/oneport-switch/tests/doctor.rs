@@ -15,6 +15,9 @@ call_token_optional = ["10.0.0.0/8", "0.0.0.0/0"]
 [guests]
 enabled = true
 
+[api]
+listen = "0.0.0.0:8569"
+
 [peers.dialer]
 secret = "dialer"
 permit = ["0.0.0.0/0"]
@@ -134,6 +137,7 @@ fn each_weakness_is_found_and_documented() {
 #[test]
 fn a_good_configuration_is_left_in_peace() {
     let good = "[guests]\nenabled = false\n\
+                [api]\nlisten = \"[::1]:8569\"\n\
                 [peers.dialer]\nsecret = \"correct horse battery\"\npermit = [\"192.0.2.0/24\"]\n\
                 [peers.media]\naddress = \"10.0.0.7\"\nsecret = \"staple of the battery\"\n\
                 trunk = true\npermit = [\"10.0.0.0/8\"]\n\

@@ -69,6 +69,7 @@ fn survey(conf: &Conf, acls: &Conf) -> Survey {
         registrations: registrations.collect(),
         guests: guest.map(|entry| entry.place.clone()),
         tokenless: tokenless.collect(),
+        api: None,
         jitter_buffer: last("jitterbuffer").is_some_and(|setting| read::is_true(&setting.value)),
     }
 }

@@ -9,7 +9,7 @@ mod ours;
 mod rules;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use oneport_wire::Format;
@@ -66,11 +66,12 @@ pub enum Weakness {
     ShadowedRoute,
     UnreachableRoute,
     RegistrationWithoutSecret,
+    ApiInTheClear,
 }
 
 impl Weakness {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Plaintext,
         Self::PermitEverywhere,
         Self::NoCallToken,
@@ -89,6 +90,7 @@ impl Weakness {
         Self::ShadowedRoute,
         Self::UnreachableRoute,
         Self::RegistrationWithoutSecret,
+        Self::ApiInTheClear,
     ];
 
     /// Its name.
@@ -113,6 +115,7 @@ impl Weakness {
             Self::ShadowedRoute => "shadowed-route",
             Self::UnreachableRoute => "unreachable-route",
             Self::RegistrationWithoutSecret => "registration-without-secret",
+            Self::ApiInTheClear => "api-in-the-clear",
         }
     }
 
@@ -158,6 +161,9 @@ impl Weakness {
             Self::UnreachableRoute => "It is never taken, whoever calls.",
             Self::RegistrationWithoutSecret => {
                 "The registrar refuses it, or lets anybody register in our place."
+            }
+            Self::ApiInTheClear => {
+                "Whoever sees one request has its token, and with that the switch."
             }
         }
     }
@@ -209,6 +215,8 @@ struct Survey {
     guests: Option<Place>,
     /// Networks from which nobody needs a call token.
     tokenless: Vec<(IpNet, Place)>,
+    /// The HTTP API listens here, beyond the loopback.
+    api: Option<(SocketAddr, Place)>,
     /// Asterisk's jitter buffer is on.
     jitter_buffer: bool,
 }

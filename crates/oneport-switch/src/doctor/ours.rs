@@ -121,6 +121,9 @@ impl Document<'_> {
             let parsed = network.get_ref().as_str()?.parse().ok()?;
             Some((parsed, self.place(network.span())))
         });
+        let api = self.table.get("api").and_then(|api| api.get_ref().as_table());
+        let api = api.and_then(|api| api.get("listen")).map(|listen| self.place(listen.span()));
+        let is_beyond = config.api.enabled && !config.api.listen.ip().is_loopback();
         let guests = self.table.get_key_value("guests").map(|(key, _)| self.place(key.span()));
         Survey {
             dialect: Dialect::Ours,
@@ -129,6 +132,7 @@ impl Document<'_> {
             registrations: registrations.collect(),
             guests: config.guests.enabled.then(|| guests.unwrap_or_else(|| self.place(0..0))),
             tokenless: tokenless.collect(),
+            api: api.filter(|_| is_beyond).map(|place| (config.api.listen, place)),
             jitter_buffer: false,
         }
     }

@@ -24,6 +24,7 @@ pub(super) fn apply(survey: &Survey) -> Vec<Finding> {
     doctor.reused_secrets();
     doctor.tokens_of_networks();
     doctor.guests();
+    doctor.api();
     doctor.registrations();
     doctor.routes();
     doctor.codecs();
@@ -240,6 +241,23 @@ impl Doctor<'_> {
             ),
         };
         self.finding(Weakness::GuestsOpen, severity, place, what, mend);
+    }
+
+    /// It has no TLS, so whoever reaches it by itself, and not by a proxy, does so in the clear.
+    fn api(&mut self) {
+        let Some((address, place)) = &self.survey.api else { return };
+        let severity = match read::is_private_network(address.ip().into()) {
+            true => Severity::Warning,
+            false => Severity::Danger,
+        };
+        let what = format!("the API listens on {address} without TLS");
+        let port = address.port();
+        let loopback = match address.is_ipv4() {
+            true => format!("127.0.0.1:{port}"),
+            false => format!("[::1]:{port}"),
+        };
+        let mend = format!("listen = \"{loopback}\"   # and a proxy with TLS in front of it");
+        self.finding(Weakness::ApiInTheClear, severity, place, what, mend);
     }
 
     fn registrations(&mut self) {
