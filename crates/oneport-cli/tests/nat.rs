@@ -27,8 +27,11 @@ fn a_phone_behind_a_nat_that_forgets_is_still_reached_when_it_was_idle() {
              [peers.bob]\nsecret = \"right\"\n"
         );
         fs::write(file("oneport.toml"), config).expect("writable");
-        let _switch =
-            nat.start(Side::Outside, oneport, &["serve", "--config", &file("oneport.toml")]);
+        let _switch = nat.start(
+            Side::Outside,
+            oneport,
+            &["serve", "--no-api", "--config", &file("oneport.toml")],
+        );
         thread::sleep(Duration::from_secs(1));
         let _phone = nat.start(
             Side::Inside,
@@ -96,7 +99,7 @@ fn echo_call_disturbed(encryption: &str, disturb: impl FnOnce(&Nat, &str)) -> (O
     fs::write(file("oneport.toml"), config).expect("writable");
     write_tone(Path::new(&file("tone.wav")));
     let log = directory.path().join("log");
-    let arguments = ["serve", "--config", &file("oneport.toml")];
+    let arguments = ["serve", "--no-api", "--config", &file("oneport.toml")];
     let _switch = nat.start_logged(Side::Outside, oneport, &arguments, &log);
     let packets = File::create(directory.path().join("packets")).expect("writable");
     let mut watch = nat
@@ -207,7 +210,7 @@ fn asterisk_behind_a_nat_is_reached_after_idling_longer_than_the_nat_remembers()
                   [peers.bob]\nsecret = \"right\"\n";
     fs::write(file("oneport.toml"), config).expect("writable");
     let log = directory.path().join("log");
-    let arguments = ["serve", "--config", &file("oneport.toml")];
+    let arguments = ["serve", "--no-api", "--config", &file("oneport.toml")];
     let _switch = nat.start_logged(Side::Outside, oneport, &arguments, &log);
     let inside = nat.namespace(Side::Inside);
     // It polls nobody itself, and its next registration is eight minutes away.
@@ -243,7 +246,7 @@ fn a_phone_behind_a_nat_whose_port_changed_since_it_registered_is_reached() {
                   [peers.bob]\nsecret = \"right\"\n";
     fs::write(file("oneport.toml"), config).expect("writable");
     let (log, secret) = (directory.path().join("log"), file("secret"));
-    let arguments = ["serve", "--config", &file("oneport.toml")];
+    let arguments = ["serve", "--no-api", "--config", &file("oneport.toml")];
     let _switch = nat.start_logged(Side::Outside, oneport, &arguments, &log);
     thread::sleep(Duration::from_secs(1));
     let register =

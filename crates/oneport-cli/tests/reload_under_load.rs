@@ -178,7 +178,8 @@ impl Serve {
         drop(free);
         write(&config, address, 0);
         let mut process = Command::new(cargo_bin("oneport"))
-            .args(["serve", "--config", config.to_str().expect("text")])
+            .args(["serve", "--api", "127.0.0.1:0"])
+            .args(["--config", config.to_str().expect("text")])
             .current_dir(directory.path())
             .env("ONEPORT_LOG", "info")
             .env("STATE_DIRECTORY", directory.path())

@@ -42,7 +42,7 @@ fn the_commands_of_the_page_run_as_they_are_written() {
     };
     let checked = run(&["check", "--config", "oneport.toml"]).output().expect("it runs");
     assert!(checked.status.success(), "{checked:?}");
-    let mut serve = run(&["serve", "--config", "oneport.toml"]);
+    let mut serve = run(&["serve", "--api", "127.0.0.1:0", "--config", "oneport.toml"]);
     let serve = serve.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
     let mut serve = Serve(serve);
     let output = BufReader::new(serve.0.stdout.take().expect("piped"));

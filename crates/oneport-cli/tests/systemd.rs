@@ -34,8 +34,10 @@ impl Service {
         let text = format!("[server]\nlisten = [\"{address}\"]\n");
         std::fs::write(&config, text).expect("writable");
         let process = Command::new(cargo_bin("oneport"))
-            .args(["serve", "--config", config.to_str().expect("text")])
+            .args(["serve", "--api", "127.0.0.1:0"])
+            .args(["--config", config.to_str().expect("text")])
             .args(arguments)
+            .env("STATE_DIRECTORY", directory.path())
             .env("NOTIFY_SOCKET", &path)
             .env("WATCHDOG_USEC", "200000")
             .env_remove("WATCHDOG_PID")

@@ -32,8 +32,9 @@ impl Serve {
         let log = fs::File::create(log).expect("writable");
         let said = log.try_clone().expect("a handle");
         let serve = Command::new(cargo_bin("oneport"))
-            .args(["serve", "--config"])
+            .args(["serve", "--api", "127.0.0.1:0", "--config"])
             .arg(config)
+            .env("STATE_DIRECTORY", config.parent().expect("it is in a directory"))
             .stdin(Stdio::null())
             .stdout(said)
             .stderr(log)
