@@ -156,6 +156,24 @@ impl Client {
         self.read(request.send_json(body))
     }
 
+    /// Tells it to do something to which it has nothing to say.
+    pub(crate) fn tell(&self, path: &str) -> Result<(), Failure> {
+        let mut request = self.agent.post(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        self.answer(request.send_empty()).map(drop)
+    }
+
+    /// Deletes something, and gives the answer.
+    pub(crate) fn delete_for<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let mut request = self.agent.delete(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        self.read(request.call())
+    }
+
     pub(crate) fn delete(&self, path: &str) -> Result<(), Failure> {
         let mut request = self.agent.delete(format!("{}{path}", self.base));
         if let Some(token) = &self.token {

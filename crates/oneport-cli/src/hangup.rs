@@ -5,6 +5,7 @@ use oneport_switch::api::model::Reloaded;
 
 use crate::api::{ApiArgs, encoded};
 use crate::exit::Failure;
+use crate::table::count;
 
 /// Hangs up a call of a running switch
 #[derive(Args)]
@@ -50,10 +51,11 @@ impl Reload {
         for change in &reloaded.changes {
             say!("{change}");
         }
-        let (changes, calls) = (reloaded.changes.len(), reloaded.calls);
+        let changes = count(reloaded.changes.len(), "change");
+        let calls = count(reloaded.calls, "call");
         match reloaded.applied {
-            true => say!("{changes} changes made; {calls} calls go on"),
-            false => say!("{changes} changes would be made; {calls} calls would go on"),
+            true => say!("{changes} made; untouched: {calls}"),
+            false => say!("{changes} would be made; untouched: {calls}"),
         }
         Ok(())
     }

@@ -13,8 +13,10 @@ mod api;
 mod call;
 mod cdr;
 mod check;
+mod conference;
 mod doctor;
 mod drain;
+mod draining;
 mod exit;
 mod firmware;
 mod hangup;
@@ -62,6 +64,9 @@ enum Command {
     Status(status::Status),
     Hangup(hangup::HangUp),
     Reload(hangup::Reload),
+    Drain(draining::Drain),
+    Undrain(draining::Undrain),
+    Conference(conference::Conference),
     #[command(name = "iax2")]
     Iax2(iax2::Iax2),
     Route(route::Route),
@@ -91,6 +96,9 @@ fn main() -> ExitCode {
             Command::Status(status) => status.run(),
             Command::Hangup(hangup) => hangup.run(),
             Command::Reload(reload) => reload.run(),
+            Command::Drain(drain) => drain.run(),
+            Command::Undrain(undrain) => undrain.run(),
+            Command::Conference(conference) => conference.run(),
             Command::Iax2(iax2) => iax2.run(),
             Command::Route(route) => route.run(),
             Command::Check(check) => check.run(),

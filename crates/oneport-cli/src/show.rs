@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use oneport_switch::api::model::{
-    CallState, CallView, LegView, LimitView, LimitsView, PeerState, PeerView, RegistrationState,
-    Registrations,
+    CallState, CallView, ConferenceView, LegView, LimitView, LimitsView, ParkingView, PeerState,
+    PeerView, RegistrationState, Registrations,
 };
 use oneport_switch::store::Page;
 use oneport_switch::{Cdr, Refusal};
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::api::{ApiArgs, Client, encoded};
 use crate::exit::{Failure, failed};
-use crate::table::{clock, left, name, or_dash, right, table};
+use crate::table::{clock, count, left, name, or_dash, right, table};
 
 /// How often `--watch` looks again.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -62,6 +62,10 @@ enum What {
     Netstats,
     /// Limits and their use
     Limits,
+    /// Conferences that somebody is in, and who
+    Conferences,
+    /// Calls that wait in the parking lot
+    Parking,
     /// The last call detail records
     Cdr {
         /// Only those of this peer
@@ -145,6 +149,17 @@ impl What {
                 let limits: LimitsView = client.get("/v1/limits")?;
                 if as_json { pretty(json!(limits)) } else { Ok(show_limits(&limits.limits)) }
             }
+            Self::Conferences => {
+                let rooms: Vec<ConferenceView> = client.all("/v1/conferences", "conferences")?;
+                match as_json {
+                    true => pretty(json!({ "conferences": rooms })),
+                    false => Ok(show_conferences(&rooms)),
+                }
+            }
+            Self::Parking => {
+                let parking: ParkingView = client.get("/v1/parking")?;
+                if as_json { pretty(json!(parking)) } else { Ok(show_parking(&parking)) }
+            }
             Self::Cdr { peer, number, last } => {
                 let last = last.to_string();
                 let filters =
@@ -186,7 +201,7 @@ fn show_peers(peers: &[PeerView]) -> String {
         ]
     };
     let rows: Vec<_> = peers.iter().map(row).collect();
-    format!("{}\n{} peers", table(&columns, &rows), peers.len())
+    format!("{}\n{}", table(&columns, &rows), count(peers.len(), "peer"))
 }
 
 const fn call_word(state: CallState) -> &'static str {
@@ -212,7 +227,7 @@ fn show_calls(calls: &[CallView]) -> String {
         ]
     };
     let rows: Vec<_> = calls.iter().map(row).collect();
-    format!("{}\n{} calls", table(&columns, &rows), calls.len())
+    format!("{}\n{}", table(&columns, &rows), count(calls.len(), "call"))
 }
 
 fn show_registrations(all: &Registrations) -> String {
@@ -273,7 +288,7 @@ fn show_netstats(legs: &[LegView]) -> String {
         ]
     };
     let rows: Vec<_> = legs.iter().map(row).collect();
-    format!("{}\n{} legs; times in ms", table(&columns, &rows), legs.len())
+    format!("{}\n{}; times in ms", table(&columns, &rows), count(legs.len(), "leg"))
 }
 
 fn show_limits(limits: &[LimitView]) -> String {
@@ -301,7 +316,43 @@ fn show_limits(limits: &[LimitView]) -> String {
         ]
     };
     let rows: Vec<_> = limits.iter().map(row).collect();
-    format!("{}\n{} limits", table(&columns, &rows), limits.len())
+    format!("{}\n{}", table(&columns, &rows), count(limits.len(), "limit"))
+}
+
+/// A line for each member.
+fn show_conferences(rooms: &[ConferenceView]) -> String {
+    let columns = [name("ROOM"), left("CALL"), name("WHO"), left("HEARD"), right("TIME")];
+    let rows: Vec<_> = (rooms.iter())
+        .flat_map(|room| room.members.iter().map(move |member| (room, member)))
+        .map(|(room, member)| {
+            vec![
+                room.room.clone(),
+                member.call.clone(),
+                member.who.clone(),
+                if member.muted { "MUTED" } else { "yes" }.into(),
+                clock(member.seconds),
+            ]
+        })
+        .collect();
+    let (rooms, members) = (count(rooms.len(), "conference"), count(rows.len(), "member"));
+    format!("{}\n{rooms}, {members}", table(&columns, &rows))
+}
+
+fn show_parking(parking: &ParkingView) -> String {
+    let columns = [right("SLOT"), left("CALL"), name("WHO"), name("PARKED BY"), right("LEFT")];
+    let rows: Vec<_> = (parking.parked.iter())
+        .map(|one| {
+            vec![
+                one.slot.to_string(),
+                one.call.clone(),
+                one.who.clone(),
+                or_dash(one.by.as_ref()),
+                or_dash(one.seconds_left.map(clock)),
+            ]
+        })
+        .collect();
+    let (taken, slots) = (parking.parked.len(), parking.slots);
+    format!("{}\n{taken} of {} taken", table(&columns, &rows), count(slots as usize, "slot"))
 }
 
 fn show_cdrs(cdrs: &[Cdr]) -> String {
@@ -329,7 +380,7 @@ fn show_cdrs(cdrs: &[Cdr]) -> String {
         ]
     };
     let rows: Vec<_> = cdrs.iter().map(row).collect();
-    format!("{}\n{} records", table(&columns, &rows), cdrs.len())
+    format!("{}\n{}", table(&columns, &rows), count(cdrs.len(), "record"))
 }
 
 /// A line for each, and why below it: that is longer than a column.
@@ -348,6 +399,7 @@ fn show_refusals(refusals: &[Refusal]) -> String {
             refusal.why
         ));
     }
-    text.push_str(&format!("{} refusals; `oneport why CALL` tells more", refusals.len()));
+    let all = count(refusals.len(), "refusal");
+    text.push_str(&format!("{all}; `oneport why CALL` tells more"));
     text
 }

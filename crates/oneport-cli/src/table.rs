@@ -88,6 +88,14 @@ pub(crate) fn heading(text: &str) -> String {
     }
 }
 
+/// A number of things: `1 call`, `2 calls`.
+pub(crate) fn count(number: usize, one: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        number => format!("{number} {one}s"),
+    }
+}
+
 /// What is not known.
 pub(crate) fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".into(), |value| value.to_string())
@@ -122,6 +130,12 @@ mod tests {
         assert!(lines[2].ends_with("12345 UNREACHABLE"), "{text}");
         let column = |line: &str| line.chars().position(|c| "SOU".contains(c));
         assert_eq!(column(lines[1]), column(lines[2]));
+    }
+
+    #[test]
+    fn one_of_a_thing_is_no_plural() {
+        let counts = [0, 1, 2].map(|number| count(number, "call"));
+        assert_eq!(counts, ["0 calls", "1 call", "2 calls"]);
     }
 
     #[test]

@@ -11,12 +11,16 @@ use oneport::media::{Codec, tone::Sine, wav};
 struct Serve {
     process: Child,
     address: String,
+    /// Its state, which goes with it.
+    _state: tempfile::TempDir,
 }
 
 fn serve(arguments: &[&str]) -> Serve {
+    let state = tempfile::tempdir().expect("a directory");
     let mut process = Command::new(cargo_bin("oneport"))
         .args(["serve", "--listen", "127.0.0.1:0", "--no-api"])
         .args(arguments)
+        .env("STATE_DIRECTORY", state.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -24,7 +28,7 @@ fn serve(arguments: &[&str]) -> Serve {
     let output = BufReader::new(process.stdout.take().expect("piped"));
     let line = output.lines().next().expect("a line").expect("text");
     let address = line.rsplit(' ').next().expect("the address is last").to_string();
-    Serve { process, address }
+    Serve { process, address, _state: state }
 }
 
 impl Drop for Serve {
@@ -42,8 +46,9 @@ struct Outcome {
 
 /// Runs to its end, which must come within half a minute.
 fn oneport(arguments: &[&str], secret: Option<&str>) -> Outcome {
+    let state = tempfile::tempdir().expect("a directory");
     let mut command = Command::new("timeout");
-    command.arg("30").arg(cargo_bin("oneport"));
+    command.arg("30").arg(cargo_bin("oneport")).env("STATE_DIRECTORY", state.path());
     command.args(arguments).stdin(Stdio::null()).env_remove("ONEPORT_SECRET");
     if let Some(secret) = secret {
         command.env("ONEPORT_SECRET", secret);
@@ -349,7 +354,8 @@ fn serve_with_api(config: &Path, state: &Path, more: &[&str]) -> (Serve, String)
         let rest = line.strip_prefix("the API listens on http://")?;
         Some(rest.split(' ').next().unwrap_or(rest).to_string())
     });
-    (Serve { process, address }, api.expect("it says where its API listens"))
+    let own = tempfile::tempdir().expect("a directory");
+    (Serve { process, address, _state: own }, api.expect("it says where its API listens"))
 }
 
 /// Asks a switch of which the state is there.
@@ -394,11 +400,13 @@ fn a_running_switch_is_shown_told_and_logged() {
         assert!(patience.elapsed().as_secs() < 30, "{}{}", shown.out, shown.errors);
     };
     for (list, words) in [
-        ("calls", &["ann", "answered", "1 calls"][..]),
-        ("peers", &["ann", "UNKNOWN", "1 peers"]),
-        ("limits", &["all", "10", "1 limits"]),
-        ("netstats", &["IAX2/ann-", "1 legs"]),
+        ("calls", &["ann", "answered", "1 call\n"][..]),
+        ("peers", &["ann", "UNKNOWN", "1 peer\n"]),
+        ("limits", &["all", "10", "1 limit\n"]),
+        ("netstats", &["IAX2/ann-", "1 leg;"]),
         ("registrations", &["0 here, 0 elsewhere"]),
+        ("conferences", &["0 conferences, 0 members"]),
+        ("parking", &["0 of 20 slots taken"]),
     ] {
         let shown = ask(&api, state, &["show", list]);
         assert_eq!(shown.code, 0, "{}", shown.errors);
@@ -408,6 +416,13 @@ fn a_running_switch_is_shown_told_and_logged() {
         let longest = shown.out.lines().map(|line| line.chars().count()).max();
         assert!(longest <= Some(80) && !shown.out.contains('\x1b'), "{}", shown.out);
     }
+    let draining = ask(&api, state, &["drain"]);
+    assert!(draining.out.contains("draining: new calls are refused; 1 leg up"), "{}", draining.out);
+    let undrained = ask(&api, state, &["undrain"]);
+    assert_eq!(undrained.out, "calls are taken; 1 leg up\n");
+    let nobody = ask(&api, state, &["conference", "mute", "sales", &id]);
+    assert_eq!(nobody.code, 1);
+    assert!(nobody.errors.contains("is not in conference `sales`"), "{}", nobody.errors);
     let hung_up = ask(&api, state, &["hangup", &id]);
     assert_eq!(hung_up.code, 0, "{}", hung_up.errors);
     assert!(call.wait().expect("it ends").code().is_some());
@@ -415,14 +430,19 @@ fn a_running_switch_is_shown_told_and_logged() {
     assert_eq!(again.code, 1);
     assert!(again.errors.contains("there is no call `no-such-call`"), "{}", again.errors);
     let records = ask(&api, state, &["show", "cdr", "--peer", "ann"]);
-    assert!(records.out.contains("echo") && records.out.contains("1 records"), "{}", records.out);
+    assert!(records.out.contains("echo") && records.out.contains("1 record\n"), "{}", records.out);
     let refusals = ask(&api, state, &["show", "refusals"]);
     assert!(refusals.out.starts_with("0 refusals"), "{}{}", refusals.out, refusals.errors);
     std::fs::write(&file, format!("{config}[peers.bob]\nsecret = \"secret of bob\"\n"))
         .expect("writable");
     let tried = ask(&api, state, &["reload", "--dry-run"]);
     // The file is watched too, and may have been taken already.
-    assert!(tried.out.contains("changes would be made"), "{}{}", tried.out, tried.errors);
+    assert!(
+        tried.out.contains("would be made; untouched: 0 calls"),
+        "{}{}",
+        tried.out,
+        tried.errors
+    );
     let wrong = Command::new(cargo_bin("oneport"))
         .args(["status", "--api", &api])
         .env("ONEPORT_API_TOKEN", "a token of nobody")

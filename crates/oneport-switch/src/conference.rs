@@ -189,6 +189,11 @@ impl Conferences {
         room.members.iter().map(member).collect()
     }
 
+    /// The room that a call is in.
+    pub(crate) fn room_of(&self, call: CallId) -> Option<&str> {
+        self.members.get(&call).map(String::as_str)
+    }
+
     /// The names of all rooms.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.rooms.keys().map(String::as_str)

@@ -32,6 +32,11 @@ impl<K: Ord + Clone> Deadlines<K> {
         }
     }
 
+    /// The moment of `who`.
+    pub(crate) fn of(&self, who: &K) -> Option<Instant> {
+        self.of.get(who).copied()
+    }
+
     /// The earliest.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.order.first().map(|(at, _)| *at)

@@ -19,6 +19,7 @@ mod parking;
 mod records;
 mod registering;
 mod reload;
+mod rooms;
 pub(crate) mod snapshot;
 mod transfer;
 mod wording;

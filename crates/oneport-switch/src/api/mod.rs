@@ -8,6 +8,7 @@
 #![expect(unused_qualifications, reason = "descriptions of parameters are made with whole paths")]
 
 mod calls;
+mod drain;
 mod error;
 mod events;
 mod extract;
@@ -20,6 +21,7 @@ mod peers;
 mod prometheus;
 mod records;
 mod reload;
+mod rooms;
 mod routes;
 mod system;
 mod token;
@@ -263,6 +265,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(system::status))
         .routes(routes!(system::reload))
         .routes(routes!(system::limits))
+        .routes(routes!(drain::show, drain::drain, drain::undrain))
         .routes(routes!(metrics::metrics))
         .routes(routes!(peers::peers))
         .routes(routes!(peers::registrations))
@@ -270,6 +273,10 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(calls::show, calls::hang_up))
         .routes(routes!(calls::netstats))
         .routes(routes!(calls::transfer))
+        .routes(routes!(rooms::conferences))
+        .routes(routes!(rooms::mute, rooms::unmute))
+        .routes(routes!(rooms::kick))
+        .routes(routes!(rooms::parking))
         .routes(routes!(records::story))
         .routes(routes!(records::cdrs))
         .routes(routes!(records::refusals))

@@ -383,6 +383,84 @@ model! {
         pub status: String,
     }
 
+    /// Whether the switch takes calls.
+    #[derive(Copy, Eq)]
+    #[serde(rename_all = "snake_case")]
+    enum DrainState {
+        /// It does.
+        Serving,
+        /// It takes no new ones, and waits for those that are up.
+        Draining,
+        /// It takes no new ones, and none is up.
+        Drained,
+    }
+
+    /// Whether the switch takes calls, and which are up.
+    struct DrainView {
+        /// Whether it takes calls.
+        pub state: DrainState,
+        /// Legs of calls that are up.
+        pub legs: usize,
+    }
+
+    /// A member of a conference.
+    struct MemberView {
+        /// Its call.
+        pub call: String,
+        /// Who it is: a peer's name, or a guest's address.
+        pub who: String,
+        /// Whether the others do not hear it.
+        pub muted: bool,
+        /// Since it came in.
+        pub seconds: f64,
+        /// Frames of it that were mixed.
+        pub frames: u64,
+        /// Frames that came too late to be mixed.
+        pub late: u64,
+        /// Turns in which nothing of it was there.
+        pub missing: u64,
+    }
+
+    /// A conference that somebody is in.
+    struct ConferenceView {
+        /// Its name.
+        pub room: String,
+        /// In the order in which they came.
+        pub members: Vec<MemberView>,
+    }
+
+    /// Conferences in the order of their names.
+    struct ConferencesView {
+        /// Some of them.
+        pub conferences: Vec<ConferenceView>,
+        /// How many there are in all.
+        pub total: usize,
+        /// Where the next page begins: the value for `after`.
+        pub next: Option<String>,
+    }
+
+    /// A call that waits in the parking lot.
+    struct ParkedView {
+        /// Its slot.
+        pub slot: u32,
+        /// Its id.
+        pub call: String,
+        /// Who waits: a peer's name.
+        pub who: String,
+        /// Who has parked it, and gets it back; null: it came by itself.
+        pub by: Option<String>,
+        /// Until it goes back, or is hung up.
+        pub seconds_left: Option<f64>,
+    }
+
+    /// The parking lot.
+    struct ParkingView {
+        /// How many calls may wait.
+        pub slots: u32,
+        /// Those that do, by their slots.
+        pub parked: Vec<ParkedView>,
+    }
+
     /// What a reload has changed, or would change.
     struct Reloaded {
         /// Whether it was carried out.

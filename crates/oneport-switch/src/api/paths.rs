@@ -4,4 +4,4 @@
 pub(super) const OPEN: [&str; 3] = ["/healthz", "/readyz", "/openapi.json"];
 
 /// What changes the switch itself.
-pub(super) const ADMIN: [&str; 1] = ["/v1/reload"];
+pub(super) const ADMIN: [&str; 2] = ["/v1/reload", "/v1/drain"];

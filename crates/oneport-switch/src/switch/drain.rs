@@ -63,6 +63,11 @@ impl Switch {
         self.life.subscribe()
     }
 
+    /// Legs of calls that are up.
+    pub(crate) fn legs_up(&self) -> usize {
+        self.legs.len()
+    }
+
     fn set_life(&self, drains: bool) {
         let life = match (drains, self.legs.len()) {
             (false, _) => Life::Serving,
@@ -98,7 +103,7 @@ impl Switch {
             return false;
         }
         let reason = Reason::new(Stage::Opening, "draining", "this switch is being drained")
-            .fix("try another switch, or end the draining by SIGUSR1");
+            .fix("try another switch, or end the draining: `oneport undrain`, or SIGUSR1");
         self.book.refused_for(call, DRAINING, reason);
         let who = offer.username.as_deref().unwrap_or("guest");
         let (from, number) = (offer.path.remote, &offer.called_number);

@@ -4,6 +4,7 @@ mod client;
 mod document;
 mod exposition;
 mod guard;
+mod rooms;
 mod schema;
 mod stream;
 
