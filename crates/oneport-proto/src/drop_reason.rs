@@ -55,7 +55,8 @@ reasons! {
         /// Came without a call token though its address or name needs one.
         CallTokenMissing => "call_token_missing",
             "it sends no call token",
-            Some("set requirecalltoken=yes there, or call_token = \"optional\" for this peer here");
+            Some("set requirecalltoken=yes there, or call_token = \"optional\" for this peer here, \
+                  if it has a secret");
         /// An IAX version that is not known.
         UnknownVersion => "unknown_version",
             "it speaks a version of IAX other than 2",

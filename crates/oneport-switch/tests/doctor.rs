@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use oneport_switch::doctor::{Finding, Weakness, examine, examine_asterisk};
+use oneport_switch::doctor::{Finding, Severity, Weakness, examine, examine_asterisk};
 use oneport_switch::import::Files;
 
 /// One that has it all.
@@ -77,6 +77,13 @@ to = "192.0.2.2"
 username = "site"
 secret = "long and good enough"
 allow_plaintext = true
+
+[peers.site]
+address = "10.0.0.9"
+
+[peers.claim]
+address = "10.0.0.10"
+call_token = "optional"
 "#;
 
 fn print(findings: &[Finding]) -> String {
@@ -132,6 +139,61 @@ fn each_weakness_is_found_and_documented() {
             "one name everywhere"
         );
     }
+}
+
+/// What is said of a peer without a secret at `address`.
+fn of_an_address(address: &str, server: &str, peer: &str) -> Vec<(Weakness, Severity)> {
+    let text = format!(
+        "[server]\n{server}\n[peers.site]\naddress = \"{address}\"\ntrunk = true\n\
+         encryption = \"off\"\n{peer}\n[[routes]]\nprefix = \"9\"\nto = [\"peer:site\"]\n"
+    );
+    let findings = examine(Path::new("oneport.toml"), &text, &|_| false).expect("good");
+    let here = findings.iter().filter(|finding| finding.id == Weakness::SpoofablePeer);
+    here.map(|finding| (finding.id, finding.severity)).collect()
+}
+
+#[test]
+fn a_peer_that_shows_nothing_but_its_address_needs_a_call_token() {
+    let from_office = "call_token_optional = [\"10.0.0.0/8\", \"198.51.100.0/24\"]";
+    let spoofable = |severity| vec![(Weakness::SpoofablePeer, severity)];
+    let private = of_an_address("10.0.0.7", from_office, "");
+    assert_eq!(private, spoofable(Severity::Warning));
+    let public = of_an_address("198.51.100.7", from_office, "");
+    assert_eq!(public, spoofable(Severity::Danger));
+    assert_eq!(of_an_address("192.0.2.7", from_office, ""), [], "another network");
+    assert_eq!(of_an_address("10.0.0.7", "", ""), [], "no network is let off");
+    let required = of_an_address("10.0.0.7", from_office, "call_token = \"required\"");
+    assert_eq!(required, [], "it needs one");
+    assert_eq!(of_an_address("10.0.0.7", from_office, "secret = \"s\""), [], "it has a secret");
+    // The switch takes no notice of what the peer says itself.
+    let own = "call_token = \"optional\"";
+    assert_eq!(of_an_address("10.0.0.7", "", own), []);
+    let told = |server: &str| {
+        let text = format!("[server]\n{server}\n[peers.site]\naddress = \"10.0.0.7\"\n{own}\n");
+        print(&examine(Path::new("oneport.toml"), &text, &|_| false).expect("good"))
+    };
+    assert!(told("").contains("without one its calls are refused"));
+    assert!(!told(from_office).contains("refused"));
+}
+
+#[test]
+fn asterisk_knows_a_peer_by_its_address_where_that_needs_no_call_token() {
+    let iax = |peer: &str| {
+        let general = "[general]\ncalltokenoptional=10.0.0.0/8\n";
+        let text = format!("{general}[site]\ntype=friend\nqualify=yes\n{peer}\n");
+        let files = Files::from([("iax.conf".to_string(), text)]);
+        let findings = examine_asterisk(&files, &|_| false);
+        findings.iter().any(|finding| finding.id == Weakness::SpoofablePeer)
+    };
+    assert!(iax("host=10.0.0.7"));
+    assert!(!iax("host=10.0.0.7\nrequirecalltoken=yes"));
+    assert!(!iax("host=192.0.2.7"));
+    assert!(iax("host=192.0.2.7\nrequirecalltoken=no"));
+    assert!(iax("host=192.0.2.7\nrequirecalltoken=auto"));
+    for proof in ["secret=long enough", "inkeys=site", "dbsecret=site/secret"] {
+        assert!(!iax(&format!("host=10.0.0.7\n{proof}")), "{proof}");
+    }
+    assert!(!iax("host=dynamic\nsecret=long enough"));
 }
 
 #[test]

@@ -9,6 +9,9 @@ use crate::config::DEFAULT_CODECS;
 use crate::import::read::{self, Conf, Section};
 use crate::import::{Files, Place};
 
+/// What says how a caller proves who it is, other than by its address.
+const PROOFS: [&str; 3] = ["secret", "inkeys", "dbsecret"];
+
 /// Examines `iax.conf` among `files`. `is_readable` says of one of them whether others than its
 /// owner may read it.
 #[must_use]
@@ -59,7 +62,7 @@ fn survey(conf: &Conf, acls: &Conf) -> Survey {
         .filter_map(|setting| Some((read::read_network(&setting.value)?, setting.place.clone())));
     let guest = peers.iter().find(|entry| {
         let is_user = entry.last("type").is_some_and(|kind| !kind.eq_ignore_ascii_case("peer"));
-        is_user && ["secret", "inkeys", "dbsecret"].iter().all(|key| entry.last(key).is_none())
+        is_user && PROOFS.iter().all(|key| entry.last(key).is_none())
     });
     Survey {
         dialect: Dialect::Asterisk,
@@ -88,6 +91,8 @@ fn subject(entry: &Section, acls: &Conf, no_timestamps: bool) -> Option<Subject>
     let plaintext =
         entry.last("auth").is_some_and(|auth| read::methods(auth).contains("plaintext"));
     let tokenless = entry.last("requirecalltoken").is_some_and(|value| !read::is_true(value));
+    let needs_token = entry.last("requirecalltoken").is_some_and(read::is_true);
+    let has_proof = PROOFS.iter().any(|key| entry.last(key).is_some());
     let trunk = is_on("trunk");
     let qualify = is_on("qualify");
     let secrets = entry.settings.iter().filter(|setting| setting.key == "secret");
@@ -101,6 +106,8 @@ fn subject(entry: &Section, acls: &Conf, no_timestamps: bool) -> Option<Subject>
         permit_all,
         permit,
         tokenless: tokenless.then(|| or_here("requirecalltoken")),
+        needs_token,
+        has_proof,
         trunk,
         no_timestamps: (trunk && no_timestamps).then(|| or_here("trunk")),
         codecs: DEFAULT_CODECS.to_vec(),

@@ -51,6 +51,7 @@ pub enum Weakness {
     Plaintext,
     PermitEverywhere,
     NoCallToken,
+    SpoofablePeer,
     NoTrunk,
     NoTrunkTimestamps,
     NoCommonCodec,
@@ -71,10 +72,11 @@ pub enum Weakness {
 
 impl Weakness {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Plaintext,
         Self::PermitEverywhere,
         Self::NoCallToken,
+        Self::SpoofablePeer,
         Self::NoTrunk,
         Self::NoTrunkTimestamps,
         Self::NoCommonCodec,
@@ -100,6 +102,7 @@ impl Weakness {
             Self::Plaintext => "plaintext",
             Self::PermitEverywhere => "permit-everywhere",
             Self::NoCallToken => "no-call-token",
+            Self::SpoofablePeer => "spoofable-peer",
             Self::NoTrunk => "no-trunk",
             Self::NoTrunkTimestamps => "no-trunk-timestamps",
             Self::NoCommonCodec => "no-common-codec",
@@ -130,6 +133,7 @@ impl Weakness {
             Self::NoCallToken => {
                 "A flood of spoofed packets takes up calls, since no address is proved first."
             }
+            Self::SpoofablePeer => "Whoever writes its address on a packet calls in its name.",
             Self::NoTrunk => {
                 "Each call costs 50 packets a second each way; a trunk puts up to eight calls into \
                  one."
@@ -236,7 +240,12 @@ struct Subject {
     permit_all: Option<Place>,
     /// Networks it may come from; empty: everywhere.
     permit: Vec<IpNet>,
+    /// Where it says that it needs no call token.
     tokenless: Option<Place>,
+    /// It says that it needs one, from wherever.
+    needs_token: bool,
+    /// It has something to prove that it is this peer, but its address.
+    has_proof: bool,
     trunk: bool,
     /// Its trunk carries no timestamps; said here.
     no_timestamps: Option<Place>,

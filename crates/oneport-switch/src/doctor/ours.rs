@@ -147,6 +147,7 @@ impl Document<'_> {
         let networks = peer.networks().unwrap_or_default();
         let everywhere = networks.iter().any(|network| network.prefix_len() == 0);
         let weak_token = says("call_token").is_some_and(|word| word != "required");
+        let needs_token = says("call_token") == Some("required");
         let trunk = peer.trunk.as_ref();
         Subject {
             address: peer.address.map(|address| address.ip()),
@@ -156,6 +157,8 @@ impl Document<'_> {
             permit_all: everywhere.then(|| or_here("permit")),
             permit: if everywhere { Vec::new() } else { networks.to_vec() },
             tokenless: weak_token.then(|| or_here("call_token")),
+            needs_token,
+            has_proof: peer.has_proof(),
             trunk: trunk.is_some(),
             no_timestamps: trunk
                 .is_some_and(|trunk| !trunk.timestamps)

@@ -140,10 +140,18 @@ impl Doctor<'_> {
                 true => Severity::Danger,
                 false => Severity::Warning,
             };
-            let what = format!("`{name}` needs no call token");
+            let refused = self.survey.dialect == Dialect::Ours
+                && !subject.has_proof
+                && !self.is_let_off(subject);
+            let but = match refused {
+                true => ", it says, but has only its address: without one its calls are refused",
+                false => "",
+            };
+            let what = format!("`{name}` needs no call token{but}");
             let mend = self.line("call_token = \"required\"", "requirecalltoken=yes");
             self.finding(Weakness::NoCallToken, severity, place, what, mend);
         }
+        self.spoofable(subject);
         if let Some(address) = subject.address
             && !read::is_private(address)
             && !subject.encrypted
@@ -152,6 +160,32 @@ impl Doctor<'_> {
             let mend = self.line("encryption = \"required\"", "forceencryption=yes");
             self.finding(Weakness::NotEncrypted, Severity::Warning, &subject.place, what, mend);
         }
+    }
+
+    /// Whether its address, which anybody can write, is all that shows who it is.
+    fn spoofable(&mut self, subject: &Subject) {
+        let survey = self.survey;
+        let Some(address) = subject.address.filter(|_| !subject.has_proof) else { return };
+        let says_so = survey.dialect == Dialect::Asterisk && subject.tokenless.is_some();
+        if !says_so && !self.is_let_off(subject) {
+            return;
+        }
+        let severity = match read::is_private(address) {
+            true => Severity::Warning,
+            false => Severity::Danger,
+        };
+        let name = &subject.name;
+        let what =
+            format!("`{name}` is known by its address {address} alone, without a call token");
+        let mend = self.line("call_token = \"required\"", "requirecalltoken=yes");
+        self.finding(Weakness::SpoofablePeer, severity, &subject.place, what, mend);
+    }
+
+    /// Whether it is in a network that needs no call token.
+    fn is_let_off(&self, subject: &Subject) -> bool {
+        let mut networks = self.survey.tokenless.iter();
+        let address = subject.address.filter(|_| !subject.needs_token);
+        address.is_some_and(|address| networks.any(|(network, _)| network.contains(&address)))
     }
 
     /// How its link is watched and used.

@@ -6,7 +6,7 @@ use oneport_proto::{CallId, Challenge, CommandError, Endpoint, Instant, Offer};
 use oneport_wire::CauseCode;
 
 use super::leg::Marks;
-use super::{Leg, State, Switch, printable};
+use super::{Leg, State, Switch, printable, records};
 use crate::config::Peer;
 use crate::refusal::{Reason, Stage};
 use crate::trunks::Owner;
@@ -44,7 +44,7 @@ impl Switch {
         let Some(username) = offer.username.clone() else {
             let peer = self.peer_at(address);
             self.legs.insert(call, leg(peer, State::Identifying(offer)));
-            return self.identified(endpoint, now, call);
+            return self.identified_by_address(endpoint, now, call);
         };
         let known = self.config.peers.get(&username);
         let known = known.filter(|peer| peer.permits(address.ip()));
@@ -53,7 +53,7 @@ impl Switch {
                 // It is known by its address alone.
                 if peer.address.map(|own| own.ip()) == Some(address.ip()) {
                     self.legs.insert(call, leg(Some(username), State::Identifying(offer)));
-                    return self.identified(endpoint, now, call);
+                    return self.identified_by_address(endpoint, now, call);
                 }
                 self.decoy.challenge(&username)
             }
@@ -94,6 +94,26 @@ impl Switch {
         let exact = known.iter().find(|(_, own)| *own == address);
         let only = known.first().filter(|_| known.len() == 1);
         exact.or(only).map(|(name, _)| (*name).clone())
+    }
+
+    /// A guest, or a peer that has nothing but its address to show for who it is. Anybody can write
+    /// that address, so this is a proof only where a call token has shown that it is the sender's,
+    /// or where the configuration trusts its network. The rule of the peer itself does not count.
+    fn identified_by_address(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId) {
+        let Some(Leg { peer: Some(name), state: State::Identifying(offer), address, .. }) =
+            self.legs.get(&call)
+        else {
+            return self.identified(endpoint, now, call);
+        };
+        let from = address.ip();
+        let trusted = &self.config.endpoint.call_token.optional_networks;
+        if offer.address_validated || trusted.iter().any(|network| network.contains(from)) {
+            return self.identified(endpoint, now, call);
+        }
+        let reason = records::address_unproved(name, from);
+        let why = reason.to_string();
+        self.book.because(call, reason);
+        self.refuse(endpoint, now, call, CauseCode::FACILITY_NOT_SUBSCRIBED, &why);
     }
 
     /// The caller is who it says: where does it want to go?

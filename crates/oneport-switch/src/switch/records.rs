@@ -226,6 +226,19 @@ pub(super) fn unproved(name: &str, peer: Option<&Peer>, from: std::net::IpAddr) 
     }
 }
 
+/// Why a call is not believed to be of the peer `name`, which is known by its address alone.
+pub(super) fn address_unproved(name: &str, from: std::net::IpAddr) -> Reason {
+    let why = format!(
+        "{name} is known by its address alone, and nothing shows that {from} is the sender's"
+    );
+    Reason::new(Stage::Identification, "address_unproved", why)
+        .decided_by("server.call_token_optional", format!("nothing with {from}"))
+        .fix(format!(
+            "requirecalltoken=yes at the other end, or a secret for [peers.{name}], or {from} in \
+             call_token_optional, if nobody else's packets can come from there"
+        ))
+}
+
 /// Why somebody was turned away before anything was kept of it.
 pub(super) fn turned_away(reason: DropReason, limit: Option<Limit>) -> Reason {
     let mut refusal = Reason::new(Stage::Opening, reason.name(), reason.sentence());
