@@ -49,6 +49,10 @@ const FAR: u16 = 250;
 /// The same for a frame of unusual length.
 const NEAR: u16 = 100;
 
+/// A frame of usual length whose timestamp under the newest key is within this many ms is a late or a
+/// repeated one, and no other key is tried: garbage is there with a chance of one in some hundreds.
+const LATE: u16 = 2_000;
+
 /// A key and its schedule. It prints as `***`, and is wiped when dropped.
 #[derive(Clone)]
 pub(crate) struct Cipher(Aes128);
@@ -267,6 +271,10 @@ impl Crypt {
             }
             if let (0, Ok(Datagram::Mini(mini))) = (n, Datagram::decode(out)) {
                 doubted = Some(mini.timestamp);
+                let usual = self.voice_lens.contains(&mini.payload.len());
+                if usual && distance(mini.timestamp, expected.voice) < LATE {
+                    break;
+                }
             }
         }
         self.doubted = doubted.filter(|_| found.is_none());
@@ -313,21 +321,27 @@ impl Crypt {
     }
 
     fn is_likely_voice(&self, stamp: MiniTimestamp, len: usize, expected: Expected) -> bool {
-        let distance = |from: MiniTimestamp| {
-            let ahead = stamp.0.wrapping_sub(from.0);
-            ahead.min(ahead.wrapping_neg())
-        };
-        let off = expected.voice.map_or(0, |clock| distance(clock.low16()));
+        let off = distance(stamp, expected.voice);
         // Some codecs vary in length, and fall silent: their frames pass by their time.
         let usual = self.voice_lens.contains(&len) || self.voice_lens.contains(&0);
         match (usual, self.doubted) {
             (true, None) => off < FAR,
             (false, None) => off < NEAR,
             // Behind garbage more is asked for; but a clock that has jumped goes on from there.
-            (true, Some(last)) => off < NEAR || distance(last) < NEAR,
+            (true, Some(last)) => off < NEAR || apart(stamp, last) < NEAR,
             (false, Some(_)) => false,
         }
     }
+}
+
+/// How far a frame of voice lies from where its clock stands, as far as that is known.
+fn distance(stamp: MiniTimestamp, clock: Option<Timestamp>) -> u16 {
+    clock.map_or(0, |clock| apart(stamp, clock.low16()))
+}
+
+fn apart(one: MiniTimestamp, other: MiniTimestamp) -> u16 {
+    let ahead = one.0.wrapping_sub(other.0);
+    ahead.min(ahead.wrapping_neg())
 }
 
 /// Whether a full frame that came out of a decryption is one: garbage is so with a chance of about
@@ -488,6 +502,27 @@ mod tests {
         assert!(crypt.open(&seal(&KEY, &voice(40)), expected, &mut out), "reordered");
         assert_eq!(out, voice(40));
         assert!(!crypt.open(&seal(&[4; 16], &voice(80)), expected, &mut out), "a key unknown");
+    }
+
+    #[test]
+    fn a_late_frame_is_dropped_and_not_taken_for_one_under_the_key_before() {
+        let mut rng = ChaCha12Rng::from_seed([14; 32]);
+        let newest = Cipher::new(&[3; 16]);
+        let expected = Expected { voice: Some(Timestamp(25_360)), ..expected() };
+        let late = [&[0, 2][..], &25_080_u16.to_be_bytes(), &[9; 160]].concat();
+        let (mut sealed, mut out) = (Vec::new(), Vec::new());
+        // One in some thousands yields garbage that looks like voice in time.
+        for _ in 0..100_000 {
+            newest.seal(&mut rng, &late, &[], &mut sealed);
+            let mut crypt = Crypt::new(&[KEY], true);
+            (crypt.rotates, crypt.proved, crypt.voice_lens) = (true, true, [160; 2]);
+            if crypt.open(&sealed, expected, &mut out) {
+                crypt.change_theirs(&[3; 16]);
+                assert!(!crypt.open(&sealed, expected, &mut out));
+                return;
+            }
+        }
+        panic!("no such garbage");
     }
 
     #[test]

@@ -18,7 +18,8 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use oneport_wire::{
-    CallNumber, Datagram, ElementBuffer, Elements, FullHeader, IaxSubclass, Message, Seq, Timestamp,
+    CallNumber, Datagram, ElementBuffer, Elements, FullFrame, FullHeader, IaxSubclass, Message,
+    Seq, Timestamp, frame_type,
 };
 
 use crate::call::Call;
@@ -42,8 +43,11 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// again, for it is not acknowledged before; peers repeat after 100 ms or two round trips.
 const GRACE: Duration = Duration::from_millis(90);
 
-/// Frames on their way that a peer may have to be sent before the PING.
+/// Frames on their way, but for voice and video, that a peer may have to be sent before the PING.
 const FRAMES_BEFORE: usize = 2;
+
+/// The same with voice, which is full at its begin, and video.
+const MEDIA_BEFORE: usize = 12;
 
 /// What encryption adds to a frame at most.
 const LONGEST_PADDING: usize = 31;
@@ -80,6 +84,7 @@ impl Place {
     /// Answers a datagram of `received` bytes from there by the next frame.
     fn send_next(&mut self, cx: &mut Context, exchange: &Exchange, received: usize) {
         let Some((frame, epoch)) = exchange.reliable.window().nth(self.sent) else { return };
+        let frame = without_media(frame);
         let sealed = if exchange.crypt.is_some() { LONGEST_PADDING } else { 0 };
         if frame.len() + sealed <= 3 * received {
             cx.send(self.to, exchange.crypt.as_deref(), epoch, frame);
@@ -183,6 +188,26 @@ impl Numbers {
     }
 }
 
+/// Whether a full frame, not encrypted, is voice or video.
+fn is_media(frame: &[u8]) -> bool {
+    let media = [frame_type::VOICE, frame_type::VIDEO];
+    frame.get(10).is_some_and(|kind| media.contains(kind))
+}
+
+/// A frame as it goes where nobody has proved anything: voice and video keep their place among the
+/// numbers, and no more.
+fn without_media(frame: &[u8]) -> &[u8] {
+    let header = frame.get(..FullFrame::HEADER_LEN).filter(|_| is_media(frame));
+    header.unwrap_or(frame)
+}
+
+/// Whether few enough frames are on their way to be sent before a PING.
+fn is_little_on_its_way(exchange: &Exchange) -> bool {
+    let all = exchange.reliable.size().0;
+    let media = exchange.reliable.window().filter(|(frame, _)| is_media(frame)).count();
+    all <= MEDIA_BEFORE && all - media <= FRAMES_BEFORE
+}
+
 /// The numbers that a stray datagram names: the sender's, and ours where it has one.
 fn numbers(datagram: &[u8]) -> Option<(CallNumber, Option<CallNumber>)> {
     let [s0, s1, d0, d1, ..] = *datagram else { return None };
@@ -230,7 +255,8 @@ impl Endpoint {
     }
 
     /// Sends a PING to the old address and the new, if the peer is silent at the old one. All frames
-    /// on their way go to the new one before it: the peer takes the PING only behind them. Each
+    /// on their way go to the new one before it, though without voice: the peer takes the PING only
+    /// behind them. Each
     /// datagram from there is answered by one of them at most, and none that is much longer than
     /// itself. `false`: the call is not looked for there.
     fn ask_whether_moved(&mut self, now: Instant, slot: u32, from: Path, received: usize) -> bool {
@@ -251,7 +277,7 @@ impl Endpoint {
             call.moving = None;
             let silent = call.agreed_format().is_some() && silence >= SILENCE;
             let exchange = &mut call.exchange;
-            if !silent || exchange.reliable.size().0 > FRAMES_BEFORE {
+            if !silent || !is_little_on_its_way(exchange) {
                 return false;
             }
             exchange.send_iax(cx, now, IaxSubclass::Ping, &ElementBuffer::new());

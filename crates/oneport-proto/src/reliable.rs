@@ -112,6 +112,11 @@ impl Reliable {
         self.backlog.len() < BACKLOG
     }
 
+    /// Whether the peer has acknowledged the frame that left with this number.
+    pub(crate) fn is_acknowledged(&self, number: Seq) -> bool {
+        usize::from(number.since(self.oldest)) >= self.window.len()
+    }
+
     /// Whether everything sent was acknowledged.
     pub(crate) fn is_settled(&self) -> bool {
         self.window.is_empty() && self.backlog.is_empty()

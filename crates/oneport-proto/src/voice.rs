@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use oneport_wire::{Format, Message, MiniTimestamp, Timestamp};
+use oneport_wire::{Format, Message, MiniTimestamp, Seq, Timestamp};
 
 use crate::clock::Instant;
 use crate::context::Context;
@@ -25,6 +25,10 @@ const LONG_SILENCE: Duration = Duration::from_secs(15);
 /// A frame within this distance of the one before follows it, whatever our clock says.
 const FOLLOWS_MS: u32 = 2_000;
 
+/// So many full frames may follow the first that names a format, while that is not acknowledged.
+/// Receivers of this library keep as many out of order.
+const UNPROVEN_FULL_FRAMES: u8 = 8;
+
 /// How a frame of voice left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Sent {
@@ -39,6 +43,9 @@ pub(crate) enum Sent {
 pub(crate) struct VoiceOut {
     /// Format of the last full frame: the peer takes mini frames for it.
     format: Option<Format>,
+    /// The full frame that named it first, until the peer has acknowledged it, and how many more
+    /// full frames may follow it before that.
+    unproven: Option<(Seq, u8)>,
     /// The latest timestamp sent.
     last: Option<u32>,
     /// Where the last frame ended, by the clock of its samples.
@@ -71,7 +78,7 @@ impl VoiceOut {
 
     /// Starts a new clock, as after a transfer: the next frame is full. The counts go on.
     pub(crate) fn begin_anew(&mut self) {
-        (self.format, self.last, self.next) = (None, None, None);
+        (self.format, self.unproven, self.last, self.next) = (None, None, None, None);
         self.relay.forget();
         self.gaps.begin_anew();
     }
@@ -104,6 +111,20 @@ impl VoiceOut {
         }
     }
 
+    /// Whether the peer may not know the format yet.
+    ///
+    /// Asterisk drops mini frames until it has handled a full one, which is late where that was lost
+    /// or where the thread that took it has to wait. A full frame is never lost.
+    fn is_unproven(&mut self, exchange: &Exchange) -> bool {
+        let Some((named, left)) = &mut self.unproven else { return false };
+        if exchange.reliable.is_acknowledged(*named) || *left == 0 {
+            self.unproven = None;
+            return false;
+        }
+        *left -= 1;
+        true
+    }
+
     /// Sends a frame: mini where the peer knows format and upper half of the timestamp, else full.
     ///
     /// # Errors
@@ -125,10 +146,14 @@ impl VoiceOut {
         // 16-bit clock (§8.1.2), which is every other of those.
         let turned = exchange.media_path.is_none()
             && self.last.is_none_or(|last| ahead && stamp >> 15 != last >> 15);
-        let sent = if turned || self.format != Some(format) {
+        let new = self.format != Some(format);
+        let sent = if new || turned || self.is_unproven(exchange) {
             let room = exchange.reliable.has_room();
             if room {
                 cx.flush_trunk(now, exchange.trunk);
+                if new && exchange.media_path.is_none() {
+                    self.unproven = Some((exchange.reliable.next(), UNPROVEN_FULL_FRAMES));
+                }
                 let message = Message::voice(format, payload);
                 exchange.send_stamped(cx, now, Timestamp(stamp), &message);
                 self.format = Some(format);
@@ -338,12 +363,44 @@ mod tests {
         (cx, exchange, VoiceOut::default())
     }
 
+    /// The peer has heard all.
+    fn acknowledge(exchange: &mut Exchange, now: Instant) {
+        let next = exchange.reliable.next();
+        exchange.reliable.acknowledge(now, next);
+    }
+
+    #[test]
+    fn voice_is_full_until_the_peer_has_heard_of_the_format_and_never_for_long() {
+        use Sent::{Once, Reliably};
+        let (mut cx, mut exchange, mut voice) = sender();
+        let mut send = |exchange: &mut Exchange, format, n: u32| {
+            let now = Instant::from_micros(u64::from(n) * 20_000);
+            voice.send(&mut cx, exchange, now, format, n * 20, &[0; 160])
+        };
+        let at = Instant::from_micros(30_000);
+        let first = [0, 1].map(|n| send(&mut exchange, Format::ULAW, n));
+        // The first is heard of, the second not yet.
+        let heard = exchange.reliable.next();
+        exchange.reliable.acknowledge(at, Seq(heard.0.wrapping_sub(1)));
+        let second = [2, 3].map(|n| send(&mut exchange, Format::ULAW, n));
+        assert_eq!((first, second), ([Ok(Reliably); 2], [Ok(Once); 2]));
+        let other = core::array::from_fn(|n| send(&mut exchange, Format::ALAW, 4 + n as u32));
+        let mut expected = [Ok(Reliably); 12];
+        expected[9..].fill(Ok(Once));
+        assert_eq!(other, expected, "nobody answers");
+        exchange.media_path = Some(exchange.path);
+        let straight = [20, 21].map(|n| send(&mut exchange, Format::GSM, n));
+        assert_eq!(straight, [Ok(Reliably), Ok(Once)], "full frames would go another way");
+    }
+
     #[test]
     fn a_frame_that_comes_late_from_a_linked_call_does_not_turn_the_clock_back() {
         let (mut cx, mut exchange, mut voice) = sender();
         let mut send = |stamp: u32| {
             let now = Instant::from_micros(u64::from(stamp) * 1000);
-            voice.send(&mut cx, &mut exchange, now, Format::ULAW, stamp, &[0; 160])
+            let sent = voice.send(&mut cx, &mut exchange, now, Format::ULAW, stamp, &[0; 160]);
+            acknowledge(&mut exchange, now);
+            sent
         };
         let sent = [32_700, 32_720, 32_780, 32_760, 32_800].map(&mut send);
         use Sent::{Once, Reliably};
@@ -356,6 +413,7 @@ mod tests {
         for stamp in [32_740, 32_760, 32_780] {
             let now = Instant::from_micros(u64::from(stamp) * 1000);
             voice.send(&mut cx, &mut exchange, now, Format::ULAW, stamp, &[0; 160]).unwrap();
+            acknowledge(&mut exchange, now);
         }
         let mut buffer = TransmitBuffer::with_capacity(2_000, 1);
         let trunks = core::iter::from_fn(|| {

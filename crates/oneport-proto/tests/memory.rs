@@ -134,6 +134,10 @@ fn held_with(calls: usize) -> i64 {
                 let mut bytes = out.as_bytes().to_vec();
                 caller.handle_datagram(now, path(2), &mut bytes, &mut ());
             }
+            while caller.poll_transmit(&mut buffer).is_some() {
+                let mut bytes = buffer.as_bytes().to_vec();
+                at_work(|| switch.handle_datagram(now, path(1), &mut bytes, &mut ()));
+            }
         }
         at_work(|| switch.handle_timeout(now));
     }

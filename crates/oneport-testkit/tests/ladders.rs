@@ -199,7 +199,11 @@ fn digits_text_and_voice() {
     endpoint.dtmf_begin(now, id, b'5').expect("accepted");
     endpoint.dtmf_end(now, id, b'5').expect("accepted");
     endpoint.send_text(now, id, "good morning").expect("accepted");
-    for _ in 0..3 {
+    endpoint.send_voice(now, id, Format::ULAW, &[0x55; 160], 20).expect("accepted");
+    run(&mut network, Duration::from_millis(20));
+    let now = network.now();
+    let endpoint = &mut network.nodes[0].endpoint;
+    for _ in 0..2 {
         endpoint.send_voice(now, id, Format::ULAW, &[0x55; 160], 20).expect("accepted");
     }
     run(&mut network, Duration::from_millis(200));

@@ -207,15 +207,18 @@ fn a_full_frame_changes_the_codec_of_the_minis_behind_it() {
         let stats = network.nodes[A].endpoint.call_stats(call).expect("up");
         assert_eq!(stats.format, Some(format));
         // And going out: a full frame first, minis behind it.
-        let now = network.now();
+        let mut full = Vec::new();
         for _ in 0..2 {
+            let now = network.now();
             let endpoint = &mut network.nodes[A].endpoint;
             endpoint.send_voice(now, call, format, &[1; 160], 20).expect("offered");
+            for heard in stranger.wait(&mut network, Duration::ZERO) {
+                stranger.acknowledge(&mut network, A, &heard);
+                full.push(heard);
+            }
         }
-        let heard = stranger.wait(&mut network, Duration::ZERO);
-        let full: Vec<_> = heard.iter().map(|heard| heard.message()).collect();
+        let full: Vec<_> = full.iter().map(|heard| heard.message()).collect();
         assert_eq!(full, [Message::voice(format, &[1; 160])]);
-        stranger.acknowledge(&mut network, A, &heard[0]);
     }
     let now = network.now();
     let endpoint = &mut network.nodes[A].endpoint;

@@ -169,3 +169,43 @@ fn whoever_asks_for_a_call_that_is_not_here_is_told_so_in_any_flood() {
         assert!(inval && frame.header.destination == number);
     }
 }
+
+#[test]
+fn a_peer_that_moves_while_voice_begins_is_found_and_none_of_it_is_heard_where_it_is_not() {
+    let mut network = Network::pair(64);
+    let (ours, theirs) = call_up(&mut network);
+    let (own, far) = network.nodes[B].endpoint.call_numbers(theirs).expect("up");
+    let far = far.expect("known");
+    let home = network.nodes[A].address;
+    network.nodes[A].address = "10.0.0.1:50123".parse().expect("an address");
+    let stranger: SocketAddr = "203.0.113.7:4569".parse().expect("an address");
+    // Nothing of B's arrives, so its voice stays in full frames, all of them on their way.
+    for n in 0..100 {
+        let now = network.now();
+        let endpoint = &mut network.nodes[B].endpoint;
+        endpoint.send_voice(now, theirs, Format::ULAW, &[1; 160], 20).expect("accepted");
+        if n >= 50 {
+            network.slip_in(B, stranger, question(far, own));
+            let now = network.now();
+            let endpoint = &mut network.nodes[A].endpoint;
+            endpoint.send_voice(now, ours, Format::ULAW, &[1; 160], 20).expect("accepted");
+        }
+        network.run(ms(20));
+    }
+    let at = network.nodes[B].endpoint.call_path(theirs).expect("up").remote;
+    assert_eq!((at, at == home), (network.nodes[A].address, false), "found");
+    let media = [oneport_wire::frame_type::VOICE, oneport_wire::frame_type::VIDEO];
+    let strays = network.strays.iter().filter(|(to, _)| *to == stranger);
+    let mut answers = 0;
+    for (_, bytes) in strays {
+        answers += 1;
+        match Datagram::decode(bytes).expect("whole") {
+            Datagram::Full(frame) if media.contains(&frame.frame_type) => {
+                assert_eq!(frame.payload, [], "only its place among the numbers");
+            }
+            Datagram::Full(_) => {}
+            other => panic!("{other}"),
+        }
+    }
+    assert!(answers > 9, "{answers}: the stranger was asked too, behind the frames of voice");
+}

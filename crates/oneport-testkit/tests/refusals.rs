@@ -300,6 +300,7 @@ fn provoke(reason: DropReason) -> Scene {
             scene = Scene::up(config, NewCall::to("1"), None);
             // The first is a full frame, which always has room.
             scene.send_voice(B);
+            scene.network.run(Duration::from_millis(100));
             scene.send_voice(B);
         }
         Drop::QueueFull => {

@@ -302,7 +302,8 @@ impl Network {
             traffic.datagrams_out += 1;
             traffic.bytes_out += bytes.len();
             let signalling = matches!(&datagram, Datagram::Full(frame)
-                if ![frame_type::VOICE, frame_type::VIDEO].contains(&frame.frame_type));
+                if ![frame_type::VOICE, frame_type::VIDEO].contains(&frame.frame_type)
+                    || frame.payload.is_empty());
             traffic.media_out += usize::from(!signalling);
         }
         if let (true, Some(receiver)) = (self.watched, receiver) {
