@@ -26,6 +26,7 @@ mod key;
 mod live;
 mod log;
 mod notify;
+mod originate;
 mod ping;
 mod quality;
 mod register;
@@ -63,6 +64,7 @@ enum Command {
     Show(show::Show),
     Status(status::Status),
     Hangup(hangup::HangUp),
+    Originate(originate::OriginateArgs),
     Reload(hangup::Reload),
     Drain(draining::Drain),
     Undrain(draining::Undrain),
@@ -95,6 +97,7 @@ fn main() -> ExitCode {
             Command::Show(show) => show.run(),
             Command::Status(status) => status.run(),
             Command::Hangup(hangup) => hangup.run(),
+            Command::Originate(originate) => originate.run(),
             Command::Reload(reload) => reload.run(),
             Command::Drain(drain) => drain.run(),
             Command::Undrain(undrain) => undrain.run(),

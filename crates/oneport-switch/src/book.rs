@@ -160,6 +160,16 @@ impl Book {
         id
     }
 
+    /// A call is placed because an operator wants it; `offer` says what for. The id that all its legs
+    /// have in common.
+    pub(crate) fn originated(&mut self, now: Instant, leg: CallId, offer: &Offer) -> Uuid {
+        let id = self.offered(now, leg, offer);
+        if let Some(draft) = self.drafts.get_mut(&leg) {
+            draft.direction = LegDirection::Out;
+        }
+        id
+    }
+
     /// The caller is known: its leg gets a record. `true`: then its end must be deferred.
     pub(crate) fn identified(
         &mut self,

@@ -15,6 +15,7 @@ mod leg;
 mod meeting;
 mod notice;
 mod noting;
+mod originating;
 mod parking;
 mod records;
 mod registering;
@@ -57,6 +58,7 @@ pub(crate) use hunting::{contexts_of, wall_time};
 use leg::{LeaseId, Leg, State};
 use meeting::AtTheDoor;
 use noting::news_of_limit;
+pub(crate) use originating::NotPlaced;
 pub use parking::ParkedCall;
 use registering::Standing;
 use wording::{log_end, printable};
@@ -250,7 +252,7 @@ impl Switch {
                     continue;
                 }
                 // It has rung long enough.
-                State::Called { .. } => CauseCode::NO_ANSWER,
+                State::Called { .. } | State::Originated(_) => CauseCode::NO_ANSWER,
                 _ => leg.marks.refused_with.unwrap_or(CauseCode::NORMAL_CLEARING),
             };
             let _ = endpoint.hangup(now, call, cause, None);

@@ -10,7 +10,8 @@ use utoipa::IntoParams;
 use super::Shared;
 use super::error::{Problem, Refused};
 use super::extract::{Ask, Body, PageQuery};
-use super::model::{CallState, CallView, Calls, Legs, Transfer};
+use super::model::{CallState, CallView, Calls, Legs, Originate, Transfer};
+use crate::switch::NotPlaced;
 use crate::switch::snapshot::CallFilter;
 
 /// Which calls.
@@ -48,6 +49,41 @@ pub(super) async fn list(
         .ask(move |endpoint, switch, now| switch.calls(endpoint, now, &filter, &page))
         .await
         .map(Json)
+}
+
+/// Places a call: rings somebody, and leads it on when it answers, to a number or a destination.
+/// What becomes of it is shown as of any other call.
+#[utoipa::path(
+    post,
+    path = "/v1/calls",
+    operation_id = "originate",
+    tag = "calls",
+    request_body = Originate,
+    security(("token" = ["operator"])),
+    responses(
+        (status = 201, description = "It is being placed", body = CallView),
+        (status = 409, description = "It cannot be placed now", body = Refused),
+        (status = 422, description = "The request makes no sense", body = Refused),
+    )
+)]
+pub(super) async fn originate(
+    State(shared): State<Shared>,
+    Body(originate): Body<Originate>,
+) -> Result<(StatusCode, Json<CallView>), Problem> {
+    if let Some(seconds @ (0 | 601..)) = originate.timeout_seconds {
+        let what = format!("timeout_seconds is {seconds}, and goes from 1 to 600");
+        return Err(Problem::wrong(what));
+    }
+    let placed = shared.ask(move |endpoint, switch, now| {
+        let call = switch.originate(endpoint, now, &originate)?;
+        Ok(switch.show_call(endpoint, now, call))
+    });
+    match placed.await? {
+        Ok(Some(call)) => Ok((StatusCode::CREATED, Json(call))),
+        Ok(None) => Err(Problem::conflict("the call was over at once")),
+        Err(NotPlaced::Senseless(why)) => Err(Problem::wrong(why)),
+        Err(NotPlaced::Refused(reason)) => Err(Problem::conflict(reason.why).with_hint(reason.fix)),
+    }
 }
 
 fn no_such_call(id: &str) -> Problem {

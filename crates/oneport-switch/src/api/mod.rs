@@ -269,7 +269,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(metrics::metrics))
         .routes(routes!(peers::peers))
         .routes(routes!(peers::registrations))
-        .routes(routes!(calls::list))
+        .routes(routes!(calls::list, calls::originate))
         .routes(routes!(calls::show, calls::hang_up))
         .routes(routes!(calls::netstats))
         .routes(routes!(calls::transfer))

@@ -287,6 +287,29 @@ model! {
         pub party: Side,
     }
 
+    /// A call to be placed: somebody is rung, and led on when it answers.
+    struct Originate {
+        /// Who is rung first: `peer:NAME` or `peer:NAME/NUMBER`.
+        pub ring: String,
+        /// Where it is led then: a number, looked up as if the peer had called it, or a destination:
+        /// `peer:NAME/NUMBER`, `builtin:NAME`.
+        pub to: String,
+        /// The context in which the number is looked up; null: those of the peer.
+        #[serde(default)]
+        pub context: Option<String>,
+        /// The caller's number that both are shown. Null: who is rung sees `to`, and who is called
+        /// then sees the number of the first as its peer may say it.
+        #[serde(default)]
+        pub calling_number: Option<String>,
+        /// The caller's name that both are shown.
+        #[serde(default)]
+        pub calling_name: Option<String>,
+        /// How long the first may ring: 30 s where it is not said, 600 at most.
+        #[serde(default)]
+        #[schema(minimum = 1, maximum = 600)]
+        pub timeout_seconds: Option<u64>,
+    }
+
     /// A route, and why it is or is not the one.
     struct Step {
         /// Its name.

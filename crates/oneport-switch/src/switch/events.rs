@@ -42,6 +42,9 @@ impl Application for Switch {
                 }
                 self.call_progress(call, progress);
             }
+            Event::CallAnswered { call } if self.is_originated(call) => {
+                self.originated_answered(endpoint, now, call);
+            }
             Event::CallAnswered { call } => self.called_answered(endpoint, now, call),
             Event::Dtmf { call, digit, phase } if self.is_in_room(call) => {
                 self.key_in_room(endpoint, now, call, digit, phase);

@@ -1,6 +1,7 @@
 //! Finding somebody who takes a call: its route, the legs that are placed, and which of them gets it.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -163,6 +164,33 @@ impl Switch {
         counts.into_iter().find(|(_, count)| *count == most).map(|(format, _)| format)
     }
 
+    /// Where a peer can be called now.
+    ///
+    /// # Errors
+    /// It is not there, or does not answer polls.
+    pub(super) fn way_to(
+        &self,
+        now: Instant,
+        name: &str,
+        peer: &Peer,
+    ) -> Result<SocketAddr, (CauseCode, Box<Reason>)> {
+        let refused = |kind, why: String| Reason::new(Stage::Destination, kind, why);
+        let Some(to) = peer.address.or_else(|| self.registrar.find(now, name)) else {
+            let reason = refused("not_registered", format!("{name} is not registered"))
+                .decided_by(format!("peers.{name}"), "no address, and not registered")
+                .fix(format!("see why {name} does not register, or give it an address"));
+            return Err((CauseCode::SUBSCRIBER_ABSENT, reason.into()));
+        };
+        let status = self.qualify.status(name);
+        if !status.takes_calls() {
+            let reason = refused("peer_not_reachable", format!("{name} is {status}"))
+                .decided_by(format!("peers.{name}.qualify"), status.to_string())
+                .fix("see whether it runs and what lies between, or raise its qualify_limit_ms");
+            return Err((CauseCode::DESTINATION_OUT_OF_ORDER, reason.into()));
+        }
+        Ok(to)
+    }
+
     /// Places one leg for a caller; `only`: in this format.
     fn place(
         &mut self,
@@ -177,19 +205,7 @@ impl Switch {
         let Some(leg) = self.legs.get(&call) else { return Ok(()) };
         let State::Caller(caller) = &leg.state else { return Ok(()) };
         let Some(peer) = self.config.peers.get(name) else { return Ok(()) };
-        let Some(to) = peer.address.or_else(|| self.registrar.find(now, name)) else {
-            let reason = refused("not_registered", format!("{name} is not registered"))
-                .decided_by(format!("peers.{name}"), "no address, and not registered")
-                .fix(format!("see why {name} does not register, or give it an address"));
-            return Err((CauseCode::SUBSCRIBER_ABSENT, reason.into()));
-        };
-        let status = self.qualify.status(name);
-        if !status.takes_calls() {
-            let reason = refused("peer_not_reachable", format!("{name} is {status}"))
-                .decided_by(format!("peers.{name}.qualify"), status.to_string())
-                .fix("see whether it runs and what lies between, or raise its qualify_limit_ms");
-            return Err((CauseCode::DESTINATION_OUT_OF_ORDER, reason.into()));
-        }
+        let to = self.way_to(now, name, peer)?;
         let offer = &caller.offer;
         if number.is_empty() {
             let why = format!("nothing is left of {} for {name}", offer.called_number);
@@ -225,7 +241,7 @@ impl Switch {
             return Err((CauseCode::BEARER_NOT_AVAILABLE, reason.into()));
         }
         formats.extend((self.video_of(leg) & peer.video).iter());
-        let mut new = NewCall::to(number);
+        let mut new = new_call(peer, number);
         new.calling_number = offer.calling_number.clone();
         new.calling_name = offer.calling_name.clone();
         new.calling_ani = offer.calling_ani.clone();
@@ -238,14 +254,7 @@ impl Switch {
         new.dnid = offer.dnid.clone();
         new.rdnis = caller.forwarded.from.clone().or_else(|| offer.rdnis.clone());
         new.variables = variables;
-        new.date_time = Some(oneport::date_time());
-        new.username = peer.username.clone();
-        new.secret = peer.secrets.first().cloned();
-        new.key = peer.own_key.clone();
-        new.encryption = peer.encryption;
-        new.allow_plaintext = peer.methods.contains(AuthMethods::PLAINTEXT);
         new.formats = formats;
-        new.autokill = peer.autokill;
         let (direction, route) = (Direction::Out, None);
         let attempt = Attempt { peer: Some(name), direction, number, route };
         self.next_lease += 1;
@@ -420,6 +429,19 @@ impl Switch {
             self.end_untaken(endpoint, now, call, cause, end.text.as_deref());
         }
     }
+}
+
+/// A call to a peer, with which nothing is said yet but who we are.
+pub(super) fn new_call(peer: &Peer, number: &str) -> NewCall {
+    let mut new = NewCall::to(number);
+    new.date_time = Some(oneport::date_time());
+    new.username = peer.username.clone();
+    new.secret = peer.secrets.first().cloned();
+    new.key = peer.own_key.clone();
+    new.encryption = peer.encryption;
+    new.allow_plaintext = peer.methods.contains(AuthMethods::PLAINTEXT);
+    new.autokill = peer.autokill;
+    new
 }
 
 /// A moment as the dial plan wants it.

@@ -10,8 +10,10 @@ use oneport_wire::{CauseCode, Format};
 use uuid::Uuid;
 
 use super::forwarding::Forwarded;
+use super::originating::Origination;
 use super::parking::{Parked, TransferredBy};
 use crate::builtin::{Builtin, Sound};
+use crate::limits::Direction;
 use crate::routing::Target;
 use crate::watch::{Bounds, Ending};
 
@@ -51,6 +53,8 @@ pub(super) struct Marks {
     pub(super) refused_with: Option<CauseCode>,
     /// It was called, and has said that it rings.
     pub(super) rings: bool,
+    /// An operator has placed it.
+    pub(super) originated: bool,
     /// When the call of this caller was answered.
     pub(super) answered: Option<Instant>,
 }
@@ -58,6 +62,8 @@ pub(super) struct Marks {
 pub(super) enum State {
     /// The caller must prove who it is.
     Identifying(Box<Offer>),
+    /// An operator has placed it, and it is led on when it answers.
+    Originated(Box<Origination>),
     /// It dials digit by digit.
     Dialling { offer: Box<Offer>, format: Format },
     /// It has come to where it wanted.
@@ -103,6 +109,15 @@ impl Leg {
             },
             State::Called { caller } => Some(*caller),
             _ => None,
+        }
+    }
+
+    /// Whether it was placed from here.
+    pub(super) fn direction(&self) -> Direction {
+        match self.state {
+            State::Called { .. } => Direction::Out,
+            _ if self.marks.originated => Direction::Out,
+            _ => Direction::In,
         }
     }
 

@@ -5,7 +5,7 @@ use oneport_wire::CauseCode;
 
 use super::{State, Switch};
 use crate::api::model::PeerState;
-use crate::limits::{Direction, Notice};
+use crate::limits::Notice;
 use crate::news::What;
 use crate::qualify::Status;
 
@@ -34,8 +34,8 @@ pub(super) fn news_of_limit(notice: &Notice) -> What {
 impl Switch {
     /// It is known who calls.
     pub(super) fn call_begun(&mut self, call: CallId, number: &str) {
-        self.tally.begun(Direction::In);
         let Some(leg) = self.legs.get(&call) else { return };
+        self.tally.begun(leg.direction());
         let (id, from) = (leg.id.to_string(), leg.peer.clone());
         self.news.tell(|| What::CallBegun { call: id, from, number: number.into() });
     }
@@ -93,13 +93,10 @@ impl Switch {
     /// A leg is over. To be called while it is still among the legs.
     pub(super) fn call_over(&mut self, now: Instant, call: CallId, end: &CallEnd) {
         let Some(leg) = self.legs.get(&call) else { return };
-        let direction = match leg.state {
-            State::Called { .. } => Direction::Out,
-            _ => Direction::In,
-        };
+        let direction = leg.direction();
         let known = leg.peer.as_deref().filter(|peer| self.config.peers.contains_key(*peer));
         self.tally.ended(direction, known, end);
-        if direction == Direction::Out {
+        if let State::Called { .. } = leg.state {
             return;
         }
         let id = leg.id.to_string();

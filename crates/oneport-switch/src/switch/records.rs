@@ -182,6 +182,10 @@ impl Switch {
                     .fix("give it the secret, and look for packets that are lost");
                 self.book.refused_for(call, end.cause, reason);
             }
+            Some(State::Originated(_)) => {
+                self.book.not_taken(call, call, end);
+                self.book.refused(call, end.cause);
+            }
             Some(State::Called { caller }) => {
                 let caller = *caller;
                 let waits = match self.legs.get(&caller).map(|leg| &leg.state) {

@@ -23,7 +23,7 @@ use crate::api::model::{
 };
 use crate::config::Peer;
 use crate::decision::Decision;
-use crate::limits::{LimitUsage, Scope};
+use crate::limits::{Direction, LimitUsage, Scope};
 use crate::news::News;
 use crate::qualify::Status as PollStatus;
 use crate::refusal::Stage;
@@ -107,6 +107,8 @@ impl Switch {
             State::Called { .. } | State::Gone => return None,
             State::Parked(_) => CallState::Parked,
             State::Identifying(_) => CallState::Identifying,
+            State::Originated(_) if leg.marks.rings => CallState::Ringing,
+            State::Originated(_) => CallState::Calling,
             State::Dialling { .. } => CallState::Dialling,
             State::Builtin(_) => CallState::Answered,
             State::Caller(caller) if caller.answered => CallState::Answered,
@@ -125,6 +127,7 @@ impl Switch {
     pub(super) fn number_of(leg: &Leg) -> &str {
         match &leg.state {
             State::Identifying(offer) | State::Dialling { offer, .. } => &offer.called_number,
+            State::Originated(origination) => &origination.offer.called_number,
             State::Caller(caller) => &caller.offer.called_number,
             State::Parked(parked) => &parked.caller.offer.called_number,
             State::Builtin(builtin) => builtin.number(),
@@ -186,6 +189,7 @@ impl Switch {
         let (called, offer) = match &leg.state {
             State::Caller(caller) => (caller.called.as_slice(), Some(&caller.offer)),
             State::Identifying(offer) | State::Dialling { offer, .. } => (&[][..], Some(offer)),
+            State::Originated(origination) => (&[][..], Some(&origination.offer)),
             State::Parked(parked) => (&[][..], Some(&parked.caller.offer)),
             _ => (&[][..], None),
         };
@@ -234,7 +238,7 @@ impl Switch {
         LegView {
             call: leg.id.to_string(),
             channel: format!("IAX2/{name}-{}", our_number.unwrap_or(0)),
-            incoming: !matches!(leg.state, State::Called { .. }),
+            incoming: leg.direction() == Direction::In,
             peer: leg.peer.clone(),
             address: leg.address.to_string(),
             our_number,
@@ -601,9 +605,9 @@ impl Switch {
         for leg in self.legs.values() {
             let Some(peer) = leg.peer.as_deref() else { continue };
             let (incoming, outgoing) = calls.entry(peer).or_default();
-            match leg.state {
-                State::Called { .. } => *outgoing += 1,
-                _ => *incoming += 1,
+            match leg.direction() {
+                Direction::Out => *outgoing += 1,
+                Direction::In => *incoming += 1,
             }
         }
         calls

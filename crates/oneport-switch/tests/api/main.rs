@@ -4,6 +4,7 @@ mod client;
 mod document;
 mod exposition;
 mod guard;
+mod originate;
 mod rooms;
 mod schema;
 mod stream;
@@ -147,6 +148,21 @@ async fn ann_calls(phone: &Phone, scene: &Scene, number: &str) -> Call {
     call
 }
 
+/// Registers a phone under a name.
+async fn registered(phone: &Phone, scene: &Scene, name: &str) -> oneport::Registration {
+    let config = oneport::RegistrationConfig {
+        to: scene.switch(),
+        username: name.into(),
+        secret: Some(Secret::from(format!("secret of {name}").as_str())),
+        key: None,
+        allow_plaintext: false,
+        refresh: Duration::from_secs(60),
+    };
+    let mut registration = phone.register(config).await.expect("running");
+    registration.next_event().await.expect("registered");
+    registration
+}
+
 /// Asks until the answer is as it shall be.
 async fn wait_for<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let start = std::time::Instant::now();
@@ -230,15 +246,7 @@ async fn pages_hold_each_call_once() {
 async fn peers_registrations_and_limits_are_shown() {
     let scene = scene().await;
     let phone = phone();
-    let config = oneport::RegistrationConfig {
-        to: scene.switch(),
-        username: "ann".into(),
-        secret: Some(Secret::from("secret of ann")),
-        key: None,
-        allow_plaintext: false,
-        refresh: Duration::from_secs(60),
-    };
-    let _registration = phone.register(config).await.expect("running");
+    let _registration = registered(&phone, &scene, "ann").await;
     let ann = wait_for("ann to be OK", async || {
         let peers = scene.client.get("/v1/peers").await.json();
         let ann = peers["peers"][0].clone();
@@ -315,16 +323,7 @@ async fn an_operator_leads_a_caller_to_another_number() {
     let text = format!("{CONFIG}\n[[routes]]\nnumber = \"8\"\nto = [\"peer:bob\"]\n");
     let scene = scene_with(&text).await;
     let (ann, bob) = (phone(), phone());
-    let config = oneport::RegistrationConfig {
-        to: scene.switch(),
-        username: "bob".into(),
-        secret: Some(Secret::from("secret of bob")),
-        key: None,
-        allow_plaintext: false,
-        refresh: Duration::from_secs(60),
-    };
-    let mut registration = bob.register(config).await.expect("running");
-    registration.next_event().await.expect("registered");
+    let _registration = registered(&bob, &scene, "bob").await;
     let mut call =
         ann.call(scene.switch(), named("8", "ann", "secret of ann")).await.expect("placed");
     let incoming = bob.incoming().await.expect("it rings at bob's");

@@ -1,8 +1,6 @@
 //! Conferences, the parking lot, and draining.
 
-use oneport::{RegistrationConfig, Secret};
-
-use crate::{ann_calls, named, phone, scene, wait_for};
+use crate::{ann_calls, named, phone, registered, scene, wait_for};
 
 #[tokio::test]
 async fn members_of_a_conference_are_shown_muted_and_put_out() {
@@ -45,16 +43,7 @@ async fn a_parked_call_is_shown_with_who_parked_it_and_how_long_it_waits() {
     let text = format!("{}\n[[routes]]\nnumber = \"8\"\nto = [\"peer:bob\"]\n", crate::CONFIG);
     let scene = crate::scene_with(&text).await;
     let (ann, bob) = (phone(), phone());
-    let config = RegistrationConfig {
-        to: scene.switch(),
-        username: "bob".into(),
-        secret: Some(Secret::from("secret of bob")),
-        key: None,
-        allow_plaintext: false,
-        refresh: std::time::Duration::from_secs(60),
-    };
-    let mut registration = bob.register(config).await.expect("running");
-    registration.next_event().await.expect("registered");
+    let _registration = registered(&bob, &scene, "bob").await;
     let mut call =
         ann.call(scene.switch(), named("8", "ann", "secret of ann")).await.expect("placed");
     let incoming = bob.incoming().await.expect("it rings at bob's");
