@@ -1,5 +1,5 @@
 //! The project's own chores: `cargo xtask test`, `peers`, `sim`, `torture`, `fuzz`, `mutants`,
-//! `ci`.
+//! `docs`, `ci`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -70,6 +70,8 @@ enum Chore {
         #[arg(long)]
         shard: Option<String>,
     },
+    /// Writes what the documentation has of the code: tables of keys, the description of the API
+    Docs,
     /// What every change must pass
     Ci,
 }
@@ -107,6 +109,7 @@ fn main() -> ExitCode {
         Chore::Torture { seed, count, .. } => run_cases(seed, count),
         Chore::Fuzz { seconds } => fuzz(seconds),
         Chore::Mutants { modules, shard } => mutants(&modules, shard.as_deref()),
+        Chore::Docs => docs(),
         Chore::Ci => ci(),
     };
     match result {
@@ -131,6 +134,23 @@ fn run(command: &mut Command) -> Result<(), String> {
         Ok(status) => Err(format!("{shown}: {status}")),
         Err(error) => Err(format!("{shown}: {error}")),
     }
+}
+
+/// The tests that compare these documents with the code write them too.
+fn docs() -> Result<(), String> {
+    let mut cargo = Command::new("cargo");
+    cargo.args([
+        "test",
+        "--locked",
+        "-p",
+        "oneport-switch",
+        "--test",
+        "reference",
+        "--test",
+        "api",
+    ]);
+    cargo.args(["--", "the_tables_of_the_reference", "the_committed_description"]);
+    run(cargo.env("ONEPORT_WRITE_DOCS", "1"))
 }
 
 fn install_peers() -> Result<(), String> {

@@ -32,6 +32,7 @@ mod quality;
 mod register;
 mod reload;
 mod route;
+mod schema;
 mod secret;
 mod serve;
 mod show;
@@ -73,6 +74,7 @@ enum Command {
     Iax2(iax2::Iax2),
     Route(route::Route),
     Check(check::Check),
+    Schema(schema::Schema),
     Import(import::Import),
     Doctor(doctor::Doctor),
     Firmware(firmware::Firmware),
@@ -105,6 +107,7 @@ fn main() -> ExitCode {
             Command::Iax2(iax2) => iax2.run(),
             Command::Route(route) => route.run(),
             Command::Check(check) => check.run(),
+            Command::Schema(schema) => schema.run(),
             Command::Import(import) => import.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Firmware(firmware) => firmware.run().await,

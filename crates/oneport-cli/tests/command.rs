@@ -219,6 +219,15 @@ async fn two_hundred_calls_at_once_are_echoed_by_the_switch() {
 }
 
 #[test]
+fn the_schema_tells_an_editor_of_every_section() {
+    let printed = oneport(&["schema"], None).out;
+    let schema: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    let peer = &schema["properties"]["peers"]["additionalProperties"]["properties"];
+    assert_eq!(peer["qualify_limit_ms"]["maximum"], 60_000, "{printed}");
+    assert!(peer["secret"]["description"].is_string(), "{printed}");
+}
+
+#[test]
 fn help_needs_no_manual() {
     for command in ["serve", "call", "answer", "register", "ping", "check", "import", "doctor"] {
         let help = oneport(&[command, "--help"], None);

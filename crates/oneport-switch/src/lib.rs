@@ -38,7 +38,9 @@ mod watch;
 pub use builtin::Builtin;
 pub use cdr::{Cdr, HungUpBy, LegDirection, Quality, RemoteQuality};
 pub use conference::ConferenceMember;
-pub use config::{ApiConfig, Config, ConfigError, StoreConfig, StorePlace, Summary};
+pub use config::{
+    ApiConfig, Config, ConfigError, StoreConfig, StorePlace, Summary, schema as config_schema,
+};
 pub use decision::Decision;
 pub use ledger::Journal;
 pub use limits::LimitUsage;

@@ -4,17 +4,21 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 use ipnet::IpNet;
 use oneport_wire::DEFAULT_PORT;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use toml::Spanned;
 
 use super::Acl;
 use super::error::ConfigError;
 use super::source::Source;
+use super::spanned::Spanned;
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct AclKeys {
+    /// Networks that are let in. `[]`: nobody is.
+    #[schemars(extend("x-default" = "everywhere"))]
     pub(super) permit: Option<Vec<Spanned<String>>>,
+    /// Networks that are not.
     pub(super) deny: Vec<Spanned<String>>,
 }
 

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use toml::Spanned;
 
 use super::error::ConfigError;
+use super::schema::role_words;
 use super::secret::Place;
 use super::source::Source;
+use super::spanned::Spanned;
 use crate::api::{Role, Token};
 
 /// Where it listens unless told otherwise: on the loopback, at TCP port 8569.
@@ -45,21 +47,36 @@ impl Default for ApiConfig {
     }
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ApiKeys {
+    /// Whether there is an API.
+    #[schemars(extend("default" = true))]
     enabled: Option<bool>,
+    /// TCP address and port. It speaks HTTP in the clear: for other addresses than the loopback put
+    /// a proxy with TLS in front. If it is not set and the port is taken, the switch serves without
+    /// an API; if it is set, that is a failure.
+    #[schemars(extend("default" = "127.0.0.1:8569"))]
     listen: Option<Spanned<String>>,
+    /// Names by which it is reached. Beside these only addresses and `localhost` are answered, so
+    /// that no web page can point a name of its own at it (DNS rebinding).
     hosts: Vec<Spanned<String>>,
+    /// Tables, see below.
     tokens: BTreeMap<Spanned<String>, TokenKeys>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 struct TokenKeys {
+    /// The token, 16 characters or more; `openssl rand -hex 32` makes a good one. It stands in one of
+    /// these three places.
     secret: Option<Spanned<String>>,
+    /// A file with the token.
     secret_file: Option<Spanned<PathBuf>>,
+    /// An environment variable with the token.
     secret_env: Option<Spanned<String>>,
+    /// `viewer` looks; `operator` places, ends and transfers calls too; `admin` reloads too.
+    #[schemars(transform = role_words, extend("default" = "viewer"))]
     role: Option<Spanned<String>>,
 }
 

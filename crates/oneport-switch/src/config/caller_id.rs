@@ -1,19 +1,30 @@
 //! `[peers.NAME.caller_id]`: what a peer may say of who calls, as it is written, and its check.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use toml::Spanned;
 
 use super::error::ConfigError;
+use super::schema::Words;
 use super::source::Source;
+use super::spanned::Spanned;
 use crate::caller_id::{CallerIdRule, Numbers, Presentation};
 use crate::routing::Pattern;
 
-#[derive(Deserialize)]
+/// Whether a number is to be shown.
+const PRESENTATION: [&str; 2] = ["allowed", "restricted"];
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CallerIdKeys {
+    /// The number in place of what it may not say.
     number: Option<String>,
+    /// The name in its place.
+    #[schemars(extend("x-default" = "what it says"))]
     name: Option<String>,
+    /// Numbers and patterns (`_2125550XXX`) that it may call from.
     allow: Option<Vec<Spanned<String>>>,
+    /// `allowed`, or `restricted`: the number is not to be shown.
+    #[schemars(transform = Words(&PRESENTATION), extend("x-default" = "what it says"))]
     presentation: Option<Spanned<String>>,
 }
 
@@ -40,8 +51,7 @@ impl CallerIdKeys {
                 "allowed" => Presentation::Allowed,
                 "restricted" => Presentation::Restricted,
                 _ => {
-                    let known = ["allowed", "restricted"];
-                    return Err(source.unknown_word(word, "presentation", &known));
+                    return Err(source.unknown_word(word, "presentation", &PRESENTATION));
                 }
             }),
         };

@@ -1,10 +1,10 @@
 //! Codecs as they are written.
 
 use oneport_wire::{Format, FormatSet, MediaKind};
-use toml::Spanned;
 
 use super::error::ConfigError;
 use super::source::Source;
+use super::spanned::Spanned;
 
 pub(super) fn read_codecs(
     source: &Source<'_>,

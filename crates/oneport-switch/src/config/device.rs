@@ -5,12 +5,14 @@ use std::path::Path;
 
 use oneport_proto::{FirmwareImage, Settings};
 use oneport_wire::{FormatSet, ProvisioningElement};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use toml::Spanned;
 
 use super::ConfigError;
 use super::codecs::read_codecs;
+use super::schema::{Words, audio_words};
 use super::source::Source;
+use super::spanned::Spanned;
 
 /// Bytes of all images together: they are kept in memory.
 const MOST_FIRMWARE: usize = 64 << 20;
@@ -22,20 +24,34 @@ pub(crate) struct Provision {
     pub(crate) settings: Settings,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProvisionKeys {
+    /// Which device: what it calls itself (SERVICEIDENT).
     service_ident: Spanned<String>,
+    /// Where it registers: an IPv4 address.
     server: Option<Ipv4Addr>,
+    /// Where it registers: the UDP port.
     server_port: Option<u16>,
+    /// A second server.
     alternate_server: Option<Ipv4Addr>,
+    /// Its own port.
     port: Option<u16>,
+    /// The name that it registers with.
     username: Option<String>,
+    /// The secret that it registers with.
     password: Option<String>,
+    /// Language tag.
     language: Option<String>,
+    /// What it may speak.
+    #[schemars(transform = audio_words)]
     codecs: Option<Vec<Spanned<String>>>,
+    /// IP type of service of what it sends.
     type_of_service: Option<u8>,
+    /// Any of `register`, `secure`, `heartbeat`, `debug`, `disablecid`, `disablecw`,
+    /// `disablecidcw`, `disable3way`.
     #[serde(default)]
+    #[schemars(transform = Words(&FLAGS))]
     flags: Vec<Spanned<String>>,
 }
 

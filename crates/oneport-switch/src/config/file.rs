@@ -1,13 +1,13 @@
 //! The keys of the file as they are written, and their check.
 //!
-//! `docs/configuration.md` describes each key; a test keeps both the same.
+//! The doc comment of a key is what docs/configuration.md and the JSON Schema say of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use toml::Spanned;
 
 use super::Config;
 use super::addresses::{AclKeys, read_acl, read_network};
@@ -21,12 +21,13 @@ use super::rooms::{ConferenceKeys, ParkingKeys, read_conferences, read_notice};
 use super::routes::{Names, RouteKeys};
 use super::server::{Audio, Guests, Server};
 use super::source::{Source, help_for_type};
+use super::spanned::Spanned;
 use super::store::StoreKeys;
 use super::timers::Timers;
 use crate::limits::LimitConfig;
 use crate::routing::{DEFAULT_CONTEXT, Route};
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     server: Server,

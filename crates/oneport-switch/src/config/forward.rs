@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use toml::Spanned;
-
 use super::error::ConfigError;
 use super::routes::{Names, read_destination};
 use super::source::Source;
+use super::spanned::Spanned;
 use crate::routing::{Destination, Pattern};
 
 /// Where calls to a peer are forwarded.

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use oneport_proto::{KeyError, PrivateKey, PublicKey};
-use toml::Spanned;
 
 use super::error::ConfigError;
 use super::source::Source;
+use super::spanned::Spanned;
 
 fn read<K>(path: &Path, parse: impl Fn(&str) -> Result<K, KeyError>) -> Result<K, String> {
     let text = std::fs::read_to_string(path)

@@ -3,31 +3,55 @@
 use std::collections::BTreeSet;
 
 use oneport_wire::CauseCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use toml::Spanned;
 
 use super::error::ConfigError;
 use super::routes::{Names, read_cause};
+use super::schema::Words;
 use super::source::Source;
+use super::spanned::Spanned;
 use crate::limits::{Direction, LimitConfig, Scope};
 use crate::routing::{Pattern, Route};
 
-#[derive(Deserialize)]
+/// Which calls of its peers a limit is on.
+const DIRECTIONS: [&str; 2] = ["in", "out"];
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LimitKeys {
+    /// Whose limit it is, for log and display.
     name: Spanned<String>,
+    /// Calls from and to these peers, together. Each leg counts.
     peers: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Calls to this number, or to numbers of this pattern (`_1212555XXXX`), together.
     numbers: Option<Spanned<String>>,
+    /// Whether each of `numbers` has the limit for itself.
+    #[schemars(extend("default" = false))]
     each_number: Option<Spanned<bool>>,
+    /// Calls that take the route of this name.
     route: Option<Spanned<String>>,
+    /// `in`: only calls that come from the peers; `out`: only calls that go there.
+    #[schemars(transform = Words(&DIRECTIONS), extend("x-default" = "both"))]
     direction: Option<Spanned<String>>,
+    /// Calls at once.
     max_calls: Option<Spanned<usize>>,
+    /// Calls that may begin within any one second.
+    #[schemars(range(min = 1))]
     max_calls_per_second: Option<Spanned<usize>>,
+    /// Places of `max_calls` that outbound calls leave free for inbound ones.
+    #[schemars(extend("default" = 0))]
     reserve_inbound: Option<Spanned<usize>>,
+    /// Whether the log only tells when it is passed, and no call is refused.
     #[serde(default)]
     soft: bool,
+    /// What the refused caller is told: a name or number as in `continue_on`.
+    #[schemars(extend("default" = "congestion"))]
     cause: Option<Spanned<String>>,
+    /// The log warns when so much of `max_calls` is in use.
+    #[schemars(range(min = 1, max = 100), extend("default" = 80))]
     warn_percent: Option<Spanned<usize>>,
+    /// What a refused caller hears first, as for routes.
     pub(super) on_congestion: Option<Spanned<String>>,
 }
 
@@ -54,7 +78,7 @@ impl LimitKeys {
             Some(word) => Some(match word.get_ref().as_str() {
                 "in" => Direction::In,
                 "out" => Direction::Out,
-                _ => return Err(source.unknown_word(word, "direction", &["in", "out"])),
+                _ => return Err(source.unknown_word(word, "direction", &DIRECTIONS)),
             }),
         };
         if let Some(rate) = &self.max_calls_per_second
@@ -115,7 +139,9 @@ impl LimitKeys {
         routes: &[Route],
     ) -> Result<Scope, ConfigError> {
         let each = self.each_number.as_ref().is_some_and(|each| *each.get_ref());
-        if let (Some(place), None) = (&self.each_number, &self.numbers) {
+        if let (Some(place), None) = (&self.each_number, &self.numbers)
+            && each
+        {
             let error = source.wrong(place, "which numbers have a limit of their own?");
             return Err(error.with_help("add numbers = \"_X.\" for all of them"));
         }

@@ -4,20 +4,26 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use toml::Spanned;
 
 use super::error::{ConfigError, nearest};
 use super::source::Source;
+use super::spanned::Spanned;
 use crate::builtin::{MusicClass, is_plain};
 
 /// Bytes of all music together: it is kept in memory. 23 minutes.
 const MOST_MUSIC: usize = 64 << 20;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MusicKeys {
+    /// A directory of WAV files, mono or stereo, 8 to 48 kHz. They are read at the start and at
+    /// each reload, and kept in memory at the rates that are spoken: 64 MiB in all, which is 23
+    /// minutes.
     folder: Spanned<PathBuf>,
+    /// Whether each listener hears the files in an order of its own. Else they come in the order of
+    /// their names.
     #[serde(default)]
     shuffle: bool,
 }

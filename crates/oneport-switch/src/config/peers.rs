@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use oneport_proto::{CodecPriority, EncryptionPolicy, TokenRule, TransferKind, TrunkConfig};
 use oneport_wire::AuthMethods;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use toml::Spanned;
 
 use super::addresses::{read_acl, resolve};
 use super::caller_id::CallerIdKeys;
@@ -16,60 +16,178 @@ use super::device::ProvisionKeys;
 use super::error::{ConfigError, nearest};
 use super::forward::ForwardKeys;
 use super::keys::{KEY_HELP, read_own_key, read_public};
+use super::schema::{Words, audio_words, video_words};
 use super::secret::Place;
 use super::source::Source;
+use super::spanned::Spanned;
 use super::timers::{self, PeerTimers};
 use super::{Acl, ConnectedLineRule, DEFAULT_CODECS, Forwarding, Peer};
 use crate::caller_id::CallerIdRule;
 use crate::routing::DEFAULT_CONTEXT;
 
-#[derive(Deserialize, Default)]
+/// Rules for encryption.
+pub(super) const ENCRYPTION: [&str; 3] = ["off", "allowed", "required"];
+/// Whose order of codecs counts.
+const PRIORITIES: [&str; 4] = ["host", "caller", "disabled", "reqonly"];
+/// Who is told, or tells, who is connected.
+const CONNECTED_LINE: [&str; 4] = ["no", "yes", "send", "receive"];
+/// Rules for call tokens.
+const CALL_TOKEN: [&str; 3] = ["required", "optional", "auto"];
+/// Ways to prove a secret.
+const METHODS: [&str; 3] = ["md5", "rsa", "plaintext"];
+/// What bridged calls hand over.
+const TRANSFER: [&str; 3] = ["no", "yes", "media"];
+
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PeerKeys {
+    /// What it must prove to know.
     secret: Option<Spanned<String>>,
+    /// A file with the secret.
     secret_file: Option<Spanned<PathBuf>>,
+    /// An environment variable with the secret. With several of the three, any one proves it, and
+    /// the first is used for calls to it.
     secret_env: Option<Spanned<String>>,
+    /// Files with RSA public keys (PEM, as Asterisk's `.pub`) of which any one proves that it is
+    /// this peer.
     inkeys: Vec<Spanned<PathBuf>>,
+    /// A file with the RSA private key that proves to it who we are.
     outkey: Option<Spanned<PathBuf>>,
+    /// `off`, `allowed`, `required`. It needs a secret, also where RSA proves who calls.
+    #[schemars(transform = Words(&ENCRYPTION), extend("x-default" = "that of `[server]`"))]
     encryption: Option<Spanned<String>>,
+    /// Where it is, for peers that do not register. Host name or address, with or without port.
     address: Option<Spanned<String>>,
+    /// The name under which we call it.
     username: Option<String>,
+    /// A word for the records of its legs (docs/cdr.md), such as who pays for them.
     account_code: Option<String>,
+    /// What it may speak, best first, by Asterisk's names.
+    #[schemars(transform = audio_words, extend("x-default" = "all usual ones"))]
     codecs: Option<Vec<Spanned<String>>>,
+    /// Whose order counts: `host`, `caller`, `disabled`, `reqonly`, as in Asterisk.
+    #[schemars(transform = Words(&PRIORITIES), extend("default" = "host"))]
     codec_priority: Option<Spanned<String>>,
+    /// Video that its calls may carry: `h261`, `h263`, `h263p`, `h264`, `mpeg4`, `vp8`. It passes
+    /// through a bridge where both peers allow it, and comes back from `echo`. Asterisk takes it
+    /// only with `codecpriority=disabled` or `reqonly`, and Asterisk 22 forgets it when the first
+    /// voice of a call comes.
+    #[schemars(transform = video_words)]
     video: Vec<Spanned<String>>,
+    /// Whether it is told who is connected or redirected in a bridged call (`send`), may tell it
+    /// (`receive`), or both (`yes`). Some old systems end a call because of it. Asterisk has the
+    /// same words in `connectedline`.
+    #[schemars(transform = Words(&CONNECTED_LINE), extend("default" = "no"))]
     connected_line: Option<Spanned<String>>,
+    /// Lists, by name, which must all let it in. A list that does not exist is a mistake: nothing
+    /// starts.
     acl: Vec<Spanned<String>>,
+    /// Networks from which it may call and register, as in a list of its own.
+    #[schemars(extend("x-default" = "everywhere"))]
     permit: Option<Vec<Spanned<String>>>,
+    /// Networks from which it may not.
     deny: Vec<Spanned<String>>,
+    /// Where the numbers it calls are looked up, in this order. A call that names a context itself
+    /// must name one of these; `"*"` lets it name any.
+    #[schemars(extend("default" = ["default"]))]
     contexts: Option<Spanned<Vec<String>>>,
+    /// `required`, `optional`, or `auto`: required from the first time it sends one.
+    /// A peer without a secret or key is known by its address, which anybody can write: only
+    /// `call_token_optional` lets it off, and without a token its calls are refused, whatever this
+    /// says.
+    #[schemars(transform = Words(&CALL_TOKEN), extend("x-default" = "`required`, but from networks in `call_token_optional`"))]
     call_token: Option<Spanned<String>>,
+    /// How it may prove who it is: `md5`, `rsa`, `plaintext`.
+    #[schemars(transform = Words(&METHODS), extend("x-default" = "`md5` with a secret, `rsa` with keys"))]
     auth: Option<Vec<Spanned<String>>>,
+    /// Least seconds for which it registers.
+    #[schemars(transform = timers::REFRESH.schema(), extend("x-default" = "that of `[timers]`"))]
     min_refresh: Option<Spanned<u64>>,
+    /// Longest time for which it registers, in seconds. With one of the two given, the other
+    /// follows.
+    #[schemars(transform = timers::REFRESH.schema(), extend("x-default" = "that of `[timers]`"))]
     max_refresh: Option<Spanned<u64>>,
+    /// Whether it is polled (POKE). Calls to a peer that is LAGGED or UNREACHABLE go to the next
+    /// destination at once.
+    #[schemars(extend("default" = true))]
     qualify: Option<bool>,
+    /// A round trip above this is LAGGED.
+    #[schemars(transform = timers::QUALIFY_LIMIT.schema(), extend("x-default" = "that of `[timers]`"))]
     qualify_limit_ms: Option<Spanned<u64>>,
+    /// Time between polls: 25 at most, which keeps the way through a NAT open; up to 3600 for a
+    /// peer with an `address`.
+    #[schemars(transform = timers::QUALIFY_FIXED.schema(), extend("x-default" = "that of `[timers]`"))]
     qualify_seconds: Option<Spanned<u64>>,
+    /// The same while it is not well.
+    #[schemars(transform = timers::QUALIFY_NOT_OK.schema(), extend("x-default" = "that of `[timers]`, at most `qualify_seconds`"))]
     qualify_not_ok_seconds: Option<Spanned<u64>>,
+    /// Whether the mean with earlier round trips counts, rather than the last one.
+    #[schemars(extend("default" = false))]
     qualify_smoothing: Option<bool>,
+    /// A call to it from which nothing is heard within twice this time ends, and the next
+    /// destination is tried. 0: never.
+    #[schemars(transform = timers::AUTOKILL.schema(), extend("x-default" = "`qualify_limit_ms` where it is polled, else that of `[timers]`"))]
     autokill_ms: Option<Spanned<u64>>,
+    /// What its bridged calls hand over to each other: `yes`: everything, so that they go on
+    /// without this switch; `media`: the voice; `no`: nothing. Both peers must allow it; encrypted
+    /// calls stay. It also says whether we follow such a wish of this peer.
+    #[schemars(transform = Words(&TRANSFER), extend("default" = "no"))]
     transfer: Option<Spanned<String>>,
+    /// Whether voice to it goes in trunk frames, many calls in one datagram. Trunk frames from it
+    /// are always taken. Encrypted calls leave the trunk.
+    #[schemars(extend("default" = false))]
     trunk: Option<bool>,
+    /// Whether trunk frames carry the time of each call (Asterisk: `trunktimestamps`).
+    #[schemars(extend("default" = true))]
     trunk_timestamps: Option<bool>,
+    /// Greatest trunk frame in bytes, IP and UDP headers not counted: 28 (IPv6: 48) less than the
+    /// MTU of the way.
+    #[schemars(range(min = 172, max = 3999), extend("x-unit" = "bytes", "default" = 1400))]
     trunk_max_datagram: Option<Spanned<usize>>,
+    /// How long voice waits for company.
+    #[schemars(range(min = 5, max = 200), extend("default" = 20))]
     trunk_interval_ms: Option<Spanned<u64>>,
+    /// Directory of its messages, as Asterisk's voicemail has it, with `INBOX` and `Old`. How many
+    /// wait there is said when it registers.
     mailbox: Option<PathBuf>,
+    /// Whether it is told at once (MWI) when that number changes. Asterisk does not know these
+    /// frames.
+    #[schemars(extend("default" = false))]
     message_waiting_frames: Option<bool>,
+    /// Its answered calls are ended after so many seconds, for both parties, with cause 16 and the
+    /// words `time is up`. Of several bounds of a call, those of both peers and of the route, the
+    /// least holds. 0: never.
+    #[schemars(transform = timers::DURATION.schema(), extend("default" = 0))]
     max_duration_seconds: Option<Spanned<u64>>,
+    /// An answered call from which no voice has come for so long is ended, with cause 44 (as
+    /// Asterisk's of a call without RTP) and the words `no media`. On hold silence is as it should
+    /// be, and where somebody only listens (playback, music). For peers that send nothing while
+    /// nobody speaks it must be longer than people are silent. 0: never.
+    #[schemars(transform = timers::SILENCE.schema(), extend("default" = 0))]
     no_media_timeout_seconds: Option<Spanned<u64>>,
+    /// The music that the other party of its calls hears while it holds them (HOLD, or QUELCH with
+    /// music): a `[music.NAME]`, unless it asks for another that is there. Without it, or where the
+    /// call's codec is none that is spoken here, the hold is passed on, and the other side plays
+    /// what it likes.
     pub(super) hold_music: Option<Spanned<String>>,
+    /// Where calls to it are led in its place: a destination as in `to` of a route.
     forward_always: Option<Spanned<String>>,
+    /// The same when it is busy (cause 17).
     forward_busy: Option<Spanned<String>>,
+    /// The same when it does not answer, is not registered, or is LAGGED or UNREACHABLE.
     forward_no_answer: Option<Spanned<String>>,
+    /// How long it rings before it has not answered, where the route has no `timeout_seconds`.
+    #[schemars(range(min = 1, max = 600), extend("x-default" = "20 with `forward_no_answer`, else for ever"))]
     rings_seconds: Option<Spanned<u64>>,
+    /// Numbers that lead to it while it is registered, or for ever if it has an `address`; they are
+    /// gone when it unregisters or expires (Asterisk: `regexten`). Routes go before them.
     pub(super) extensions: Vec<Spanned<String>>,
+    /// The context in which they are (Asterisk: `regcontext`).
+    #[schemars(extend("default" = "default"))]
     pub(super) extension_context: Option<String>,
+    /// A table, see below.
     caller_id: Option<CallerIdKeys>,
+    /// A table, see below.
     provision: Option<ProvisionKeys>,
 }
 
@@ -137,8 +255,7 @@ impl PeerKeys {
                 "disabled" => CodecPriority::Disabled,
                 "reqonly" => CodecPriority::RequestedOnly,
                 _ => {
-                    let known = ["host", "caller", "disabled", "reqonly"];
-                    return Err(source.unknown_word(word, "codec priority", &known));
+                    return Err(source.unknown_word(word, "codec priority", &PRIORITIES));
                 }
             },
         };
@@ -150,8 +267,7 @@ impl PeerKeys {
                 "optional" => TokenRule::No,
                 "auto" => TokenRule::Auto,
                 _ => {
-                    let known = ["required", "optional", "auto"];
-                    return Err(source.unknown_word(word, "rule for call tokens", &known));
+                    return Err(source.unknown_word(word, "rule for call tokens", &CALL_TOKEN));
                 }
             },
         };
@@ -166,8 +282,7 @@ impl PeerKeys {
                 "rsa" => AuthMethods::RSA,
                 "plaintext" => AuthMethods::PLAINTEXT,
                 _ => {
-                    let known = ["md5", "rsa", "plaintext"];
-                    return Err(source.unknown_word(word, "way to prove a secret", &known));
+                    return Err(source.unknown_word(word, "way to prove a secret", &METHODS));
                 }
             });
         }
@@ -185,8 +300,7 @@ impl PeerKeys {
                 "yes" => Some(TransferKind::Full),
                 "media" => Some(TransferKind::Media),
                 _ => {
-                    let known = ["no", "yes", "media"];
-                    return Err(source.unknown_word(word, "rule for transfers", &known));
+                    return Err(source.unknown_word(word, "rule for transfers", &TRANSFER));
                 }
             },
         };
@@ -353,7 +467,7 @@ pub(super) fn read_encryption(
         "off" => Ok(EncryptionPolicy::Off),
         "allowed" => Ok(EncryptionPolicy::Allowed),
         "required" => Ok(EncryptionPolicy::Required),
-        _ => Err(source.unknown_word(word, "rule for encryption", &["off", "allowed", "required"])),
+        _ => Err(source.unknown_word(word, "rule for encryption", &ENCRYPTION)),
     }
 }
 
@@ -368,8 +482,7 @@ fn read_connected_line(
         "send" => (true, false),
         "receive" => (false, true),
         _ => {
-            let known = ["no", "yes", "send", "receive"];
-            return Err(source.unknown_word(word, "rule for connected lines", &known));
+            return Err(source.unknown_word(word, "rule for connected lines", &CONNECTED_LINE));
         }
     };
     Ok(ConnectedLineRule { sends, receives })

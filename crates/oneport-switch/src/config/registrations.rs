@@ -4,26 +4,37 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use oneport_proto::RegistrationConfig;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use toml::Spanned;
 
 use super::addresses::resolve;
 use super::error::ConfigError;
 use super::keys::read_own_key;
 use super::secret::Place;
 use super::source::Source;
+use super::spanned::Spanned;
 use super::timers;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RegistrationKeys {
+    /// The registrar.
     to: Spanned<String>,
+    /// The name it knows us by.
     username: String,
+    /// The secret by which we prove who we are.
     secret: Option<Spanned<String>>,
+    /// A file with the secret.
     secret_file: Option<Spanned<PathBuf>>,
+    /// An environment variable with the secret.
     secret_env: Option<Spanned<String>>,
+    /// A file with the RSA private key that proves who we are.
     outkey: Option<Spanned<PathBuf>>,
+    /// Seconds to ask for; the registrar decides.
+    #[schemars(transform = timers::REFRESH.schema(), extend("default" = 60))]
     refresh: Option<Spanned<u64>>,
+    /// Whether the secret may be sent in the clear.
+    #[schemars(extend("default" = false))]
     allow_plaintext: Option<bool>,
 }
 

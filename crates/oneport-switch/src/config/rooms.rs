@@ -5,28 +5,40 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use toml::Spanned;
 
 use super::Files;
 use super::error::ConfigError;
 use super::music::read_class;
 use super::source::Source;
+use super::spanned::Spanned;
 use crate::builtin::{Builtin, MusicClass, Place, Sound, is_plain};
 use crate::conference::RoomConfig;
 use crate::parking::ParkingConfig;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConferenceKeys {
+    /// Digits that let somebody in, `#` behind them or not. After three wrong ones, or 20 s, the
+    /// call ends (cause 21).
     pin: Option<Spanned<String>>,
+    /// How many may be in it, 500 at most; others find it busy (cause 17).
+    #[schemars(range(min = 1, max = MOST_MEMBERS), extend("default" = 32))]
     max_members: Option<Spanned<usize>>,
+    /// Whether a rising tone tells that somebody comes, a falling one that somebody goes.
+    #[schemars(extend("default" = true))]
     announce: Option<bool>,
+    /// Whether who comes in is not heard before it presses `*`.
+    #[schemars(extend("default" = false))]
     muted: Option<bool>,
 }
 
 /// Members of one conference that are mixed at most.
 const MOST_MEMBERS: usize = 500;
+
+/// Slots in which calls are parked at most.
+const MOST_SLOTS: u32 = 10_000;
 
 /// Reads the conferences.
 pub(super) fn read_conferences(
@@ -64,11 +76,18 @@ pub(super) fn read_conferences(
     Ok(rooms)
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ParkingKeys {
+    /// Slots, numbered from 1.
+    #[schemars(range(min = 0, max = MOST_SLOTS), extend("default" = 20))]
     slots: Option<Spanned<u32>>,
+    /// After so long a call goes back to who has parked it, by its number; one that came by itself
+    /// ends (cause 19).
+    #[schemars(range(min = 1, max = 86_400), extend("default" = 120))]
     timeout_seconds: Option<Spanned<u64>>,
+    /// The music that is heard there.
+    #[schemars(extend("x-default" = "`\"default\"`, if there is one"))]
     music: Option<Spanned<String>>,
 }
 
@@ -80,9 +99,11 @@ impl ParkingKeys {
     ) -> Result<ParkingConfig, ConfigError> {
         let mut parking = ParkingConfig::default();
         if let Some(slots) = self.slots {
-            if *slots.get_ref() > 10_000 {
+            if *slots.get_ref() > MOST_SLOTS {
                 let what = format!("{} calls cannot be parked at once", slots.get_ref());
-                return Err(source.wrong(&slots, what).with_help("choose 10000 at most"));
+                return Err(source
+                    .wrong(&slots, what)
+                    .with_help(format!("choose {MOST_SLOTS} at most")));
             }
             parking.slots = slots.into_inner();
         }

@@ -4,38 +4,83 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use oneport_wire::CauseCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use toml::Spanned;
 
 use super::Peer;
 use super::error::{ConfigError, nearest};
+use super::schema::Words;
 use super::source::Source;
-use super::timers::read_bounds;
+use super::spanned::Spanned;
+use super::timers::{self, read_bounds};
 use crate::builtin::{Builtin, Place, is_plain};
 use crate::routing::{DEFAULT_CONTEXT, Destination, Hours, Pattern, Rewrite, Route, Strategy};
 
-#[derive(Deserialize)]
+/// How destinations are used.
+const STRATEGIES: [&str; 3] = ["ordered", "weighted", "all"];
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RouteKeys {
+    /// Its name in the log.
+    #[schemars(extend("x-default" = "its pattern"))]
     name: Option<String>,
+    /// The number called.
     number: Option<Spanned<String>>,
+    /// Its beginning, in place of `number`.
     prefix: Option<Spanned<String>>,
+    /// A pattern as Asterisk writes them: behind `_`, `X` is a digit, `Z` 1 to 9, `N` 2 to 9,
+    /// `[1-5*]` one of these, `.` anything but nothing, `!` anything.
     pattern: Option<Spanned<String>>,
+    /// A regular expression that fits the whole number.
     regex: Option<Spanned<String>>,
+    /// Contexts in which the route is there.
     #[serde(default)]
+    #[schemars(extend("default" = ["default"]))]
     contexts: Vec<String>,
+    /// Peers for whom the route is there. Such a route may lead a call back to where it came from;
+    /// others would not.
     #[serde(default)]
+    #[schemars(extend("x-default" = "everybody"))]
     from: Vec<Spanned<String>>,
+    /// When it is there: `"mon-fri 09:00-17:30"`, `"sat,sun"`, `"22:00-06:00"`, `"12-24..12-26"`;
+    /// any of them.
     #[serde(default)]
+    #[schemars(extend("x-default" = "always"))]
     hours: Vec<Spanned<String>>,
+    /// Destinations, tried in order when one cannot take the call: `peer:NAME`, `peer:NAME/NUMBER`,
+    /// `phone:NAME` (the same), `builtin:echo`, `builtin:milliwatt`, `builtin:playback`,
+    /// `builtin:record`, `builtin:conference`, `builtin:park`, `builtin:music`,
+    /// `builtin:congestion`, each with what stands behind its slash where it has something
+    /// (`builtin:playback/closed`, `builtin:music/jazz`), or an end: `busy`, `congestion`,
+    /// `hangup:CAUSE`. In `NUMBER`, `{number}` is the number called, `{number:2}` the same without
+    /// its first two characters, `{number:0:3}` its first three, `{1}` a group of `regex`.
     to: Spanned<Vec<Spanned<String>>>,
+    /// How `to` is used: `ordered`, `weighted` (in an order drawn by `weights`), `all` (all that
+    /// can speak one and the same codec ring at once, the first to answer gets the call).
+    #[schemars(transform = Words(&STRATEGIES), extend("default" = "ordered"))]
     strategy: Option<Spanned<String>>,
+    /// One number for each of `to`, with `weighted`.
     weights: Option<Spanned<Vec<u32>>>,
+    /// How long a destination may ring before the next is tried.
+    #[schemars(range(min = 1))]
     timeout_seconds: Option<Spanned<u64>>,
+    /// Causes behind which the next destination is tried too, beside those of one that could not
+    /// take the call: `busy`, `no_answer`, `rejected`, `congestion`, `unallocated`, `no_route`, or
+    /// a number. With them the next of `to` is where calls are forwarded on busy or no answer.
     #[serde(default)]
     continue_on: Vec<Spanned<String>>,
+    /// What its caller hears when there is no room (causes 34, 38, 41, 42, 44, 47), before it is
+    /// refused: `congestion`, the tone, or `playback/NAME` for `NAME.wav` of `audio.playback`. It
+    /// is heard as audio before an answer, so nobody pays for it, and takes no place of a limit; a
+    /// hundred callers at most hear one at the same time, and guests none. The file is read at the
+    /// start.
     pub(super) on_congestion: Option<Spanned<String>>,
+    /// As for peers, for the calls of this route.
+    #[schemars(transform = timers::DURATION.schema(), extend("default" = 0))]
     max_duration_seconds: Option<Spanned<u64>>,
+    /// As for peers, for the calls of this route.
+    #[schemars(transform = timers::SILENCE.schema(), extend("default" = 0))]
     no_media_timeout_seconds: Option<Spanned<u64>>,
 }
 
@@ -207,9 +252,7 @@ fn read_strategy(
         }
         ("ordered", ..) => Ok(Strategy::Ordered),
         ("all", ..) => Ok(Strategy::All),
-        (_, _, Some(word)) => {
-            Err(source.unknown_word(word, "strategy", &["ordered", "weighted", "all"]))
-        }
+        (_, _, Some(word)) => Err(source.unknown_word(word, "strategy", &STRATEGIES)),
         (_, _, None) => Ok(Strategy::Ordered),
     }
 }

@@ -4,44 +4,85 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use toml::Spanned;
 
 use super::Config;
 use super::addresses::read_listen;
 use super::device::read_firmware;
 use super::error::ConfigError;
-use super::peers::read_encryption;
+use super::peers::{ENCRYPTION, read_encryption};
+use super::schema::Words;
 use super::source::Source;
+use super::spanned::Spanned;
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Server {
+    /// Addresses and ports to listen on. Without a port, 4569.
+    #[schemars(extend("default" = ["0.0.0.0:4569", "[::]:4569"]))]
     listen: Option<Vec<Spanned<String>>>,
+    /// Calls, registrations and polls held at once. Numbers of ended calls count for 60 s.
+    #[schemars(extend("default" = 100000))]
     max_calls: Option<usize>,
+    /// The same for one IP address.
+    #[schemars(extend("default" = 2048))]
     max_calls_per_address: Option<usize>,
+    /// Proofs awaited at once under one user name; more callers are refused. Asterisk's
+    /// `maxauthreq` is 3: then three silent callers shut everybody else of that name out, and a
+    /// trunk loses the fourth call of a burst. Everyone counted here has shown that its address is
+    /// real.
+    #[schemars(range(min = 1), extend("default" = 64))]
     max_challenges_per_user: Option<Spanned<usize>>,
+    /// Networks from which nobody needs a call token, unless `call_token` of the peer says
+    /// otherwise. A peer without a secret at such an address is whoever writes that address: name
+    /// networks only from which nobody else's packets can come.
     pub(super) call_token_optional: Vec<Spanned<String>>,
+    /// In which `hours` of routes hold, such as `Europe/Berlin` or `UTC`.
+    #[schemars(extend("x-default" = "the system's"))]
     timezone: Option<Spanned<String>>,
+    /// For peers that say nothing else: `off`, `allowed` (encrypted where both sides can),
+    /// `required` (refused otherwise).
+    #[schemars(transform = Words(&ENCRYPTION), extend("default" = "off"))]
     encryption: Option<Spanned<String>>,
+    /// How long an encrypted call keeps the key of what we send, where the other side lets us
+    /// change it. 0: for ever.
+    #[schemars(extend("default" = 120))]
     key_rotation_seconds: Option<u64>,
+    /// A directory of firmware files, with their headers, and of nothing else: they are served to
+    /// devices (FWDOWNL) that show that they receive at their address. They are read at the start
+    /// and kept in memory, 64 MiB at most. Without it no firmware is served.
     firmware: Option<Spanned<PathBuf>>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Guests {
+    /// Whether they may call at all. They reach `echo` and `milliwatt` only.
+    #[schemars(extend("default" = true))]
     enabled: Option<bool>,
+    /// Their calls at once.
+    #[schemars(extend("default" = 10))]
     max_calls: Option<usize>,
+    /// The same for one IP address.
+    #[schemars(extend("default" = 2))]
     max_calls_per_address: Option<usize>,
+    /// Their calls are ended after so many seconds.
+    #[schemars(extend("default" = 300))]
     max_seconds: Option<u64>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Audio {
+    /// Directory of WAV files: the number `playback/NAME` plays `NAME.wav` from there. Without a
+    /// name a melody is played.
     playback: Option<Spanned<PathBuf>>,
+    /// Directory, made when needed, into which `record` writes.
+    #[schemars(extend("default" = "recordings"))]
     record: Option<PathBuf>,
+    /// A recording is ended after so many seconds.
+    #[schemars(extend("default" = 3600))]
     max_record_seconds: Option<u64>,
 }
 

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use toml::Spanned;
-
 use super::error::{ConfigError, nearest};
+use super::spanned::Spanned;
 
 /// The file and its text, to say where something is wrong.
 pub(super) struct Source<'a> {

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use toml::Spanned;
 
 use super::error::ConfigError;
 use super::source::Source;
+use super::spanned::Spanned;
 
 /// The name of the database where none is given.
 const FILE_NAME: &str = "oneport.db";
@@ -47,12 +48,24 @@ impl Default for StoreConfig {
     }
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct StoreKeys {
+    /// Whether anything is kept at all.
+    #[schemars(extend("default" = true))]
     enabled: Option<bool>,
+    /// The file; it is made where there is none, readable for its owner alone. A relative path
+    /// starts from the directory that systemd gives for state (`STATE_DIRECTORY`), and where there
+    /// is none from that of this file. `":memory:"` keeps the newest 100,000 records until the
+    /// switch stops. Without a configuration file that is the default.
+    #[schemars(extend("default" = "oneport.db"))]
     path: Option<PathBuf>,
+    /// Call detail records of calls that ended longer ago are deleted, bit by bit. 0: never.
+    #[schemars(extend("default" = 365))]
     keep_cdrs_days: Option<u64>,
+    /// New calls and registrations are refused (cause 42) while so many records wait to be written,
+    /// as behind a full disk. Calls that are up keep their records.
+    #[schemars(range(min = 1), extend("default" = 10000))]
     max_waiting: Option<Spanned<u64>>,
 }
 

@@ -3,37 +3,83 @@
 use std::time::Duration;
 
 use oneport_proto::EndpointConfig;
+use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
-use toml::Spanned;
+use serde_json::json;
 
 use super::error::ConfigError;
 use super::source::Source;
+use super::spanned::Spanned;
 use crate::qualify::QualifyConfig;
 use crate::watch::{Bound, Bounds};
 
 /// `[timers]`.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Timers {
+    /// Time between two PINGs of a call; the answer says what the other side heard.
+    #[schemars(transform = PING.schema(), extend("default" = 21, "x-asterisk" = "`pingtime` 21"))]
     ping_seconds: Option<Spanned<u64>>,
+    /// Time between two LAGRQs of a call, which measure the round trip. The first leaves half a
+    /// second after ACCEPT.
+    #[schemars(transform = LAG.schema(), extend("default" = 10, "x-asterisk" = "`lagrqtime` 10"))]
     lag_seconds: Option<Spanned<u64>>,
+    /// First interval of repetition while the round trip is not known; each is twice the one
+    /// before.
+    #[schemars(transform = FIRST.schema(), extend("default" = 1000, "x-asterisk" = "2000"))]
     first_retransmission_ms: Option<Spanned<u64>>,
+    /// The first interval is twice the round trip, but not less than this.
+    #[schemars(transform = LEAST.schema(), extend("default" = 100, "x-asterisk" = "100"))]
     least_retransmission_ms: Option<Spanned<u64>>,
+    /// Greatest interval.
+    #[schemars(transform = GREATEST.schema(), extend("default" = 10000, "x-asterisk" = "10000"))]
     greatest_retransmission_ms: Option<Spanned<u64>>,
+    /// A peer that has not acknowledged a frame for so long is gone, and its call ends.
+    #[schemars(transform = GIVE_UP.schema(), extend("default" = 32, "x-asterisk" = "21 to 32"))]
     give_up_seconds: Option<Spanned<u64>>,
+    /// A peer from which nothing at all is heard within twice this time after our NEW gets no call;
+    /// the next destination is tried. 2000 is Asterisk's `yes`, 0 is never: then `give_up_seconds`
+    /// decides. For peers that are polled it is their `qualify_limit_ms`, as in Asterisk.
+    #[schemars(transform = AUTOKILL.schema(), extend("default" = 0, "x-asterisk" = "`autokill` no"))]
     autokill_ms: Option<Spanned<u64>>,
+    /// How long a call waits for ACCEPT or REJECT, from a peer that has acknowledged it.
+    #[schemars(transform = SETUP.schema(), extend("default" = 60))]
     setup_seconds: Option<Spanned<u64>>,
+    /// How long a caller may take for its proof.
+    #[schemars(transform = DECISION.schema(), extend("default" = 30))]
     decision_seconds: Option<Spanned<u64>>,
+    /// How long the answer to a wrong proof is held back.
+    #[schemars(transform = REJECT_DELAY.schema(), extend("default" = 1000, "x-asterisk" = "`delayreject` 1000"))]
     reject_delay_ms: Option<Spanned<u64>>,
+    /// How long a call token is good for.
+    #[schemars(transform = CALL_TOKEN.schema(), extend("default" = 10, "x-asterisk" = "`calltokenexpiration` 10"))]
     call_token_seconds: Option<Spanned<u64>>,
+    /// How long the number of an ended call rests.
+    #[schemars(transform = QUARANTINE.schema(), extend("default" = 60, "x-asterisk" = "60"))]
     quarantine_seconds: Option<Spanned<u64>>,
+    /// Time between polls of the registrars that have us, 25 at most; 0 for never.
+    #[schemars(transform = KEEP_ALIVE.schema(), extend("default" = 20))]
     keep_alive_seconds: Option<Spanned<u64>>,
+    /// Pause after a failure to register; each further one is twice as long.
+    #[schemars(transform = RETRY.schema(), extend("default" = 5))]
     registration_retry_seconds: Option<Spanned<u64>>,
+    /// Longest pause.
+    #[schemars(transform = RETRY.schema(), extend("default" = 60, "x-asterisk" = "60"))]
     max_registration_retry_seconds: Option<Spanned<u64>>,
+    /// Least time for which a peer registers.
+    #[schemars(transform = REFRESH.schema(), extend("default" = 60, "x-asterisk" = "`minregexpire` 60"))]
     min_refresh_seconds: Option<Spanned<u64>>,
+    /// Longest time for which a peer registers.
+    #[schemars(transform = REFRESH.schema(), extend("default" = 60, "x-asterisk" = "`maxregexpire` 60"))]
     max_refresh_seconds: Option<Spanned<u64>>,
+    /// Time between polls of a peer, 25 at most.
+    #[schemars(transform = QUALIFY.schema(), extend("default" = 20, "x-asterisk" = "`qualifyfreqok` 60"))]
     qualify_seconds: Option<Spanned<u64>>,
+    /// The same for a peer that is not well.
+    #[schemars(transform = QUALIFY_NOT_OK.schema(), extend("default" = 10, "x-asterisk" = "`qualifyfreqnotok` 10"))]
     qualify_not_ok_seconds: Option<Spanned<u64>>,
+    /// A round trip above this is LAGGED.
+    #[schemars(transform = QUALIFY_LIMIT.schema(), extend("default" = 2000, "x-asterisk" = "`qualify` 2000"))]
     qualify_limit_ms: Option<Spanned<u64>>,
 }
 
@@ -158,6 +204,15 @@ enum Unit {
     Milliseconds,
 }
 
+impl Unit {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Seconds => "s",
+            Self::Milliseconds => "ms",
+        }
+    }
+}
+
 /// What a key may be.
 #[derive(Clone, Copy)]
 pub(super) struct Range {
@@ -185,6 +240,24 @@ impl Range {
         Self { never: true, ..self }
     }
 
+    /// The same for the schema of the key.
+    pub(super) fn schema(self) -> impl FnMut(&mut Schema) {
+        move |schema| {
+            schema.insert("x-unit".into(), self.unit.name().into());
+            if self.never {
+                schema.remove("minimum");
+                let choices = json!([
+                    { "const": 0 },
+                    { "minimum": self.least, "maximum": self.most },
+                ]);
+                schema.insert("anyOf".into(), choices);
+            } else {
+                schema.insert("minimum".into(), self.least.into());
+                schema.insert("maximum".into(), self.most.into());
+            }
+        }
+    }
+
     /// Sets `timer` if the key is given.
     pub(super) fn set(
         self,
@@ -206,10 +279,7 @@ impl Range {
     ) -> Result<Duration, ConfigError> {
         let Self { what, unit, least, most, never, advice } = self;
         let value = *key.get_ref();
-        let name = match unit {
-            Unit::Seconds => "s",
-            Unit::Milliseconds => "ms",
-        };
+        let name = unit.name();
         let allowed = (least..=most).contains(&value) || never && value == 0;
         if !allowed {
             let zero = if never { ", or 0 for never" } else { "" };
@@ -296,11 +366,11 @@ pub(super) const QUALIFY_LIMIT: Range = Range::ms(
 pub(super) const AUTOKILL: Range =
     Range::ms("autokill", 10, 60_000, "2000 as Asterisk's autokill=yes").or_never();
 /// How long an answered call may last.
-const DURATION: Range =
+pub(super) const DURATION: Range =
     Range::seconds("the longest duration of a call", 1, 2_592_000, "14400 ends what was forgotten")
         .or_never();
 /// How long the peer of an answered call may send no voice.
-const SILENCE: Range = Range::seconds(
+pub(super) const SILENCE: Range = Range::seconds(
     "the time without media",
     2,
     86_400,

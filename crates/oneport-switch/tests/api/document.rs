@@ -17,10 +17,7 @@ fn the_committed_description_is_that_of_the_code() {
         std::fs::write(path, &now).expect("writable");
     }
     let committed = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(
-        committed == now,
-        "docs/openapi.json is old: ONEPORT_WRITE_DOCS=1 cargo test -p oneport-switch --test api"
-    );
+    assert!(committed == now, "docs/openapi.json is old: cargo xtask docs");
 }
 
 /// A path and body with which an operation succeeds. `{id}` stands for a call that is up, `{ended}` for
