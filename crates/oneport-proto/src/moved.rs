@@ -340,10 +340,7 @@ impl Endpoint {
         let Role::Call(call) = &mut slot.role else { return false };
         let Some(Moving { stamp, asked, .. }) = call.moving.as_deref() else { return false };
         let (ours, asked) = (call.exchange.ours, *asked);
-        if *stamp != header.timestamp
-            || header.destination != ours
-            || call.exchange.theirs != Some(header.source)
-        {
+        if *stamp != header.timestamp || call.exchange.theirs != Some(header.source) {
             return false;
         }
         // The peer is where it was; on an encrypted call the PONG says more than that.
@@ -380,5 +377,31 @@ impl Call {
     fn silent_for(&self, now: Instant) -> Duration {
         let heard = [self.voice_in.last_arrival(), self.last_heard].into_iter().flatten().max();
         heard.map_or(Duration::MAX, |heard| now.since(heard))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_known_by_its_numbers_only_as_it_is_and_only_while_it_is_there() {
+        let mut numbers = Numbers::default();
+        let path = |last| Path::from(SocketAddr::from(([192, 0, 2, last], 4569)));
+        let now = Instant::from_micros(0);
+        let mut exchange = Exchange::opening(now, path(1), CallNumber::from_bits(9));
+        assert!(numbers.has(&exchange, 3), "nobody knows the peer's number yet");
+        exchange.theirs = Some(CallNumber::from_bits(77));
+        assert!(!numbers.has(&exchange, 3));
+        numbers.insert(&exchange, 3);
+        assert!(numbers.has(&exchange, 3) && !numbers.has(&exchange, 4));
+        exchange.path = path(2);
+        assert!(!numbers.has(&exchange, 3), "it is elsewhere");
+        exchange.path = path(1);
+        exchange.ours = CallNumber::from_bits(10);
+        assert!(!numbers.has(&exchange, 3), "another number of ours");
+        exchange.ours = CallNumber::from_bits(9);
+        numbers.remove(&exchange, 3);
+        assert_eq!((numbers.has(&exchange, 3), numbers.sizes()), (false, (0, 0)));
     }
 }

@@ -299,6 +299,12 @@ mod tests {
         assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
         registration.succeeded(at(100), Duration::ZERO, 255);
         assert_eq!(registration.deadline(), Some(at(100) + LEAST_REFRESH * 5 / 6));
+        registration.next_poke = Some(at(121));
         assert_eq!(registration.failed(at(120), first, longest).as_secs(), 5);
+        assert_eq!(
+            registration.deadline(),
+            Some(at(125)),
+            "a registrar that has us not is not polled"
+        );
     }
 }

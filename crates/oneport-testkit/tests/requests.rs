@@ -7,8 +7,10 @@ use oneport_proto::{
     Challenge, CommandError, DropReason, EndpointConfig, Event, Grant, Network as IpNetwork,
     RegistrationConfig, RegistrationFailure, RequestId, RequestOutcome, Secret, TokenRule,
 };
-use oneport_testkit::sim::{Network, Stranger};
-use oneport_wire::{AuthMethods, CauseCode, Element, IaxSubclass};
+use oneport_testkit::sim::{Heard, Network, Stranger};
+use oneport_wire::{
+    AuthMethods, CauseCode, Element, Elements, FullHeader, IaxSubclass, Message, Seq, Timestamp,
+};
 
 const A: usize = 0;
 const B: usize = 1;
@@ -115,11 +117,12 @@ fn what_a_registrar_says_out_of_place_is_counted() {
         registrar.say_stateless(&mut network, A, IaxSubclass::CallToken, &token);
     }
     assert_eq!(unexpected(&network), before + 1, "three tokens are followed, the fourth is not");
+    registrar.say_iax(&mut network, A, IaxSubclass::RegReq, &[]);
+    assert_eq!(unexpected(&network), before + 2, "it does not register at us in this exchange");
 }
 
-/// A peer written by hand that asks A to be registered, needs no call token, and is challenged.
-fn challenged() -> (Network, Stranger, RequestId, String) {
-    let mut config = EndpointConfig::default();
+/// A peer written by hand that asks A to be registered, and needs no call token.
+fn asked(mut config: EndpointConfig) -> (Network, Stranger, RequestId) {
     config.call_token.peers.insert("site".into(), TokenRule::No);
     let mut network = Network::new(6, vec![config]);
     let mut peer = Stranger::new("203.0.113.1:4569");
@@ -130,16 +133,29 @@ fn challenged() -> (Network, Stranger, RequestId, String) {
         panic!("{events:?}")
     };
     assert_eq!(register.refresh, Some(Duration::from_secs(45)));
-    let (request, now) = (*request, network.now());
+    let request = *request;
+    (network, peer, request)
+}
+
+/// Challenges it: the digits that it must answer.
+fn challenge(network: &mut Network, peer: &mut Stranger, request: RequestId) -> String {
+    let now = network.now();
     let challenge = Challenge::md5("site", Secret::from("right"));
     network.nodes[A].endpoint.challenge_request(now, request, challenge).expect("asked");
-    let heard = peer.wait(&mut network, ms(1));
+    let heard = peer.wait(network, ms(1));
     let elements: Vec<_> = heard.iter().flat_map(|one| one.elements()).collect();
     let digits = elements.iter().find_map(|element| match element {
         Element::Challenge(digits) => Some(String::from_utf8_lossy(digits).into_owned()),
         _ => None,
     });
-    (network, peer, request, digits.expect("a challenge"))
+    digits.expect("a challenge")
+}
+
+/// One that is asked and challenged.
+fn challenged() -> (Network, Stranger, RequestId, String) {
+    let (mut network, mut peer, request) = asked(EndpointConfig::default());
+    let digits = challenge(&mut network, &mut peer, request);
+    (network, peer, request, digits)
 }
 
 fn prove(network: &mut Network, peer: &mut Stranger, digits: &str, secret: &str) {
@@ -161,6 +177,69 @@ fn a_second_guess_in_the_same_request_proves_nothing() {
     let events = network.events(A);
     let [Event::RegisterEnded { outcome, .. }] = events[..] else { panic!("{events:?}") };
     assert_eq!(outcome, RequestOutcome::AuthenticationFailed);
+    assert_eq!(network.nodes[A].endpoint.counters().authentication_failures, 1);
+}
+
+#[test]
+fn a_proof_has_its_time_also_behind_a_late_challenge() {
+    let (mut network, mut peer, request) = asked(EndpointConfig::default());
+    peer.wait(&mut network, Duration::from_secs(25));
+    let digits = challenge(&mut network, &mut peer, request);
+    peer.wait(&mut network, Duration::from_secs(10));
+    prove(&mut network, &mut peer, &digits, "right");
+    let events = network.events(A);
+    assert!(matches!(events[..], [Event::RegisterAuthenticated { .. }]), "{events:?}");
+}
+
+#[test]
+fn only_so_many_proofs_of_registrations_are_awaited_under_one_name() {
+    let mut config = EndpointConfig { max_challenges_per_user: 2, ..EndpointConfig::default() };
+    config.call_token.peers.insert("site".into(), TokenRule::No);
+    let mut network = Network::new(6, vec![config]);
+    let mut results = Vec::new();
+    for n in 0..3 {
+        let mut peer = Stranger::new("203.0.113.1:4569");
+        peer.address.set_port(5_000 + n);
+        peer.say_iax(&mut network, A, IaxSubclass::RegReq, &[Element::Username("site".into())]);
+        let events = network.events(A);
+        let [Event::RegisterRequested { request, .. }] = events[..] else { panic!("{events:?}") };
+        let now = network.now();
+        let challenge = Challenge::md5("site", Secret::from("right"));
+        let result = network.nodes[A].endpoint.challenge_request(now, request, challenge);
+        let heard = peer.wait(&mut network, ms(1));
+        let asked = heard.iter().any(|one| one.iax() == Some(IaxSubclass::RegAuth));
+        assert_eq!(asked, result.is_ok(), "{result:?}");
+        results.push(result);
+    }
+    assert_eq!(results, [Ok(()), Ok(()), Err(CommandError::TooManyChallenges)]);
+}
+
+#[test]
+fn who_never_proves_anything_is_refused_in_the_end() {
+    let (mut network, mut peer, _, _) = challenged();
+    let heard = peer.wait(&mut network, Duration::from_secs(31));
+    let refusal = heard.iter().find(|one| one.iax() == Some(IaxSubclass::RegRej));
+    let refusal = refusal.unwrap_or_else(|| panic!("{heard:?}"));
+    let cause = Element::CauseCode(CauseCode::FACILITY_REJECTED);
+    assert!(refusal.elements().contains(&cause));
+    let events = network.events(A);
+    let [Event::RegisterEnded { outcome, .. }] = events[..] else { panic!("{events:?}") };
+    assert_eq!(outcome, RequestOutcome::TimedOut);
+}
+
+#[test]
+fn a_peer_that_acknowledges_no_challenge_is_given_up_before_its_time_for_a_proof_is_over() {
+    let decision_timeout = Duration::from_secs(60);
+    let config = EndpointConfig { decision_timeout, ..EndpointConfig::default() };
+    let (mut network, mut peer, request) = asked(config);
+    challenge(&mut network, &mut peer, request);
+    let heard = peer.wait(&mut network, Duration::from_secs(34));
+    assert!(heard.iter().all(|one| one.iax() == Some(IaxSubclass::RegAuth)), "{heard:?}");
+    let events = network.events(A);
+    let [Event::RegisterEnded { outcome, .. }] = events[..] else { panic!("{events:?}") };
+    assert_eq!(outcome, RequestOutcome::TimedOut);
+    let heard = peer.wait(&mut network, Duration::from_secs(60));
+    assert!(heard.is_empty(), "nothing more is said to it: {heard:?}");
 }
 
 #[test]
@@ -212,6 +291,25 @@ fn a_grant_is_over_when_it_is_acknowledged_and_says_number_and_name() {
     let events = network.events(A);
     let [Event::RegisterEnded { outcome, .. }] = events[..] else { panic!("{events:?}") };
     assert_eq!(outcome, RequestOutcome::Granted);
+    let unexpected = network.nodes[A].endpoint.counters().dropped(DropReason::Unexpected);
+    assert_eq!(unexpected, 0, "an acknowledgement belongs here");
+}
+
+#[test]
+fn a_grant_has_its_time_to_be_acknowledged_also_behind_a_late_decision() {
+    let (mut network, mut peer, request, digits) = challenged();
+    prove(&mut network, &mut peer, &digits, "right");
+    peer.wait(&mut network, Duration::from_secs(25));
+    network.events(A);
+    let now = network.now();
+    network.nodes[A].endpoint.grant(now, request, &Grant::default()).expect("proved");
+    let heard = peer.wait(&mut network, Duration::from_secs(10));
+    assert_eq!(network.events(A), []);
+    let granted = heard.iter().find(|one| one.iax() == Some(IaxSubclass::RegAck));
+    peer.acknowledge(&mut network, A, granted.unwrap_or_else(|| panic!("{heard:?}")));
+    let events = network.events(A);
+    let [Event::RegisterEnded { outcome, .. }] = events[..] else { panic!("{events:?}") };
+    assert_eq!(outcome, RequestOutcome::Granted);
 }
 
 #[test]
@@ -221,10 +319,12 @@ fn a_peer_that_is_gone_when_it_is_granted_is_told_of_and_leaves_nothing() {
     network.events(A);
     let now = network.now();
     network.nodes[A].endpoint.grant(now, request, &Grant::default()).expect("proved");
-    network.run(Duration::from_secs(120));
+    let heard = peer.wait(&mut network, Duration::from_secs(120));
     let events = network.events(A);
     let [Event::RegisterEnded { outcome, .. }] = events[..] else { panic!("{events:?}") };
     assert_eq!(outcome, RequestOutcome::TimedOut);
+    let refused = heard.iter().any(|one| one.iax() == Some(IaxSubclass::RegRej));
+    assert!(!refused, "what was granted is not refused: {heard:?}");
     assert!(network.nodes[A].endpoint.is_quiescent());
 }
 
@@ -332,4 +432,35 @@ fn a_registrar_that_knows_nothing_of_it_or_checks_the_way_is_understood() {
     registrar.say_iax(&mut network, A, IaxSubclass::Inval, &[]);
     let events = network.events(A);
     assert!(matches!(events[..], [Event::RegistrationFailed { .. }]), "{events:?}");
+}
+
+#[test]
+fn a_registrar_that_acknowledges_and_says_no_more_is_given_up_after_a_minute() {
+    let (mut network, mut registrar) = registers();
+    let header = FullHeader {
+        source: registrar.number,
+        destination: registrar.theirs,
+        retransmission: false,
+        timestamp: Timestamp(0),
+        oseq: Seq::ZERO,
+        iseq: registrar.iseq,
+    };
+    let mut ack = Vec::new();
+    Message::iax(IaxSubclass::Ack, Elements::EMPTY).encode(&header, &mut ack);
+    network.inject(A, registrar.address, &ack);
+    let unexpected = network.nodes[A].endpoint.counters().dropped(DropReason::Unexpected);
+    assert_eq!(unexpected, 0, "an acknowledgement belongs here");
+    let heard = registrar.wait(&mut network, Duration::from_secs(59));
+    assert!(heard.is_empty(), "{heard:?}");
+    assert_eq!(network.events(A), []);
+    let heard = registrar.say_iax(&mut network, A, IaxSubclass::Ping, &[]);
+    assert_eq!(heard.first().and_then(|one| one.iax()), Some(IaxSubclass::Pong), "{heard:?}");
+    registrar.wait(&mut network, ms(1_100));
+    let events = network.events(A);
+    let [Event::RegistrationFailed { failure, .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(*failure, RegistrationFailure::TimedOut);
+    let heard = registrar.wait(&mut network, Duration::from_secs(20));
+    assert!(!heard.is_empty(), "it is tried again");
+    let told = |one: &Heard| one.iax() == Some(IaxSubclass::RegReq);
+    assert!(heard.iter().all(told), "nothing of the attempt before is repeated: {heard:?}");
 }
