@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use oneport_switch::Config;
-use oneport_switch::import::{Files, Imported, Options, SecretPlace, import};
+use oneport_switch::import::{Files, Imported, Options, SecretPlace, import, music_folders};
 
 use crate::exit::{Failure, failed, usage};
 
@@ -44,6 +44,12 @@ pub(crate) struct Import {
     /// Directory with Asterisk's RSA keys
     #[arg(long, value_name = "DIR", default_value = "/var/lib/asterisk/keys")]
     keys: PathBuf,
+    /// Directory with the WAV files of Playback
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/asterisk/sounds/en")]
+    sounds: PathBuf,
+    /// Directory of Asterisk's data (astdatadir), where relative paths of music start
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/asterisk")]
+    data: PathBuf,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -86,6 +92,13 @@ impl Import {
                 trusted: self.trust.clone(),
                 key_directory: self.keys.clone(),
                 keys: names_in(&self.keys),
+                data_directory: self.data.clone(),
+                music: music_folders(&files, &self.data)
+                    .into_iter()
+                    .filter(|folder| names_in(folder).iter().any(|name| name.ends_with(".wav")))
+                    .collect(),
+                sound_directory: self.sounds.clone(),
+                sounds: names_in(&self.sounds),
             },
         );
         if !imported.secrets.is_empty() {

@@ -66,6 +66,10 @@ async fn an_imported_mesh_serves_its_loops_and_dial_strings_without_a_relay() {
         trusted: vec!["127.0.0.0/8".parse().expect("a network")],
         key_directory: PathBuf::new(),
         keys: BTreeSet::new(),
+        data_directory: PathBuf::new(),
+        music: BTreeSet::new(),
+        sound_directory: PathBuf::new(),
+        sounds: BTreeSet::new(),
     };
     let imported = import(&files, &options);
     let _switch = serve(&imported.config);

@@ -26,12 +26,17 @@ fn files(set: &str) -> Files {
     files
 }
 
-fn options(trusted: &[&str], secrets: SecretPlace) -> Options {
+/// Options, as if `data` held music and one file to be played.
+fn options(trusted: &[&str], secrets: SecretPlace, data: &Path) -> Options {
     Options {
         secrets,
         trusted: trusted.iter().map(|network| network.parse().expect("a network")).collect(),
         key_directory: PathBuf::from("/var/lib/asterisk/keys"),
         keys: BTreeSet::new(),
+        data_directory: data.into(),
+        music: BTreeSet::from([data.join("moh")]),
+        sound_directory: data.join("sounds"),
+        sounds: BTreeSet::from(["welcome.wav".into()]),
     }
 }
 
@@ -40,7 +45,7 @@ const SETS: [(&str, &[&str]); 4] =
     [("office", &[]), ("dialer", &["10.30.0.0/24"]), ("node", &[]), ("mesh", &["10.10.10.0/24"])];
 
 fn imported(set: &str, trusted: &[&str], secrets: SecretPlace) -> Imported {
-    import(&files(set), &options(trusted, secrets))
+    import(&files(set), &options(trusted, secrets, Path::new("/var/lib/asterisk")))
 }
 
 /// The configuration, and what became of each line.
@@ -81,6 +86,17 @@ fn parses(text: &str) -> Result<Config, String> {
 
 #[test]
 fn every_import_is_a_good_configuration() {
+    let data = tempfile::tempdir().expect("a directory");
+    for (folder, file) in [("moh", "one.wav"), ("sounds", "welcome.wav")] {
+        let folder = data.path().join(folder);
+        std::fs::create_dir(&folder).expect("made");
+        let mut wav = oneport_media::wav::Writer::create(&folder.join(file), 8000).expect("a file");
+        wav.write(&[0; 800]).expect("written");
+        wav.finish().expect("written");
+    }
+    let imported = |set: &str, trusted: &[&str], secrets: SecretPlace| {
+        import(&files(set), &options(trusted, secrets, data.path()))
+    };
     for (set, trusted) in SETS {
         for trusted in [trusted, &[]] {
             let inline = imported(set, trusted, SecretPlace::Inline);

@@ -1,14 +1,17 @@
-//! From an Asterisk configuration to one of ours: `iax.conf` and a simple `extensions.conf` go in,
-//! a configuration and a report of each line come out. It reads no file itself.
+//! From an Asterisk configuration to one of ours: `iax.conf`, a simple `extensions.conf`, music and
+//! the parking lot go in, a configuration and a report of each line come out. It reads no file itself.
 
 mod acl;
 mod conf;
 mod expression;
 mod extensions;
 mod iax;
+mod lots;
+mod music;
 mod options;
 mod plan;
 mod report;
+mod rooms;
 mod routes;
 
 use std::collections::BTreeSet;
@@ -17,6 +20,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 pub use conf::{Files, Place};
+pub use music::music_folders;
 pub use plan::{SecretFile, SecretPlace};
 pub use report::{Line, Report, Verdict};
 
@@ -31,6 +35,7 @@ pub(crate) mod read {
 
 use conf::Conf;
 use extensions::Dialplan;
+use lots::Lot;
 use plan::Plan;
 use report::Ledger;
 use routes::Routes;
@@ -47,6 +52,14 @@ pub struct Options {
     pub key_directory: PathBuf,
     /// Names of the files in there.
     pub keys: BTreeSet<String>,
+    /// Where relative paths of music start: Asterisk's `astdatadir`.
+    pub data_directory: PathBuf,
+    /// Folders of [`music_folders`] that hold WAV files.
+    pub music: BTreeSet<PathBuf>,
+    /// Where files for `Playback` are.
+    pub sound_directory: PathBuf,
+    /// Names of the files in there.
+    pub sounds: BTreeSet<String>,
 }
 
 /// What an import yields.
@@ -71,10 +84,15 @@ pub fn import(files: &Files, options: &Options) -> Imported {
     let mut dialplan_ledger = Ledger::default();
     let extensions = Conf::read(files, "extensions.conf");
     let dialplan = Dialplan::read(&extensions, &mut dialplan_ledger);
+    // Peers, the parking lot and routes name music.
+    let mut lots_ledger = Ledger::default();
+    music::read(&Conf::read(files, "musiconhold.conf"), options, &mut lots_ledger, &mut plan);
+    let lot = Lot::read(&Conf::read(files, "res_parking.conf"), &mut lots_ledger, &mut plan);
     iax::Iax::read(&iax, &acls, &dialplan.globals, options, &mut ledger, &mut plan);
     ledger.append(dialplan_ledger);
+    ledger.append(lots_ledger);
     users(&Conf::read(files, "users.conf"), &mut ledger);
-    Routes::read(&dialplan, options, &mut ledger, &mut plan);
+    Routes::read(&dialplan, &lot, options, &mut ledger, &mut plan);
     let sources = match extensions.sections.is_empty() {
         true => "iax.conf",
         false => "iax.conf and extensions.conf",

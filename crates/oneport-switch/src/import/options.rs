@@ -10,11 +10,7 @@ pub(super) enum Scope {
 }
 
 const BUFFER: &str = "voice is relayed with its timestamps, so the far end's buffer does the work";
-const RECORDS: &str = "there are no call records with it";
 const REALTIME: &str = "peers come from the configuration file alone";
-const CALLER: &str = "what the caller says of itself passes on";
-const MUSIC: &str = "hold passes on; there is no music on hold";
-const MAIL: &str = "there is no voicemail to count";
 const THREADS: &str = "there are no helper threads to count";
 
 /// Options, where they may stand (`G`: `[general]`, `E`: an entry), and why they are left out.
@@ -43,14 +39,10 @@ const LEFT_OUT: &[(&str, &str, &str)] = &[
     ("iaxcompat", "G", "nothing waits for the dialplan of others"),
     ("adsi", "GE", "ADSI is not spoken"),
     ("language", "GE", "the caller's language passes on"),
-    ("accountcode", "GE", RECORDS),
-    ("amaflags", "GE", RECORDS),
-    ("parkinglot", "GE", "calls are not parked"),
-    ("mohinterpret", "GE", MUSIC),
-    ("mohsuggest", "GE", MUSIC),
-    ("connectedline", "GE", "connected lines pass as they come"),
+    ("amaflags", "GE", "call records have no flags for billing"),
+    ("parkinglot", "GE", "there is one parking lot for all"),
     ("shrinkcallerid", "G", "numbers pass as they come"),
-    ("allowfwdownload", "G", "firmware is not served"),
+    ("allowfwdownload", "G", "firmware is served out of the directory that server.firmware names"),
     ("subscribe_network_change_event", "G", "registrations are polled and renewed anyway"),
     ("rtcachefriends", "G", REALTIME),
     ("rtupdate", "G", REALTIME),
@@ -58,9 +50,6 @@ const LEFT_OUT: &[(&str, &str, &str)] = &[
     ("rtsavesysname", "G", REALTIME),
     ("rtignoreregexpire", "G", REALTIME),
     ("dbsecret", "E", "Asterisk's database is not read; write the secret"),
-    ("callerid", "E", CALLER),
-    ("fullname", "E", CALLER),
-    ("cid_number", "E", CALLER),
     ("sendani", "E", "the caller's ANI always passes on"),
     ("setvar", "E", "variables that a caller sends pass on; none is set here"),
     ("immediate", "E", "a number is dialled before anything answers"),
@@ -69,8 +58,7 @@ const LEFT_OUT: &[(&str, &str, &str)] = &[
     ("sourceaddress", "E", "answers leave where requests came in"),
     ("peercontext", "E", "calls to a peer name no context"),
     ("regexten", "E", "it is empty"),
-    ("mailbox", "E", MAIL),
-    ("hasvoicemail", "E", MAIL),
+    ("hasvoicemail", "E", "a mailbox is its directory: mailbox"),
     ("timezone", "E", "the time we tell is UTC"),
 ];
 
@@ -111,6 +99,14 @@ const HANDLED: &[(&str, &str)] = &[
     ("trunk", "E"),
     ("transfer", "E"),
     ("description", "E"),
+    ("accountcode", "GE"),
+    ("mohinterpret", "GE"),
+    ("mohsuggest", "GE"),
+    ("connectedline", "GE"),
+    ("callerid", "E"),
+    ("fullname", "E"),
+    ("cid_number", "E"),
+    ("mailbox", "E"),
 ];
 
 /// Old names that Asterisk reads no more.

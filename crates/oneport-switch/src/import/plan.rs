@@ -34,6 +34,10 @@ pub(super) type Keys = Vec<(&'static str, String)>;
 pub(super) struct Plan {
     pub(super) server: Keys,
     pub(super) timers: Keys,
+    pub(super) audio: Keys,
+    pub(super) music: Vec<Music>,
+    pub(super) conferences: Vec<(String, Keys)>,
+    pub(super) parking: Keys,
     pub(super) peers: Vec<Peer>,
     pub(super) routes: Vec<Route>,
     pub(super) registrations: Vec<Registration>,
@@ -50,12 +54,23 @@ pub(super) struct Peer {
     pub(super) keys: Keys,
     /// Host and port, if it is always there.
     pub(super) address: Option<(String, u16)>,
+    /// Numbers that lead to it while it is registered.
+    pub(super) extensions: Vec<String>,
+    /// What it may say of who calls.
+    pub(super) caller_id: Keys,
     /// Contexts that its section names, and where; what they include is not among them.
     pub(super) contexts: Vec<(String, Place)>,
     /// Whether it can be called.
     pub(super) dialable: bool,
     /// It stands for the box itself, which called itself through a relay on this port.
     pub(super) loop_port: Option<u16>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Music {
+    pub(super) name: String,
+    pub(super) comments: Vec<String>,
+    pub(super) keys: Keys,
 }
 
 #[derive(Debug, Default)]
@@ -101,11 +116,27 @@ impl Plan {
         if !self.timers.is_empty() {
             writer.table("[timers]", &[], &self.timers);
         }
+        if !self.audio.is_empty() {
+            writer.table("[audio]", &[], &self.audio);
+        }
+        for music in &self.music {
+            writer.table(&format!("[music.{}]", key(&music.name)), &music.comments, &music.keys);
+        }
+        for (name, keys) in &self.conferences {
+            writer.table(&format!("[conferences.{}]", key(name)), &[], keys);
+        }
+        if !self.parking.is_empty() {
+            writer.table("[parking]", &[], &self.parking);
+        }
         for peer in &self.peers {
             let mut keys = Keys::new();
             keys.extend(writer.secret(&peer.name, peer.secret.as_deref()));
             keys.extend(peer.keys.iter().cloned());
             writer.table(&format!("[peers.{}]", key(&peer.name)), &peer.comments, &keys);
+            if !peer.caller_id.is_empty() {
+                let table = format!("[peers.{}.caller_id]", key(&peer.name));
+                writer.table(&table, &[], &peer.caller_id);
+            }
         }
         for route in &self.routes {
             writer.table("[[routes]]", &route.comments, &route.keys);

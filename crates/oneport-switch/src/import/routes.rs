@@ -9,6 +9,7 @@ use super::conf::Place;
 use super::expression::{self, Called, Names};
 use super::extensions::{Dialplan, Extension, Step};
 use super::iax::{split_port, written_address};
+use super::lots::Lot;
 use super::plan::{Peer, Plan, Route, list, text};
 use super::report::Ledger;
 use crate::routing::Pattern;
@@ -28,9 +29,10 @@ const LONGEST_CHAIN: usize = 100;
 /// Makes routes of a dial plan.
 pub(super) struct Routes<'a> {
     dialplan: &'a Dialplan,
-    options: &'a Options,
-    ledger: &'a mut Ledger,
-    plan: &'a mut Plan,
+    pub(super) lot: &'a Lot,
+    pub(super) options: &'a Options,
+    pub(super) ledger: &'a mut Ledger,
+    pub(super) plan: &'a mut Plan,
     /// Global variables that were put in.
     used: BTreeSet<String>,
     /// Peers made of dial strings, by what stands before the number.
@@ -47,21 +49,21 @@ struct Group {
 }
 
 /// A walk through the steps of one extension.
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     context: &'a str,
     extension: &'a Extension,
     priority: u32,
     called: Called,
     variables: Names,
     groups: Vec<Group>,
-    /// A Playback that nothing has followed yet.
-    announcement: Option<Place>,
+    /// A Playback that nothing has followed yet, and its file.
+    announcement: Option<(Place, String)>,
     /// Why it went no further, and where.
     stopped: Option<(String, Place)>,
 }
 
 /// How a walk goes on.
-enum Next {
+pub(super) enum Next {
     /// With the next priority.
     Step,
     /// Elsewhere; the walk was moved.
@@ -76,6 +78,7 @@ impl<'a> Routes<'a> {
     /// Adds the routes of `dialplan` to `plan`, and to its peers the contexts they call from.
     pub(super) fn read(
         dialplan: &'a Dialplan,
+        lot: &'a Lot,
         options: &'a Options,
         ledger: &'a mut Ledger,
         plan: &'a mut Plan,
@@ -84,6 +87,7 @@ impl<'a> Routes<'a> {
         let own_box = loops.min_by_key(|peer| peer.loop_port).map(|peer| peer.name.clone());
         let mut routes = Routes {
             dialplan,
+            lot,
             options,
             ledger,
             plan,
@@ -197,10 +201,9 @@ impl<'a> Routes<'a> {
         };
         let mut visited = BTreeSet::new();
         self.walk(&mut walk, &mut visited);
-        if let Some(place) = walk.announcement.take() {
-            let note = "a melody, or a file of [audio] by the number playback/NAME";
-            self.ledger.changed(&place, note);
-            walk.groups.push(Group { to: vec!["builtin:playback".into()], timeout: None, place });
+        if let Some((place, files)) = walk.announcement.take() {
+            let to = vec![self.playback(&files, &place)];
+            walk.groups.push(Group { to, timeout: None, place });
         }
         let whose = if self.own_box.is_some() { "; the box does it" } else { "" };
         let stopped = walk.stopped.take();
@@ -347,9 +350,29 @@ impl<'a> Routes<'a> {
                 self.end(walk, step, "builtin:record")
             }
             "playback" | "background" => {
-                if let Some(before) = walk.announcement.replace(place.clone()) {
-                    self.ledger.dropped(&before, "only the last announcement is played");
+                let files = step.arguments.first().map_or("", String::as_str);
+                match self.expand(walk, files) {
+                    Ok(files) => {
+                        let before = walk.announcement.replace((place.clone(), files));
+                        if let Some((before, _)) = before {
+                            self.ledger.dropped(&before, "only the last announcement is played");
+                        }
+                    }
+                    Err(why) => self.ledger.dropped(place, why),
                 }
+                Next::Step
+            }
+            "confbridge" | "meetme" => self.conference(walk, step),
+            "park" => {
+                if step.arguments.iter().any(|argument| !argument.is_empty()) {
+                    self.ledger.changed(place, "in the first slot that is free");
+                }
+                self.end(walk, step, "builtin:park")
+            }
+            "parkedcall" => self.parked_call(walk, step),
+            "musiconhold" => self.music_on_hold(walk, step),
+            "startmusiconhold" | "stopmusiconhold" | "setmusiconhold" => {
+                self.ledger.dropped(place, "music is heard on hold; the call goes on");
                 Next::Step
             }
             "busy" => self.end(walk, step, "busy"),
@@ -383,7 +406,7 @@ impl<'a> Routes<'a> {
     }
 
     /// A destination behind which nothing more is tried.
-    fn end(&mut self, walk: &mut Walk<'_>, step: &Step, to: &str) -> Next {
+    pub(super) fn end(&mut self, walk: &mut Walk<'_>, step: &Step, to: &str) -> Next {
         self.forget_announcement(walk);
         self.ledger.kept(&step.place);
         let place = step.place.clone();
@@ -392,7 +415,7 @@ impl<'a> Routes<'a> {
     }
 
     fn forget_announcement(&mut self, walk: &mut Walk<'_>) {
-        if let Some(place) = walk.announcement.take() {
+        if let Some((place, _)) = walk.announcement.take() {
             self.ledger.dropped(&place, "nothing is played before a call goes on");
         }
     }
@@ -418,7 +441,7 @@ impl<'a> Routes<'a> {
     }
 
     /// Puts variables in, and notes which global ones.
-    fn expand(&mut self, walk: &Walk<'_>, text: &str) -> Result<String, String> {
+    pub(super) fn expand(&mut self, walk: &Walk<'_>, text: &str) -> Result<String, String> {
         let expanded =
             expression::expand(text, &walk.called, &[&walk.variables, &self.dialplan.globals])?;
         let mut left = vec![text.to_ascii_lowercase()];

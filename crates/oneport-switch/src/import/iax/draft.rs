@@ -42,6 +42,8 @@ pub(super) struct Draft<'a> {
     /// It is the box itself, through a relay on this port.
     pub(super) loop_port: Option<u16>,
     pub(super) extensions: Vec<String>,
+    /// What it may say of who calls.
+    pub(super) caller_id: Keys,
 }
 
 impl<'a> Draft<'a> {
@@ -66,6 +68,7 @@ impl<'a> Draft<'a> {
             trunk: false,
             loop_port: None,
             extensions: Vec::new(),
+            caller_id: Keys::new(),
         }
     }
 

@@ -66,6 +66,20 @@ impl Iax<'_> {
                 self.defaults.regcontext = Some(value.into());
                 self.ledger.kept(place);
             }
+            "mohsuggest" | "mohinterpret" => {
+                if let Some(class) = self.music_class(setting) {
+                    self.defaults.music = Some(class);
+                }
+            }
+            "accountcode" if !value.is_empty() => {
+                self.defaults.account_code = Some(value.into());
+                self.ledger.kept(place);
+            }
+            "connectedline" => {
+                if let Some(word) = self.connected_line(setting) {
+                    self.defaults.connected_line = Some(word);
+                }
+            }
             "trunkfreq" => self.defaults.trunk_interval = number(),
             "trunkmtu" => self.defaults.trunk_datagram = number(),
             "trunktimestamps" => {

@@ -1,5 +1,6 @@
 //! `iax.conf`: users, peers, registrations and the options of all of them.
 
+mod comfort;
 mod draft;
 mod general;
 mod peer;
@@ -30,6 +31,10 @@ struct Defaults {
     trunk_interval: Option<(u64, Place)>,
     trunk_datagram: Option<(u64, Place)>,
     trunk_timestamps: Option<(bool, Place)>,
+    /// Music that is heard on hold where a peer says nothing else.
+    music: Option<String>,
+    account_code: Option<String>,
+    connected_line: Option<String>,
 }
 
 /// Reads `iax.conf` into the plan.

@@ -12,7 +12,7 @@ use super::{Iax, is_false, is_true, methods};
 use crate::import::acl::{self, Rule};
 use crate::import::conf::{Section, Setting};
 use crate::import::options::Scope;
-use crate::import::plan::{Keys, Peer, Route, list, text};
+use crate::import::plan::{Keys, Peer, list, text};
 use crate::import::report::Verdict;
 use crate::import::routes::NOBODY;
 
@@ -192,9 +192,7 @@ impl Iax<'_> {
                 self.ledger.changed(place, note);
             }
             "regexten" if !value.is_empty() && self.defaults.regcontext.is_some() => {
-                draft.extensions.extend(value.split('&').map(Into::into));
-                let note = "a route, which is there whether it is registered or not";
-                self.ledger.changed(place, note);
+                self.extensions(draft, setting);
             }
             "regexten" if !value.is_empty() => {
                 self.ledger.dropped(place, "Asterisk reads it where [general] has a regcontext");
@@ -203,6 +201,26 @@ impl Iax<'_> {
                 draft.comments.push(value.into());
                 self.ledger.changed(place, "a comment");
             }
+            "callerid" | "fullname" | "cid_number" => self.caller_id(draft, setting),
+            "mohsuggest" => {
+                if let Some(class) = self.music_class(setting) {
+                    draft.set("hold_music", text(&class));
+                }
+            }
+            "mohinterpret" if lower == "passthrough" => self.ledger.kept(place),
+            "mohinterpret" => {
+                let why = "who is held hears the music of who holds: its mohsuggest, or hold_music";
+                self.ledger.dropped(place, why);
+            }
+            "accountcode" if !value.is_empty() => {
+                draft.keep(self.ledger, place, "account_code", text(value));
+            }
+            "connectedline" => {
+                if let Some(word) = self.connected_line(setting) {
+                    draft.set("connected_line", text(&word));
+                }
+            }
+            "mailbox" if !value.is_empty() => self.mailbox(draft, setting),
             "sendani" if is_true(value) => self.ledger.kept(place),
             "mailbox" | "hasvoicemail" if value.is_empty() || is_false(value) => {
                 self.ledger.kept(place);
@@ -433,16 +451,21 @@ impl Iax<'_> {
         }
         let mut comments = vec![draft.section.place.to_string()];
         comments.append(&mut draft.comments);
-        for extension in &draft.extensions {
-            let mut route = Route::default();
-            route.comments.push(format!("regexten of {}", draft.section.name));
-            route.keys.push(("number", text(extension)));
-            route.keys.extend(
-                self.defaults.regcontext.iter().map(|context| ("contexts", list([context]))),
-            );
-            route.keys.push(("to", list([format!("peer:{}", draft.section.name)])));
-            self.plan.routes.push(route);
+        if !draft.extensions.is_empty() {
+            keys.push(("extensions", list(&draft.extensions)));
+            let context = self.defaults.regcontext.iter();
+            keys.extend(context.map(|context| ("extension_context", text(context))));
         }
+        let given: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
+        let defaults = [
+            ("hold_music", &self.defaults.music),
+            ("account_code", &self.defaults.account_code),
+            ("connected_line", &self.defaults.connected_line),
+        ];
+        let defaults = defaults.into_iter().filter(|(key, _)| !given.contains(key));
+        let defaults: Keys =
+            defaults.filter_map(|(key, value)| Some((key, text(value.as_ref()?)))).collect();
+        keys.extend(defaults);
         if draft.kind == Kind::Peer && draft.contexts.is_empty() {
             // In Asterisk it cannot call at all.
             draft.contexts.push((NOBODY.into(), draft.section.place.clone()));
@@ -453,6 +476,8 @@ impl Iax<'_> {
             secret: draft.secret.map(|(secret, _)| secret),
             keys,
             address,
+            extensions: draft.extensions,
+            caller_id: draft.caller_id,
             contexts: draft.contexts,
             dialable: draft.kind != Kind::User,
             loop_port: draft.loop_port,
