@@ -1,0 +1,121 @@
+//! What a linked call keeps of the call it is linked to, and forgets with the link.
+
+use std::time::Duration;
+
+use oneport_proto::{CallId, Challenge, EncryptionPolicy, EndpointConfig, Event, NewCall, Secret};
+use oneport_testkit::sim::Network;
+use oneport_wire::{CauseCode, Format};
+
+const A: usize = 0;
+const B: usize = 1;
+const C: usize = 2;
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A call with video from one node to another, answered.
+fn call_up(network: &mut Network, from: usize, to: usize) -> (CallId, CallId) {
+    let mut new = NewCall::to("1");
+    new.formats.push(Format::H264);
+    let (now, address) = (network.now(), network.nodes[to].address);
+    let ours = network.nodes[from].endpoint.place_call(now, address, new).expect("free");
+    network.run(ms(100));
+    let events = network.events(to);
+    let Some(Event::CallOffered { call: theirs, .. }) = events.last() else { panic!("{events:?}") };
+    let now = network.now();
+    let endpoint = &mut network.nodes[to].endpoint;
+    endpoint.allow_video(*theirs, [Format::H264].into_iter().collect()).expect("offered");
+    endpoint.accept(now, *theirs, Format::ULAW).expect("offered");
+    endpoint.answer(now, *theirs).expect("accepted");
+    network.run(ms(100));
+    (ours, *theirs)
+}
+
+/// Sends ten frames of voice, or ten pictures of one packet; the times at which C gets them.
+fn play(network: &mut Network, call: CallId, video: bool) -> Vec<u32> {
+    for _ in 0..10 {
+        let now = network.now();
+        let endpoint = &mut network.nodes[A].endpoint;
+        if video {
+            endpoint.send_video(now, call, Format::H264, &[1; 9], true).expect("up");
+        } else {
+            endpoint.send_voice(now, call, Format::ULAW, &[1; 160], 20).expect("up");
+        }
+        network.run(ms(20));
+    }
+    network.run(ms(50));
+    match video {
+        true => network.seen(C).iter().map(|one| one.timestamp).collect(),
+        false => network.heard(C).iter().map(|one| one.timestamp).collect(),
+    }
+}
+
+#[test]
+fn a_younger_call_linked_in_place_of_another_is_heard_and_seen_at_its_own_time() {
+    for (video, hangs_up) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut network = Network::new(1, vec![EndpointConfig::default(); 3]);
+        let (elder, elder_here) = call_up(&mut network, A, B);
+        let (out, _) = call_up(&mut network, B, C);
+        network.run(ms(1_000));
+        // Its clock is a second and more behind.
+        let (younger, younger_here) = call_up(&mut network, A, B);
+        network.nodes[B].endpoint.link(elder_here, out).expect("up");
+        let first = play(&mut network, elder, video);
+        if hangs_up {
+            let now = network.now();
+            let cause = CauseCode::NORMAL_CLEARING;
+            network.nodes[A].endpoint.hangup(now, elder, cause, None).expect("up");
+            network.run(ms(50));
+        }
+        network.nodes[B].endpoint.link(younger_here, out).expect("up");
+        let then = play(&mut network, younger, video);
+        assert_eq!((first.len(), then.len()), (10, 10));
+        let all = [first, then].concat();
+        assert!(all.is_sorted_by(|one, next| one < next), "{video} {hangs_up}: {all:?}");
+        let passed = all[10] - all[9];
+        assert!((20..=150).contains(&passed), "the pause between them, {video}: {all:?}");
+    }
+}
+
+#[test]
+fn a_key_that_is_due_changes_right_behind_the_next_voice_that_is_relayed() {
+    let key_rotation = Some(Duration::from_secs(5));
+    let config = EndpointConfig { key_rotation, ..EndpointConfig::default() };
+    let mut network = Network::new(1, vec![config; 3]);
+    let mut new = NewCall::to("1");
+    (new.username, new.secret) = (Some("site".into()), Some(Secret::from("right")));
+    new.encryption = EncryptionPolicy::Required;
+    let (now, to) = (network.now(), network.nodes[B].address);
+    network.nodes[A].endpoint.place_call(now, to, new).expect("free");
+    network.run(ms(100));
+    let events = network.events(B);
+    let [Event::CallOffered { call, .. }] = events[..] else { panic!("{events:?}") };
+    let challenge = Challenge {
+        encryption: EncryptionPolicy::Required,
+        ..Challenge::md5("site", Secret::from("right"))
+    };
+    let now = network.now();
+    network.nodes[B].endpoint.challenge_call(now, call, challenge).expect("offered");
+    network.run(ms(100));
+    let (out, far) = network.call_up(B, C, NewCall::to("2"));
+    let now = network.now();
+    network.nodes[B].endpoint.accept(now, call, Format::ULAW).expect("proved");
+    network.nodes[B].endpoint.answer(now, call).expect("accepted");
+    network.run(ms(100));
+    network.nodes[B].endpoint.link(call, out).expect("both are accepted");
+    let speak = |network: &mut Network| {
+        let now = network.now();
+        let endpoint = &mut network.nodes[C].endpoint;
+        endpoint.send_voice(now, far, Format::ULAW, &[7; 160], 20).expect("up");
+        network.run(ms(25));
+        network.nodes[B].endpoint.counters().key_changes
+    };
+    assert_eq!(speak(&mut network), 0, "a full frame, and no key is due");
+    // Due since 400 ms, and not overdue: that is after a second.
+    network.run(ms(5_275));
+    assert_eq!(network.nodes[B].endpoint.counters().key_changes, 0);
+    assert_eq!(speak(&mut network), 1, "{}", network.transcript);
+    network.run(ms(20));
+    assert_eq!(network.heard(A).len(), 2);
+}
