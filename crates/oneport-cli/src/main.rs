@@ -29,6 +29,7 @@ mod notify;
 mod originate;
 mod ping;
 mod quality;
+mod record;
 mod register;
 mod reload;
 mod route;
@@ -66,6 +67,7 @@ enum Command {
     Status(status::Status),
     Hangup(hangup::HangUp),
     Originate(originate::OriginateArgs),
+    Record(record::Record),
     Reload(hangup::Reload),
     Drain(draining::Drain),
     Undrain(draining::Undrain),
@@ -100,6 +102,7 @@ fn main() -> ExitCode {
             Command::Status(status) => status.run(),
             Command::Hangup(hangup) => hangup.run(),
             Command::Originate(originate) => originate.run(),
+            Command::Record(record) => record.run(),
             Command::Reload(reload) => reload.run(),
             Command::Drain(drain) => drain.run(),
             Command::Undrain(undrain) => undrain.run(),

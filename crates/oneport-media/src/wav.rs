@@ -74,7 +74,25 @@ pub fn read(path: &Path, sample_rate: u32) -> Result<Vec<i16>, WavError> {
     Ok(resample(&mono, spec.sample_rate, sample_rate))
 }
 
-/// Writes one channel of 16 bits. The file is complete up to the last second at any time, even if
+/// Reads a file of two channels of 16 bits as it is: left, right, and its rate.
+///
+/// # Errors
+/// No such file, or none of that kind.
+pub fn read_stereo(path: &Path) -> Result<(Vec<i16>, Vec<i16>, u32), WavError> {
+    let mut reader = hound::WavReader::open(path).map_err(WavError::file(path))?;
+    let spec = reader.spec();
+    if (spec.channels, spec.bits_per_sample) != (2, 16) {
+        let what = format!("{} channels of {} bits", spec.channels, spec.bits_per_sample);
+        return Err(WavError::Unusable { path: path.to_path_buf(), what });
+    }
+    let samples: Result<Vec<i16>, hound::Error> = reader.samples::<i16>().collect();
+    let samples = samples.map_err(WavError::file(path))?;
+    let pairs = samples.as_chunks::<2>().0.iter();
+    let (left, right) = pairs.map(|[left, right]| (*left, *right)).unzip();
+    Ok((left, right, spec.sample_rate))
+}
+
+/// Writes one or two channels of 16 bits. The file is complete up to the last second at any time, even if
 /// the process is killed.
 pub struct Writer {
     path: PathBuf,
@@ -89,8 +107,20 @@ impl Writer {
     /// # Errors
     /// It cannot be made.
     pub fn create(path: &Path, sample_rate: u32) -> Result<Self, WavError> {
+        Self::with_channels(path, sample_rate, 1)
+    }
+
+    /// The same, for samples of two channels by turns, the left one first.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn create_stereo(path: &Path, sample_rate: u32) -> Result<Self, WavError> {
+        Self::with_channels(path, sample_rate, 2)
+    }
+
+    fn with_channels(path: &Path, sample_rate: u32, channels: u16) -> Result<Self, WavError> {
         let sample_format = SampleFormat::Int;
-        let spec = WavSpec { channels: 1, sample_rate, bits_per_sample: 16, sample_format };
+        let spec = WavSpec { channels, sample_rate, bits_per_sample: 16, sample_format };
         let writer = hound::WavWriter::create(path, spec).map_err(WavError::file(path))?;
         Ok(Self { path: path.to_path_buf(), writer, sample_rate, since_flush: 0 })
     }

@@ -61,6 +61,8 @@ pub(crate) struct Call {
     pub(crate) voice_in: VoiceIn,
     pub(crate) video: VideoStreams,
     pub(crate) link: Option<CallId>,
+    /// Its voice is shown to the application as well.
+    pub(crate) tapped: bool,
     /// The peer wants no voice.
     quelched: bool,
     /// It is looked for where it may have moved.
@@ -190,6 +192,7 @@ impl Call {
             voice_in: VoiceIn::default(),
             video: VideoStreams { offered: formats.video(), ..VideoStreams::default() },
             link: None,
+            tapped: false,
             quelched: false,
             moving: None,
             transfer: None,

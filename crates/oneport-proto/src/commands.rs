@@ -540,6 +540,19 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Shows what is heard of a call to [`MediaSink::tapped`], whether it is linked or not, from now on
+    /// or no more. Its voice goes where it goes without that.
+    ///
+    /// # Errors
+    /// None but those of all these commands.
+    ///
+    /// [`MediaSink::tapped`]: crate::MediaSink::tapped
+    pub fn tap(&mut self, id: CallId, tapped: bool) -> Result<(), CommandError> {
+        let call = call_mut(&mut self.slots, id).ok_or(CommandError::UnknownCall)?;
+        call.tapped = tapped;
+        Ok(())
+    }
+
     /// Ends the link of a call, if it has one: its voice and video go to the [`MediaSink`] again. Voice
     /// that went straight to the other end since [`transfer`](Self::transfer) is brought back, and a
     /// transfer under way is given up.

@@ -280,6 +280,8 @@ pub struct Counters {
     pub calls_moved: u64,
     /// Trunk frames sent.
     pub trunk_frames_sent: u64,
+    /// Frames of voice that were sent in them.
+    pub trunk_entries_sent: u64,
     /// Keys of encrypted calls changed by us.
     pub key_changes: u64,
     /// Proofs of identity that failed.
@@ -305,6 +307,7 @@ impl Default for Counters {
             call_tokens_sent: 0,
             calls_moved: 0,
             trunk_frames_sent: 0,
+            trunk_entries_sent: 0,
             key_changes: 0,
             authentication_failures: 0,
             deadlines_missed: 0,

@@ -39,6 +39,14 @@ pub struct Endpoint {
     pub(crate) slots: Slots,
 }
 
+/// Where voice of a call goes.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    link: Option<CallId>,
+    /// A copy of it is wanted.
+    tapped: bool,
+}
+
 /// What became of a datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Handled {
@@ -276,9 +284,9 @@ impl Endpoint {
                 call.voice_in.trunk(now, clock, datagram, trunk, format, bytes)
             }
         };
-        let link = call.link;
+        let way = Way { link: call.link, tapped: call.tapped };
         let id = CallId { slot: index, generation };
-        self.deliver(now, id, link, Media { format, timestamp, payload }, media)
+        self.deliver(now, id, way, Media { format, timestamp, payload }, media)
     }
 
     /// Hands voice to the linked call, or to the application.
@@ -286,11 +294,14 @@ impl Endpoint {
         &mut self,
         now: Instant,
         from: CallId,
-        link: Option<CallId>,
+        way: Way,
         voice: Media<'_>,
         media: &mut impl MediaSink,
     ) -> Handled {
-        let Some(to) = link else {
+        if way.tapped {
+            media.tapped(now, from, voice);
+        }
+        let Some(to) = way.link else {
             media.media(from, voice);
             return Handled::Consumed;
         };
@@ -564,10 +575,10 @@ impl Endpoint {
                 } else {
                     call.voice_in.full(now, format, header.timestamp, payload.len());
                 }
-                let link = call.link;
+                let way = Way { link: call.link, tapped: call.tapped };
                 let id = CallId { slot: index, generation };
                 let voice = Media { format, timestamp: header.timestamp, payload };
-                return self.deliver(now, id, link, voice, media);
+                return self.deliver(now, id, way, voice, media);
             }
             (Role::Call(call), Message::Video { subclass, payload }) => {
                 let video = call.receive_full_video(header.timestamp, *subclass, payload);

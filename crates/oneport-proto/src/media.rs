@@ -2,6 +2,7 @@
 
 use oneport_wire::{Format, Timestamp};
 
+use crate::clock::Instant;
 use crate::id::CallId;
 
 /// One frame of voice as it arrived: not reordered, not decoded, not buffered.
@@ -35,6 +36,12 @@ pub struct Video<'a> {
 pub trait MediaSink {
     /// Takes one frame of voice of `call`.
     fn media(&mut self, call: CallId, media: Media<'_>);
+
+    /// Sees one frame of voice of a `call` that is [tapped](crate::Endpoint::tap), which came at
+    /// `now`. It goes its way all the same.
+    fn tapped(&mut self, now: Instant, call: CallId, media: Media<'_>) {
+        let _ = (now, call, media);
+    }
 
     /// Takes one packet of video of `call`. Only calls that carry video have any.
     fn video(&mut self, call: CallId, video: Video<'_>) {

@@ -261,6 +261,7 @@ impl Trunk {
         let stamp = Timestamp(now.millis_since(epoch));
         if outbox.push_media(self.path, self.writer.finish(stamp), &[]) {
             counters.trunk_frames_sent += 1;
+            counters.trunk_entries_sent += self.waiting;
         } else {
             let subject = (Some(self.path), None);
             counters.drop_of(DropReason::TransmitBufferFull, self.waiting, subject);
@@ -406,6 +407,7 @@ mod tests {
         assert_eq!(bench.trunks.next(), Some(at(100)));
         assert_eq!(bench.sent(100), [(0, alloc::vec![9])]);
         assert_eq!(bench.counters.trunk_frames_sent, 3);
+        assert_eq!(bench.counters.trunk_entries_sent, 3);
     }
 
     #[test]
@@ -441,6 +443,7 @@ mod tests {
         assert_eq!(bench.sent(20), []);
         assert_eq!(bench.counters.dropped(DropReason::TransmitBufferFull), 2);
         assert_eq!(bench.counters.trunk_frames_sent, 0);
+        assert_eq!(bench.counters.trunk_entries_sent, 0);
     }
 
     #[test]

@@ -45,6 +45,10 @@ impl MediaSink for Count {
         self.0 += 1;
     }
 
+    fn tapped(&mut self, _now: Instant, _call: CallId, _media: Media<'_>) {
+        self.0 += 1;
+    }
+
     fn video(&mut self, _call: CallId, _video: Video<'_>) {
         self.0 += 1;
     }
@@ -151,6 +155,20 @@ fn ten_thousand_mini_frames_relayed_cost_no_allocation_but_for_full_frames() {
     assert!(scene.endpoint.counters().relayed >= 10_500);
     // 200 s hold six half turns of the 16-bit clock; at each a full frame is kept to be repeated.
     assert!(allocations <= 24, "{allocations}");
+}
+
+#[test]
+fn a_copy_of_what_is_relayed_costs_no_allocation_either() {
+    let mut scene = Scene::new();
+    scene.endpoint.link(scene.call, scene.call).expect("accepted");
+    scene.endpoint.tap(scene.call, true).expect("it is up");
+    let number = scene.number;
+    let (allocations, seen) = scene.allocations(10_000, |n| mini(number, n));
+    assert!(scene.endpoint.counters().relayed >= 10_500);
+    assert!(allocations <= 24 && seen == 10_500, "{allocations}, {seen}");
+    scene.endpoint.tap(scene.call, false).expect("it is up");
+    let (_, seen) = scene.allocations(10_000, |n| mini(number, n));
+    assert_eq!(seen, 0);
 }
 
 /// Two packets to a picture, of a length that is not the same twice in a row.

@@ -31,6 +31,7 @@ mod routing;
 pub mod store;
 mod switch;
 mod tally;
+mod taps;
 mod trunks;
 mod utc;
 mod watch;

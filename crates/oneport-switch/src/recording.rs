@@ -1,22 +1,60 @@
 //! Writes recordings, on a thread of its own: a slow disk must not hold up calls.
 
+mod sides;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use oneport_media::{Codec, Recorder, wav};
 use oneport_proto::CallId;
+use oneport_wire::Format;
+use uuid::Uuid;
+
+pub(crate) use sides::Side;
+use sides::Sides;
 
 /// Frames that wait for the disk, of all recordings; more are left out. About 6 MB.
 const QUEUE: usize = 32_768;
 
 enum Order {
-    Begin { call: CallId, codec: Codec, directory: PathBuf },
-    Frame { call: CallId, timestamp: u32, payload: Vec<u8> },
-    End { call: CallId },
+    Begin {
+        call: CallId,
+        codec: Codec,
+        directory: PathBuf,
+    },
+    Frame {
+        call: CallId,
+        timestamp: u32,
+        payload: Vec<u8>,
+    },
+    End {
+        call: CallId,
+    },
+    BeginBoth(Wanted),
+    FrameOfSide {
+        call: Uuid,
+        side: Side,
+        millis: u64,
+        format: Format,
+        timestamp: u32,
+        payload: Vec<u8>,
+    },
+    EndBoth {
+        call: Uuid,
+    },
+}
+
+/// A recording of both sides of a call.
+pub(crate) struct Wanted {
+    pub(crate) call: Uuid,
+    pub(crate) file: PathBuf,
+    pub(crate) rate: u32,
+    /// Is set when it cannot be written.
+    pub(crate) failed: Arc<AtomicBool>,
 }
 
 /// The way to the thread. When it is dropped, all files are ended.
@@ -53,17 +91,60 @@ impl Recordings {
 
     /// Adds a frame; silence takes its place where the disk is too slow.
     pub(crate) fn frame(&mut self, call: CallId, timestamp: u32, payload: &[u8]) {
-        if self.waiting.load(Ordering::Relaxed) >= QUEUE {
-            match self.left_out.last_mut() {
-                Some((of, count)) if *of == call => *count += 1,
-                _ => self.left_out.push((call, 1)),
-            }
-            return;
+        if !self.has_room() {
+            return self.leave_out(call);
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
         if !self.order(Order::Frame { call, timestamp, payload: payload.to_vec() }) {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    fn has_room(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) < QUEUE
+    }
+
+    /// Counts a frame that was left out.
+    pub(crate) fn leave_out(&mut self, call: CallId) {
+        match self.left_out.last_mut() {
+            Some((of, count)) if *of == call => *count += 1,
+            _ => self.left_out.push((call, 1)),
+        }
+    }
+
+    /// Begins a file with both sides of a call.
+    pub(crate) fn begin_both(&self, wanted: Wanted) {
+        let failed = wanted.failed.clone();
+        if !self.order(Order::BeginBoth(wanted)) {
+            failed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds a frame of one side, which came so long behind the beginning; `false`: the disk is too
+    /// slow, and it is left out.
+    pub(crate) fn frame_of_side(
+        &self,
+        (call, side): (Uuid, Side),
+        since: Duration,
+        format: Format,
+        timestamp: u32,
+        payload: &[u8],
+    ) -> bool {
+        if !self.has_room() {
+            return false;
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let payload = payload.to_vec();
+        if !self.order(Order::FrameOfSide { call, side, millis, format, timestamp, payload }) {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// Ends the file.
+    pub(crate) fn end_both(&self, call: Uuid) {
+        self.order(Order::EndBoth { call });
     }
 
     /// Frames left out of a recording since this was last asked; `None` when there are no more.
@@ -116,8 +197,92 @@ impl Recording {
     }
 }
 
+/// One file with both sides being written.
+struct Both {
+    rate: u32,
+    sides: Sides,
+    writer: wav::Writer,
+    samples: Vec<i16>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Both {
+    fn begin(wanted: Wanted) -> Result<Self, String> {
+        let Wanted { file, rate, failed, .. } = wanted;
+        if let Some(directory) = file.parent() {
+            std::fs::create_dir_all(directory)
+                .map_err(|error| format!("{}: {error}", directory.display()))?;
+        }
+        let writer = wav::Writer::create_stereo(&file, rate).map_err(|error| error.to_string())?;
+        Ok(Self { rate, sides: Sides::new(rate), writer, samples: Vec::new(), failed })
+    }
+
+    fn frame(
+        &mut self,
+        (side, millis): (Side, u64),
+        format: Format,
+        timestamp: u32,
+        payload: &[u8],
+    ) -> Result<(), wav::WavError> {
+        let Self { rate, sides, writer, samples, .. } = self;
+        // What another rate says is missing, as if it had been lost.
+        let codec = Codec::for_format(format).filter(|codec| codec.sample_rate() == *rate);
+        let Some(codec) = codec else { return Ok(()) };
+        samples.clear();
+        codec.decode(payload, samples);
+        writer.write(sides.frame(side, millis, timestamp, samples))
+    }
+
+    fn end(self) -> Result<(), wav::WavError> {
+        let Self { mut sides, mut writer, .. } = self;
+        writer.write(sides.finish())?;
+        writer.finish()
+    }
+}
+
+/// All files with both sides.
+#[derive(Default)]
+struct Boths(HashMap<Uuid, Both>);
+
+impl Boths {
+    fn begin(&mut self, wanted: Wanted) -> Result<(), String> {
+        let (call, failed) = (wanted.call, wanted.failed.clone());
+        match Both::begin(wanted) {
+            Ok(both) => drop(self.0.insert(call, both)),
+            Err(error) => {
+                failed.store(true, Ordering::Relaxed);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets `act` go on with a file; one that cannot be written is given up.
+    fn go_on(
+        &mut self,
+        call: Uuid,
+        act: impl FnOnce(&mut Both) -> Result<(), wav::WavError>,
+    ) -> Result<(), String> {
+        let Some(both) = self.0.get_mut(&call) else { return Ok(()) };
+        let result = act(both);
+        if result.is_err() {
+            both.failed.store(true, Ordering::Relaxed);
+            self.0.remove(&call);
+        }
+        result.map_err(|error| error.to_string())
+    }
+
+    fn end(&mut self, call: Uuid) -> Result<(), String> {
+        match self.0.remove(&call) {
+            None => Ok(()),
+            Some(both) => both.end().map_err(|error| error.to_string()),
+        }
+    }
+}
+
 fn write(orders: &mpsc::Receiver<Order>, waiting: &AtomicUsize) {
     let mut recordings: HashMap<CallId, Recording> = HashMap::new();
+    let mut boths = Boths::default();
     for order in orders {
         let result = match order {
             Order::Begin { call, codec, directory } => Recording::begin(call, codec, &directory)
@@ -141,13 +306,21 @@ fn write(orders: &mpsc::Receiver<Order>, waiting: &AtomicUsize) {
                 None => Ok(()),
                 Some(recording) => recording.end().map_err(|error| error.to_string()),
             },
+            Order::BeginBoth(wanted) => boths.begin(wanted),
+            Order::FrameOfSide { call, side, millis, format, timestamp, payload } => {
+                waiting.fetch_sub(1, Ordering::Relaxed);
+                let at = (side, millis);
+                boths.go_on(call, |both| both.frame(at, format, timestamp, &payload))
+            }
+            Order::EndBoth { call } => boths.end(call),
         };
         if let Err(error) = result {
             tracing::error!("a recording failed: {error}");
         }
     }
-    for recording in recordings.into_values() {
-        if let Err(error) = recording.end() {
+    let ends = recordings.into_values().map(Recording::end);
+    for end in ends.chain(boths.0.into_values().map(Both::end)) {
+        if let Err(error) = end {
             tracing::error!("a recording failed: {error}");
         }
     }

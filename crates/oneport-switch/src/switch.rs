@@ -22,6 +22,7 @@ mod registering;
 mod reload;
 mod rooms;
 pub(crate) mod snapshot;
+mod taping;
 mod transfer;
 mod wording;
 
@@ -50,6 +51,7 @@ use crate::recording::Recordings;
 use crate::registrar::Registrar;
 use crate::store::StoredRegistration;
 use crate::tally::Tally;
+use crate::taps::Taps;
 use crate::trunks::{Owner, Trunks};
 use crate::watch::Watches;
 
@@ -81,6 +83,8 @@ pub struct Switch {
     /// Built-in destinations that speak now.
     players: BTreeMap<CallId, Player>,
     recordings: Recordings,
+    /// Calls that are up and recorded.
+    taps: Taps,
     /// Answered calls that must not last too long, or be silent.
     watches: Watches<CallId>,
     conferences: Conferences,
@@ -127,6 +131,7 @@ impl Switch {
             legs: HashMap::new(),
             players: BTreeMap::new(),
             recordings: Recordings::start(),
+            taps: Taps::default(),
             watches: Watches::default(),
             conferences: Conferences::default(),
             at_the_door: HashMap::new(),
@@ -211,6 +216,7 @@ impl Switch {
     fn ended(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId, end: &CallEnd) {
         let Some(leg) = self.remove_leg(now, call) else { return };
         self.players.remove(&call);
+        self.leave_recording(endpoint, now, call);
         log_end(now, call, &leg, end);
         match leg.state {
             State::Builtin(Builtin::Record) => self.recordings.end(call),

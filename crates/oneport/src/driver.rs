@@ -42,6 +42,11 @@ pub trait Application: Send + 'static {
         let _ = (call, media);
     }
 
+    /// Sees voice of a call that is tapped (`Endpoint::tap`), linked or not.
+    fn handle_tapped(&mut self, now: Instant, call: CallId, media: Media<'_>) {
+        let _ = (now, call, media);
+    }
+
     /// Takes video of a call that is not linked, if it carries any.
     fn handle_video(&mut self, call: CallId, video: Video<'_>) {
         let _ = (call, video);
@@ -80,6 +85,10 @@ struct Ear<'a, A>(&'a mut A);
 impl<A: Application> MediaSink for Ear<'_, A> {
     fn media(&mut self, call: CallId, media: Media<'_>) {
         self.0.handle_media(call, media);
+    }
+
+    fn tapped(&mut self, now: Instant, call: CallId, media: Media<'_>) {
+        self.0.handle_tapped(now, call, media);
     }
 
     fn video(&mut self, call: CallId, video: Video<'_>) {

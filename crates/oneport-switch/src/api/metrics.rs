@@ -102,12 +102,18 @@ metrics! {
         "Keys of encrypted calls changed by us.";
     TRUNK_DATAGRAMS = Counter "oneport_trunk_datagrams_total" []
         "Trunk frames sent.";
+    TRUNK_ENTRIES = Counter "oneport_trunk_entries_total" []
+        "Frames of voice sent in trunk frames; over their number it is how many calls share one.";
     MOVED = Counter "oneport_calls_moved_total" []
         "Calls whose peer has changed its address.";
     DEADLINES = Counter "oneport_deadlines_missed_total" []
         "Deadlines still past after they were handled: each is a mistake of the engine.";
     VARIABLES = Counter "oneport_variables_left_out_total" []
         "Variables of calls left out as there were too many.";
+    RECORDINGS = Gauge "oneport_recordings" []
+        "Calls that are up and recorded.";
+    RECORDING_LEFT_OUT = Counter "oneport_recording_frames_left_out_total" []
+        "Frames that are missing in recordings of calls, since the disk did not keep up.";
     RECORDS_WAITING = Gauge "oneport_store_queue_records" []
         "Records that wait to be written; calls are refused where store.max_waiting do.";
     REFUSALS_LEFT_OUT = Counter "oneport_store_refusals_left_out_total" []
@@ -182,6 +188,9 @@ fn write(format: Format, figures: &Figures, own: &Own) -> String {
     write_limits(&mut page, figures);
     write_links(&mut page, figures);
     write_counters(&mut page, &figures.counters);
+    let (recordings, left_out) = figures.recordings;
+    page.begin(&RECORDINGS).add(&[], recordings as f64);
+    page.begin(&RECORDING_LEFT_OUT).add(&[], left_out as f64);
     let (waiting, left_out) = figures.records;
     page.begin(&RECORDS_WAITING).add(&[], waiting as f64);
     page.begin(&REFUSALS_LEFT_OUT).add(&[], left_out as f64);
@@ -302,6 +311,7 @@ fn write_counters(page: &mut Exposition, counters: &Counters) {
     page.begin(&DECRYPT_FAILED).add(&[], dropped(DropReason::DecryptionFailed));
     page.begin(&KEY_CHANGES).add(&[], counters.key_changes as f64);
     page.begin(&TRUNK_DATAGRAMS).add(&[], counters.trunk_frames_sent as f64);
+    page.begin(&TRUNK_ENTRIES).add(&[], counters.trunk_entries_sent as f64);
     page.begin(&MOVED).add(&[], counters.calls_moved as f64);
     page.begin(&DEADLINES).add(&[], counters.deadlines_missed as f64);
     page.begin(&VARIABLES).add(&[], counters.variables_left_out as f64);

@@ -19,6 +19,7 @@ pub mod model;
 mod paths;
 mod peers;
 mod prometheus;
+mod recording;
 mod records;
 mod reload;
 mod rooms;
@@ -273,6 +274,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(calls::show, calls::hang_up))
         .routes(routes!(calls::netstats))
         .routes(routes!(calls::transfer))
+        .routes(routes!(recording::record, recording::end))
         .routes(routes!(rooms::conferences))
         .routes(routes!(rooms::mute, rooms::unmute))
         .routes(routes!(rooms::kick))

@@ -236,6 +236,18 @@ model! {
         pub next: Option<String>,
     }
 
+    /// The recording of a call.
+    struct RecordingView {
+        /// A WAV file with two channels: left the caller, right who was called.
+        pub file: String,
+        /// Since it began.
+        pub seconds: f64,
+        /// Frames that are missing since the disk did not keep up.
+        pub frames_left_out: u64,
+        /// Whether the file could not be written.
+        pub failed: bool,
+    }
+
     /// A call through the switch: its caller, and whoever is called for it.
     struct CallView {
         /// Its name in all of the API, the log and the records.
@@ -250,6 +262,8 @@ model! {
         pub destination: Option<String>,
         /// Since it began.
         pub seconds: f64,
+        /// Its recording, while it is recorded.
+        pub recording: Option<RecordingView>,
         /// The leg of the caller.
         pub caller: LegView,
         /// Legs to those who are called; several while they ring at once.

@@ -78,7 +78,8 @@ pub(super) struct Audio {
     /// Directory of WAV files: the number `playback/NAME` plays `NAME.wav` from there. Without a
     /// name a melody is played.
     playback: Option<Spanned<PathBuf>>,
-    /// Directory, made when needed, into which `record` writes.
+    /// Directory, made when needed, into which `record` writes, and recordings of calls that are up
+    /// (api.md).
     #[schemars(extend("default" = "recordings"))]
     record: Option<PathBuf>,
     /// A recording is ended after so many seconds.

@@ -199,6 +199,10 @@ impl Application for Switch {
         }
     }
 
+    fn handle_tapped(&mut self, now: Instant, call: CallId, media: Media<'_>) {
+        self.hear_tapped(now, call, media);
+    }
+
     fn poll_drops(&mut self) -> Option<(DropReason, u64, Option<CallId>)> {
         let (call, count) = self.recordings.poll_left_out()?;
         Some((DropReason::MediaQueueFull, count, Some(call)))
@@ -208,6 +212,7 @@ impl Application for Switch {
         let players = self.players.values().map(|player| player.next);
         let players = players.chain(self.qualify.next()).chain(self.look_at_mailboxes);
         let players = players.chain(self.watches.next()).chain(self.conferences.next());
+        let players = players.chain(self.taps.next());
         players.chain(self.ends.next()).chain(self.registrar.next_expiry()).min()
     }
 
@@ -217,6 +222,7 @@ impl Application for Switch {
         self.mix(endpoint, now);
         self.end_overdue(endpoint, now);
         self.end_watched(endpoint, now);
+        self.end_long_recordings(endpoint, now);
         self.tell_of_messages(endpoint, now);
         for name in self.registrar.expire(now) {
             self.qualify.forget(&name);

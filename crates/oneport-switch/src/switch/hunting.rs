@@ -376,6 +376,7 @@ impl Switch {
         }
         let _ = endpoint.answer(now, call);
         self.watch_bridge(now, call, called);
+        self.go_on_recording(endpoint, call, called);
         self.call_answered(now, call);
         for leg in [call, called] {
             self.book.answered(now, leg);

@@ -55,6 +55,8 @@ pub(super) struct Marks {
     pub(super) rings: bool,
     /// An operator has placed it.
     pub(super) originated: bool,
+    /// How often its call was recorded.
+    pub(super) recordings: u32,
     /// When the call of this caller was answered.
     pub(super) answered: Option<Instant>,
 }

@@ -133,6 +133,7 @@ impl Switch {
             let _ = endpoint.hangup(now, call, CauseCode::BEARER_NOT_AVAILABLE, None);
         }
         self.watch_bridge(now, waits, call);
+        self.go_on_recording(endpoint, waits, call);
         Ok(())
     }
 

@@ -215,6 +215,7 @@ impl Switch {
             calling_number: offer.and_then(|offer| offer.calling_number.clone()),
             destination,
             seconds: tenths(now.since(leg.begun)),
+            recording: self.show_recording(leg.id, now),
             caller: self.show_leg(endpoint, now, call, leg),
             called,
         })
@@ -531,6 +532,8 @@ pub(crate) struct Figures {
     pub(crate) refused: BTreeMap<(Stage, Option<CauseCode>), u64>,
     /// Records that are not durable yet, and refusals left out because too many waited.
     pub(crate) records: (u64, u64),
+    /// Calls that are recorded, and frames left out of recordings.
+    pub(crate) recordings: (usize, u64),
     /// The state of each call.
     pub(crate) calls: Vec<CallState>,
     pub(crate) legs: usize,
@@ -590,6 +593,7 @@ impl Switch {
             tally: self.tally.clone(),
             refused: self.book.refused_counts().clone(),
             records: (self.records_waiting(), self.refusals_left_out()),
+            recordings: (self.taps.count(), self.taps.left_out),
             calls: self.legs.values().filter_map(|leg| self.call_state(leg)).collect(),
             legs: self.legs.len(),
             limits,

@@ -16,6 +16,9 @@ impl Switch {
         call: CallId,
         called: CallId,
     ) {
+        if self.is_recorded(call) {
+            return;
+        }
         let kind = |id: CallId| {
             let peer = self.legs.get(&id)?.peer.as_ref()?;
             self.config.peers.get(peer)?.transfer

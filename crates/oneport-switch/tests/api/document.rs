@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::schema::mistakes;
-use crate::{Scene, ann_calls, phone, scene};
+use crate::{CONFIG, Scene, ann_calls, phone, scene_with};
 
 const ROLES: [&str; 4] = ["nobody", "viewer", "operator", "admin"];
 
@@ -34,6 +34,9 @@ fn request(operation: &str) -> Option<(&'static str, Option<&'static str>)> {
         "GET /v1/registrations" => ("/v1/registrations", None),
         "GET /v1/calls" => ("/v1/calls", None),
         "POST /v1/calls" => ("/v1/calls", Some(r#"{"ring": "peer:ann", "to": "7"}"#)),
+        "POST /v1/calls/{id}/recording" | "DELETE /v1/calls/{id}/recording" => {
+            ("/v1/calls/{id}/recording", None)
+        }
         "GET /v1/netstats" => ("/v1/netstats", None),
         "GET /v1/cdrs" => ("/v1/cdrs", None),
         "GET /v1/refusals" => ("/v1/refusals", None),
@@ -77,7 +80,9 @@ fn needed(operation: &Value) -> &'static [&'static str] {
 
 #[tokio::test]
 async fn every_described_operation_lets_in_whom_it_says_and_answers_as_it_says() {
-    let scene = scene().await;
+    let recordings = tempfile::tempdir().expect("a directory");
+    let audio = format!("[audio]\nrecord = {:?}\n", recordings.path());
+    let scene = scene_with(&format!("{CONFIG}\n{audio}")).await;
     let document = scene.client.get("/openapi.json").await.json();
     let phone = phone();
     let _registration = crate::registered(&phone, &scene, "ann").await;
@@ -102,6 +107,9 @@ async fn every_described_operation_lets_in_whom_it_says_and_answers_as_it_says()
                 let calls = scene.client.get("/v1/calls?state=answered").await.json();
                 let calls = calls["calls"].as_array().expect("a list").clone();
                 let id = calls.last().and_then(|call| call["id"].as_str()).expect("an id");
+                if name == "DELETE /v1/calls/{id}/recording" {
+                    scene.client.send("POST", &format!("/v1/calls/{id}/recording"), None).await;
+                }
                 let target = target.replace("{id}", id).replace("{ended}", &ended);
                 let answer = scene.as_role(role).send(&method.to_uppercase(), &target, body).await;
                 let may = needed(operation).contains(&role);
@@ -127,7 +135,7 @@ async fn every_described_operation_lets_in_whom_it_says_and_answers_as_it_says()
             tried.insert(name);
         }
     }
-    assert!(tried.len() >= 27, "{tried:?}");
+    assert!(tried.len() >= 29, "{tried:?}");
 }
 
 /// Waits until ann's calls are over, of which a limit allows two.

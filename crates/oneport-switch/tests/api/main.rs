@@ -5,6 +5,7 @@ mod document;
 mod exposition;
 mod guard;
 mod originate;
+mod recording;
 mod rooms;
 mod schema;
 mod stream;
