@@ -315,6 +315,36 @@ fn a_moved_call_is_heard_at_its_new_place_and_enters_the_trunk_there() {
     assert_eq!((in_trunks(&sent(HOME)), in_trunks(&sent(X))), (0, 1));
 }
 
+#[test]
+fn a_moved_call_is_on_a_trunk_where_there_is_one_at_its_new_place() {
+    for (place, in_trunk) in [(X, true), (HOME, false)] {
+        let mut network = network();
+        network.nodes[A].endpoint.set_trunk(at(place), Some(TrunkConfig::default()));
+        let mut peer = Stranger::new(HOME);
+        let call = call_up(&mut network, &mut peer, ms(10));
+        let speak = |network: &mut Network| {
+            let now = network.now();
+            let endpoint = &mut network.nodes[A].endpoint;
+            endpoint.send_voice(now, call, Format::ULAW, &[1; 160], 20).expect("up");
+        };
+        speak(&mut network);
+        let heard = peer.wait(&mut network, ms(10));
+        peer.acknowledge(&mut network, A, heard.last().expect("voice"));
+        peer.wait(&mut network, ms(1_100));
+        let ping = asked_at(&mut network, X, &stray(&peer)).expect("asked");
+        network.run(ms(100));
+        pong(&mut network, &peer, X, ping.timestamp);
+        assert_eq!(is_at(&network, call), at(X));
+        network.strays.clear();
+        speak(&mut network);
+        network.run(ms(50));
+        let trunks = network.strays.iter().filter(|(to, bytes)| {
+            *to == at(X) && matches!(Datagram::decode(bytes), Ok(Datagram::Trunk(_)))
+        });
+        assert_eq!(trunks.count(), usize::from(in_trunk), "a trunk to {place}");
+    }
+}
+
 /// An encrypted call of B's to A, who is not there for a while and then is elsewhere.
 fn encrypted_call() -> (Network, CallId, CallId) {
     const B: usize = 1;

@@ -117,8 +117,8 @@ fn what_a_registrar_says_out_of_place_is_counted() {
         registrar.say_stateless(&mut network, A, IaxSubclass::CallToken, &token);
     }
     assert_eq!(unexpected(&network), before + 1, "three tokens are followed, the fourth is not");
-    registrar.say_iax(&mut network, A, IaxSubclass::RegReq, &[]);
-    assert_eq!(unexpected(&network), before + 2, "it does not register at us in this exchange");
+    registrar.say_iax(&mut network, A, IaxSubclass::Accept, &[]);
+    assert_eq!(unexpected(&network), before + 2, "this is no call");
 }
 
 /// A peer written by hand that asks A to be registered, and needs no call token.

@@ -340,9 +340,15 @@ fn a_call_that_is_accepted_and_not_answered_is_not_transferred() {
     assert_eq!(result, Err(CommandError::WrongPhase));
 }
 
-#[test]
-fn the_middle_compares_no_counts_of_voice_that_it_does_not_carry() {
+/// A lets the voice of two calls go straight.
+fn relieved() -> (Network, [Stranger; 2], [CallId; 2]) {
     let (mut network, mut peers, calls) = middle_of_two();
+    let now = network.now();
+    // The first frame is full, and those behind it are not.
+    let endpoint = &mut network.nodes[A].endpoint;
+    endpoint.send_voice(now, calls[0], Format::ULAW, &[1; 160], 20).expect("up");
+    let heard = peers[0].wait(&mut network, ms(1));
+    peers[0].acknowledge(&mut network, A, heard.last().expect("voice"));
     let now = network.now();
     network.nodes[A].endpoint.transfer(now, calls[0], calls[1], TransferKind::Media).expect("up");
     for peer in &mut peers {
@@ -352,6 +358,44 @@ fn the_middle_compares_no_counts_of_voice_that_it_does_not_carry() {
         peer.say_iax(&mut network, A, IaxSubclass::TxReady, &[]);
         peer.theirs = number;
     }
+    let events = network.events(A);
+    assert!(
+        matches!(events[..], [Event::MediaTransferred { .. }, Event::MediaTransferred { .. }]),
+        "{events:?}"
+    );
+    for peer in &mut peers {
+        settle(&mut network, peer, ms(1));
+    }
+    (network, peers, calls)
+}
+
+#[test]
+fn voice_that_goes_straight_stays_away_until_the_middle_parts_the_two_and_is_full_then() {
+    let (mut network, mut peers, [a, _]) = relieved();
+    let heard = peers[0].wait(&mut network, Duration::from_secs(12));
+    assert_eq!(count(&heard, IaxSubclass::TxRej), 0, "{heard:?}");
+    assert_eq!(network.events(A), [], "it is no transfer under way any more");
+    let strays = network.strays.len();
+    network.nodes[A].endpoint.unlink(a);
+    let now = network.now();
+    let endpoint = &mut network.nodes[A].endpoint;
+    endpoint.send_voice(now, a, Format::ULAW, &[1; 160], 20).expect("up");
+    network.run(ms(1));
+    for (peer, voices) in peers.iter_mut().zip([1, 0]) {
+        let sent = network.strays[strays..].iter().filter(|(to, _)| *to == peer.address);
+        let said: Vec<String> = sent
+            .filter_map(|(_, bytes)| Datagram::decode(bytes).ok().map(|frame| frame.to_string()))
+            .filter(|line| !line.contains(" R "))
+            .collect();
+        let with = |word: &str| said.iter().filter(|line| line.contains(word)).count();
+        assert_eq!(with("TXREJ"), 1, "{said:?}");
+        assert_eq!(with("VOICE"), voices, "a full frame: {said:?}");
+    }
+}
+
+#[test]
+fn the_middle_compares_no_counts_of_voice_that_it_does_not_carry() {
+    let (mut network, mut peers, calls) = relieved();
     for (peer, call) in peers.iter_mut().zip(calls) {
         peer.say_iax(&mut network, A, IaxSubclass::Pong, &[Element::ReceivedFrames(900)]);
         let stats = network.nodes[A].endpoint.call_stats(call).expect("up");
