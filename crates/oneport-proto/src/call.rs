@@ -601,7 +601,7 @@ impl Call {
         }
     }
 
-    /// The proof is wrong, or encrypted with a key that is.
+    /// The proof is wrong, or encrypted with a key that is; nothing where none is awaited.
     pub(crate) fn proof_failed(&mut self, cx: &mut Context, now: Instant) {
         let Phase::Challenged(proof) = &self.phase else { return };
         cx.challenge_ends(proof.username());
@@ -948,11 +948,6 @@ impl Call {
         self.exchange.trunk = cx.trunks.find(self.exchange.path.remote);
         self.next_ping = now + cx.config.ping_interval;
         self.next_lag = now + FIRST_LAG.min(cx.config.lag_interval);
-    }
-
-    /// Whether a proof is awaited.
-    pub(crate) fn is_challenged(&self) -> bool {
-        matches!(self.phase, Phase::Challenged(_))
     }
 }
 

@@ -182,7 +182,6 @@ impl Endpoint {
             return Ok(());
         }
         if let Role::Call(call) = &mut slot.role
-            && call.is_challenged()
             && datagram.len() >= SHORTEST_ENCRYPTED
         {
             call.proof_failed(cx, now);

@@ -36,7 +36,7 @@ fn settle(network: &mut Network, peer: &mut Stranger, duration: Duration) {
 
 /// A call of a peer, accepted; and answered, if it shall be.
 fn call_of(network: &mut Network, peer: &mut Stranger, answered: bool) -> CallId {
-    let formats = [Format::ULAW, Format::ALAW].into_iter().collect();
+    let formats = [Format::ULAW, Format::ALAW, Format::H264].into_iter().collect();
     let format = [Format::ULAW].into_iter().collect();
     let new =
         [Element::CalledNumber("1".into()), Element::Capability(formats), Element::Format(format)];
@@ -44,6 +44,8 @@ fn call_of(network: &mut Network, peer: &mut Stranger, answered: bool) -> CallId
     let events = network.events(A);
     let [Event::CallOffered { call, .. }] = events[..] else { panic!("{events:?}") };
     let now = network.now();
+    let video = [Format::H264].into_iter().collect();
+    network.nodes[A].endpoint.allow_video(call, video).expect("offered");
     network.nodes[A].endpoint.accept(now, call, Format::ULAW).expect("offered");
     if answered {
         network.nodes[A].endpoint.answer(now, call).expect("accepted");
@@ -248,6 +250,29 @@ fn an_end_takes_format_and_clock_of_the_other_end_for_what_they_are() {
     scene.end.say(&mut scene.network, A, &Message::voice(Format::ALAW, &[2; 160]));
     assert_eq!(scene.stats().format, Some(Format::ALAW));
     assert_eq!(scene.network.heard(A).last().expect("heard").timestamp, 20);
+}
+
+#[test]
+fn video_begins_anew_with_the_other_end() {
+    let mut scene = Scene::new();
+    let show = |scene: &mut Scene| {
+        let now = scene.network.now();
+        let endpoint = &mut scene.network.nodes[A].endpoint;
+        endpoint.send_video(now, scene.call, Format::H264, &[1; 9], true).expect("carried");
+        scene.network.run(ms(40));
+    };
+    let full = |heard: &[Heard]| {
+        heard.iter().filter(|one| matches!(one.message(), Message::Video { .. })).count()
+    };
+    show(&mut scene);
+    show(&mut scene);
+    let heard = scene.middle.wait(&mut scene.network, ms(1));
+    assert_eq!(full(&heard), 1, "the second is no full frame: {heard:?}");
+    scene.middle.acknowledge(&mut scene.network, A, heard.last().expect("video"));
+    scene.release(IaxSubclass::TxRel);
+    show(&mut scene);
+    let heard = scene.end.wait(&mut scene.network, ms(1));
+    assert_eq!(full(&heard), 1, "{heard:?}");
 }
 
 #[test]
