@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use oneport::media::Codec;
 use oneport::{
-    AudioReader, AudioWriter, Call, CallError, CauseCode, Driver, DriverConfig, Format, NewCall,
+    AudioFrame, AudioReader, AudioWriter, Call, CallError, CauseCode, Driver, DriverConfig, Format, NewCall,
     Phone, PhoneConfig, Secret,
 };
 use oneport_switch::{Config, Switch};
@@ -156,18 +156,30 @@ pub async fn echo_is_exact_from(
     Codec::Ulaw.decode(sent, &mut samples);
     let last = &sent[sent.len() - 160..];
     let listen = async {
-        let mut heard = Vec::new();
-        while !heard.ends_with(last) {
+        let mut heard: Vec<AudioFrame> = Vec::new();
+        while heard.last().is_none_or(|frame| !frame.payload.ends_with(last)) {
             let frame = tokio::time::timeout(PATIENCE, reader.next_frame()).await;
-            let bytes = heard.len();
-            let frame = frame.unwrap_or_else(|_| panic!("silence after {bytes} bytes"));
-            let frame = frame.unwrap_or_else(|| panic!("the call ended after {bytes} bytes"));
-            heard.extend(frame.payload);
+            let frames = heard.len();
+            let frame = frame.unwrap_or_else(|_| panic!("silence after {frames} frames"));
+            let frame = frame.unwrap_or_else(|| panic!("the call ended after {frames} frames"));
+            put_in_order(&mut heard, frame);
         }
         heard
     };
     let (heard, ()) = tokio::join!(listen, speaker.play(&samples));
+    let heard: Vec<u8> = heard.into_iter().flat_map(|frame| frame.payload).collect();
     find_exactly(&sent[from..], &heard);
+}
+
+/// Puts a frame where it was spoken. Asterisk gives full frames to another thread than mini frames:
+/// on a busy machine the first full one leaves behind the mini frames that follow it.
+fn put_in_order(heard: &mut Vec<AudioFrame>, frame: AudioFrame) {
+    let is_later = |other: &AudioFrame| {
+        // A clock that begins anew, as behind a transfer, is no overtaking.
+        (1..500).contains(&other.timestamp.0.wrapping_sub(frame.timestamp.0))
+    };
+    let overtaken = heard.iter().rev().take_while(|other| is_later(other)).count();
+    heard.insert(heard.len() - overtaken, frame);
 }
 
 /// Speaks `sent` (µ-law) into an echo, with so many frames `ahead` of what has come back, and finds
