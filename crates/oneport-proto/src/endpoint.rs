@@ -275,7 +275,10 @@ impl Endpoint {
             call.exchange.ask_again(&mut self.cx, now);
         }
         let format = call.voice_in.format_or(agreed);
-        let (clock, bytes) = (call.their_clock(now), payload.len());
+        // Only the first frame of all needs it.
+        let first = call.voice_in.last_arrival().is_none();
+        let clock = if first { call.their_clock(now) } else { None };
+        let bytes = payload.len();
         let timestamp = match stamp {
             Stamp::Low(low) => call.voice_in.mini(now, clock, low, format, bytes),
             Stamp::Trunk(trunk) => {

@@ -51,7 +51,10 @@ struct Segment {
 /// Datagrams made and not yet taken.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    bytes: VecDeque<u8>,
+    /// Bytes of the datagrams, one behind another.
+    bytes: Vec<u8>,
+    /// So many of them have been taken.
+    taken: usize,
     segments: VecDeque<Segment>,
     media_limit: usize,
 }
@@ -60,7 +63,8 @@ impl Outbox {
     /// Room for 1,024 media datagrams without growing.
     pub(crate) fn new(media_limit: usize) -> Self {
         Self {
-            bytes: VecDeque::with_capacity(media_limit.min(1024 * 176)),
+            bytes: Vec::with_capacity(media_limit.min(1024 * 176)),
+            taken: 0,
             segments: VecDeque::with_capacity(1024),
             media_limit,
         }
@@ -68,20 +72,31 @@ impl Outbox {
 
     /// Queues a datagram that must not be lost.
     pub(crate) fn push(&mut self, path: Path, datagram: &[u8]) {
-        self.bytes.extend(datagram);
+        self.make_room(datagram.len());
+        self.bytes.extend_from_slice(datagram);
         self.segments.push_back(Segment { path, size: datagram.len(), media: false });
     }
 
     /// Queues a datagram made of a header and a payload; `false` when the box is full.
     pub(crate) fn push_media(&mut self, path: Path, header: &[u8], payload: &[u8]) -> bool {
-        if self.bytes.len() + header.len() + payload.len() > self.media_limit {
+        let size = header.len() + payload.len();
+        if self.bytes.len() - self.taken + size > self.media_limit {
             return false;
         }
-        self.bytes.extend(header);
-        self.bytes.extend(payload);
-        let size = header.len() + payload.len();
+        self.make_room(size);
+        self.bytes.extend_from_slice(header);
+        self.bytes.extend_from_slice(payload);
         self.segments.push_back(Segment { path, size, media: true });
         true
+    }
+
+    /// Uses the place of what was taken again, rather than growing, where that is half or more.
+    fn make_room(&mut self, size: usize) {
+        let full = self.bytes.len() + size > self.bytes.capacity();
+        if full && self.taken > self.bytes.len() / 2 {
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -115,11 +130,13 @@ impl Outbox {
                 break;
             }
         }
-        let (front, back) = self.bytes.as_slices();
-        let from_front = len.min(front.len());
-        out.bytes.extend_from_slice(front.get(..from_front).unwrap_or_default());
-        out.bytes.extend_from_slice(back.get(..len - from_front).unwrap_or_default());
-        self.bytes.drain(..len);
+        let end = self.taken + len;
+        out.bytes.extend_from_slice(self.bytes.get(self.taken..end).unwrap_or_default());
+        self.taken = end;
+        if self.segments.is_empty() {
+            self.bytes.clear();
+            self.taken = 0;
+        }
         Some(Transmit { path, len, segment_size: (count > 1).then_some(size) })
     }
 }
