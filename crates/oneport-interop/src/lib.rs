@@ -178,7 +178,8 @@ pub async fn echo_is_exact_from(
 ///
 /// At the beginning they may have overtaken each other: Asterisk gives full frames to another thread
 /// than mini frames, and on a busy machine the first full one leaves behind the mini frames that follow
-/// it. Where they pass through it twice, the second time has given them new timestamps.
+/// it. Where they pass through it twice, the second time has given them new timestamps. Its timestamps
+/// are no measure either: when it was held up they jump, which looks like loss.
 ///
 /// # Panics
 /// One is missing, changed or elsewhere.

@@ -108,8 +108,6 @@ async fn asterisk_s_echo_returns_every_byte() {
     let (mut reader, speaker) = call.audio().await.expect("accepted");
     let sent = speech();
     echo_is_exact(&mut reader, &speaker, &sent).await;
-    let stats = call.stats().await.expect("alive");
-    assert_eq!(stats.received.lost, 0);
     drop(call);
     let packets = tokio::task::spawn_blocking(|| capture.finish()).await.expect("no panic");
     // One packet of a capture may hold several datagrams that left together.

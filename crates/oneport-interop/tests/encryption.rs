@@ -95,7 +95,6 @@ async fn echo_is_exact_and_private(call: NewCall, asterisk: &Asterisk) {
     echo_is_exact(&mut reader, &speaker, &sent).await;
     let stats = call.stats().await.expect("alive");
     assert!(stats.encrypted);
-    assert_eq!(stats.received.lost, 0, "{}", asterisk.log());
     drop((call, reader, speaker));
     phone.stop().await;
     nobody_heard(&sent, &capture.into_bytes());

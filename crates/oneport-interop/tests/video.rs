@@ -134,7 +134,6 @@ async fn video_that_asterisk_does_not_allow_harms_neither_side() {
     tokio::join!(show(&writer, 0), echo_is_exact(&mut ear, &speaker, said));
     let stats = call.stats().await.expect("alive");
     assert_eq!(stats.video_frames_sent, 0, "it did not accept any");
-    assert_eq!(stats.received.lost, 0, "{}", asterisk.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -253,8 +253,7 @@ impl VoiceIn {
     ) -> Timestamp {
         let (came, last) = self.last.unwrap_or_else(|| (now, call.unwrap_or_default()));
         let mut whole = stamp.unwrap_near(last);
-        let silence = now.since(came);
-        if silence > LONG_SILENCE && distance(whole.0, last.0) > FOLLOWS_MS {
+        if distance(whole.0, last.0) > FOLLOWS_MS && now.since(came) > LONG_SILENCE {
             whole = stamp.unwrap_near(Timestamp(last.0.wrapping_add(now.millis_since(came))));
         }
         self.take(now, whole, format, bytes);
