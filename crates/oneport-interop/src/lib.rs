@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use oneport::media::Codec;
 use oneport::{
-    AudioFrame, AudioReader, AudioWriter, Call, CallError, CauseCode, Driver, DriverConfig, Format, NewCall,
-    Phone, PhoneConfig, Secret,
+    AudioFrame, AudioReader, AudioWriter, Call, CallError, CauseCode, Driver, DriverConfig, Format,
+    NewCall, Phone, PhoneConfig, Secret,
 };
 use oneport_switch::{Config, Switch};
 use oneport_testkit::peers::asterisk::Asterisk;
