@@ -336,6 +336,22 @@ fn offered() -> (Network, Stranger, CallId) {
 }
 
 #[test]
+fn variables_that_are_left_out_are_counted() {
+    let mut config = EndpointConfig::default();
+    config.call_token.users.insert("site".into(), TokenRule::No);
+    let mut network = Network::new(1, vec![config]);
+    let mut peer = Stranger::new("203.0.113.9:4569");
+    let mut new = vec![Element::CalledNumber("1".into()), Element::Username("site".into())];
+    let variables: Vec<String> = (0..67).map(|n| format!("v{n}=1")).collect();
+    new.extend(variables.iter().map(|one| Element::Variable(one.as_str().into())));
+    peer.say_iax(&mut network, A, IaxSubclass::New, &new);
+    let events = network.events(A);
+    let [Event::CallOffered { offer, .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(offer.variables.len(), 64);
+    assert_eq!(network.nodes[A].endpoint.counters().variables_left_out, 3);
+}
+
+#[test]
 fn keys_alone_encrypt_nothing_and_keys_beside_a_secret_do() {
     let key = PrivateKey::generate([7; 32]).expect("a key").public();
     let secret = Secret::from("right");
