@@ -4,7 +4,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::client::Client;
-use crate::{PATIENCE, Scene, ann_calls, phone, scene};
+use crate::{CONFIG, PATIENCE, Scene, ann_calls, phone, scene};
 
 /// Listens to events.
 struct Listener {
@@ -32,6 +32,15 @@ impl Listener {
 
     /// The next event: its kind, its number, and what it says.
     async fn next(&mut self) -> (String, u64, serde_json::Value) {
+        loop {
+            if let Some(event) = self.next_unless_idle().await {
+                return event;
+            }
+        }
+    }
+
+    /// The same; `None`: the switch says that it lives, as there is nothing else to be said.
+    async fn next_unless_idle(&mut self) -> Option<(String, u64, serde_json::Value)> {
         let (mut kind, mut number, mut data) = (String::new(), 0, serde_json::Value::Null);
         loop {
             let line = self.line().await;
@@ -41,8 +50,10 @@ impl Listener {
                 number = text.parse().expect("a number");
             } else if let Some(text) = line.strip_prefix("data: ") {
                 data = serde_json::from_str(text).expect("JSON");
+            } else if line.starts_with(':') {
+                return None;
             } else if line.is_empty() && !kind.is_empty() {
-                return (kind, number, data);
+                return Some((kind, number, data));
             }
         }
     }
@@ -101,4 +112,59 @@ async fn so_many_may_listen_and_no_more() {
         free.await.expect("in time").then_some(())
     })
     .await;
+}
+
+/// So many calls that end at once, and of which there are three events each.
+async fn refuse_many(scene: &Scene, number: &str, count: usize) {
+    let phone = phone();
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        let call = oneport::NewCall::to(number);
+        let mut call = phone.call(scene.switch(), call).await.expect("placed");
+        calls.spawn(async move { call.answered().await.expect_err("there is no such number") });
+        if calls.len() >= 50 {
+            calls.join_next().await;
+        }
+    }
+    while calls.join_next().await.is_some() {}
+}
+
+#[tokio::test]
+async fn who_reads_too_slowly_is_told_how_much_it_has_missed() {
+    let text = format!("{CONFIG}\n[guests]\nmax_calls = 1000\nmax_calls_per_address = 1000\n");
+    let scene = crate::scene_with(&text).await;
+    let client = Client::new(scene.api.address(), Some("viewer-viewer-viewer"));
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    // Little waits in the system.
+    socket.set_recv_buffer_size(4_096).expect("a size");
+    let mut stream = socket.connect(client.address).await.expect("it listens");
+    let head = client.head("GET", "/v1/events", &client.address.to_string(), "");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut listener = Listener { lines: BufReader::with_capacity(512, stream).lines() };
+    while !listener.line().await.is_empty() {}
+    // Each of these becomes three bytes, so the events are longer than the calls.
+    let number = "\u{1}".repeat(250);
+    // How much the system keeps nobody knows, but it is less than that.
+    refuse_many(&scene, &number, 3_900).await;
+    // Now it reads, until nothing is left.
+    let (mut missed, mut before) = (None, None);
+    while let Some((kind, number, data)) = listener.next_unless_idle().await {
+        if kind == "missed" {
+            missed = data["missed"].as_u64();
+            break;
+        }
+        let next = before.map_or(number, |before: u64| before + 1);
+        assert_eq!(number, next, "nothing is missing before that is said");
+        before = Some(number);
+    }
+    let missed = missed.expect("so much is not kept for anybody");
+    assert!(missed > 0);
+    let (_, number, _) = listener.next().await;
+    let before = before.expect("some came in time");
+    assert_eq!(number, before + missed + 1, "as many as were said");
+    let metrics = scene.client.get("/metrics").await.body;
+    let line = metrics.lines().find(|line| line.starts_with("oneport_events_missed_total "));
+    let counted = line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+    // It may have missed more since.
+    assert!(counted >= Some(missed), "{counted:?} of {missed}");
 }
