@@ -165,6 +165,16 @@ impl Client {
         self.answer(request.send_empty()).map(drop)
     }
 
+    /// Asks for something that comes bit by bit, for as long as it takes.
+    pub(crate) fn stream(&self, path: &str) -> Result<impl std::io::Read + use<>, Failure> {
+        let mut request = self.agent.post(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.config().timeout_global(None).build();
+        Ok(self.answer(request.send_empty())?.into_body().into_reader())
+    }
+
     /// Deletes something, and gives the answer.
     pub(crate) fn delete_for<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         let mut request = self.agent.delete(format!("{}{path}", self.base));

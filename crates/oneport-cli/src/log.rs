@@ -8,9 +8,10 @@ use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
 /// How the log is written.
@@ -33,12 +34,29 @@ pub(crate) fn begin(format: LogFormat) {
         LogFormat::Text => {
             log.with_ansi(crate::style::is_colourful()).with_target(false).init();
         }
-        LogFormat::Json => log.with_ansi(false).event_format(JsonLines).init(),
+        LogFormat::Json => {
+            log.with_ansi(false).fmt_fields(JsonFields).event_format(JsonLines).init();
+        }
     }
 }
 
-/// One object a line: `timestamp`, `level`, `target`, `message`, and the fields of the event, such as
-/// `call`.
+/// Fields of a span, as an object.
+struct JsonFields;
+
+impl<'writer> FormatFields<'writer> for JsonFields {
+    fn format_fields<R: RecordFields>(
+        &self,
+        mut writer: Writer<'writer>,
+        fields: R,
+    ) -> fmt::Result {
+        let mut all = Fields(Map::new());
+        fields.record(&mut all);
+        write!(writer, "{}", Value::Object(all.0))
+    }
+}
+
+/// One object a line: `timestamp`, `level`, `target`, `message`, and the fields of the event and of
+/// what it happened in, such as `call`.
 struct JsonLines;
 
 impl<S, N> FormatEvent<S, N> for JsonLines
@@ -48,7 +66,7 @@ where
 {
     fn format_event(
         &self,
-        _: &FmtContext<'_, S, N>,
+        context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
@@ -59,6 +77,14 @@ where
         fields.0.insert("timestamp".into(), timestamp.into());
         fields.0.insert("level".into(), about.level().as_str().into());
         fields.0.insert("target".into(), about.target().into());
+        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+            let extensions = span.extensions();
+            let known = extensions.get::<FormattedFields<N>>();
+            let known = known.map(|known| serde_json::from_str(&known.fields));
+            if let Some(Ok(Value::Object(known))) = known {
+                fields.0.extend(known);
+            }
+        }
         event.record(&mut fields);
         writeln!(writer, "{}", Value::Object(fields.0))
     }

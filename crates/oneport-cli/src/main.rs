@@ -11,6 +11,7 @@ macro_rules! say {
 mod answer;
 mod api;
 mod call;
+mod capture;
 mod cdr;
 mod check;
 mod conference;
@@ -68,6 +69,7 @@ enum Command {
     Hangup(hangup::HangUp),
     Originate(originate::OriginateArgs),
     Record(record::Record),
+    Capture(capture::Capture),
     Reload(hangup::Reload),
     Drain(draining::Drain),
     Undrain(draining::Undrain),
@@ -103,6 +105,7 @@ fn main() -> ExitCode {
             Command::Hangup(hangup) => hangup.run(),
             Command::Originate(originate) => originate.run(),
             Command::Record(record) => record.run(),
+            Command::Capture(capture) => capture.run(),
             Command::Reload(reload) => reload.run(),
             Command::Drain(drain) => drain.run(),
             Command::Undrain(undrain) => undrain.run(),

@@ -9,6 +9,7 @@ mod book;
 mod bridge;
 mod builtin;
 mod caller_id;
+mod capture;
 mod cdr;
 mod conference;
 mod config;

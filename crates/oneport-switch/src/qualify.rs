@@ -162,6 +162,11 @@ impl Qualify {
         }
     }
 
+    /// The peer that is polled by this.
+    pub(crate) fn polled_by(&self, poke: PokeId) -> Option<&str> {
+        self.pokes.get(&poke).map(String::as_str)
+    }
+
     /// Takes the result of a poll: a round trip, or nothing in time. Gives the peer's name and its
     /// status if that is another kind than before.
     pub(crate) fn result(

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use oneport_media::{Codec, Recorder, wav};
 use oneport_proto::CallId;
 use oneport_wire::Format;
+use tracing::Span;
 use uuid::Uuid;
 
 pub(crate) use sides::Side;
@@ -25,6 +26,7 @@ enum Order {
         call: CallId,
         codec: Codec,
         directory: PathBuf,
+        span: Span,
     },
     Frame {
         call: CallId,
@@ -55,6 +57,8 @@ pub(crate) struct Wanted {
     pub(crate) rate: u32,
     /// Is set when it cannot be written.
     pub(crate) failed: Arc<AtomicBool>,
+    /// What log lines of it are put into.
+    pub(crate) span: Span,
 }
 
 /// The way to the thread. When it is dropped, all files are ended.
@@ -85,8 +89,8 @@ impl Recordings {
     }
 
     /// Begins a file in `directory`.
-    pub(crate) fn begin(&self, call: CallId, codec: Codec, directory: PathBuf) {
-        self.order(Order::Begin { call, codec, directory });
+    pub(crate) fn begin(&self, call: CallId, codec: Codec, directory: PathBuf, span: Span) {
+        self.order(Order::Begin { call, codec, directory, span });
     }
 
     /// Adds a frame; silence takes its place where the disk is too slow.
@@ -164,10 +168,12 @@ struct Recording {
     recorder: Recorder,
     writer: wav::Writer,
     samples: Vec<i16>,
+    span: Span,
 }
 
 impl Recording {
-    fn begin(call: CallId, codec: Codec, directory: &PathBuf) -> Result<Self, String> {
+    fn begin(call: CallId, codec: Codec, directory: &PathBuf, span: Span) -> Result<Self, String> {
+        let inside = span.enter();
         std::fs::create_dir_all(directory)
             .map_err(|error| format!("{}: {error}", directory.display()))?;
         #[expect(clippy::disallowed_methods, reason = "names of files bear the wall clock's time")]
@@ -176,11 +182,12 @@ impl Recording {
         let rate = codec.sample_rate();
         let writer = wav::Writer::create(&path, rate).map_err(|error| error.to_string())?;
         tracing::info!("{call}: recording to {}", path.display());
-        Ok(Self { codec, recorder: Recorder::new(rate), writer, samples: Vec::new() })
+        drop(inside);
+        Ok(Self { codec, recorder: Recorder::new(rate), writer, samples: Vec::new(), span })
     }
 
     fn frame(&mut self, timestamp: u32, payload: &[u8]) -> Result<(), wav::WavError> {
-        let Self { codec, recorder, writer, samples } = self;
+        let Self { codec, recorder, writer, samples, .. } = self;
         samples.clear();
         codec.decode(payload, samples);
         let mut result = Ok(());
@@ -204,17 +211,18 @@ struct Both {
     writer: wav::Writer,
     samples: Vec<i16>,
     failed: Arc<AtomicBool>,
+    span: Span,
 }
 
 impl Both {
     fn begin(wanted: Wanted) -> Result<Self, String> {
-        let Wanted { file, rate, failed, .. } = wanted;
+        let Wanted { file, rate, failed, span, .. } = wanted;
         if let Some(directory) = file.parent() {
             std::fs::create_dir_all(directory)
                 .map_err(|error| format!("{}: {error}", directory.display()))?;
         }
         let writer = wav::Writer::create_stereo(&file, rate).map_err(|error| error.to_string())?;
-        Ok(Self { rate, sides: Sides::new(rate), writer, samples: Vec::new(), failed })
+        Ok(Self { rate, sides: Sides::new(rate), writer, samples: Vec::new(), failed, span })
     }
 
     fn frame(
@@ -257,6 +265,10 @@ impl Boths {
         Ok(())
     }
 
+    fn span(&self, call: Uuid) -> Span {
+        self.0.get(&call).map_or_else(Span::none, |both| both.span.clone())
+    }
+
     /// Lets `act` go on with a file; one that cannot be written is given up.
     fn go_on(
         &mut self,
@@ -284,37 +296,42 @@ fn write(orders: &mpsc::Receiver<Order>, waiting: &AtomicUsize) {
     let mut recordings: HashMap<CallId, Recording> = HashMap::new();
     let mut boths = Boths::default();
     for order in orders {
-        let result = match order {
-            Order::Begin { call, codec, directory } => Recording::begin(call, codec, &directory)
-                .map(|recording| {
-                    recordings.insert(call, recording);
-                }),
+        let (span, result) = match order {
+            Order::Begin { call, codec, directory, span } => {
+                let begun = Recording::begin(call, codec, &directory, span.clone());
+                (span, begun.map(|recording| drop(recordings.insert(call, recording))))
+            }
             Order::Frame { call, timestamp, payload } => {
                 waiting.fetch_sub(1, Ordering::Relaxed);
                 match recordings.get_mut(&call) {
-                    None => Ok(()),
+                    None => (Span::none(), Ok(())),
                     Some(recording) => {
-                        let result = recording.frame(timestamp, &payload);
+                        let (span, result) =
+                            (recording.span.clone(), recording.frame(timestamp, &payload));
                         if result.is_err() {
                             recordings.remove(&call);
                         }
-                        result.map_err(|error| error.to_string())
+                        (span, result.map_err(|error| error.to_string()))
                     }
                 }
             }
             Order::End { call } => match recordings.remove(&call) {
-                None => Ok(()),
-                Some(recording) => recording.end().map_err(|error| error.to_string()),
+                None => (Span::none(), Ok(())),
+                Some(recording) => {
+                    (recording.span.clone(), recording.end().map_err(|error| error.to_string()))
+                }
             },
-            Order::BeginBoth(wanted) => boths.begin(wanted),
+            Order::BeginBoth(wanted) => (wanted.span.clone(), boths.begin(wanted)),
             Order::FrameOfSide { call, side, millis, format, timestamp, payload } => {
                 waiting.fetch_sub(1, Ordering::Relaxed);
                 let at = (side, millis);
-                boths.go_on(call, |both| both.frame(at, format, timestamp, &payload))
+                let span = boths.span(call);
+                (span, boths.go_on(call, |both| both.frame(at, format, timestamp, &payload)))
             }
-            Order::EndBoth { call } => boths.end(call),
+            Order::EndBoth { call } => (boths.span(call), boths.end(call)),
         };
         if let Err(error) = result {
+            let _inside = span.enter();
             tracing::error!("a recording failed: {error}");
         }
     }

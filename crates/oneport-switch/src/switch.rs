@@ -1,5 +1,6 @@
 //! The switch: identifies callers, routes their calls, keeps registrations.
 
+mod capturing;
 mod device;
 mod dialling;
 mod drain;
@@ -22,6 +23,7 @@ mod registering;
 mod reload;
 mod rooms;
 pub(crate) mod snapshot;
+mod spans;
 mod taping;
 mod transfer;
 mod wording;
@@ -37,6 +39,7 @@ use tokio::sync::watch;
 
 use crate::book::Book;
 use crate::builtin::{Builtin, Player, Sound};
+use crate::capture::Captures;
 use crate::conference::Conferences;
 use crate::config::Config;
 use crate::deadlines::Deadlines;
@@ -83,6 +86,8 @@ pub struct Switch {
     /// Built-in destinations that speak now.
     players: BTreeMap<CallId, Player>,
     recordings: Recordings,
+    /// Calls whose datagrams somebody looks at.
+    captures: Captures<CallId>,
     /// Calls that are up and recorded.
     taps: Taps,
     /// Answered calls that must not last too long, or be silent.
@@ -131,6 +136,7 @@ impl Switch {
             legs: HashMap::new(),
             players: BTreeMap::new(),
             recordings: Recordings::start(),
+            captures: Captures::default(),
             taps: Taps::default(),
             watches: Watches::default(),
             conferences: Conferences::default(),
@@ -206,8 +212,8 @@ impl Switch {
     fn tell_refusal(&mut self, call: CallId, cause: CauseCode, why: &str) {
         if let Some(leg) = self.legs.get_mut(&call) {
             let to = leg.to.take().unwrap_or_default();
-            let (id, who) = (leg.id, leg.who());
-            tracing::info!(call = %id, "{call}: {who} to {to}: refused, {cause}: {why}");
+            let who = leg.who();
+            tracing::info!("{call}: {who} to {to}: refused, {cause}: {why}");
         }
         self.call_refused(call, cause, why);
         self.book.refused_for(call, cause, records::no_way_on(cause, why));
@@ -217,6 +223,7 @@ impl Switch {
         let Some(leg) = self.remove_leg(now, call) else { return };
         self.players.remove(&call);
         self.leave_recording(endpoint, now, call);
+        self.captures.over(now, call);
         log_end(now, call, &leg, end);
         match leg.state {
             State::Builtin(Builtin::Record) => self.recordings.end(call),
@@ -252,6 +259,7 @@ impl Switch {
     fn end_overdue(&mut self, endpoint: &mut Endpoint, now: Instant) {
         while let Some(call) = self.ends.pop_due(now) {
             let Some(leg) = self.legs.get(&call) else { continue };
+            let _inside = leg.span.clone().entered();
             let cause = match leg.state {
                 State::Parked(_) => {
                     self.return_parked(endpoint, now, call);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use oneport_proto::CallEnd;
+use oneport_proto::{CallEnd, CallStats};
 use oneport_wire::CauseCode;
 
 use crate::limits::Direction;
@@ -47,7 +47,7 @@ impl Histogram {
     }
 }
 
-/// Voice of the calls of one peer that have ended.
+/// Voice of the calls of one peer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Voice {
     /// Frames heard from it, and missed.
@@ -56,6 +56,18 @@ pub(crate) struct Voice {
     /// Frames it says it heard, and missed.
     pub(crate) heard_there: u64,
     pub(crate) lost_there: u64,
+}
+
+impl Voice {
+    /// Adds that of one leg.
+    pub(crate) fn add(&mut self, stats: &CallStats) {
+        self.heard += stats.received.frames;
+        self.lost += stats.received.lost;
+        if let Some(there) = stats.remote {
+            self.heard_there += u64::from(there.frames);
+            self.lost_there += u64::from(there.lost);
+        }
+    }
 }
 
 /// All of it.
@@ -67,7 +79,8 @@ pub(crate) struct Tally {
     pub(crate) registrations_refused: u64,
     pub(crate) setup: Histogram,
     pub(crate) duration: Histogram,
-    pub(crate) rtt: Histogram,
+    /// Round trips of polls, by the peer's name.
+    pub(crate) rtt: BTreeMap<String, Histogram>,
     /// By the peer's name.
     pub(crate) voice: BTreeMap<String, Voice>,
 }
@@ -81,7 +94,7 @@ impl Default for Tally {
             registrations_refused: 0,
             setup: Histogram::new(SETUP_BOUNDS),
             duration: Histogram::new(DURATION_BOUNDS),
-            rtt: Histogram::new(RTT_BOUNDS),
+            rtt: BTreeMap::new(),
             voice: BTreeMap::new(),
         }
     }
@@ -100,17 +113,25 @@ impl Tally {
             Some(voice) => voice,
             None => self.voice.entry(peer.into()).or_default(),
         };
-        voice.heard += end.stats.received.frames;
-        voice.lost += end.stats.received.lost;
-        if let Some(there) = end.stats.remote {
-            voice.heard_there += u64::from(there.frames);
-            voice.lost_there += u64::from(there.lost);
+        voice.add(&end.stats);
+    }
+
+    /// A peer has answered a poll.
+    pub(crate) fn answered_poll(&mut self, peer: &str, rtt: Duration) {
+        match self.rtt.get_mut(peer) {
+            Some(histogram) => histogram.note(rtt, None),
+            None => {
+                let mut histogram = Histogram::new(RTT_BOUNDS);
+                histogram.note(rtt, None);
+                self.rtt.insert(peer.into(), histogram);
+            }
         }
     }
 
     /// Forgets peers that are not configured any more.
     pub(crate) fn keep_peers(&mut self, known: impl Fn(&str) -> bool) {
         self.voice.retain(|name, _| known(name));
+        self.rtt.retain(|name, _| known(name));
     }
 }
 

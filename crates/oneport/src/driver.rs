@@ -52,6 +52,27 @@ pub trait Application: Send + 'static {
         let _ = (call, video);
     }
 
+    /// Whether [`see_received`](Self::see_received) and [`see_sent`](Self::see_sent) are wanted now.
+    fn sees_datagrams(&self) -> bool {
+        false
+    }
+
+    /// Sees a datagram that has come from `remote`, before the engine does.
+    fn see_received(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        datagram: &[u8],
+    ) {
+        let _ = (now, local, remote, datagram);
+    }
+
+    /// Sees a datagram that was sent to `remote`.
+    fn see_sent(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
+        let _ = (now, local, remote, datagram);
+    }
+
     /// What the application itself has dropped since it was last asked, one reason and call at a
     /// time: why, how often, and of which call.
     fn poll_drops(&mut self) -> Option<(DropReason, u64, Option<CallId>)> {
@@ -361,10 +382,15 @@ impl<A: Application> Shard<A> {
         let now = self.now();
         let Self { endpoint, application, sockets, received, .. } = self;
         let mut more = false;
+        let sees = application.sees_datagrams();
         for socket in sockets {
             let mut failed = 0;
             let drained = (0..RECEIVE_TURNS).any(|_| {
                 let result = socket.receive(received, |path, datagram| {
+                    if sees {
+                        let local = socket.local_of(&path);
+                        application.see_received(now, local, path.remote, datagram);
+                    }
                     endpoint.handle_datagram(now, path, datagram, &mut Ear(application));
                 });
                 failed += u64::from(result.is_err());
@@ -396,7 +422,17 @@ impl<A: Application> Shard<A> {
             let failed = match socket::choose(&self.sockets, &transmit.path) {
                 None => DropReason::NoSocket,
                 Some(socket) => match socket.send(&transmit, self.transmit.as_bytes()).await {
-                    Ok(()) => continue,
+                    Ok(()) => {
+                        if self.application.sees_datagrams() {
+                            let local = socket.local_of(&transmit.path);
+                            let size = transmit.segment_size.unwrap_or(transmit.len).max(1);
+                            for datagram in self.transmit.as_bytes().chunks(size) {
+                                let remote = transmit.path.remote;
+                                self.application.see_sent(now, local, remote, datagram);
+                            }
+                        }
+                        continue;
+                    }
                     Err(_) => DropReason::SendFailed,
                 },
             };

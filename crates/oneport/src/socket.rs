@@ -42,6 +42,12 @@ impl BatchSocket {
             && (own.is_unspecified() || path.local.is_none_or(|local| local == own))
     }
 
+    /// Our end of a path over this socket, as far as it is known.
+    pub(crate) fn local_of(&self, path: &Path) -> SocketAddr {
+        let ip = path.local.unwrap_or_else(|| self.address.ip());
+        SocketAddr::new(ip, self.address.port())
+    }
+
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.io.poll_recv_ready(cx)
     }

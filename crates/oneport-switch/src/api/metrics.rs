@@ -12,7 +12,7 @@ use super::error::Problem;
 use super::model::{CallState, PeerState};
 use super::prometheus::{Exposition, Format, Kind, Metric};
 use crate::limits::Direction;
-use crate::switch::snapshot::Figures;
+use crate::switch::snapshot::{Figures, PeerFigures};
 
 /// Declares metrics and the list of all.
 macro_rules! metrics {
@@ -66,14 +66,16 @@ metrics! {
         "1 where a polled peer answers in time, else 0.";
     LINK_LATENCY = Gauge "oneport_link_latency_seconds" ["peer"]
         "Round trip of the last poll that a peer has answered.";
-    LINK_RTT = Histogram "oneport_link_rtt_seconds" []
-        "Round trips of all polls that were answered.";
+    LINK_RTT = Histogram "oneport_link_rtt_seconds" ["peer"]
+        "Round trips of the polls that a peer has answered.";
+    LINK_JITTER = Gauge "oneport_link_jitter_seconds" ["peer", "direction"]
+        "The worst jitter of the calls that are up with a peer: heard from it, or by it as it says.";
     LINK_CALLS = Gauge "oneport_link_calls" ["peer", "direction"]
         "Legs that are up with a peer.";
     LINK_FRAMES = Counter "oneport_link_frames_total" ["peer", "direction"]
-        "Voice frames of calls that have ended: heard from a peer, or by it as it says.";
+        "Voice frames heard from a peer, or by it as it says.";
     LINK_LOST = Counter "oneport_link_lost_frames_total" ["peer", "direction"]
-        "Voice frames of calls that have ended which were lost on the way from a peer, or to it as it says.";
+        "Voice frames that were lost on the way from a peer, or to it as it says.";
     REGISTERED = Gauge "oneport_registered_peers" []
         "Peers that are registered here.";
     REGISTRATIONS_REFUSED = Counter "oneport_registrations_refused_total" []
@@ -114,6 +116,8 @@ metrics! {
         "Calls that are up and recorded.";
     RECORDING_LEFT_OUT = Counter "oneport_recording_frames_left_out_total" []
         "Frames that are missing in recordings of calls, since the disk did not keep up.";
+    CAPTURE_LEFT_OUT = Counter "oneport_capture_packets_left_out_total" []
+        "Packets missing in captures of calls, since whoever asked for them fetched them too slowly.";
     RECORDS_WAITING = Gauge "oneport_store_queue_records" []
         "Records that wait to be written; calls are refused where store.max_waiting do.";
     REFUSALS_LEFT_OUT = Counter "oneport_store_refusals_left_out_total" []
@@ -191,6 +195,7 @@ fn write(format: Format, figures: &Figures, own: &Own) -> String {
     let (recordings, left_out) = figures.recordings;
     page.begin(&RECORDINGS).add(&[], recordings as f64);
     page.begin(&RECORDING_LEFT_OUT).add(&[], left_out as f64);
+    page.begin(&CAPTURE_LEFT_OUT).add(&[], figures.captures_left_out as f64);
     let (waiting, left_out) = figures.records;
     page.begin(&RECORDS_WAITING).add(&[], waiting as f64);
     page.begin(&REFUSALS_LEFT_OUT).add(&[], left_out as f64);
@@ -266,21 +271,32 @@ fn write_links(page: &mut Exposition, figures: &Figures) {
             samples.add(&[&peer.name], latency.as_secs_f64());
         }
     }
-    page.begin(&LINK_RTT).histogram(&[], &figures.tally.rtt);
+    let mut samples = page.begin(&LINK_RTT);
+    for (peer, rtt) in &figures.tally.rtt {
+        samples.histogram(&[peer], rtt);
+    }
+    let mut samples = page.begin(&LINK_JITTER);
+    for peer in &figures.peers {
+        for (direction, jitter) in [(IN, peer.jitter.0), (OUT, peer.jitter.1)] {
+            if let Some(jitter) = jitter {
+                samples.add(&[&peer.name, direction], jitter.as_secs_f64());
+            }
+        }
+    }
     let mut samples = page.begin(&LINK_CALLS);
     for peer in &figures.peers {
         samples.add(&[&peer.name, IN], peer.calls.0 as f64);
         samples.add(&[&peer.name, OUT], peer.calls.1 as f64);
     }
     let mut samples = page.begin(&LINK_FRAMES);
-    for (peer, voice) in &figures.tally.voice {
-        samples.add(&[peer, IN], voice.heard as f64);
-        samples.add(&[peer, OUT], voice.heard_there as f64);
+    for PeerFigures { name, voice, .. } in &figures.peers {
+        samples.add(&[name, IN], voice.heard as f64);
+        samples.add(&[name, OUT], voice.heard_there as f64);
     }
     let mut samples = page.begin(&LINK_LOST);
-    for (peer, voice) in &figures.tally.voice {
-        samples.add(&[peer, IN], voice.lost as f64);
-        samples.add(&[peer, OUT], voice.lost_there as f64);
+    for PeerFigures { name, voice, .. } in &figures.peers {
+        samples.add(&[name, IN], voice.lost as f64);
+        samples.add(&[name, OUT], voice.lost_there as f64);
     }
     page.begin(&REGISTERED).add(&[], figures.registered as f64);
     let refused = figures.tally.registrations_refused;

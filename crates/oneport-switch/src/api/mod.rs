@@ -8,6 +8,7 @@
 #![expect(unused_qualifications, reason = "descriptions of parameters are made with whole paths")]
 
 mod calls;
+mod capture;
 mod drain;
 mod error;
 mod events;
@@ -274,6 +275,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(calls::show, calls::hang_up))
         .routes(routes!(calls::netstats))
         .routes(routes!(calls::transfer))
+        .routes(routes!(capture::capture))
         .routes(routes!(recording::record, recording::end))
         .routes(routes!(rooms::conferences))
         .routes(routes!(rooms::mute, rooms::unmute))

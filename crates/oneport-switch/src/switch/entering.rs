@@ -111,7 +111,7 @@ impl Switch {
             (Builtin::Echo, _) => drop(endpoint.link(call, call)),
             (Builtin::Record, Some(codec)) => {
                 self.ends.set(call, now + files.longest_recording);
-                self.recordings.begin(call, codec, files.record.clone());
+                self.recordings.begin(call, codec, files.record.clone(), self.span(call));
             }
             (Builtin::Conference, Some(codec)) => {
                 self.come_to_room(endpoint, now, call, room.unwrap_or_default(), codec);

@@ -1,5 +1,7 @@
 //! The switch as an application of the engine: what it does when something happens.
 
+use std::net::SocketAddr;
+
 use oneport::Application;
 use oneport_proto::{CallId, DropNotice, DropReason, Endpoint, Event, Instant, Media};
 use oneport_wire::Control;
@@ -8,6 +10,7 @@ use super::wording::refusal_line;
 use super::{Leg, Standing, State, Switch, printable, records};
 use crate::bridge;
 use crate::builtin::Builtin;
+use crate::capture::Way;
 use crate::news::What;
 use crate::trunks::Owner;
 
@@ -29,6 +32,7 @@ impl Application for Switch {
     }
 
     fn handle_event(&mut self, endpoint: &mut Endpoint, now: Instant, event: Event) {
+        let _inside = self.span_for(&event).entered();
         let other = |call: CallId| self.legs.get(&call).and_then(Leg::other);
         match event {
             Event::CallOffered { call, offer } => self.offered(endpoint, now, call, offer),
@@ -114,13 +118,16 @@ impl Application for Switch {
             }
             Event::CallMoved { call, from, to } => {
                 self.book.moved(call, to.remote);
+                self.captures.moved(call, to.remote);
                 if let Some(leg) = self.legs.get_mut(&call) {
                     leg.address = to.remote;
                     tracing::info!("{call}: moved from {from} to {to}");
                 }
             }
             Event::Pong { poke, rtt } => {
-                self.tally.rtt.note(rtt, None);
+                if let Some(peer) = self.qualify.polled_by(poke) {
+                    self.tally.answered_poll(peer, rtt);
+                }
                 if let Some((name, status)) = self.qualify.result(now, poke, Some(rtt)) {
                     tracing::info!("{name} is {status}");
                     self.news.tell(|| What::Peer { peer: name, state: status.into() });
@@ -184,6 +191,7 @@ impl Application for Switch {
     fn handle_notice(&mut self, notice: &DropNotice) {
         let leg = notice.call.and_then(|call| self.legs.get(&call));
         let who = leg.map(|leg| format!(" ({})", leg.who())).unwrap_or_default();
+        let _inside = leg.map(|leg| leg.span.enter());
         if notice.reason.is_ordinary() {
             tracing::debug!("{notice}{who}");
         } else {
@@ -203,6 +211,24 @@ impl Application for Switch {
         self.hear_tapped(now, call, media);
     }
 
+    fn sees_datagrams(&self) -> bool {
+        !self.captures.is_empty()
+    }
+
+    fn see_received(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        datagram: &[u8],
+    ) {
+        self.captures.see(now, Way::In, local, remote, datagram);
+    }
+
+    fn see_sent(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
+        self.captures.see(now, Way::Out, local, remote, datagram);
+    }
+
     fn poll_drops(&mut self) -> Option<(DropReason, u64, Option<CallId>)> {
         let (call, count) = self.recordings.poll_left_out()?;
         Some((DropReason::MediaQueueFull, count, Some(call)))
@@ -212,7 +238,7 @@ impl Application for Switch {
         let players = self.players.values().map(|player| player.next);
         let players = players.chain(self.qualify.next()).chain(self.look_at_mailboxes);
         let players = players.chain(self.watches.next()).chain(self.conferences.next());
-        let players = players.chain(self.taps.next());
+        let players = players.chain(self.taps.next()).chain(self.captures.next());
         players.chain(self.ends.next()).chain(self.registrar.next_expiry()).min()
     }
 
@@ -223,6 +249,7 @@ impl Application for Switch {
         self.end_overdue(endpoint, now);
         self.end_watched(endpoint, now);
         self.end_long_recordings(endpoint, now);
+        self.captures.expire(now);
         self.tell_of_messages(endpoint, now);
         for name in self.registrar.expire(now) {
             self.qualify.forget(&name);

@@ -271,8 +271,8 @@ impl Switch {
         };
         self.tally.begun(Direction::Out);
         let _ = endpoint.allow_transfer(called, peer.transfer.is_some());
-        let (id, who, dialled) = (leg.id, leg.who(), &offer.called_number);
-        tracing::debug!(call = %id, "{call}: {who} calls {dialled} at {name} ({to}): {called}");
+        let (who, dialled) = (leg.who(), &offer.called_number);
+        tracing::debug!("{call}: {who} calls {dialled} at {name} ({to}): {called}");
         let state = State::Called { caller: call };
         let rings = caller.timeout.or(peer.forwarding.rings);
         if let Some(rings) = rings {
@@ -284,6 +284,7 @@ impl Switch {
         let peer = Some(name.into());
         let leg = Leg {
             id: leg.id,
+            span: leg.span.clone(),
             lease,
             came_from: to.ip(),
             peer,
@@ -301,6 +302,7 @@ impl Switch {
             leg.to = Some(format!("{} at {name} ({to})", caller.offer.called_number));
             caller.called.push(called);
         }
+        self.capture_leg(endpoint, called);
         self.begin_placed_record(endpoint, now, (called, call), name, number);
         self.tell_of_limits();
         Ok(())

@@ -6,6 +6,7 @@ use oneport_proto::{CallId, Challenge, CommandError, Endpoint, Instant, Offer};
 use oneport_wire::CauseCode;
 
 use super::leg::Marks;
+use super::spans::span_of;
 use super::{Leg, State, Switch, printable, records};
 use crate::config::Peer;
 use crate::refusal::{Reason, Stage};
@@ -24,6 +25,8 @@ impl Switch {
         offer.called_number = printable(&offer.called_number);
         offer.username = offer.username.as_deref().map(printable);
         let id = self.book.offered(now, call, &offer);
+        let span = span_of(id);
+        let _inside = span.enter();
         if self.refuse_draining(endpoint, now, call, &offer) {
             return;
         }
@@ -32,6 +35,7 @@ impl Switch {
         let lease = self.new_lease();
         let leg = |peer, state| Leg {
             id,
+            span: span.clone(),
             lease,
             came_from: address.ip(),
             peer,

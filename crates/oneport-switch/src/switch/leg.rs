@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use oneport_proto::{CallId, Instant, Offer};
 use oneport_wire::{CauseCode, Format};
+use tracing::Span;
 use uuid::Uuid;
 
 use super::forwarding::Forwarded;
@@ -25,6 +26,8 @@ pub(super) struct LeaseId(pub(super) u64);
 pub(super) struct Leg {
     /// The call, the same for all its legs.
     pub(super) id: Uuid,
+    /// What log lines of it are put into.
+    pub(super) span: Span,
     pub(super) lease: LeaseId,
     /// Where it was when it came; its address may change.
     pub(super) came_from: IpAddr,

@@ -9,6 +9,7 @@ use oneport_wire::{CauseCode, EncryptionMethods, Format, FormatSet, SamplingRate
 use super::forwarding::Forwarded;
 use super::hunting::new_call;
 use super::leg::{Caller, Marks};
+use super::spans::span_of;
 use super::{Leg, State, Switch, records};
 use crate::api::model::Originate;
 use crate::builtin::Place;
@@ -176,9 +177,12 @@ impl Switch {
         self.book.led_to(call, format!("peer:{name}/{number}"));
         let rings = asked.timeout_seconds.map_or(USUAL_RINGING, Duration::from_secs);
         self.ends.set(call, now + rings);
-        tracing::info!(call = %id, "{call}: {name} ({to}) is rung for {}", asked.to);
+        let span = span_of(id);
+        let _inside = span.enter();
+        tracing::info!("{call}: {name} ({to}) is rung for {}", asked.to);
         let leg = Leg {
             id,
+            span: span.clone(),
             lease,
             came_from: to.ip(),
             peer: Some(name.clone()),

@@ -27,7 +27,7 @@ use crate::limits::{Direction, LimitUsage, Scope};
 use crate::news::News;
 use crate::qualify::Status as PollStatus;
 use crate::refusal::Stage;
-use crate::tally::Tally;
+use crate::tally::{Tally, Voice};
 
 /// Limits that are shown, where each number has one of its own.
 const MOST_LIMITS: usize = 1_000;
@@ -511,6 +511,10 @@ pub(crate) struct PeerFigures {
     pub(crate) latency: Option<Duration>,
     /// Legs that came from it, and that went to it.
     pub(crate) calls: (usize, usize),
+    /// Voice of all its legs, those that are up among them.
+    pub(crate) voice: Voice,
+    /// The worst jitter of those that are up: as heard here, and as it says.
+    pub(crate) jitter: (Option<Duration>, Option<Duration>),
 }
 
 /// A limit in figures, with all the numbers of one that has each number by itself.
@@ -534,6 +538,8 @@ pub(crate) struct Figures {
     pub(crate) records: (u64, u64),
     /// Calls that are recorded, and frames left out of recordings.
     pub(crate) recordings: (usize, u64),
+    /// Packets left out of captures.
+    pub(crate) captures_left_out: u64,
     /// The state of each call.
     pub(crate) calls: Vec<CallState>,
     pub(crate) legs: usize,
@@ -572,10 +578,25 @@ impl Switch {
             }
         }
         let by_peer = self.calls_by_peer();
+        let mut live: HashMap<&str, Vec<CallStats>> = HashMap::new();
+        for (call, leg) in &self.legs {
+            if let (Some(peer), Some(stats)) = (leg.peer.as_deref(), endpoint.call_stats(*call)) {
+                live.entry(peer).or_default().push(stats);
+            }
+        }
         let peers = self.config.peers.iter().map(|(name, peer)| {
             let (state, latency) = self.peer_state(name, peer);
             let calls = by_peer.get(name.as_str()).copied().unwrap_or_default();
-            PeerFigures { name: name.clone(), state, latency, calls }
+            let mut voice = self.tally.voice.get(name).copied().unwrap_or_default();
+            let mut jitter = (None, None);
+            for stats in live.get(name.as_str()).into_iter().flatten() {
+                voice.add(stats);
+                if stats.received.frames > 0 {
+                    jitter.0 = jitter.0.max(Some(stats.received.jitter));
+                }
+                jitter.1 = jitter.1.max(stats.remote.map(|there| there.jitter));
+            }
+            PeerFigures { name: name.clone(), state, latency, calls, voice, jitter }
         });
         let mut registrations: Vec<(String, String, bool)> = self
             .registrations
@@ -593,6 +614,7 @@ impl Switch {
             tally: self.tally.clone(),
             refused: self.book.refused_counts().clone(),
             records: (self.records_waiting(), self.refusals_left_out()),
+            captures_left_out: self.captures.left_out,
             recordings: (self.taps.count(), self.taps.left_out),
             calls: self.legs.values().filter_map(|leg| self.call_state(leg)).collect(),
             legs: self.legs.len(),

@@ -6,6 +6,7 @@ use oneport_proto::{CallId, Endpoint, Instant};
 use uuid::Uuid;
 
 use super::Switch;
+use super::spans::span_of;
 use crate::api::model::RecordingView;
 use crate::recording::{Side, Wanted};
 use crate::taps::Recorded;
@@ -55,6 +56,8 @@ impl Switch {
             n => format!("{id}-{n}.wav"),
         };
         let other = leg.other();
+        let span = leg.span.clone();
+        let _inside = span.enter();
         let file = self.config.files.record.join(name);
         let recorded = Recorded::new(file.clone(), now);
         let shown = view(&recorded, now);
@@ -63,8 +66,9 @@ impl Switch {
             file,
             rate: codec.sample_rate(),
             failed: recorded.failure(),
+            span: span.clone(),
         });
-        tracing::info!(call = %id, "{call}: is recorded to {}", shown.file);
+        tracing::info!("{call}: is recorded to {}", shown.file);
         self.taps.begin(id, recorded, now + self.config.files.longest_recording);
         self.listen(endpoint, id, call, Side::Caller);
         if let Some(other) = other {
@@ -110,7 +114,8 @@ impl Switch {
         }
         self.recordings.end_both(id);
         let (file, left_out) = (recorded.file.display(), recorded.left_out());
-        tracing::info!(call = %id, "its recording {file} is over, {left_out} frames left out");
+        let _inside = span_of(id).entered();
+        tracing::info!("its recording {file} is over, {left_out} frames left out");
         Some(view(&recorded, now))
     }
 

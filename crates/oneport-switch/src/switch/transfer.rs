@@ -45,6 +45,7 @@ impl Switch {
         call: CallId,
         transfer: Transfer,
     ) -> Result<(), &'static str> {
+        let _inside = self.span(call).entered();
         let called = self.legs.get(&call).and_then(Leg::other);
         let Some(called) = called else { return Err("nobody has been called for it yet") };
         let leg = match transfer.party {

@@ -30,14 +30,14 @@ pub(super) fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
         && let State::Called { .. } = leg.state
     {
         let how = end.reason.sentence();
-        tracing::debug!(call = %leg.id, "{call}: {who} ended after {seconds:.1} s: {how}, {}{text}", end.cause);
+        tracing::debug!("{call}: {who} ended after {seconds:.1} s: {how}, {}{text}", end.cause);
         return;
     }
     let Some(to) = &leg.to else { return };
     if end.reason == EndReason::AuthenticationFailed {
         let (why, remedy) = (end.reason.sentence(), end.reason.remedy().unwrap_or_default());
         let cause = end.cause;
-        tracing::warn!(call = %leg.id, "{call}: {who} to {to}: refused, {cause}: {why}; {remedy}");
+        tracing::warn!("{call}: {who} to {to}: refused, {cause}: {why}; {remedy}");
         return;
     }
     let how = match &leg.marks.ending {
@@ -55,7 +55,6 @@ pub(super) fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
         agreement => format!("; {agreement}"),
     };
     tracing::info!(
-        call = %leg.id,
         "{call}: {who} to {to}: {seconds:.1} s, {}, {}{text}; heard {} frames, {} lost, {} late, \
          {} out of order, {} twice, jitter {:.1} ms; sent {}{}{agreement}",
         how,

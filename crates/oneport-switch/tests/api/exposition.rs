@@ -128,13 +128,27 @@ fn check(name: &str, family: &Family) {
     if family.kind != "histogram" {
         return;
     }
-    let buckets: Vec<&Sample> =
-        family.samples.iter().filter(|sample| sample.name.ends_with("_bucket")).collect();
-    let bounds: Vec<f64> = buckets.iter().map(|bucket| number(&bucket.labels[0].1)).collect();
-    assert!(bounds.is_sorted() && bounds.last() == Some(&f64::INFINITY), "{name}: {bounds:?}");
-    assert!(buckets.is_sorted_by(|a, b| a.value <= b.value), "{name}: not cumulative");
-    let count = family.samples.iter().find(|sample| sample.name.ends_with("_count"));
-    assert_eq!(count.map(|count| count.value), buckets.last().map(|last| last.value), "{name}");
+    // One histogram for each combination of the other labels.
+    let others = |sample: &Sample| {
+        let labels = sample.labels.iter().filter(|(label, _)| label != "le");
+        labels.cloned().collect::<Vec<_>>()
+    };
+    let all: BTreeSet<Vec<(String, String)>> = family.samples.iter().map(others).collect();
+    for labels in all {
+        let own = || family.samples.iter().filter(|sample| others(sample) == labels);
+        let buckets: Vec<&Sample> =
+            own().filter(|sample| sample.name.ends_with("_bucket")).collect();
+        let bound = |sample: &&Sample| {
+            let (_, bound) = sample.labels.last().expect("a bucket has a bound");
+            number(bound)
+        };
+        let bounds: Vec<f64> = buckets.iter().map(bound).collect();
+        assert!(bounds.is_sorted() && bounds.last() == Some(&f64::INFINITY), "{name}: {bounds:?}");
+        assert!(buckets.is_sorted_by(|a, b| a.value <= b.value), "{name}: not cumulative");
+        let count = own().find(|sample| sample.name.ends_with("_count"));
+        let last = buckets.last().map(|last| last.value);
+        assert_eq!(count.map(|count| count.value), last, "{name}");
+    }
 }
 
 async fn scrape(scene: &Scene, accept: &str) -> Answer {

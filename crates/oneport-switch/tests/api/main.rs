@@ -2,6 +2,7 @@
 
 mod client;
 mod document;
+mod examples;
 mod exposition;
 mod guard;
 mod originate;

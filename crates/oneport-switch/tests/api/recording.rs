@@ -142,6 +142,8 @@ async fn a_disk_that_stands_still_costs_frames_which_are_counted_and_no_call_hea
     // Nobody reads on: the recording fails, and is said to.
     drop(std::fs::File::open(&pipe).expect("it is there"));
     wait_for("the recording to have failed", async || {
+        // The writer learns of it when it has something to write.
+        speaker.send(Format::ULAW, &[0x11; 160], 20);
         let calls = scene.client.get("/v1/calls").await.json();
         (calls["calls"][0]["recording"]["failed"] == true).then_some(())
     })
