@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use oneport_proto::{CallEnd, CallId, Instant, Offer, RequestId};
 use oneport_wire::CauseCode;
@@ -52,8 +54,8 @@ struct Draft {
     follows: bool,
     /// It gets a record.
     kept: bool,
-    /// Legs placed for it.
-    placed: u32,
+    /// The number of the call's last leg, the same for all of them.
+    last_leg: Arc<AtomicU32>,
     refusals: u32,
     /// Why a destination did not take it, until it is known whether another is tried.
     reason: Option<Reason>,
@@ -68,6 +70,11 @@ pub(crate) struct Book {
     /// sent.
     refused: BTreeMap<(Stage, Option<CauseCode>), u64>,
     drafts: HashMap<CallId, Draft>,
+}
+
+/// The number of another leg.
+fn next_leg(last: &AtomicU32) -> u32 {
+    last.fetch_add(1, Ordering::Relaxed).saturating_add(1)
 }
 
 impl Default for Book {
@@ -152,7 +159,7 @@ impl Book {
             answered: None,
             follows: false,
             kept: false,
-            placed: 0,
+            last_leg: Arc::new(AtomicU32::new(1)),
             refusals: 0,
             reason: None,
         };
@@ -196,12 +203,12 @@ impl Book {
     ) -> bool {
         let start = self.now();
         let Some(draft) = self.drafts.get_mut(&caller) else { return false };
-        draft.placed += 1;
+        let last_leg = draft.last_leg.clone();
         let destination = format!("peer:{peer}/{number}");
         draft.destination = Some(destination.clone());
         let draft = Draft {
             call: draft.call,
-            leg: 1 + draft.placed,
+            leg: next_leg(&last_leg),
             direction: LegDirection::Out,
             peer: Some(peer.into()),
             address,
@@ -219,7 +226,7 @@ impl Book {
             answered: None,
             follows: false,
             kept: self.ledger.is_some(),
-            placed: 0,
+            last_leg,
             refusals: 0,
             reason: None,
         };
@@ -239,6 +246,16 @@ impl Book {
     pub(crate) fn led_to(&mut self, leg: CallId, destination: String) {
         if let Some(draft) = self.drafts.get_mut(&leg) {
             draft.destination = Some(destination);
+        }
+    }
+
+    /// A leg becomes part of the call of another one.
+    pub(crate) fn joins(&mut self, leg: CallId, other: CallId) {
+        let Some(other) = self.drafts.get(&other) else { return };
+        let (call, last_leg) = (other.call, other.last_leg.clone());
+        if let Some(draft) = self.drafts.get_mut(&leg) {
+            (draft.call, draft.leg) = (call, next_leg(&last_leg));
+            draft.last_leg = last_leg;
         }
     }
 

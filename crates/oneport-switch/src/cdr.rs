@@ -103,7 +103,7 @@ pub struct Cdr {
     /// The call: the same for all its legs, in its refusals and in the log.
     #[schema(value_type = String)]
     pub call: Uuid,
-    /// The leg: 1 came from the caller, the others were placed for it, in this order.
+    /// The leg: 1 came from the caller, the others were placed for it or joined it, in this order.
     pub leg: u32,
     /// Which way it goes.
     pub direction: LegDirection,

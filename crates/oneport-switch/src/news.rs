@@ -53,6 +53,13 @@ pub enum What {
         /// By whom.
         by: Option<String>,
     },
+    /// Its caller has fetched a call that was parked, and is part of that from now on.
+    CallJoined {
+        /// Its id.
+        call: String,
+        /// That of the call that was parked.
+        into: String,
+    },
     /// It is over.
     CallEnded {
         /// Its id.
@@ -123,6 +130,7 @@ impl What {
             Self::CallBegun { .. } => "call_begun",
             Self::CallRinging { .. } => "call_ringing",
             Self::CallAnswered { .. } => "call_answered",
+            Self::CallJoined { .. } => "call_joined",
             Self::CallEnded { .. } => "call_ended",
             Self::Refused { .. } => "refused",
             Self::Registration { .. } => "registration",

@@ -38,7 +38,7 @@ use oneport_wire::{CauseCode, MessageCount};
 use tokio::sync::watch;
 
 use crate::book::Book;
-use crate::builtin::{Builtin, Player, Sound};
+use crate::builtin::{Builtin, Player, Read, Reader, Sound};
 use crate::capture::Captures;
 use crate::conference::Conferences;
 use crate::config::Config;
@@ -85,6 +85,10 @@ pub struct Switch {
     next_lease: u64,
     /// Built-in destinations that speak now.
     players: BTreeMap<CallId, Player>,
+    /// Reads files for playback.
+    reader: Reader,
+    /// One that has been read, for the call that is led on.
+    read: Option<Read>,
     recordings: Recordings,
     /// Calls whose datagrams somebody looks at.
     captures: Captures<CallId>,
@@ -135,6 +139,8 @@ impl Switch {
             ends: Deadlines::default(),
             legs: HashMap::new(),
             players: BTreeMap::new(),
+            reader: Reader::default(),
+            read: None,
             recordings: Recordings::start(),
             captures: Captures::default(),
             taps: Taps::default(),

@@ -461,3 +461,22 @@ fn a_call_that_its_caller_gives_up_is_no_refusal() {
     room.run(Duration::from_secs(3));
     assert_eq!(room.pile.refusals(), []);
 }
+
+#[test]
+fn who_fetches_a_parked_call_becomes_a_leg_of_it() {
+    let mut room = Room::new();
+    room.call(ANN, "park", "ann", "a");
+    room.run(Duration::from_secs(2));
+    let fetches = room.call(BOB, "park/1", "bob", "b");
+    room.run(Duration::from_secs(2));
+    room.hang_up(BOB, fetches);
+    room.settle();
+    let mut cdrs = room.pile.cdrs();
+    cdrs.sort_by_key(|cdr| cdr.leg);
+    assert_eq!(cdrs.len(), 2, "{cdrs:?}");
+    assert_eq!(cdrs[0].call, cdrs[1].call);
+    let legs = cdrs.iter().map(|cdr| (cdr.leg, cdr.peer.as_deref(), cdr.direction));
+    let (ann, bob) = (Some("ann"), Some("bob"));
+    let expected = [(1, ann, LegDirection::In), (2, bob, LegDirection::In)];
+    assert_eq!(legs.collect::<Vec<_>>(), expected);
+}

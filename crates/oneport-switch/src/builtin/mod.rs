@@ -3,12 +3,14 @@
 
 mod music;
 mod player;
+mod reader;
 mod sound;
 
 use std::fmt;
 
 pub(crate) use music::MusicClass;
 pub(crate) use player::Player;
+pub(crate) use reader::{Read, Reader};
 pub(crate) use sound::Sound;
 
 /// Milliseconds in a frame that we make.

@@ -1,11 +1,11 @@
 //! Audio made here.
 
 use std::f64::consts::SQRT_2;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use oneport_media::{Codec, tone, wav};
+use oneport_media::{Codec, tone};
 use oneport_proto::Instant;
 
 use super::music::{MusicClass, Playlist};
@@ -57,25 +57,23 @@ impl Player {
         Self { codec, next: now, audio: Audio::Steady(payload), hangs_up: true }
     }
 
-    /// A file of the playback directory, or the melody.
-    pub(crate) fn playback(
-        codec: Codec,
-        now: Instant,
-        directory: Option<&Path>,
-        name: Option<&str>,
-    ) -> Result<Self, String> {
-        let samples = match name {
-            None => melody(codec.sample_rate()),
-            Some(name) => {
-                let directory = directory.ok_or("no directory is configured (audio.playback)")?;
-                if !is_plain(name) {
-                    return Err(format!("{name:?} is no plain file name"));
-                }
-                let path = directory.join(name).with_extension("wav");
-                wav::read(&path, codec.sample_rate()).map_err(|error| error.to_string())?
-            }
-        };
-        Ok(Self { codec, next: now, audio: Audio::Once { samples, position: 0 }, hangs_up: true })
+    /// The melody that is played where no file is named.
+    pub(crate) fn melody(codec: Codec, now: Instant) -> Self {
+        Self::once(codec, now, melody(codec.sample_rate()))
+    }
+
+    /// Samples at the rate of the codec.
+    pub(crate) fn once(codec: Codec, now: Instant, samples: Vec<i16>) -> Self {
+        Self { codec, next: now, audio: Audio::Once { samples, position: 0 }, hangs_up: true }
+    }
+
+    /// The file of the playback directory that a caller names.
+    pub(crate) fn file(directory: Option<&Path>, name: &str) -> Result<PathBuf, String> {
+        let directory = directory.ok_or("no directory is configured (audio.playback)")?;
+        if !is_plain(name) {
+            return Err(format!("{name:?} is no plain file name"));
+        }
+        Ok(directory.join(name).with_extension("wav"))
     }
 
     /// The music of a class.
@@ -165,9 +163,8 @@ mod tests {
     #[test]
     fn a_caller_cannot_leave_the_directory() {
         let directory = tempfile::tempdir().unwrap();
-        let now = Instant::from_micros(0);
         for name in ["../secret", "a/b", "", ".", "a.b", "/etc/passwd"] {
-            let result = Player::playback(Codec::Ulaw, now, Some(directory.path()), Some(name));
+            let result = Player::file(Some(directory.path()), name);
             assert!(result.unwrap_err().contains("plain"), "{name}");
         }
     }
@@ -175,7 +172,7 @@ mod tests {
     #[test]
     fn a_melody_ends() {
         let now = Instant::from_micros(0);
-        let mut player = Player::playback(Codec::Alaw, now, None, None).unwrap();
+        let mut player = Player::melody(Codec::Alaw, now);
         let mut payload = Vec::new();
         let mut frames = 0;
         while player.frame(now, &mut payload) {

@@ -48,7 +48,8 @@ pub(super) struct LimitKeys {
     /// What the refused caller is told: a name or number as in `continue_on`.
     #[schemars(extend("default" = "congestion"))]
     cause: Option<Spanned<String>>,
-    /// The log warns when so much of `max_calls` is in use.
+    /// The log warns when so much of `max_calls` is in use, where that is fewer calls than the
+    /// limit itself; 100 warns at the limit.
     #[schemars(range(min = 1, max = 100), extend("default" = 80))]
     warn_percent: Option<Spanned<usize>>,
     /// What a refused caller hears first, as for routes.

@@ -468,6 +468,11 @@ impl<K: Copy + Eq + Hash> Pool<K> {
         let max = self.config.max_calls?;
         let places = self.places.get_mut(place)?;
         let used = places.leases.len();
+        let level = max.saturating_mul(self.config.warn_percent).div_ceil(100);
+        if level >= max && self.config.warn_percent < 100 {
+            // Of so few calls the mark would be the limit itself, which each call reaches.
+            return None;
+        }
         let percent = used.saturating_mul(100);
         let above = percent >= max.saturating_mul(self.config.warn_percent);
         let below = percent < max.saturating_mul(self.config.warn_percent.saturating_sub(10));

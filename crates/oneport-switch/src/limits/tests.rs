@@ -145,6 +145,21 @@ fn a_soft_limit_only_tells_and_the_mark_is_told_once() {
 }
 
 #[test]
+fn a_limit_too_small_for_a_mark_below_it_gives_no_warning_unless_that_is_wanted() {
+    for (max, warn_percent, warns) in
+        [(1, 80, false), (4, 80, false), (5, 80, true), (1, 100, true), (2, 50, true)]
+    {
+        let mut limits = Limits::new(vec![LimitConfig { warn_percent, ..carrier(max) }]);
+        for leg in 0..u32::try_from(max).unwrap() {
+            limits.take(at(0), leg, &to("media")).unwrap();
+        }
+        let marks = limits.notices();
+        let mark = marks.iter().any(|notice| matches!(notice, Notice::Mark { above: true, .. }));
+        assert_eq!(mark, warns, "{warn_percent} % of {max}: {marks:?}");
+    }
+}
+
+#[test]
 fn two_thousand_attempts_at_once_get_exactly_the_places_there_are() {
     let mut limits = Limits::new(vec![carrier(137)]);
     let taken = (0..2_000).filter(|leg| limits.take(at(0), *leg, &to("media")).is_ok()).count();

@@ -9,6 +9,7 @@ use oneport_wire::{CauseCode, Format, FormatSet};
 use super::parking::{Parked, Slot};
 use super::{State, Switch};
 use crate::builtin::{Builtin, FRAME_MS, Place, Player};
+use crate::routing::Target;
 
 /// How long a player waits behind its last frame before it hangs up, so that the far end's jitter
 /// buffer plays all of it.
@@ -58,26 +59,42 @@ impl Switch {
         let codec = Codec::for_format(format);
         let (bounds, accepted) = (caller.bounds.clone(), caller.accepted.is_some());
         let files = &self.config.files;
-        let player = match (builtin, codec) {
-            (Builtin::Milliwatt, Some(codec)) => Some(Player::milliwatt(codec, now)),
-            (Builtin::Playback, Some(codec)) => {
-                let player =
-                    Player::playback(codec, now, files.playback.as_deref(), argument.as_deref());
-                Some(player.map_err(|why| (CauseCode::UNALLOCATED, why))?)
+        let player = 'player: {
+            match (builtin, codec) {
+                (Builtin::Milliwatt, Some(codec)) => Some(Player::milliwatt(codec, now)),
+                (Builtin::Playback, Some(codec)) => {
+                    let not_there = |why| (CauseCode::UNALLOCATED, why);
+                    let Some(name) = argument.as_deref() else {
+                        break 'player Some(Player::melody(codec, now));
+                    };
+                    let path = Player::file(files.playback.as_deref(), name).map_err(not_there)?;
+                    let rate = codec.sample_rate();
+                    match self.read.take().and_then(|read| read.of(call, &path, rate)) {
+                        Some(samples) => {
+                            Some(Player::once(codec, now, samples.map_err(not_there)?))
+                        }
+                        None => {
+                            self.reader.ask(now, call, path, rate).map_err(not_there)?;
+                            self.await_file(call, place);
+                            return Ok(());
+                        }
+                    }
+                }
+                (Builtin::Music, Some(codec)) => {
+                    let name = argument.as_deref().unwrap_or(DEFAULT_MUSIC);
+                    let no_music =
+                        || (CauseCode::UNALLOCATED, format!("there is no music `{name}`"));
+                    let class = self.config.music.get(name).cloned().ok_or_else(no_music)?;
+                    Some(Player::music(codec, now, class))
+                }
+                (Builtin::Congestion, Some(codec)) => {
+                    Some(Player::sound(codec, now, self.congestion.clone()))
+                }
+                (Builtin::Park, Some(codec)) => self.parking_music(now, codec),
+                (Builtin::Echo | Builtin::Park, _)
+                | (Builtin::Record | Builtin::Conference, Some(_)) => None,
+                _ => return Err(no_codec()),
             }
-            (Builtin::Music, Some(codec)) => {
-                let name = argument.as_deref().unwrap_or(DEFAULT_MUSIC);
-                let no_music = || (CauseCode::UNALLOCATED, format!("there is no music `{name}`"));
-                let class = self.config.music.get(name).cloned().ok_or_else(no_music)?;
-                Some(Player::music(codec, now, class))
-            }
-            (Builtin::Congestion, Some(codec)) => {
-                Some(Player::sound(codec, now, self.congestion.clone()))
-            }
-            (Builtin::Park, Some(codec)) => self.parking_music(now, codec),
-            (Builtin::Echo | Builtin::Park, _)
-            | (Builtin::Record | Builtin::Conference, Some(_)) => None,
-            _ => return Err(no_codec()),
         };
         let video = match (builtin, peer) {
             (Builtin::Echo, Some(peer)) => peer.video,
@@ -125,6 +142,31 @@ impl Switch {
         }
         self.call_answered(now, call);
         Ok(())
+    }
+
+    /// A call comes here again when its file has been read.
+    fn await_file(&mut self, call: CallId, place: &Place) {
+        if let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state) {
+            caller.left.push_front(vec![Target::Builtin(place.clone())]);
+        }
+    }
+
+    /// Leads calls on whose files have been read.
+    pub(super) fn files_read(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        while let Some(read) = self.reader.poll(now) {
+            let call = read.call;
+            let waits = match self.legs.get(&call).map(|leg| &leg.state) {
+                Some(State::Caller(caller)) => {
+                    matches!(caller.left.front().map(Vec::as_slice), Some([Target::Builtin(_)]))
+                        && caller.called.is_empty()
+                }
+                _ => false,
+            };
+            if waits {
+                self.read = Some(read);
+                self.try_next(endpoint, now, call, CauseCode::NO_ROUTE);
+            }
+        }
     }
 
     pub(super) fn play(&mut self, endpoint: &mut Endpoint, now: Instant) {

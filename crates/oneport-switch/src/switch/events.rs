@@ -239,11 +239,13 @@ impl Application for Switch {
         let players = players.chain(self.qualify.next()).chain(self.look_at_mailboxes);
         let players = players.chain(self.watches.next()).chain(self.conferences.next());
         let players = players.chain(self.taps.next()).chain(self.captures.next());
+        let players = players.chain(self.reader.next());
         players.chain(self.ends.next()).chain(self.registrar.next_expiry()).min()
     }
 
     fn handle_timeout(&mut self, endpoint: &mut Endpoint, now: Instant) {
         self.qualify.poll(endpoint, now);
+        self.files_read(endpoint, now);
         self.play(endpoint, now);
         self.mix(endpoint, now);
         self.end_overdue(endpoint, now);

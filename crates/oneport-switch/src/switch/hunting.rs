@@ -290,6 +290,7 @@ impl Switch {
             peer,
             address: to,
             begun: now,
+            direction: Direction::Out,
             to: None,
             state,
             marks: Marks::default(),

@@ -9,6 +9,7 @@ use super::leg::Marks;
 use super::spans::span_of;
 use super::{Leg, State, Switch, printable, records};
 use crate::config::Peer;
+use crate::limits::Direction;
 use crate::refusal::{Reason, Stage};
 use crate::trunks::Owner;
 
@@ -41,6 +42,7 @@ impl Switch {
             peer,
             address,
             begun: now,
+            direction: Direction::In,
             to,
             state,
             marks: Marks::default(),

@@ -35,6 +35,8 @@ pub(super) struct Leg {
     pub(super) peer: Option<String>,
     pub(super) address: SocketAddr,
     pub(super) begun: Instant,
+    /// Whether the peer or this switch placed it.
+    pub(super) direction: Direction,
     /// Where it leads, for the log; none once the log has told of it.
     pub(super) to: Option<String>,
     pub(super) state: State,
@@ -56,8 +58,6 @@ pub(super) struct Marks {
     pub(super) refused_with: Option<CauseCode>,
     /// It was called, and has said that it rings.
     pub(super) rings: bool,
-    /// An operator has placed it.
-    pub(super) originated: bool,
     /// How often its call was recorded.
     pub(super) recordings: u32,
     /// When the call of this caller was answered.
@@ -114,15 +114,6 @@ impl Leg {
             },
             State::Called { caller } => Some(*caller),
             _ => None,
-        }
-    }
-
-    /// Whether it was placed from here.
-    pub(super) fn direction(&self) -> Direction {
-        match self.state {
-            State::Called { .. } => Direction::Out,
-            _ if self.marks.originated => Direction::Out,
-            _ => Direction::In,
         }
     }
 

@@ -35,7 +35,7 @@ impl Switch {
     /// It is known who calls.
     pub(super) fn call_begun(&mut self, call: CallId, number: &str) {
         let Some(leg) = self.legs.get(&call) else { return };
-        self.tally.begun(leg.direction());
+        self.tally.begun(leg.direction);
         let (id, from) = (leg.id.to_string(), leg.peer.clone());
         self.news.tell(|| What::CallBegun { call: id, from, number: number.into() });
     }
@@ -93,7 +93,7 @@ impl Switch {
     /// A leg is over. To be called while it is still among the legs.
     pub(super) fn call_over(&mut self, now: Instant, call: CallId, end: &CallEnd) {
         let Some(leg) = self.legs.get(&call) else { return };
-        let direction = leg.direction();
+        let direction = leg.direction;
         let known = leg.peer.as_deref().filter(|peer| self.config.peers.contains_key(*peer));
         self.tally.ended(direction, known, end);
         if let State::Called { .. } = leg.state {

@@ -188,9 +188,10 @@ impl Switch {
             peer: Some(name.clone()),
             address: to,
             begun: now,
+            direction: Direction::Out,
             to: Some(asked.to.clone()),
             state: State::Originated(Box::new(origination)),
-            marks: Marks { originated: true, ..Marks::default() },
+            marks: Marks::default(),
         };
         self.legs.insert(call, leg);
         self.legs_have_changed();

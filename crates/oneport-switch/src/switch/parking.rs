@@ -9,6 +9,7 @@ use super::leg::Caller;
 use super::{State, Switch};
 use crate::builtin::Player;
 use crate::config::Peer;
+use crate::news::What;
 use crate::routing::Target;
 use crate::watch::Ending;
 
@@ -112,9 +113,15 @@ impl Switch {
         let slot = self.parking.leave(waits).unwrap_or_default();
         self.book.led_to(call, format!("builtin:park/{slot}"));
         self.book.answered(now, call);
+        let Some(id) = self.legs.get(&waits).map(|leg| leg.id) else { return Ok(()) };
         let Some(leg) = self.legs.get_mut(&call) else { return Ok(()) };
         leg.state = State::Called { caller: waits };
         let who = leg.who();
+        // Both are legs of one call from now on: that of who has waited.
+        let own = std::mem::replace(&mut leg.id, id);
+        self.book.joins(call, waits);
+        self.news.tell(|| What::CallJoined { call: own.to_string(), into: id.to_string() });
+        tracing::info!(call = %own, "{call}: it becomes part of call {id}");
         let Some(leg) = self.legs.get_mut(&waits) else { return Ok(()) };
         self.ends.clear(&waits);
         leg.marks.transferred_by = None;

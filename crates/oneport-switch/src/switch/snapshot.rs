@@ -239,7 +239,7 @@ impl Switch {
         LegView {
             call: leg.id.to_string(),
             channel: format!("IAX2/{name}-{}", our_number.unwrap_or(0)),
-            incoming: leg.direction() == Direction::In,
+            incoming: leg.direction == Direction::In,
             peer: leg.peer.clone(),
             address: leg.address.to_string(),
             our_number,
@@ -631,7 +631,7 @@ impl Switch {
         for leg in self.legs.values() {
             let Some(peer) = leg.peer.as_deref() else { continue };
             let (incoming, outgoing) = calls.entry(peer).or_default();
-            match leg.direction() {
+            match leg.direction {
                 Direction::Out => *outgoing += 1,
                 Direction::In => *incoming += 1,
             }

@@ -8,4 +8,5 @@ mod hold;
 mod identity;
 mod notice;
 mod parking;
+mod playback;
 mod setting;
