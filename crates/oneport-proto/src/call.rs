@@ -523,6 +523,7 @@ impl Call {
         if let Some(key) = key {
             let mut crypt = Crypt::new(&[key], policy == EncryptionPolicy::Required);
             crypt.rotates = asked.encryption.contains(EncryptionMethods::KEY_ROTATION);
+            crypt.peer_rotates = true;
             self.exchange.crypt = Some(Box::new(crypt));
         }
         // The first frame of the caller that is encrypted.
@@ -698,6 +699,7 @@ impl Call {
             let keys = proof.encrypt(&mut cx.rng, methods);
             let mut crypt = Crypt::new(&keys, policy == EncryptionPolicy::Required);
             crypt.rotates = methods.contains(EncryptionMethods::KEY_ROTATION);
+            crypt.peer_rotates = crypt.rotates;
             Box::new(crypt)
         });
         // The last frame in the clear.

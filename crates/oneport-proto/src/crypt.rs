@@ -16,6 +16,7 @@
 //! `call` and `exchange`.
 
 use aes::Aes128;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit};
 use core::fmt;
@@ -41,6 +42,12 @@ const BLOCK: usize = 16;
 
 /// Keys kept for each direction: the present one, and the one before it for frames that are late.
 const KEPT_KEYS: usize = 2;
+
+/// Voice frames under a key that is still on its way, of which no more are kept: what comes in 80 ms.
+const WAITING: usize = 4;
+
+/// Larger ones are no voice.
+const LARGEST_WAITING: usize = 1_500;
 
 /// A voice frame whose timestamp is this far, in ms, from where the clock of the one before stands
 /// now was encrypted with another key. The timestamps of garbage are spread over 65,536.
@@ -182,6 +189,13 @@ pub(crate) struct Crypt {
     pub(crate) required: bool,
     /// Both sides can change keys during the call.
     pub(crate) rotates: bool,
+    /// The peer may change its key, though it may not have said so: Asterisk, when called, answers
+    /// without saying it, and does it at its first frame of voice.
+    pub(crate) peer_rotates: bool,
+    /// Voice that makes no sense under the keys that are known.
+    waiting: Vec<Box<[u8]>>,
+    /// The peer has changed its key since `waiting` was last looked at.
+    keyed_anew: bool,
     /// When a change of our key is due next.
     pub(crate) next_rotation: Option<Instant>,
     /// When a change that is due is made: between two frames of voice.
@@ -216,6 +230,9 @@ impl Crypt {
             proved: false,
             required,
             rotates: false,
+            peer_rotates: false,
+            waiting: Vec::new(),
+            keyed_anew: false,
             next_rotation: None,
             between_voice: None,
             voice_lens: [0; 2],
@@ -245,8 +262,34 @@ impl Crypt {
 
     /// The peer has a new key.
     pub(crate) fn change_theirs(&mut self, key: &[u8; 16]) {
+        self.keyed_anew = true;
         self.theirs.insert(0, Cipher::new(key));
         self.theirs.truncate(KEPT_KEYS);
+    }
+
+    /// Keeps a mini frame that makes no sense: its key may be on its way, as Asterisk sends RTKEY from
+    /// another thread than the voice behind it. Returns how many frames that concerns no longer wait,
+    /// or `None` where it is not kept.
+    pub(crate) fn keep(&mut self, datagram: &[u8]) -> Option<u64> {
+        let is_mini = matches!(datagram, [first, second, ..] if first & 0x80 == 0
+            && (*first, *second) != (0, 0));
+        let sealed = datagram.len().checked_sub(2)?;
+        let is_whole = sealed >= 2 * BLOCK && sealed.is_multiple_of(BLOCK);
+        if !(self.peer_rotates && is_mini && is_whole && datagram.len() <= LARGEST_WAITING) {
+            return None;
+        }
+        let surplus = (self.waiting.len() + 1).saturating_sub(WAITING);
+        self.waiting.drain(..surplus);
+        self.waiting.push(datagram.into());
+        Some(surplus as u64)
+    }
+
+    /// What waited for a new key, once there is one.
+    pub(crate) fn take_waiting(&mut self) -> Vec<Box<[u8]>> {
+        match core::mem::take(&mut self.keyed_anew) {
+            true => core::mem::take(&mut self.waiting),
+            false => Vec::new(),
+        }
     }
 
     /// Whether a frame of the peer was understood.
@@ -313,7 +356,8 @@ impl Crypt {
     fn makes_sense(&self, plain: &[u8], expected: Expected) -> bool {
         match Datagram::decode(plain) {
             Ok(Datagram::Mini(mini)) => {
-                !self.rotates || self.is_likely_voice(mini.timestamp, mini.payload.len(), expected)
+                !self.peer_rotates
+                    || self.is_likely_voice(mini.timestamp, mini.payload.len(), expected)
             }
             Ok(Datagram::Full(frame)) => is_likely_full(&frame, expected),
             _ => false,
@@ -493,7 +537,7 @@ mod tests {
             Cipher::new(key).seal(&mut rng, frame, &[], &mut sealed);
             sealed
         };
-        crypt.rotates = true;
+        crypt.peer_rotates = true;
         assert!(crypt.open(&seal(&KEY, &voice(0)), expected(), &mut out));
         assert!(crypt.open(&seal(&KEY, &voice(20)), expected(), &mut out));
         crypt.change_theirs(&[3; 16]);
@@ -502,6 +546,37 @@ mod tests {
         assert!(crypt.open(&seal(&KEY, &voice(40)), expected, &mut out), "reordered");
         assert_eq!(out, voice(40));
         assert!(!crypt.open(&seal(&[4; 16], &voice(80)), expected, &mut out), "a key unknown");
+    }
+
+    #[test]
+    fn voice_that_overtakes_its_key_waits_for_it_and_no_more_than_a_few_frames_do() {
+        let mut rng = ChaCha12Rng::from_seed([15; 32]);
+        let mut seal = |key: &[u8; 16], stamp: u16| {
+            let (head, mut sealed) = ([&[0, 2][..], &stamp.to_be_bytes()].concat(), Vec::new());
+            Cipher::new(key).seal(&mut rng, &head, &[9; 160], &mut sealed);
+            sealed
+        };
+        let expected = Expected { voice: Some(Timestamp(60)), ..expected() };
+        let mut crypt = Crypt::new(&[KEY], true);
+        let mut out = Vec::new();
+        crypt.proved = true;
+        assert_eq!(crypt.keep(&seal(&[3; 16], 20)), None, "a peer that has one key for ever");
+        crypt.peer_rotates = true;
+        let early = [20, 40, 60, 80, 100].map(|stamp| seal(&[3; 16], stamp));
+        for frame in &early {
+            assert!(!crypt.open(frame, expected, &mut out));
+        }
+        let kept = early.each_ref().map(|frame| crypt.keep(frame));
+        assert_eq!(kept, [Some(0), Some(0), Some(0), Some(0), Some(1)]);
+        let not_voice =
+            [&early[0][..64], &[&[0, 0][..], &early[0][2..]].concat(), &[0x80; 34], &[2]];
+        assert_eq!(not_voice.map(|bytes| crypt.keep(bytes)), [None; 4]);
+        assert_eq!(crypt.take_waiting().len(), 0, "there is no new key");
+        crypt.change_theirs(&[3; 16]);
+        let waited = crypt.take_waiting();
+        assert_eq!(waited, early[1..].iter().map(|one| Box::from(&one[..])).collect::<Vec<_>>());
+        assert!(waited.iter().all(|frame| crypt.open(frame, expected, &mut out)));
+        assert_eq!(crypt.take_waiting().len(), 0);
     }
 
     #[test]
@@ -515,7 +590,7 @@ mod tests {
         for _ in 0..100_000 {
             newest.seal(&mut rng, &late, &[], &mut sealed);
             let mut crypt = Crypt::new(&[KEY], true);
-            (crypt.rotates, crypt.proved, crypt.voice_lens) = (true, true, [160; 2]);
+            (crypt.peer_rotates, crypt.proved, crypt.voice_lens) = (true, true, [160; 2]);
             if crypt.open(&sealed, expected, &mut out) {
                 crypt.change_theirs(&[3; 16]);
                 assert!(!crypt.open(&sealed, expected, &mut out));
@@ -601,7 +676,7 @@ mod tests {
     fn a_clock_that_jumped_is_believed_at_its_second_frame() {
         let mut rng = ChaCha12Rng::from_seed([13; 32]);
         let mut crypt = Crypt::new(&[KEY], true);
-        crypt.rotates = true;
+        crypt.peer_rotates = true;
         let expected = Expected { voice: Some(Timestamp(1_000)), ..expected() };
         let (mut sealed, mut out) = (Vec::new(), Vec::new());
         let mut opens = |crypt: &mut Crypt, stamp: u16, len: usize| {

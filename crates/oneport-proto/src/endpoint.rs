@@ -12,7 +12,7 @@ use crate::call::{Call, Ending};
 use crate::clock::Instant;
 use crate::config::EndpointConfig;
 use crate::context::Context;
-use crate::crypt::Expected;
+use crate::crypt::{Crypt, Expected};
 use crate::drop_reason::{Counters, DropNotice, DropReason};
 use crate::early::Kept;
 use crate::event::{CallEnd, EndReason, Event, RequestOutcome};
@@ -124,11 +124,49 @@ impl Endpoint {
         };
         let mut opened = core::mem::take(&mut self.cx.opened);
         let handled = match self.open_encrypted(now, index, datagram, &mut opened) {
-            Ok(()) => self.handle_clear(now, from, Some(index), &opened, media),
+            Ok(()) => {
+                let handled = self.handle_clear(now, from, Some(index), &opened, media);
+                self.handle_waiting_for_key(now, from, index, media);
+                handled
+            }
+            Err(DropReason::DecryptionFailed) if self.waits_for_key(index, datagram) => {
+                Handled::Consumed
+            }
             Err(reason) => self.count(Handled::Dropped(reason)),
         };
         self.cx.opened = opened;
         handled
+    }
+
+    /// Whether a frame that makes no sense is kept for the key that may be behind it.
+    fn waits_for_key(&mut self, index: u32, datagram: &[u8]) -> bool {
+        let exchange = self.slots.at(index).and_then(|slot| slot.role.exchange_mut());
+        let crypt = exchange.and_then(|exchange| exchange.crypt.as_deref_mut());
+        let Some(surplus) = crypt.and_then(|crypt| crypt.keep(datagram)) else { return false };
+        for _ in 0..surplus {
+            self.cx.counters.drop(DropReason::DecryptionFailed);
+        }
+        true
+    }
+
+    /// Where the peer has a new key, takes what came under it before.
+    fn handle_waiting_for_key(
+        &mut self,
+        now: Instant,
+        from: Path,
+        index: u32,
+        media: &mut impl MediaSink,
+    ) {
+        let exchange = self.slots.at(index).and_then(|slot| slot.role.exchange_mut());
+        let crypt = exchange.and_then(|exchange| exchange.crypt.as_deref_mut());
+        let Some(waiting) = crypt.map(Crypt::take_waiting) else { return };
+        let mut opened = Vec::new();
+        for datagram in waiting {
+            match self.open_encrypted(now, index, &datagram, &mut opened) {
+                Ok(()) => self.handle_clear(now, from, Some(index), &opened, media),
+                Err(reason) => self.count(Handled::Dropped(reason)),
+            };
+        }
     }
 
     /// The slot of the exchange that a datagram names. Call numbers are never encrypted.
@@ -506,7 +544,7 @@ impl Endpoint {
         };
         // What is missing may be a new key, and this be under it: then it is garbage that looks like
         // sense, in the place of the frame that it is.
-        let keyed_anew = exchange.crypt.as_deref().is_some_and(|crypt| crypt.rotates);
+        let keyed_anew = exchange.crypt.as_deref().is_some_and(|crypt| crypt.peer_rotates);
         let kept = match keyed_anew {
             true => Kept::Not,
             false => exchange.keep_early(header, message, !at_once),
