@@ -166,7 +166,8 @@ fn one_id_leads_through_a_call_s_legs_recording_capture_log_records_and_metrics(
     });
     // What waited speaks now.
     let channels = asterisk.cli("core show channels concise");
-    let first = channels.lines().find(|line| line.contains("!first!")).expect("it waits");
+    // Its number is the other's caller's number, so the context tells them apart.
+    let first = channels.lines().find(|line| line.contains("!test!first!")).expect("it waits");
     let first = first.split('!').next().unwrap_or_default();
     let _ = asterisk.cli(&format!("channel redirect {first} test,play,1"));
     // It has said all, and waits again.
