@@ -327,3 +327,26 @@ async fn causes_of_an_asterisk_come_back_through_our_switch_and_another_s_forks_
         assert_eq!(call.ended().await.expect("running").cause, cause);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_without_a_name_is_whoever_fits_for_asterisk_and_nobody_for_us() {
+    let asterisk = Asterisk::start(
+        "disallow=all\nallow=ulaw\n[ann]\ntype=user\nsecret=right\ncontext=test\n",
+        "[test]\nexten => echo,1,Answer()\nsame => n,Echo()\n",
+    );
+    let (_switch, to) = switch("[guests]\nenabled = false\n[peers.ann]\nsecret = \"right\"\n");
+    let (phone, _) = phone();
+    let nameless = |secret: Option<&str>| {
+        let mut call = NewCall::to("echo");
+        call.secret = secret.map(Into::into);
+        call
+    };
+    let mut call = phone.call(asterisk.address(), nameless(None)).await.expect("placed");
+    let end = call.ended().await.expect("running");
+    assert_eq!(end.reason, EndReason::CannotAuthenticate, "it asks for the secret of somebody");
+    let mut call = phone.call(asterisk.address(), nameless(Some("right"))).await.expect("placed");
+    call.answered().await.unwrap_or_else(|error| panic!("{error}\n{}", asterisk.log()));
+    let mut call = phone.call(to, nameless(Some("right"))).await.expect("placed");
+    let end = call.ended().await.expect("running");
+    assert_eq!((end.reason, end.cause), (EndReason::RemoteReject, CauseCode::REJECTED));
+}

@@ -77,7 +77,8 @@ fn usage(switch: &Driver<Switch>) -> (usize, usize, u64) {
 }
 
 #[test]
-fn of_two_thousand_calls_at_the_same_time_a_limit_lets_through_what_it_says_and_again_behind_them() {
+fn of_two_thousand_calls_at_the_same_time_a_limit_lets_through_what_it_says_and_again_behind_them()
+{
     let text = format!(
         "[server]\nlisten = [\"127.0.0.1:0\"]\nmax_calls_per_address = 10000\n\
          [peers.box]\naddress = \"127.0.0.1\"\nqualify = false\n\
