@@ -30,7 +30,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn call(&mut self, endpoint: &mut Endpoint, now: Instant) {
+    fn call(&self, endpoint: &mut Endpoint, now: Instant) {
         for _ in 0..ATTEMPTS / CROWDS {
             let mut call = NewCall::to("600");
             call.username = Some("box".into());
