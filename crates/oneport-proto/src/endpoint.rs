@@ -126,7 +126,10 @@ impl Endpoint {
         let handled = match self.open_encrypted(now, index, datagram, &mut opened) {
             Ok(()) => {
                 let handled = self.handle_clear(now, from, Some(index), &opened, media);
-                self.handle_waiting_for_key(now, from, index, media);
+                // A key comes in a full frame: voice is spared the look.
+                if datagram.first().is_some_and(|first| first & 0x80 != 0) {
+                    self.handle_waiting_for_key(now, from, index, media);
+                }
                 handled
             }
             Err(DropReason::DecryptionFailed) if self.waits_for_key(index, datagram) => {

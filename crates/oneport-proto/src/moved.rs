@@ -191,7 +191,8 @@ impl Numbers {
 /// Whether a full frame, not encrypted, is voice or video.
 fn is_media(frame: &[u8]) -> bool {
     let media = [frame_type::VOICE, frame_type::VIDEO];
-    frame.get(10).is_some_and(|kind| media.contains(kind))
+    // The type stands before the subclass, the last byte of the header.
+    frame.get(FullFrame::HEADER_LEN - 2).is_some_and(|kind| media.contains(kind))
 }
 
 /// A frame as it goes where nobody has proved anything: voice and video keep their place among the

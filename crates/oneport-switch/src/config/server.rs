@@ -30,8 +30,8 @@ pub(super) struct Server {
     max_calls_per_address: Option<usize>,
     /// Proofs awaited at once under one user name; more callers are refused. Asterisk's
     /// `maxauthreq` is 3: then three silent callers shut everybody else of that name out, and a
-    /// trunk loses the fourth call of a burst. Everyone counted here has shown that its address is
-    /// real.
+    /// trunk loses the fourth call of a burst. Who is let off its call token (`optional`) is
+    /// counted here though its address may be another's.
     #[schemars(range(min = 1), extend("default" = 64))]
     max_challenges_per_user: Option<Spanned<usize>>,
     /// Networks from which nobody needs a call token, unless `call_token` of the peer says
