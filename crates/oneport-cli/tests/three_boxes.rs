@@ -223,8 +223,12 @@ async fn the_records_of_three_boxes_and_a_spare_one_tell_the_same_of_every_call(
     let mut legs = Vec::new();
     wait_for("all calls to be on record", PATIENCE, || {
         legs = exported(&file("oneport.toml"));
+        // A leg outward ends, and is on record, a little after that inward.
+        let to_spare = |leg: &&Value| leg["direction"] == "out" && leg["peer"] == "spare";
         legs.iter().filter(|leg| leg["direction"] == "in").count() == 11
+            && legs.iter().filter(to_spare).count() == 3
             && records(&dialer).len() == 11
+            && records(&spare).len() == 3
     });
     let by_caller = |direction: &str, peer: &str| -> BTreeMap<String, &Value> {
         let own = |leg: &&Value| leg["direction"] == direction && leg["peer"] == peer;
