@@ -87,9 +87,11 @@ impl From<Encryption> for EncryptionPolicy {
 }
 
 pub(crate) fn codec(name: &str) -> Result<Format, String> {
-    let spoken = Codec::ALL.map(|codec| codec.format().name()).join(", ");
     let format = Format::from_name(name).filter(|format| Codec::for_format(*format).is_some());
-    format.ok_or_else(|| format!("it is one of {spoken}"))
+    format.ok_or_else(|| {
+        let spoken: Vec<&str> = Codec::ALL.iter().map(|codec| codec.format().name()).collect();
+        format!("it is one of {}", spoken.join(", "))
+    })
 }
 
 fn digits(text: &str) -> Result<String, String> {

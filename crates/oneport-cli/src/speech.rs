@@ -31,13 +31,13 @@ pub(crate) fn record(
     let mut writer = wav::Writer::create(&path, codec.sample_rate()).map_err(failed)?;
     Ok(tokio::spawn(async move {
         let mut recorder = Recorder::new(codec.sample_rate());
-        let mut samples = Vec::new();
+        let (mut decoder, mut samples) = (codec.decoder(), Vec::new());
         while let Some(frame) = reader.next_frame().await {
             if frame.format != format {
                 continue;
             }
             samples.clear();
-            codec.decode(&frame.payload, &mut samples);
+            decoder.decode(&frame.payload, &mut samples);
             let mut result = Ok(());
             recorder.place(frame.timestamp.0, &samples, |settled| result = writer.write(settled));
             result?;

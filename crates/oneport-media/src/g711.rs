@@ -14,6 +14,8 @@ macro_rules! table {
 
 static ULAW: [i16; 256] = table!(expand_ulaw);
 static ALAW: [i16; 256] = table!(expand_alaw);
+static ALAW_OF_ULAW: [u8; 256] = table!(exchange_ulaw);
+static ULAW_OF_ALAW: [u8; 256] = table!(exchange_alaw);
 
 /// 14 bits, a bias of 33, eight segments each twice as coarse as the one before.
 const fn expand_ulaw(byte: u8) -> i16 {
@@ -35,6 +37,28 @@ const fn expand_alaw(byte: u8) -> i16 {
         _ => (((mantissa + 16) << 4) + 8) << (exponent - 1),
     };
     if byte & 0x80 == 0 { -magnitude } else { magnitude }
+}
+
+const fn exchange_ulaw(byte: u8) -> u8 {
+    linear_to_alaw(expand_ulaw(byte))
+}
+
+const fn exchange_alaw(byte: u8) -> u8 {
+    linear_to_ulaw(expand_alaw(byte))
+}
+
+/// One µ-law byte in A-law, as decoding and encoding gives it.
+#[must_use]
+#[inline]
+pub fn ulaw_to_alaw(byte: u8) -> u8 {
+    ALAW_OF_ULAW[usize::from(byte)]
+}
+
+/// One A-law byte in µ-law, as decoding and encoding gives it.
+#[must_use]
+#[inline]
+pub fn alaw_to_ulaw(byte: u8) -> u8 {
+    ULAW_OF_ALAW[usize::from(byte)]
 }
 
 /// One µ-law byte as 16-bit linear audio.
@@ -115,6 +139,64 @@ mod tests {
             let next = sample + 1;
             assert!(ulaw_to_linear(linear_to_ulaw(sample)) <= ulaw_to_linear(linear_to_ulaw(next)));
             assert!(alaw_to_linear(linear_to_alaw(sample)) <= alaw_to_linear(linear_to_alaw(next)));
+        }
+    }
+
+    /// Where codes begin (tables 1a and 2a of G.711, column "decision value"): in the unit of the
+    /// first steps, eight segments of sixteen, each with steps twice as wide as the one before, but
+    /// for A-law's second.
+    fn decisions(first: i32, widths: [i32; 8]) -> Vec<i32> {
+        let mut decisions = vec![0, first];
+        for (segment, width) in widths.into_iter().enumerate() {
+            let steps = if segment == 0 { 15 } else { 16 };
+            for _ in 0..steps {
+                decisions.push(decisions[decisions.len() - 1] + width);
+            }
+        }
+        decisions
+    }
+
+    /// Checks a law against its table: `unit` is the table's unit in 16-bit audio, `invert` what is
+    /// done to the bits at last.
+    fn is_the_table(
+        decisions: &[i32],
+        unit: i32,
+        zero: i32,
+        invert: u8,
+        encode: fn(i16) -> u8,
+        decode: fn(u8) -> i16,
+    ) {
+        assert_eq!(decisions.len(), 129);
+        for sample in i16::MIN..=i16::MAX {
+            // The reference software takes the bits of what is negative, inverted.
+            let magnitude = i32::from(if sample < 0 { !sample } else { sample }) / unit;
+            let code = decisions[1..128].iter().filter(|least| magnitude >= **least).count() as u8;
+            let sign = if sample < 0 { 0 } else { 0x80 };
+            assert_eq!(encode(sample), (code | sign) ^ invert, "{sample}");
+        }
+        for code in 0..128_u8 {
+            let (from, to) = (decisions[usize::from(code)], decisions[usize::from(code) + 1]);
+            let value = if code == 0 { zero } else { unit * (from + to) / 2 };
+            assert_eq!(i32::from(decode((code | 0x80) ^ invert)), value, "{code}");
+            assert_eq!(i32::from(decode(code ^ invert)), -value, "{code}");
+        }
+    }
+
+    #[test]
+    fn each_code_is_that_of_the_recommendation_s_tables() {
+        let ulaw = decisions(1, [2, 4, 8, 16, 32, 64, 128, 256]);
+        assert_eq!((ulaw[16], ulaw[32], ulaw[128]), (31, 95, 8_159));
+        is_the_table(&ulaw, 4, 0, 0x7F, linear_to_ulaw, ulaw_to_linear);
+        let alaw = decisions(2, [2, 2, 4, 8, 16, 32, 64, 128]);
+        assert_eq!((alaw[32], alaw[48], alaw[128]), (64, 128, 4_096));
+        is_the_table(&alaw, 8, 8, 0x55, linear_to_alaw, alaw_to_linear);
+    }
+
+    #[test]
+    fn one_law_becomes_the_other_as_by_way_of_linear_audio() {
+        for byte in 0..=255 {
+            assert_eq!(ulaw_to_alaw(byte), linear_to_alaw(ulaw_to_linear(byte)));
+            assert_eq!(alaw_to_ulaw(byte), linear_to_ulaw(alaw_to_linear(byte)));
         }
     }
 

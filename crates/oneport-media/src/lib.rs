@@ -1,11 +1,18 @@
-//! Audio for telephony, on buffers that the caller owns: [G.711](g711), linear audio as IAX2 peers
-//! send it ([`slin`]), one [`Codec`] over them, [WAV files](wav) at any rate, [tones](tone), the
+//! Audio for telephony, on buffers that the caller owns: each [`Codec`] that is spoken here, with its
+//! [`Encoder`] and [`Decoder`] ([G.711](g711), linear audio as IAX2 peers send it ([`slin`]), [`g722`],
+//! [`g726`], [`adpcm`], [`gsm`]), [WAV files](wav) at any rate, [tones](tone), the
 //! [`Recorder`] that puts frames where their timestamps belong, the [`mixer`] of conferences, and the
 //! [quality] users will hear.
 
+pub mod adpcm;
 mod codec;
+mod fixed;
 pub mod g711;
+pub mod g722;
+pub mod g726;
+pub mod gsm;
 pub mod half_band;
+mod listener;
 pub mod mixer;
 pub mod quality;
 mod recorder;
@@ -14,5 +21,6 @@ pub mod slin;
 pub mod tone;
 pub mod wav;
 
-pub use codec::Codec;
+pub use codec::{Codec, Decoder, Encoder};
+pub use listener::Listener;
 pub use recorder::Recorder;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oneport_media::half_band::{Doubler, Halver};
 use oneport_media::mixer::{FRAME, Heard, MemberId, Mixer, SAMPLE_RATE};
-use oneport_media::{Codec, tone};
+use oneport_media::{Codec, Encoder, Listener, tone};
 use oneport_proto::{CallId, Instant};
 use oneport_wire::Format;
 
@@ -57,6 +57,8 @@ struct Member {
     who: String,
     since: Instant,
     codec: Codec,
+    encoder: Box<dyn Encoder>,
+    listener: Listener,
     halver: Halver,
     doubler: Doubler,
 }
@@ -135,8 +137,17 @@ impl Conferences {
         let id = room.mixer.join();
         room.mixer.set_muted(id, config.muted);
         room.announce(Tone::Comes);
-        let (halver, doubler) = (Halver::default(), Doubler::default());
-        room.members.push(Member { call, id, who, since: now, codec, halver, doubler });
+        room.members.push(Member {
+            call,
+            id,
+            who,
+            since: now,
+            codec,
+            encoder: codec.encoder(),
+            listener: Listener::default(),
+            halver: Halver::default(),
+            doubler: Doubler::default(),
+        });
         self.members.insert(call, name.into());
         self.next.get_or_insert(now + TURN);
         Ok(())
@@ -207,24 +218,25 @@ impl Conferences {
         timestamp: u32,
         payload: &[u8],
     ) -> bool {
-        let Some(codec) = Codec::for_format(format) else { return false };
         let (mut samples, mut narrow) =
             (std::mem::take(&mut self.samples), std::mem::take(&mut self.narrow));
+        let mut spoken = true;
         if let Some((room, place)) = self.find(call)
             && let Some(member) = room.members.get_mut(place)
         {
             samples.clear();
-            codec.decode(payload, &mut samples);
-            if codec.sample_rate() == SAMPLE_RATE {
-                room.mixer.push(member.id, timestamp, &samples);
-            } else {
-                narrow.clear();
-                member.halver.halve(&samples, &mut narrow);
-                room.mixer.push(member.id, timestamp, &narrow);
+            match member.listener.hear(format, payload, &mut samples).map(Codec::sample_rate) {
+                None => spoken = false,
+                Some(SAMPLE_RATE) => room.mixer.push(member.id, timestamp, &samples),
+                Some(_) => {
+                    narrow.clear();
+                    member.halver.halve(&samples, &mut narrow);
+                    room.mixer.push(member.id, timestamp, &narrow);
+                }
             }
         }
         (self.samples, self.narrow) = (samples, narrow);
-        true
+        spoken
     }
 
     /// When [`turn`](Self::turn) is due.
@@ -280,11 +292,11 @@ impl Room {
             }
             payload.clear();
             if member.codec.sample_rate() == SAMPLE_RATE {
-                member.codec.encode(&mix, payload);
+                member.encoder.encode(&mix, payload);
             } else {
                 samples.clear();
                 member.doubler.double(&mix, samples);
-                member.codec.encode(samples, payload);
+                member.encoder.encode(samples, payload);
             }
             send(member.call, member.codec.format(), payload);
         }

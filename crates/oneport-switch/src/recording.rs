@@ -9,7 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use oneport_media::{Codec, Recorder, wav};
+use oneport_media::{Codec, Decoder, Listener, Recorder, wav};
 use oneport_proto::CallId;
 use oneport_wire::Format;
 use tracing::Span;
@@ -164,7 +164,7 @@ impl Recordings {
 
 /// One file being written.
 struct Recording {
-    codec: Codec,
+    decoder: Box<dyn Decoder>,
     recorder: Recorder,
     writer: wav::Writer,
     samples: Vec<i16>,
@@ -183,13 +183,14 @@ impl Recording {
         let writer = wav::Writer::create(&path, rate).map_err(|error| error.to_string())?;
         tracing::info!("{call}: recording to {}", path.display());
         drop(inside);
-        Ok(Self { codec, recorder: Recorder::new(rate), writer, samples: Vec::new(), span })
+        let (decoder, recorder) = (codec.decoder(), Recorder::new(rate));
+        Ok(Self { decoder, recorder, writer, samples: Vec::new(), span })
     }
 
     fn frame(&mut self, timestamp: u32, payload: &[u8]) -> Result<(), wav::WavError> {
-        let Self { codec, recorder, writer, samples, .. } = self;
+        let Self { decoder, recorder, writer, samples, .. } = self;
         samples.clear();
-        codec.decode(payload, samples);
+        decoder.decode(payload, samples);
         let mut result = Ok(());
         recorder.place(timestamp, samples, |settled| result = writer.write(settled));
         result
@@ -208,6 +209,8 @@ impl Recording {
 struct Both {
     rate: u32,
     sides: Sides,
+    /// Of the caller and of the called.
+    listeners: [Listener; 2],
     writer: wav::Writer,
     samples: Vec<i16>,
     failed: Arc<AtomicBool>,
@@ -222,7 +225,8 @@ impl Both {
                 .map_err(|error| format!("{}: {error}", directory.display()))?;
         }
         let writer = wav::Writer::create_stereo(&file, rate).map_err(|error| error.to_string())?;
-        Ok(Self { rate, sides: Sides::new(rate), writer, samples: Vec::new(), failed, span })
+        let (sides, listeners) = (Sides::new(rate), Default::default());
+        Ok(Self { rate, sides, listeners, writer, samples: Vec::new(), failed, span })
     }
 
     fn frame(
@@ -232,12 +236,13 @@ impl Both {
         timestamp: u32,
         payload: &[u8],
     ) -> Result<(), wav::WavError> {
-        let Self { rate, sides, writer, samples, .. } = self;
-        // What another rate says is missing, as if it had been lost.
-        let codec = Codec::for_format(format).filter(|codec| codec.sample_rate() == *rate);
-        let Some(codec) = codec else { return Ok(()) };
+        let Self { rate, sides, listeners, writer, samples, .. } = self;
         samples.clear();
-        codec.decode(payload, samples);
+        let codec = listeners[side as usize].hear(format, payload, samples);
+        // What another rate says is missing, as if it had been lost.
+        if codec.is_none_or(|codec| codec.sample_rate() != *rate) {
+            return Ok(());
+        }
         writer.write(sides.frame(side, millis, timestamp, samples))
     }
 

@@ -1,8 +1,9 @@
 //! Audio of a call as frames or as samples.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use oneport_media::Codec;
+use oneport_media::{Codec, Encoder};
 use oneport_proto::{CallId, Media};
 use oneport_wire::{Format, Timestamp};
 use smallvec::SmallVec;
@@ -62,11 +63,14 @@ pub struct AudioWriter {
     driver: Driver<Lines>,
     call: CallId,
     codec: Codec,
+    /// What codecs remember is the call's, whoever plays.
+    encoder: Arc<Mutex<Box<dyn Encoder>>>,
 }
 
 impl AudioWriter {
     pub(crate) fn new(driver: Driver<Lines>, call: CallId, codec: Codec) -> Self {
-        Self { driver, call, codec }
+        let encoder = Arc::new(Mutex::new(codec.encoder()));
+        Self { driver, call, codec, encoder }
     }
 
     /// The samples in a second that [`play`](Self::play) takes.
@@ -92,15 +96,17 @@ impl AudioWriter {
         let mut clock = time::interval(Duration::from_millis(FRAME_MS.into()));
         // After a stall the frames that are due leave at once, evenly stamped.
         clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let mut payload = Vec::new();
-        for frame in samples.chunks(self.codec.samples_in(FRAME_MS)) {
+        let (mut frame, mut payload) = (Vec::new(), Vec::new());
+        let len = self.codec.samples_in(FRAME_MS);
+        for part in samples.chunks(len) {
             clock.tick().await;
+            frame.clear();
+            frame.extend_from_slice(part);
+            frame.resize(len, 0);
             payload.clear();
-            self.codec.encode(frame, &mut payload);
-            let missing = self.codec.samples_in(FRAME_MS) - frame.len();
-            if missing > 0 {
-                self.codec.encode(&vec![0; missing], &mut payload);
-            }
+            let mut encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner);
+            encoder.encode(&frame, &mut payload);
+            drop(encoder);
             self.send(self.codec.format(), &payload, FRAME_MS);
         }
         if !samples.is_empty() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use oneport_media::{Codec, tone};
+use oneport_media::{Codec, Encoder, tone};
 use oneport_proto::Instant;
 
 use super::music::{MusicClass, Playlist};
@@ -19,6 +19,7 @@ const FURTHEST_BEHIND: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Player {
     pub(crate) codec: Codec,
+    encoder: Box<dyn Encoder>,
     /// When the next frame is due.
     pub(crate) next: Instant,
     audio: Audio,
@@ -30,6 +31,8 @@ pub(crate) struct Player {
 enum Audio {
     /// The same payload for ever.
     Steady(Vec<u8>),
+    /// The same samples for ever.
+    Again(Vec<i16>),
     /// Samples, once.
     Once { samples: Vec<i16>, position: usize },
     /// Audio that others hear too, once.
@@ -41,20 +44,21 @@ enum Audio {
 impl Player {
     /// The digital milliwatt.
     pub(crate) fn milliwatt(codec: Codec, now: Instant) -> Self {
-        let mut payload = Vec::new();
-        match codec {
-            Codec::Ulaw => payload.extend(tone::MILLIWATT_ULAW.repeat(20)),
-            Codec::Alaw => payload.extend(tone::MILLIWATT_ALAW.repeat(20)),
+        let audio = match codec {
+            Codec::Ulaw => Audio::Steady(tone::MILLIWATT_ULAW.repeat(20)),
+            Codec::Alaw => Audio::Steady(tone::MILLIWATT_ALAW.repeat(20)),
             _ => {
                 // 0 dBm0 is 3.17 dB below the loudest sine.
                 let amplitude = 10_f64.powf(-3.17 / 20.0);
-                let samples: Vec<i16> = tone::Sine::new(1000.0, codec.sample_rate(), amplitude)
-                    .take(codec.samples_in(FRAME_MS))
-                    .collect();
-                codec.encode(&samples, &mut payload);
+                let tone = tone::Sine::new(1000.0, codec.sample_rate(), amplitude);
+                Audio::Again(tone.take(codec.samples_in(FRAME_MS)).collect())
             }
-        }
-        Self { codec, next: now, audio: Audio::Steady(payload), hangs_up: true }
+        };
+        Self::new(codec, now, audio)
+    }
+
+    fn new(codec: Codec, now: Instant, audio: Audio) -> Self {
+        Self { codec, encoder: codec.encoder(), next: now, audio, hangs_up: true }
     }
 
     /// The melody that is played where no file is named.
@@ -64,7 +68,7 @@ impl Player {
 
     /// Samples at the rate of the codec.
     pub(crate) fn once(codec: Codec, now: Instant, samples: Vec<i16>) -> Self {
-        Self { codec, next: now, audio: Audio::Once { samples, position: 0 }, hangs_up: true }
+        Self::new(codec, now, Audio::Once { samples, position: 0 })
     }
 
     /// The file of the playback directory that a caller names.
@@ -79,13 +83,12 @@ impl Player {
     /// The music of a class.
     pub(crate) fn music(codec: Codec, now: Instant, class: Arc<MusicClass>) -> Self {
         let frame = Vec::with_capacity(codec.samples_in(FRAME_MS));
-        let audio = Audio::Music { playlist: class.playlist(), frame };
-        Self { codec, next: now, audio, hangs_up: true }
+        Self::new(codec, now, Audio::Music { playlist: class.playlist(), frame })
     }
 
     /// Audio that is in memory.
     pub(crate) fn sound(codec: Codec, now: Instant, sound: Arc<Sound>) -> Self {
-        Self { codec, next: now, audio: Audio::Sound { sound, position: 0 }, hangs_up: true }
+        Self::new(codec, now, Audio::Sound { sound, position: 0 })
     }
 
     /// Two short tones, behind which something is awaited.
@@ -95,7 +98,7 @@ impl Player {
         let mut samples: Vec<i16> = tone::Sine::new(880.0, rate, 0.2).take(tenth).collect();
         samples.resize(2 * tenth, 0);
         let samples = samples.repeat(2);
-        Self { codec, next: now, audio: Audio::Once { samples, position: 0 }, hangs_up: false }
+        Self { hangs_up: false, ..Self::once(codec, now, samples) }
     }
 
     /// Puts the frame that is due at `now` into `payload`; `false` at the end.
@@ -105,35 +108,45 @@ impl Player {
         }
         self.next = self.next + Duration::from_millis(FRAME_MS.into());
         payload.clear();
+        let len = self.codec.samples_in(FRAME_MS);
         match &mut self.audio {
             Audio::Steady(steady) => payload.extend_from_slice(steady),
+            Audio::Again(samples) => self.encoder.encode(samples, payload),
             Audio::Once { samples, position } => {
-                return next_part(self.codec, samples, position, payload);
+                return next_part(&mut *self.encoder, len, samples, position, payload);
             }
             Audio::Sound { sound, position } => {
                 let samples = sound.at(self.codec.sample_rate());
-                return next_part(self.codec, samples, position, payload);
+                return next_part(&mut *self.encoder, len, samples, position, payload);
             }
             Audio::Music { playlist, frame } => {
-                playlist.fill(self.codec.sample_rate(), self.codec.samples_in(FRAME_MS), frame);
-                self.codec.encode(frame, payload);
+                playlist.fill(self.codec.sample_rate(), len, frame);
+                self.encoder.encode(frame, payload);
             }
         }
         true
     }
 }
 
-/// Puts the frame at `position` into `payload`, and goes on; `false` at the end.
-fn next_part(codec: Codec, samples: &[i16], position: &mut usize, payload: &mut Vec<u8>) -> bool {
-    let len = codec.samples_in(FRAME_MS);
+/// Puts the frame of so many samples at `position` into `payload`, and goes on; `false` at the end.
+fn next_part(
+    encoder: &mut dyn Encoder,
+    len: usize,
+    samples: &[i16],
+    position: &mut usize,
+    payload: &mut Vec<u8>,
+) -> bool {
     let rest = samples.get(*position..).unwrap_or_default();
     if rest.is_empty() {
         return false;
     }
-    let part = &rest[..len.min(rest.len())];
-    codec.encode(part, payload);
-    if part.len() < len {
-        codec.encode(&vec![0; len - part.len()], payload);
+    match rest.get(..len) {
+        Some(part) => encoder.encode(part, payload),
+        None => {
+            let mut last = rest.to_vec();
+            last.resize(len, 0);
+            encoder.encode(&last, payload);
+        }
     }
     *position += len;
     true
