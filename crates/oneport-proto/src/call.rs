@@ -51,20 +51,30 @@ const UNSAID_DIALPLAN_REFRESH: Duration = Duration::from_secs(600);
 const OLD_TOKEN: Duration = Duration::from_secs(5);
 
 /// A call leg.
+///
+/// What a frame of voice needs stands together, from the meter of [`VoiceIn`] to the keys of
+/// [`Exchange`]: of calls by the thousand, the memory that it touches is what a frame costs.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Call {
-    pub(crate) exchange: Exchange,
+    /// End of the present phase, if it may not last.
+    phase_ends: Option<Instant>,
+    next_ping: Instant,
+    next_lag: Instant,
+    /// When the call ends, unless something is heard of the peer before.
+    autokill: Option<Instant>,
+    pub(crate) voice_in: VoiceIn,
     phase: Phase,
     /// What may be spoken: our offer or theirs, video left out.
     pub(crate) formats: FormatSet,
-    pub(crate) voice_out: VoiceOut,
-    pub(crate) voice_in: VoiceIn,
-    pub(crate) video: VideoStreams,
     pub(crate) link: Option<CallId>,
     /// Its voice is shown to the application as well.
     pub(crate) tapped: bool,
     /// The peer wants no voice.
     quelched: bool,
+    pub(crate) voice_out: VoiceOut,
+    pub(crate) exchange: Exchange,
+    pub(crate) video: VideoStreams,
     /// It is looked for where it may have moved.
     pub(crate) moving: Option<Box<Moving>>,
     /// Its part in a transfer.
@@ -72,8 +82,6 @@ pub(crate) struct Call {
     pub(crate) accepts_transfers: bool,
     /// When a full frame last came.
     pub(crate) last_heard: Option<Instant>,
-    /// When the call ends, unless something is heard of the peer before.
-    autokill: Option<Instant>,
     /// Round trips of LAGRQ, and the way of the peer's own polls.
     lag: LagMeter,
     /// When the peer last asked for one.
@@ -84,10 +92,6 @@ pub(crate) struct Call {
     pressed: Option<u8>,
     /// When it ends, the peer is not told before the application says so.
     pub(crate) end_is_deferred: bool,
-    /// End of the present phase, if it may not last.
-    phase_ends: Option<Instant>,
-    next_ping: Instant,
-    next_lag: Instant,
 }
 
 #[derive(Debug)]
@@ -972,4 +976,20 @@ pub(crate) fn read_message_count(elements: Elements<'_>) -> Option<MessageCount>
 /// Whether `digit` is a key of a telephone: 0-9, A-D, * or #.
 pub(crate) const fn is_dtmf(digit: u8) -> bool {
     matches!(digit, b'0'..=b'9' | b'A'..=b'D' | b'*' | b'#')
+}
+
+#[cfg(test)]
+mod tests {
+    use core::mem::offset_of;
+
+    use super::*;
+    use crate::stats::VoiceMeter;
+
+    #[test]
+    fn a_frame_of_voice_touches_seven_cache_lines_of_its_call() {
+        let meter = offset_of!(Call, voice_in) + offset_of!(VoiceIn, meter);
+        let first = meter + VoiceMeter::EACH_FRAME_FROM;
+        let last = offset_of!(Call, exchange) + offset_of!(Exchange, crypt);
+        assert_eq!(last / 64 - first / 64 + 1, 7, "from {first} to {last}");
+    }
 }

@@ -93,9 +93,11 @@ impl Endpoint {
     ) -> Handled {
         let now = self.cx.time.enter(now);
         self.cx.counters.datagrams_received += 1;
-        let index = self.find_slot(now, from, datagram);
-        self.cx.counters.set_subject(Some(from), index.and_then(|index| self.slots.call_at(index)));
-        let handled = self.handle_for(now, from, index, datagram, media);
+        let index = self.find_slot(now, &from, datagram);
+        if !is_mini(datagram) {
+            self.set_subject(&from, index);
+        }
+        let handled = self.handle_for(now, &from, index, datagram, media);
         match handled {
             Handled::Dropped(DropReason::UnknownCall | DropReason::UnknownMediaCall) => {
                 self.look_for_moved(now, from, datagram);
@@ -109,11 +111,18 @@ impl Endpoint {
         handled
     }
 
+    /// Says whose datagram is dealt with, for what is counted. Mini frames and trunk entries have
+    /// none before they are dropped: nearly all datagrams are such, and few of them are.
+    fn set_subject(&mut self, from: &Path, index: Option<u32>) {
+        let call = index.and_then(|index| self.slots.call_at(index));
+        self.cx.counters.set_subject(Some(*from), call);
+    }
+
     /// Takes a datagram for the exchange in a slot, if it is for one.
     fn handle_for(
         &mut self,
         now: Instant,
-        from: Path,
+        from: &Path,
         index: Option<u32>,
         datagram: &[u8],
         media: &mut impl MediaSink,
@@ -122,6 +131,7 @@ impl Endpoint {
         let (true, Some(index)) = (encrypted, index) else {
             return self.handle_clear(now, from, index, datagram, media);
         };
+        self.set_subject(from, Some(index));
         let mut opened = core::mem::take(&mut self.cx.opened);
         let handled = match self.open_encrypted(now, index, datagram, &mut opened) {
             Ok(()) => {
@@ -156,7 +166,7 @@ impl Endpoint {
     fn handle_waiting_for_key(
         &mut self,
         now: Instant,
-        from: Path,
+        from: &Path,
         index: u32,
         media: &mut impl MediaSink,
     ) {
@@ -173,7 +183,7 @@ impl Endpoint {
     }
 
     /// The slot of the exchange that a datagram names. Call numbers are never encrypted.
-    fn find_slot(&self, now: Instant, from: Path, datagram: &[u8]) -> Option<u32> {
+    fn find_slot(&self, now: Instant, from: &Path, datagram: &[u8]) -> Option<u32> {
         let [s0, s1, d0, d1, ..] = *datagram else { return None };
         let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
         if source & 0x8000 != 0 {
@@ -181,7 +191,7 @@ impl Endpoint {
             let found = self.cx.index.find_by_ours(from.remote, ours);
             let theirs = CallNumber::from_bits(source);
             let found = found.filter(|_| !ours.is_none());
-            found.or_else(|| self.find_moving(now, from, theirs, ours))
+            found.or_else(|| self.find_moving(now, *from, theirs, ours))
         } else if source != 0 {
             self.cx.index.find_by_theirs(from.remote, CallNumber::from_bits(source))
         } else if destination & 0x8000 != 0 {
@@ -234,16 +244,16 @@ impl Endpoint {
     fn handle_clear(
         &mut self,
         now: Instant,
-        from: Path,
+        from: &Path,
         index: Option<u32>,
         datagram: &[u8],
         media: &mut impl MediaSink,
     ) -> Handled {
         let handled = match Datagram::decode(datagram) {
             Ok(Datagram::Mini(mini)) => {
-                self.handle_voice(now, index, Stamp::Low(mini.timestamp), mini.payload, media)
+                self.handle_voice(now, from, index, Stamp::Low(mini.timestamp), mini.payload, media)
             }
-            Ok(Datagram::Full(frame)) => self.handle_full(now, from, index, &frame, media),
+            Ok(Datagram::Full(frame)) => self.handle_full(now, *from, index, &frame, media),
             Ok(Datagram::Trunk(trunk)) => return self.handle_trunk(now, from, &trunk, media),
             Ok(Datagram::VideoMini(mini)) => self.handle_video_mini(now, index, &mini, media),
             Err(_) => Handled::Dropped(DropReason::Malformed),
@@ -264,7 +274,7 @@ impl Endpoint {
     fn handle_trunk(
         &mut self,
         now: Instant,
-        from: Path,
+        from: &Path,
         trunk: &TrunkFrame<'_>,
         media: &mut impl MediaSink,
     ) -> Handled {
@@ -274,13 +284,12 @@ impl Endpoint {
             let own = entry.timestamp.filter(|stamp| *stamp != MiniTimestamp(0));
             let stamp = own.map_or(Stamp::Trunk(trunk.timestamp), Stamp::Low);
             let index = self.cx.index.find_by_theirs(from.remote, entry.source);
-            let call = index.and_then(|index| self.slots.call_at(index));
-            self.cx.counters.set_subject(Some(from), call);
             let handled = match index {
                 Some(index) if self.slots.requires_encryption(index) => {
+                    self.set_subject(from, Some(index));
                     Handled::Dropped(DropReason::NotEncrypted)
                 }
-                _ => self.handle_voice(now, index, stamp, entry.payload, media),
+                _ => self.handle_voice(now, from, index, stamp, entry.payload, media),
             };
             last = self.count(handled);
         }
@@ -292,6 +301,22 @@ impl Endpoint {
 
     /// Voice without a full header.
     fn handle_voice(
+        &mut self,
+        now: Instant,
+        from: &Path,
+        index: Option<u32>,
+        stamp: Stamp,
+        payload: &[u8],
+        media: &mut impl MediaSink,
+    ) -> Handled {
+        let handled = self.take_voice(now, index, stamp, payload, media);
+        if let Handled::Dropped(_) = handled {
+            self.set_subject(from, index);
+        }
+        handled
+    }
+
+    fn take_voice(
         &mut self,
         now: Instant,
         index: Option<u32>,
@@ -982,6 +1007,11 @@ impl Endpoint {
 
 /// The shortest full frame there is, encrypted: 4 bytes in the clear, 24 of padding and 8.
 const SHORTEST_ENCRYPTED: usize = 36;
+
+/// Whether a datagram is a mini frame: a call number, and no more in front.
+fn is_mini(datagram: &[u8]) -> bool {
+    matches!(*datagram, [s0, s1, ..] if s0 & 0x80 == 0 && (s0, s1) != (0, 0))
+}
 
 /// Whether a datagram is a video mini frame, encrypted or not.
 const fn is_video(datagram: &[u8]) -> bool {

@@ -25,28 +25,29 @@ use crate::trunk::TrunkPlace;
 /// acknowledged after this long, so that it is not sent again.
 const DELAYED_ACK: Duration = Duration::from_millis(40);
 
-/// The state of one conversation below the meaning of its messages.
+/// The state of one conversation below the meaning of its messages, what voice needs in front.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Exchange {
     pub(crate) path: Path,
-    pub(crate) ours: CallNumber,
-    pub(crate) theirs: Option<CallNumber>,
-    pub(crate) reliable: Reliable,
+    /// Where voice goes, when that is not to `path`.
+    pub(crate) media_path: Option<Box<Path>>,
     pub(crate) created: Instant,
-    /// Timestamp of the frame by which the peer opened it; tells a repetition from a new start.
-    pub(crate) opened_at: Option<Timestamp>,
+    pub(crate) ours: CallNumber,
     /// A full frame with the right numbers came: the peer hears us at its address.
     pub(crate) confirmed: bool,
-    pub(crate) rtt: Option<Duration>,
-    /// Half of the first interval of repetition: never less than the round trip, and more after one
-    /// that may have become longer.
-    patience: Option<Duration>,
-    /// Where voice goes, when that is not to `path`.
-    pub(crate) media_path: Option<Path>,
     /// The trunk on which its voice goes, where there is one.
     pub(crate) trunk: Option<TrunkPlace>,
     /// Its keys, once it is encrypted.
     pub(crate) crypt: Option<Box<Crypt>>,
+    pub(crate) theirs: Option<CallNumber>,
+    pub(crate) reliable: Reliable,
+    /// Timestamp of the frame by which the peer opened it; tells a repetition from a new start.
+    pub(crate) opened_at: Option<Timestamp>,
+    pub(crate) rtt: Option<Duration>,
+    /// Half of the first interval of repetition: never less than the round trip, and more after one
+    /// that may have become longer.
+    patience: Option<Duration>,
     /// Timestamps of the frames that opened it and were replaced since: answers to those are stale.
     replaced: Vec<Timestamp>,
     last_stamp: Option<u32>,
@@ -272,11 +273,11 @@ impl Exchange {
         stamp: Timestamp,
         payload: &[u8],
     ) -> bool {
-        let path = self.media_path.unwrap_or(self.path);
-        if let (Some(place), None, None) = (self.trunk, &self.crypt, self.media_path) {
+        let path = self.media_path.as_deref().unwrap_or(&self.path);
+        if let (Some(place), None, None) = (self.trunk, &self.crypt, &self.media_path) {
             let entry = (self.ours, stamp.low16(), payload);
             let Context { trunks, outbox, counters, .. } = cx;
-            if trunks.push(outbox, counters, now, place, path, entry) {
+            if trunks.push(outbox, counters, now, place, *path, entry) {
                 return true;
             }
         }
@@ -304,10 +305,10 @@ impl Exchange {
         let header =
             &VideoMiniFrame { source: self.ours, mark, timestamp, payload }.encode_header();
         match self.crypt.as_deref().and_then(|crypt| crypt.cipher(crypt.epoch())) {
-            None => cx.outbox.push_media(self.path, header, payload),
+            None => cx.outbox.push_media(&self.path, header, payload),
             Some(cipher) => {
                 cipher.seal(&mut cx.rng, header, payload, &mut cx.sealed);
-                cx.outbox.push_media(self.path, &cx.sealed, &[])
+                cx.outbox.push_media(&self.path, &cx.sealed, &[])
             }
         }
     }

@@ -35,6 +35,7 @@ mod error;
 mod event;
 mod exchange;
 mod firmware;
+mod frame_length;
 mod html;
 mod id;
 mod index;

@@ -6,6 +6,7 @@ use oneport_wire::{Element, Elements, Format, IaxSubclass, Seq};
 
 use crate::agreement::Agreement;
 use crate::clock::Instant;
+use crate::frame_length::{FrameLength, PAUSE_MS};
 use crate::lag::LagStats;
 
 /// Figures of one call, in both directions.
@@ -131,9 +132,6 @@ impl RemoteReport {
     }
 }
 
-/// A step beyond this is a pause, a new talk spurt or a new clock rather than loss.
-const PAUSE_MS: u32 = 2_000;
-
 /// Deviations beyond this, in µs, are steps of a clock rather than jitter.
 const CLOCK_STEP: u64 = 2_000_000;
 
@@ -143,38 +141,29 @@ const WINDOW: u32 = 64;
 /// Frames of one stream of old ones after which the sender is taken to have put its clock back.
 const NEW_CLOCK: u32 = 4;
 
-/// Lengths of a frame, in ms, that are believed.
-const LENGTHS: core::ops::RangeInclusive<u32> = 5..=200;
-
-/// Equal steps in a row that show frames to be shorter than was thought, or longer. Loss makes
-/// longer steps too, but not for so long.
-const SHORTER: u32 = 3;
-const LONGER: u32 = 50;
-
-/// Counts voice by the sender's timestamps. Frames have no numbers, so how many are missing follows
-/// from how long one is: formats of constant rate say so by their size, others by their steps.
-#[derive(Clone, Debug)]
+/// Counts voice by the sender's timestamps.
+#[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(crate) struct VoiceMeter {
-    stats: VoiceStats,
-    /// Jitter in µs times 16, as RFC 3550 keeps it.
-    jitter_16: u64,
+    lost: u64,
+    late: u64,
+    out_of_order: u64,
+    duplicates: u64,
+    // Each frame needs what follows, and few need what is above.
+    /// Frames far behind the newest that follow one another.
+    behind: Behind,
+    frames: u64,
+    bytes: u64,
     /// Arrival and timestamp of the newest frame.
     newest: Option<(Instant, u32)>,
-    /// Length of a frame in ms; 0 while unknown.
-    length: u32,
-    /// The last length that a frame's size told.
-    told: u32,
-    /// Format and bytes of the last frame, whose length is the one told.
-    measured: (Format, u32),
-    /// The last step, and how often it came in a row.
-    run: (u32, u32),
     /// Bit n: the frame n lengths before the newest came, or is counted as lost.
     came: u64,
     missing: u64,
+    /// Jitter in µs times 16, as RFC 3550 keeps it.
+    jitter_16: u64,
+    lengths: FrameLength,
     /// The sender has announced a pause.
     pause: bool,
-    /// Frames far behind the newest that follow one another.
-    behind: Behind,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -184,52 +173,20 @@ struct Behind {
     bytes: u64,
 }
 
-/// How many ms of audio `bytes` of a format hold, where it has a constant rate.
-fn told_length(format: Format, bytes: u32) -> u32 {
-    let ms = match format {
-        Format::ULAW | Format::ALAW | Format::G722 => bytes / 8,
-        Format::SLIN => bytes / 16,
-        Format::SLIN16 => bytes / 32,
-        Format::ADPCM | Format::G726 | Format::G726_AAL2 => bytes / 4,
-        Format::GSM => bytes / 33 * 20,
-        Format::G729 => bytes / 10 * 10,
-        Format::ILBC if bytes.is_multiple_of(50) => bytes / 50 * 30,
-        Format::ILBC => bytes / 38 * 20,
-        _ => 0,
-    };
-    // Anything else is the rest of something, or no audio at all.
-    if ms.is_multiple_of(10) && ms <= 120 { ms } else { 0 }
-}
-
 /// `bits` moved on by `n` frames.
 fn moved(bits: u64, n: u32) -> u64 {
     bits.checked_shl(n).unwrap_or(0)
 }
 
-impl Default for VoiceMeter {
-    fn default() -> Self {
-        Self {
-            stats: VoiceStats::default(),
-            jitter_16: 0,
-            newest: None,
-            length: 0,
-            told: 0,
-            measured: (Format::ULAW, 0),
-            run: (0, 0),
-            came: 0,
-            missing: 0,
-            pause: false,
-            behind: Behind::default(),
-        }
-    }
-}
-
 impl VoiceMeter {
+    /// Where that begins of which each frame needs most.
+    #[cfg(test)]
+    pub(crate) const EACH_FRAME_FROM: usize = core::mem::offset_of!(Self, behind);
+
     /// Counts one frame with the sender's unwrapped `timestamp` in ms.
     pub(crate) fn receive(&mut self, now: Instant, timestamp: u32, format: Format, bytes: usize) {
-        let size = u32::try_from(bytes).unwrap_or(u32::MAX);
-        if self.measured != (format, size) {
-            self.measure(format, size);
+        if self.lengths.measure(format, bytes) {
+            self.begin_window();
         }
         let Some((arrival, last)) = self.newest else {
             self.start(now, timestamp);
@@ -237,10 +194,8 @@ impl VoiceMeter {
             return;
         };
         let step = timestamp.wrapping_sub(last);
-        let is_usual = step == self.length && self.run.0 == step && !self.pause;
-        if is_usual && step != 0 {
+        if !self.pause && self.lengths.is_usual(step) {
             // What most frames are takes the short way.
-            self.run.1 = self.run.1.saturating_add(1);
             self.came = self.came << 1 | 1;
             self.missing <<= 1;
             self.jitter(now.as_micros().saturating_sub(arrival.as_micros()), step);
@@ -248,7 +203,7 @@ impl VoiceMeter {
             self.behind.count = 0;
             self.count(bytes as u64);
         } else if step == 0 {
-            self.stats.duplicates += 1;
+            self.duplicates += 1;
         } else if step > u32::MAX / 2 {
             self.receive_older(now, timestamp, last.wrapping_sub(timestamp), bytes as u64);
         } else {
@@ -261,14 +216,17 @@ impl VoiceMeter {
 
     /// A frame that came `elapsed` µs behind the newest, and is `step` ms younger.
     fn receive_newer(&mut self, elapsed: u64, step: u32) {
-        self.learn(step);
+        if let Some(excess) = self.lengths.learn(step) {
+            self.lost = self.lost.saturating_sub(excess);
+            self.begin_window();
+        }
         if core::mem::take(&mut self.pause) || step > PAUSE_MS {
-            (self.came, self.missing) = (1, 0);
+            self.begin_window();
             return;
         }
-        let steps = self.steps(step);
+        let steps = self.lengths.steps(step);
         let absent = steps - 1;
-        self.stats.lost += u64::from(absent);
+        self.lost += u64::from(absent);
         self.came = moved(self.came, steps) | 1;
         self.missing = moved(self.missing, steps) | (moved(1, absent).wrapping_sub(1) << 1);
         self.jitter(elapsed, step);
@@ -282,93 +240,49 @@ impl VoiceMeter {
         }
     }
 
-    /// Learns from a frame's size how long frames are, where its format tells.
-    fn measure(&mut self, format: Format, size: u32) {
-        self.measured = (format, size);
-        let told = told_length(format, size);
-        if told != 0 && told != self.told {
-            self.told = told;
-            self.set_length(told);
-        }
-    }
-
-    /// How many frames on a step leads; never 0.
-    fn steps(&self, step: u32) -> u32 {
-        if step == self.length {
-            // Mostly, and without a division.
-            return 1;
-        }
-        let Some(whole) = step.checked_div(self.length) else { return 1 };
-        // Timestamps may be a little uneven; a step halfway between is not called loss.
-        let nearly = step % self.length + self.length / 4 >= self.length;
-        (whole + u32::from(nearly)).max(1)
-    }
-
-    /// Learns from a step how long frames are.
-    fn learn(&mut self, step: u32) {
-        let (last, times) = self.run;
-        let times = if last.abs_diff(step) <= 2 { times.saturating_add(1) } else { 1 };
-        self.run = (step, times);
-        if self.length.abs_diff(step) <= 2 || !LENGTHS.contains(&step) {
-            return;
-        }
-        if self.length == 0 || step < self.length && times >= SHORTER {
-            self.set_length(step);
-        } else if step > self.length && times >= LONGER {
-            // What was taken for loss since these steps began was none.
-            let absent = u64::from(self.steps(step) - 1);
-            self.stats.lost = self.stats.lost.saturating_sub(absent * u64::from(times - 1));
-            self.set_length(step);
-        }
-    }
-
-    fn set_length(&mut self, length: u32) {
-        self.length = length;
-        self.run = (0, 0);
-        (self.came, self.missing) = (1, 0);
-    }
-
     /// A frame that is `back` ms older than the newest.
     fn receive_older(&mut self, now: Instant, timestamp: u32, back: u32, bytes: u64) {
-        let place = match self.length {
-            0 => 0,
-            length => (back + length / 2) / length,
-        };
+        let place = self.lengths.place(back);
         if place >= WINDOW {
             return self.receive_late(now, timestamp, bytes);
         }
         let bit = moved(1, place);
         if place > 0 && self.came & bit != 0 {
-            self.stats.duplicates += 1;
+            self.duplicates += 1;
             return;
         }
         if self.missing & bit != 0 {
             self.missing &= !bit;
-            self.stats.lost = self.stats.lost.saturating_sub(1);
+            self.lost = self.lost.saturating_sub(1);
         }
         self.came |= bit;
-        self.stats.out_of_order += 1;
+        self.out_of_order += 1;
         self.count(bytes);
     }
 
     /// A frame far behind the newest: too late, or of a clock that was put back.
     fn receive_late(&mut self, now: Instant, timestamp: u32, bytes: u64) {
-        self.stats.late += 1;
+        self.late += 1;
         let step = timestamp.wrapping_sub(self.behind.timestamp);
         let follows = self.behind.count > 0 && (1..=PAUSE_MS).contains(&step);
         let before = if follows { self.behind } else { Behind::default() };
         self.behind = Behind { timestamp, count: before.count + 1, bytes: before.bytes + bytes };
         if self.behind.count >= NEW_CLOCK {
             let Behind { count, bytes, .. } = core::mem::take(&mut self.behind);
-            self.stats.late -= u64::from(count);
-            self.stats.frames += u64::from(count);
-            self.stats.bytes += bytes;
+            self.late -= u64::from(count);
+            self.frames += u64::from(count);
+            self.bytes += bytes;
             self.start(now, timestamp);
         }
     }
 
     fn start(&mut self, now: Instant, timestamp: u32) {
         self.newest = Some((now, timestamp));
+        self.begin_window();
+    }
+
+    /// What is known of the frames before the newest does not count any more.
+    fn begin_window(&mut self) {
         (self.came, self.missing) = (1, 0);
     }
 
@@ -385,17 +299,19 @@ impl VoiceMeter {
 
     /// How long a frame is, in ms; 20 while that is not known.
     pub(crate) const fn length(&self) -> u32 {
-        if self.length == 0 { 20 } else { self.length }
+        self.lengths.in_ms()
     }
 
     fn count(&mut self, bytes: u64) {
-        self.stats.frames += 1;
-        self.stats.bytes += bytes;
+        self.frames += 1;
+        self.bytes += bytes;
     }
 
     /// The figures up to now.
     pub(crate) fn snapshot(&self) -> VoiceStats {
-        VoiceStats { jitter: Duration::from_micros(self.jitter_16 / 16), ..self.stats }
+        let Self { frames, bytes, lost, late, out_of_order, duplicates, .. } = *self;
+        let jitter = Duration::from_micros(self.jitter_16 / 16);
+        VoiceStats { frames, bytes, lost, late, out_of_order, duplicates, jitter }
     }
 }
 

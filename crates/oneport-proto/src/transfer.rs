@@ -518,7 +518,7 @@ impl Endpoint {
         let remote = end.path.remote;
         call.transfer = Some(Box::new(Transfer::Direct { remote, theirs: end.theirs }));
         cx.flush_trunk(now, call.exchange.trunk);
-        call.exchange.media_path = Some(end.path);
+        call.exchange.media_path = Some(Box::new(end.path));
         call.audit.leave_off();
         call.voice_in.begin_anew();
         if let Some(before) = cx.index.learn(remote, end.theirs, index) {

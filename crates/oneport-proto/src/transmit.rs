@@ -40,11 +40,12 @@ pub struct Transmit {
     pub segment_size: Option<usize>,
 }
 
-/// One datagram of the outbox.
+/// Datagrams of the outbox that follow one another, go the same way and are of one size.
 #[derive(Clone, Copy, Debug)]
-struct Segment {
+struct Run {
     path: Path,
     size: usize,
+    count: usize,
     media: bool,
 }
 
@@ -55,7 +56,7 @@ pub(crate) struct Outbox {
     bytes: Vec<u8>,
     /// So many of them have been taken.
     taken: usize,
-    segments: VecDeque<Segment>,
+    runs: VecDeque<Run>,
     media_limit: usize,
 }
 
@@ -65,7 +66,7 @@ impl Outbox {
         Self {
             bytes: Vec::with_capacity(media_limit.min(1024 * 176)),
             taken: 0,
-            segments: VecDeque::with_capacity(1024),
+            runs: VecDeque::with_capacity(1024),
             media_limit,
         }
     }
@@ -74,11 +75,11 @@ impl Outbox {
     pub(crate) fn push(&mut self, path: Path, datagram: &[u8]) {
         self.make_room(datagram.len());
         self.bytes.extend_from_slice(datagram);
-        self.segments.push_back(Segment { path, size: datagram.len(), media: false });
+        self.runs.push_back(Run { path, size: datagram.len(), count: 1, media: false });
     }
 
     /// Queues a datagram made of a header and a payload; `false` when the box is full.
-    pub(crate) fn push_media(&mut self, path: Path, header: &[u8], payload: &[u8]) -> bool {
+    pub(crate) fn push_media(&mut self, path: &Path, header: &[u8], payload: &[u8]) -> bool {
         let size = header.len() + payload.len();
         if self.bytes.len() - self.taken + size > self.media_limit {
             return false;
@@ -86,7 +87,10 @@ impl Outbox {
         self.make_room(size);
         self.bytes.extend_from_slice(header);
         self.bytes.extend_from_slice(payload);
-        self.segments.push_back(Segment { path, size, media: true });
+        match self.runs.back_mut() {
+            Some(run) if run.media && run.size == size && run.path == *path => run.count += 1,
+            _ => self.runs.push_back(Run { path: *path, size, count: 1, media: true }),
+        }
         true
     }
 
@@ -100,7 +104,7 @@ impl Outbox {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.segments.is_empty()
+        self.runs.is_empty()
     }
 
     /// Moves the oldest datagram, and those right behind it that fit the same send, into `out`.
@@ -109,35 +113,42 @@ impl Outbox {
     /// should see each frame by itself.
     pub(crate) fn take(&mut self, out: &mut TransmitBuffer) -> Option<Transmit> {
         out.bytes.clear();
-        let Segment { path, size, media } = self.segments.pop_front()?;
-        let room = out.bytes.capacity();
-        let (mut len, mut count) = (size, 1);
-        while let Some(next) = self.segments.front().copied() {
-            let next_size = next.size;
-            let fits = media
-                && next.media
-                && next.path == path
-                && next_size <= size
-                && count < out.max_segments
-                && len + next_size <= room;
-            if !fits {
-                break;
-            }
-            self.segments.pop_front();
-            len += next_size;
-            count += 1;
-            if next_size < size {
-                break;
-            }
+        let Run { path, size, count, media } = *self.runs.front()?;
+        let (room, most) = (out.bytes.capacity(), out.max_segments);
+        let mut datagrams = match media {
+            true => count.min(most).min(room.checked_div(size).unwrap_or(1)).max(1),
+            false => 1,
+        };
+        let mut len = datagrams * size;
+        self.leave(datagrams);
+        // The last may be shorter than the others.
+        if datagrams == count
+            && let Some(next) = self.runs.front()
+            && (media && next.media && next.path == path && next.size < size)
+            && (datagrams < most && len + next.size <= room)
+        {
+            len += next.size;
+            datagrams += 1;
+            self.leave(1);
         }
         let end = self.taken + len;
         out.bytes.extend_from_slice(self.bytes.get(self.taken..end).unwrap_or_default());
         self.taken = end;
-        if self.segments.is_empty() {
+        if self.runs.is_empty() {
             self.bytes.clear();
             self.taken = 0;
         }
-        Some(Transmit { path, len, segment_size: (count > 1).then_some(size) })
+        Some(Transmit { path, len, segment_size: (datagrams > 1).then_some(size) })
+    }
+
+    /// Takes some datagrams off the oldest run.
+    fn leave(&mut self, count: usize) {
+        if let Some(run) = self.runs.front_mut() {
+            run.count -= count.min(run.count);
+            if run.count == 0 {
+                self.runs.pop_front();
+            }
+        }
     }
 }
 
@@ -155,7 +166,7 @@ mod tests {
         let mut outbox = Outbox::new(10_000);
         let mut buffer = TransmitBuffer::with_capacity(1_000, 8);
         for (port, size) in [(1, 100), (1, 100), (1, 60), (1, 100), (2, 100), (2, 101)] {
-            assert!(outbox.push_media(path(port), &[], &[port as u8; 101][..size]));
+            assert!(outbox.push_media(&path(port), &[], &[port as u8; 101][..size]));
         }
         let mut sent = Vec::new();
         while let Some(transmit) = outbox.take(&mut buffer) {
@@ -176,8 +187,8 @@ mod tests {
     #[test]
     fn a_full_box_drops_media_but_keeps_signalling() {
         let mut outbox = Outbox::new(200);
-        assert!(outbox.push_media(path(1), &[0; 4], &[0; 160]));
-        assert!(!outbox.push_media(path(1), &[0; 4], &[0; 160]));
+        assert!(outbox.push_media(&path(1), &[0; 4], &[0; 160]));
+        assert!(!outbox.push_media(&path(1), &[0; 4], &[0; 160]));
         outbox.push(path(1), &[0; 164]);
         let mut buffer = TransmitBuffer::with_capacity(10, 1);
         assert_eq!(outbox.take(&mut buffer).map(|transmit| transmit.len), Some(164));

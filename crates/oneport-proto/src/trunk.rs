@@ -259,7 +259,7 @@ impl Trunk {
         };
         self.clock = Some((epoch, now));
         let stamp = Timestamp(now.millis_since(epoch));
-        if outbox.push_media(self.path, self.writer.finish(stamp), &[]) {
+        if outbox.push_media(&self.path, self.writer.finish(stamp), &[]) {
             counters.trunk_frames_sent += 1;
             counters.trunk_entries_sent += self.waiting;
         } else {

@@ -9,6 +9,7 @@ use crate::clock::Instant;
 use crate::context::Context;
 use crate::drop_reason::DropReason;
 use crate::exchange::Exchange;
+use crate::frame_length::Gaps;
 use crate::relay_clock::{RelayClock, distance, is_after};
 use crate::stats::VoiceMeter;
 
@@ -40,7 +41,11 @@ pub(crate) enum Sent {
 
 /// The sending side.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct VoiceOut {
+    pub(crate) drops: u64,
+    /// Where the last frame ended, by the clock of its samples.
+    next: Option<u32>,
     /// Format of the last full frame: the peer takes mini frames for it.
     format: Option<Format>,
     /// The full frame that named it first, until the peer has acknowledged it, and how many more
@@ -48,14 +53,10 @@ pub(crate) struct VoiceOut {
     unproven: Option<(Seq, u8)>,
     /// The latest timestamp sent.
     last: Option<u32>,
-    /// Where the last frame ended, by the clock of its samples.
-    next: Option<u32>,
     relay: RelayClock,
+    gaps: Gaps,
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
-    pub(crate) drops: u64,
-    /// What we leave out, as where a relayed caller's frames were lost: the peer misses it too.
-    gaps: VoiceMeter,
 }
 
 impl VoiceOut {
@@ -80,7 +81,6 @@ impl VoiceOut {
     pub(crate) fn begin_anew(&mut self) {
         (self.format, self.unproven, self.last, self.next) = (None, None, None, None);
         self.relay.forget();
-        self.gaps.begin_anew();
     }
 
     /// Lets the next frame be full: the peer has heard frames of somebody else.
@@ -89,8 +89,8 @@ impl VoiceOut {
     }
 
     /// Frames that the peer misses though none of ours was lost.
-    pub(crate) fn gaps(&self) -> u64 {
-        self.gaps.snapshot().lost
+    pub(crate) const fn gaps(&self) -> u64 {
+        self.gaps.missing()
     }
 
     /// Forgets the linked call's clock.
@@ -166,30 +166,31 @@ impl VoiceOut {
             self.drops += 1;
             return Err(DropReason::TransmitBufferFull);
         };
+        self.gaps.sent(self.last, stamp, format, payload.len());
         if ahead {
             self.last = Some(stamp);
         }
         self.frames += 1;
         self.bytes += payload.len() as u64;
-        self.gaps.receive(now, stamp, format, payload.len());
         Ok(sent)
     }
 }
 
 /// The receiving side.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct VoiceIn {
-    /// Format of the last full frame.
-    pub(crate) format: Option<Format>,
-    /// Timestamp of that.
+    /// Timestamp of the last full frame.
     named_at: Option<Timestamp>,
-    /// Arrival and whole timestamp of the latest frame.
-    last: Option<(Instant, Timestamp)>,
     /// What a trunk's clock must be moved by to be this call's, for entries without timestamp.
     trunk_offset: Option<u32>,
     /// The datagram that had the last such entry.
     trunk_datagram: u64,
     pub(crate) meter: VoiceMeter,
+    /// Arrival and whole timestamp of the latest frame.
+    last: Option<(Instant, Timestamp)>,
+    /// Format of the last full frame.
+    pub(crate) format: Option<Format>,
 }
 
 impl VoiceIn {
@@ -312,6 +313,7 @@ mod tests {
     use crate::path::Path;
     use crate::transmit::TransmitBuffer;
     use crate::trunk::TrunkConfig;
+    use alloc::boxed::Box;
     use alloc::vec::Vec;
     use core::net::SocketAddr;
     use oneport_wire::{CallNumber, Control, Datagram};
@@ -387,7 +389,7 @@ mod tests {
         let mut expected = [Ok(Reliably); 12];
         expected[9..].fill(Ok(Once));
         assert_eq!(other, expected, "nobody answers");
-        exchange.media_path = Some(exchange.path);
+        exchange.media_path = Some(Box::new(exchange.path));
         let straight = [20, 21].map(|n| send(&mut exchange, Format::GSM, n));
         assert_eq!(straight, [Ok(Reliably), Ok(Once)], "full frames would go another way");
     }

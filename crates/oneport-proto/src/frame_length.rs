@@ -1,0 +1,189 @@
+//! How long frames of voice are, and so how many are missing between two. Frames have no numbers:
+//! formats of constant rate say it by their size, others by the steps of their timestamps.
+
+use oneport_wire::Format;
+
+use crate::relay_clock::is_after;
+
+/// A step beyond this is a pause, a new talk spurt or a new clock rather than loss.
+pub(crate) const PAUSE_MS: u32 = 2_000;
+
+/// Lengths of a frame, in ms, that are believed.
+const LENGTHS: core::ops::RangeInclusive<u32> = 5..=200;
+
+/// Equal steps in a row that show frames to be shorter than was thought, or longer. Loss makes
+/// longer steps too, but not for so long.
+const SHORTER: u32 = 3;
+const LONGER: u32 = 50;
+
+/// How many ms of audio `bytes` of a format hold, where it has a constant rate.
+fn told_length(format: Format, bytes: u32) -> u32 {
+    let ms = match format {
+        Format::ULAW | Format::ALAW | Format::G722 => bytes / 8,
+        Format::SLIN => bytes / 16,
+        Format::SLIN16 => bytes / 32,
+        Format::ADPCM | Format::G726 | Format::G726_AAL2 => bytes / 4,
+        Format::GSM => bytes / 33 * 20,
+        Format::G729 => bytes / 10 * 10,
+        Format::ILBC if bytes.is_multiple_of(50) => bytes / 50 * 30,
+        Format::ILBC => bytes / 38 * 20,
+        _ => 0,
+    };
+    // Anything else is the rest of something, or no audio at all.
+    if ms.is_multiple_of(10) && ms <= 120 { ms } else { 0 }
+}
+
+/// The length of a stream's frames.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct FrameLength {
+    /// In ms; 0 while unknown.
+    length: u32,
+    /// The last length that a frame's size told.
+    told: u32,
+    /// Format and bytes of the last frame, whose length is the one told.
+    measured: Option<(Format, u32)>,
+    /// The last step, and how often it came in a row, as far as it was not usual.
+    run: (u32, u32),
+}
+
+impl FrameLength {
+    /// Whether a step leads from one frame to the next, as the one before it did. Most frames are so.
+    pub(crate) const fn is_usual(&self, step: u32) -> bool {
+        step == self.length && step == self.run.0 && step != 0
+    }
+
+    /// Learns from a frame's size, where its format tells; `true` when that changes the length.
+    pub(crate) fn measure(&mut self, format: Format, bytes: usize) -> bool {
+        let size = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if self.measured == Some((format, size)) {
+            return false;
+        }
+        self.measured = Some((format, size));
+        let told = told_length(format, size);
+        let changes = told != 0 && told != self.told;
+        if changes {
+            self.told = told;
+            self.set(told);
+        }
+        changes
+    }
+
+    /// Learns from a step. Where that changes the length, says how many frames were taken for lost
+    /// that were not.
+    pub(crate) fn learn(&mut self, step: u32) -> Option<u64> {
+        let (last, times) = self.run;
+        let times = if last.abs_diff(step) <= 2 { times.saturating_add(1) } else { 1 };
+        self.run = (step, times);
+        if self.length.abs_diff(step) <= 2 || !LENGTHS.contains(&step) {
+            return None;
+        }
+        let excess = if self.length == 0 || step < self.length && times >= SHORTER {
+            0
+        } else if step > self.length && times >= LONGER {
+            u64::from(self.steps(step) - 1) * u64::from(times - 1)
+        } else {
+            return None;
+        };
+        self.set(step);
+        Some(excess)
+    }
+
+    fn set(&mut self, length: u32) {
+        (self.length, self.run) = (length, (0, 0));
+    }
+
+    /// How many frames on a step leads; never 0.
+    pub(crate) fn steps(&self, step: u32) -> u32 {
+        if step == self.length {
+            // Mostly, and without a division.
+            return 1;
+        }
+        let Some(whole) = step.checked_div(self.length) else { return 1 };
+        // Timestamps may be a little uneven; a step halfway between is not called loss.
+        let nearly = step % self.length + self.length / 4 >= self.length;
+        (whole + u32::from(nearly)).max(1)
+    }
+
+    /// How many frames behind the newest one lies that is `back` ms older; 0 while that is not known.
+    pub(crate) fn place(&self, back: u32) -> u32 {
+        (back.saturating_add(self.length / 2)).checked_div(self.length).unwrap_or(0)
+    }
+
+    /// In ms; 20 while it is not known.
+    pub(crate) const fn in_ms(&self) -> u32 {
+        if self.length == 0 { 20 } else { self.length }
+    }
+}
+
+/// Counts what is missing in voice that we send, as where a relayed caller's frames were lost: the
+/// peer misses it too. It is less exact than the count of what we hear, and much smaller.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gaps {
+    lengths: FrameLength,
+    missing: u64,
+}
+
+impl Gaps {
+    /// A frame leaves with `stamp`, `last` being the latest before it.
+    pub(crate) fn sent(&mut self, last: Option<u32>, stamp: u32, format: Format, bytes: usize) {
+        self.lengths.measure(format, bytes);
+        let Some(last) = last else { return };
+        let step = stamp.wrapping_sub(last);
+        if self.lengths.is_usual(step) || step == 0 {
+            return;
+        }
+        if is_after(last, stamp) {
+            // It fills one.
+            self.missing = self.missing.saturating_sub(1);
+            return;
+        }
+        if let Some(excess) = self.lengths.learn(step) {
+            self.missing = self.missing.saturating_sub(excess);
+        }
+        if step <= PAUSE_MS {
+            self.missing += u64::from(self.lengths.steps(step) - 1);
+        }
+    }
+
+    /// Frames missing so far.
+    pub(crate) const fn missing(&self) -> u64 {
+        self.missing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is missing when frames of 20 ms leave with these timestamps.
+    fn missing(stamps: impl IntoIterator<Item = u32>) -> u64 {
+        let (mut gaps, mut last) = (Gaps::default(), None::<u32>);
+        for stamp in stamps {
+            gaps.sent(last, stamp, Format::ULAW, 160);
+            if last.is_none_or(|last| is_after(stamp, last)) {
+                last = Some(stamp);
+            }
+        }
+        gaps.missing()
+    }
+
+    #[test]
+    fn gaps_are_what_the_peer_misses_and_late_frames_fill_them() {
+        assert_eq!(missing((0..100).map(|n| n * 20)), 0);
+        assert_eq!(missing([0, 20, 40, 120, 140]), 3);
+        assert_eq!(missing([0, 20, 40, 120, 60, 80, 140]), 1);
+        assert_eq!(missing([u32::MAX - 19, 0, 20, 80, 40]), 1, "across the turn of the clock");
+        assert_eq!(missing([0, 20, 40, 2_060, 2_080]), 0, "a pause");
+        assert_eq!(missing([0, 20, 41, 59, 80, 80, 100]), 0, "uneven timestamps");
+    }
+
+    #[test]
+    fn gaps_of_a_format_that_does_not_tell_its_length_go_by_the_steps() {
+        let (mut gaps, mut last) = (Gaps::default(), None);
+        for n in (0..200).filter(|n| n % 50 != 49) {
+            gaps.sent(last, n * 60, Format::OPUS, 60 + n as usize % 7);
+            last = Some(n * 60);
+        }
+        assert_eq!(gaps.missing(), 3);
+    }
+}
