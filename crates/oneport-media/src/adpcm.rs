@@ -1,6 +1,6 @@
 //! ADPCM at 32 kbit/s as Asterisk speaks it. RFC 5456 calls the format IMA ADPCM; what is on the
 //! wire is the older code of Oki's and Dialogic's chips: 12-bit samples, 49 step sizes, the first
-//! sample of a byte in its upper half.
+//! sample of a byte in its upper half. Half of an odd step is rounded up, which the chips do not do.
 
 use crate::{Decoder, Encoder};
 
@@ -35,8 +35,10 @@ impl State {
                 difference += part;
             }
         }
+        // What halving an odd step has cut off.
+        difference += i16::from(code >> 1 & 1) & step & 1;
         let value = if code & 8 == 0 { self.value + difference } else { self.value - difference };
-        self.value = value.clamp(-2_048, 2_047);
+        self.value = value.clamp(-2_047, 2_047);
         let moved = self.step.saturating_add_signed(MOVES[usize::from(code & 7)]);
         self.step = moved.min(STEPS.len() as u8 - 1);
         self.value << 4
@@ -103,6 +105,6 @@ mod tests {
         let mut decoder = AdpcmDecoder::default();
         decoder.decode(&[0x77; 50], &mut samples);
         decoder.decode(&[0xFF; 50], &mut samples);
-        assert_eq!((samples[99], samples[199]), (2_047 << 4, -2_048 << 4));
+        assert_eq!((samples[99], samples[199]), (2_047 << 4, -2_047 << 4));
     }
 }
