@@ -297,7 +297,7 @@ fn write_cases(seed: u64, count: usize, directory: &Path) -> Result<(), String> 
 
 fn fuzz(seconds: u64) -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
-    for target in ["datagram", "endpoint", "encrypted", "meeting"] {
+    for target in ["datagram", "endpoint", "encrypted", "meeting", "jitter_buffer"] {
         // What is found goes beside the inputs that are kept.
         let (found, kept) = (root.join("found").join(target), root.join("corpus").join(target));
         std::fs::create_dir_all(&found).map_err(|error| error.to_string())?;

@@ -1,23 +1,26 @@
 //! Audio for telephony, on buffers that the caller owns: each [`Codec`] that is spoken here, with its
 //! [`Encoder`] and [`Decoder`] ([G.711](g711), linear audio as IAX2 peers send it ([`slin`]), [`g722`],
 //! [`g726`], [`adpcm`], [`gsm`]), [WAV files](wav) at any rate, [tones](tone), the
-//! [`Recorder`] that puts frames where their timestamps belong, the [`mixer`] of conferences, and the
+//! [jitter buffer](jitter_buffer), the [`Recorder`] that puts frames where their timestamps belong, the [`mixer`] of conferences, and the
 //! [quality] users will hear.
 
 pub mod adpcm;
 mod codec;
+mod conceal;
 mod fixed;
 pub mod g711;
 pub mod g722;
 pub mod g726;
 pub mod gsm;
 pub mod half_band;
+pub mod jitter_buffer;
 mod listener;
 pub mod mixer;
 pub mod quality;
 mod recorder;
 pub mod resample;
 pub mod slin;
+mod time_scale;
 pub mod tone;
 pub mod wav;
 

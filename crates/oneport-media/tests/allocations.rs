@@ -1,9 +1,11 @@
-//! Codecs, and a conference in its steady state, allocate nothing.
+//! Codecs, jitter buffers, and a conference in its steady state, allocate nothing.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::time::Duration;
 
 use oneport_media::half_band::{Doubler, Halver};
+use oneport_media::jitter_buffer::{JitterBuffer, JitterConfig};
 use oneport_media::mixer::{FRAME, MemberId, Mixer};
 use oneport_media::{Codec, Decoder, Encoder};
 
@@ -86,5 +88,38 @@ fn no_codec_allocates_for_a_frame() {
             }
         }
         assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0, "{codec:?}");
+    }
+}
+
+#[test]
+fn ten_thousand_frames_through_a_jitter_buffer_allocate_nothing_whatever_the_network_does() {
+    for (rate, codec) in [(8_000, Codec::Ulaw), (16_000, Codec::Slin16)] {
+        let mut buffer = JitterBuffer::new(JitterConfig::new(rate));
+        let payload =
+            |level: u8| vec![level; codec.samples_in(20) * if rate == 8_000 { 1 } else { 2 }];
+        let payloads: Vec<Vec<u8>> = (0..7).map(|n| payload(n * 30)).collect();
+        let mut out = vec![0; codec.samples_in(10)];
+        let mut decoder = codec.decoder();
+        let before = ALLOCATIONS.with(Cell::get);
+        for n in 0..10_000_u32 {
+            let now = Duration::from_millis(u64::from(n) * 20 + 100);
+            let jumps = n / 3_000 * 70_000_000;
+            // Some are lost, overtaken, doubled or late, and now and then nobody speaks for a second.
+            if !n.is_multiple_of(29) && n % 1_000 < 950 {
+                for frame in [n, n.wrapping_sub(n % 3 * (n % 5)), n ^ 1] {
+                    let _ = buffer.insert(
+                        now,
+                        frame.wrapping_mul(20).wrapping_add(jumps),
+                        &payloads[frame as usize % 7],
+                    );
+                }
+            }
+            for half in 0..2 {
+                buffer.pull(now + Duration::from_millis(half * 10), &mut *decoder, &mut out);
+            }
+        }
+        assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
+        let stats = buffer.stats();
+        assert!(stats.frames > 5_000 && stats.concealed > 0 && stats.restarts > 0, "{stats:?}");
     }
 }

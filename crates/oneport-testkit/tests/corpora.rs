@@ -33,3 +33,8 @@ fn kept_stories_of_an_encrypted_call_end_in_silence() {
 fn kept_stories_of_a_meeting_end_in_silence() {
     replay("meeting", fuzz::meeting);
 }
+
+#[test]
+fn kept_frames_of_any_kind_leave_a_jitter_buffer_that_works() {
+    replay("jitter_buffer", fuzz::jitter_buffer);
+}

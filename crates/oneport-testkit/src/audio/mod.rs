@@ -4,3 +4,4 @@
 mod fourier;
 pub mod similarity;
 pub mod speech;
+pub mod trace;

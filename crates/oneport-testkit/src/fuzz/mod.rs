@@ -4,11 +4,13 @@
 mod datagram;
 mod encrypted;
 mod endpoint;
+mod jitter_buffer;
 mod meeting;
 
 pub use datagram::datagram;
 pub use encrypted::encrypted;
 pub use endpoint::endpoint;
+pub use jitter_buffer::jitter_buffer;
 pub use meeting::meeting;
 
 /// Input as a row of decisions; behind its end all of them are 0.

@@ -1,0 +1,229 @@
+//! How late frames come, and so how long they should wait.
+//!
+//! The transit of a frame is when it came by our clock minus when it was said by the sender's. Its least
+//! value of late is the base; what a frame has above it is its delay. Since the base is looked for anew
+//! all the time, it goes with clocks that drift apart.
+
+/// Width of a cell of the histogram, in µs.
+const CELL_US: i64 = 5_000;
+/// Its cells: delays up to 2 s.
+const CELLS: usize = 400;
+
+/// The base is the least transit of so many parts of the past,
+const PARTS: usize = 10;
+/// each of so many µs.
+const PART_US: i64 = 1_000_000;
+
+/// After so many frames one counts a third of what it did.
+const MEMORY: f32 = 500.0;
+/// The part of frames that may be later than what is aimed at.
+const LATER: f32 = 0.03;
+/// What is aimed at as long as nothing is known.
+const FIRST_US: i64 = 20_000;
+/// How many frames that counts for.
+const FIRST_WEIGHT: f32 = 10.0;
+
+/// If this many frames in a row were late, those behind them will be.
+const RECENT: usize = 8;
+
+/// A delay so much beyond what is aimed at is a spike.
+const SPIKE_US: i64 = 40_000;
+/// Spikes that are remembered, and for how long.
+const SPIKES: usize = 8;
+const SPIKE_MEMORY_US: i64 = 20_000_000;
+const NO_SPIKES: [(i64, i64); SPIKES] = [(i64::MIN / 2, 0); SPIKES];
+
+#[derive(Debug)]
+pub(super) struct Arrivals {
+    /// The least transit of each part; the present one is at `part`.
+    least: [i64; PARTS],
+    part: usize,
+    part_began: i64,
+    histogram: Box<[f32]>,
+    /// What a new frame counts; the rest becomes less by it.
+    seen: f32,
+    recent: [i64; RECENT],
+    next_recent: usize,
+    /// When the last spikes were, and how high.
+    spikes: [(i64, i64); SPIKES],
+    next_spike: usize,
+    /// The height of the spike that goes on, and for how many frames it has been over.
+    spike: Option<(i64, u8)>,
+    common: i64,
+    target: i64,
+}
+
+impl Arrivals {
+    pub(super) fn new() -> Self {
+        let mut new = Self {
+            least: [i64::MAX; PARTS],
+            part: 0,
+            part_began: 0,
+            histogram: vec![0.0; CELLS].into(),
+            seen: 0.0,
+            recent: [0; RECENT],
+            next_recent: 0,
+            spikes: NO_SPIKES,
+            next_spike: 0,
+            spike: None,
+            common: 0,
+            target: 0,
+        };
+        new.reset();
+        new
+    }
+
+    /// The least transit of late, if there was any.
+    pub(super) fn base(&self) -> Option<i64> {
+        self.least.iter().copied().min().filter(|least| *least != i64::MAX)
+    }
+
+    /// How long after the base nearly all frames are there, in µs.
+    pub(super) const fn target(&self) -> i64 {
+        self.target
+    }
+
+    /// The clocks are others now; the network is the same.
+    pub(super) fn restart(&mut self) {
+        self.least = [i64::MAX; PARTS];
+        self.recent = [0; RECENT];
+        self.spike = None;
+    }
+
+    /// What was learned lately was wrong: begins anew.
+    pub(super) fn reset(&mut self) {
+        self.restart();
+        self.histogram.fill(0.0);
+        self.histogram[(FIRST_US / CELL_US) as usize] = 1.0;
+        self.seen = FIRST_WEIGHT;
+        self.spikes = NO_SPIKES;
+        (self.common, self.target) = (FIRST_US + CELL_US, FIRST_US + CELL_US);
+    }
+
+    /// A frame has come.
+    pub(super) fn arrived(&mut self, now: i64, transit: i64) {
+        if now - self.part_began > PART_US {
+            // One part only, however long nothing came: a pause says nothing of the base.
+            self.part = (self.part + 1) % PARTS;
+            self.least[self.part] = i64::MAX;
+            self.part_began = now;
+        }
+        self.least[self.part] = self.least[self.part].min(transit);
+        let delay = transit - self.base().unwrap_or(transit);
+        self.count(delay);
+        self.recent[self.next_recent] = delay;
+        self.next_recent = (self.next_recent + 1) % RECENT;
+        self.common = self.quantile();
+        self.watch_spikes(now, delay);
+        let lasting = self.recent.iter().copied().min().unwrap_or_default();
+        self.target = self.common.max(lasting).max(self.expected_spike(now));
+    }
+
+    fn count(&mut self, delay: i64) {
+        let cell = usize::try_from(delay / CELL_US).unwrap_or_default().min(CELLS - 1);
+        self.seen = (self.seen + 1.0).min(MEMORY);
+        let new = 1.0 / self.seen;
+        for part in &mut self.histogram {
+            *part *= 1.0 - new;
+        }
+        self.histogram[cell] += new;
+    }
+
+    /// The end of the cell beyond which only few are.
+    fn quantile(&self) -> i64 {
+        let mut later = 0.0;
+        let beyond = self.histogram.iter().rev().take_while(|part| {
+            later += **part;
+            later <= LATER
+        });
+        (CELLS - beyond.count()) as i64 * CELL_US
+    }
+
+    fn watch_spikes(&mut self, now: i64, delay: i64) {
+        let high = delay > self.common + SPIKE_US;
+        self.spike = match (self.spike, high) {
+            (None, false) => None,
+            (None, true) => Some((delay, 0)),
+            (Some((height, _)), true) => Some((height.max(delay), 0)),
+            (Some((height, over)), false) if over < 5 => Some((height, over + 1)),
+            (Some((height, _)), false) => {
+                self.spikes[self.next_spike] = (now, height);
+                self.next_spike = (self.next_spike + 1) % SPIKES;
+                None
+            }
+        };
+    }
+
+    /// Where spikes come again and again, the next will be as high as most.
+    fn expected_spike(&self, now: i64) -> i64 {
+        let late = self.spikes.iter().filter(|(at, _)| now - at < SPIKE_MEMORY_US);
+        let (mut highest, mut second) = (0, 0);
+        for (_, height) in late {
+            if *height > highest {
+                (second, highest) = (highest, *height);
+            } else {
+                second = second.max(*height);
+            }
+        }
+        second
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames each 20 ms with these delays in ms.
+    fn after(delays: impl IntoIterator<Item = i64>) -> Arrivals {
+        let mut arrivals = Arrivals::new();
+        for (n, delay) in (0..).zip(delays) {
+            arrivals.arrived(n * 20_000 + delay * 1_000, 777_000 + delay * 1_000);
+        }
+        arrivals
+    }
+
+    #[test]
+    fn steady_frames_need_not_wait() {
+        let arrivals = after([0; 2_000]);
+        assert_eq!((arrivals.base(), arrivals.target()), (Some(777_000), CELL_US));
+    }
+
+    #[test]
+    fn the_target_is_what_nearly_all_frames_need() {
+        // 0 to 99 ms, equally often.
+        let arrivals = after((0..4_000).map(|n| n * 37 % 100));
+        assert!((95_000..=100_000).contains(&arrivals.target()), "{}", arrivals.target());
+    }
+
+    #[test]
+    fn one_spike_changes_nothing_and_spikes_that_come_again_are_expected() {
+        let spike = [120, 100, 80, 60, 40, 20];
+        let once = std::iter::repeat_n(0, 2_000).chain(spike).chain([0; 50]);
+        assert_eq!(after(once).target(), CELL_US);
+        let period: Vec<i64> = spike.into_iter().chain([0; 300]).collect();
+        let arrivals = after(period.repeat(5));
+        assert_eq!(arrivals.target(), 120_000);
+        let over = period.repeat(5).into_iter().chain([0; 2_000]);
+        assert_eq!(after(over).target(), CELL_US);
+    }
+
+    #[test]
+    fn the_base_goes_with_a_clock_that_drifts() {
+        for drift in [-4, 4] {
+            // 200 ppm: 4 µs in each 20 ms.
+            let mut arrivals = Arrivals::new();
+            for n in 0..100_000 {
+                arrivals.arrived(n * 20_000, n * drift);
+            }
+            let base = arrivals.base().expect("frames came");
+            assert!((base - 100_000 * drift).abs() <= 2_500, "{base}");
+            assert!(arrivals.target() <= 2 * CELL_US);
+        }
+    }
+
+    #[test]
+    fn a_network_that_becomes_slower_is_believed_within_some_frames() {
+        let arrivals = after(std::iter::repeat_n(0, 2_000).chain([200; RECENT]));
+        assert_eq!(arrivals.target(), 200_000);
+    }
+}

@@ -1,0 +1,338 @@
+use super::*;
+use crate::Codec;
+use proptest::prelude::*;
+
+const RATE: u32 = 8_000;
+
+/// Frames of 20 ms of linear audio that is unlike itself everywhere: where it was said shows where it is heard.
+struct Line {
+    buffer: JitterBuffer,
+    now_us: u64,
+    heard: Vec<i16>,
+    pulled: Vec<Pulled>,
+    decoder: Counting,
+}
+
+/// Linear audio, and what was asked of its codec.
+#[derive(Debug, Default)]
+struct Counting {
+    decoded: u32,
+    concealed: usize,
+    conceals: bool,
+}
+
+impl Decoder for Counting {
+    fn decode(&mut self, payload: &[u8], out: &mut Vec<i16>) {
+        self.decoded += 1;
+        Codec::Slin.decode(payload, out);
+    }
+
+    fn conceal(&mut self, samples: usize, out: &mut Vec<i16>) -> bool {
+        if self.conceals {
+            self.concealed += samples;
+            out.extend(std::iter::repeat_n(1_234, samples));
+        }
+        self.conceals
+    }
+}
+
+fn noise(n: u32) -> i16 {
+    let mixed = n.wrapping_mul(0x9E37_79B9) ^ (n >> 3).wrapping_mul(0x85EB_CA6B);
+    (mixed >> 16) as u16 as i16 / 4
+}
+
+fn frame(n: u32) -> Vec<i16> {
+    (0..160).map(|sample| noise(n * 160 + sample)).collect()
+}
+
+impl Line {
+    fn new() -> Self {
+        Self {
+            buffer: JitterBuffer::new(JitterConfig::new(RATE)),
+            now_us: 1_000_000,
+            heard: Vec::new(),
+            pulled: Vec::new(),
+            decoder: Counting::default(),
+        }
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_micros(self.now_us)
+    }
+
+    /// A frame comes.
+    fn comes(&mut self, n: u32, timestamp: u32) -> Inserted {
+        let mut payload = Vec::new();
+        Codec::Slin.encode(&frame(n), &mut payload);
+        self.buffer.insert(self.now(), timestamp, &payload)
+    }
+
+    /// 20 ms go by.
+    fn goes_on(&mut self) {
+        let mut out = [0; 160];
+        let pulled = self.buffer.pull(self.now(), &mut self.decoder, &mut out);
+        self.pulled.push(pulled);
+        self.heard.extend_from_slice(&out);
+        self.now_us += 20_000;
+    }
+
+    /// Frames come one by one, each at its time, with the clock at `base` for the first of all.
+    fn run(&mut self, frames: std::ops::Range<u32>, base: u32) {
+        for n in frames {
+            assert_eq!(self.comes(n, base.wrapping_add(n * 20)), Inserted::Kept, "{n}");
+            self.goes_on();
+        }
+    }
+
+    /// Where the whole of a frame is heard.
+    fn heard_at(&self, n: u32) -> Option<usize> {
+        let said = frame(n);
+        self.heard.windows(160).position(|window| window == said)
+    }
+}
+
+#[test]
+fn what_was_said_is_heard_bit_for_bit_even_where_the_clock_wraps() {
+    for base in [0, u32::MAX - 2_345] {
+        let mut line = Line::new();
+        line.run(0..200, base);
+        let first = line.heard_at(50).expect("heard");
+        let said: Vec<i16> = (50..190).flat_map(frame).collect();
+        assert_eq!(line.heard[first..first + said.len()], said);
+        let stats = line.buffer.stats();
+        assert_eq!((stats.frames, stats.concealed, stats.skipped, stats.restarts), (200, 0, 0, 0));
+    }
+}
+
+#[test]
+fn copies_are_heard_once_and_what_is_overtaken_in_its_place() {
+    let mut line = Line::new();
+    // Every other frame comes behind the next one, and everything twice.
+    for n in (0..200).step_by(2) {
+        line.goes_on();
+        let _ = line.comes(n + 1, (n + 1) * 20);
+        let _ = line.comes(n + 1, (n + 1) * 20);
+        line.goes_on();
+        let _ = line.comes(n, n * 20);
+    }
+    let stats = line.buffer.stats();
+    assert_eq!((stats.duplicates, stats.late, stats.concealed), (100, 0, 0), "{stats:?}");
+    let first = line.heard_at(100).expect("heard");
+    let said: Vec<i16> = (100..180).flat_map(frame).collect();
+    assert_eq!(line.heard[first..first + said.len()], said);
+}
+
+#[test]
+fn what_is_lost_is_concealed_and_nothing_else_is_touched() {
+    let mut line = Line::new();
+    line.run(0..100, 0);
+    line.goes_on();
+    line.run(101..150, 0);
+    let [before, behind] = [99, 102].map(|n| line.heard_at(n).expect("heard"));
+    assert!((behind - before).abs_diff(3 * 160) <= 160, "{before} to {behind}");
+    let gap = &line.heard[before + 160..before + 320];
+    assert!(gap.iter().filter(|sample| **sample != 0).count() > 100, "{gap:?}");
+    assert!(line.pulled.iter().skip(90).any(|pulled| *pulled == Pulled::Concealed));
+}
+
+#[test]
+fn a_codec_that_conceals_by_itself_is_asked_to() {
+    let mut line = Line::new();
+    line.decoder.conceals = true;
+    line.run(0..100, 0);
+    line.goes_on();
+    line.run(101..150, 0);
+    assert!(line.decoder.concealed >= 80, "{}", line.decoder.concealed);
+    assert!(line.heard.windows(80).any(|window| window == [1_234; 80]));
+}
+
+#[test]
+fn timestamps_off_by_some_milliseconds_leave_no_seam() {
+    let mut line = Line::new();
+    for n in 0..300 {
+        assert_eq!(line.comes(n, n * 20 + [0, 3, 1, 8, 5][n as usize % 5]), Inserted::Kept);
+        line.goes_on();
+    }
+    let first = line.heard_at(100).expect("heard");
+    let said: Vec<i16> = (100..280).flat_map(frame).collect();
+    assert_eq!(line.heard[first..first + said.len()], said);
+}
+
+#[test]
+fn one_odd_timestamp_changes_nothing() {
+    let mut line = Line::new();
+    line.run(0..100, 0);
+    for odd in [0x8000_0000, 77_000_000, 30_000] {
+        assert_eq!(line.comes(1_000, odd), Inserted::Odd);
+    }
+    line.run(100..150, 0);
+    let stats = line.buffer.stats();
+    assert_eq!((stats.restarts, stats.concealed, stats.late), (0, 0, 0), "{stats:?}");
+    assert_eq!(line.heard_at(1_000), None);
+}
+
+#[test]
+fn a_sender_whose_clock_begins_anew_is_heard_on_and_loses_nothing() {
+    for base in [0, 50_000, 0x9000_0000] {
+        let mut line = Line::new();
+        line.run(0..100, 3_000_000);
+        assert_eq!(line.comes(100, base), Inserted::Odd);
+        line.goes_on();
+        for n in 101..200 {
+            assert_eq!(line.comes(n, base + (n - 100) * 20), Inserted::Kept, "{n}");
+            line.goes_on();
+        }
+        let stats = line.buffer.stats();
+        assert_eq!((stats.restarts, stats.late), (1, 0), "{stats:?}");
+        let heard = (0..195).filter(|n| line.heard_at(*n).is_some()).count();
+        assert!(heard >= 190, "{heard} frames");
+        assert!(line.buffer.delay().expect("speaking") < Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_a_little_is_met_anew_after_some_frames() {
+    let mut line = Line::new();
+    line.run(0..100, 1_000_000);
+    for n in 100..200 {
+        let _ = line.comes(n, 1_000_000 + n * 20 - 300);
+        line.goes_on();
+    }
+    let stats = line.buffer.stats();
+    assert_eq!((stats.restarts, stats.late), (1, u64::from(LATE)), "{stats:?}");
+    assert!(u64::from(line.decoder.decoded) + 4 > stats.frames, "{stats:?}");
+    assert!(line.heard_at(190).is_some());
+    assert!(line.buffer.delay().expect("speaking") < Duration::from_millis(100));
+}
+
+#[test]
+fn a_pause_is_noise_and_the_next_words_come_at_the_usual_delay() {
+    let mut line = Line::new();
+    line.run(0..100, 0);
+    for _ in 0..500 {
+        line.goes_on();
+    }
+    assert_eq!(line.pulled[300], Pulled::Pause);
+    line.run(600..700, 0);
+    let stats = line.buffer.stats();
+    assert_eq!((stats.late, stats.restarts, stats.concealed), (0, 0, 0), "{stats:?}");
+    assert!(line.buffer.delay().expect("speaking") < Duration::from_millis(60));
+    let [first, later] = [601, 651].map(|n| line.heard_at(n).expect("heard"));
+    assert_eq!(later - first, 50 * 160);
+}
+
+#[test]
+fn a_clock_that_stands_still_in_pauses_is_met_anew() {
+    let mut line = Line::new();
+    line.run(0..100, 0);
+    for _ in 0..500 {
+        line.goes_on();
+    }
+    // Ten seconds later it goes on as if nothing had been.
+    for n in 100..200 {
+        let _ = line.comes(n, n * 20);
+        line.goes_on();
+    }
+    let stats = line.buffer.stats();
+    assert_eq!((stats.restarts, stats.late), (1, 0), "{stats:?}");
+    assert!(line.heard_at(110).is_some() && line.heard_at(190).is_some());
+}
+
+#[test]
+fn behind_a_spike_everything_is_heard_and_the_delay_becomes_small_again() {
+    let mut line = Line::new();
+    line.run(0..100, 0);
+    for _ in 100..108 {
+        line.goes_on();
+    }
+    for n in 100..108 {
+        assert_eq!(line.comes(n, n * 20), Inserted::Kept);
+    }
+    line.run(108..120, 0);
+    assert!(line.buffer.delay().expect("speaking") > Duration::from_millis(100));
+    // A vowel, since noise is left as it is.
+    let tone: Vec<i16> = crate::tone::Sine::new(160.0, RATE, 0.3).take(160 * 200).collect();
+    for (n, tone) in (120..).zip(tone.chunks(160)) {
+        let mut payload = Vec::new();
+        Codec::Slin.encode(tone, &mut payload);
+        assert_eq!(line.buffer.insert(line.now(), n * 20, &payload), Inserted::Kept);
+        line.goes_on();
+    }
+    let stats = line.buffer.stats();
+    assert_eq!((stats.late, stats.concealed, stats.skipped), (0, 0, 0), "{stats:?}");
+    assert!(line.buffer.delay().expect("speaking") < Duration::from_millis(60));
+    assert!(stats.shortened > 800, "{stats:?}");
+}
+
+#[test]
+fn more_than_can_wait_costs_the_oldest() {
+    let mut line = Line::new();
+    for n in 0..150 {
+        assert_eq!(line.comes(n, n * 3), Inserted::Kept);
+    }
+    assert_eq!((line.buffer.stats().refused, line.buffer.frames.len()), (50, 100));
+    assert_eq!(line.comes(0, 0), Inserted::Kept);
+    assert_eq!(line.buffer.insert(line.now(), 0, &[]), Inserted::Unusable);
+    assert_eq!(line.buffer.insert(line.now(), 0, &[0; 961]), Inserted::Unusable);
+}
+
+#[test]
+fn who_pulls_in_bursts_hears_the_same() {
+    let mut line = Line::new();
+    for n in 0..400 {
+        let _ = line.comes(n, n * 20);
+        line.now_us += 20_000;
+        // A machine that is busy for 100 ms, and then does at once what is due.
+        if n % 5 == 4 {
+            let now = line.now_us;
+            for _ in 0..5 {
+                line.goes_on();
+                line.now_us = now;
+            }
+        }
+    }
+    let stats = line.buffer.stats();
+    assert!(stats.concealed == 0 && stats.late == 0, "{stats:?}");
+    let first = line.heard_at(200).expect("heard");
+    let said: Vec<i16> = (200..380).flat_map(frame).collect();
+    assert_eq!(line.heard[first..first + said.len()], said);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    /// Whatever comes, whenever: what goes out is as long as it should be, memory stays what it is, and
+    /// what goes out is at most what came in, and what was made up.
+    #[test]
+    fn nothing_hostile_does_harm(
+        steps in proptest::collection::vec((any::<u32>(), any::<i16>(), 0_usize..1_000, 0_u8..8), 0..300),
+        wide: bool,
+    ) {
+        let rate = if wide { 16_000 } else { 8_000 };
+        let mut buffer = JitterBuffer::new(JitterConfig::new(rate));
+        let (mut now, mut stamp) = (0_u64, 0_u32);
+        let mut out = vec![0; 400];
+        let mut decoder = Codec::Slin.decoder();
+        let mut pulled = 0;
+        for (random, small, len, kind) in steps {
+            now = match kind {
+                0 => u64::from(random) << (small & 31),
+                _ => now + u64::from(small.unsigned_abs()),
+            };
+            stamp = match kind {
+                1 => random,
+                2 => stamp.wrapping_add_signed(small.into()),
+                _ => stamp.wrapping_add(20),
+            };
+            let time = Duration::from_micros(now);
+            let payload: Vec<u8> = (0..len).map(|n| (n as u32 ^ random) as u8).collect();
+            let _ = buffer.insert(time, stamp, &payload);
+            let len = len.min(400);
+            buffer.pull(time, &mut *decoder, &mut out[..len]);
+            pulled += len as u64;
+        }
+        let stats = buffer.stats();
+        prop_assert!(stats.played <= pulled);
+        prop_assert!(buffer.frames.len() <= 100);
+        prop_assert!(buffer.delay().is_none_or(|delay| delay < Duration::from_secs(1 << 50)));
+    }
+}

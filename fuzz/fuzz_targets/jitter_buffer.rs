@@ -1,0 +1,4 @@
+//! A jitter buffer that anything comes to. See `oneport_testkit::fuzz`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| oneport_testkit::fuzz::jitter_buffer(bytes));
