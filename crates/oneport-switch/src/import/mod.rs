@@ -3,6 +3,7 @@
 
 mod acl;
 mod conf;
+mod dialling;
 mod expression;
 mod extensions;
 mod iax;
@@ -13,6 +14,7 @@ mod plan;
 mod report;
 mod rooms;
 mod routes;
+mod steps;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -35,7 +37,7 @@ pub(crate) mod read {
 
 use conf::Conf;
 use extensions::Dialplan;
-use lots::Lot;
+use lots::Lots;
 use plan::Plan;
 use report::Ledger;
 use routes::Routes;
@@ -87,12 +89,18 @@ pub fn import(files: &Files, options: &Options) -> Imported {
     // Peers, the parking lot and routes name music.
     let mut lots_ledger = Ledger::default();
     music::read(&Conf::read(files, "musiconhold.conf"), options, &mut lots_ledger, &mut plan);
-    let lot = Lot::read(&Conf::read(files, "res_parking.conf"), &mut lots_ledger, &mut plan);
+    let lots = Lots::read(files, &mut lots_ledger, &mut plan);
     iax::Iax::read(&iax, &acls, &dialplan.globals, options, &mut ledger, &mut plan);
     ledger.append(dialplan_ledger);
     ledger.append(lots_ledger);
     users(&Conf::read(files, "users.conf"), &mut ledger);
-    Routes::read(&dialplan, &lot, options, &mut ledger, &mut plan);
+    for other in ["extensions.ael", "extensions.lua"] {
+        if files.contains_key(other) {
+            ledger
+                .advise(format!("{other} is not read: if it is in use, write its routes by hand."));
+        }
+    }
+    Routes::read(&dialplan, &lots, options, &mut ledger, &mut plan);
     let sources = match extensions.sections.is_empty() {
         true => "iax.conf",
         false => "iax.conf and extensions.conf",

@@ -42,13 +42,20 @@ impl<'a> Routes<'a> {
         self.end(walk, step, &format!("builtin:conference/{room}"))
     }
 
-    /// `ParkedCall(lot,slot)`, and of old `ParkedCall(slot)`.
+    /// `ParkedCall(lot,slot)`, and of old `ParkedCall(slot,lot)`.
     pub(super) fn parked_call(&mut self, walk: &mut Walk<'a>, step: &Step) -> Next {
-        let Some(number) = step.arguments.last().filter(|number| !number.is_empty()) else {
-            return Next::Stop("one that is parked is fetched by its slot: park/1".into());
+        let nothing = String::new();
+        let (lot, number) = match step.arguments.as_slice() {
+            [number] => ("", number),
+            [number, lot] if number.parse::<u32>().is_ok() => (lot.as_str(), number),
+            [lot, number, ..] => (lot.as_str(), number),
+            [] => ("", &nothing),
         };
+        if number.is_empty() {
+            return Next::Stop("one that is parked is fetched by its slot: park/1".into());
+        }
         match self.expand(walk, number) {
-            Ok(number) => match self.lot.slot(&number) {
+            Ok(number) => match self.lots.slot(lot, &number) {
                 Some(slot) => self.end(walk, step, &format!("builtin:park/{slot}")),
                 None if number.contains('{') => {
                     Next::Stop("which slot it is depends on the number".into())
