@@ -1,73 +1,91 @@
 //! The page for operators: its commands run, and show what they are there for.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+mod page;
+
+use std::path::Path;
+use std::process::Command;
 
 use assert_cmd::cargo::cargo_bin;
+use oneport_testkit::peers::program_of;
+use page::Page;
 
 const PAGE: &str = include_str!("../../../docs/operation.md");
 
-struct Serve(Child);
+/// The port of the switch, and that of a peer which is not there.
+const PORTS: [&str; 2] = ["4570", "4571"];
 
-impl Drop for Serve {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+/// The unit, where systemd would have it from.
+const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contrib/systemd/oneport.service");
+const USERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contrib/systemd/oneport.sysusers");
 
 #[test]
 fn the_commands_of_the_page_for_operators_run_as_they_are_written() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let (_, rest) = PAGE.split_once("```toml\n").expect("a configuration");
-    let (config, _) = rest.split_once("```").expect("its end");
-    // Others may have these ports on this machine.
-    let free = || {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("the loopback has ports");
-        let port = socket.local_addr().expect("bound").port().to_string();
-        (socket, port)
-    };
-    let ((own, port), (_carrier, other)) = (free(), free());
-    drop(own);
-    let here = |text: &str| text.replace("4570", &port).replace("4571", &other);
-    std::fs::write(directory.path().join("oneport.toml"), here(config)).expect("writable");
-    let oneport = cargo_bin("oneport");
-    let mut serve = Command::new(&oneport);
-    serve.args(["serve", "--api", "127.0.0.1:0", "--config", "oneport.toml"]);
-    serve.current_dir(directory.path()).env("STATE_DIRECTORY", directory.path());
-    serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut serve = Serve(serve.spawn().expect("it starts"));
-    let output = BufReader::new(serve.0.stdout.take().expect("piped"));
-    let api = output.lines().map_while(Result::ok).find_map(|line| {
-        let (_, rest) = line.split_once("the API listens on http://")?;
-        Some(rest.split([' ', ';']).next()?.to_string())
-    });
-    let api = api.expect("it says where its API is");
-    let blocks = PAGE.split("```sh\n").skip(1).filter_map(|part| part.split_once("```"));
-    let mut script = String::from("set -e\n");
-    for (block, _) in blocks {
-        for line in block.lines().filter(|line| !line.starts_with("oneport serve")) {
-            script.push_str(&here(line));
-            script.push('\n');
-        }
-    }
-    let commands = script.matches("oneport ").count();
-    assert!(commands >= 15, "{commands} commands:\n{script}");
-    let path = oneport.parent().expect("a directory").display().to_string();
-    let path = format!("{path}:{}", std::env::var("PATH").unwrap_or_default());
-    let done = Command::new("timeout")
-        .args(["300", "sh", "-c", &script])
-        .current_dir(directory.path())
-        .env("PATH", path)
-        .env("ONEPORT_API", api)
-        .env("STATE_DIRECTORY", directory.path())
-        .output()
-        .expect("it runs");
-    let said = String::from_utf8_lossy(&done.stdout);
-    let errors = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{script}\n{said}\n{errors}");
+    let page = Page::serve(PAGE, &PORTS, |_| {});
+    let said = page.run_commands(15);
     // The call that was refused is told of, with the limit that decided.
-    assert!(said.contains("limit carrier"), "{said}\n{errors}");
-    let records = std::fs::read_to_string(directory.path().join("cdrs.csv")).expect("written");
+    assert!(said.contains("limit carrier"), "{said}");
+    let records = std::fs::read_to_string(page.file("cdrs.csv")).expect("written");
     assert!(records.lines().count() >= 3, "{records}");
+}
+
+/// The block of the page without a shell's name that begins so.
+fn block(page: &str, beginning: &str) -> String {
+    let block = page.split("\n```\n").skip(1).find(|block| block.starts_with(beginning));
+    block.unwrap_or_else(|| panic!("no block begins with {beginning}")).to_string()
+}
+
+#[test]
+fn a_copy_that_sqlite3_makes_while_the_switch_runs_has_its_records() {
+    program_of("sqlite3", "sqlite3").unwrap_or_else(|missing| panic!("{missing}"));
+    let page = Page::serve(PAGE, &PORTS, |_| {});
+    let call = "ONEPORT_SECRET=\"correct horse\" \
+                oneport call iax:ann@127.0.0.1:4570/9100 --duration 1s || true";
+    let at = page.text().split("127.0.0.1:").nth(1).and_then(|rest| rest.split('"').next());
+    page.run(&call.replace("4570", at.expect("a port")));
+    let copy = block(page.text(), "sqlite3 /var/lib/oneport/oneport.db");
+    let copy = copy.replace("/var/lib/oneport/", "").replace("/backup/", "copy-");
+    let said = page.run(&format!(
+        "{copy}\nsqlite3 copy-oneport.db 'PRAGMA integrity_check'\n\
+         oneport cdr export --database copy-oneport.db"
+    ));
+    assert!(said.starts_with("ok\n"), "{said}");
+    let refused = said.lines().filter(|line| line.contains(",ann,")).count();
+    assert_eq!(refused, 1, "{said}");
+}
+
+fn analyze(arguments: &[&str], file: &Path) -> (bool, String) {
+    let done = Command::new("systemd-analyze").args(arguments).arg(file).output().expect("it runs");
+    let said = [done.stdout, done.stderr].concat();
+    (done.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn systemd_takes_the_unit_and_rates_it_as_the_page_says() {
+    program_of("systemd-analyze", "systemd").unwrap_or_else(|missing| panic!("{missing}"));
+    let directory = tempfile::tempdir().expect("a directory");
+    let unit = directory.path().join("oneport.service");
+    let text = std::fs::read_to_string(UNIT).expect("it is there");
+    // It is not installed here.
+    let here = text.replace("/usr/bin/oneport", &cargo_bin("oneport").display().to_string());
+    std::fs::write(&unit, here).expect("writable");
+    let (good, said) = analyze(&["verify", "--man=no"], &unit);
+    assert!(good && said.is_empty(), "{said}");
+    let (good, said) = analyze(&["security", "--offline=true", "--no-pager"], &unit);
+    let exposure = said.split("Overall exposure level for oneport.service: ").nth(1);
+    let exposure = exposure.and_then(|rest| rest.split(' ').next()?.parse::<f64>().ok());
+    let exposure = exposure.unwrap_or_else(|| panic!("no level\n{said}"));
+    // Each version of systemd rates a little otherwise.
+    assert!(good && exposure < 2.0, "{said}");
+    assert!(PAGE.contains("`systemd-analyze security` rates it 1.3 (OK)"), "{exposure}");
+    let users = Path::new(USERS).canonicalize().expect("it is there");
+    let done = Command::new("systemd-sysusers").arg("--dry-run").arg(&users).output();
+    let done = done.expect("it runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    // Files that the page installs are where it says.
+    let installed = block(PAGE, "install -m 755 oneport");
+    let files = installed.split_whitespace().filter(|word| word.starts_with("contrib/"));
+    for file in files {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
+        assert!(path.exists(), "{file}");
+    }
 }

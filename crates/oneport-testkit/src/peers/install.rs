@@ -43,15 +43,23 @@ pub(super) fn directory() -> PathBuf {
 /// # Errors
 /// The first that cannot be had.
 pub fn install_all() -> Result<(), Missing> {
-    for (program, package) in [("tshark", "tshark"), ("iaxmodem", "iaxmodem"), ("nft", "nftables")]
-    {
+    for (program, package) in [
+        ("tshark", "tshark"),
+        ("iaxmodem", "iaxmodem"),
+        ("nft", "nftables"),
+        ("systemd-analyze", "systemd"),
+        ("sqlite3", "sqlite3"),
+    ] {
         program_of(program, package)?;
     }
     asterisk_root().map(drop)
 }
 
 /// Makes sure that a program is there.
-pub(crate) fn program_of(program: &str, package: &str) -> Result<(), Missing> {
+///
+/// # Errors
+/// It is not, and cannot be installed.
+pub fn program_of(program: &str, package: &str) -> Result<(), Missing> {
     if has(program) {
         return Ok(());
     }

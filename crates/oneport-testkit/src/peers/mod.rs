@@ -9,8 +9,7 @@ mod install;
 mod place;
 pub mod tshark;
 
-pub(crate) use install::program_of;
-pub use install::{Missing, install_all};
+pub use install::{Missing, install_all, program_of};
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::sync::Mutex;
