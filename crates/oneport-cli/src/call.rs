@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use oneport::media::{Codec, wav::WavError};
 use oneport::{
-    Call, CallEnd, CallEvent, CauseCode, DtmfPhase, EncryptionPolicy, Format, NewCall, Phone,
-    PhoneConfig, Progress, Target,
+    Call, CallEnd, CallEvent, CauseCode, DtmfPhase, EncryptionPolicy, EndReason, Format, NewCall,
+    Phone, PhoneConfig, Progress, Target,
 };
 use serde::Serialize;
 use tokio::task::JoinHandle;
@@ -133,6 +133,8 @@ struct Conversation {
     answered: Option<Instant>,
     digits: String,
     texts: Vec<String>,
+    /// The other side has refused without hanging up.
+    said_no: Option<CauseCode>,
     recording: Option<JoinHandle<Result<(), WavError>>>,
 }
 
@@ -172,6 +174,7 @@ impl CallArgs {
             digits: String::new(),
             texts: Vec::new(),
             recording: None,
+            said_no: None,
         };
         let end = self.converse(&mut conversation).await?;
         conversation.live.clear();
@@ -224,7 +227,10 @@ impl CallArgs {
             tokio::select! {
                 event = conversation.call.next_event() => {
                     let Some(event) = event else { return Err(failed("the phone has stopped")) };
-                    if let CallEvent::Ended(end) = event {
+                    if let CallEvent::Ended(mut end) = event {
+                        if let Some(cause) = conversation.said_no {
+                            (end.reason, end.cause) = (EndReason::RemoteReject, cause);
+                        }
                         return Ok(*end);
                     }
                     if self.follow(conversation, event).await? {
@@ -267,6 +273,17 @@ impl CallArgs {
                 }
             }
             CallEvent::Progress(Progress::Ringing) => conversation.state = "ringing",
+            // Asterisk says so, and leaves it to us to hang up.
+            CallEvent::Progress(no @ (Progress::Busy | Progress::Congestion))
+                if conversation.answered.is_none() =>
+            {
+                let cause = match no {
+                    Progress::Busy => CauseCode::USER_BUSY,
+                    _ => CauseCode::CIRCUIT_CONGESTION,
+                };
+                conversation.said_no = Some(cause);
+                conversation.call.hangup(cause);
+            }
             CallEvent::Answered => {
                 conversation.state = "answered";
                 conversation.answered = Some(Instant::now());

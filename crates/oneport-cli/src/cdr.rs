@@ -105,7 +105,7 @@ impl Place {
 }
 
 fn configured(file: &Path) -> Result<PathBuf, Failure> {
-    match Config::load(file).map_err(|error| explain(&error))?.store.place {
+    match Config::store_place(file).map_err(|error| explain(&error))? {
         StorePlace::File(path) => Ok(path),
         _ => Err(usage(format!("{} keeps no records in a file", file.display()))
             .hint("set path in [store], or ask the running switch")),

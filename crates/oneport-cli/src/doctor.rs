@@ -9,6 +9,7 @@ use oneport_switch::doctor::{Finding, Severity, examine, examine_asterisk};
 use crate::exit::{Code, Failure, failed, usage};
 use crate::import::read_directory;
 use crate::serve::explain;
+use crate::table;
 
 /// Names what is weak in a configuration, what it costs, and the line that mends it
 #[derive(Args)]
@@ -69,10 +70,12 @@ fn judge(findings: &[Finding]) -> Result<(), Failure> {
     let (dangers, warnings) = (count(Severity::Danger), count(Severity::Warning));
     let notices = count(Severity::Notice);
     if dangers + warnings == 0 {
-        eprintln!("{notices} notices");
+        eprintln!("{}", table::count(notices, "notice"));
         return Ok(());
     }
-    let what = format!("{dangers} dangers, {warnings} warnings, {notices} notices");
+    let what = [(dangers, "danger"), (warnings, "warning"), (notices, "notice")]
+        .map(|(number, one)| table::count(number, one))
+        .join(", ");
     Err(Failure::new(Code::Failed, what).hint("each finding has the line that mends it"))
 }
 

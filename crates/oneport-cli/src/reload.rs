@@ -8,8 +8,10 @@ use notify::{RecursiveMode, Watcher};
 use oneport_switch::api::{ReloadError, Reloader};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
 use crate::serve::show;
+use crate::table::count;
 
 /// An editor writes a file in several steps; this long after the last it is read.
 const SETTLED: Duration = Duration::from_millis(200);
@@ -65,6 +67,37 @@ impl Reloads {
     }
 }
 
+/// How often hosts are looked up again.
+const LOOK_UP: Duration = Duration::from_secs(60);
+
+/// Looks up the hosts of peers and registrars again: a provider moves, and a name server that was
+/// away comes back.
+pub(crate) struct Hosts(tokio::time::Interval);
+
+impl Default for Hosts {
+    fn default() -> Self {
+        let mut interval = tokio::time::interval(LOOK_UP);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        interval.reset();
+        Self(interval)
+    }
+}
+
+impl Hosts {
+    /// Waits until one has another address.
+    pub(crate) async fn moved(&mut self, reloader: Option<&Reloader>) {
+        let Some(reloader) = reloader else { return std::future::pending().await };
+        loop {
+            self.0.tick().await;
+            match reloader.hosts_have_moved().await {
+                Ok(false) => {}
+                Ok(true) => return,
+                Err(_) => return std::future::pending().await,
+            }
+        }
+    }
+}
+
 /// Reads the file and hands it to the switch. One that is wrong is told of, and the old
 /// configuration stays.
 pub(crate) async fn carry_out(reloader: &Reloader) {
@@ -73,8 +106,9 @@ pub(crate) async fn carry_out(reloader: &Reloader) {
             for change in &reloaded.changes {
                 tracing::info!("reload: {change}");
             }
-            let (changes, calls) = (reloaded.changes.len(), reloaded.calls);
-            tracing::info!("reloaded: {changes} changes; {calls} calls go on");
+            let (changes, calls) =
+                (count(reloaded.changes.len(), "change"), count(reloaded.calls, "call"));
+            tracing::info!("reloaded: {changes}; untouched: {calls}");
         }
         Err(error) => {
             if let ReloadError::Config(error) = &error {

@@ -32,7 +32,7 @@ pub(crate) struct Route {
 
 impl Route {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let config = Config::load(&self.config).map_err(|error| explain(&error))?;
+        let config = Config::load_alone(&self.config).map_err(|error| explain(&error))?;
         let (from, context) = (self.from.as_deref(), self.context.as_deref());
         let decision = Decision::new(&config, from, &self.number, context)
             .map_err(|error| usage(error).hint("--from names one of [peers.NAME]"))?;

@@ -10,13 +10,13 @@ use miette::{LabeledSpan, NamedSource, miette};
 use oneport::{Driver, DriverConfig, StartError};
 use oneport_switch::api::{Api, ApiError, Reloader, state_directory, token_file};
 use oneport_switch::store::Store;
-use oneport_switch::{ApiConfig, Builtin, Config, ConfigError, Switch};
+use oneport_switch::{ApiConfig, Builtin, Config, ConfigError, KnownHosts, Switch};
 
 use crate::drain::Drains;
 use crate::exit::{Code, Failure, failed};
 use crate::log::LogFormat;
 use crate::notify;
-use crate::reload::{self, Reloads};
+use crate::reload::{self, Hosts, Reloads};
 use crate::storage::Storage;
 
 /// Runs the switch
@@ -55,17 +55,25 @@ impl Serve {
         crate::log::begin(self.log_format);
         let mut config = match &self.config {
             None => Config::default(),
-            Some(path) => Config::load(path).map_err(|error| explain(&error))?,
+            Some(path) => {
+                let known = KnownHosts::new();
+                Config::load_to_run(path, &known).map_err(|error| explain(&error))?
+            }
         };
+        for host in &config.lost_hosts {
+            tracing::warn!("host {host} cannot be found; it is looked up again every minute");
+        }
         // Where nobody chose the addresses, a system without IPv6 is no failure.
         let chosen = self.config.is_some() || !self.listen.is_empty();
         if !self.listen.is_empty() {
             config.listen = self.listen;
+            config.chosen_by_command.listen = true;
         }
         if let Some(address) = self.api {
             (config.api.enabled, config.api.chosen, config.api.listen) = (true, true, address);
         }
         config.api.enabled &= !self.no_api;
+        config.chosen_by_command.api = self.no_api || self.api.is_some();
         let api = config.api.clone();
         let storage = Storage::open(&config.store).await?;
         let driver = start(config, chosen, &storage)?;
@@ -82,6 +90,7 @@ impl Serve {
         greet(driver.local_addresses(), api.as_ref());
         notify::ready();
         let mut stopped = std::pin::pin!(stopped());
+        let mut hosts = Hosts::default();
         loop {
             let reload = async {
                 match &mut reloads {
@@ -96,6 +105,7 @@ impl Serve {
                     false => continue,
                 },
                 () = reload => {}
+                () = hosts.moved(reloader.as_ref()) => {}
             }
             notify::reloading();
             if let Some(reloader) = &reloader {

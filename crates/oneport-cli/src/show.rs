@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::api::{ApiArgs, Client, encoded};
 use crate::exit::{Failure, failed};
-use crate::table::{clock, count, left, name, or_dash, right, table};
+use crate::table::{Room, clock, count, left, name, or_dash, right, table, wide};
 
 /// How often `--watch` looks again.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -35,6 +35,9 @@ pub(crate) struct Show {
     /// Shows it again every two seconds
     #[arg(long, global = true)]
     watch: bool,
+    /// Shows all columns, and shortens nothing; so it is too where the output is no terminal
+    #[arg(long, global = true)]
+    wide: bool,
     #[command(flatten)]
     api: ApiArgs,
 }
@@ -92,8 +95,9 @@ enum What {
 impl Show {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let client = self.api.client()?;
+        let room = Room::of_output(self.wide);
         loop {
-            let text = self.what.text(&client, self.json)?;
+            let text = self.what.text(&client, self.json, room)?;
             if self.watch && !self.json && std::io::stdout().is_terminal() {
                 // From the top of an empty screen.
                 say!("\x1b[H\x1b[2J{text}");
@@ -122,50 +126,62 @@ fn query(path: &str, filters: &[(&str, Option<&String>)]) -> String {
 }
 
 impl What {
-    fn text(&self, client: &Client, as_json: bool) -> Result<String, Failure> {
+    fn text(&self, client: &Client, as_json: bool, room: Room) -> Result<String, Failure> {
         let pretty = |value| serde_json::to_string_pretty(&value).map_err(failed);
         match self {
             Self::Peers { state } => {
                 let path = query("/v1/peers", &[("state", state.as_ref())]);
                 let peers: Vec<PeerView> = client.all(&path, "peers")?;
-                if as_json { pretty(json!({ "peers": peers })) } else { Ok(show_peers(&peers)) }
+                if as_json {
+                    pretty(json!({ "peers": peers }))
+                } else {
+                    Ok(show_peers(room, &peers))
+                }
             }
             Self::Calls { peer, number } => {
                 let filters = [("peer", peer.as_ref()), ("number", number.as_ref())];
                 let calls: Vec<CallView> = client.all(&query("/v1/calls", &filters), "calls")?;
-                if as_json { pretty(json!({ "calls": calls })) } else { Ok(show_calls(&calls)) }
+                if as_json {
+                    pretty(json!({ "calls": calls }))
+                } else {
+                    Ok(show_calls(room, &calls))
+                }
             }
             Self::Registrations => {
                 let mut all: Registrations = client.get("/v1/registrations?limit=1")?;
                 all.here = client.all("/v1/registrations", "here")?;
                 all.next = None;
-                if as_json { pretty(json!(all)) } else { Ok(show_registrations(&all)) }
+                if as_json { pretty(json!(all)) } else { Ok(show_registrations(room, &all)) }
             }
             Self::Netstats => {
                 let legs: Vec<LegView> = client.all("/v1/netstats", "legs")?;
-                if as_json { pretty(json!({ "legs": legs })) } else { Ok(show_netstats(&legs)) }
+                if as_json {
+                    pretty(json!({ "legs": legs }))
+                } else {
+                    Ok(show_netstats(room, &legs))
+                }
             }
             Self::Limits => {
                 let limits: LimitsView = client.get("/v1/limits")?;
-                if as_json { pretty(json!(limits)) } else { Ok(show_limits(&limits.limits)) }
+                if as_json { pretty(json!(limits)) } else { Ok(show_limits(room, &limits.limits)) }
             }
             Self::Conferences => {
                 let rooms: Vec<ConferenceView> = client.all("/v1/conferences", "conferences")?;
                 match as_json {
                     true => pretty(json!({ "conferences": rooms })),
-                    false => Ok(show_conferences(&rooms)),
+                    false => Ok(show_conferences(room, &rooms)),
                 }
             }
             Self::Parking => {
                 let parking: ParkingView = client.get("/v1/parking")?;
-                if as_json { pretty(json!(parking)) } else { Ok(show_parking(&parking)) }
+                if as_json { pretty(json!(parking)) } else { Ok(show_parking(room, &parking)) }
             }
             Self::Cdr { peer, number, last } => {
                 let last = last.to_string();
                 let filters =
                     [("peer", peer.as_ref()), ("number", number.as_ref()), ("limit", Some(&last))];
                 let page: Page<Cdr> = client.get(&query("/v1/cdrs", &filters))?;
-                if as_json { pretty(json!(page)) } else { Ok(show_cdrs(&page.records)) }
+                if as_json { pretty(json!(page)) } else { Ok(show_cdrs(room, &page.records)) }
             }
             Self::Refusals { peer, last } => {
                 let last = last.to_string();
@@ -187,9 +203,17 @@ pub(crate) const fn state_word(state: PeerState) -> &'static str {
     }
 }
 
-fn show_peers(peers: &[PeerView]) -> String {
-    let columns =
-        [name("PEER"), left("STATE"), right("RTT ms"), name("ADDRESS"), right("IN"), right("OUT")];
+fn show_peers(room: Room, peers: &[PeerView]) -> String {
+    let columns = [
+        name("PEER"),
+        left("STATE"),
+        right("RTT ms"),
+        name("ADDRESS"),
+        right("IN"),
+        right("OUT"),
+        wide("PROOF"),
+        wide("CODECS"),
+    ];
     let row = |peer: &PeerView| {
         vec![
             peer.name.clone(),
@@ -198,10 +222,12 @@ fn show_peers(peers: &[PeerView]) -> String {
             or_dash(peer.address.as_ref()),
             peer.calls_in.to_string(),
             peer.calls_out.to_string(),
+            peer.auth.join(","),
+            peer.codecs.join(","),
         ]
     };
     let rows: Vec<_> = peers.iter().map(row).collect();
-    format!("{}\n{}", table(&columns, &rows), count(peers.len(), "peer"))
+    format!("{}\n{}", table(room, &columns, &rows), count(peers.len(), "peer"))
 }
 
 const fn call_word(state: CallState) -> &'static str {
@@ -215,8 +241,24 @@ const fn call_word(state: CallState) -> &'static str {
     }
 }
 
-fn show_calls(calls: &[CallView]) -> String {
-    let columns = [left("CALL"), left("STATE"), right("TIME"), name("FROM"), name("NUMBER")];
+/// `peer:a, peer:b` and `builtin:echo` as they stand in a narrow column.
+fn without_kind(destination: &str) -> String {
+    let names =
+        destination.split(", ").map(|one| one.split_once(':').map_or(one, |(_, name)| name));
+    names.collect::<Vec<_>>().join(",")
+}
+
+fn show_calls(room: Room, calls: &[CallView]) -> String {
+    let columns = [
+        left("CALL"),
+        left("STATE"),
+        right("TIME"),
+        name("FROM"),
+        name("NUMBER"),
+        name("TO"),
+        wide("ROUTE"),
+        wide("CODEC"),
+    ];
     let row = |call: &CallView| {
         vec![
             call.id.clone(),
@@ -224,18 +266,21 @@ fn show_calls(calls: &[CallView]) -> String {
             clock(call.seconds),
             call.caller.peer.clone().unwrap_or_else(|| "guest".into()),
             call.number.clone(),
+            or_dash(call.destination.as_deref().map(without_kind)),
+            or_dash(call.route.as_ref()),
+            or_dash(call.caller.codec.as_ref()),
         ]
     };
     let rows: Vec<_> = calls.iter().map(row).collect();
-    format!("{}\n{}", table(&columns, &rows), count(calls.len(), "call"))
+    format!("{}\n{}", table(room, &columns, &rows), count(calls.len(), "call"))
 }
 
-fn show_registrations(all: &Registrations) -> String {
+fn show_registrations(room: Room, all: &Registrations) -> String {
     let columns = [name("REGISTERED HERE"), name("ADDRESS"), right("EXPIRES s")];
     let rows: Vec<_> = (all.here.iter())
         .map(|one| vec![one.name.clone(), one.address.clone(), one.expires_seconds.to_string()])
         .collect();
-    let here = table(&columns, &rows);
+    let here = table(room, &columns, &rows);
     let columns =
         [name("REGISTRAR"), name("AS"), left("STATE"), right("REFRESH s"), name("SEEN AT")];
     let rows: Vec<_> = (all.elsewhere.iter())
@@ -254,12 +299,17 @@ fn show_registrations(all: &Registrations) -> String {
             ]
         })
         .collect();
-    let elsewhere = table(&columns, &rows);
+    let elsewhere = table(room, &columns, &rows);
     let counts = format!("{} here, {} elsewhere", all.here.len(), all.elsewhere.len());
-    format!("{here}\n\n{elsewhere}\n{counts}")
+    let failures = all.elsewhere.iter().filter_map(|one| {
+        let failure = one.failure.as_deref()?;
+        Some(format!("\n{} at {}: {failure}", one.username, one.registrar))
+    });
+    let failures: String = failures.collect();
+    format!("{here}\n\n{elsewhere}\n{counts}{failures}")
 }
 
-fn show_netstats(legs: &[LegView]) -> String {
+fn show_netstats(room: Room, legs: &[LegView]) -> String {
     let columns = [
         name("CHANNEL"),
         right("RTT"),
@@ -288,10 +338,10 @@ fn show_netstats(legs: &[LegView]) -> String {
         ]
     };
     let rows: Vec<_> = legs.iter().map(row).collect();
-    format!("{}\n{}; times in ms", table(&columns, &rows), count(legs.len(), "leg"))
+    format!("{}\n{}; times in ms", table(room, &columns, &rows), count(legs.len(), "leg"))
 }
 
-fn show_limits(limits: &[LimitView]) -> String {
+fn show_limits(room: Room, limits: &[LimitView]) -> String {
     let columns = [
         name("LIMIT"),
         right("USED"),
@@ -307,7 +357,10 @@ fn show_limits(limits: &[LimitView]) -> String {
         vec![
             limit.name.clone(),
             limit.used.to_string(),
-            or_dash(limit.max_calls),
+            match (limit.max_calls, limit.soft) {
+                (Some(max), true) => format!("{max} soft"),
+                (max, _) => or_dash(max),
+            },
             or_dash(limit.max_calls_per_second),
             limit.peak.to_string(),
             limit.refused.to_string(),
@@ -316,11 +369,11 @@ fn show_limits(limits: &[LimitView]) -> String {
         ]
     };
     let rows: Vec<_> = limits.iter().map(row).collect();
-    format!("{}\n{}", table(&columns, &rows), count(limits.len(), "limit"))
+    format!("{}\n{}", table(room, &columns, &rows), count(limits.len(), "limit"))
 }
 
 /// A line for each member.
-fn show_conferences(rooms: &[ConferenceView]) -> String {
+fn show_conferences(room: Room, rooms: &[ConferenceView]) -> String {
     let columns = [name("ROOM"), left("CALL"), name("WHO"), left("HEARD"), right("TIME")];
     let rows: Vec<_> = (rooms.iter())
         .flat_map(|room| room.members.iter().map(move |member| (room, member)))
@@ -335,10 +388,10 @@ fn show_conferences(rooms: &[ConferenceView]) -> String {
         })
         .collect();
     let (rooms, members) = (count(rooms.len(), "conference"), count(rows.len(), "member"));
-    format!("{}\n{rooms}, {members}", table(&columns, &rows))
+    format!("{}\n{rooms}, {members}", table(room, &columns, &rows))
 }
 
-fn show_parking(parking: &ParkingView) -> String {
+fn show_parking(room: Room, parking: &ParkingView) -> String {
     let columns = [right("SLOT"), left("CALL"), name("WHO"), name("PARKED BY"), right("LEFT")];
     let rows: Vec<_> = (parking.parked.iter())
         .map(|one| {
@@ -352,10 +405,10 @@ fn show_parking(parking: &ParkingView) -> String {
         })
         .collect();
     let (taken, slots) = (parking.parked.len(), parking.slots);
-    format!("{}\n{taken} of {} taken", table(&columns, &rows), count(slots as usize, "slot"))
+    format!("{}\n{taken} of {} taken", table(room, &columns, &rows), count(slots as usize, "slot"))
 }
 
-fn show_cdrs(cdrs: &[Cdr]) -> String {
+fn show_cdrs(room: Room, cdrs: &[Cdr]) -> String {
     let columns = [
         left("START"),
         name("PEER"),
@@ -365,6 +418,10 @@ fn show_cdrs(cdrs: &[Cdr]) -> String {
         right("SECONDS"),
         right("BILLED"),
         right("CAUSE"),
+        wide("REASON"),
+        wide("CODEC"),
+        wide("ROUTE"),
+        wide("CALL"),
     ];
     let row = |cdr: &Cdr| {
         let start = cdr.start.to_string();
@@ -377,10 +434,14 @@ fn show_cdrs(cdrs: &[Cdr]) -> String {
             format!("{:.1}", cdr.duration_ms as f64 / 1e3),
             cdr.billable_seconds().to_string(),
             cdr.cause.to_string(),
+            cdr.reason.clone(),
+            or_dash(cdr.codec.as_ref()),
+            or_dash(cdr.route.as_ref()),
+            cdr.call.to_string(),
         ]
     };
     let rows: Vec<_> = cdrs.iter().map(row).collect();
-    format!("{}\n{}", table(&columns, &rows), count(cdrs.len(), "record"))
+    format!("{}\n{}", table(room, &columns, &rows), count(cdrs.len(), "record"))
 }
 
 /// A line for each, and why below it: that is longer than a column.
@@ -389,9 +450,13 @@ fn show_refusals(refusals: &[Refusal]) -> String {
     for refusal in refusals {
         let at = refusal.at.to_string();
         let who = refusal.peer.as_deref().unwrap_or("guest");
-        let cause = or_dash(refusal.cause);
+        let then = match (refusal.ended_call, refusal.cause) {
+            (false, _) => "the next was tried".into(),
+            (true, Some(cause)) => format!("cause {cause}"),
+            (true, None) => "no cause was sent".into(),
+        };
         text.push_str(&format!(
-            "{} {} {who} -> {} {} cause {cause}\n  {}\n",
+            "{} {} {who} -> {} ({}; {then})\n  {}\n",
             at.get(..19).unwrap_or(&at),
             refusal.call,
             refusal.called_number,

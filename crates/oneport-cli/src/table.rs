@@ -1,4 +1,5 @@
-//! Tables for terminals.
+//! Tables for terminals: 80 columns wide, or as the environment says (`COLUMNS`). Where the output goes
+//! elsewhere, or is asked for (`--wide`), they have all columns, and nothing is shortened.
 
 use std::io::IsTerminal;
 
@@ -7,6 +8,26 @@ use anstyle::Style;
 /// How wide a terminal is at least.
 const WIDTH: usize = 80;
 
+/// How much room a table has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Room {
+    /// So many columns; what is less important is left out.
+    Columns(usize),
+    /// As much as it needs.
+    Any,
+}
+
+impl Room {
+    /// What standard output has.
+    pub(crate) fn of_output(wide: bool) -> Self {
+        if wide || !std::io::stdout().is_terminal() {
+            return Self::Any;
+        }
+        let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        Self::Columns(said.unwrap_or(WIDTH).max(WIDTH))
+    }
+}
+
 /// To which side a column leans.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Side {
@@ -14,38 +35,67 @@ pub(crate) enum Side {
     Right,
 }
 
-/// A column: its heading, how its cells stand, and whether it may be shortened to fit.
+/// A column: its heading, how its cells stand, whether it may be shortened to fit, and whether it is
+/// there only where there is any room.
+#[derive(Clone, Copy)]
 pub(crate) struct Column {
     pub(crate) heading: &'static str,
     pub(crate) side: Side,
     pub(crate) shrinks: bool,
+    pub(crate) is_wide: bool,
 }
 
 pub(crate) const fn left(heading: &'static str) -> Column {
-    Column { heading, side: Side::Left, shrinks: false }
+    Column { heading, side: Side::Left, shrinks: false, is_wide: false }
 }
 
 pub(crate) const fn right(heading: &'static str) -> Column {
-    Column { heading, side: Side::Right, shrinks: false }
+    Column { heading, side: Side::Right, shrinks: false, is_wide: false }
 }
 
 /// A column for names, of which the end is left out where there is no room.
 pub(crate) const fn name(heading: &'static str) -> Column {
-    Column { heading, side: Side::Left, shrinks: true }
+    Column { heading, side: Side::Left, shrinks: true, is_wide: false }
 }
 
-/// The table as text, 80 columns wide at most.
-pub(crate) fn table(columns: &[Column], rows: &[Vec<String>]) -> String {
+/// A column that is there only where there is any room.
+pub(crate) const fn wide(heading: &'static str) -> Column {
+    Column { heading, side: Side::Left, shrinks: false, is_wide: true }
+}
+
+/// The table as text.
+pub(crate) fn table(room: Room, columns: &[Column], rows: &[Vec<String>]) -> String {
+    let shown: Vec<bool> =
+        columns.iter().map(|column| room == Room::Any || !column.is_wide).collect();
+    let of_shown = |cells: &[String]| -> Vec<String> {
+        cells
+            .iter()
+            .zip(&shown)
+            .filter(|(_, shown)| **shown)
+            .map(|(cell, _)| cell.clone())
+            .collect()
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| of_shown(row)).collect();
+    let columns: Vec<Column> = columns
+        .iter()
+        .zip(&shown)
+        .filter(|(_, shown)| **shown)
+        .map(|(column, _)| *column)
+        .collect();
     let count = |text: &str| text.chars().count();
     let mut widths: Vec<usize> = columns.iter().map(|column| count(column.heading)).collect();
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(count(cell));
         }
     }
     // The widest that may shrink gives way.
     let gaps = columns.len().saturating_sub(1);
-    while widths.iter().sum::<usize>() + gaps > WIDTH {
+    let most = match room {
+        Room::Columns(columns) => columns,
+        Room::Any => usize::MAX,
+    };
+    while widths.iter().sum::<usize>() + gaps > most {
         let shrinking = columns
             .iter()
             .zip(&mut widths)
@@ -72,7 +122,7 @@ pub(crate) fn table(columns: &[Column], rows: &[Vec<String>]) -> String {
     };
     let headings: Vec<String> = columns.iter().map(|column| column.heading.into()).collect();
     let mut text = heading(&line(&headings));
-    for row in rows {
+    for row in &rows {
         text.push('\n');
         text.push_str(&line(row));
     }
@@ -118,12 +168,14 @@ mod tests {
 
     #[test]
     fn a_table_fits_its_terminal_and_shortens_names_alone() {
-        let columns = [name("NAME"), right("CALLS"), left("STATE")];
+        let columns = [name("NAME"), right("CALLS"), wide("MORE"), left("STATE")];
         let rows = [
-            vec!["a".repeat(100), "7".into(), "OK".into()],
-            vec!["bé".into(), "12345".into(), "UNREACHABLE".into()],
+            vec!["a".repeat(100), "7".into(), "more".into(), "OK".into()],
+            vec!["bé".into(), "12345".into(), "more".into(), "UNREACHABLE".into()],
         ];
-        let text = table(&columns, &rows);
+        let all = table(Room::Any, &columns, &rows);
+        assert!(all.contains(&"a".repeat(100)) && all.contains("12345 more"), "{all}");
+        let text = table(Room::Columns(80), &columns, &rows);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines.iter().all(|line| line.chars().count() <= 80), "{text}");
         assert!(lines[1].contains("aaa~     7 OK"), "{text}");

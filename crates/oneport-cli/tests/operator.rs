@@ -228,7 +228,8 @@ fn one_id_leads_through_a_call_s_legs_recording_capture_log_records_and_metrics(
     lines_of_calls_bear_their_id(state, &id);
 }
 
-/// Every line of the log that names a leg of the call has its id, and there are such lines of both.
+/// Every line of the log that names the call or a leg of it has its id as a field, and there are such
+/// lines of both legs.
 fn lines_of_calls_bear_their_id(state: &Path, id: &str) {
     let log = std::fs::read_to_string(state.join("log")).expect("a log");
     let lines: Vec<Value> =
@@ -248,10 +249,12 @@ fn lines_of_calls_bear_their_id(state: &Path, id: &str) {
     for line in &lines {
         let text = text(line);
         let words = |c: char| !c.is_ascii_alphanumeric() && c != '.';
-        let names = text.split(words).any(|word| handles.contains(word));
+        let names = text.contains(id) || text.split(words).any(|word| handles.contains(word));
         assert!(!names || line["call"] == id, "{line} is of the call, and does not say so");
     }
-    for what in ["is rung for", "calls second at pbx", "is recorded to", "its recording", "heard"] {
+    for what in
+        ["API: ", "is rung for", "calls second at pbx", "is recorded to", "its recording", "heard"]
+    {
         assert!(
             of_call.iter().any(|line| text(line).contains(what)),
             "nothing says {what:?}:\n{log}"

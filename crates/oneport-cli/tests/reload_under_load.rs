@@ -277,7 +277,7 @@ fn twenty_reloads_under_five_hundred_calls_cost_no_frame() {
         serve.signal("-HUP");
         serve.is_logged("a reload", reloaded, n);
         std::thread::sleep(PACE);
-        let still = format!("{CALLS} calls go on");
+        let still = format!("untouched: {CALLS} calls");
         assert!(
             serve
                 .lines

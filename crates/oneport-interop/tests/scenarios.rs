@@ -9,7 +9,8 @@ use oneport::{
     PrivateKey,
 };
 use oneport_interop::{
-    PHONE, call_over, echo_is_exact, end_over, named, phone, speech, switch, wait_for_silence,
+    PATIENCE, PHONE, call_over, echo_is_exact, end_over, named, phone, speech, switch,
+    wait_for_silence,
 };
 use oneport_testkit::peers::asterisk::Asterisk;
 
@@ -326,6 +327,32 @@ async fn causes_of_an_asterisk_come_back_through_our_switch_and_another_s_forks_
         let mut call = phone.call(to, call).await.expect("placed");
         assert_eq!(call.ended().await.expect("running").cause, cause);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_asterisk_that_says_busy_or_congestion_and_waits_has_refused_the_call() {
+    let far = Asterisk::start(
+        "requirecalltoken=yes\n[oneport]\ntype=user\nauth=md5\nsecret=link\ncontext=end\n",
+        "[end]\nexten => busy,1,Busy()\nexten => full,1,Congestion()\n",
+    );
+    let peer =
+        format!("address = \"{}\"\nusername = \"oneport\"\nsecret = \"link\"\n", far.address());
+    let (_switch, to) = switch(&format!(
+        "[peers.ann]\nsecret = \"right\"\n[peers.far]\n{peer}\
+         [[routes]]\nnumber = \"next\"\nto = [\"peer:far/full\", \"builtin:echo\"]\n\
+         [[routes]]\nprefix = \"\"\nto = [\"peer:far\"]\n"
+    ));
+    let (phone, _) = phone();
+    for (number, cause) in [("busy", CauseCode::USER_BUSY), ("full", CauseCode::CIRCUIT_CONGESTION)]
+    {
+        let mut call = phone.call(to, named(number, "ann", "right")).await.expect("placed");
+        let ended = tokio::time::timeout(PATIENCE, call.ended()).await;
+        let end = ended.unwrap_or_else(|_| panic!("{number} goes on\n{}", far.log()));
+        assert_eq!(end.expect("running").cause, cause, "{number}");
+    }
+    let mut call = phone.call(to, named("next", "ann", "right")).await.expect("placed");
+    let answered = tokio::time::timeout(PATIENCE, call.answered()).await;
+    answered.expect("the next one takes it").expect("answered");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -136,6 +136,21 @@ impl Book {
         self.drafts.get(&leg)?.peer.as_deref()
     }
 
+    /// The number that was called over a leg.
+    pub(crate) fn called_number(&self, leg: CallId) -> Option<&str> {
+        Some(&self.drafts.get(&leg)?.called_number)
+    }
+
+    /// The number that calls.
+    pub(crate) fn calling_number(&self, leg: CallId) -> Option<&str> {
+        self.drafts.get(&leg)?.calling_number.as_deref()
+    }
+
+    /// The route that leads a call.
+    pub(crate) fn route(&self, leg: CallId) -> Option<&str> {
+        self.drafts.get(&leg)?.route.as_deref()
+    }
+
     /// A call comes in. The id that all its legs have in common.
     pub(crate) fn offered(&mut self, now: Instant, leg: CallId, offer: &Offer) -> Uuid {
         let id = self.new_id();

@@ -32,7 +32,7 @@ pub(crate) fn pass_progress(
         Progress::Ringing => Control::Ringing,
         Progress::EarlyMedia => Control::Progress,
         Progress::StopIndication => Control::StopIndication,
-        // The HANGUP behind these decides: there may be another destination.
+        // A leg that says no is ended: there may be another destination.
         _ => return,
     };
     let _ = endpoint.send_control(now, caller, control, &[]);

@@ -41,7 +41,8 @@ pub use builtin::Builtin;
 pub use cdr::{Cdr, HungUpBy, LegDirection, Quality, RemoteQuality};
 pub use conference::ConferenceMember;
 pub use config::{
-    ApiConfig, Config, ConfigError, StoreConfig, StorePlace, Summary, schema as config_schema,
+    ApiConfig, ChosenByCommand, Config, ConfigError, KnownHosts, StoreConfig, StorePlace, Summary,
+    schema as config_schema,
 };
 pub use decision::Decision;
 pub use ledger::Journal;

@@ -24,6 +24,7 @@ const QUEUE: usize = 32_768;
 enum Order {
     Begin {
         call: CallId,
+        id: Uuid,
         codec: Codec,
         directory: PathBuf,
         span: Span,
@@ -88,9 +89,15 @@ impl Recordings {
         self.orders.send(order).is_ok()
     }
 
-    /// Begins a file in `directory`.
-    pub(crate) fn begin(&self, call: CallId, codec: Codec, directory: PathBuf, span: Span) {
-        self.order(Order::Begin { call, codec, directory, span });
+    /// Begins a file in `directory`, named by the time and the call's id.
+    pub(crate) fn begin(
+        &self,
+        (call, id): (CallId, Uuid),
+        codec: Codec,
+        directory: PathBuf,
+        span: Span,
+    ) {
+        self.order(Order::Begin { call, id, codec, directory, span });
     }
 
     /// Adds a frame; silence takes its place where the disk is too slow.
@@ -172,13 +179,18 @@ struct Recording {
 }
 
 impl Recording {
-    fn begin(call: CallId, codec: Codec, directory: &PathBuf, span: Span) -> Result<Self, String> {
+    fn begin(
+        (call, id): (CallId, Uuid),
+        codec: Codec,
+        directory: &PathBuf,
+        span: Span,
+    ) -> Result<Self, String> {
         let inside = span.enter();
         std::fs::create_dir_all(directory)
             .map_err(|error| format!("{}: {error}", directory.display()))?;
         #[expect(clippy::disallowed_methods, reason = "names of files bear the wall clock's time")]
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let path = directory.join(format!("{}-{call}.wav", time.as_secs()));
+        let path = directory.join(format!("{}-{id}.wav", time.as_secs()));
         let rate = codec.sample_rate();
         let writer = wav::Writer::create(&path, rate).map_err(|error| error.to_string())?;
         tracing::info!("{call}: recording to {}", path.display());
@@ -302,8 +314,8 @@ fn write(orders: &mpsc::Receiver<Order>, waiting: &AtomicUsize) {
     let mut boths = Boths::default();
     for order in orders {
         let (span, result) = match order {
-            Order::Begin { call, codec, directory, span } => {
-                let begun = Recording::begin(call, codec, &directory, span.clone());
+            Order::Begin { call, id, codec, directory, span } => {
+                let begun = Recording::begin((call, id), codec, &directory, span.clone());
                 (span, begun.map(|recording| drop(recordings.insert(call, recording))))
             }
             Order::Frame { call, timestamp, payload } => {

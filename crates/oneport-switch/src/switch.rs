@@ -1,6 +1,7 @@
 //! The switch: identifies callers, routes their calls, keeps registrations.
 
 mod capturing;
+mod changes;
 mod device;
 mod dialling;
 mod drain;
@@ -22,6 +23,7 @@ mod records;
 mod registering;
 mod reload;
 mod rooms;
+mod saying_no;
 pub(crate) mod snapshot;
 mod spans;
 mod taping;
@@ -66,6 +68,7 @@ use noting::news_of_limit;
 pub(crate) use originating::NotPlaced;
 pub use parking::ParkedCall;
 use registering::Standing;
+pub(crate) use spans::span_of;
 use wording::{log_end, printable};
 
 /// The switch as an application of the engine.

@@ -580,7 +580,12 @@ max_calls = 2
 ";
     let config = Config::parse(Path::new("test.toml"), text).expect("good");
     let changes = switch.with(|endpoint, switch, now| switch.reload(endpoint, now, config)).await;
-    let expected = ["peer ann is gone", "peer cid is new", "routes: 1 in place of 0"];
+    let expected = [
+        "peer ann is gone",
+        "peer cid is new",
+        "route 9 is new: 9 → echo",
+        "limit all has changed: the switch, 2 calls at once, else no circuit available (34)",
+    ];
     assert_eq!(changes.expect("running"), expected);
     let (mut reader, _) = theirs.audio().await.expect("accepted");
     let (_, speaker) = ours.audio().await.expect("accepted");
@@ -597,6 +602,44 @@ max_calls = 2
     let mut rings = ann.call(to, named("bob", "cid", "c")).await.expect("placed");
     bob.incoming().await.expect("bob is registered still").reject(CauseCode::USER_BUSY);
     assert_eq!(rings.ended().await.expect("running").cause, CauseCode::USER_BUSY);
+}
+
+#[tokio::test]
+async fn what_another_configuration_changes_is_told_before_it_is_taken() {
+    let text = |more: &str, calls: u32| {
+        format!(
+            "[server]\nlisten = [\"127.0.0.1:0\"]\n{more}{TWO_PEERS}\
+             [[routes]]\nnumber = \"7\"\nto = [\"peer:bob\"]\n\
+             [[limits]]\nname = \"bob\"\npeers = [\"bob\"]\nmax_calls = {calls}\n"
+        )
+    };
+    let (switch, _) = switch(&text("", 2).replace("[server]\nlisten = [\"127.0.0.1:0\"]\n", ""));
+    let changes = async |text: &str| {
+        let config = Config::parse(Path::new("test.toml"), text).expect("good");
+        let changes = switch.with(|endpoint, switch, now| switch.reload(endpoint, now, config));
+        changes.await.expect("running")
+    };
+    assert_eq!(changes(&text("", 2)).await, [""; 0]);
+    let limit = "limit bob has changed: bob, 3 calls at once, else no circuit available (34)";
+    assert_eq!(changes(&text("", 3)).await, [limit]);
+    for (more, line) in [
+        ("[guests]\nmax_calls = 3\n", "[guests] has changed"),
+        ("[timers]\nping_seconds = 30\n", "[server] or [timers] has changed"),
+        ("[conferences.sales]\npin = \"1\"\n", "conference sales is new"),
+        ("[parking]\nslots = 3\n", "[parking] has changed"),
+        ("[audio]\nmax_record_seconds = 9\n", "[audio] has changed"),
+        ("[store]\nmax_waiting = 9\n", "store.max_waiting has changed"),
+    ] {
+        assert_eq!(changes(&text(more, 3)).await, [line], "{more}");
+        assert_eq!(changes(&text("", 3)).await.len(), 1, "and back");
+    }
+    let other = text("", 3).replace("to = [\"peer:bob\"]", "to = [\"busy\"]");
+    assert_eq!(changes(&other).await, ["route 7 has changed: 7 → user busy (17)"]);
+    // What holds from the next start is told each time until then.
+    let elsewhere = other.replace("127.0.0.1:0", "127.0.0.1:4599");
+    for _ in 0..2 {
+        assert_eq!(changes(&elsewhere).await, ["server.listen: holds from the next start"]);
+    }
 }
 
 /// NEWs that have come to a place where nobody answers.

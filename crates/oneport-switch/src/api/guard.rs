@@ -13,11 +13,14 @@ use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
+use tracing::Span;
+use uuid::Uuid;
 
 use super::error::Problem;
 use super::listener::Client;
 use super::token::{Identity, Role};
 use super::{Shared, paths};
+use crate::switch::span_of;
 
 /// Requests that an address may make at once, and how fast more are granted.
 const BURST: f64 = 200.0;
@@ -89,6 +92,11 @@ fn token_of(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
+/// The call that a path names.
+fn call_in(path: &str) -> Option<Uuid> {
+    path.split('/').find_map(|part| Uuid::try_parse(part).ok())
+}
+
 /// What a request needs to be allowed; `None`: nothing.
 fn needed(method: &Method, path: &str) -> Option<Role> {
     if paths::OPEN.contains(&path) {
@@ -113,6 +121,8 @@ pub(super) async fn guard(
         Ok(Some(identity)) => {
             if !request.method().is_safe() {
                 let (method, path) = (request.method(), request.uri().path());
+                let span = call_in(path).map_or_else(Span::none, span_of);
+                let _inside = span.enter();
                 tracing::info!("API: {} ({from}): {method} {path}", identity.name);
             }
             request.extensions_mut().insert(identity);

@@ -258,6 +258,8 @@ model! {
         pub number: String,
         /// The caller's number.
         pub calling_number: Option<String>,
+        /// The route that leads it; null where none does.
+        pub route: Option<String>,
         /// Where it leads: `builtin:NAME`, `peer:NAME`; null while that is open.
         pub destination: Option<String>,
         /// Since it began.
@@ -360,6 +362,8 @@ model! {
         pub name: String,
         /// Calls up now.
         pub used: usize,
+        /// Whether it only warns.
+        pub soft: bool,
         /// How many may be up.
         pub max_calls: Option<usize>,
         /// How many may begin within a second.

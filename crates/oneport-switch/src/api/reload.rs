@@ -1,5 +1,6 @@
 //! Reading the configuration again: on a signal, when its file changes, and on request.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use thiserror::Error;
 
 use super::model::Reloaded;
 use super::token::Tokens;
-use crate::{Config, ConfigError, Switch};
+use crate::{Config, ConfigError, KnownHosts, Switch};
 
 /// Why the configuration was not read again. The old one stays.
 #[derive(Debug, Error)]
@@ -66,19 +67,39 @@ impl Reloader {
         &self.file
     }
 
+    /// Hosts with their addresses, and those that have none.
+    async fn hosts(&self) -> Result<(KnownHosts, BTreeSet<String>), Stopped> {
+        self.driver.with(|_, switch, _| switch.hosts()).await
+    }
+
+    /// Whether a host of the configuration has moved, or has been found at last. It takes as long as
+    /// the name server does.
+    ///
+    /// # Errors
+    /// The switch has stopped.
+    pub async fn hosts_have_moved(&self) -> Result<bool, Stopped> {
+        let (known, lost) = self.hosts().await?;
+        if known.is_empty() && lost.is_empty() {
+            return Ok(false);
+        }
+        let asked = tokio::task::spawn_blocking(move || Config::hosts_have_moved(&known, &lost));
+        Ok(asked.await.unwrap_or(false))
+    }
+
     /// Reads it, and has the switch take it over unless it is a `dry_run`.
     ///
     /// # Errors
     /// The file has a mistake, or the switch has stopped. Nothing has changed then.
     pub async fn carry_out(&self, dry_run: bool) -> Result<Reloaded, ReloadError> {
         let file = self.file.clone();
+        let (known, _) = self.hosts().await?;
         // Host names are looked up in here.
-        let loaded = tokio::task::spawn_blocking(move || Config::load(&file)).await;
+        let loaded = tokio::task::spawn_blocking(move || Config::load_to_run(&file, &known)).await;
         let config = loaded.map_err(ReloadError::Unread)?;
         let config = config.map_err(|error| ReloadError::Config(Box::new(error)))?;
         let tokens = config.api.tokens.clone();
         let answer = self.driver.with(move |endpoint, switch, now| {
-            let calls = endpoint.calls();
+            let calls = switch.count_calls();
             let changes = match dry_run {
                 true => switch.changes(&config),
                 false => switch.reload(endpoint, now, config),

@@ -51,7 +51,11 @@ pub(super) async fn ready(State(shared): State<Shared>) -> Result<Json<Health>, 
     let status = shared.ask(|_, switch, now| switch.show_status(now)).await?;
     match status.ready {
         true => Ok(ok()),
-        false => Err(Problem::unavailable("the switch takes no new calls")),
+        false => {
+            let hint = "it is drained: `oneport undrain`, or DELETE /v1/drain, ends that";
+            let problem = Problem::unavailable("the switch takes no new calls");
+            Err(problem.with_hint(Some(hint.into())))
+        }
     }
 }
 

@@ -51,6 +51,15 @@ pub struct Token {
 }
 
 impl Token {
+    /// By which the log knows it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) const fn role(&self) -> Role {
+        self.role
+    }
+
     /// The token `secret`, known in the log by `name`.
     #[must_use]
     pub fn new(name: &str, secret: &[u8], role: Role) -> Self {

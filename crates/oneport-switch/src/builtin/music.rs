@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::sound::Sound;
 
 /// The music of one folder.
+#[derive(PartialEq, Eq)]
 pub(crate) struct MusicClass {
     folder: PathBuf,
     tracks: Vec<Sound>,

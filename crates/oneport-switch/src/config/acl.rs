@@ -13,6 +13,11 @@ pub(crate) struct Acl {
 }
 
 impl Acl {
+    /// Whether it says nothing: everybody is let in.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.permit.is_none() && self.deny.is_empty()
+    }
+
     /// Whether `address` is let in. Of the networks that it is in the smallest decides, and `deny`
     /// where both have the same. In none of them, it is let in only where nothing is permitted by
     /// name.

@@ -1,6 +1,6 @@
 //! Addresses, networks and access lists as they are written.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use oneport_wire::DEFAULT_PORT;
@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use super::Acl;
 use super::error::ConfigError;
-use super::source::Source;
+use super::hosts::host_and_port;
+use super::source::{Beside, Source};
 use super::spanned::Spanned;
 
 #[derive(Deserialize, JsonSchema, Default)]
@@ -51,24 +52,22 @@ pub(super) fn read_acl(
     Ok(Acl { permit: permit.map(read).transpose()?, deny: read(deny)? })
 }
 
+/// The address of a peer or registrar; `None` where its host cannot be found, and a switch that runs
+/// looks for it again.
 pub(super) fn resolve(
     source: &Source<'_>,
     text: &Spanned<String>,
-) -> Result<SocketAddr, ConfigError> {
-    let written = text.get_ref().as_str();
-    if let Some(address) = read_listen(written) {
-        return Ok(address);
+) -> Result<Option<SocketAddr>, ConfigError> {
+    match (source.hosts.address(text.get_ref()), source.beside) {
+        (Ok(address), _) => Ok(Some(address)),
+        (Err(_), Beside::MayBeMissing | Beside::Ignored)
+            if host_and_port(text.get_ref()).is_some() =>
+        {
+            Ok(None)
+        }
+        (Err(what), _) => {
+            let help = "write it as \"192.0.2.1:4569\" or \"pbx.example.org\"";
+            Err(source.wrong(text, what).with_help(help))
+        }
     }
-    let (host, port) = match written.rsplit_once(':') {
-        Some((host, port)) => (host, port.parse().ok()),
-        None => (written, Some(DEFAULT_PORT)),
-    };
-    let wrong = |what: String| {
-        source.wrong(text, what).with_help("write it as \"192.0.2.1:4569\" or \"pbx.example.org\"")
-    };
-    let port = port.ok_or_else(|| wrong(format!("`{written}` is no address")))?;
-    let mut found = (host, port)
-        .to_socket_addrs()
-        .map_err(|error| wrong(format!("`{host}` cannot be found: {error}")))?;
-    found.next().ok_or_else(|| wrong(format!("`{host}` has no address")))
 }

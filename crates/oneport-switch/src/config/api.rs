@@ -127,7 +127,7 @@ impl TokenKeys {
         };
         let wrong =
             |what| ConfigError::at(source.path, source.text, span.clone(), what).with_help(help);
-        let secret = place.read().map_err(wrong)?;
+        let secret = source.secret(span.clone(), &place)?;
         if secret.expose().len() < SHORTEST_TOKEN {
             return Err(wrong(format!("a token has {SHORTEST_TOKEN} characters or more")));
         }

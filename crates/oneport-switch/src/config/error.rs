@@ -10,13 +10,13 @@ use thiserror::Error;
 
 /// A configuration that cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
-#[error("{}:{line}:{column}: {message}", file.display())]
+#[error("{}: {message}", self.place())]
 pub struct ConfigError {
     /// The file.
     pub file: PathBuf,
     /// Its text, to show the place; empty when it could not be read.
     pub source_text: Arc<str>,
-    /// Line, from 1.
+    /// Line, from 1; 0 where the whole file is meant.
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
@@ -41,6 +41,14 @@ fn without_secrets(text: &str) -> String {
 }
 
 impl ConfigError {
+    /// File, line and column, if it is about a place in the file.
+    fn place(&self) -> String {
+        match self.line {
+            0 => self.file.display().to_string(),
+            line => format!("{}:{line}:{}", self.file.display(), self.column),
+        }
+    }
+
     pub(crate) fn unreadable(file: &Path, error: &io::Error) -> Self {
         Self {
             file: file.into(),
@@ -49,7 +57,9 @@ impl ConfigError {
             column: 0,
             span: 0..0,
             message: format!("it cannot be read: {error}"),
-            help: None,
+            help: Some(
+                "--config names the file; the user that asks must be able to read it".into(),
+            ),
         }
     }
 

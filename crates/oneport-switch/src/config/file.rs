@@ -9,10 +9,10 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Config;
 use super::addresses::{AclKeys, read_acl, read_network};
 use super::api::ApiKeys;
 use super::error::{ConfigError, nearest};
+use super::hosts::{Hosts, KnownHosts};
 use super::limits::LimitKeys;
 use super::music::{MusicKeys, read_class, read_music};
 use super::peers::PeerKeys;
@@ -20,10 +20,11 @@ use super::registrations::RegistrationKeys;
 use super::rooms::{ConferenceKeys, ParkingKeys, read_conferences, read_notice};
 use super::routes::{Names, RouteKeys};
 use super::server::{Audio, Guests, Server};
-use super::source::{Source, help_for_type};
+use super::source::{Beside, Source, help_for_syntax, help_for_type, in_plain_words};
 use super::spanned::Spanned;
 use super::store::StoreKeys;
 use super::timers::Timers;
+use super::{Acl, Config, StoreConfig};
 use crate::limits::LimitConfig;
 use crate::routing::{DEFAULT_CONTEXT, Route};
 
@@ -50,7 +51,7 @@ impl File {
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|error| {
             let span = error.span().unwrap_or(0..0);
-            let message = error.message().to_string();
+            let message = in_plain_words(error.message());
             // toml says: unknown field `secrt`, expected one of `secret`, `secret_file`, …
             let mut names = message.split('`').skip(1).step_by(2);
             let wrong = names.next().unwrap_or_default();
@@ -60,17 +61,37 @@ impl File {
             };
             let help = meant.map(|name| format!("did you mean `{name}`?"));
             let mut error = ConfigError::at(path, text, span, message.clone());
-            error.help = help.or_else(|| help_for_type(&message));
+            error.help =
+                help.or_else(|| help_for_type(&message)).or_else(|| help_for_syntax(&message));
             error
         })
     }
 
     pub(super) fn api_address(&self, path: &Path, text: &str) -> Result<SocketAddr, ConfigError> {
-        self.api.address(&Source { path, text })
+        let hosts = Hosts::default();
+        self.api.address(&Source { path, text, beside: Beside::Ignored, hosts: &hosts })
     }
 
-    pub(super) fn check(self, path: &Path, text: &str) -> Result<Config, ConfigError> {
-        let source = Source { path, text };
+    pub(super) fn store(&self, path: &Path, text: &str) -> Result<StoreConfig, ConfigError> {
+        let hosts = Hosts::default();
+        self.store.check(&Source { path, text, beside: Beside::Ignored, hosts: &hosts })
+    }
+
+    /// `known`: where hosts were when they were last found.
+    pub(super) fn check(
+        self,
+        path: &Path,
+        text: &str,
+        beside: Beside,
+        known: &KnownHosts,
+    ) -> Result<Config, ConfigError> {
+        let peers = self.peers.values().filter_map(PeerKeys::written_address);
+        let registrars = self.registrations.iter().map(RegistrationKeys::written_address);
+        let hosts = match beside {
+            Beside::Ignored => Hosts::default(),
+            _ => Hosts::of(peers.chain(registrars), known),
+        };
+        let source = Source { path, text, beside, hosts: &hosts };
         let mut config = Config::default();
         self.server.check(&source, &mut config)?;
         self.guests.apply(&mut config);
@@ -103,6 +124,10 @@ impl File {
             }
             let (mut peer, rule) = keys.check(&source, &name, config.encryption, &defaults)?;
             peer.acls = lists;
+            if peer.lost.is_some() && !peer.has_proof() {
+                // It is known by an address that nobody knows: it is nobody.
+                peer.acls.push(Acl { permit: Some(Vec::new()), deny: Vec::new() });
+            }
             peer.hold_music = hold_music;
             rules.insert(name.get_ref().clone(), rule);
             peers.insert(name.into_inner(), peer);
@@ -136,9 +161,10 @@ impl File {
         }
         config.peers = peers;
         for keys in self.registrations {
-            config.registrations.push(keys.check(&source)?);
+            config.registrations.extend(keys.check(&source)?);
         }
         config.api = self.api.check(&source)?;
+        (config.hosts, config.lost_hosts) = hosts.into_known();
         Ok(config)
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use oneport_proto::{KeyError, PrivateKey, PublicKey};
 
 use super::error::ConfigError;
-use super::source::Source;
+use super::source::{Beside, Source};
 use super::spanned::Spanned;
 
 fn read<K>(path: &Path, parse: impl Fn(&str) -> Result<K, KeyError>) -> Result<K, String> {
@@ -33,9 +33,10 @@ pub(super) fn read_own_key(
     source: &Source<'_>,
     file: Option<&Spanned<PathBuf>>,
 ) -> Result<Option<PrivateKey>, ConfigError> {
-    let read = |file: &Spanned<PathBuf>| {
-        let key = read_private(file.get_ref());
-        key.map_err(|what| source.wrong(file, what).with_help(KEY_HELP))
-    };
-    file.map(read).transpose()
+    let Some(file) = file else { return Ok(None) };
+    match read_private(file.get_ref()) {
+        Ok(key) => Ok(Some(key)),
+        Err(_) if source.beside == Beside::Ignored => Ok(None),
+        Err(what) => Err(source.wrong(file, what).with_help(KEY_HELP)),
+    }
 }

@@ -9,6 +9,7 @@ mod device;
 mod error;
 mod file;
 mod forward;
+mod hosts;
 mod keys;
 mod limits;
 mod music;
@@ -25,7 +26,7 @@ mod store;
 mod summary;
 mod timers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,9 +45,12 @@ pub use api::ApiConfig;
 pub(crate) use device::Provision;
 pub use error::ConfigError;
 pub(crate) use forward::Forwarding;
+pub use hosts::KnownHosts;
 pub use schema::schema;
+use source::Beside;
 pub use store::{StoreConfig, StorePlace};
 pub use summary::Summary;
+pub(crate) use summary::{describe_limit, describe_route};
 
 use crate::builtin::MusicClass;
 use crate::caller_id::CallerIdRule;
@@ -83,6 +87,21 @@ pub struct Config {
     pub(crate) parking: ParkingConfig,
     /// What is kept of calls and registrations, and where.
     pub store: StoreConfig,
+    /// Hosts of peers and registrars, where they were found.
+    pub hosts: KnownHosts,
+    /// Those that could not be found: their peers cannot be called, and nobody registers there.
+    pub lost_hosts: BTreeSet<String>,
+    /// What the command line says in place of the file.
+    pub chosen_by_command: ChosenByCommand,
+}
+
+/// Which keys the command line has set: a file that is read again does not change them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ChosenByCommand {
+    /// `server.listen`.
+    pub listen: bool,
+    /// `api.listen`, or whether there is an API.
+    pub api: bool,
 }
 
 /// What callers without a name may do.
@@ -122,6 +141,8 @@ pub(crate) struct Peer {
     pub(crate) transfer: Option<TransferKind>,
     /// Where it is, if it does not register.
     pub(crate) address: Option<SocketAddr>,
+    /// The address that it would have if its host could be found.
+    pub(crate) lost: Option<String>,
     pub(crate) codecs: Vec<Format>,
     /// Who pays for its calls, for their records.
     pub(crate) account_code: Option<String>,
@@ -225,6 +246,9 @@ impl Default for Config {
             conferences: BTreeMap::new(),
             parking: ParkingConfig::default(),
             store: StoreConfig::default(),
+            hosts: KnownHosts::new(),
+            lost_hosts: BTreeSet::new(),
+            chosen_by_command: ChosenByCommand::default(),
         }
     }
 }
@@ -236,9 +260,28 @@ impl Config {
     /// It cannot be read, or something in it is wrong: then the error says where, what was
     /// expected, and how to mend it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
-        Self::parse(path, &text)
+        Self::parse(path, &read(path)?)
+    }
+
+    /// Reads a file for a switch that runs. Hosts of peers and registrars that cannot be found are
+    /// no mistake, since they may be found later: they are `lost_hosts`. `known` has the addresses
+    /// that hosts had before; they keep them as long as that is not wrong.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_to_run(path: &Path, known: &KnownHosts) -> Result<Self, ConfigError> {
+        let text = read(path)?;
+        file::File::parse(path, &text)?.check(path, &text, Beside::MayBeMissing, known)
+    }
+
+    /// Reads a file to see what it would do, without whatever it names: secrets may be missing, and
+    /// hosts are not looked up.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_alone(path: &Path) -> Result<Self, ConfigError> {
+        let text = read(path)?;
+        file::File::parse(path, &text)?.check(path, &text, Beside::Ignored, &KnownHosts::new())
     }
 
     /// Where the API of the switch with this file listens; nothing else of the file needs to be
@@ -247,9 +290,17 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or is not written as it should be.
     pub fn api_address(path: &Path) -> Result<SocketAddr, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        let text = read(path)?;
         file::File::parse(path, &text)?.api_address(path, &text)
+    }
+
+    /// Where the switch with this file keeps its records; the same holds for the rest of the file.
+    ///
+    /// # Errors
+    /// As [`api_address`](Self::api_address).
+    pub fn store_place(path: &Path) -> Result<StorePlace, ConfigError> {
+        let text = read(path)?;
+        Ok(file::File::parse(path, &text)?.store(path, &text)?.place)
     }
 
     /// Reads `text`, which came from `path`.
@@ -257,8 +308,20 @@ impl Config {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        file::File::parse(path, text)?.check(path, text)
+        file::File::parse(path, text)?.check(path, text, Beside::Needed, &KnownHosts::new())
     }
+
+    /// Whether a host has another address now, or has been found; it may take as long as the name
+    /// server does.
+    #[must_use]
+    pub fn hosts_have_moved(known: &KnownHosts, lost: &BTreeSet<String>) -> bool {
+        let hosts = known.keys().chain(lost).map(String::as_str);
+        hosts::Hosts::of(hosts, known).into_known().0 != *known
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))
 }
 
 /// The engine's rules for call tokens out of the peers'.

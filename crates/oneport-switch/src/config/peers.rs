@@ -18,7 +18,7 @@ use super::forward::ForwardKeys;
 use super::keys::{KEY_HELP, read_own_key, read_public};
 use super::schema::{Words, audio_words, video_words};
 use super::secret::Place;
-use super::source::Source;
+use super::source::{Beside, Source};
 use super::spanned::Spanned;
 use super::timers::{self, PeerTimers};
 use super::{Acl, ConnectedLineRule, DEFAULT_CODECS, Forwarding, Peer};
@@ -192,6 +192,11 @@ pub(super) struct PeerKeys {
 }
 
 impl PeerKeys {
+    /// Its address as it is written.
+    pub(super) fn written_address(&self) -> Option<&str> {
+        self.address.as_ref().map(|address| address.get_ref().as_str())
+    }
+
     pub(super) fn check(
         self,
         source: &Source<'_>,
@@ -206,27 +211,27 @@ impl PeerKeys {
         ];
         let mut secrets = Vec::new();
         for (span, place) in places.into_iter().flatten() {
-            let secret = place.read();
-            let wrong = |what| ConfigError::at(source.path, source.text, span, what);
-            secrets.push(secret.map_err(wrong)?);
+            secrets.push(source.secret(span, &place)?);
         }
         let address = match &self.address {
-            Some(address) => Some(resolve(source, address)?),
+            Some(address) => resolve(source, address)?,
             None => None,
         };
+        let lost = self.address.as_ref().filter(|_| address.is_none());
         let mut keys = Vec::new();
         for file in &self.inkeys {
-            keys.push(
-                read_public(file.get_ref())
-                    .map_err(|what| source.wrong(file, what).with_help(KEY_HELP))?,
-            );
+            match read_public(file.get_ref()) {
+                Ok(key) => keys.push(key),
+                Err(_) if source.beside == Beside::Ignored => {}
+                Err(what) => return Err(source.wrong(file, what).with_help(KEY_HELP)),
+            }
         }
         let own_key = read_own_key(source, self.outkey.as_ref())?;
         let encryption = match &self.encryption {
             Some(word) => read_encryption(source, word)?,
             None => encryption,
         };
-        if secrets.is_empty() && keys.is_empty() && address.is_none() {
+        if secrets.is_empty() && self.inkeys.is_empty() && self.address.is_none() {
             let what =
                 format!("peer `{}` has neither a secret nor a key nor an address", name.get_ref());
             return Err(source.wrong(name, what).with_help(
@@ -275,7 +280,7 @@ impl PeerKeys {
         for word in self.auth.iter().flatten() {
             methods = methods.union(match word.get_ref().as_str() {
                 "md5" => AuthMethods::MD5,
-                "rsa" if keys.is_empty() => {
+                "rsa" if self.inkeys.is_empty() => {
                     let error = source.wrong(word, "`rsa` needs the peer's public key");
                     return Err(error.with_help("add inkeys = [\"/etc/oneport/peer.pub\"]"));
                 }
@@ -341,6 +346,7 @@ impl PeerKeys {
             transfer,
             trunk,
             address,
+            lost: lost.map(|written| written.get_ref().clone()),
             codecs,
             video: read_video(source, &self.video)?,
             connected_line: read_connected_line(source, self.connected_line.as_ref())?,

@@ -39,7 +39,16 @@ pub(super) struct RegistrationKeys {
 }
 
 impl RegistrationKeys {
-    pub(super) fn check(self, source: &Source<'_>) -> Result<RegistrationConfig, ConfigError> {
+    /// The registrar as it is written.
+    pub(super) fn written_address(&self) -> &str {
+        self.to.get_ref()
+    }
+
+    /// `None` while its host cannot be found.
+    pub(super) fn check(
+        self,
+        source: &Source<'_>,
+    ) -> Result<Option<RegistrationConfig>, ConfigError> {
         let place = self
             .secret
             .as_ref()
@@ -53,20 +62,18 @@ impl RegistrationKeys {
             });
         let secret = match place {
             None => None,
-            Some((span, place)) => {
-                let wrong = |what| ConfigError::at(source.path, source.text, span, what);
-                Some(place.read().map_err(wrong)?)
-            }
+            Some((span, place)) => Some(source.secret(span, &place)?),
         };
         let mut refresh = Duration::from_secs(60);
         timers::REFRESH.set(source, self.refresh.as_ref(), &mut refresh)?;
-        Ok(RegistrationConfig {
-            to: resolve(source, &self.to)?,
+        let Some(to) = resolve(source, &self.to)? else { return Ok(None) };
+        Ok(Some(RegistrationConfig {
+            to,
             username: self.username,
             secret,
             key: read_own_key(source, self.outkey.as_ref())?,
             allow_plaintext: self.allow_plaintext.unwrap_or(false),
             refresh,
-        })
+        }))
     }
 }

@@ -53,7 +53,8 @@ pub(super) struct RouteKeys {
     /// `builtin:record`, `builtin:conference`, `builtin:park`, `builtin:music`,
     /// `builtin:congestion`, each with what stands behind its slash where it has something
     /// (`builtin:playback/closed`, `builtin:music/jazz`), or an end: `busy`, `congestion`,
-    /// `hangup:CAUSE`. In `NUMBER`, `{number}` is the number called, `{number:2}` the same without
+    /// `hangup:CAUSE`. What is built in answers, so that the caller pays: `builtin:congestion`,
+    /// which plays the tone, too. `on_congestion` is heard without an answer. In `NUMBER`, `{number}` is the number called, `{number:2}` the same without
     /// its first two characters, `{number:0:3}` its first three, `{1}` a group of `regex`.
     to: Spanned<Vec<Spanned<String>>>,
     /// How `to` is used: `ordered`, `weighted` (in an order drawn by `weights`), `all` (all that

@@ -13,7 +13,7 @@ use super::device::read_firmware;
 use super::error::ConfigError;
 use super::peers::{ENCRYPTION, read_encryption};
 use super::schema::Words;
-use super::source::Source;
+use super::source::{Beside, Source};
 use super::spanned::Spanned;
 
 #[derive(Deserialize, JsonSchema, Default)]
@@ -22,10 +22,13 @@ pub(super) struct Server {
     /// Addresses and ports to listen on. Without a port, 4569.
     #[schemars(extend("default" = ["0.0.0.0:4569", "[::]:4569"]))]
     listen: Option<Vec<Spanned<String>>>,
-    /// Calls, registrations and polls held at once. Numbers of ended calls count for 60 s.
+    /// Legs of calls, registrations and polls held at once. The number of one that has ended rests
+    /// and counts for `quarantine_seconds`, 60 s.
     #[schemars(extend("default" = 100000))]
     max_calls: Option<usize>,
-    /// The same for one IP address.
+    /// The same for one IP address, whatever the port: legs of calls from there and to there,
+    /// registrations, polls, and numbers that rest. A box that begins 20 calls in a second has 1,200
+    /// that rest, beside those that are up.
     #[schemars(extend("default" = 2048))]
     max_calls_per_address: Option<usize>,
     /// Proofs awaited at once under one user name; more callers are refused. Asterisk's
@@ -155,11 +158,11 @@ impl Audio {
     pub(super) fn check(self, source: &Source<'_>, config: &mut Config) -> Result<(), ConfigError> {
         let files = &mut config.files;
         if let Some(directory) = self.playback {
-            if !directory.get_ref().is_dir() {
+            if source.beside != Beside::Ignored && !directory.get_ref().is_dir() {
                 let what = format!("`{}` is no directory", directory.get_ref().display());
-                return Err(source
-                    .wrong(&directory, what)
-                    .with_help("make it, or correct the path"));
+                return Err(source.wrong(&directory, what).with_help(
+                    "make it, or correct the path; a relative one begins where the command runs",
+                ));
             }
             files.playback = Some(directory.into_inner());
         }

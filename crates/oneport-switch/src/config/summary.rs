@@ -5,7 +5,7 @@ use std::fmt;
 use ipnet::IpNet;
 use oneport_proto::EncryptionPolicy;
 
-use super::{Config, Peer};
+use super::{Config, Peer, StorePlace};
 use crate::limits::{Direction, LimitConfig, Scope};
 use crate::routing::{Destination, Route, Strategy};
 
@@ -49,20 +49,43 @@ impl fmt::Display for Summary<'_> {
         if !config.limits.is_empty() {
             writeln!(f, "\nlimits: {}", config.limits.len())?;
             for limit in &config.limits {
-                writeln!(f, "  {}", describe_limit(limit))?;
+                writeln!(f, "  {}: {}", limit.name, describe_limit(limit))?;
             }
         }
         if !config.music.is_empty() {
             writeln!(f, "\nmusic: {}", config.music.len())?;
             for (name, class) in &config.music {
-                writeln!(f, "  {name}: {} files", class.len())?;
+                writeln!(f, "  {name}: {}", count(class.len(), "file"))?;
             }
         }
         writeln!(f, "\nregistrations elsewhere: {}", config.registrations.len())?;
         for registration in &config.registrations {
             writeln!(f, "  {} at {}", registration.username, registration.to)?;
         }
-        Ok(())
+        writeln!(f)?;
+        match &config.store.place {
+            StorePlace::Nowhere => writeln!(f, "records: none are kept")?,
+            StorePlace::Memory => writeln!(f, "records: in memory, until it stops")?,
+            StorePlace::File(path) => writeln!(f, "records: in {}", path.display())?,
+        }
+        let api = &config.api;
+        if !api.enabled {
+            return writeln!(f, "API: none");
+        }
+        let tokens: Vec<String> = match api.tokens.as_slice() {
+            [] => vec!["a token made at the start".into()],
+            tokens => {
+                tokens.iter().map(|token| format!("{} ({})", token.name(), token.role())).collect()
+            }
+        };
+        writeln!(f, "API: http://{}, for {}", api.listen, tokens.join(", "))
+    }
+}
+
+fn count(number: usize, one: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        number => format!("{number} {one}s"),
     }
 }
 
@@ -88,7 +111,7 @@ fn in_order<'a>(config: &'a Config, context: &str) -> Vec<&'a Route> {
     routes
 }
 
-fn describe_route(route: &Route) -> String {
+pub(crate) fn describe_route(route: &Route) -> String {
     let mut line = route.pattern.to_string();
     if !route.from.is_empty() {
         line.push_str(&format!(" from {}", route.from.join(", ")));
@@ -119,28 +142,24 @@ fn destination(destination: &Destination) -> String {
     }
 }
 
-fn describe_limit(limit: &LimitConfig) -> String {
-    let mut line = format!(
-        "{}: {}",
-        limit.name,
-        match &limit.scope {
-            Scope::Switch => "the switch".into(),
-            Scope::Peers(names) => names.join(", "),
-            Scope::Number(pattern) => format!("numbers {pattern}"),
-            Scope::EachNumber(pattern) => format!("each of numbers {pattern}"),
-            Scope::Route(name) => format!("route {name}"),
-        }
-    );
+pub(crate) fn describe_limit(limit: &LimitConfig) -> String {
+    let mut line = match &limit.scope {
+        Scope::Switch => "the switch".into(),
+        Scope::Peers(names) => names.join(", "),
+        Scope::Number(pattern) => format!("numbers {pattern}"),
+        Scope::EachNumber(pattern) => format!("each of numbers {pattern}"),
+        Scope::Route(name) => format!("route {name}"),
+    };
     match limit.direction {
         None => {}
         Some(Direction::In) => line.push_str(", inbound"),
         Some(Direction::Out) => line.push_str(", outbound"),
     }
     if let Some(calls) = limit.max_calls {
-        line.push_str(&format!(", {calls} calls at once"));
+        line.push_str(&format!(", {} at once", count(calls, "call")));
     }
     if let Some(calls) = limit.max_calls_per_second {
-        line.push_str(&format!(", {calls} new ones in a second"));
+        line.push_str(&format!(", {} in a second", count(calls, "new one")));
     }
     if limit.reserved_inbound > 0 {
         line.push_str(&format!(", {} kept for inbound calls", limit.reserved_inbound));

@@ -128,7 +128,7 @@ pub(crate) enum Notice {
 }
 
 /// Use of one limit.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct LimitUsage {
     /// Its name; the number behind it where each number has a limit of its own.
     pub name: String,
@@ -138,6 +138,8 @@ pub struct LimitUsage {
     pub number: Option<String>,
     /// Calls up now.
     pub used: usize,
+    /// Whether it only warns.
+    pub soft: bool,
     /// How many may be up.
     pub max_calls: Option<usize>,
     /// How many may begin within a second.
@@ -154,6 +156,9 @@ pub struct LimitUsage {
     pub history: Vec<usize>,
     /// Who holds places: the ten peers with the most, and how many each.
     pub top: Vec<(String, usize)>,
+    /// Where each number has a limit of its own, of numbers that are not called just now: the most
+    /// at once of one of them, and how long all places were taken of all of them.
+    pub forgotten: (usize, Duration),
 }
 
 /// All limits. `K` is the handle of a leg.
@@ -172,6 +177,9 @@ struct Pool<K> {
     /// By number for `EachNumber`, else one under the empty name.
     places: BTreeMap<String, Places<K>>,
     refused: u64,
+    /// Of numbers that hold nothing and are forgotten: the most that one held, and how long all of
+    /// one's places were taken, all together.
+    forgotten: (usize, Duration),
 }
 
 /// The leases of one limit, or of one number under it.
@@ -250,6 +258,10 @@ impl<K: Copy + Eq + Hash> Places<K> {
 }
 
 impl<K: Copy + Eq + Hash> Pool<K> {
+    fn new(config: LimitConfig) -> Self {
+        Self { config, places: BTreeMap::new(), refused: 0, forgotten: (0, Duration::ZERO) }
+    }
+
     /// The name of the places that an attempt needs here; `None`: none of them.
     fn place_of(&self, attempt: &Attempt<'_>) -> Option<String> {
         if self.config.direction.is_some_and(|direction| direction != attempt.direction) {
@@ -312,9 +324,8 @@ impl<K: Copy + Eq + Hash> Pool<K> {
 impl<K: Copy + Eq + Hash> Limits<K> {
     /// Limits of which nothing is in use.
     pub(crate) fn new(configs: Vec<LimitConfig>) -> Self {
-        let pool = |config| Pool { config, places: BTreeMap::new(), refused: 0 };
         Self {
-            pools: configs.into_iter().map(pool).collect(),
+            pools: configs.into_iter().map(Pool::new).collect(),
             held: HashMap::new(),
             notices: Vec::new(),
         }
@@ -397,11 +408,11 @@ impl<K: Copy + Eq + Hash> Limits<K> {
         let mut kept_as = HashMap::new();
         for (n, config) in configs.into_iter().enumerate() {
             let old = before.iter().position(|pool| pool.config.name == config.name);
-            let mut pool = Pool { config, places: BTreeMap::new(), refused: 0 };
+            let mut pool = Pool::new(config);
             if let Some(old) = old {
                 let source = &mut before[old];
                 pool.places = std::mem::take(&mut source.places);
-                pool.refused = source.refused;
+                (pool.refused, pool.forgotten) = (source.refused, source.forgotten);
                 kept_as.insert(old, n);
             }
             self.pools.push(pool);
@@ -424,7 +435,22 @@ impl<K: Copy + Eq + Hash> Limits<K> {
             if pool.places.is_empty() && !matches!(pool.config.scope, Scope::EachNumber(_)) {
                 pool.places.entry(String::new()).or_default();
             }
-            let Pool { config, places, refused } = pool;
+            let Pool { config, places, refused, forgotten } = pool;
+            if places.is_empty() {
+                // No number that it is on is called just now.
+                all.push(LimitUsage {
+                    name: config.name.clone(),
+                    limit: config.name.clone(),
+                    soft: config.soft,
+                    max_calls: config.max_calls,
+                    max_calls_per_second: config.max_calls_per_second,
+                    peak: forgotten.0,
+                    refused: *refused,
+                    at_cap: forgotten.1,
+                    forgotten: *forgotten,
+                    ..LimitUsage::default()
+                });
+            }
             for (number, places) in places {
                 places.forget_old(now);
                 places.note(now, config.max_calls);
@@ -445,6 +471,7 @@ impl<K: Copy + Eq + Hash> Limits<K> {
                     limit: config.name.clone(),
                     number: (!number.is_empty()).then(|| number.clone()),
                     used: places.leases.len(),
+                    soft: config.soft,
                     max_calls: config.max_calls,
                     max_calls_per_second: config.max_calls_per_second,
                     begun: places.begun.len(),
@@ -454,6 +481,7 @@ impl<K: Copy + Eq + Hash> Limits<K> {
                         + places.full_since.map_or(Duration::ZERO, |since| now.since(since)),
                     history: places.history.iter().copied().collect(),
                     top,
+                    forgotten: *forgotten,
                 });
             }
         }
@@ -490,12 +518,17 @@ impl<K: Copy + Eq + Hash> Pool<K> {
 
     /// Forgets numbers that hold nothing, so that strangers cannot fill the memory with them.
     fn forget_empty(&mut self, now: Instant) {
-        if let Scope::EachNumber(_) = self.config.scope {
-            self.places.retain(|_, places| {
-                places.forget_old(now);
-                !places.leases.is_empty() || !places.begun.is_empty()
-            });
-        }
+        let Scope::EachNumber(_) = self.config.scope else { return };
+        let (peak, at_cap) = &mut self.forgotten;
+        self.places.retain(|_, places| {
+            places.forget_old(now);
+            let stays = !places.leases.is_empty() || !places.begun.is_empty();
+            if !stays {
+                *peak = places.peak.max(*peak);
+                *at_cap += places.at_cap;
+            }
+            stays
+        });
     }
 }
 

@@ -69,8 +69,16 @@ fn all_limits_of_a_call_are_taken_or_none() {
     assert_eq!(limits.usage(at(0))[0].used, 2);
     limits.release(at(2_000), 0);
     limits.release(at(2_000), 2);
-    let names: Vec<String> = limits.usage(at(2_000)).into_iter().map(|usage| usage.name).collect();
-    assert_eq!(names, ["switch"], "numbers without calls are forgotten");
+    let usage = limits.usage(at(2_000));
+    let names: Vec<&str> = usage.iter().map(|usage| usage.name.as_str()).collect();
+    assert_eq!(names, ["switch", "did"], "numbers without calls are forgotten, their limit is not");
+    let did = &usage[1];
+    assert_eq!((did.used, did.max_calls, did.peak, did.refused), (0, Some(1), 1, 1));
+    assert_eq!(did.at_cap, Duration::from_secs(4), "two numbers, two seconds each");
+    limits.take(at(3_000), 3, &other).unwrap();
+    let usage = limits.usage(at(3_500));
+    assert_eq!((usage.len(), usage[1].name.as_str()), (2, "did (601)"));
+    assert_eq!(usage[1].forgotten, (1, Duration::from_secs(4)));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! advice for WAL, a commit outlives the process but not a loss of power, and a record that was
 //! acknowledged could be gone. It costs one `fsync` for each batch, not for each record.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io;
@@ -12,6 +13,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
@@ -76,13 +78,18 @@ impl SqliteStore {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(StoreError::new(doing, error)),
         }
-        let options = SqliteConnectOptions::new()
+        let options = quiet()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY);
         let mut writer = options.connect().await.map_err(|why| StoreError::new(&doing, why))?;
-        migrate(&mut writer).await.map_err(|why| StoreError::new(&doing, why))?;
+        migrate(&mut writer).await.map_err(|why| match why {
+            MigrateError::VersionMissing(version) if Some(version) > newest_form() => {
+                StoreError::new(&doing, OF_A_NEWER_VERSION)
+            }
+            why => StoreError::new(&doing, why),
+        })?;
         let readers = readers(path, READERS);
         Ok(Self { path: Some(path.into()), writer: Mutex::new(writer), readers: Some(readers) })
     }
@@ -94,17 +101,20 @@ impl SqliteStore {
     pub async fn open_to_read(path: &Path) -> Result<Self, StoreError> {
         let doing = format!("cannot read the database {}", path.display());
         let wrong = |why: &dyn std::fmt::Display| StoreError::new(&doing, why);
-        let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY);
+        let options = quiet().filename(path).busy_timeout(BUSY);
         let options = options.pragma("query_only", "ON");
         let mut writer = options.connect().await.map_err(|why| wrong(&why))?;
         let sql = "SELECT max(version) FROM _sqlx_migrations WHERE success";
         let version: Option<i64> =
             sqlx::query_scalar(sql).fetch_one(&mut writer).await.map_err(|why| wrong(&why))?;
-        let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
-        if version != newest {
-            let why = "it was made by another version of oneport; let this version's `oneport \
-                       serve` open it once";
-            return Err(wrong(&why));
+        match version.cmp(&newest_form()) {
+            Ordering::Equal => {}
+            Ordering::Greater => return Err(wrong(&OF_A_NEWER_VERSION)),
+            Ordering::Less => {
+                let why = "an older version of oneport has made it; let this version's `oneport \
+                           serve` open it once";
+                return Err(wrong(&why));
+            }
         }
         let readers = Some(readers(path, 1));
         Ok(Self { path: Some(path.into()), writer: Mutex::new(writer), readers })
@@ -116,7 +126,7 @@ impl SqliteStore {
     /// SQLite could not make it.
     pub async fn in_memory() -> Result<Self, StoreError> {
         let doing = "cannot make a database in memory";
-        let options = SqliteConnectOptions::new().in_memory(true);
+        let options = quiet().in_memory(true);
         let mut writer = options.connect().await.map_err(|why| StoreError::new(doing, why))?;
         migrate(&mut writer).await.map_err(|why| StoreError::new(doing, why))?;
         Ok(Self { path: None, writer: Mutex::new(writer), readers: None })
@@ -154,12 +164,27 @@ impl SqliteStore {
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
-async fn migrate(connection: &mut SqliteConnection) -> Result<(), sqlx::migrate::MigrateError> {
+/// Why a database is not opened that has tables which this version cannot know.
+const OF_A_NEWER_VERSION: &str = "a newer version of oneport has made it, or changed it, and this one \
+                                  does not know its tables; run that version, or go on with the copy \
+                                  from before the upgrade";
+
+/// The form that this version gives to its tables.
+fn newest_form() -> Option<i64> {
+    MIGRATIONS.iter().map(|migration| migration.version).max()
+}
+
+async fn migrate(connection: &mut SqliteConnection) -> Result<(), MigrateError> {
     MIGRATIONS.run(connection).await
 }
 
+/// The log is of calls, not of statements, whatever its level.
+fn quiet() -> SqliteConnectOptions {
+    SqliteConnectOptions::new().disable_statement_logging()
+}
+
 fn readers(path: &Path, most: u32) -> SqlitePool {
-    let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY);
+    let options = quiet().filename(path).busy_timeout(BUSY);
     // Nothing is to be tended in the background: connections stay.
     SqlitePoolOptions::new()
         .max_connections(most)

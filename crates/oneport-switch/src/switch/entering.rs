@@ -102,6 +102,7 @@ impl Switch {
         };
         let _ = endpoint.allow_video(call, video);
         let Some(leg) = self.legs.get_mut(&call) else { return Ok(()) };
+        let id = leg.id;
         tracing::debug!("{call}: {} calls {builtin}, {format}", leg.who());
         leg.to = Some(match &argument {
             Some(argument) => format!("{builtin}/{argument}, {format}"),
@@ -128,7 +129,8 @@ impl Switch {
             (Builtin::Echo, _) => drop(endpoint.link(call, call)),
             (Builtin::Record, Some(codec)) => {
                 self.ends.set(call, now + files.longest_recording);
-                self.recordings.begin(call, codec, files.record.clone(), self.span(call));
+                let directory = files.record.clone();
+                self.recordings.begin((call, id), codec, directory, self.span(call));
             }
             (Builtin::Conference, Some(codec)) => {
                 self.come_to_room(endpoint, now, call, room.unwrap_or_default(), codec);
@@ -155,6 +157,7 @@ impl Switch {
     pub(super) fn files_read(&mut self, endpoint: &mut Endpoint, now: Instant) {
         while let Some(read) = self.reader.poll(now) {
             let call = read.call;
+            let _inside = self.span(call).entered();
             let waits = match self.legs.get(&call).map(|leg| &leg.state) {
                 Some(State::Caller(caller)) => {
                     matches!(caller.left.front().map(Vec::as_slice), Some([Target::Builtin(_)]))

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use oneport::Application;
-use oneport_proto::{CallId, DropNotice, DropReason, Endpoint, Event, Instant, Media};
-use oneport_wire::Control;
+use oneport_proto::{CallId, DropNotice, DropReason, Endpoint, Event, Instant, Media, Progress};
+use oneport_wire::{CauseCode, Control};
 
 use super::wording::refusal_line;
 use super::{Leg, Standing, State, Switch, printable, records};
@@ -39,6 +39,13 @@ impl Application for Switch {
             Event::CallAuthenticated { call, .. } => self.identified(endpoint, now, call),
             Event::CallAccepted { call, format } => {
                 self.called_accepted(endpoint, now, call, format);
+            }
+            Event::CallProgress { call, progress: Progress::Busy } => {
+                self.said_no(endpoint, now, call, (Control::Busy, CauseCode::USER_BUSY));
+            }
+            Event::CallProgress { call, progress: Progress::Congestion } => {
+                let no = (Control::Congestion, CauseCode::CIRCUIT_CONGESTION);
+                self.said_no(endpoint, now, call, no);
             }
             Event::CallProgress { call, progress } => {
                 if let Some(other) = other(call) {
@@ -146,7 +153,8 @@ impl Application for Switch {
             Event::TransferFailed { call, failure } => {
                 tracing::debug!("{call}: stays here: {}", failure.sentence());
             }
-            Event::CallEnded { call, end } => {
+            Event::CallEnded { call, mut end } => {
+                self.ended_by_its_no(call, &mut end);
                 self.call_over(now, call, &end);
                 self.end_record(now, call, &end);
                 self.ended(endpoint, now, call, &end);

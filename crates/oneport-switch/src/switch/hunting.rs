@@ -175,6 +175,17 @@ impl Switch {
         peer: &Peer,
     ) -> Result<SocketAddr, (CauseCode, Box<Reason>)> {
         let refused = |kind, why: String| Reason::new(Stage::Destination, kind, why);
+        if let Some(written) =
+            peer.lost.as_deref().filter(|_| self.registrar.find(now, name).is_none())
+        {
+            let reason = refused("host_not_found", format!("{written} of {name} cannot be found"))
+                .decided_by(format!("peers.{name}.address"), written)
+                .fix(
+                    "correct the name, or see why the name server does not know it; it is asked \
+                      every minute",
+                );
+            return Err((CauseCode::DESTINATION_OUT_OF_ORDER, reason.into()));
+        }
         let Some(to) = peer.address.or_else(|| self.registrar.find(now, name)) else {
             let reason = refused("not_registered", format!("{name} is not registered"))
                 .decided_by(format!("peers.{name}"), "no address, and not registered")

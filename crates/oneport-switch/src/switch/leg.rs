@@ -58,6 +58,8 @@ pub(super) struct Marks {
     pub(super) refused_with: Option<CauseCode>,
     /// It was called, and has said that it rings.
     pub(super) rings: bool,
+    /// It was called, and has said no without hanging up.
+    pub(super) said_no: Option<CauseCode>,
     /// How often its call was recorded.
     pub(super) recordings: u32,
     /// When the call of this caller was answered.

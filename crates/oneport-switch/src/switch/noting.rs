@@ -80,7 +80,7 @@ impl Switch {
     /// A call is turned away.
     pub(super) fn call_refused(&mut self, call: CallId, cause: CauseCode, why: &str) {
         let Some(leg) = self.legs.get(&call) else { return };
-        let (id, from, number) = (leg.id.to_string(), leg.who(), Self::number_of(leg).to_string());
+        let (id, from, number) = (leg.id.to_string(), leg.who(), self.number_of(call).to_string());
         self.news.tell(|| What::Refused {
             call: Some(id),
             from,

@@ -9,51 +9,16 @@ use crate::config::{Config, Peer};
 use crate::trunks::Owner;
 
 impl Switch {
-    /// What would change with another configuration, a line each.
-    pub(crate) fn changes(&self, config: &Config) -> Vec<String> {
-        let mut changes = Vec::new();
-        let before = &self.config;
-        if config.listen != before.listen {
-            changes.push("server.listen: holds from the next start".into());
-        }
-        if (config.api.enabled, config.api.listen) != (before.api.enabled, before.api.listen) {
-            changes.push("api.listen: holds from the next start".into());
-        }
-        let names: BTreeSet<&String> = before.peers.keys().chain(config.peers.keys()).collect();
-        for name in names {
-            match (before.peers.get(name), config.peers.get(name)) {
-                (old, new) if old == new => {}
-                (_, None) => changes.push(format!("peer {name} is gone")),
-                (None, _) => changes.push(format!("peer {name} is new")),
-                _ => changes.push(format!("peer {name} has changed")),
-            }
-        }
-        let mut wanted = config.registrations.clone();
-        for standing in self.registrations.values() {
-            match wanted.iter().position(|config| *config == standing.config) {
-                Some(place) => drop(wanted.swap_remove(place)),
-                None => changes.push(format!("{standing} ends")),
-            }
-        }
-        for config in wanted {
-            changes.push(format!("{} is new", Standing::new(config)));
-        }
-        let count = |what: &str, before: usize, now: usize| {
-            (before != now).then(|| format!("{what}: {now} in place of {before}"))
-        };
-        changes.extend(count("routes", before.routes.len(), config.routes.len()));
-        changes.extend(count("limits", before.limits.len(), config.limits.len()));
-        let (old, new) = (&before.store, &config.store);
-        if old.place != new.place || old.keep_cdrs != new.keep_cdrs {
-            changes.push("store: holds from the next start, but for max_waiting".into());
-        }
-        changes
-    }
-
     /// Takes another configuration for whatever begins from now on; calls that are up are not
     /// touched, nor are registrations of peers that stay. What has changed, a line each.
-    pub fn reload(&mut self, endpoint: &mut Endpoint, now: Instant, config: Config) -> Vec<String> {
+    pub fn reload(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        mut config: Config,
+    ) -> Vec<String> {
         let changes = self.changes(&config);
+        self.keep_what_holds(&mut config);
         let before = std::mem::replace(&mut self.config, config);
         endpoint.reconfigure(self.config.endpoint.clone());
         self.decoy.learn(&self.config);

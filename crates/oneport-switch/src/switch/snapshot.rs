@@ -123,16 +123,9 @@ impl Switch {
         })
     }
 
-    /// The number that a leg's caller has called.
-    pub(super) fn number_of(leg: &Leg) -> &str {
-        match &leg.state {
-            State::Identifying(offer) | State::Dialling { offer, .. } => &offer.called_number,
-            State::Originated(origination) => &origination.offer.called_number,
-            State::Caller(caller) => &caller.offer.called_number,
-            State::Parked(parked) => &parked.caller.offer.called_number,
-            State::Builtin(builtin) => builtin.number(),
-            State::Called { .. } | State::Gone => "",
-        }
+    /// The number that a leg's caller has called, wherever it leads.
+    pub(super) fn number_of(&self, call: CallId) -> &str {
+        self.book.called_number(call).unwrap_or_default()
     }
 
     /// The leg of a call's caller.
@@ -152,7 +145,7 @@ impl Switch {
         page: &Page<u64>,
     ) -> Calls {
         let of_peer = |leg: &Leg, peer: &str| leg.peer.as_deref() == Some(peer);
-        let fits = |leg: &Leg| {
+        let fits = |call: CallId, leg: &Leg| {
             let Some(state) = self.call_state(leg) else { return false };
             let called = |peer: &str| match &leg.state {
                 State::Caller(caller) => caller
@@ -163,14 +156,15 @@ impl Switch {
                 _ => false,
             };
             filter.state.is_none_or(|wanted| wanted == state)
-                && filter.number.as_deref().is_none_or(|number| number == Self::number_of(leg))
+                && filter.number.as_deref().is_none_or(|number| number == self.number_of(call))
                 && filter.peer.as_deref().is_none_or(|peer| of_peer(leg, peer) || called(peer))
         };
         let mut total = 0;
-        let fitting = self.legs.iter().filter(|(_, leg)| fits(leg)).map(|(call, leg)| {
-            total += 1;
-            (leg.lease.0, *call)
-        });
+        let fitting =
+            self.legs.iter().filter(|(call, leg)| fits(**call, leg)).map(|(call, leg)| {
+                total += 1;
+                (leg.lease.0, *call)
+            });
         let (page, more) = page_of(fitting, page);
         let next = page.last().filter(|_| more).map(|(lease, _)| lease.to_string());
         let calls = page.iter().filter_map(|(_, call)| self.show_call(endpoint, now, *call));
@@ -186,12 +180,9 @@ impl Switch {
     ) -> Option<CallView> {
         let leg = self.legs.get(&call)?;
         let state = self.call_state(leg)?;
-        let (called, offer) = match &leg.state {
-            State::Caller(caller) => (caller.called.as_slice(), Some(&caller.offer)),
-            State::Identifying(offer) | State::Dialling { offer, .. } => (&[][..], Some(offer)),
-            State::Originated(origination) => (&[][..], Some(&origination.offer)),
-            State::Parked(parked) => (&[][..], Some(&parked.caller.offer)),
-            _ => (&[][..], None),
+        let called = match &leg.state {
+            State::Caller(caller) => caller.called.as_slice(),
+            _ => &[][..],
         };
         let shown = |call: &CallId| Some(self.show_leg(endpoint, now, *call, self.legs.get(call)?));
         let called: Vec<LegView> = called.iter().filter_map(shown).collect();
@@ -211,8 +202,9 @@ impl Switch {
         Some(CallView {
             id: leg.id.to_string(),
             state,
-            number: Self::number_of(leg).into(),
-            calling_number: offer.and_then(|offer| offer.calling_number.clone()),
+            number: self.number_of(call).into(),
+            calling_number: self.book.calling_number(call).map(Into::into),
+            route: self.book.route(call).map(Into::into),
             destination,
             seconds: tenths(now.since(leg.begun)),
             recording: self.show_recording(leg.id, now),
@@ -320,7 +312,7 @@ impl Switch {
             state,
             latency_ms: latency.map(millis),
             address: address.map(|address| address.to_string()),
-            registers: peer.address.is_none(),
+            registers: peer.address.is_none() && peer.lost.is_none(),
             expires_seconds: self.registrar.left(now, name).map(|left| left.as_secs()),
             username: peer.username.clone(),
             trunk: peer.trunk.is_some(),
@@ -340,7 +332,7 @@ impl Switch {
             codecs: peer.codecs.iter().map(|format| format.name().into()).collect(),
             contexts: peer.contexts.clone(),
             auth: auth.map(Into::into).collect(),
-            restricted: !peer.acls.is_empty(),
+            restricted: peer.acls.iter().any(|acl| !acl.is_open()),
             calls_in,
             calls_out,
             limits: limits.map(|limit| limit.name.clone()).collect(),
@@ -402,11 +394,15 @@ impl Switch {
         Decision::new(&self.config, from, number, context)
     }
 
+    /// Calls that are up, whatever number of legs they have.
+    pub(crate) fn count_calls(&self) -> usize {
+        self.legs.values().filter(|leg| !matches!(leg.state, State::Called { .. })).count()
+    }
+
     /// The state of the switch in a few figures. Version, uptime and addresses are for the API to
     /// fill in.
     pub(crate) fn show_status(&mut self, now: Instant) -> Status {
-        let callers = self.legs.values().filter(|leg| !matches!(leg.state, State::Called { .. }));
-        let calls = callers.count();
+        let calls = self.count_calls();
         let mut troubles = Vec::new();
         let mut peers_unreachable = 0;
         for (name, peer) in &self.config.peers {
@@ -418,12 +414,17 @@ impl Switch {
             peers_unreachable += 1;
             troubles.push(format!("peer {name} is {what}"));
         }
+        for host in &self.config.lost_hosts {
+            troubles.push(format!("host {host} cannot be found"));
+        }
         for standing in self.registrations.values() {
             if let Some(failure) = &standing.failure {
                 troubles.push(format!("{standing}: {failure}"));
             }
         }
-        let full = |limit: &LimitUsage| limit.max_calls.is_some_and(|max| limit.used >= max);
+        let full = |limit: &LimitUsage| {
+            !limit.soft && limit.max_calls.is_some_and(|max| limit.used >= max)
+        };
         let usage = self.limit_usage(now);
         let limits_full = usage.iter().filter(|limit| full(limit)).count();
         for limit in usage.iter().filter(|limit| full(limit)) {
@@ -491,6 +492,7 @@ impl From<LimitUsage> for LimitView {
         Self {
             name: usage.name,
             used: usage.used,
+            soft: usage.soft,
             max_calls: usage.max_calls,
             max_calls_per_second: usage.max_calls_per_second,
             begun_within_second: usage.begun,
@@ -567,14 +569,21 @@ impl Switch {
                     last.peak = last.peak.max(limit.peak);
                     last.at_cap += limit.at_cap;
                 }
-                None => limits.push(LimitFigures {
-                    name,
-                    used: limit.used,
-                    max: limit.max_calls,
-                    peak: limit.peak,
-                    refused: limit.refused,
-                    at_cap: limit.at_cap,
-                }),
+                None => {
+                    // Those of numbers that are not called now count too, once.
+                    let (peak, at_cap) = match limit.number {
+                        Some(_) => limit.forgotten,
+                        None => (0, Duration::ZERO),
+                    };
+                    limits.push(LimitFigures {
+                        name,
+                        used: limit.used,
+                        max: limit.max_calls,
+                        peak: limit.peak.max(peak),
+                        refused: limit.refused,
+                        at_cap: limit.at_cap + at_cap,
+                    });
+                }
             }
         }
         let by_peer = self.calls_by_peer();

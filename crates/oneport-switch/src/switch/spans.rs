@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Switch;
 
 /// The span of a call. It holds at any level of the log.
-pub(super) fn span_of(call: Uuid) -> Span {
+pub(crate) fn span_of(call: Uuid) -> Span {
     tracing::error_span!("call", %call)
 }
 

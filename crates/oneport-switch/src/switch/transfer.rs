@@ -47,7 +47,9 @@ impl Switch {
     ) -> Result<(), &'static str> {
         let _inside = self.span(call).entered();
         let called = self.legs.get(&call).and_then(Leg::other);
-        let Some(called) = called else { return Err("nobody has been called for it yet") };
+        let Some(called) = called else {
+            return Err("only a call between two can be transferred, and this one is not");
+        };
         let leg = match transfer.party {
             Side::Caller => called,
             Side::Called => call,

@@ -291,7 +291,8 @@ async fn a_reload_can_be_tried_first_and_takes_tokens_too() {
         .replace("secret = \"viewer-viewer-viewer\"", "secret = \"another-viewer-another\"");
     std::fs::write(scene.file(), &changed).expect("writable");
     let dry = scene.client.send("POST", "/v1/reload?dry_run=true", None).await.json();
-    let changes = serde_json::json!(["peer bob is gone", "peer carl is new"]);
+    let changes =
+        serde_json::json!(["peer bob is gone", "peer carl is new", "token look has changed"]);
     assert_eq!((&dry["applied"], &dry["changes"]), (&false.into(), &changes));
     assert_eq!(scene.client.get("/v1/peers").await.json()["peers"][1]["name"], "bob");
     assert_eq!(scene.as_role("viewer").get("/v1/status").await.status, 200);

@@ -9,4 +9,5 @@ mod identity;
 mod notice;
 mod parking;
 mod playback;
+mod saying_no;
 mod setting;

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use oneport_switch::Utc;
 use oneport_switch::store::{CdrFilter, Paging, Record, SqliteStore, Store, StoredRegistration};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 
 async fn in_file() -> (SqliteStore, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -78,4 +80,30 @@ async fn what_is_no_database_of_ours_is_refused_and_left_as_it_is() {
     let missing = directory.path().join("missing.db");
     assert!(SqliteStore::open_to_read(&missing).await.is_err());
     assert!(!Path::new(&missing).exists(), "reading makes no file");
+}
+
+#[tokio::test]
+async fn an_older_version_refuses_the_database_of_a_newer_one_in_a_clear_sentence() {
+    let (store, directory) = in_file().await;
+    store.write(&[Record::Registered(registration("ann"))]).await.expect("written");
+    drop(store);
+    let path = directory.path().join("oneport.db");
+    let mut newer = SqliteConnectOptions::new().filename(&path).connect().await.expect("opened");
+    let sql =
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+               VALUES (9999, 'of tomorrow', TRUE, x'00', 0)";
+    sqlx::raw_sql(sql).execute(&mut newer).await.expect("written");
+    newer.close().await.expect("closed");
+    for refused in [SqliteStore::open(&path).await, SqliteStore::open_to_read(&path).await] {
+        let said = refused.map(drop).expect_err("a newer one").to_string();
+        assert!(said.contains("oneport.db"), "{said}");
+        assert!(said.contains("a newer version of oneport has made it"), "{said}");
+        assert!(!said.contains("migration"), "{said}");
+    }
+    // What is in it is left as it is.
+    let mut there = SqliteConnectOptions::new().filename(&path).connect().await.expect("opened");
+    let sql =
+        "SELECT (SELECT count(*) FROM registration), (SELECT max(version) FROM _sqlx_migrations)";
+    let found: (i64, i64) = sqlx::query_as(sql).fetch_one(&mut there).await.expect("read");
+    assert_eq!(found, (1, 9999));
 }

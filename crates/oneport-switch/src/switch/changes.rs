@@ -1,0 +1,192 @@
+//! What another configuration would change, in words: an operator reads that before it is taken.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oneport_proto::TokenRule;
+
+use super::{Standing, Switch};
+use crate::config::{Config, KnownHosts, Peer, describe_limit, describe_route};
+use crate::routing::{DEFAULT_CONTEXT, Route};
+
+/// What stands in the place of something that has changed.
+type Describe<T> = fn(&T) -> String;
+
+/// A line for each of `now` that was not among `before`, or was otherwise, and for each that is gone.
+fn differences<'a, T: 'a>(
+    what: &str,
+    before: impl IntoIterator<Item = (String, &'a T)>,
+    now: impl IntoIterator<Item = (String, &'a T)>,
+    same: impl Fn(&T, &T) -> bool,
+    describe: Option<Describe<T>>,
+) -> Vec<String> {
+    let before: BTreeMap<String, &T> = before.into_iter().collect();
+    let now: BTreeMap<String, &T> = now.into_iter().collect();
+    let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let line = |name: &&String| {
+        let now = now.get(*name);
+        let how = match (before.get(*name), now) {
+            (Some(before), Some(now)) if same(before, now) => return None,
+            (_, None) => return Some(format!("{what} {name} is gone")),
+            (None, _) => "is new",
+            _ => "has changed",
+        };
+        let words = now.zip(describe).map(|(now, describe)| format!(": {}", describe(now)));
+        Some(format!("{what} {name} {how}{}", words.unwrap_or_default()))
+    };
+    names.iter().filter_map(line).collect()
+}
+
+/// By what people know a route: there may be others of its name for other callers.
+fn name_of(route: &Route) -> String {
+    let mut name = route.name.clone();
+    if route.contexts != [DEFAULT_CONTEXT] {
+        name.push_str(&format!(" in {}", route.contexts.join(", ")));
+    }
+    if !route.from.is_empty() {
+        name.push_str(&format!(" from {}", route.from.join(", ")));
+    }
+    name
+}
+
+fn entries<T>(map: &BTreeMap<String, T>) -> impl Iterator<Item = (String, &T)> {
+    map.iter().map(|(name, one)| (name.clone(), one))
+}
+
+/// Peers, and whether they need call tokens.
+fn peers_of(config: &Config) -> BTreeMap<String, (&Peer, Option<TokenRule>)> {
+    let rules = &config.endpoint.call_token.users;
+    let peers = config.peers.iter();
+    peers.map(|(name, peer)| (name.clone(), (peer, rules.get(name).copied()))).collect()
+}
+
+/// All but its notice shows in the description of a value for debugging, which nobody else reads.
+fn alike(one: &impl std::fmt::Debug, other: &impl std::fmt::Debug) -> bool {
+    format!("{one:?}") == format!("{other:?}")
+}
+
+impl Switch {
+    /// What would change with another configuration, a line each.
+    pub(crate) fn changes(&self, config: &Config) -> Vec<String> {
+        let before = &self.config;
+        let mut changes = self.not_before_the_next_start(config);
+        for (host, ip) in &config.hosts {
+            match before.hosts.get(host) {
+                Some(old) if old != ip => changes.push(format!("host {host} is at {ip} now")),
+                None if before.lost_hosts.contains(host) => {
+                    changes.push(format!("host {host} is found, at {ip}"));
+                }
+                _ => {}
+            }
+        }
+        for host in config.lost_hosts.difference(&before.lost_hosts) {
+            changes.push(format!("host {host} cannot be found"));
+        }
+        let (old, new) = (peers_of(before), peers_of(config));
+        changes.extend(differences("peer", entries(&old), entries(&new), PartialEq::eq, None));
+        let mut wanted = config.registrations.clone();
+        for standing in self.registrations.values() {
+            match wanted.iter().position(|config| *config == standing.config) {
+                Some(place) => drop(wanted.swap_remove(place)),
+                None => changes.push(format!("{standing} ends")),
+            }
+        }
+        for config in wanted {
+            changes.push(format!("{} is new", Standing::new(config)));
+        }
+        changes.extend(differences(
+            "route",
+            before.routes.iter().map(|route| (name_of(route), route)),
+            config.routes.iter().map(|route| (name_of(route), route)),
+            |one, other| alike(one, other) && one.notice == other.notice,
+            Some(describe_route),
+        ));
+        changes.extend(differences(
+            "limit",
+            before.limits.iter().map(|limit| (limit.name.clone(), limit)),
+            config.limits.iter().map(|limit| (limit.name.clone(), limit)),
+            |one, other| alike(one, other) && one.notice == other.notice,
+            Some(describe_limit),
+        ));
+        changes.extend(differences(
+            "music",
+            entries(&before.music),
+            entries(&config.music),
+            |one, other| one == other,
+            None,
+        ));
+        changes.extend(differences(
+            "conference",
+            entries(&before.conferences),
+            entries(&config.conferences),
+            PartialEq::eq,
+            None,
+        ));
+        changes.extend(differences(
+            "token",
+            before.api.tokens.iter().map(|token| (token.name().to_string(), token)),
+            config.api.tokens.iter().map(|token| (token.name().to_string(), token)),
+            PartialEq::eq,
+            None,
+        ));
+        let engine = |config: &Config| {
+            let mut engine = config.endpoint.clone();
+            // Those of peers are among the peers; firmware is compared by itself.
+            engine.call_token.users.clear();
+            engine.call_token.peers.clear();
+            engine.firmware.clear();
+            format!("{engine:?}{:?}{:?}", config.encryption, config.timezone)
+        };
+        for (what, same) in [
+            ("[guests] has changed", alike(&before.guests, &config.guests)),
+            ("[server] or [timers] has changed", engine(before) == engine(config)),
+            ("firmware has changed", before.endpoint.firmware == config.endpoint.firmware),
+            ("[parking] has changed", before.parking == config.parking),
+            ("[audio] has changed", alike(&before.files, &config.files)),
+            ("store.max_waiting has changed", before.store.max_waiting == config.store.max_waiting),
+        ] {
+            if !same {
+                changes.push(what.into());
+            }
+        }
+        changes
+    }
+
+    /// What does not change while it runs.
+    fn not_before_the_next_start(&self, config: &Config) -> Vec<String> {
+        let before = &self.config;
+        let chosen = &before.chosen_by_command;
+        let mut changes = Vec::new();
+        if config.listen != before.listen && !chosen.listen {
+            changes.push("server.listen: holds from the next start".into());
+        }
+        let api = |config: &Config| (config.api.enabled, config.api.listen);
+        if api(config) != api(before) && !chosen.api {
+            changes.push("api.listen: holds from the next start".into());
+        }
+        if config.api.hosts != before.api.hosts {
+            changes.push("api.hosts: holds from the next start".into());
+        }
+        let (old, new) = (&before.store, &config.store);
+        if old.place != new.place || old.keep_cdrs != new.keep_cdrs {
+            changes.push("store: holds from the next start, but for max_waiting".into());
+        }
+        changes
+    }
+
+    /// Hosts with their addresses, and those that have none.
+    pub(crate) fn hosts(&self) -> (KnownHosts, BTreeSet<String>) {
+        (self.config.hosts.clone(), self.config.lost_hosts.clone())
+    }
+
+    /// Puts what does not change while it runs into another configuration, so that the next one is
+    /// compared with what holds.
+    pub(super) fn keep_what_holds(&self, config: &mut Config) {
+        let before = &self.config;
+        config.chosen_by_command = before.chosen_by_command;
+        config.listen.clone_from(&before.listen);
+        (config.api.enabled, config.api.listen) = (before.api.enabled, before.api.listen);
+        config.api.hosts.clone_from(&before.api.hosts);
+        config.store.place.clone_from(&before.store.place);
+        config.store.keep_cdrs = before.store.keep_cdrs;
+    }
+}
