@@ -177,6 +177,8 @@ fn test(without_peers: bool) -> Result<(), String> {
             "sqlite3_makes",
             "--skip",
             "systemd_takes",
+            "--skip",
+            "readme_files",
         ];
         cargo(&[&["test", "--workspace", "--locked"][..], &peers].concat())?;
         println!(
@@ -197,8 +199,9 @@ fn test(without_peers: bool) -> Result<(), String> {
 fn test_peers(times: u32) -> Result<(), String> {
     peers::install_all().map_err(|missing| missing.to_string())?;
     let interop = ["-p", "oneport-interop"].as_slice();
-    let command =
-        ["nat", "three_boxes", "columns", "operator"].map(|test| ["--test", test]).concat();
+    let command = ["nat", "three_boxes", "columns", "operator", "pages"]
+        .map(|test| ["--test", test])
+        .concat();
     let command = [&["-p", "oneport-cli"][..], &command].concat();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut failures = BTreeMap::<String, u32>::new();

@@ -1,15 +1,14 @@
 //! The page for operators: its commands run, and show what they are there for.
 
-mod page;
-
 use std::path::Path;
 use std::process::Command;
 
 use assert_cmd::cargo::cargo_bin;
 use oneport_testkit::peers::program_of;
-use page::Page;
 
-const PAGE: &str = include_str!("../../../docs/operation.md");
+use crate::page::Page;
+
+const PAGE: &str = include_str!("../../../../docs/operation.md");
 
 /// The port of the switch, and that of a peer which is not there.
 const PORTS: [&str; 2] = ["4570", "4571"];

@@ -1,11 +1,10 @@
 //! The page about the switch: its configuration is good, and its calls do what it says.
 
-mod page;
-
 use oneport::media::wav;
-use page::Page;
 
-const PAGE: &str = include_str!("../../../docs/switch.md");
+use crate::page::Page;
+
+const PAGE: &str = include_str!("../../../../docs/switch.md");
 
 #[test]
 fn the_commands_of_the_page_run_as_they_are_written() {

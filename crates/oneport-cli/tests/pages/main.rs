@@ -1,0 +1,6 @@
+//! Pages of the documentation, whose files and commands are taken as they are written.
+
+mod operation;
+mod page;
+mod readme;
+mod switch;
