@@ -87,6 +87,10 @@ impl Serve {
         };
         let mut drains = Drains::of(&driver, self.exit_when_drained).await?;
         let watchdog = notify::watchdog(&driver);
+        let listens: Vec<String> =
+            driver.local_addresses().iter().map(ToString::to_string).collect();
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!("oneport {version} listens on UDP {}", listens.join(" and "));
         greet(driver.local_addresses(), api.as_ref());
         notify::ready();
         let mut stopped = std::pin::pin!(stopped());

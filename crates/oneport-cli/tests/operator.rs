@@ -203,6 +203,9 @@ fn one_id_leads_through_a_call_s_legs_recording_capture_log_records_and_metrics(
     assert!(packets.iter().all(|packet| !packet.malformed), "{packets:?}");
     let minis = packets.iter().filter(|packet| packet.from_port == there.port()).count();
     assert!(minis >= 150, "{minis} of what Asterisk says");
+    // The call was up before: the NEW of both its legs is there all the same.
+    let news = packets.iter().filter(|packet| packet.info.contains("NEW")).count();
+    assert!(news >= 2, "the beginning of both legs: {news}");
     let hangups = packets.iter().filter(|packet| packet.info.contains("HANGUP")).count();
     assert!(hangups >= 2, "the end of both legs: {hangups}");
     let fields =

@@ -26,6 +26,27 @@ const KERNEL_PERIOD: Duration = Duration::from_secs(10);
 /// How long the last frames are repeated after the driver is told to stop.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// Which datagrams an [`Application`] wants to see.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sees {
+    /// None.
+    Nothing,
+    /// Full frames.
+    FullFrames,
+    /// All.
+    All,
+}
+
+impl Sees {
+    fn wants(self, datagram: &[u8]) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::FullFrames => datagram.first().is_some_and(|first| first & 0x80 != 0),
+            Self::All => true,
+        }
+    }
+}
+
 /// What an endpoint works for: it decides about calls. It runs on the driver's thread, so nothing
 /// in it may block.
 pub trait Application: Send + 'static {
@@ -52,9 +73,10 @@ pub trait Application: Send + 'static {
         let _ = (call, video);
     }
 
-    /// Whether [`see_received`](Self::see_received) and [`see_sent`](Self::see_sent) are wanted now.
-    fn sees_datagrams(&self) -> bool {
-        false
+    /// For which datagrams [`see_received`](Self::see_received) and [`see_sent`](Self::see_sent) are
+    /// wanted now.
+    fn sees(&self) -> Sees {
+        Sees::Nothing
     }
 
     /// Sees a datagram that has come from `remote`, before the engine does.
@@ -382,12 +404,12 @@ impl<A: Application> Shard<A> {
         let now = self.now();
         let Self { endpoint, application, sockets, received, .. } = self;
         let mut more = false;
-        let sees = application.sees_datagrams();
+        let sees = application.sees();
         for socket in sockets {
             let mut failed = 0;
             let drained = (0..RECEIVE_TURNS).any(|_| {
                 let result = socket.receive(received, |path, datagram| {
-                    if sees {
+                    if sees.wants(datagram) {
                         let local = socket.local_of(&path);
                         application.see_received(now, local, path.remote, datagram);
                     }
@@ -423,10 +445,12 @@ impl<A: Application> Shard<A> {
                 None => DropReason::NoSocket,
                 Some(socket) => match socket.send(&transmit, self.transmit.as_bytes()).await {
                     Ok(()) => {
-                        if self.application.sees_datagrams() {
+                        let sees = self.application.sees();
+                        if sees != Sees::Nothing {
                             let local = socket.local_of(&transmit.path);
                             let size = transmit.segment_size.unwrap_or(transmit.len).max(1);
-                            for datagram in self.transmit.as_bytes().chunks(size) {
+                            let all = self.transmit.as_bytes().chunks(size);
+                            for datagram in all.filter(|datagram| sees.wants(datagram)) {
                                 let remote = transmit.path.remote;
                                 self.application.see_sent(now, local, remote, datagram);
                             }

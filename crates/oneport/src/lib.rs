@@ -29,7 +29,7 @@ mod wall_clock;
 
 pub use audio::{AudioFrame, AudioReader, AudioWriter};
 pub use call::{Call, CallError, CallEvent, IncomingCall, Keypad};
-pub use driver::{Application, Driver, DriverConfig, StartError, Stopped, WeakDriver};
+pub use driver::{Application, Driver, DriverConfig, Sees, StartError, Stopped, WeakDriver};
 pub use phone::{FirmwareFetchError, Phone, PhoneConfig, PingError, ProvisionOffer};
 pub use registration::{Registration, RegistrationEvent};
 pub use target::{ResolveError, Target, TargetError};

@@ -5,6 +5,7 @@
 //! Nobody waits for the listener: what it does not fetch in time is left out, and counted in the
 //! packet that follows.
 
+mod early;
 mod pcapng;
 
 use std::borrow::Cow;
@@ -17,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use uuid::Uuid;
 
+use early::Early;
 pub(crate) use pcapng::Way;
 
 /// Captures at once.
@@ -30,6 +32,9 @@ const MOST_LEGS: usize = 32;
 
 /// How long a capture goes on behind the end of its call: its last frames are acknowledged yet.
 const BEHIND_THE_END: Duration = Duration::from_secs(2);
+
+/// How long before a call its caller may have asked for a call token.
+const TOKEN_EXCHANGE: Duration = Duration::from_secs(10);
 
 /// The numbers of a leg on the wire.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +56,7 @@ pub(crate) struct Bounds {
 struct Leg<K> {
     key: K,
     numbers: Numbers,
+    began: Instant,
     is_over: bool,
 }
 
@@ -72,13 +78,14 @@ struct Capture<K> {
 #[derive(Debug)]
 pub(crate) struct Captures<K> {
     captures: Vec<Capture<K>>,
+    early: Early,
     /// Packets left out since the start.
     pub(crate) left_out: u64,
 }
 
 impl<K> Default for Captures<K> {
     fn default() -> Self {
-        Self { captures: Vec::new(), left_out: 0 }
+        Self { captures: Vec::new(), early: Early::default(), left_out: 0 }
     }
 }
 
@@ -118,15 +125,51 @@ impl<K: Copy + Eq> Captures<K> {
     }
 
     /// A leg of a call, as it is or as it has become; `name` is what it is called in the capture.
-    pub(crate) fn leg(&mut self, call: Uuid, key: K, numbers: Numbers, name: &str) {
+    pub(crate) fn leg(
+        &mut self,
+        call: Uuid,
+        (key, began): (K, Instant),
+        numbers: Numbers,
+        name: &str,
+    ) {
         for capture in self.captures.iter_mut().filter(|capture| capture.call == call) {
             if let Some(leg) = capture.legs.iter_mut().find(|leg| leg.key == key) {
                 leg.numbers = numbers;
             } else if capture.legs.len() < MOST_LEGS {
                 // Packets name it by its place.
                 if let Taken::Yes = capture.send(pcapng::interface(name)) {
-                    capture.legs.push(Leg { key, numbers, is_over: false });
+                    capture.legs.push(Leg { key, numbers, began, is_over: false });
                 }
+            }
+        }
+    }
+
+    /// Sends what is known of the beginning of a call whose legs are all told of.
+    pub(crate) fn replay(&mut self, call: Uuid) {
+        let capture = self.captures.iter_mut().rfind(|capture| capture.call == call);
+        let Some(capture) = capture else { return };
+        for kept in self.early.iter() {
+            let is_of = |leg: &&Leg<K>| leg.numbers.began_with(leg.began, kept);
+            let Some(place) = capture.legs.iter().position(|leg| is_of(&leg)) else { continue };
+            let before = u64::try_from(capture.began.since(kept.at).as_micros());
+            let unix_micros = capture.began_unix_micros.saturating_sub(before.unwrap_or(u64::MAX));
+            let bytes = without_password(&kept.datagram);
+            let packet = pcapng::Packet {
+                interface: u32::try_from(place).unwrap_or(u32::MAX),
+                unix_micros,
+                way: kept.way,
+                local: kept.local,
+                remote: kept.remote,
+                content: &bytes,
+                left_out: capture.left_out,
+            };
+            match capture.send(packet.write()) {
+                Taken::Yes => capture.left_out = 0,
+                Taken::Not => {
+                    capture.left_out += 1;
+                    self.left_out += 1;
+                }
+                Taken::AndNoMore => return,
             }
         }
     }
@@ -170,6 +213,7 @@ impl<K: Copy + Eq> Captures<K> {
         remote: SocketAddr,
         datagram: &[u8],
     ) {
+        self.early.keep(now, way, (local, remote), datagram);
         let mut left_out = 0;
         self.captures.retain_mut(|capture| {
             let found =
@@ -177,6 +221,10 @@ impl<K: Copy + Eq> Captures<K> {
                     Some((place, leg.numbers.part(way, remote, datagram)?))
                 });
             let Some((interface, bytes)) = found else { return true };
+            let bytes = match bytes {
+                Cow::Borrowed(bytes) => without_password(bytes),
+                own => own,
+            };
             let since = u64::try_from(now.since(capture.began).as_micros()).unwrap_or(u64::MAX);
             let packet = pcapng::Packet {
                 interface: u32::try_from(interface).unwrap_or(u32::MAX),
@@ -227,6 +275,30 @@ impl<K> Capture<K> {
 }
 
 impl Numbers {
+    /// Whether a datagram that has passed before belongs to a leg that began then. Its first ones have
+    /// one number only.
+    fn began_with(&self, began: Instant, kept: &early::Kept) -> bool {
+        if kept.remote != self.remote {
+            return false;
+        }
+        let [a, b, c, d, ..] = *kept.datagram else { return false };
+        let (first, second) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+        let (sender, receiver) = (CallNumber::from_bits(first), CallNumber::from_bits(second));
+        let (ours, theirs) = match kept.way {
+            Way::In => (receiver, sender),
+            Way::Out => (sender, receiver),
+        };
+        // What leads to a call token comes before there is a call.
+        let is_new = match kept.way {
+            Way::In => ours == CallNumber::NONE,
+            Way::Out => ours == CallNumber::STATELESS,
+        };
+        match is_new {
+            true => Some(theirs) == self.theirs && kept.at + TOKEN_EXCHANGE >= began,
+            false => ours == self.ours && kept.at >= began,
+        }
+    }
+
     /// What of a datagram belongs to this leg: all of it, or of a trunk frame the entries of its call
     /// alone.
     fn part<'a>(
@@ -265,6 +337,25 @@ impl Numbers {
         };
         is_ours.then_some(Cow::Borrowed(datagram))
     }
+}
+
+/// A frame with asterisks in the place of a password that it has in the clear (AUTHREP).
+fn without_password(datagram: &[u8]) -> Cow<'_, [u8]> {
+    const HEADER: usize = 12;
+    const PASSWORD: u8 = 7;
+    if datagram.len() < HEADER || datagram[0] & 0x80 == 0 || datagram[10..HEADER] != [6, 9] {
+        return Cow::Borrowed(datagram);
+    }
+    let mut masked = datagram.to_vec();
+    let mut elements = &mut masked[HEADER..];
+    while let [kind, len, rest @ ..] = elements {
+        let (content, more) = rest.split_at_mut(usize::from(*len).min(rest.len()));
+        if *kind == PASSWORD {
+            content.fill(b'*');
+        }
+        elements = more;
+    }
+    Cow::Owned(masked)
 }
 
 /// A trunk frame with the entries of one call alone.
@@ -307,7 +398,7 @@ mod tests {
         let mut captures = Captures::default();
         let receiver = captures.begin(at(0), 0, CALL, bounds).expect("room");
         let numbers = Numbers { remote: address(1), ours: number(5), theirs: None };
-        captures.leg(CALL, 1, numbers, "leg");
+        captures.leg(CALL, (1, at(0)), numbers, "leg");
         (captures, receiver)
     }
 
@@ -359,6 +450,39 @@ mod tests {
         assert_eq!(entries[0].timestamp, Some(MiniTimestamp(40)));
         let mut other = Numbers { theirs: Some(number(10)), ..numbers };
         assert!(other.part(Way::In, address(1), &datagram).is_none());
+    }
+
+    #[test]
+    fn a_call_that_was_up_before_has_its_beginning_and_no_other_call_s() {
+        let mut captures: Captures<u8> = Captures::default();
+        let frame = |from: u16, to: u16, subclass: u8| {
+            let ([a, b], [c, d]) = ((from | 0x8000).to_be_bytes(), to.to_be_bytes());
+            vec![a, b, c, d, 0, 0, 0, 0, 0, 0, 6, subclass, 7, 3, b'k', b'e', b'y']
+        };
+        let mut see = |second, way, port, datagram: &[u8]| {
+            captures.see(at(second), way, address(2), address(port), datagram);
+        };
+        // An older call had the same numbers; then NEW, CALLTOKEN, NEW, AUTHREQ, AUTHREP, ACCEPT.
+        see(1, Way::In, 1, &frame(9, 0, 1));
+        see(1, Way::Out, 1, &frame(5, 9, 7));
+        see(50, Way::In, 1, &frame(9, 0, 1));
+        see(50, Way::Out, 1, &frame(1, 9, 40));
+        see(50, Way::In, 1, &frame(9, 0, 1));
+        see(50, Way::Out, 1, &frame(5, 9, 8));
+        see(51, Way::In, 1, &frame(9, 5, 9));
+        see(51, Way::Out, 1, &frame(5, 9, 7));
+        see(51, Way::In, 3, &frame(9, 5, 9));
+        see(51, Way::In, 1, &frame(8, 6, 9));
+        let bounds = Bounds { time: Duration::from_secs(10), bytes: 100_000 };
+        let mut receiver = captures.begin(at(60), 60_000_000, CALL, bounds).expect("room");
+        let numbers = Numbers { remote: address(1), ours: number(5), theirs: Some(number(9)) };
+        captures.leg(CALL, (1, at(50)), numbers, "leg");
+        captures.replay(CALL);
+        let blocks: Vec<Vec<u8>> = std::iter::from_fn(|| receiver.try_recv().ok()).collect();
+        assert_eq!(blocks.len(), 2 + 6, "the section, the leg, and its beginning");
+        let has = |block: &[u8], what: &[u8]| block.windows(what.len()).any(|here| here == what);
+        assert!(has(&blocks[6], b"***") && !has(&blocks[6], b"key"), "no password is shown");
+        assert!(has(&blocks[2], b"key"), "what is no proof is as it was");
     }
 
     #[test]

@@ -29,6 +29,7 @@ impl Switch {
         for (_, leg) in legs {
             self.capture_leg(endpoint, leg);
         }
+        self.captures.replay(id);
         Some((id, packets))
     }
 
@@ -42,6 +43,6 @@ impl Switch {
         let name = leg.peer.clone().unwrap_or_else(|| leg.address.to_string());
         let name = format!("IAX2/{name}-{}", ours.get());
         let numbers = Numbers { remote: leg.address, ours, theirs };
-        self.captures.leg(leg.id, call, numbers, &name);
+        self.captures.leg(leg.id, (call, leg.begun), numbers, &name);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use oneport::Application;
+use oneport::{Application, Sees};
 use oneport_proto::{CallId, DropNotice, DropReason, Endpoint, Event, Instant, Media, Progress};
 use oneport_wire::{CauseCode, Control};
 
@@ -219,8 +219,9 @@ impl Application for Switch {
         self.hear_tapped(now, call, media);
     }
 
-    fn sees_datagrams(&self) -> bool {
-        !self.captures.is_empty()
+    fn sees(&self) -> Sees {
+        // The beginning of a call is kept for whoever captures it later.
+        if self.captures.is_empty() { Sees::FullFrames } else { Sees::All }
     }
 
     fn see_received(
