@@ -30,7 +30,7 @@ enum Chore {
         #[arg(long, default_value_t = 1)]
         repeat: u32,
     },
-    /// Installs the peers that tests need: Asterisk 22, iaxmodem, tshark
+    /// Installs what tests need: Asterisk 22, iaxmodem, tshark, and libraries of codecs
     Peers,
     /// Tells random stories on the simulated network
     Sim {
@@ -155,7 +155,11 @@ fn docs() -> Result<(), String> {
 
 fn install_peers() -> Result<(), String> {
     peers::install_all().map_err(|missing| missing.to_string())?;
-    println!("Asterisk 22, iaxmodem, tshark, nftables, systemd's tools and sqlite3 are there");
+    peers::install_libraries().map_err(|missing| missing.to_string())?;
+    println!(
+        "Asterisk 22, iaxmodem, tshark, nftables, systemd's tools, sqlite3, libspeex and libopus \
+         are there"
+    );
     Ok(())
 }
 
@@ -192,7 +196,20 @@ fn test(without_peers: bool) -> Result<(), String> {
     peers::install_all().map_err(|missing| {
         format!("{missing}\nor test without the peers: cargo xtask test --without-peers")
     })?;
-    cargo(&["test", "--workspace", "--locked"])
+    cargo(&["test", "--workspace", "--locked"])?;
+    test_libraries()
+}
+
+/// Codecs of libraries in C.
+const LIBRARIES: [&str; 2] = ["--features", "speex,opus"];
+
+/// Tests what the default build leaves out.
+fn test_libraries() -> Result<(), String> {
+    peers::install_libraries().map_err(|missing| missing.to_string())?;
+    let run = |of: &[&str]| cargo(&[&["test", "--locked"], &LIBRARIES[..], of].concat());
+    run(&["-p", "oneport-media"])?;
+    run(&["-p", "oneport-testkit", "--test", "corpora"])?;
+    run(&["-p", "oneport-interop", "--test", "transcoding"])
 }
 
 /// Runs the tests with real peers so many times, and counts what fails.
@@ -305,7 +322,7 @@ fn write_cases(seed: u64, count: usize, directory: &Path) -> Result<(), String> 
 
 fn fuzz(seconds: u64) -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
-    for target in ["datagram", "endpoint", "encrypted", "meeting", "jitter_buffer"] {
+    for target in ["datagram", "endpoint", "encrypted", "meeting", "jitter_buffer", "codecs"] {
         // What is found goes beside the inputs that are kept.
         let (found, kept) = (root.join("found").join(target), root.join("corpus").join(target));
         std::fs::create_dir_all(&found).map_err(|error| error.to_string())?;
@@ -344,6 +361,9 @@ fn mutants(modules: &[String], shard: Option<&str>) -> Result<(), String> {
 fn ci() -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
+    peers::install_libraries().map_err(|missing| missing.to_string())?;
+    let media = ["clippy", "--locked", "-p", "oneport-media", "--all-targets"];
+    cargo(&[&media[..], &LIBRARIES, &["--", "-D", "warnings"]].concat())?;
     let mut doc = Command::new("cargo");
     doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings");
     run(&mut doc)?;

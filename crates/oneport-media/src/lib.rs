@@ -16,10 +16,14 @@ pub mod half_band;
 pub mod jitter_buffer;
 mod listener;
 pub mod mixer;
+#[cfg(feature = "opus")]
+pub mod opus;
 pub mod quality;
 mod recorder;
 pub mod resample;
 pub mod slin;
+#[cfg(feature = "speex")]
+pub mod speex;
 mod time_scale;
 pub mod tone;
 pub mod wav;

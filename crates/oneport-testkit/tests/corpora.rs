@@ -38,3 +38,8 @@ fn kept_stories_of_a_meeting_end_in_silence() {
 fn kept_frames_of_any_kind_leave_a_jitter_buffer_that_works() {
     replay("jitter_buffer", fuzz::jitter_buffer);
 }
+
+#[test]
+fn kept_payloads_are_heard_by_each_codec() {
+    replay("codecs", fuzz::codecs);
+}

@@ -1,12 +1,14 @@
 //! Bodies of the fuzz targets in `fuzz/`: each takes any bytes at all. Inputs that once led
 //! somewhere are kept in `fuzz/corpus/` and run as tests.
 
+mod codecs;
 mod datagram;
 mod encrypted;
 mod endpoint;
 mod jitter_buffer;
 mod meeting;
 
+pub use codecs::codecs;
 pub use datagram::datagram;
 pub use encrypted::encrypted;
 pub use endpoint::endpoint;

@@ -55,6 +55,19 @@ pub fn install_all() -> Result<(), Missing> {
     asterisk_root().map(drop)
 }
 
+/// Installs what is missing of the libraries that the features of `oneport-media` link.
+///
+/// # Errors
+/// The first that cannot be had.
+pub fn install_libraries() -> Result<(), Missing> {
+    for (header, package) in [("speex/speex.h", "libspeex-dev"), ("opus/opus.h", "libopus-dev")] {
+        if !Path::new("/usr/include").join(header).exists() {
+            apt_get(package)?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes sure that a program is there.
 ///
 /// # Errors

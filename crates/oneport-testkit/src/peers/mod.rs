@@ -9,7 +9,7 @@ mod install;
 mod place;
 pub mod tshark;
 
-pub use install::{Missing, install_all, program_of};
+pub use install::{Missing, install_all, install_libraries, program_of};
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::sync::Mutex;

@@ -1,0 +1,50 @@
+use oneport_media::Codec;
+
+use super::Input;
+
+/// Samples at most that a byte stands for, where all frames have the same length: those of GSM.
+const SAMPLES_PER_BYTE: usize = 5;
+/// Samples at most of a payload where they have not: 340 ms at 16 kHz.
+const LONGEST: usize = 5_440;
+
+/// A decoder of any codec takes any payloads, losses between them and what an encoder makes of any
+/// samples; what it says is no longer than that can be.
+///
+/// # Panics
+/// When it is.
+pub fn codecs(bytes: &[u8]) {
+    let mut input = Input(bytes);
+    let codec = Codec::ALL[usize::from(input.byte()) % Codec::ALL.len()];
+    let (mut encoder, mut decoder) = (codec.encoder(), codec.decoder());
+    let (mut payload, mut heard) = (Vec::new(), Vec::new());
+    while !input.is_empty() {
+        heard.clear();
+        match input.below(4) {
+            0 => {
+                let lost = input.below(8) * codec.samples_in(10);
+                if decoder.conceal(lost, &mut heard) {
+                    let most = lost.next_multiple_of(codec.frame_samples());
+                    assert!((lost..=most).contains(&heard.len()), "{codec:?}: {}", heard.len());
+                } else {
+                    assert!(heard.is_empty());
+                }
+            }
+            1 => {
+                let samples = input.bytes();
+                let samples: Vec<i16> =
+                    samples.as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
+                payload.clear();
+                encoder.encode(&samples, &mut payload);
+                decoder.decode(&payload, &mut heard);
+                let whole = samples.len().next_multiple_of(codec.frame_samples());
+                assert_eq!(heard.len(), whole, "{codec:?} of {} samples", samples.len());
+            }
+            _ => {
+                let payload = input.bytes();
+                decoder.decode(&payload, &mut heard);
+                let most = payload.len() * SAMPLES_PER_BYTE + LONGEST;
+                assert!(heard.len() <= most, "{codec:?}: {}", heard.len());
+            }
+        }
+    }
+}
