@@ -1,5 +1,6 @@
 //! When `oneport serve` reads its configuration again: on SIGHUP, and when the file changes.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -28,13 +29,21 @@ pub(crate) struct Reloads {
 impl Reloads {
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let (sender, changes) = mpsc::channel(1);
-        let own = path.file_name().map(ToOwned::to_owned);
+        // The file may be a link to one elsewhere, which is written there.
+        let real = path
+            .canonicalize()
+            .ok()
+            .filter(|real| std::path::absolute(path).ok() != Some(real.clone()));
+        let files: Vec<&Path> = std::iter::once(path).chain(real.as_deref()).collect();
+        let names: Vec<OsString> =
+            files.iter().filter_map(|file| file.file_name().map(ToOwned::to_owned)).collect();
         let watch = || {
             let mut watcher =
                 notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                    let is_own = |name: &OsStr| names.iter().any(|own| own == name);
                     let concerns = event.is_ok_and(|event| {
                         !event.kind.is_access()
-                            && event.paths.iter().any(|path| path.file_name() == own.as_deref())
+                            && event.paths.iter().filter_map(|path| path.file_name()).any(is_own)
                     });
                     if concerns {
                         // One that waits already says the same.
@@ -42,9 +51,11 @@ impl Reloads {
                     }
                 })?;
             // The directory: editors put a new file in the place of the old one.
-            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let directory = directory.unwrap_or_else(|| Path::new("."));
-            watcher.watch(directory, RecursiveMode::NonRecursive)?;
+            for file in files {
+                let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let directory = directory.unwrap_or_else(|| Path::new("."));
+                watcher.watch(directory, RecursiveMode::NonRecursive)?;
+            }
             Ok::<_, notify::Error>(watcher)
         };
         let watcher = watch().inspect_err(|error| {

@@ -344,6 +344,27 @@ fn a_changed_file_is_taken_and_a_wrong_one_changes_nothing() {
     }
 }
 
+#[test]
+fn a_file_behind_a_link_is_watched_where_it_is() {
+    let (here, there) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("another"));
+    let (link, file) = (here.path().join("oneport.toml"), there.path().join("site.toml"));
+    let text = |number: &str| {
+        format!(
+            "[peers.ann]\nsecret = \"secret of ann\"\n\
+             [[routes]]\nnumber = \"{number}\"\nto = [\"builtin:echo\"]\n"
+        )
+    };
+    std::fs::write(&file, text("7")).expect("writable");
+    std::os::unix::fs::symlink(&file, &link).expect("linked");
+    let serve = serve(&["--config", link.to_str().expect("text")]);
+    assert_eq!(ann_calls(&serve.address, "7"), 0);
+    std::fs::write(&file, text("8")).expect("writable");
+    let patience = std::time::Instant::now();
+    while ann_calls(&serve.address, "8") != 0 {
+        assert!(patience.elapsed().as_secs() < 60, "the change was not noticed");
+    }
+}
+
 /// `oneport serve` with its API, and where that is.
 fn serve_with_api(config: &Path, state: &Path, more: &[&str]) -> (Serve, String) {
     let mut process = Command::new(cargo_bin("oneport"))
