@@ -1,7 +1,8 @@
 //! How good a call was: as a table and as JSON.
 
-use oneport::media::quality::{mos, rating};
-use oneport::{Agreement, CallStats, Format};
+use std::time::Duration;
+
+use oneport::{Agreement, CallStats, Score};
 use serde::Serialize;
 
 use crate::live::millis;
@@ -15,8 +16,58 @@ pub(crate) struct Direction {
     late: u64,
     out_of_order: u64,
     jitter_ms: f64,
-    /// Mean opinion score of the E-model; null where there is nothing to judge.
+    /// Rating R and mean opinion score of the E-model; null where there is nothing to judge.
+    rating: Option<f64>,
     mos: Option<f64>,
+}
+
+/// How the frames that we heard came.
+#[derive(Serialize, Debug, PartialEq)]
+pub(crate) struct Spread {
+    /// How much later than the fastest ones half of the frames came at most.
+    late_p50_ms: f64,
+    late_p95_ms: f64,
+    late_p99_ms: f64,
+    late_max_ms: f64,
+    /// Bursts of loss (RFC 3611), and how long one is.
+    bursts: u64,
+    burst_mean_ms: f64,
+    /// Share of the frames that is lost within bursts, and outside of them.
+    burst_loss_percent: f64,
+    gap_loss_percent: f64,
+    /// How much longer runs of loss are than at random.
+    burst_ratio: f64,
+    /// By how many millionths the other side's clock is faster than ours; null while that is not known.
+    clock_ppm: Option<i32>,
+}
+
+impl Spread {
+    fn of(stats: &CallStats) -> Option<Self> {
+        let heard = &stats.received;
+        let total = heard.frames + heard.lost;
+        let late = &heard.delay;
+        let pattern = &heard.pattern;
+        let share = |part: u64, whole: u64| match whole {
+            0 => 0.0,
+            _ => round(part as f64 * 100.0 / whole as f64),
+        };
+        let outside = total.saturating_sub(pattern.burst_frames);
+        (heard.frames > 0).then(|| Self {
+            late_p50_ms: round(millis(late.p50)),
+            late_p95_ms: round(millis(late.p95)),
+            late_p99_ms: round(millis(late.p99)),
+            late_max_ms: round(millis(late.greatest)),
+            bursts: pattern.bursts,
+            burst_mean_ms: match pattern.bursts {
+                0 => 0.0,
+                bursts => round(millis(heard.frame) * pattern.burst_frames as f64 / bursts as f64),
+            },
+            burst_loss_percent: share(pattern.burst_lost, pattern.burst_frames),
+            gap_loss_percent: share(pattern.lost.saturating_sub(pattern.burst_lost), outside),
+            burst_ratio: round(pattern.burst_ratio(total)),
+            clock_ppm: late.clock_ppm,
+        })
+    }
 }
 
 /// The figures of a call.
@@ -29,6 +80,8 @@ pub(crate) struct Quality {
     lag_incoming_excess_ms: Option<f64>,
     /// What we heard.
     heard: Direction,
+    /// How it came; null before anything did.
+    spread: Option<Spread>,
     /// What the other side says it heard; null where it says nothing.
     heard_there: Option<Direction>,
     /// Whether what it says fits what we sent.
@@ -42,24 +95,21 @@ pub(crate) struct Quality {
 
 impl Quality {
     pub(crate) fn of(stats: &CallStats) -> Self {
-        let format = stats.format.unwrap_or(Format::ULAW);
-        let one_way = stats.rtt.map_or(0.0, |rtt| millis(rtt) / 2.0);
-        let direction = |frames: u64, lost: u64, late: u64, out_of_order: u64, jitter_ms: f64| {
-            let total = frames + lost;
-            let share = if total == 0 { 0.0 } else { lost as f64 * 100.0 / total as f64 };
-            // A frame, the way, and a buffer of twice the jitter.
-            let delay = 20.0 + one_way + 2.0 * jitter_ms;
-            let score = (frames > 0).then(|| round(mos(rating(format, share, delay))));
-            Direction {
-                frames,
-                lost,
-                lost_percent: round(share),
-                late,
-                out_of_order,
-                jitter_ms: round(jitter_ms),
-                mos: score,
-            }
-        };
+        let direction =
+            |frames: u64, lost: u64, late, out_of_order, jitter: Duration, score: Option<Score>| {
+                let total = frames + lost;
+                let share = if total == 0 { 0.0 } else { lost as f64 * 100.0 / total as f64 };
+                Direction {
+                    frames,
+                    lost,
+                    lost_percent: round(share),
+                    late,
+                    out_of_order,
+                    jitter_ms: round(millis(jitter)),
+                    rating: score.map(|score| round(score.rating)),
+                    mos: score.map(|score| round(score.mos)),
+                }
+            };
         let heard = &stats.received;
         // What cannot be is not shown as if it were.
         let nonsense = matches!(stats.agreement, Agreement::Nonsense(_));
@@ -73,12 +123,14 @@ impl Quality {
                 heard.lost,
                 heard.late,
                 heard.out_of_order,
-                millis(heard.jitter),
+                heard.jitter,
+                Score::here(stats),
             ),
+            spread: Spread::of(stats),
             heard_there: remote.map(|remote| {
                 let (frames, lost) = (remote.frames.into(), remote.lost.into());
                 let (late, out_of_order) = (remote.dropped.into(), remote.out_of_order.into());
-                direction(frames, lost, late, out_of_order, millis(remote.jitter))
+                direction(frames, lost, late, out_of_order, remote.jitter, Score::there(stats))
             }),
             agreement: stats.agreement.name(),
             judgement: stats.agreement,
@@ -102,6 +154,23 @@ impl Quality {
         if let Some(there) = &self.heard_there {
             row("heard there", there);
         }
+        if let Some(spread) = &self.spread {
+            text.push_str(&format!(
+                "later than the fastest: {:.0} ms (50 %), {:.0} ms (95 %), {:.0} ms (99 %), {:.0} ms at most",
+                spread.late_p50_ms, spread.late_p95_ms, spread.late_p99_ms, spread.late_max_ms,
+            ));
+            if spread.bursts > 0 {
+                text.push_str(&format!(
+                    "; {} bursts of loss, {:.0} ms each, {:.0} % lost in them",
+                    spread.bursts, spread.burst_mean_ms, spread.burst_loss_percent,
+                ));
+            }
+            if let Some(ppm) = spread.clock_ppm.filter(|ppm| ppm.unsigned_abs() >= NOTABLE_PPM) {
+                let how = if ppm > 0 { "fast" } else { "slow" };
+                text.push_str(&format!("; its clock is {} ppm {how}", ppm.unsigned_abs()));
+            }
+            text.push('\n');
+        }
         let rtt = self.rtt_ms.map_or_else(|| "not measured".into(), |rtt| format!("{rtt:.1} ms"));
         text.push_str(&format!(
             "sent {} frames; round trip {rtt}; {} frames repeated\n",
@@ -121,6 +190,9 @@ impl Quality {
     }
 }
 
+/// Clocks of sound cards and computers differ by less, as a rule.
+const NOTABLE_PPM: u32 = 100;
+
 /// Two digits are more than any of this is worth.
 fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
@@ -129,7 +201,7 @@ fn round(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oneport_proto::{LagStats, VoiceStats};
+    use oneport::{Format, LagStats, VoiceStats};
     use std::time::Duration;
 
     #[test]

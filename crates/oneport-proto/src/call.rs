@@ -983,7 +983,7 @@ mod tests {
     use core::mem::offset_of;
 
     use super::*;
-    use crate::stats::VoiceMeter;
+    use crate::voice_meter::VoiceMeter;
 
     #[test]
     fn a_frame_of_voice_touches_seven_cache_lines_of_its_call() {

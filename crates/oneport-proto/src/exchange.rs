@@ -266,6 +266,7 @@ impl Exchange {
     /// Sends a frame of voice that is not kept; `false`: there is no room.
     ///
     /// Trunk frames are never encrypted, so encrypted voice leaves the trunk.
+    #[inline]
     pub(crate) fn send_voice(
         &self,
         cx: &mut Context,

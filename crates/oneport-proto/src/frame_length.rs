@@ -53,11 +53,14 @@ impl FrameLength {
     }
 
     /// Learns from a frame's size, where its format tells; `true` when that changes the length.
+    #[inline]
     pub(crate) fn measure(&mut self, format: Format, bytes: usize) -> bool {
         let size = u32::try_from(bytes).unwrap_or(u32::MAX);
-        if self.measured == Some((format, size)) {
-            return false;
-        }
+        self.measured != Some((format, size)) && self.measure_anew(format, size)
+    }
+
+    #[cold]
+    fn measure_anew(&mut self, format: Format, size: u32) -> bool {
         self.measured = Some((format, size));
         let told = told_length(format, size);
         let changes = told != 0 && told != self.told;
@@ -113,6 +116,11 @@ impl FrameLength {
     pub(crate) const fn in_ms(&self) -> u32 {
         if self.length == 0 { 20 } else { self.length }
     }
+
+    /// In ms; 0 while it is not known.
+    pub(crate) const fn known_ms(&self) -> u32 {
+        self.length
+    }
 }
 
 /// Counts what is missing in voice that we send, as where a relayed caller's frames were lost: the
@@ -125,13 +133,18 @@ pub(crate) struct Gaps {
 
 impl Gaps {
     /// A frame leaves with `stamp`, `last` being the latest before it.
+    #[inline]
     pub(crate) fn sent(&mut self, last: Option<u32>, stamp: u32, format: Format, bytes: usize) {
         self.lengths.measure(format, bytes);
         let Some(last) = last else { return };
         let step = stamp.wrapping_sub(last);
-        if self.lengths.is_usual(step) || step == 0 {
-            return;
+        if !self.lengths.is_usual(step) && step != 0 {
+            self.sent_unusual(last, stamp, step);
         }
+    }
+
+    #[cold]
+    fn sent_unusual(&mut self, last: u32, stamp: u32, step: u32) {
         if is_after(last, stamp) {
             // It fills one.
             self.missing = self.missing.saturating_sub(1);

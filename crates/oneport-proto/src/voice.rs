@@ -11,7 +11,7 @@ use crate::drop_reason::DropReason;
 use crate::exchange::Exchange;
 use crate::frame_length::Gaps;
 use crate::relay_clock::{RelayClock, distance, is_after};
-use crate::stats::VoiceMeter;
+use crate::voice_meter::VoiceMeter;
 
 /// The clock of the samples is believed while it is this near to real time; then a burst of frames
 /// handed over at once still gets even timestamps.

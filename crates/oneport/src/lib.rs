@@ -22,6 +22,7 @@ mod call;
 mod driver;
 mod phone;
 mod registration;
+mod score;
 mod socket;
 mod target;
 mod video;
@@ -32,6 +33,7 @@ pub use call::{Call, CallError, CallEvent, IncomingCall, Keypad};
 pub use driver::{Application, Driver, DriverConfig, Sees, StartError, Stopped, WeakDriver};
 pub use phone::{FirmwareFetchError, Phone, PhoneConfig, PingError, ProvisionOffer};
 pub use registration::{Registration, RegistrationEvent};
+pub use score::Score;
 pub use target::{ResolveError, Target, TargetError};
 pub use video::{VideoFrame, VideoReader, VideoWriter};
 pub use wall_clock::date_time;
@@ -39,9 +41,10 @@ pub use wall_clock::date_time;
 pub use oneport_media as media;
 pub use oneport_proto::{
     Agreement, CallEnd, CallId, CallStats, Challenge, CodecPriority, CommandError, Counters,
-    Device, DropNotice, DropReason, DtmfPhase, EncryptionPolicy, EndReason, EndpointConfig,
-    FirmwareError, FirmwareFailure, FirmwareImage, KEY_BITS, KeyError, NewCall, Offer, PrivateKey,
-    Progress, PublicKey, RegistrationConfig, RegistrationFailure, Secret, Settings, negotiate,
+    DelayVariation, Device, DropNotice, DropReason, DtmfPhase, EncryptionPolicy, EndReason,
+    EndpointConfig, FirmwareError, FirmwareFailure, FirmwareImage, KEY_BITS, KeyError, LagStats,
+    LossPattern, NewCall, Offer, PrivateKey, Progress, PublicKey, RegistrationConfig,
+    RegistrationFailure, Secret, Settings, VoiceStats, negotiate,
 };
 pub use oneport_wire::{
     CauseCode, Control, DEFAULT_PORT, Format, MessageCount, ProvisioningElement,

@@ -1,0 +1,289 @@
+//! How much later than the fastest ones frames of voice come, and how fast the sender's clock runs.
+//!
+//! Clocks of two ends have nothing in common, so how long a frame was on its way is not known. But how
+//! much longer than another can be told: the fastest of the last seconds had no queue before it, and
+//! what the others took beyond that is what a jitter buffer has to hold.
+
+use core::time::Duration;
+
+/// How late voice comes, compared with the fastest frames of the last 8 to 16 s.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct DelayVariation {
+    /// Half of the frames were later than this; zero where that is less than a millisecond, here and
+    /// below.
+    pub p50: Duration,
+    /// One frame of twenty was later: a jitter buffer as long loses 5 %.
+    pub p95: Duration,
+    /// One frame of a hundred was later.
+    pub p99: Duration,
+    /// The latest.
+    pub greatest: Duration,
+    /// How late the newest came: a queue that fills now shows here first.
+    pub now: Duration,
+    /// By how many millionths the sender's clock is faster than ours. `None` before a minute of voice
+    /// shows it, and where pauses or changes of the way are all that it shows.
+    pub clock_ppm: Option<i32>,
+}
+
+/// Frames less late than this are not told apart, in µs.
+const FINEST: i64 = 1_000;
+
+/// Frames later than [`FINEST`] are counted by these ranges, of which each ends here, in ms. The last
+/// has no end.
+const RANGES: [u32; 19] =
+    [2, 3, 5, 7, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320, 480, 640, 1_000, 2_000];
+
+/// Windows of this many bits of the sender's clock in ms, 8.192 s, in each of which the fastest frame
+/// is looked for.
+const WINDOW_BITS: u32 = 13;
+
+/// Measures one stream.
+#[derive(Clone, Debug, Default)]
+#[repr(C)]
+pub(crate) struct DelayMeter {
+    clock: ClockMeter,
+    later: [u32; RANGES.len() + 1],
+    greatest: i64,
+    // Each frame needs what follows, and few need what is above.
+    /// What the fastest took, of this window and of both this one and the last.
+    fastest_in_window: i64,
+    fastest: i64,
+    /// How much longer than the first frame the newest took, in µs.
+    took: i64,
+}
+
+impl DelayMeter {
+    /// Where that begins of which each frame needs most.
+    #[cfg(test)]
+    pub(crate) const EACH_FRAME_FROM: usize = core::mem::offset_of!(Self, fastest_in_window);
+
+    /// A frame that follows the newest, with `timestamp` behind `last`, came `drift` µs later than it
+    /// should have by the distance of the two.
+    #[inline]
+    pub(crate) fn follow(&mut self, drift: i64, last: u32, timestamp: u32) {
+        self.took = self.took.saturating_add(drift);
+        if self.took < self.fastest_in_window {
+            self.fastest_in_window = self.took;
+            self.fastest = self.fastest.min(self.took);
+        }
+        let late = self.took.saturating_sub(self.fastest);
+        if late >= FINEST {
+            self.note(late);
+        }
+        if (last ^ timestamp) >> WINDOW_BITS != 0 {
+            self.turn(last, timestamp);
+        }
+    }
+
+    /// A frame that was overtaken came `drift` µs later than it should have, seen from the newest.
+    pub(crate) fn overtaken(&mut self, drift: i64) {
+        let late = self.took.saturating_add(drift).saturating_sub(self.fastest);
+        if late >= FINEST {
+            self.note(late);
+        }
+    }
+
+    #[cold]
+    fn note(&mut self, late: i64) {
+        self.greatest = self.greatest.max(late);
+        let range = RANGES.partition_point(|end| i64::from(*end) * 1_000 <= late);
+        if let Some(count) = self.later.get_mut(range) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// A window is over: the newest frame is in another.
+    #[cold]
+    fn turn(&mut self, last: u32, timestamp: u32) {
+        let windows = (timestamp >> WINDOW_BITS).wrapping_sub(last >> WINDOW_BITS);
+        self.clock.window(self.fastest_in_window, windows == 1);
+        self.fastest = self.fastest_in_window;
+        self.fastest_in_window = self.took;
+    }
+
+    /// The clocks have nothing to do with each other any more. The counts go on.
+    pub(crate) fn begin_anew(&mut self) {
+        (self.took, self.fastest_in_window, self.fastest) = (0, 0, 0);
+        self.clock.begin_anew();
+    }
+
+    /// The figures up to now, of `frames` frames.
+    pub(crate) fn snapshot(&self, frames: u64) -> DelayVariation {
+        let micros = |value: i64| Duration::from_micros(value.max(0).unsigned_abs());
+        let percentile = |percent: u64| {
+            // So many frames may be later than what is looked for.
+            let left = frames.saturating_mul(100 - percent) / 100;
+            micros(self.later_than(left))
+        };
+        DelayVariation {
+            p50: percentile(50),
+            p95: percentile(95),
+            p99: percentile(99),
+            greatest: micros(self.greatest),
+            now: micros(self.took.saturating_sub(self.fastest)),
+            clock_ppm: self.clock.ppm(),
+        }
+    }
+
+    /// What at most `left` frames are later than, in µs; the frames of a range are taken to be spread
+    /// evenly over it.
+    fn later_than(&self, mut left: u64) -> i64 {
+        let ends = RANGES.map(|end| i64::from(end) * 1_000);
+        let begins = core::iter::once(FINEST).chain(ends);
+        let mut ranges = [(0, 0); RANGES.len() + 1];
+        for (place, range) in ranges.iter_mut().zip(begins.zip(self.later)) {
+            *place = range;
+        }
+        let mut end = self.greatest;
+        for (begin, count) in ranges.into_iter().rev() {
+            let count = u64::from(count);
+            if count > left {
+                let width = (end - begin).max(0).unsigned_abs();
+                return end - i64::try_from(width * left / count).unwrap_or(0);
+            }
+            left -= count;
+            end = end.min(begin);
+        }
+        0
+    }
+}
+
+/// A line through what the fastest frames of the windows took: its slope is the difference of the two
+/// clocks.
+#[derive(Clone, Copy, Debug, Default)]
+struct ClockMeter {
+    windows: i64,
+    /// What the first took, and the last.
+    first: i64,
+    last: i64,
+    /// Sums of what they took beyond the first, and of that times the number of the window.
+    sum: i64,
+    weighted: i64,
+    /// What an earlier line showed.
+    before: Option<i32>,
+}
+
+impl ClockMeter {
+    /// Windows that show a slope.
+    const FEWEST: i64 = 8;
+    /// After so many, 2.3 hours, the line begins anew.
+    const MOST: i64 = 1_024;
+    /// From one window to the next this is another way rather than another clock, in µs.
+    const OTHER_WAY: u64 = 20_000;
+
+    fn window(&mut self, fastest: i64, is_next: bool) {
+        let other = self.windows > 0 && self.last.abs_diff(fastest) > Self::OTHER_WAY;
+        if !is_next || other || self.windows >= Self::MOST {
+            self.begin_anew();
+        }
+        if self.windows == 0 {
+            self.first = fastest;
+        }
+        let beyond = fastest.saturating_sub(self.first);
+        self.sum = self.sum.saturating_add(beyond);
+        self.weighted = self.weighted.saturating_add(beyond.saturating_mul(self.windows));
+        self.windows += 1;
+        self.last = fastest;
+    }
+
+    fn begin_anew(&mut self) {
+        *self = Self { before: self.ppm(), ..Self::default() };
+    }
+
+    fn ppm(&self) -> Option<i32> {
+        let n = self.windows;
+        if n < Self::FEWEST {
+            return self.before;
+        }
+        // The slope in µs a window, and a window has 8.192 s. A slower clock lets frames come later.
+        let slope = 12 * self.weighted - 6 * (n - 1) * self.sum;
+        let ppm = -(slope * 125) / (n * (n * n - 1) * 1_024);
+        i32::try_from(ppm).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The figures of frames of 20 ms, each late by so many µs.
+    fn figures(late: impl IntoIterator<Item = i64>) -> DelayVariation {
+        let (mut meter, mut before, mut frames) = (DelayMeter::default(), 0, 0);
+        for (n, late) in (1_u32..).zip(late) {
+            meter.follow(late - before, (n - 1) * 20, n * 20);
+            before = late;
+            frames += 1;
+        }
+        meter.snapshot(frames)
+    }
+
+    fn ms(value: u64) -> Duration {
+        Duration::from_millis(value)
+    }
+
+    #[test]
+    fn percentiles_are_those_of_the_frames() {
+        // Of 1,000 frames 40 are 12 ms late and 8 are 100 ms.
+        let late = |n: u32| match n % 125 {
+            0 => 100_000,
+            1..=5 => 12_000,
+            _ => 300,
+        };
+        let found = figures((0..1_000).map(late));
+        assert_eq!((found.p50, found.p95), (Duration::ZERO, Duration::ZERO), "{found:?}");
+        assert!((ms(10)..=ms(15)).contains(&found.p99), "{found:?}");
+        assert_eq!(found.greatest, ms(100));
+        let found = figures((0..1_000).map(|n| if n % 10 == 0 { 0 } else { 35_000 }));
+        assert!((ms(30)..=ms(35)).contains(&found.p50), "{found:?}");
+        assert!((ms(34)..=ms(35)).contains(&found.p99), "{found:?}");
+    }
+
+    #[test]
+    fn a_way_that_became_longer_is_forgotten_after_two_windows() {
+        let found = figures((0..6_000).map(|n| if n < 100 { 0 } else { 50_000 }));
+        assert_eq!(found.now, Duration::ZERO);
+        assert_eq!(found.clock_ppm, Some(0));
+        let found = figures((0..400).map(|n| if n < 100 { 0 } else { 50_000 }));
+        assert_eq!(found.now, ms(50));
+    }
+
+    #[test]
+    fn a_clock_that_runs_apart_is_told_with_its_sign_and_through_jitter() {
+        for ppm in [-200_i64, -30, 0, 30, 200] {
+            // Half an hour, of which each frame is up to 12 ms late.
+            let late = (0..90_000_i64).map(|n| -n * ppm / 50 + (n * 7_919 % 13) * 1_000);
+            let found = figures(late);
+            let told = i64::from(found.clock_ppm.unwrap());
+            assert!((told - ppm).abs() <= 1, "{told}, and not {ppm}");
+            // The clock by itself makes nothing late.
+            assert!(found.greatest <= ms(16), "{found:?}");
+        }
+        assert_eq!(figures((0..3_000).map(|_| 0)).clock_ppm, None, "one minute is too short");
+    }
+
+    #[test]
+    fn another_way_and_a_pause_are_no_clock_that_runs_apart() {
+        let mut meter = DelayMeter::default();
+        let mut stamp = 0;
+        for minute in 0..10 {
+            meter.follow(if minute % 2 == 0 { 90_000 } else { -90_000 }, stamp, stamp + 20);
+            for _ in 0..6_000 {
+                stamp += 20;
+                meter.follow(0, stamp, stamp + 20);
+            }
+            stamp += 20;
+        }
+        assert_eq!(meter.snapshot(60_010).clock_ppm, Some(0));
+    }
+
+    #[test]
+    fn hostile_times_end_in_no_panic() {
+        let mut meter = DelayMeter::default();
+        for n in 0..100_000_u32 {
+            let drift = if n % 3 == 0 { i64::MAX } else { i64::MIN + i64::from(n) };
+            meter.follow(drift, n.wrapping_mul(77_777_777), n.wrapping_mul(3_333_333_331));
+            meter.overtaken(drift);
+        }
+        meter.snapshot(u64::MAX);
+    }
+}
