@@ -1,5 +1,5 @@
-//! The project's own chores: `cargo xtask test`, `peers`, `sim`, `torture`, `fuzz`, `mutants`,
-//! `docs`, `ci`.
+//! The project's own chores: `cargo xtask test`, `peers`, `sim`, `torture`, `jitter`, `fuzz`,
+//! `mutants`, `docs`, `ci`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -56,6 +56,16 @@ enum Chore {
         #[arg(long)]
         write: Option<PathBuf>,
     },
+    /// Plays networks through the jitter buffer, a fixed one, and Asterisk's; prints a table of
+    /// docs/media.md
+    Jitter {
+        /// Leaves out Asterisk, and takes synthetic speech
+        #[arg(long)]
+        without_peers: bool,
+        /// Seeds of the networks
+        #[arg(default_value = "1")]
+        seeds: Vec<u64>,
+    },
     /// Feeds random input to every fuzz target
     Fuzz {
         /// Seconds for each target
@@ -107,6 +117,7 @@ fn main() -> ExitCode {
             write_cases(seed, count, &directory)
         }
         Chore::Torture { seed, count, .. } => run_cases(seed, count),
+        Chore::Jitter { without_peers, seeds } => jitter(without_peers, &seeds),
         Chore::Fuzz { seconds } => fuzz(seconds),
         Chore::Mutants { modules, shard } => mutants(&modules, shard.as_deref()),
         Chore::Docs => docs(),
@@ -318,6 +329,19 @@ fn write_cases(seed: u64, count: usize, directory: &Path) -> Result<(), String> 
     }
     println!("{count} cases are in {}", directory.display());
     Ok(())
+}
+
+fn jitter(without_peers: bool, seeds: &[u64]) -> Result<(), String> {
+    let mut arguments =
+        vec!["bench", "-p", "oneport-testkit", "--locked", "--bench", "jitter", "--"];
+    if without_peers {
+        arguments.push("--without-peers");
+    } else {
+        install_peers()?;
+    }
+    let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
+    arguments.extend(seeds.iter().map(String::as_str));
+    cargo(&arguments)
 }
 
 fn fuzz(seconds: u64) -> Result<(), String> {

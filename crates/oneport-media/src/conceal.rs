@@ -12,9 +12,9 @@ use crate::time_scale::{linear, period_at_end, samples_in_us};
 const PAST_US: usize = 56_000;
 
 /// How long it goes on as loud as it was.
-const FULL_US: usize = 20_000;
+const FULL_US: usize = 10_000;
 /// When nothing is left of it.
-const GONE_US: usize = 140_000;
+const GONE_US: usize = 80_000;
 
 /// Below this likeness with itself audio has no pitch worth repeating.
 const VOICED: f32 = 0.5;
@@ -218,7 +218,7 @@ mod tests {
             }
             let levels: Vec<f32> = heard.chunks(rate as usize / 50).map(level).collect();
             assert!(levels.is_sorted_by(|a, b| a > b || *a < 3.0), "{levels:?}");
-            assert!(levels[9] < 3.0, "{levels:?}");
+            assert!(levels[5] < 3.0, "{levels:?}");
         }
     }
 

@@ -17,7 +17,7 @@ const PART_US: i64 = 1_000_000;
 /// After so many frames one counts a third of what it did.
 const MEMORY: f32 = 500.0;
 /// The part of frames that may be later than what is aimed at.
-const LATER: f32 = 0.03;
+const LATER: f32 = 0.02;
 /// What is aimed at as long as nothing is known.
 const FIRST_US: i64 = 20_000;
 /// How many frames that counts for.
@@ -154,7 +154,8 @@ impl Arrivals {
         };
     }
 
-    /// Where spikes come again and again, the next will be as high as most.
+    /// Where spikes come again and again, the next will be nearly as high as most: the rest of it is
+    /// waited for.
     fn expected_spike(&self, now: i64) -> i64 {
         let late = self.spikes.iter().filter(|(at, _)| now - at < SPIKE_MEMORY_US);
         let (mut highest, mut second) = (0, 0);
@@ -165,7 +166,7 @@ impl Arrivals {
                 second = second.max(*height);
             }
         }
-        second
+        second / 4 * 3
     }
 }
 
@@ -202,7 +203,7 @@ mod tests {
         assert_eq!(after(once).target(), CELL_US);
         let period: Vec<i64> = spike.into_iter().chain([0; 300]).collect();
         let arrivals = after(period.repeat(5));
-        assert_eq!(arrivals.target(), 120_000);
+        assert_eq!(arrivals.target(), 90_000);
         let over = period.repeat(5).into_iter().chain([0; 2_000]);
         assert_eq!(after(over).target(), CELL_US);
     }

@@ -4,7 +4,7 @@
 //! delays that forgets, and by spikes that come again. When the delay is another than that, audio is made
 //! shorter or longer, pauses first, then by whole periods of the voice; frames are never dropped for it.
 //! Clocks that drift apart are nothing else. What is missing is concealed, and where nothing has come at all, the buffer
-//! waits for it rather than go on without it.
+//! waits some time for it rather than go on without it.
 //!
 //! It has no clock: `now` is handed in, since an origin of the caller's choice. All memory is taken at
 //! the beginning; what comes from the network, timestamps above all, may be anything.
@@ -99,8 +99,6 @@ pub struct JitterStats {
     pub concealed: u64,
     /// Made up because nothing had come yet; what came was played behind it.
     pub waited: u64,
-    /// Skipped of gaps, because there was too much delay anyway.
-    pub skipped: u64,
     /// Left out in order to have less delay.
     pub shortened: u64,
     /// Said twice in order to have more.
@@ -124,8 +122,19 @@ fn samples(us: i64, rate: u32) -> usize {
 
 /// Transits that differ by more than this are no jitter.
 const EARLY_US: i64 = 500_000;
-/// So many late frames in a row are of a clock that was set back.
+/// So many late frames in a row, within no less time than they would take, are of a clock that was set
+/// back. Those that were held up somewhere come all at once.
 const LATE: u32 = 5;
+const LATE_US: i64 = 60_000;
+/// More delay than nearly all frames need, so that few of the others are missed.
+const MARGIN_US: i64 = 12_000;
+/// How much delay above what is aimed at may come of waiting for frames. What is later is not heard.
+const HOLD_US: i64 = 60_000;
+/// How often speech may be made shorter or longer: usually, when there is not enough delay, and when there is
+/// far too much.
+const SPACING_US: i64 = 400_000;
+const SHORT_SPACING_US: i64 = 60_000;
+const FAR_US: i64 = 250_000;
 /// How long it makes something up at once.
 const STEP_US: i64 = 10_000;
 /// What odd timestamps that fit together are apart at most, and differ by from when they came.
@@ -185,6 +194,8 @@ pub struct JitterBuffer {
     odd: Option<(u32, i64)>,
     odd_payload: Vec<u8>,
     late_in_a_row: u32,
+    /// When the first of them came.
+    late_since: i64,
     pace: Pace,
     /// How long a pull is, and the frame that was decoded last, in µs.
     pull: i64,
@@ -218,6 +229,7 @@ impl JitterBuffer {
             odd: None,
             odd_payload: Vec::with_capacity(config.frame_bytes),
             late_in_a_row: 0,
+            late_since: 0,
             pace: Pace::default(),
             pull: 20_000,
             frame: 20_000,
@@ -256,7 +268,7 @@ impl JitterBuffer {
 
     fn target_us(&self) -> i64 {
         // What a pull takes must be there at its beginning.
-        let wanted = self.arrivals.target() + self.pull;
+        let wanted = self.arrivals.target() + self.pull + MARGIN_US;
         wanted.clamp(micros(self.config.least_delay).min(self.most_us()), self.most_us())
     }
 
@@ -302,8 +314,11 @@ impl JitterBuffer {
         let over = self.next.or(self.decoded_to);
         if over.is_some_and(|over| at * 1000 < over - self.seam()) {
             self.stats.late += 1;
+            if self.late_in_a_row == 0 {
+                self.late_since = now;
+            }
             self.late_in_a_row += 1;
-            if self.late_in_a_row < LATE {
+            if self.late_in_a_row < LATE || now - self.late_since < LATE_US {
                 self.arrivals.arrived(now, now - at * 1000);
                 return Inserted::Late;
             }
@@ -442,20 +457,20 @@ impl JitterBuffer {
         }
         let Some(first) = self.frames.first() else {
             // It may still come. Behind it would be the rest, and so nothing is lost by waiting.
-            return self.make_up(STEP_US, delay < self.most_us(), decoder);
+            let hold = delay < self.most_us().min(target + HOLD_US);
+            return self.make_up(STEP_US, hold, decoder);
         };
         let ahead = first * 1000 - next;
         let missing = ahead - self.held;
-        if ahead <= self.seam() {
+        // Within a gap it is known to the millisecond how much is missing.
+        let seam = if self.gap > 0 { 1_000 } else { self.seam() + 1 };
+        if ahead < seam {
             self.decode(decoder);
         } else if missing <= 0 {
             self.next = Some(first * 1000);
             self.held = 0;
         } else if delay + STEP_US <= target {
             self.make_up(STEP_US, true, decoder);
-        } else if delay - target >= missing.max(SLACK_US) {
-            self.next = Some(next + missing);
-            self.stats.skipped += samples(missing, self.config.sample_rate) as u64;
         } else {
             self.make_up(missing.min(STEP_US), false, decoder);
         }
@@ -515,17 +530,18 @@ impl JitterBuffer {
             let waits = self.frames.len() as i64 * self.frame;
             let spare = us(self.sound.ready() - need, rate) + waits;
             let speaks = !self.sound.is_quiet();
-            let spacing = if error > 100_000 { 20_000 } else { 60_000 };
+            let far = error > FAR_US;
+            let spacing = if far { SHORT_SPACING_US } else { SPACING_US };
             if speaks && (error < SLACK_US || self.unscaled < spacing) {
                 return false;
             }
-            let removed = self.sound.shorten(samples(error.min(spare), rate), error > 100_000);
+            let removed = self.sound.shorten(samples(error.min(spare), rate), far);
             self.stats.shortened += removed as u64;
             return self.scaled(removed);
         }
         if error < -SHORT_PAUSE_US {
             let speaks = !self.sound.is_quiet();
-            if speaks && (error > -SHORT_US || self.unscaled < 60_000) {
+            if speaks && (error > -SHORT_US || self.unscaled < SHORT_SPACING_US) {
                 return false;
             }
             let added = self.sound.lengthen(samples(-error, rate), error < -40_000);

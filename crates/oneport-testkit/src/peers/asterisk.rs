@@ -291,6 +291,16 @@ impl Asterisk {
     }
 }
 
+/// Where its spoken prompts are, as GSM.
+///
+/// # Panics
+/// Asterisk is missing; the message says how to get it.
+#[must_use]
+pub fn prompts() -> PathBuf {
+    let root = asterisk_root().unwrap_or_else(|missing| panic!("{missing}"));
+    root.join("usr/share/asterisk/sounds/en_US_f_Allison")
+}
+
 /// Starts the process. Mounts in a name space of its own vanish with it.
 fn launch(root: &Path, home: &str, namespace: Option<&str>) -> Child {
     let script = format!(
