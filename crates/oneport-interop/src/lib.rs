@@ -16,7 +16,7 @@ use oneport_testkit::peers::asterisk::Asterisk;
 use oneport_testkit::peers::wait_for;
 
 /// Frames of voice in which Asterisk may let some overtake others.
-const BEGINNING: usize = 10;
+pub const BEGINNING: usize = 10;
 
 /// How long anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -157,9 +157,12 @@ async fn a_peer_that_would_not_encrypt_gets_no_call() {
     let mut call = encrypted("echo", "ann");
     call.secret = Some(oneport::Secret::from("wrong"));
     let mut call = phone.call(asterisk.address(), call).await.expect("placed");
-    // Asterisk cannot even read what a wrong secret encrypts, and says nothing.
+    // Asterisk cannot read what a wrong secret encrypts. It says nothing, and our proof is given up; or
+    // it takes what it decrypts for another frame (7 of 76 calls), acknowledges that, and the time for
+    // the whole set-up ends.
     let end = tokio::time::timeout(2 * PATIENCE, call.ended()).await;
-    assert_eq!(end.expect("it ends").expect("running").reason, EndReason::TimedOut);
+    let reason = end.expect("it ends").expect("running").reason;
+    assert!(matches!(reason, EndReason::TimedOut | EndReason::SetupTimedOut), "{reason:?}");
 }
 
 /// Asterisk calls our echo for a telephone, which hears every byte again.

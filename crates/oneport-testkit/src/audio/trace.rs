@@ -230,13 +230,9 @@ mod tests {
             };
             assert!(loss_range.contains(&loss), "{}: {loss} % lost", trace.name);
             assert!(jitter_range.contains(&jitter), "{}: jitter {jitter} ms", trace.name);
-            assert_eq!(
-                overtakes > 0,
-                ["two ways", "clean"].contains(&trace.name) && overtakes > 0,
-                "{}",
-                trace.name
-            );
+            // Two frames of one slot of a satellite are as good as simultaneous.
+            let may_overtake = ["satellite", "two ways"].contains(&trace.name);
+            assert_eq!(overtakes > 0, may_overtake, "{}", trace.name);
         }
-        assert!(traces[6].arrivals().windows(2).any(|pair| pair[0].1 > pair[1].1));
     }
 }
