@@ -138,8 +138,9 @@ impl DelayMeter {
         for (begin, count) in ranges.into_iter().rev() {
             let count = u64::from(count);
             if count > left {
-                let width = (end - begin).max(0).unsigned_abs();
-                return end - i64::try_from(width * left / count).unwrap_or(0);
+                let width = u128::from((end - begin).max(0).unsigned_abs());
+                let share = width * u128::from(left) / u128::from(count);
+                return end - i64::try_from(share).unwrap_or(0);
             }
             left -= count;
             end = end.min(begin);
@@ -285,5 +286,10 @@ mod tests {
             meter.overtaken(drift);
         }
         meter.snapshot(u64::MAX);
+        let later = [u32::MAX; RANGES.len() + 1];
+        let full = DelayMeter { greatest: i64::MAX, later, ..DelayMeter::default() };
+        let all = u64::from(u32::MAX) * later.len() as u64;
+        let DelayVariation { p50, p95, greatest, .. } = full.snapshot(all);
+        assert!(p50 <= p95 && p95 <= greatest, "{p50:?} {p95:?} {greatest:?}");
     }
 }
