@@ -78,13 +78,7 @@ impl Dialplan {
 
     /// Reads the file's sections.
     pub(super) fn read(conf: &Conf, ledger: &mut Ledger) -> Self {
-        for remark in &conf.remarks {
-            ledger.expect(&remark.place, without_secrets(&remark.text));
-            match &remark.trouble {
-                None => ledger.kept(&remark.place),
-                Some(trouble) => ledger.dropped(&remark.place, trouble.clone()),
-            }
-        }
+        ledger.remark(conf);
         let mut dialplan = Self::default();
         for section in &conf.sections {
             for setting in &section.settings {

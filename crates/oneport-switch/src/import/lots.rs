@@ -3,7 +3,7 @@
 
 use super::conf::{Conf, Files, Section, Setting};
 use super::plan::{Plan, Route, list, text};
-use super::report::{Ledger, Verdict, without_secrets};
+use super::report::{Ledger, Verdict};
 
 /// Numbers of slots where nothing is said, as in Asterisk.
 const USUAL: (u32, u32) = (701, 750);
@@ -207,13 +207,7 @@ fn halves(
 }
 
 fn expect_all(conf: &Conf, ledger: &mut Ledger) {
-    for remark in &conf.remarks {
-        ledger.expect(&remark.place, without_secrets(&remark.text));
-        match &remark.trouble {
-            None => ledger.kept(&remark.place),
-            Some(trouble) => ledger.dropped(&remark.place, trouble.clone()),
-        }
-    }
+    ledger.remark(conf);
     for section in conf.sections.iter().filter(|section| !section.template) {
         for setting in &section.settings {
             let arrow = if setting.key.starts_with("park") { " => " } else { "=" };

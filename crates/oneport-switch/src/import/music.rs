@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::conf::{Conf, Files, Section, Setting};
 use super::iax::is_true;
 use super::plan::{Music, Plan, text};
-use super::report::{Ledger, Verdict, without_secrets};
+use super::report::{Ledger, Verdict};
 use super::{Options, iax};
 use crate::builtin::is_plain;
 
@@ -30,13 +30,7 @@ fn folder(class: &Section, data_directory: &Path) -> Option<PathBuf> {
 
 /// Adds the folders of `conf` to `plan`.
 pub(super) fn read(conf: &Conf, options: &Options, ledger: &mut Ledger, plan: &mut Plan) {
-    for remark in &conf.remarks {
-        ledger.expect(&remark.place, without_secrets(&remark.text));
-        match &remark.trouble {
-            None => ledger.kept(&remark.place),
-            Some(trouble) => ledger.dropped(&remark.place, trouble.clone()),
-        }
-    }
+    ledger.remark(conf);
     for section in conf.sections.iter().filter(|section| !section.template) {
         for setting in &section.settings {
             ledger.expect(&setting.place, format!("{}={}", setting.name, setting.value));

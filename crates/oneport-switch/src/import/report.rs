@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::conf::Place;
+use super::conf::{Conf, Place};
 
 /// What became of a line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
@@ -129,6 +129,18 @@ impl Ledger {
         let key = self.key(place);
         let text = text.into();
         self.lines.entry(key).or_insert(Entry { text, verdict: None, notes: Vec::new() });
+    }
+
+    /// Lines of `conf` that are no settings: includes that were followed are kept, and what could not
+    /// be read is left out.
+    pub(super) fn remark(&mut self, conf: &Conf) {
+        for remark in &conf.remarks {
+            self.expect(&remark.place, without_secrets(&remark.text));
+            match &remark.trouble {
+                None => self.kept(&remark.place),
+                Some(trouble) => self.dropped(&remark.place, trouble.clone()),
+            }
+        }
     }
 
     /// A value that must not be shown anywhere.
