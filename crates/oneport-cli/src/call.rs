@@ -66,7 +66,7 @@ pub(crate) struct CallArgs {
 
 /// Whether a call is encrypted.
 #[derive(Clone, Copy, Default, clap::ValueEnum)]
-enum Encryption {
+pub(crate) enum Encryption {
     /// Never
     #[default]
     Off,
@@ -94,7 +94,7 @@ pub(crate) fn codec(name: &str) -> Result<Format, String> {
     })
 }
 
-fn digits(text: &str) -> Result<String, String> {
+pub(crate) fn digits(text: &str) -> Result<String, String> {
     let key = |key: char| "0123456789ABCDabcd*#".contains(key);
     if text.chars().all(key) { Ok(text.into()) } else { Err("keys are 0-9, A-D, * and #".into()) }
 }

@@ -25,6 +25,7 @@ mod iax2;
 mod import;
 mod key;
 mod live;
+mod load;
 mod log;
 mod notify;
 mod originate;
@@ -63,6 +64,7 @@ enum Command {
     Answer(answer::Answer),
     Register(register::Register),
     Ping(ping::Ping),
+    Load(load::Load),
     Key(key::Key),
     Show(show::Show),
     Status(status::Status),
@@ -99,6 +101,7 @@ fn main() -> ExitCode {
             Command::Answer(answer) => answer.run().await,
             Command::Register(register) => register.run().await,
             Command::Ping(ping) => ping.run().await,
+            Command::Load(load) => load.run().await,
             Command::Key(key) => key.run(),
             Command::Show(show) => show.run(),
             Command::Status(status) => status.run(),

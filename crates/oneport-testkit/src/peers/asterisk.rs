@@ -204,6 +204,12 @@ impl Asterisk {
         self.address
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Runs a command of its console and gives the answer.
     #[must_use]
     pub fn cli(&self, command: &str) -> String {

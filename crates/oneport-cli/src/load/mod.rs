@@ -1,0 +1,432 @@
+//! `oneport load`: many calls at once, to see what a system carries and what breaks first.
+
+mod callee;
+mod caller;
+mod limits;
+mod mark;
+mod picture;
+mod plan;
+mod process;
+mod report;
+mod tally;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use oneport::media::Codec;
+use oneport::{Driver, DriverConfig, EndpointConfig, Format, NewCall, Target};
+use oneport_proto::TrunkConfig;
+use tokio::time;
+
+use crate::call::Encryption;
+use crate::exit::{Code, Failure, failed, usage};
+use crate::secret::SecretArgs;
+use callee::Callee;
+use caller::{Caller, Script, Standing};
+use limits::Limits;
+use plan::{Aim, Calls, Plan};
+use process::Watched;
+use report::{Report, Run, Second};
+use tally::Tally;
+
+/// How often the aim is looked at.
+const AIM_PERIOD: Duration = Duration::from_millis(100);
+/// How long calls may take to end when the load ends.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Places many calls at once and verifies the voice that comes back
+#[derive(Args)]
+#[command(after_help = "\
+TARGET is iax:[user@]host[:port][/number[?context]], or just host/number. What it reaches must send
+voice back: an echo, or this command with --answer, which takes calls and echoes them.
+Load only what is yours.
+
+Examples:
+  oneport load 127.0.0.1/echo --calls 100
+  oneport load --answer 0.0.0.0:4570
+  oneport load iax:dialer@pbx.example.org/600 --calls 10..500 --duration 5m --picture load.svg
+  oneport load 127.0.0.1/bench --answer 127.0.0.1:4570 --trunk --knee --watch $(pidof oneport)
+  oneport load pbx.example.org/600 --calls 50 --hold 20s --max-loss 1 --min-mos 4 --json")]
+pub(crate) struct Load {
+    /// Whom to call
+    #[arg(required_unless_present = "answer")]
+    target: Option<Target>,
+    /// Takes calls at this address and sends back what it hears; several may be given
+    #[arg(long, value_name = "ADDRESS")]
+    answer: Vec<SocketAddr>,
+    /// How long calls taken here ring before they are answered
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s")]
+    ring: Duration,
+    /// Calls at once, or a range through which their number grows
+    #[arg(long, value_name = "N|N..M", default_value = "10")]
+    calls: Calls,
+    /// Calls begun in a second at most
+    #[arg(long, value_name = "N", default_value_t = 50.0)]
+    rate: f64,
+    /// How long a call lasts after the answer, before another takes its place; without it until
+    /// the end
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    hold: Option<Duration>,
+    /// How long all of it lasts
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
+    duration: Duration,
+    /// Adds calls step by step until a limit is broken, and tells the most that kept it
+    #[arg(long)]
+    knee: bool,
+    /// How long each step of --knee lasts
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5s",
+          requires = "knee")]
+    step: Duration,
+    /// The codec that is offered; its frames hold marks, not sound
+    #[arg(long, value_name = "CODEC", value_parser = format, default_value = "ulaw")]
+    codec: Format,
+    /// Length of a frame in ms
+    #[arg(long, value_name = "MS", default_value_t = 20,
+          value_parser = clap::value_parser!(u16).range(5..=200))]
+    frame: u16,
+    /// Sends voice in trunk frames, also what goes back from --answer
+    #[arg(long)]
+    trunk: bool,
+    /// Keys to press when a call is answered: 0-9, A-D, * and #
+    #[arg(long, value_name = "DIGITS", value_parser = crate::call::digits, default_value = "")]
+    dtmf: String,
+    /// The number we call from
+    #[arg(long, value_name = "NUMBER")]
+    from: Option<String>,
+    /// Whether calls are encrypted; it needs a secret for that
+    #[arg(long, value_name = "RULE", value_enum, default_value_t)]
+    encryption: Encryption,
+    #[command(flatten)]
+    secret: SecretArgs,
+    /// Ports, each with a thread of its own, from which calls are placed
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
+    /// Process of this machine whose CPU time and memory is told beside
+    #[arg(long, value_name = "PID")]
+    watch: Option<u32>,
+    /// Draws calls against delay, loss, score and CPU
+    #[arg(long, value_name = "FILE.svg")]
+    picture: Option<PathBuf>,
+    /// Prints the result as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+fn format(name: &str) -> Result<Format, String> {
+    let audio = |format: &Format| format.sample_rate().is_some();
+    Format::from_name(name).filter(audio).ok_or_else(|| {
+        let names: Vec<&str> = Format::all().filter(audio).map(Format::name).collect();
+        format!("it is one of {}", names.join(", "))
+    })
+}
+
+/// Bytes of `millis` of a codec; `None` where that makes no whole frames.
+fn frame_bytes(format: Format, millis: u16) -> Option<usize> {
+    let millis = usize::from(millis);
+    if let Some(codec) = Codec::for_format(format) {
+        let samples = codec.sample_rate() as usize * millis / 1_000;
+        let mut bytes = Vec::new();
+        codec.encoder().encode(&vec![0; samples], &mut bytes);
+        return samples.is_multiple_of(codec.frame_samples()).then_some(bytes.len());
+    }
+    // Of codecs that pass through: ms of a frame, and its bytes.
+    let (frame, bytes) = match format {
+        Format::G729 => (10, 10),
+        Format::G723 => (30, 24),
+        Format::ILBC => (30, 50),
+        _ => return None,
+    };
+    millis.is_multiple_of(frame).then_some(millis / frame * bytes)
+}
+
+/// Who calls and who is called.
+struct Parties {
+    callers: Vec<Driver<Caller>>,
+    callees: Vec<Driver<Callee>>,
+}
+
+impl Parties {
+    /// What was counted since this was last asked, and what there is now.
+    async fn look(&self) -> Result<(Tally, Tally, Standing), Failure> {
+        let (mut calling, mut called) = (Tally::new(), Tally::new());
+        let mut standing = Standing::default();
+        for driver in &self.callers {
+            let look = |_: &mut _, caller: &mut Caller, _| (caller.take_tally(), caller.standing());
+            let (tally, stands) = driver.with(look).await.map_err(failed)?;
+            calling.add(&tally);
+            standing.calls += stands.calls;
+            standing.answered += stands.answered;
+            standing.silent += stands.silent;
+        }
+        for driver in &self.callees {
+            let look = |_: &mut _, callee: &mut Callee, _| (callee.take_tally(), callee.calls());
+            let (tally, calls) = driver.with(look).await.map_err(failed)?;
+            called.add(&tally);
+            if self.callers.is_empty() {
+                standing.calls += calls;
+                standing.answered += calls;
+            }
+        }
+        Ok((calling, called, standing))
+    }
+
+    /// Wants so many calls, a share of each caller.
+    fn aim(&self, aim: Aim) {
+        let count = self.callers.len();
+        for (n, driver) in self.callers.iter().enumerate() {
+            let calls = aim.calls / count + usize::from(n < aim.calls % count);
+            let rate = aim.rate / count as f64;
+            driver.post(move |_, caller, _| caller.aim(calls, rate));
+        }
+    }
+
+    fn finish(&self) {
+        for driver in &self.callers {
+            driver.post(|endpoint, caller, now| caller.finish(endpoint, now));
+        }
+    }
+
+    async fn stop(self) {
+        for driver in self.callers {
+            driver.stop().await;
+        }
+        for driver in self.callees {
+            driver.stop().await;
+        }
+    }
+}
+
+/// Limits that suit a load rather than a switch: whoever loads knows what he does.
+fn unlimited() -> EndpointConfig {
+    EndpointConfig {
+        max_calls: 1_000_000,
+        max_calls_per_address: usize::MAX,
+        max_unvalidated_calls: usize::MAX,
+        max_challenges_per_user: usize::MAX,
+        // 32,767 numbers of an address are used up soon where each rests for a minute.
+        number_quarantine: Duration::from_secs(5),
+        transmit_buffer: 64 << 20,
+        ..EndpointConfig::default()
+    }
+}
+
+impl Load {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let (epoch, run) = (Instant::now(), getrandom::u32().map_err(failed)?);
+        let watched = match self.watch {
+            Some(pid) => Some(Watched::new(pid).ok_or_else(|| {
+                usage(format!("there is no process {pid} here")).hint("check --watch")
+            })?),
+            None => None,
+        };
+        let trunk = self.trunk.then(TrunkConfig::default);
+        let mut callees = Vec::new();
+        for address in &self.answer {
+            let config = DriverConfig { listen: vec![*address], endpoint: unlimited() };
+            let callee = Callee::new(run, epoch, self.ring, trunk);
+            callees.push(Driver::start(config, callee).map_err(failed)?);
+        }
+        let callers = match &self.target {
+            Some(target) => self.callers(target, run, epoch, trunk).await?,
+            None => Vec::new(),
+        };
+        let parties = Parties { callers, callees };
+        let run = match self.target.is_some() {
+            true => self.call(&parties, watched).await?,
+            false => self.wait(&parties, watched).await?,
+        };
+        parties.stop().await;
+        let report = Report::of(&self.target, self.codec, self.frame, self.trunk, &run);
+        if let Some(path) = &self.picture {
+            picture::draw(path, &run).map_err(|error| {
+                Failure::new(Code::Failed, format!("{}: {error}", path.display()))
+                    .hint("check --picture")
+            })?;
+        }
+        if self.json {
+            say!("{}", serde_json::to_string_pretty(&report).map_err(failed)?);
+        } else {
+            say!("{}", report.table().trim_end());
+        }
+        match run.broke {
+            Some(broke) if !self.knee => Err(Failure::new(Code::Failed, broke)),
+            _ if self.target.is_some() && run.total.answered == 0 => {
+                let why = run.total.failed.keys().next();
+                let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+                Err(Failure::new(Code::Failed, format!("no call was answered{why}"))
+                    .hint("try one by `oneport call` with the same target"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Starts those who call.
+    async fn callers(
+        &self,
+        target: &Target,
+        run: u32,
+        epoch: Instant,
+        trunk: Option<TrunkConfig>,
+    ) -> Result<Vec<Driver<Caller>>, Failure> {
+        let frame_bytes = frame_bytes(self.codec, self.frame).ok_or_else(|| {
+            usage(format!("{} has no frames of {} ms", self.codec, self.frame))
+                .hint("check --frame")
+        })?;
+        if frame_bytes < mark::LENGTH {
+            let least = mark::LENGTH;
+            let said = format!("{} ms of {} are {frame_bytes} bytes", self.frame, self.codec);
+            return Err(usage(format!("{said}; marks need {least}")).hint("give a longer --frame"));
+        }
+        let to = target.resolve().await.map_err(|error| {
+            Failure::new(Code::Unreachable, error).hint("check the host's name")
+        })?;
+        let mut call = NewCall::to(target.number.clone().unwrap_or_else(|| "s".into()));
+        call.called_context = target.context.clone();
+        call.username = target.user.clone();
+        call.calling_number = self.from.clone();
+        call.secret = self.secret.read(target.user.as_deref())?;
+        call.key = self.secret.read_key()?;
+        call.encryption = self.encryption.into();
+        call.allow_plaintext = self.secret.allow_plaintext;
+        call.formats = vec![self.codec];
+        let script = Script {
+            to,
+            call,
+            hold: self.hold,
+            digits: self.dtmf.clone(),
+            frame_ms: self.frame,
+            frame_bytes,
+            run,
+            epoch,
+        };
+        let start = |_| {
+            let any: SocketAddr = match to {
+                SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
+                SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
+            };
+            let config = DriverConfig { listen: vec![any], endpoint: unlimited() };
+            let driver = Driver::start(config, Caller::new(script.clone())).map_err(failed)?;
+            driver.post(move |endpoint, _, _| endpoint.set_trunk(to, trunk));
+            Ok(driver)
+        };
+        (0..self.threads).map(start).collect()
+    }
+
+    /// Calls, until the time is over, a limit is broken or somebody interrupts.
+    async fn call(&self, parties: &Parties, watched: Option<Watched>) -> Result<Run, Failure> {
+        let limits = match self.knee {
+            true => self.limits.clone().or_audible(),
+            false => self.limits.clone(),
+        };
+        let mut plan = match self.knee {
+            true => Plan::steps(self.calls, self.step, self.rate),
+            false => Plan::ramp(self.calls, self.duration, self.rate),
+        };
+        let mut run = Run::new(self.codec, self.frame, watched);
+        let mut clock = time::interval(AIM_PERIOD);
+        clock.set_missed_tick_behavior(time::MissedTickBehavior::Skip);
+        let mut looked = Instant::now();
+        let mut step = Tally::new();
+        loop {
+            tokio::select! {
+                _ = clock.tick() => {}
+                _ = tokio::signal::ctrl_c() => break,
+            }
+            let elapsed = run.begun.elapsed();
+            if looked.elapsed() >= Duration::from_secs(1) {
+                looked = Instant::now();
+                let second = run.look(parties.look().await?);
+                self.show(&second);
+                step.add(&run.latest);
+            }
+            let (aim, step_ended) = plan.at(elapsed);
+            if step_ended {
+                let kept = run.judge_step(std::mem::replace(&mut step, Tally::new()), &limits);
+                if !kept {
+                    break;
+                }
+            }
+            match aim {
+                Some(aim) => parties.aim(aim),
+                None => break,
+            }
+        }
+        run.end_of_load();
+        parties.finish();
+        let farewell = Instant::now();
+        while farewell.elapsed() < FAREWELL {
+            time::sleep(AIM_PERIOD).await;
+            let (calling, called, standing) = parties.look().await?;
+            run.add(&calling, &called);
+            if standing.calls == 0 {
+                break;
+            }
+        }
+        self.clear();
+        if !self.knee {
+            run.judge(&limits);
+        }
+        Ok(run)
+    }
+
+    /// Takes calls, until the time is over where one was given, or somebody interrupts.
+    async fn wait(&self, parties: &Parties, watched: Option<Watched>) -> Result<Run, Failure> {
+        for driver in &parties.callees {
+            for address in driver.local_addresses() {
+                eprintln!("taking calls on UDP {address}, interrupt to stop");
+            }
+        }
+        let mut run = Run::new(self.codec, self.frame, watched);
+        let mut clock = time::interval(Duration::from_secs(1));
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+                .map_err(failed)?;
+        loop {
+            tokio::select! {
+                _ = clock.tick() => {}
+                _ = tokio::signal::ctrl_c() => break,
+                _ = terminate.recv() => break,
+            }
+            let second = run.look(parties.look().await?);
+            self.show(&second);
+        }
+        run.end_of_load();
+        self.clear();
+        Ok(run)
+    }
+
+    /// Renews the line that shows how it goes, on a terminal.
+    fn show(&self, second: &Second) {
+        if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+            eprint!("\r\x1b[K{}", second.line());
+        }
+    }
+
+    fn clear(&self) {
+        if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_have_the_bytes_of_their_codec() {
+        let bytes = |name, millis| frame_bytes(Format::from_name(name).expect("known"), millis);
+        assert_eq!(bytes("ulaw", 20), Some(160));
+        assert_eq!(bytes("g722", 20), Some(160));
+        assert_eq!(bytes("slin16", 10), Some(320));
+        assert_eq!(bytes("gsm", 40), Some(66));
+        assert_eq!(bytes("gsm", 30), None);
+        assert_eq!(bytes("g729", 20), Some(20));
+        assert_eq!(bytes("lpc10", 20), None);
+    }
+}

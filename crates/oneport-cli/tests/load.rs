@@ -1,0 +1,167 @@
+//! `oneport load` through a switch, and against what does not keep up.
+
+use std::net::UdpSocket;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use assert_cmd::cargo::cargo_bin;
+use oneport_testkit::peers::{free_port, wait_for};
+use serde_json::Value;
+
+/// A switch that leads `bench` to whoever listens at `callee`.
+struct Switch {
+    process: Child,
+    address: String,
+    callee: String,
+    _directory: tempfile::TempDir,
+}
+
+impl Switch {
+    fn start(more: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let [address, callee] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
+        let config = directory.path().join("oneport.toml");
+        let text = format!(
+            "[server]\nlisten = [\"{address}\"]\n[store]\npath = \"oneport.db\"\n\
+             [peers.load]\nsecret = \"right\"\nencryption = \"allowed\"\n[peers.callee]\naddress = \"{callee}\"\n{more}\n\
+             [[routes]]\nnumber = \"bench\"\nto = [\"peer:callee\"]\n"
+        );
+        std::fs::write(&config, text).expect("writable");
+        let process = Command::new(cargo_bin("oneport"))
+            .args(["serve", "--no-api", "--config"])
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let held = || UdpSocket::bind(&address).is_err();
+        wait_for("the switch to listen", Duration::from_secs(60), held);
+        Self { process, address, callee, _directory: directory }
+    }
+
+    /// Loads it with what comes back to it.
+    fn load(&self, arguments: &[&str]) -> Output {
+        let target = format!("iax:load@{}/bench", self.address);
+        let pid = self.process.id().to_string();
+        let own = ["load", &target, "--answer", &self.callee, "--watch", &pid];
+        run(&[&own[..], arguments].concat())
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn run(arguments: &[&str]) -> Output {
+    let mut command = Command::new("timeout");
+    command.arg("60").arg(cargo_bin("oneport")).args(arguments);
+    command.env("ONEPORT_SECRET", "right").stdin(Stdio::null()).output().expect("it runs")
+}
+
+fn json(output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{errors}"))
+}
+
+#[test]
+fn voice_of_a_load_is_verified_frame_by_frame_and_keys_come_back() {
+    let switch = Switch::start("");
+    let output = switch.load(&[
+        "--calls",
+        "20",
+        "--hold",
+        "1s",
+        "--duration",
+        "3s",
+        "--dtmf",
+        "12#",
+        "--codec",
+        "g722",
+        "--json",
+    ]);
+    let report = json(&output);
+    assert!(output.status.success(), "{report}");
+    let calls = &report["calls"];
+    let answered = calls["answered"].as_u64().expect("a count");
+    assert!(answered >= 40 && calls["completed"] == answered, "{calls}");
+    assert_eq!((calls["most_at_once"].as_u64(), &report["knee"]), (Some(20), &Value::Null));
+    let voice = &report["voice"];
+    // On a busy machine the last frames of a call may still be on their way when it ends.
+    let sent = voice["sent"].as_u64().expect("a count");
+    assert!(sent >= 40 * 40 && voice["heard"].as_u64() >= Some(sent * 9 / 10), "{voice}");
+    for wrong in ["damaged", "crossed", "foreign", "twice"] {
+        assert_eq!(voice[wrong], 0, "{voice}");
+    }
+    assert_eq!(report["digits_heard"], report["digits_sent"], "{report}");
+    for times in ["set_up_ms", "round_trip_ms", "one_way_ms"] {
+        assert!(report[times]["p99"].as_f64().is_some_and(|ms| ms > 0.0), "{times}: {report}");
+    }
+    assert!(report["mos"].as_f64().is_some_and(|mos| mos > 1.0));
+    assert!(report["watched"]["cpu_seconds"].as_f64().is_some_and(|seconds| seconds > 0.0));
+}
+
+#[test]
+fn trunk_frames_and_encryption_bring_the_same_voice() {
+    for (more, arguments) in
+        [("trunk = true", vec!["--trunk"]), ("", vec!["--encryption", "required"])]
+    {
+        let switch = Switch::start(more);
+        let rest = ["--calls", "5", "--duration", "2s", "--json"];
+        let report = json(&switch.load(&[&arguments[..], &rest].concat()));
+        let voice = &report["voice"];
+        let heard = voice["heard"].as_u64().expect("a count");
+        assert!(heard > 100 && voice["damaged"] == 0 && voice["crossed"] == 0, "{report}");
+    }
+}
+
+#[test]
+fn a_limit_that_is_broken_is_said_in_one_sentence() {
+    let switch = Switch::start("");
+    let slow = switch.load(&["--calls", "2", "--duration", "1s", "--max-set-up", "0.001"]);
+    let errors = String::from_utf8_lossy(&slow.stderr);
+    assert_eq!(slow.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("ms to the answer (limit 0.001 ms)"), "{errors}");
+}
+
+#[test]
+fn a_search_ends_at_the_limit_of_the_system_and_draws_it() {
+    let switch =
+        Switch::start("[[limits]]\nname = \"line\"\npeers = [\"callee\"]\nmax_calls = 12\n");
+    let directory = tempfile::tempdir().expect("a directory");
+    let picture = directory.path().join("load.svg").display().to_string();
+    let output = switch.load(&[
+        "--calls",
+        "10",
+        "--knee",
+        "--step",
+        "2s",
+        "--max-failed",
+        "1",
+        "--picture",
+        &picture,
+        "--json",
+    ]);
+    let report = json(&output);
+    assert!(output.status.success(), "{report}");
+    // Ten are within the limit of twelve, a quarter more is not.
+    assert_eq!(report["knee"], 10, "{report}");
+    let broke = report["broke"].as_str().expect("a sentence");
+    assert!(broke.starts_with("at 12 calls, ") && broke.contains("of the calls failed"), "{broke}");
+    let picture = std::fs::read_to_string(Path::new(&picture)).expect("drawn");
+    assert!(picture.contains("Mean opinion score") && picture.ends_with("</svg>\n"), "{picture}");
+}
+
+#[test]
+fn a_load_that_nobody_answers_says_why() {
+    let switch = Switch::start("");
+    let target = format!("iax:load@{}/nowhere", switch.address);
+    let output = run(&["load", &target, "--calls", "2", "--duration", "1s"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("no call was answered: ") && errors.contains("hint: "), "{errors}");
+}

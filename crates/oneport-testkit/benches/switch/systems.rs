@@ -1,0 +1,151 @@
+//! The systems that carry the same calls: a bare relay, Oneport and Asterisk.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use oneport_testkit::peers::asterisk::Asterisk;
+use oneport_testkit::peers::{free_port, wait_for};
+
+use crate::relay::Way;
+
+/// The secret of whoever calls.
+pub(crate) const SECRET: &str = "a secret of the bench";
+
+/// How long a system may take to start.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A kind of system.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Kind {
+    Relay(Way),
+    Oneport,
+    Asterisk,
+}
+
+impl Kind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Relay(Way::Batches) => "bare relay, recvmmsg and sendmmsg",
+            Self::Relay(Way::Bundles) => "bare relay, UDP_GRO and UDP_SEGMENT",
+            Self::Oneport => "Oneport",
+            Self::Asterisk => "Asterisk",
+        }
+    }
+}
+
+/// A process that is killed when it is dropped.
+pub(crate) struct Killed(pub(crate) Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A running system.
+pub(crate) struct System {
+    /// Where it is called.
+    pub(crate) address: SocketAddr,
+    /// The process whose cost is told.
+    pub(crate) pid: u32,
+    running: Running,
+}
+
+enum Running {
+    Process(#[expect(dead_code, reason = "killed when it is dropped")] Killed),
+    Asterisk(Box<Asterisk>),
+}
+
+impl System {
+    /// Starts one that leads calls to `callee`.
+    pub(crate) fn start(kind: Kind, callee: SocketAddrV4, trunk: bool, directory: &Path) -> Self {
+        match kind {
+            Kind::Relay(way) => relay(way, callee),
+            Kind::Oneport => oneport(callee, trunk, directory),
+            Kind::Asterisk => asterisk(callee, trunk),
+        }
+    }
+
+    /// Its version, where it says one.
+    pub(crate) fn version(&self) -> Option<String> {
+        match &self.running {
+            Running::Process(_) => None,
+            Running::Asterisk(asterisk) => Some(asterisk.version()),
+        }
+    }
+}
+
+/// The command, beside this benchmark.
+pub(crate) fn command() -> PathBuf {
+    let own = std::env::current_exe().expect("this program has a path");
+    let command = own.ancestors().nth(2).expect("two directories up").join("oneport");
+    assert!(command.exists(), "{} is missing: cargo build --release", command.display());
+    command
+}
+
+fn loopback() -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port())
+}
+
+fn relay(way: Way, callee: SocketAddrV4) -> System {
+    let address = loopback();
+    let own = std::env::current_exe().expect("this program has a path");
+    let child = Command::new(own)
+        .args(["relay", &address.to_string(), &callee.to_string(), way.name()])
+        .spawn()
+        .expect("it is this program");
+    let pid = child.id();
+    let held = || std::net::UdpSocket::bind(address).is_err();
+    wait_for("the relay to listen", PATIENCE, held);
+    System { address: address.into(), pid, running: Running::Process(Killed(child)) }
+}
+
+fn oneport(callee: SocketAddrV4, trunk: bool, directory: &Path) -> System {
+    let address = loopback();
+    let config = directory.join("oneport.toml");
+    let _ = std::fs::remove_file(directory.join("oneport.db"));
+    let text = format!(
+        "[server]\nlisten = [\"{address}\"]\nmax_calls = 1000000\nmax_calls_per_address = 1000000\n\
+         [store]\npath = \"oneport.db\"\n\
+         [peers.load]\nsecret = \"{SECRET}\"\ntrunk = {trunk}\n\
+         [peers.callee]\naddress = \"{callee}\"\ntrunk = {trunk}\n\
+         [[routes]]\nnumber = \"bench\"\nto = [\"peer:callee\"]\n"
+    );
+    std::fs::write(&config, text).expect("a directory of our own");
+    let child = Command::new(command())
+        .args(["serve", "--no-api", "--config"])
+        .arg(&config)
+        .env("ONEPORT_LOG", "error")
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("it was built");
+    let pid = child.id();
+    let held = || std::net::UdpSocket::bind(address).is_err();
+    wait_for("the switch to listen", PATIENCE, held);
+    System { address: address.into(), pid, running: Running::Process(Killed(child)) }
+}
+
+/// With the threads that it has by default, and no limits that the others do not have.
+fn asterisk(callee: SocketAddrV4, trunk: bool) -> System {
+    let trunk = if trunk { "yes" } else { "no" };
+    let iax = format!(
+        "iaxthreadcount=10\niaxmaxthreadcount=100\nmaxcallnumbers=16000\nrequirecalltoken=yes\n\
+         disallow=all\nallow=ulaw\n\
+         [load]\ntype=friend\nhost=dynamic\nauth=md5\nsecret={SECRET}\ncontext=bench\nmaxauthreq=0\n\
+         trunk={trunk}\n\
+         [callee]\ntype=peer\nhost={}\nport={}\ntrunk={trunk}\n",
+        callee.ip(),
+        callee.port(),
+    );
+    let asterisk = Asterisk::start(&iax, "[bench]\nexten => bench,1,Dial(IAX2/callee/bench)\n");
+    // What it writes of each call costs it, and nobody reads it here.
+    let _ = asterisk.cli("core set verbose 0");
+    System {
+        address: asterisk.address(),
+        pid: asterisk.pid(),
+        running: Running::Asterisk(Box::new(asterisk)),
+    }
+}
