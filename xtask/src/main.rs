@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask test`, `peers`, `sim`, `torture`, `jitter`, `fuzz`,
+//! The project's own chores: `cargo xtask test`, `peers`, `sim`, `torture`, `jitter`, `bench`, `fuzz`,
 //! `mutants`, `docs`, `ci`.
 
 use std::collections::BTreeMap;
@@ -66,6 +66,18 @@ enum Chore {
         #[arg(default_value = "1")]
         seeds: Vec<u64>,
     },
+    /// Measures the switch beside a bare relay and Asterisk, in the same scenes and one run; prints
+    /// tables of docs/performance.md
+    Bench {
+        /// Leaves out Asterisk
+        #[arg(long)]
+        without_peers: bool,
+        /// Rounds, one system after the other in each
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+        /// bridges, setups, memory, delay; without any, all of them
+        scenes: Vec<String>,
+    },
     /// Feeds random input to every fuzz target
     Fuzz {
         /// Seconds for each target
@@ -118,6 +130,7 @@ fn main() -> ExitCode {
         }
         Chore::Torture { seed, count, .. } => run_cases(seed, count),
         Chore::Jitter { without_peers, seeds } => jitter(without_peers, &seeds),
+        Chore::Bench { without_peers, rounds, scenes } => bench(without_peers, rounds, &scenes),
         Chore::Fuzz { seconds } => fuzz(seconds),
         Chore::Mutants { modules, shard } => mutants(&modules, shard.as_deref()),
         Chore::Docs => docs(),
@@ -341,6 +354,20 @@ fn jitter(without_peers: bool, seeds: &[u64]) -> Result<(), String> {
     }
     let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
     arguments.extend(seeds.iter().map(String::as_str));
+    cargo(&arguments)
+}
+
+fn bench(without_peers: bool, rounds: u32, scenes: &[String]) -> Result<(), String> {
+    let rounds = rounds.to_string();
+    let mut arguments = vec!["bench", "-p", "oneport-testkit", "--locked", "--bench", "switch"];
+    arguments.extend(["--", "--rounds", &rounds]);
+    if without_peers {
+        arguments.push("--without-peers");
+    } else {
+        install_peers()?;
+    }
+    arguments.extend(scenes.iter().map(String::as_str));
+    cargo(&["build", "--release", "--locked", "-p", "oneport-cli"])?;
     cargo(&arguments)
 }
 

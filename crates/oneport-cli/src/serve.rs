@@ -136,7 +136,11 @@ impl Serve {
 fn start(config: Config, chosen: bool, storage: &Storage) -> Result<Driver<Switch>, Failure> {
     let mut listen = config.listen.clone();
     loop {
-        let driver = DriverConfig { listen: listen.clone(), endpoint: config.endpoint.clone() };
+        let driver = DriverConfig {
+            listen: listen.clone(),
+            endpoint: config.endpoint.clone(),
+            ..DriverConfig::default()
+        };
         let mut switch = Switch::new(config.clone());
         storage.attach(&mut switch);
         match Driver::start(driver, switch) {

@@ -60,7 +60,11 @@ pub fn switch_on_both(text: &str) -> (Driver<Switch>, SocketAddr) {
 #[must_use]
 pub fn serve(text: &str) -> Driver<Switch> {
     let config = Config::parse(Path::new("test.toml"), text).expect("a good configuration");
-    let driver = DriverConfig { listen: config.listen.clone(), endpoint: config.endpoint.clone() };
+    let driver = DriverConfig {
+        listen: config.listen.clone(),
+        endpoint: config.endpoint.clone(),
+        ..DriverConfig::default()
+    };
     Driver::start(driver, Switch::new(config)).expect("started")
 }
 

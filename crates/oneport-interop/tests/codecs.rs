@@ -49,7 +49,8 @@ async fn every_frame_returns(to: SocketAddr, name: &str, format: Format, bytes: 
     let listen = vec!["127.0.0.1:0".parse().expect("an address")];
     let (events, mut happens) = mpsc::unbounded_channel();
     let (voice, mut heard) = mpsc::unbounded_channel();
-    let config = DriverConfig { listen, endpoint: EndpointConfig::default() };
+    let config =
+        DriverConfig { listen, endpoint: EndpointConfig::default(), ..DriverConfig::default() };
     let driver = Driver::start(config, Party { events, voice }).expect("started");
     let mut call = NewCall::to(format!("echo*{name}"));
     call.username = Some(name.into());

@@ -795,6 +795,19 @@ impl Call {
     }
 
     /// Sends on a frame of the linked call, which had the timestamp `theirs` there.
+    /// Reads some of each line of memory that a frame heard of it needs.
+    pub(crate) fn look_in(&self) -> u64 {
+        let encrypted = self.exchange.crypt.is_some();
+        self.voice_in.look() ^ u64::from(self.tapped) ^ u64::from(encrypted)
+    }
+
+    /// The same of a frame that is sent on to its peer.
+    pub(crate) fn look_out(&self) -> u64 {
+        let accepted = matches!(self.phase, Phase::Accepted { .. });
+        let state = u64::from(accepted) ^ u64::from(self.quelched);
+        self.voice_out.look() ^ state ^ self.exchange.look()
+    }
+
     pub(crate) fn relay_voice(
         &mut self,
         cx: &mut Context,

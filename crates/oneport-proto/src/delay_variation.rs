@@ -57,6 +57,11 @@ impl DelayMeter {
     #[cfg(test)]
     pub(crate) const EACH_FRAME_FROM: usize = core::mem::offset_of!(Self, fastest_in_window);
 
+    /// Reads some of what each frame needs.
+    pub(crate) const fn look(&self) -> u64 {
+        self.fastest.cast_unsigned()
+    }
+
     /// A frame that follows the newest, with `timestamp` behind `last`, came `drift` µs later than it
     /// should have by the distance of the two.
     #[inline]

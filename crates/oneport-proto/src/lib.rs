@@ -51,6 +51,7 @@ mod offer;
 mod opening;
 mod path;
 mod poke;
+mod prefetch;
 mod provision;
 mod registration;
 mod relay_clock;

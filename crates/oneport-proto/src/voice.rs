@@ -60,6 +60,11 @@ pub(crate) struct VoiceOut {
 }
 
 impl VoiceOut {
+    /// Reads some of each of its lines of memory.
+    pub(crate) fn look(&self) -> u64 {
+        self.drops ^ u64::from(self.relay.is_following()) ^ self.gaps.missing() ^ self.frames
+    }
+
     /// The timestamp of a frame made here that lasts `duration_ms`; `real` is our clock.
     pub(crate) fn stamp(&mut self, real: u32, duration_ms: u16) -> u32 {
         let stamp = match self.next {
@@ -194,6 +199,11 @@ pub(crate) struct VoiceIn {
 }
 
 impl VoiceIn {
+    /// Reads some of each line of memory that a frame needs.
+    pub(crate) fn look(&self) -> u64 {
+        self.trunk_datagram ^ self.meter.look() ^ self.last.map_or(0, |(_, stamp)| stamp.0.into())
+    }
+
     /// The sender has a new clock, as after a transfer. The counts go on.
     pub(crate) fn begin_anew(&mut self) {
         (self.last, self.named_at, self.trunk_offset) = (None, None, None);

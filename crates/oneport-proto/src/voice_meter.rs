@@ -59,6 +59,11 @@ fn moved(bits: u64, n: u32) -> u64 {
 }
 
 impl VoiceMeter {
+    /// Reads some of each line of memory that a frame needs.
+    pub(crate) fn look(&self) -> u64 {
+        self.delays.look() ^ self.frames ^ self.jitter_16
+    }
+
     /// Where that begins of which each frame needs most.
     #[cfg(test)]
     pub(crate) const EACH_FRAME_FROM: usize =

@@ -120,6 +120,7 @@ impl Scene {
             let mut bytes = frame(n);
             let path = Path::from(self.caller);
             let before = ALLOCATIONS.with(Cell::get);
+            self.endpoint.prefetch(std::iter::once((self.caller, &bytes[..])));
             self.endpoint.handle_datagram(self.now, path, &mut bytes, &mut sink);
             while self.endpoint.poll_transmit(&mut self.buffer).is_some() {}
             let made = ALLOCATIONS.with(Cell::get) - before;

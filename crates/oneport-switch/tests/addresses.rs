@@ -43,8 +43,11 @@ async fn four_and_six_register_and_talk_at_one_switch() {
              [peers.six]\nsecret = \"six\"\n[peers.alias]\nsecret = \"alias\"\n"
         );
         let config = Config::parse(Path::new("test.toml"), &text).expect("a good configuration");
-        let driver =
-            DriverConfig { listen: config.listen.clone(), endpoint: config.endpoint.clone() };
+        let driver = DriverConfig {
+            listen: config.listen.clone(),
+            endpoint: config.endpoint.clone(),
+            ..DriverConfig::default()
+        };
         let switch = Driver::start(driver, Switch::new(config)).expect("started");
         let port = |v6: bool| {
             let addresses = switch.local_addresses().iter();

@@ -56,7 +56,11 @@ async fn a_switch_runs_though_hosts_cannot_be_found_and_nobody_is_taken_for_thei
     let lost: Vec<&str> = config.lost_hosts.iter().map(String::as_str).collect();
     assert_eq!(lost, ["provider.invalid", "registrar.invalid", "site.invalid"]);
     assert!(config.registrations.is_empty());
-    let driver = DriverConfig { listen: config.listen.clone(), endpoint: config.endpoint.clone() };
+    let driver = DriverConfig {
+        listen: config.listen.clone(),
+        endpoint: config.endpoint.clone(),
+        ..DriverConfig::default()
+    };
     let switch = Driver::start(driver, Switch::new(config)).expect("started");
     let to = switch.local_addresses()[0];
     let ann = phone();

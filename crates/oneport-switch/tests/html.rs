@@ -62,7 +62,11 @@ async fn a_page_for_somebody_who_shows_none_is_answered_so() {
     let not_supported = vec![(frame_type::HTML, 0x11)];
     let text = "[server]\nlisten = [\"127.0.0.1:0\"]";
     let config = Config::parse(Path::new("test.toml"), text).expect("a good configuration");
-    let driver = DriverConfig { listen: config.listen.clone(), endpoint: config.endpoint.clone() };
+    let driver = DriverConfig {
+        listen: config.listen.clone(),
+        endpoint: config.endpoint.clone(),
+        ..DriverConfig::default()
+    };
     let switch = Driver::start(driver, Switch::new(config)).expect("started");
     assert_eq!(answers(switch.local_addresses()[0]).await, not_supported);
 

@@ -86,7 +86,11 @@ fn of_two_thousand_calls_at_the_same_time_a_limit_lets_through_what_it_says_and_
          [[limits]]\nname = \"box\"\npeers = [\"box\"]\nmax_calls = {PLACES}\n"
     );
     let config = Config::parse(Path::new("test.toml"), &text).expect("a good configuration");
-    let driver = DriverConfig { listen: config.listen.clone(), endpoint: config.endpoint.clone() };
+    let driver = DriverConfig {
+        listen: config.listen.clone(),
+        endpoint: config.endpoint.clone(),
+        ..DriverConfig::default()
+    };
     let switch = Driver::start(driver, Switch::new(config)).expect("started");
     let to = switch.local_addresses()[0];
     let up = Arc::new(AtomicI64::new(0));
@@ -99,7 +103,8 @@ fn of_two_thousand_calls_at_the_same_time_a_limit_lets_through_what_it_says_and_
             let (up, became) = (Arc::clone(&up), sender.clone());
             let (answered, hung_up) = (HashSet::new(), HashSet::new());
             let crowd = Crowd { to, up, answered, hung_up, became };
-            Driver::start(DriverConfig { listen, endpoint }, crowd).expect("started")
+            Driver::start(DriverConfig { listen, endpoint, ..DriverConfig::default() }, crowd)
+                .expect("started")
         })
         .collect();
     for round in 0..3 {

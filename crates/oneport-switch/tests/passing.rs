@@ -60,7 +60,11 @@ async fn through_the_switch(
          [peers.bob]\naddress = \"{bob_s}\"\nqualify = false\n"
     );
     let config = Config::parse(Path::new("test.toml"), &text).expect("a good configuration");
-    let driver = DriverConfig { listen: config.listen.clone(), endpoint: config.endpoint.clone() };
+    let driver = DriverConfig {
+        listen: config.listen.clone(),
+        endpoint: config.endpoint.clone(),
+        ..DriverConfig::default()
+    };
     let switch = Driver::start(driver, Switch::new(config)).expect("started");
     let to = switch.local_addresses()[0];
     let (ann, _, mut at_ann) = witness();

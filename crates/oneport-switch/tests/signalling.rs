@@ -21,7 +21,11 @@ fn loopback() -> Vec<SocketAddr> {
 fn switch(text: &str) -> (Driver<Switch>, SocketAddr) {
     let text = format!("[server]\nlisten = [\"127.0.0.1:0\"]\n{text}");
     let config = Config::parse(Path::new("test.toml"), &text).expect("a good configuration");
-    let driver = DriverConfig { listen: config.listen.clone(), endpoint: config.endpoint.clone() };
+    let driver = DriverConfig {
+        listen: config.listen.clone(),
+        endpoint: config.endpoint.clone(),
+        ..DriverConfig::default()
+    };
     let driver = Driver::start(driver, Switch::new(config)).expect("started");
     let address = driver.local_addresses()[0];
     (driver, address)

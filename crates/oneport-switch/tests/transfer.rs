@@ -18,7 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn switch(text: &str) -> Driver<Switch> {
     let text = format!("[server]\nlisten = [\"127.0.0.1:0\", \"[::1]:0\"]\n{text}");
     let config = Config::parse(Path::new("test.toml"), &text).expect("a good configuration");
-    let driver = DriverConfig { listen: config.listen.clone(), endpoint: config.endpoint.clone() };
+    let driver = DriverConfig {
+        listen: config.listen.clone(),
+        endpoint: config.endpoint.clone(),
+        ..DriverConfig::default()
+    };
     Driver::start(driver, Switch::new(config)).expect("started")
 }
 

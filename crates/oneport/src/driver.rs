@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{self, Duration};
 
 use oneport_proto::{
     CallId, DropNotice, DropReason, Endpoint, EndpointConfig, Event, Instant, Media, MediaSink,
@@ -12,10 +12,11 @@ use oneport_proto::{
 };
 use oneport_wire::CauseCode;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time;
+use tokio::sync::mpsc::{self, error::TryRecvError};
+use tokio::sync::oneshot;
 
 use crate::socket::{self, BatchSocket, ReceiveBuffers};
+use crate::waker::{WakeAtLast, WakeUps, Waker};
 
 /// Batches received from one socket before timers and commands get their turn.
 const RECEIVE_TURNS: usize = 16;
@@ -146,6 +147,9 @@ pub struct DriverConfig {
     pub listen: Vec<SocketAddr>,
     /// The engine's limits and timers.
     pub endpoint: EndpointConfig,
+    /// Sends each datagram by itself, as most other systems do, where the kernel could take many to
+    /// one peer at once (UDP_SEGMENT). It costs more; it is for measuring.
+    pub one_by_one: bool,
 }
 
 /// A driver could not start.
@@ -183,6 +187,8 @@ enum Command<A> {
 /// A running endpoint. Clones refer to the same one; when the last is dropped it stops.
 pub struct Driver<A> {
     commands: mpsc::UnboundedSender<Command<A>>,
+    /// Dropped behind the one above: the thread finds that nobody commands it any more.
+    waker: WakeAtLast,
     addresses: Arc<[SocketAddr]>,
     /// Closes when the thread has ended.
     ended: Arc<tokio::sync::Mutex<Option<oneshot::Receiver<()>>>>,
@@ -192,6 +198,7 @@ impl<A> Clone for Driver<A> {
     fn clone(&self) -> Self {
         Self {
             commands: self.commands.clone(),
+            waker: self.waker.clone(),
             addresses: self.addresses.clone(),
             ended: self.ended.clone(),
         }
@@ -200,20 +207,25 @@ impl<A> Clone for Driver<A> {
 
 /// A running endpoint, for those who must not keep it running: what the application itself has
 /// begun, and reports to it.
-pub struct WeakDriver<A>(mpsc::WeakUnboundedSender<Command<A>>);
+pub struct WeakDriver<A> {
+    commands: mpsc::WeakUnboundedSender<Command<A>>,
+    waker: Waker,
+}
 
 impl<A> Clone for WeakDriver<A> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { commands: self.commands.clone(), waker: self.waker.clone() }
     }
 }
 
 impl<A: Application> WeakDriver<A> {
     /// Runs `act` on the driver's thread, soon, if there is still a [`Driver`].
     pub fn post(&self, act: impl FnOnce(&mut Endpoint, &mut A, Instant) + Send + 'static) {
-        if let Some(commands) = self.0.upgrade() {
+        if let Some(commands) = self.commands.upgrade() {
             // A driver that has stopped has no calls to act on.
             let _ = commands.send(Command::Act(Box::new(act)));
+            drop(commands);
+            self.waker.wake();
         }
     }
 }
@@ -229,62 +241,40 @@ impl<A: Application> Driver<A> {
         }
         let mut sockets = Vec::new();
         for address in config.listen {
-            let bound = socket::bind(address);
+            let bound = socket::bind(address).and_then(BatchSocket::new);
             sockets.push(bound.map_err(|source| StartError::Bind { address, source })?);
         }
-        let addresses: io::Result<Vec<SocketAddr>> = sockets
-            .iter()
-            .map(|socket| {
-                let address = socket.local_addr()?;
-                address.as_socket().ok_or_else(|| io::Error::other("not an IP socket"))
-            })
-            .collect();
-        let addresses = addresses.map_err(StartError::System)?.into();
+        let addresses = sockets.iter().map(BatchSocket::address).collect();
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| StartError::System(error.into()))?;
         let (commands, receiver) = mpsc::unbounded_channel();
+        let (waker, wake_ups) = crate::waker::pair().map_err(StartError::System)?;
         let (end, ended) = oneshot::channel();
-        let (ready, started) = std::sync::mpsc::sync_channel(1);
         let endpoint_config = config.endpoint;
         let body = move || {
             let _end = end;
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime,
-                Err(error) => return drop(ready.send(Err(error))),
+            // Monotonic: steps of the wall clock do not reach the engine.
+            let origin = time::Instant::now();
+            let endpoint = Endpoint::new(endpoint_config, seed, Instant::from_micros(0));
+            let segments = match config.one_by_one {
+                true => 1,
+                false => sockets.iter().map(BatchSocket::max_segments).min().unwrap_or(1),
             };
-            runtime.block_on(async move {
-                let sockets: io::Result<Vec<_>> =
-                    sockets.into_iter().map(BatchSocket::new).collect();
-                let sockets = match sockets {
-                    Ok(sockets) => sockets,
-                    Err(error) => return drop(ready.send(Err(error))),
-                };
-                // Monotonic: steps of the wall clock do not reach the engine.
-                let origin = time::Instant::now();
-                let endpoint = Endpoint::new(endpoint_config, seed, Instant::from_micros(0));
-                let segments = sockets.iter().map(BatchSocket::max_segments).min().unwrap_or(1);
-                let mut shard = Shard {
-                    endpoint,
-                    application,
-                    sockets,
-                    origin,
-                    watched: origin,
-                    received: ReceiveBuffers::new(),
-                    transmit: TransmitBuffer::with_capacity(65_000, segments),
-                };
-                let _ = ready.send(Ok(()));
-                shard.run(receiver).await;
-            });
+            let mut shard = Shard {
+                endpoint,
+                application,
+                sockets,
+                origin,
+                watched: origin,
+                received: ReceiveBuffers::new(),
+                transmit: TransmitBuffer::with_capacity(65_000, segments),
+            };
+            shard.run(receiver, &wake_ups);
         };
         let builder = thread::Builder::new().name("oneport".into());
         builder.spawn(body).map_err(StartError::System)?;
-        match started.recv() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(StartError::System(error)),
-            Err(_) => return Err(StartError::System(io::Error::other("the thread ended"))),
-        }
         let ended = Arc::new(tokio::sync::Mutex::new(Some(ended)));
-        Ok(Self { commands, addresses, ended })
+        Ok(Self { commands, waker: WakeAtLast(waker), addresses, ended })
     }
 
     /// The addresses listened on, with the ports the system chose where 0 was asked for.
@@ -295,8 +285,13 @@ impl<A: Application> Driver<A> {
 
     /// Runs `act` on the driver's thread, soon.
     pub fn post(&self, act: impl FnOnce(&mut Endpoint, &mut A, Instant) + Send + 'static) {
+        self.command(Command::Act(Box::new(act)));
+    }
+
+    fn command(&self, command: Command<A>) {
         // A driver that has stopped has no calls to act on.
-        let _ = self.commands.send(Command::Act(Box::new(act)));
+        let _ = self.commands.send(command);
+        self.waker.0.wake();
     }
 
     /// Runs `act` on the driver's thread and gives its result.
@@ -317,18 +312,28 @@ impl<A: Application> Driver<A> {
     /// The same endpoint, without keeping it running.
     #[must_use]
     pub fn downgrade(&self) -> WeakDriver<A> {
-        WeakDriver(self.commands.downgrade())
+        WeakDriver { commands: self.commands.downgrade(), waker: self.waker.0.clone() }
     }
 
     /// Hangs up all calls and stops, when what was posted before is done and the last frames are
     /// acknowledged, which may take two seconds. What is posted meanwhile is still done; other
     /// clones find that the driver has stopped.
     pub async fn stop(self) {
-        let _ = self.commands.send(Command::Stop);
+        self.command(Command::Stop);
         if let Some(ended) = self.ended.lock().await.take() {
             let _ = ended.await;
         }
     }
+}
+
+/// What became of the commands that waited.
+enum Done {
+    /// They are carried out.
+    All,
+    /// So are some of them; others wait.
+    Some,
+    /// They were, up to one that says to stop, or nobody is left to give any.
+    Stop,
 }
 
 /// What the thread owns.
@@ -349,54 +354,45 @@ impl<A: Application> Shard<A> {
         Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
-    async fn run(&mut self, mut commands: mpsc::UnboundedReceiver<Command<A>>) {
+    fn run(&mut self, mut commands: mpsc::UnboundedReceiver<Command<A>>, wake_ups: &WakeUps) {
         let mut stops = None;
-        let mut open = true;
         let now = self.now();
         self.application.start(&mut self.endpoint, now);
         loop {
-            let more = self.receive();
+            let mut more = self.receive();
             self.time_out();
-            self.flush().await;
+            match self.carry_out(&mut commands) {
+                Done::All => {}
+                Done::Some => more = true,
+                Done::Stop if stops.is_none() => {
+                    let now = self.now();
+                    self.endpoint.hangup_all(now, CauseCode::NORMAL_CLEARING);
+                    stops = Some(time::Instant::now() + FAREWELL);
+                }
+                Done::Stop => {}
+            }
+            self.flush();
             if let Some(stops) = stops
                 && (self.endpoint.is_settled() || time::Instant::now() >= stops)
             {
                 return;
             }
-            let wake_up = self.next_timeout(stops);
-            tokio::select! {
-                biased;
-                command = commands.recv(), if open => {
-                    open = command.is_some();
-                    let stop = self.carry_out(command.unwrap_or(Command::Stop), &mut commands);
-                    if stop && stops.is_none() {
-                        let now = self.now();
-                        self.endpoint.hangup_all(now, CauseCode::NORMAL_CLEARING);
-                        stops = Some(time::Instant::now() + FAREWELL);
-                    }
-                },
-                () = std::future::ready(()), if more => {}
-                () = socket::readable(&self.sockets) => {}
-                () = time::sleep_until(wake_up) => {}
-            }
+            let wait = if more { Duration::ZERO } else { self.until_next_timeout(stops) };
+            socket::wait(&mut self.sockets, wake_ups, wait);
         }
     }
 
-    /// Does what is asked for; `true` when that is to stop.
-    fn carry_out(
-        &mut self,
-        first: Command<A>,
-        more: &mut mpsc::UnboundedReceiver<Command<A>>,
-    ) -> bool {
+    /// Does what is asked for.
+    fn carry_out(&mut self, commands: &mut mpsc::UnboundedReceiver<Command<A>>) -> Done {
         let now = self.now();
-        let others = std::iter::from_fn(|| more.try_recv().ok()).take(COMMAND_TURNS);
-        for command in std::iter::once(first).chain(others) {
-            match command {
-                Command::Act(act) => act(&mut self.endpoint, &mut self.application, now),
-                Command::Stop => return true,
+        for _ in 0..COMMAND_TURNS {
+            match commands.try_recv() {
+                Ok(Command::Act(act)) => act(&mut self.endpoint, &mut self.application, now),
+                Err(TryRecvError::Empty) => return Done::All,
+                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Done::Stop,
             }
         }
-        false
+        Done::Some
     }
 
     /// Takes what has arrived; `true` when there may be more.
@@ -405,18 +401,24 @@ impl<A: Application> Shard<A> {
         let Self { endpoint, application, sockets, received, .. } = self;
         let mut more = false;
         let sees = application.sees();
-        for socket in sockets {
+        for socket in sockets.iter().filter(|socket| socket.is_readable) {
             let mut failed = 0;
             let drained = (0..RECEIVE_TURNS).any(|_| {
-                let result = socket.receive(received, |path, datagram| {
+                let Ok(count) = socket.receive(received) else {
+                    failed += 1;
+                    return false;
+                };
+                endpoint.prefetch(received.datagrams(count));
+                for (meta, datagram) in received.datagrams_mut(count) {
+                    let path = socket.path_of(meta);
                     if sees.wants(datagram) {
                         let local = socket.local_of(&path);
                         application.see_received(now, local, path.remote, datagram);
                     }
                     endpoint.handle_datagram(now, path, datagram, &mut Ear(application));
-                });
-                failed += u64::from(result.is_err());
-                matches!(result, Ok(false))
+                }
+                // What comes meanwhile ends the next wait at once.
+                count < ReceiveBuffers::BUNDLES
             });
             more |= !drained;
             endpoint.report_drops(DropReason::ReceiveFailed, failed, None, None);
@@ -435,7 +437,7 @@ impl<A: Application> Shard<A> {
     }
 
     /// Hands out events and sends datagrams until there are none.
-    async fn flush(&mut self) {
+    fn flush(&mut self) {
         let now = self.now();
         while let Some(event) = self.endpoint.poll_event() {
             self.application.handle_event(&mut self.endpoint, now, event);
@@ -443,7 +445,7 @@ impl<A: Application> Shard<A> {
         while let Some(transmit) = self.endpoint.poll_transmit(&mut self.transmit) {
             let failed = match socket::choose(&self.sockets, &transmit.path) {
                 None => DropReason::NoSocket,
-                Some(socket) => match socket.send(&transmit, self.transmit.as_bytes()).await {
+                Some(socket) => match socket.send(&transmit, self.transmit.as_bytes()) {
                     Ok(()) => {
                         let sees = self.application.sees();
                         if sees != Sees::Nothing {
@@ -484,13 +486,14 @@ impl<A: Application> Shard<A> {
         }
     }
 
-    fn next_timeout(&self, stops: Option<time::Instant>) -> time::Instant {
+    /// How long nothing is to be done, unless something arrives.
+    fn until_next_timeout(&self, stops: Option<time::Instant>) -> Duration {
         let notice = self.endpoint.notice_due();
         let next = [self.endpoint.poll_timeout(), self.application.poll_timeout(), notice];
         let next = next.into_iter().flatten().min();
         // Without anything to wait for, an hour is as good as any time.
-        let next = next.map_or(Duration::from_secs(3600), |at| at.since(Instant::from_micros(0)));
-        let next = self.origin + next;
-        stops.map_or(next, |stops| stops.min(next))
+        let wait = next.map_or(Duration::from_secs(3600), |at| at.since(self.now()));
+        let stop = stops.map(|stops| stops.saturating_duration_since(time::Instant::now()));
+        stop.map_or(wait, |stop| wait.min(stop))
     }
 }

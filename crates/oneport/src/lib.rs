@@ -26,6 +26,7 @@ mod score;
 mod socket;
 mod target;
 mod video;
+mod waker;
 mod wall_clock;
 
 pub use audio::{AudioFrame, AudioReader, AudioWriter};

@@ -173,7 +173,8 @@ impl Phone {
             offers: sender,
             drops: Vec::with_capacity(8),
         };
-        let driver = Driver::start(DriverConfig { listen, endpoint }, lines)?;
+        let driver =
+            Driver::start(DriverConfig { listen, endpoint, ..DriverConfig::default() }, lines)?;
         Ok(Self { driver, offers: Mutex::new(offers), provisions: Mutex::new(provisions) })
     }
 

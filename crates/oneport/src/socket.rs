@@ -1,15 +1,18 @@
 //! UDP sockets with batches in both directions.
 
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
-use std::task::{Context, Poll};
+use std::time::Duration;
 
 use oneport_proto::Path;
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
+use smallvec::SmallVec;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
+
+use crate::waker::WakeUps;
 
 /// Bytes asked for in each direction; the system may give less.
 const BUFFER: usize = 8 << 20;
@@ -22,16 +25,26 @@ pub(crate) struct BatchSocket {
     state: UdpSocketState,
     address: SocketAddr,
     kernel: KernelDrops,
+    /// Whether something has arrived, as [`wait`] has seen it.
+    pub(crate) is_readable: bool,
 }
 
 impl BatchSocket {
-    /// Binds; must run inside a tokio runtime.
+    /// Takes a socket of [`bind`].
+    ///
+    /// # Errors
+    /// The system does not tell its address, or cannot batch.
     pub(crate) fn new(socket: Socket) -> io::Result<Self> {
-        let io = UdpSocket::from_std(socket.into())?;
+        let io = UdpSocket::from(socket);
         let state = UdpSocketState::new((&io).into())?;
         let address = io.local_addr()?;
         let kernel = KernelDrops::of(&io, address.is_ipv6());
-        Ok(Self { io, state, address, kernel })
+        Ok(Self { io, state, address, kernel, is_readable: true })
+    }
+
+    /// Where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Whether datagrams on `path` should leave here.
@@ -48,44 +61,24 @@ impl BatchSocket {
         SocketAddr::new(ip, self.address.port())
     }
 
-    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_recv_ready(cx)
-    }
-
-    /// Receives what is there, up to one batch; `false` when nothing is. No datagram is cut: the room
-    /// is that of the largest there is.
+    /// Receives what is there, up to one batch, and gives the number of bundles in `buffers`. No
+    /// datagram is cut: the room is that of the largest there is.
     ///
     /// # Errors
     /// The system reports one, such as ICMP "port unreachable" for something sent before.
-    pub(crate) fn receive(
-        &self,
-        buffers: &mut ReceiveBuffers,
-        mut take: impl FnMut(Path, &mut [u8]),
-    ) -> io::Result<bool> {
+    pub(crate) fn receive(&self, buffers: &mut ReceiveBuffers) -> io::Result<usize> {
         let ReceiveBuffers { bytes, metas } = buffers;
         let mut slices = bytes.chunks_exact_mut(RECEIVE).map(IoSliceMut::new);
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
             std::array::from_fn(|_| slices.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
-        let received = self
-            .io
-            .try_io(Interest::READABLE, || self.state.recv((&self.io).into(), &mut slices, metas));
-        let count = match received {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+        match self.state.recv((&self.io).into(), &mut slices, metas) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             Err(error) => {
                 tracing::debug!(%error, "receive");
-                return Err(error);
+                Err(error)
             }
-        };
-        for (meta, slice) in metas.iter().zip(&mut slices).take(count) {
-            let local_port = Some(self.address.port());
-            let path = Path { remote: meta.addr, local: meta.dst_ip, local_port };
-            let stride = meta.stride.max(1);
-            for datagram in slice[..meta.len].chunks_mut(stride) {
-                take(path, datagram);
-            }
+            Ok(count) => Ok(count),
         }
-        Ok(true)
     }
 
     /// How many datagrams the kernel has dropped since this was last asked, because the socket's
@@ -94,16 +87,17 @@ impl BatchSocket {
         self.kernel.new_drops()
     }
 
+    /// The path of what came from `meta`.
+    pub(crate) fn path_of(&self, meta: &RecvMeta) -> Path {
+        Path { remote: meta.addr, local: meta.dst_ip, local_port: Some(self.address.port()) }
+    }
+
     /// Sends one batch. What cannot be sent is lost, as anywhere on the way; reliable frames are
     /// sent again.
     ///
     /// # Errors
     /// The system would not send it.
-    pub(crate) async fn send(
-        &self,
-        transmit: &oneport_proto::Transmit,
-        bytes: &[u8],
-    ) -> io::Result<()> {
+    pub(crate) fn send(&self, transmit: &oneport_proto::Transmit, bytes: &[u8]) -> io::Result<()> {
         let local: Option<IpAddr> = transmit.path.local;
         let batch = Transmit {
             destination: transmit.path.remote,
@@ -113,12 +107,9 @@ impl BatchSocket {
             src_ip: local,
         };
         loop {
-            let sent = self
-                .io
-                .try_io(Interest::WRITABLE, || self.state.try_send((&self.io).into(), &batch));
-            match sent {
+            match self.state.try_send((&self.io).into(), &batch) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.io.writable().await?;
+                    poll(&mut [PollFd::new(&self.io, PollFlags::OUT)], None)?;
                 }
                 Err(error) => {
                     tracing::debug!(%error, to = %transmit.path.remote, "send");
@@ -141,17 +132,24 @@ pub(crate) fn choose<'a>(sockets: &'a [BatchSocket], path: &Path) -> Option<&'a 
     sockets.iter().find(|socket| socket.suits(path)).or_else(|| sockets.iter().find(family))
 }
 
-/// Waits until any of `sockets` can be read.
-pub(crate) async fn readable(sockets: &[BatchSocket]) {
-    std::future::poll_fn(|cx| {
-        for socket in sockets {
-            if socket.poll_readable(cx).is_ready() {
-                return Poll::Ready(());
-            }
-        }
-        Poll::Pending
-    })
-    .await;
+/// Waits until something has arrived, `wake_ups` is woken, or the time is over; notes which of the
+/// sockets can be read.
+pub(crate) fn wait(sockets: &mut [BatchSocket], wake_ups: &WakeUps, longest: Duration) {
+    // An error, or a signal, ends it as an arrival does: the next look at the sockets tells.
+    let longest = Timespec::try_from(longest).ok();
+    let mut watched: SmallVec<[PollFd<'_>; 8]> =
+        sockets.iter().map(|socket| PollFd::new(&socket.io, PollFlags::IN)).collect();
+    watched.push(PollFd::new(wake_ups, PollFlags::IN));
+    let failed = poll(&mut watched, longest.as_ref()).is_err();
+    let ready: SmallVec<[bool; 8]> =
+        watched.iter().map(|watched| failed || !watched.revents().is_empty()).collect();
+    drop(watched);
+    for (socket, ready) in sockets.iter_mut().zip(&ready) {
+        socket.is_readable = *ready;
+    }
+    if ready.last() == Some(&true) {
+        wake_ups.clear();
+    }
 }
 
 /// Space for one batch.
@@ -161,8 +159,32 @@ pub(crate) struct ReceiveBuffers {
 }
 
 impl ReceiveBuffers {
+    /// Bundles that one receive takes at most.
+    pub(crate) const BUNDLES: usize = BATCH_SIZE;
+
     pub(crate) fn new() -> Self {
         Self { bytes: vec![0; RECEIVE * BATCH_SIZE], metas: [RecvMeta::default(); BATCH_SIZE] }
+    }
+
+    /// The datagrams of the first bundles, `count` of them, and the address that each came from.
+    pub(crate) fn datagrams(&self, count: usize) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+        let bundles = self.metas.iter().zip(self.bytes.chunks_exact(RECEIVE)).take(count);
+        bundles.flat_map(|(meta, bytes)| {
+            let all = bytes[..meta.len].chunks(meta.stride.max(1));
+            all.map(|datagram| (meta.addr, datagram))
+        })
+    }
+
+    /// The same, which may be changed, with all that is known of their way.
+    pub(crate) fn datagrams_mut(
+        &mut self,
+        count: usize,
+    ) -> impl Iterator<Item = (&RecvMeta, &mut [u8])> {
+        let bundles = self.metas.iter().zip(self.bytes.chunks_exact_mut(RECEIVE)).take(count);
+        bundles.flat_map(|(meta, bytes)| {
+            let all = bytes[..meta.len].chunks_mut(meta.stride.max(1));
+            all.map(move |datagram| (meta, datagram))
+        })
     }
 }
 
@@ -222,8 +244,8 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<Socket> {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn what_the_kernel_drops_is_counted() {
+    #[test]
+    fn what_the_kernel_drops_is_counted() {
         let bound = bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
         bound.set_recv_buffer_size(8_192).expect("a size");
         let mut socket = BatchSocket::new(bound).expect("a socket");
@@ -232,23 +254,22 @@ mod tests {
             return;
         }
         assert_eq!(socket.new_kernel_drops(), 0);
-        let sender = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
+        let sender = UdpSocket::bind("127.0.0.1:0").expect("bound");
         for _ in 0..100 {
             sender.send_to(&[0; 1_000], socket.address).expect("sent");
         }
         let mut buffers = ReceiveBuffers::new();
-        let mut received = 0;
-        while socket.receive(&mut buffers, |_, _| received += 1).expect("no error") {}
-        // Readiness may not have been seen yet.
-        socket.io.readable().await.expect("readable");
-        while socket.receive(&mut buffers, |_, _| received += 1).expect("no error") {}
+        let mut received = 0_u64;
+        while let count @ 1.. = socket.receive(&mut buffers).expect("no error") {
+            received += buffers.datagrams(count).count() as u64;
+        }
         assert!(received < 100, "all {received} were held");
         assert_eq!(socket.new_kernel_drops(), 100 - received);
         assert_eq!(socket.new_kernel_drops(), 0, "each is told once");
     }
 
-    #[tokio::test]
-    async fn answers_leave_from_the_port_that_was_asked() {
+    #[test]
+    fn answers_leave_from_the_port_that_was_asked() {
         let bound = || bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
         let sockets: Vec<BatchSocket> =
             (0..3).map(|_| BatchSocket::new(bound()).expect("a socket")).collect();

@@ -89,6 +89,10 @@ pub(crate) struct Load {
     /// Sends voice in trunk frames, also what goes back from --answer
     #[arg(long)]
     trunk: bool,
+    /// Sends each datagram by itself, as most telephones and Asterisk do, not many to one address in
+    /// one system call
+    #[arg(long)]
+    one_by_one: bool,
     /// Keys to press when a call is answered: 0-9, A-D, * and #
     #[arg(long, value_name = "DIGITS", value_parser = crate::call::digits, default_value = "")]
     dtmf: String,
@@ -227,7 +231,11 @@ impl Load {
         let trunk = self.trunk.then(TrunkConfig::default);
         let mut callees = Vec::new();
         for address in &self.answer {
-            let config = DriverConfig { listen: vec![*address], endpoint: unlimited() };
+            let config = DriverConfig {
+                listen: vec![*address],
+                endpoint: unlimited(),
+                one_by_one: self.one_by_one,
+            };
             let callee = Callee::new(run, epoch, self.ring, trunk);
             callees.push(Driver::start(config, callee).map_err(failed)?);
         }
@@ -309,7 +317,11 @@ impl Load {
                 SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
                 SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
             };
-            let config = DriverConfig { listen: vec![any], endpoint: unlimited() };
+            let config = DriverConfig {
+                listen: vec![any],
+                endpoint: unlimited(),
+                one_by_one: self.one_by_one,
+            };
             let driver = Driver::start(config, Caller::new(script.clone())).map_err(failed)?;
             driver.post(move |endpoint, _, _| endpoint.set_trunk(to, trunk));
             Ok(driver)

@@ -94,7 +94,11 @@ async fn scene_with(text: &str) -> Scene {
     std::fs::write(&file, text).expect("writable");
     let config = Config::load(&file).expect("a good configuration");
     let api = config.api.clone();
-    let driver = DriverConfig { listen: config.listen.clone(), endpoint: config.endpoint.clone() };
+    let driver = DriverConfig {
+        listen: config.listen.clone(),
+        endpoint: config.endpoint.clone(),
+        ..DriverConfig::default()
+    };
     let store = Arc::new(SqliteStore::in_memory().await.expect("a store"));
     let (mut switch, records) = (Switch::new(config), Records::default());
     switch.keep_records(records.sender(), Vec::new());

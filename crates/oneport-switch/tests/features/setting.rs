@@ -31,7 +31,11 @@ pub(crate) fn config(text: &str) -> Config {
 
 pub(crate) fn switch(text: &str) -> (Driver<Switch>, SocketAddr) {
     let config = config(text);
-    let driver = DriverConfig { listen: config.listen.clone(), endpoint: config.endpoint.clone() };
+    let driver = DriverConfig {
+        listen: config.listen.clone(),
+        endpoint: config.endpoint.clone(),
+        ..DriverConfig::default()
+    };
     let driver = Driver::start(driver, Switch::new(config)).expect("started");
     let address = driver.local_addresses()[0];
     (driver, address)

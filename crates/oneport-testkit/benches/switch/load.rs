@@ -16,6 +16,8 @@ pub(crate) struct Load {
     /// Seconds.
     pub(crate) duration: f64,
     pub(crate) trunk: bool,
+    /// Each datagram is sent by itself, as telephones and Asterisk do.
+    pub(crate) one_by_one: bool,
 }
 
 /// What `oneport load --json` prints, as far as it is needed here.
@@ -85,6 +87,9 @@ pub(crate) fn run(load: &Load, system: Option<&System>, callee: SocketAddrV4) ->
     command.args(["--duration", &format!("{}ms", load.duration * 1e3), "--json"]);
     if let Some(hold) = load.hold {
         command.args(["--hold", &format!("{}ms", hold * 1e3)]);
+    }
+    if load.one_by_one {
+        command.arg("--one-by-one");
     }
     if load.trunk {
         command.arg("--trunk");

@@ -72,6 +72,27 @@ fn main() {
 
 const SCENES: [&str; 4] = ["bridges", "setups", "memory", "delay"];
 
+/// How voice comes to the system.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum VoiceIn {
+    /// In mini frames, each a datagram of its own to the kernel, as most systems send it.
+    Minis,
+    /// In mini frames of which the kernel gets many at once, as Oneport sends it.
+    BundledMinis,
+    /// In trunk frames.
+    Trunks,
+}
+
+impl VoiceIn {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Minis => "mini frames",
+            Self::BundledMinis => "mini frames in bundles",
+            Self::Trunks => "trunk frames",
+        }
+    }
+}
+
 /// Values of all rounds.
 #[derive(Clone, Default)]
 struct Rounds(Vec<f64>);
@@ -126,7 +147,8 @@ impl Bench {
     }
 
     fn kinds(&self, asterisk: bool) -> Vec<Kind> {
-        let mut kinds = vec![Kind::Relay(Way::Batches), Kind::Relay(Way::Bundles), Kind::Oneport];
+        let mut kinds = Way::ALL.map(Kind::Relay).to_vec();
+        kinds.push(Kind::Oneport);
         if asterisk && !self.settings.without_peers {
             kinds.push(Kind::Asterisk);
         }
@@ -139,7 +161,7 @@ impl Bench {
         let set_up = calls as f64 / rate as f64;
         // Two seconds of settling, and the last one may be cut.
         let duration = set_up + self.settings.seconds + 4.0;
-        Load { calls, rate, hold: None, duration, trunk }
+        Load { calls, rate, hold: None, duration, trunk, one_by_one: false }
     }
 
     /// What a bridged call costs.
@@ -149,20 +171,31 @@ impl Bench {
         );
         println!("| --- | --- | --- | --- | --- | --- |");
         let mut ratios = Vec::new();
-        for (calls, trunk) in [(FEW, false), (MANY, false), (FEW, true), (MANY, true)] {
-            let kinds = self.kinds(calls == FEW);
+        for (calls, voice) in [
+            (FEW, VoiceIn::Minis),
+            (MANY, VoiceIn::Minis),
+            (FEW, VoiceIn::BundledMinis),
+            (MANY, VoiceIn::BundledMinis),
+            (FEW, VoiceIn::Trunks),
+            (MANY, VoiceIn::Trunks),
+        ] {
+            let kinds = self.kinds(calls == FEW && voice != VoiceIn::BundledMinis);
+            let load = Load {
+                one_by_one: voice == VoiceIn::Minis,
+                ..self.standing(calls, voice == VoiceIn::Trunks)
+            };
             let mut costs =
                 vec![(Rounds::default(), Rounds::default(), Rounds::default()); kinds.len()];
             for _ in 0..self.settings.rounds {
                 for (kind, (cost, own, lost)) in kinds.iter().zip(&mut costs) {
-                    let outcome = self.call(*kind, &self.standing(calls, trunk));
+                    let outcome = self.call(*kind, &load);
                     let (cores, own_cores) = outcome.steady_cores();
                     cost.0.push(cores / calls as f64 * 1e6);
                     own.0.push(own_cores / calls as f64 * 1e6);
                     lost.0.push(outcome.voice.lost_percent);
                 }
             }
-            let frames = if trunk { "trunk frames" } else { "mini frames" };
+            let frames = voice.name();
             for (kind, (cost, own, lost)) in kinds.iter().zip(&costs) {
                 println!(
                     "| {calls} | {frames} | {} | {} | {} | {:.2} % |",
@@ -176,7 +209,7 @@ impl Bench {
                 let at = kinds.iter().position(|known| *known == kind)?;
                 Some(costs[at].0.median())
             };
-            let relay = [Way::Batches, Way::Bundles]
+            let relay = Way::ALL
                 .iter()
                 .filter_map(|way| of(Kind::Relay(*way)))
                 .fold(f64::INFINITY, f64::min);
@@ -226,6 +259,7 @@ impl Bench {
                     hold: Some(0.0),
                     duration: self.settings.seconds,
                     trunk: false,
+                    one_by_one: false,
                 };
                 let outcome = self.call(*kind, &load);
                 let used = outcome.watched.map_or(0.0, |process| process.cpu_seconds);

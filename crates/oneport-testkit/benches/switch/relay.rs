@@ -16,6 +16,8 @@ use nix::sys::socket::{
 const BATCH: usize = 64;
 /// Bytes of the greatest datagram that is relayed, and of the greatest bundle of them.
 const DATAGRAM: usize = 2_048;
+/// Bytes that one system call may send, headers left out.
+const LONGEST_RUN: usize = 65_000;
 const BUNDLE: usize = 65_536;
 /// Bytes asked for in each direction, as by the switch.
 const BUFFER: usize = 8 << 20;
@@ -25,16 +27,20 @@ const BUFFER: usize = 8 << 20;
 pub(crate) enum Way {
     /// Many datagrams a system call (`recvmmsg`, `sendmmsg`).
     Batches,
+    /// Many datagrams a system call coming in (`recvmmsg`), and as many as fit to one party in one
+    /// going out (`UDP_SEGMENT`).
+    Gathered,
     /// Bundles that the kernel puts together and takes apart (`UDP_GRO`, `UDP_SEGMENT`).
     Bundles,
 }
 
 impl Way {
-    pub(crate) const ALL: [Self; 2] = [Self::Batches, Self::Bundles];
+    pub(crate) const ALL: [Self; 3] = [Self::Batches, Self::Gathered, Self::Bundles];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Batches => "batches",
+            Self::Gathered => "gathered",
             Self::Bundles => "bundles",
         }
     }
@@ -52,7 +58,8 @@ pub(crate) fn run(listen: SocketAddrV4, callee: SocketAddrV4, way: Way) -> nix::
     let _ = setsockopt(&socket, SndBuf, &BUFFER);
     let callee = SockaddrIn::from(callee);
     match way {
-        Way::Batches => batches(&socket, callee),
+        Way::Batches => batches(&socket, callee, false),
+        Way::Gathered => batches(&socket, callee, true),
         Way::Bundles => bundles(&socket, callee),
     }
 }
@@ -66,7 +73,7 @@ fn other(from: SockaddrIn, callee: SockaddrIn, caller: &mut SockaddrIn) -> Socka
     callee
 }
 
-fn batches(socket: &UdpSocket, callee: SockaddrIn) -> nix::Result<()> {
+fn batches(socket: &UdpSocket, callee: SockaddrIn, gather: bool) -> nix::Result<()> {
     let fd = socket.as_raw_fd();
     let mut caller = callee;
     let mut room = vec![[0_u8; DATAGRAM]; BATCH];
@@ -88,6 +95,23 @@ fn batches(socket: &UdpSocket, callee: SockaddrIn) -> nix::Result<()> {
             .zip(&lengths)
             .map(|(datagram, (bytes, _))| [IoSlice::new(&datagram[..*bytes])])
             .collect();
+        if gather {
+            // Runs of the same length to the same party; the last of a run may be shorter.
+            let mut rest = room.as_slice();
+            let run_length = |run: &[(usize, SockaddrIn)]| LONGEST_RUN / run[0].0.max(1);
+            let runs = lengths.chunk_by(|a, b| a == b);
+            for run in runs.flat_map(|run| run.chunks(run_length(run))) {
+                let (datagrams, behind) = rest.split_at(run.len());
+                rest = behind;
+                let slices: Vec<IoSlice<'_>> =
+                    datagrams.iter().map(|datagram| IoSlice::new(&datagram[..run[0].0])).collect();
+                let size = u16::try_from(run[0].0).ok().filter(|_| run.len() > 1);
+                let control = size.as_ref().map(ControlMessage::UdpGsoSegments);
+                let to = Some(&run[0].1);
+                sendmsg(fd, &slices, control.as_slice(), MsgFlags::empty(), to)?;
+            }
+            continue;
+        }
         let to: Vec<Option<SockaddrIn>> = lengths.iter().map(|(_, to)| Some(*to)).collect();
         sendmmsg(fd, &mut sending, &slices, &to, [], MsgFlags::empty())?;
     }

@@ -28,6 +28,7 @@ impl Kind {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Relay(Way::Batches) => "bare relay, recvmmsg and sendmmsg",
+            Self::Relay(Way::Gathered) => "bare relay, recvmmsg and UDP_SEGMENT",
             Self::Relay(Way::Bundles) => "bare relay, UDP_GRO and UDP_SEGMENT",
             Self::Oneport => "Oneport",
             Self::Asterisk => "Asterisk",

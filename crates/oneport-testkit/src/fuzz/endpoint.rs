@@ -36,6 +36,7 @@ pub fn endpoint(bytes: &[u8]) {
             (0, _) => {
                 let from = address(input.byte());
                 let mut datagram = input.bytes();
+                endpoint.prefetch(std::iter::once((from, &datagram[..])));
                 endpoint.handle_datagram(now, Path::from(from), &mut datagram, &mut ());
             }
             // Sent back to us, some bytes changed: this gets past call and sequence numbers.

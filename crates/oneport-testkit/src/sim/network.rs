@@ -375,6 +375,7 @@ impl Network {
             let Some(Reverse((_, receiver, sender, mut bytes))) = self.queue.pop() else { break };
             let Node { endpoint, heard, .. } = &mut self.nodes[receiver];
             let shown = self.counts.then(|| bytes.clone());
+            endpoint.prefetch(std::iter::once((sender, &bytes[..])));
             let handled = endpoint.handle_datagram(now, Path::from(sender), &mut bytes, heard);
             let taken = shown.filter(|_| !matches!(handled, Handled::Dropped(_)));
             if let Some(Ok(datagram)) = taken.as_deref().map(Datagram::decode) {

@@ -1,0 +1,87 @@
+//! Gets what a batch of voice needs out of the memory at once.
+//!
+//! A call is looked at once in 20 ms, and by then everything else that runs on the machine has had the
+//! cache. Frame by frame, each would wait for its lines of memory, one after the other; looked at
+//! before, those of many calls are on their way at the same time.
+
+use core::hint::black_box;
+use core::net::SocketAddr;
+
+use oneport_wire::{CallNumber, Datagram};
+
+use crate::endpoint::Endpoint;
+
+/// Frames that are looked at together. More would push the first ones out again.
+const FRAMES: usize = 64;
+
+/// Places of calls, as many as are looked at together.
+struct Places {
+    places: [u32; FRAMES],
+    count: usize,
+}
+
+impl Places {
+    const NONE: Self = Self { places: [0; FRAMES], count: 0 };
+
+    /// Takes one; `true` when it was the last for which there is room.
+    fn push(&mut self, place: u32) -> bool {
+        if let Some(free) = self.places.get_mut(self.count) {
+            *free = place;
+            self.count += 1;
+        }
+        self.count == FRAMES
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u32> {
+        self.places.iter().copied().take(self.count)
+    }
+}
+
+impl Endpoint {
+    /// Looks at the calls for which there is voice in `datagrams`, each with the address that it came
+    /// from, so that handing those over ([`handle_datagram`](Self::handle_datagram)) soon after takes
+    /// less time. It changes nothing, and may be left out.
+    pub fn prefetch<'a>(&self, datagrams: impl Iterator<Item = (SocketAddr, &'a [u8])>) {
+        let mut places = Places::NONE;
+        for (from, datagram) in datagrams {
+            let [first, second, ..] = *datagram else { continue };
+            if first & 0x80 != 0 {
+                continue;
+            }
+            let number = u16::from_be_bytes([first, second]);
+            if number != 0 {
+                self.find(&mut places, from, CallNumber::from_bits(number));
+            } else if let Ok(Datagram::Trunk(trunk)) = Datagram::decode(datagram) {
+                for entry in trunk.entries() {
+                    self.find(&mut places, from, entry.source);
+                }
+            }
+        }
+        self.look_at(&places);
+    }
+
+    fn find(&self, places: &mut Places, from: SocketAddr, number: CallNumber) {
+        if let Some(place) = self.cx.index.find_by_theirs(from, number)
+            && places.push(place)
+        {
+            self.look_at(places);
+            *places = Places::NONE;
+        }
+    }
+
+    /// In two steps: the calls that hear, then those to which they send it on.
+    fn look_at(&self, places: &Places) {
+        let mut linked = Places::NONE;
+        let mut seen = 0;
+        for call in places.iter().filter_map(|place| self.slots.call(place)) {
+            seen ^= call.look_in();
+            if let Some(other) = call.link {
+                linked.push(other.slot);
+            }
+        }
+        for call in linked.iter().filter_map(|place| self.slots.call(place)) {
+            seen ^= call.look_out();
+        }
+        black_box(seen);
+    }
+}
