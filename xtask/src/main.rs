@@ -373,7 +373,9 @@ fn bench(without_peers: bool, rounds: u32, scenes: &[String]) -> Result<(), Stri
 
 fn fuzz(seconds: u64) -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
-    for target in ["datagram", "endpoint", "encrypted", "meeting", "jitter_buffer", "codecs"] {
+    for target in
+        ["datagram", "endpoint", "encrypted", "meeting", "jitter_buffer", "codecs", "keys"]
+    {
         // What is found goes beside the inputs that are kept.
         let (found, kept) = (root.join("found").join(target), root.join("corpus").join(target));
         std::fs::create_dir_all(&found).map_err(|error| error.to_string())?;

@@ -7,6 +7,7 @@
 pub mod adpcm;
 mod codec;
 mod conceal;
+pub mod dtmf;
 mod fixed;
 pub mod g711;
 pub mod g722;
@@ -18,12 +19,14 @@ mod listener;
 pub mod mixer;
 #[cfg(feature = "opus")]
 pub mod opus;
+pub mod progress;
 pub mod quality;
 mod recorder;
 pub mod resample;
 pub mod slin;
 #[cfg(feature = "speex")]
 pub mod speex;
+pub mod telephone_event;
 mod time_scale;
 pub mod tone;
 pub mod wav;

@@ -5,6 +5,27 @@ pub const MILLIWATT_ULAW: [u8; 8] = [0x1E, 0x0B, 0x0B, 0x1E, 0x9E, 0x8B, 0x8B, 0
 /// The same in A-law (table 6).
 pub const MILLIWATT_ALAW: [u8; 8] = [0x34, 0x21, 0x21, 0x34, 0xB4, 0xA1, 0xA1, 0xB4];
 
+/// The level of a full-scale sine, in dBm0 (G.711, §4, of µ-law; that of A-law is 3.14).
+pub const FULL_SCALE_DBM0: f64 = 3.17;
+
+/// The amplitude of a sine of so many dBm0, 0 to 1 of full scale.
+#[must_use]
+pub fn amplitude_of(dbm0: f64) -> f64 {
+    10.0_f64.powf((dbm0 - FULL_SCALE_DBM0) / 20.0)
+}
+
+/// The level of the sine of `frequency` Hz in `samples`, in dBm0.
+#[must_use]
+pub fn level_dbm0(samples: &[i16], frequency: f64, sample_rate: u32) -> f64 {
+    let step = std::f64::consts::TAU * frequency / f64::from(sample_rate);
+    let sum = samples.iter().enumerate().fold((0.0, 0.0), |(re, im), (n, sample)| {
+        let (sin, cos) = (step * n as f64).sin_cos();
+        (re + f64::from(*sample) * cos, im + f64::from(*sample) * sin)
+    });
+    let amplitude = 2.0 * f64::hypot(sum.0, sum.1) / samples.len().max(1) as f64;
+    20.0 * (amplitude / f64::from(i16::MAX)).max(1e-9).log10() + FULL_SCALE_DBM0
+}
+
 /// A sine without end.
 #[derive(Clone, Debug)]
 pub struct Sine {

@@ -4,6 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
+use oneport_media::dtmf::{Detector, KEYS, Key, Keyer};
 use oneport_media::half_band::{Doubler, Halver};
 use oneport_media::jitter_buffer::{JitterBuffer, JitterConfig};
 use oneport_media::mixer::{FRAME, MemberId, Mixer};
@@ -121,5 +122,27 @@ fn ten_thousand_frames_through_a_jitter_buffer_allocate_nothing_whatever_the_net
         assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
         let stats = buffer.stats();
         assert!(stats.frames > 5_000 && stats.concealed > 0 && stats.restarts > 0, "{stats:?}");
+    }
+}
+
+#[test]
+fn keys_are_said_and_heard_without_allocating() {
+    for rate in [8_000, 16_000, 48_000] {
+        let (mut keyer, mut detector) = (Keyer::new(rate), Detector::new(rate).expect("a rate"));
+        let mut frame = vec![0; rate as usize / 50];
+        let mut heard = 0;
+        let mut turn = |n: usize| {
+            if n.is_multiple_of(10) {
+                keyer.press(KEYS[n / 10 % 16]);
+                keyer.release();
+            }
+            keyer.fill(&mut frame);
+            detector.hear(&frame, |key| heard += usize::from(matches!(key, Key::Pressed(_))));
+        };
+        (0..10).for_each(&mut turn);
+        let before = ALLOCATIONS.with(Cell::get);
+        (10..320).for_each(&mut turn);
+        assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0, "{rate} Hz");
+        assert_eq!(heard, 32);
     }
 }

@@ -70,6 +70,8 @@ pub(crate) struct Call {
     pub(crate) link: Option<CallId>,
     /// Its voice is shown to the application as well.
     pub(crate) tapped: bool,
+    /// What the linked call says is kept from it.
+    pub(crate) withheld: bool,
     /// The peer wants no voice.
     quelched: bool,
     pub(crate) voice_out: VoiceOut,
@@ -197,6 +199,7 @@ impl Call {
             video: VideoStreams { offered: formats.video(), ..VideoStreams::default() },
             link: None,
             tapped: false,
+            withheld: false,
             quelched: false,
             moving: None,
             transfer: None,

@@ -553,6 +553,17 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Keeps from a call what the call linked to it says, or no more: for a while it hears what
+    /// [`send_voice`](Self::send_voice) gives it in place of that. Its own voice goes its way.
+    ///
+    /// # Errors
+    /// None but those of all these commands.
+    pub fn withhold(&mut self, id: CallId, withheld: bool) -> Result<(), CommandError> {
+        let call = call_mut(&mut self.slots, id).ok_or(CommandError::UnknownCall)?;
+        call.withheld = withheld;
+        Ok(())
+    }
+
     /// Ends the link of a call, if it has one: its voice and video go to the [`MediaSink`] again. Voice
     /// that went straight to the other end since [`transfer`](Self::transfer) is brought back, and a
     /// transfer under way is given up.

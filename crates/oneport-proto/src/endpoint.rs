@@ -376,6 +376,9 @@ impl Endpoint {
         let Some(call) = call_mut(&mut self.slots, to) else {
             return Handled::Dropped(DropReason::LinkNotReady);
         };
+        if call.withheld {
+            return Handled::Consumed;
+        }
         let Media { format, timestamp, payload } = voice;
         match call.relay_voice(&mut self.cx, now, format, timestamp, payload) {
             Err(reason) => return Handled::Dropped(reason),

@@ -19,6 +19,7 @@ mod decoy;
 pub mod doctor;
 mod guests;
 pub mod import;
+mod inband;
 mod ledger;
 mod limits;
 mod mailbox;

@@ -12,6 +12,7 @@ mod forwarding;
 mod holding;
 mod hunting;
 mod identity;
+mod keys;
 mod leading;
 mod leg;
 mod meeting;
@@ -27,11 +28,11 @@ mod saying_no;
 pub(crate) mod snapshot;
 mod spans;
 mod taping;
+mod tones;
 mod transfer;
 mod wording;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use oneport_proto::{
     CallEnd, CallId, Endpoint, Instant, ProvisionId, Register, RegistrationId, RequestId,
@@ -40,13 +41,14 @@ use oneport_wire::{CauseCode, MessageCount};
 use tokio::sync::watch;
 
 use crate::book::Book;
-use crate::builtin::{Builtin, Player, Read, Reader, Sound};
+use crate::builtin::{Builtin, Player, Read, Reader};
 use crate::capture::Captures;
 use crate::conference::Conferences;
 use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::decoy::Decoy;
 use crate::guests::Guests;
+use crate::inband::Inband;
 use crate::limits::{LimitUsage, Limits, Notice};
 use crate::mailbox::Mailboxes;
 use crate::news::Newsroom;
@@ -103,8 +105,8 @@ pub struct Switch {
     /// Who has not said the PIN of its conference yet.
     at_the_door: HashMap<CallId, AtTheDoor>,
     parking: Parking<CallId>,
-    /// What is heard of congestion where no file is named.
-    congestion: Arc<Sound>,
+    /// Keys that are tones in the voice of legs.
+    inband: Inband,
     book: Book,
     /// Registrations of an earlier life, until this one begins.
     restored: Vec<StoredRegistration>,
@@ -151,7 +153,7 @@ impl Switch {
             conferences: Conferences::default(),
             at_the_door: HashMap::new(),
             parking: Parking::default(),
-            congestion: Arc::new(Sound::congestion()),
+            inband: Inband::default(),
             book: Book::default(),
             restored: Vec::new(),
             requests: HashMap::new(),
@@ -232,6 +234,7 @@ impl Switch {
         let Some(leg) = self.remove_leg(now, call) else { return };
         self.players.remove(&call);
         self.leave_recording(endpoint, now, call);
+        self.inband.leave(call);
         self.captures.over(now, call);
         log_end(now, call, &leg, end);
         match leg.state {

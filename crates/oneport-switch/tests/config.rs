@@ -123,6 +123,10 @@ fn every_mistake_is_placed_named_and_mended() {
         "[peers.a]\nsecret = \"a\"\n[peers.a.caller_id]\nallow = [\"_[\"]",
         "[peers.a]\nsecret = \"a\"\n[peers.a.caller_id]\npresentation = \"hidden\"",
         "[peers.a]\nsecret = \"a\"\nextensions = [\"1\"]\n[peers.b]\nsecret = \"b\"\nextensions = [\"1\"]",
+        "[peers.a]\nsecret = \"a\"\ndtmf = \"in-band\"",
+        "[peers.a]\nsecret = \"a\"\nearly_tones = [\"ringing\"]",
+        "[peers.a]\nsecret = \"a\"\ntones = \"uk\"",
+        "[server]\ntones = \"atlantis\"",
         "[server\n",
     ];
     let mut answers = String::new();

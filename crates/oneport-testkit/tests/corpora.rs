@@ -43,3 +43,8 @@ fn kept_frames_of_any_kind_leave_a_jitter_buffer_that_works() {
 fn kept_payloads_are_heard_by_each_codec() {
     replay("codecs", fuzz::codecs);
 }
+
+#[test]
+fn kept_sounds_and_packets_are_keys_that_come_up_once() {
+    replay("keys", fuzz::keys);
+}

@@ -119,3 +119,24 @@ fn a_key_that_is_due_changes_right_behind_the_next_voice_that_is_relayed() {
     network.run(ms(20));
     assert_eq!(network.heard(A).len(), 2);
 }
+
+#[test]
+fn what_is_withheld_from_a_call_is_replaced_and_its_own_voice_goes_on() {
+    let mut network = Network::new(1, vec![EndpointConfig::default(); 3]);
+    let (from, here) = call_up(&mut network, A, B);
+    let (out, there) = call_up(&mut network, B, C);
+    network.nodes[B].endpoint.link(here, out).expect("up");
+    assert_eq!(play(&mut network, from, false).len(), 10);
+    network.nodes[B].endpoint.withhold(out, true).expect("up");
+    assert_eq!(play(&mut network, from, false), []);
+    let now = network.now();
+    network.nodes[B].endpoint.send_voice(now, out, Format::ULAW, &[7; 160], 20).expect("up");
+    network.nodes[C].endpoint.send_voice(now, there, Format::ULAW, &[9; 160], 20).expect("up");
+    network.run(ms(50));
+    let heard = [A, C].map(|node| network.heard(node));
+    let payloads = heard.map(|frames| frames.iter().map(|one| one.payload[0]).collect::<Vec<u8>>());
+    assert_eq!(payloads, [vec![9], vec![7]]);
+    network.nodes[B].endpoint.withhold(out, false).expect("up");
+    let again = play(&mut network, from, false);
+    assert!(again.len() == 10 && again.is_sorted_by(|one, next| one < next), "{again:?}");
+}

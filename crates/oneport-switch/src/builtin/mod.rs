@@ -1,6 +1,7 @@
 //! What the switch itself answers: echo, milliwatt, playback, record, conferences,
 //! parking, music, the tone of congestion.
 
+mod announcement;
 mod music;
 mod player;
 mod reader;
@@ -8,6 +9,7 @@ mod sound;
 
 use std::fmt;
 
+pub(crate) use announcement::Announcement;
 pub(crate) use music::MusicClass;
 pub(crate) use player::Player;
 pub(crate) use reader::{Read, Reader};

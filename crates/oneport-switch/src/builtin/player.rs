@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use oneport_media::progress::{Cadence, ProgressTone};
 use oneport_media::{Codec, Encoder, tone};
 use oneport_proto::Instant;
 
@@ -39,6 +40,8 @@ enum Audio {
     Sound { sound: Arc<Sound>, position: usize },
     /// Music, for ever.
     Music { playlist: Playlist, frame: Vec<i16> },
+    /// A tone, for so many samples more, or for ever.
+    Tone { tone: ProgressTone, left: Option<usize>, frame: Vec<i16> },
 }
 
 impl Player {
@@ -91,6 +94,20 @@ impl Player {
         Self::new(codec, now, Audio::Sound { sound, position: 0 })
     }
 
+    /// A tone that tells how a call goes, for a time or for ever.
+    pub(crate) fn tone(
+        codec: Codec,
+        now: Instant,
+        cadence: Cadence,
+        lasts: Option<Duration>,
+    ) -> Self {
+        let tone = ProgressTone::new(cadence, codec.sample_rate());
+        let samples =
+            |lasts: Duration| codec.sample_rate() as usize * lasts.as_millis() as usize / 1000;
+        let frame = vec![0; codec.samples_in(FRAME_MS)];
+        Self::new(codec, now, Audio::Tone { tone, left: lasts.map(samples), frame })
+    }
+
     /// Two short tones, behind which something is awaited.
     pub(crate) fn prompt(codec: Codec, now: Instant) -> Self {
         let rate = codec.sample_rate();
@@ -121,6 +138,14 @@ impl Player {
             }
             Audio::Music { playlist, frame } => {
                 playlist.fill(self.codec.sample_rate(), len, frame);
+                self.encoder.encode(frame, payload);
+            }
+            Audio::Tone { tone, left, frame } => {
+                if let Some(left) = left {
+                    let Some(less) = left.checked_sub(len) else { return false };
+                    *left = less;
+                }
+                frame.fill_with(|| tone.next().unwrap_or(0));
                 self.encoder.encode(frame, payload);
             }
         }
@@ -179,6 +204,28 @@ mod tests {
         for name in ["../secret", "a/b", "", ".", "a.b", "/etc/passwd"] {
             let result = Player::file(Some(directory.path()), name);
             assert!(result.unwrap_err().contains("plain"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_tone_is_heard_in_its_cadence_for_as_long_as_it_lasts() {
+        use oneport_media::progress::{Country, Progress};
+        let (now, us) = (Instant::from_micros(0), Country::find("us").expect("known"));
+        for codec in [Codec::Slin, Codec::Slin16] {
+            let cadence = us.cadence(Progress::Congestion);
+            let lasts = Some(Duration::from_secs(10));
+            let mut player = Player::tone(codec, now, cadence, lasts);
+            let (mut payload, mut heard) = (Vec::new(), Vec::new());
+            let mut decoder = codec.decoder();
+            while player.frame(now, &mut payload) {
+                decoder.decode(&payload, &mut heard);
+            }
+            let rate = codec.sample_rate() as usize;
+            assert_eq!(heard.len(), 10 * rate);
+            for (n, quarter) in heard.chunks(rate / 4).enumerate() {
+                let loud = quarter.iter().map(|sample| sample.unsigned_abs()).max();
+                assert_eq!(loud > Some(8_000), n % 2 == 0, "quarter {n} at {rate} Hz");
+            }
         }
     }
 

@@ -25,6 +25,7 @@ mod spanned;
 mod store;
 mod summary;
 mod timers;
+mod tones;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
+use oneport_media::progress::{COUNTRIES, Country, Progress};
 use oneport_proto::{
     CallTokenPolicy, CodecPriority, EncryptionPolicy, EndpointConfig, Network, PrivateKey,
     PublicKey, RegistrationConfig, Secret, TokenRule, TransferKind, TrunkConfig,
@@ -55,6 +57,7 @@ pub(crate) use summary::{describe_limit, describe_route};
 use crate::builtin::MusicClass;
 use crate::caller_id::CallerIdRule;
 use crate::conference::RoomConfig;
+use crate::inband::KeyRule;
 use crate::limits::LimitConfig;
 use crate::parking::ParkingConfig;
 use crate::qualify::QualifyConfig;
@@ -76,6 +79,8 @@ pub struct Config {
     pub(crate) limits: Vec<LimitConfig>,
     /// In which routes hold at their hours.
     pub(crate) timezone: TimeZone,
+    /// Whose tones are heard.
+    pub(crate) tones: &'static Country,
     /// Where this switch registers.
     pub registrations: Vec<RegistrationConfig>,
     /// The HTTP API.
@@ -169,6 +174,11 @@ pub(crate) struct Peer {
     /// side plays.
     pub(crate) hold_music: Option<String>,
     pub(crate) forwarding: Forwarding,
+    pub(crate) keys_by: KeyRule,
+    /// What its calls hear before an answer.
+    pub(crate) early_tones: Vec<Progress>,
+    /// Whose tones it hears, if not those of all.
+    pub(crate) tones: Option<&'static Country>,
     pub(crate) caller_id: CallerIdRule,
     /// Numbers that lead to it while it is there, and the context they are in.
     pub(crate) extensions: Vec<String>,
@@ -235,6 +245,7 @@ impl Default for Config {
             routes: Vec::new(),
             limits: Vec::new(),
             timezone: TimeZone::system(),
+            tones: Country::find(tones::DEFAULT_COUNTRY).unwrap_or(&COUNTRIES[0]),
             registrations: Vec::new(),
             api: ApiConfig::default(),
             files: Files {

@@ -21,6 +21,7 @@ use super::secret::Place;
 use super::source::{Beside, Source};
 use super::spanned::Spanned;
 use super::timers::{self, PeerTimers};
+use super::tones::{self, DTMF, EARLY_TONES};
 use super::{Acl, ConnectedLineRule, DEFAULT_CODECS, Forwarding, Peer};
 use crate::caller_id::CallerIdRule;
 use crate::routing::DEFAULT_CONTEXT;
@@ -170,6 +171,24 @@ pub(super) struct PeerKeys {
     /// call's codec is none that is spoken here, the hold is passed on, and the other side plays
     /// what it likes.
     pub(super) hold_music: Option<Spanned<String>>,
+    /// How keys come from it and go to it: as `frames` of IAX2, or as tones in its voice (`inband`),
+    /// or so in one direction alone: `inband_from` it, `inband_to` it. Tones are heard and made
+    /// where the call's codec is one that is spoken here, and its calls then stay here, whatever
+    /// `transfer` says. Asterisk's IAX2 always sends frames.
+    #[schemars(transform = Words(&DTMF), extend("default" = "frames"))]
+    dtmf: Option<Spanned<String>>,
+    /// Whether the other party hears the tones of keys that were heard, too. Usually it gets
+    /// silence in their place, so that no key counts twice.
+    #[schemars(extend("default" = false))]
+    dtmf_tones_pass: Option<bool>,
+    /// Tones that its calls hear as audio before an answer, beside what is signalled: `ringback`
+    /// while the destination rings and says nothing itself, `busy` and `congestion` for 10 s before
+    /// a refusal for that reason. As with `on_congestion`, nobody pays for them.
+    #[schemars(transform = Words(&EARLY_TONES))]
+    early_tones: Vec<Spanned<String>>,
+    /// The country whose tones it hears.
+    #[schemars(transform = tones::country_words, extend("x-default" = "that of `[server]`"))]
+    tones: Option<Spanned<String>>,
     /// Where calls to it are led in its place: a destination as in `to` of a route.
     forward_always: Option<Spanned<String>>,
     /// The same when it is busy (cause 17).
@@ -363,6 +382,12 @@ impl PeerKeys {
             bounds,
             hold_music: None,
             forwarding: Forwarding::default(),
+            keys_by: tones::read_dtmf(source, self.dtmf.as_ref(), self.dtmf_tones_pass)?,
+            early_tones: tones::read_early_tones(source, &self.early_tones)?,
+            tones: match &self.tones {
+                Some(code) => Some(tones::read_country(source, code)?),
+                None => None,
+            },
             caller_id,
             extensions: self.extensions.into_iter().map(Spanned::into_inner).collect(),
             extension_context: self.extension_context.unwrap_or_else(|| DEFAULT_CONTEXT.into()),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use oneport_media::progress::Progress;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -13,7 +14,7 @@ use super::error::ConfigError;
 use super::music::read_class;
 use super::source::Source;
 use super::spanned::Spanned;
-use crate::builtin::{Builtin, MusicClass, Place, Sound, is_plain};
+use crate::builtin::{Announcement, Builtin, MusicClass, Place, Sound, is_plain};
 use crate::conference::RoomConfig;
 use crate::parking::ParkingConfig;
 
@@ -125,7 +126,7 @@ pub(super) fn read_notice(
     source: &Source<'_>,
     written: Option<&Spanned<String>>,
     files: &Files,
-) -> Result<Option<Arc<Sound>>, ConfigError> {
+) -> Result<Option<Announcement>, ConfigError> {
     let Some(written) = written else { return Ok(None) };
     let wrong = |what: String| {
         let help = "write \"congestion\" for the tone, or \"playback/NAME\" for NAME.wav in \
@@ -134,14 +135,14 @@ pub(super) fn read_notice(
     };
     match Place::named(written.get_ref()) {
         Some(Place { builtin: Builtin::Congestion, argument: None }) => {
-            Ok(Some(Arc::new(Sound::congestion())))
+            Ok(Some(Announcement::Tone(Progress::Congestion)))
         }
         Some(Place { builtin: Builtin::Playback, argument: Some(name) }) if is_plain(&name) => {
             let Some(directory) = &files.playback else {
                 return Err(wrong("there is no directory of files (audio.playback)".into()));
             };
             let sound = Sound::load(&directory.join(&name).with_extension("wav"));
-            Ok(Some(Arc::new(sound.map_err(wrong)?)))
+            Ok(Some(Announcement::File(Arc::new(sound.map_err(wrong)?))))
         }
         _ => Err(wrong(format!("`{}` cannot be heard", written.get_ref()))),
     }

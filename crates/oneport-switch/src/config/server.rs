@@ -15,6 +15,7 @@ use super::peers::{ENCRYPTION, read_encryption};
 use super::schema::Words;
 use super::source::{Beside, Source};
 use super::spanned::Spanned;
+use super::tones;
 
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -44,6 +45,9 @@ pub(super) struct Server {
     /// In which `hours` of routes hold, such as `Europe/Berlin` or `UTC`.
     #[schemars(extend("x-default" = "the system's"))]
     timezone: Option<Spanned<String>>,
+    /// The country whose tones peers hear that say nothing else, by its code.
+    #[schemars(transform = tones::country_words, extend("default" = "us"))]
+    tones: Option<Spanned<String>>,
     /// For peers that say nothing else: `off`, `allowed` (encrypted where both sides can),
     /// `required` (refused otherwise).
     #[schemars(transform = Words(&ENCRYPTION), extend("default" = "off"))]
@@ -116,6 +120,9 @@ impl Server {
                     .wrong(name, format!("there is no time zone `{}`", name.get_ref()))
                     .with_help("write it as \"Europe/Berlin\" or \"UTC\"")
             })?;
+        }
+        if let Some(code) = &self.tones {
+            config.tones = tones::read_country(source, code)?;
         }
         if let Some(word) = &self.encryption {
             config.encryption = read_encryption(source, word)?;

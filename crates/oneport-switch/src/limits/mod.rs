@@ -8,13 +8,12 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::hash::Hash;
-use std::sync::Arc;
 use std::time::Duration;
 
 use oneport_proto::Instant;
 use oneport_wire::CauseCode;
 
-use crate::builtin::Sound;
+use crate::builtin::Announcement;
 use crate::routing::Pattern;
 
 /// The span over which beginnings of calls are counted.
@@ -68,7 +67,7 @@ pub(crate) struct LimitConfig {
     /// A warning is given at this share of `max_calls`, in per cent.
     pub(crate) warn_percent: usize,
     /// What a refused caller hears first.
-    pub(crate) notice: Option<Arc<Sound>>,
+    pub(crate) notice: Option<Announcement>,
 }
 
 /// One leg of a call that wants a place.
@@ -98,7 +97,7 @@ pub(crate) struct Full {
     /// Places kept for inbound calls, if that is why.
     pub(crate) reserved: usize,
     pub(crate) cause: CauseCode,
-    pub(crate) notice: Option<Arc<Sound>>,
+    pub(crate) notice: Option<Announcement>,
 }
 
 impl fmt::Display for Full {

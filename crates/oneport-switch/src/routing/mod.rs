@@ -6,12 +6,11 @@ mod pattern;
 mod rewrite;
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use oneport_wire::CauseCode;
 
-use crate::builtin::{Place, Sound};
+use crate::builtin::{Announcement, Place};
 use crate::watch::Bounds;
 
 pub(crate) use hours::{Hours, WallTime};
@@ -103,7 +102,7 @@ pub(crate) struct Route {
     /// What its calls are held to once they are answered.
     pub(crate) bounds: Bounds,
     /// What a caller hears where there is no room, before it is refused.
-    pub(crate) notice: Option<Arc<Sound>>,
+    pub(crate) notice: Option<Announcement>,
 }
 
 /// What is asked of the dial plan.

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use oneport_media::Codec;
+use oneport_media::progress::Progress;
 use oneport_proto::{CallId, CodecPriority, Endpoint, Instant, negotiate};
 use oneport_wire::{CauseCode, Format, FormatSet};
 
 use super::parking::{Parked, Slot};
 use super::{State, Switch};
-use crate::builtin::{Builtin, FRAME_MS, Place, Player};
+use crate::builtin::{Announcement, Builtin, FRAME_MS, Place, Player};
 use crate::routing::Target;
 
 /// How long a player waits behind its last frame before it hangs up, so that the far end's jitter
@@ -28,6 +29,7 @@ impl Switch {
         place: &Place,
     ) -> Result<(), (CauseCode, String)> {
         let builtin = place.builtin;
+        self.end_ringing(endpoint, call);
         let Some(leg) = self.legs.get(&call) else { return Ok(()) };
         let State::Caller(caller) = &leg.state else { return Ok(()) };
         // What the route names goes before what was dialled.
@@ -88,7 +90,8 @@ impl Switch {
                     Some(Player::music(codec, now, class))
                 }
                 (Builtin::Congestion, Some(codec)) => {
-                    Some(Player::sound(codec, now, self.congestion.clone()))
+                    let country = peer.and_then(|peer| peer.tones).unwrap_or(self.config.tones);
+                    Some(Announcement::Tone(Progress::Congestion).player(codec, now, country))
                 }
                 (Builtin::Park, Some(codec)) => self.parking_music(now, codec),
                 (Builtin::Echo | Builtin::Park, _)
@@ -179,6 +182,10 @@ impl Switch {
                 if !player.frame(now, &mut self.payload) {
                     done.push((*call, player.hangs_up));
                     break;
+                }
+                if self.inband.speaks(*call) {
+                    // It hears keys in place of this.
+                    continue;
                 }
                 let format = player.codec.format();
                 // The call may have ended; then its end follows.

@@ -50,6 +50,7 @@ impl Application for Switch {
             Event::CallProgress { call, progress } => {
                 if let Some(other) = other(call) {
                     bridge::pass_progress(endpoint, now, other, progress);
+                    self.sound_progress(endpoint, now, (call, other), progress);
                 }
                 self.call_progress(call, progress);
             }
@@ -57,14 +58,7 @@ impl Application for Switch {
                 self.originated_answered(endpoint, now, call);
             }
             Event::CallAnswered { call } => self.called_answered(endpoint, now, call),
-            Event::Dtmf { call, digit, phase } if self.is_in_room(call) => {
-                self.key_in_room(endpoint, now, call, digit, phase);
-            }
-            Event::Dtmf { call, digit, phase } => {
-                if let Some(other) = other(call) {
-                    bridge::pass_digit(endpoint, now, other, digit, phase);
-                }
-            }
+            Event::Dtmf { call, digit, phase } => self.key(endpoint, now, call, digit, phase),
             Event::Text { call, text } => {
                 if let Some(other) = other(call) {
                     let result = endpoint.send_text(now, other, &text);
@@ -216,6 +210,7 @@ impl Application for Switch {
     }
 
     fn handle_tapped(&mut self, now: Instant, call: CallId, media: Media<'_>) {
+        self.inband.hear(now, call, media);
         self.hear_tapped(now, call, media);
     }
 
@@ -248,13 +243,14 @@ impl Application for Switch {
         let players = players.chain(self.qualify.next()).chain(self.look_at_mailboxes);
         let players = players.chain(self.watches.next()).chain(self.conferences.next());
         let players = players.chain(self.taps.next()).chain(self.captures.next());
-        let players = players.chain(self.reader.next());
+        let players = players.chain(self.reader.next()).chain(self.inband.next());
         players.chain(self.ends.next()).chain(self.registrar.next_expiry()).min()
     }
 
     fn handle_timeout(&mut self, endpoint: &mut Endpoint, now: Instant) {
         self.qualify.poll(endpoint, now);
         self.files_read(endpoint, now);
+        self.go_on_with_keys(endpoint, now);
         self.play(endpoint, now);
         self.mix(endpoint, now);
         self.end_overdue(endpoint, now);

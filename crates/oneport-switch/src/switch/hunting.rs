@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::ZonedDateTime;
@@ -12,7 +11,7 @@ use oneport_wire::{AuthMethods, CauseCode, Format, FormatSet};
 use super::leg::Marks;
 use super::{LeaseId, Leg, State, Switch, records};
 use crate::bridge;
-use crate::builtin::Sound;
+use crate::builtin::Announcement;
 use crate::config::{Config, Peer};
 use crate::limits::{Attempt, Direction};
 use crate::refusal::{Reason, Stage};
@@ -37,7 +36,7 @@ pub(super) struct Plan {
     pub(super) continue_on: Vec<CauseCode>,
     pub(super) route: Option<String>,
     pub(super) bounds: Bounds,
-    pub(super) notice: Option<Arc<Sound>>,
+    pub(super) notice: Option<Announcement>,
     /// The route names its callers, so it means it when it leads back to one of them: boxes call
     /// themselves so.
     pub(super) may_return: bool,
@@ -282,6 +281,7 @@ impl Switch {
         };
         self.tally.begun(Direction::Out);
         let _ = endpoint.allow_transfer(called, peer.transfer.is_some());
+        self.inband.enter(endpoint, called, peer.keys_by);
         let (who, dialled) = (leg.who(), &offer.called_number);
         tracing::debug!("{call}: {who} calls {dialled} at {name} ({to}): {called}");
         let state = State::Called { caller: call };
@@ -383,6 +383,7 @@ impl Switch {
         let others: Vec<CallId> =
             caller.called.iter().copied().filter(|other| *other != called).collect();
         caller.called = vec![called];
+        self.end_ringing(endpoint, call);
         if let Err(error) = endpoint.link(call, called) {
             tracing::warn!("{call}: cannot be linked to {called}: {error}");
             let _ = endpoint.hangup(now, call, CauseCode::BEARER_NOT_AVAILABLE, None);

@@ -135,6 +135,8 @@ impl Switch {
         // It may be the middle that lets us go, as we may be for it.
         let transfers = known.is_some_and(|peer| peer.transfer.is_some());
         let _ = endpoint.allow_transfer(call, transfers);
+        let keys_by = known.map(|peer| peer.keys_by).unwrap_or_default();
+        self.inband.enter(endpoint, call, keys_by);
         if let Some(trunk) = known.and_then(|peer| peer.trunk) {
             self.trunks.set(Owner::Call(call), Some((leg.address, trunk)));
             self.trunks.apply(endpoint);

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use oneport_proto::{CallId, Instant, Offer};
@@ -13,7 +12,7 @@ use uuid::Uuid;
 use super::forwarding::Forwarded;
 use super::originating::Origination;
 use super::parking::{Parked, TransferredBy};
-use crate::builtin::{Builtin, Sound};
+use crate::builtin::{Announcement, Builtin};
 use crate::limits::Direction;
 use crate::routing::Target;
 use crate::watch::{Bounds, Ending};
@@ -58,6 +57,8 @@ pub(super) struct Marks {
     pub(super) refused_with: Option<CauseCode>,
     /// It was called, and has said that it rings.
     pub(super) rings: bool,
+    /// It hears the tone of ringing from here.
+    pub(super) hears_ringing: bool,
     /// It was called, and has said no without hanging up.
     pub(super) said_no: Option<CauseCode>,
     /// How often its call was recorded.
@@ -104,7 +105,7 @@ pub(super) struct Caller {
     pub(super) bounds: Bounds,
     pub(super) forwarded: Forwarded,
     /// What it hears where there is no room.
-    pub(super) notice: Option<Arc<Sound>>,
+    pub(super) notice: Option<Announcement>,
 }
 
 impl Leg {

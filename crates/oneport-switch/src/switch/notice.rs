@@ -1,13 +1,11 @@
 //! Calls that are refused, and hear why: as audio before an answer, so that nobody pays for it.
 
-use std::sync::Arc;
-
 use oneport_media::Codec;
 use oneport_proto::{CallId, CodecPriority, Endpoint, Instant, negotiate};
 use oneport_wire::CauseCode;
 
 use super::{State, Switch};
-use crate::builtin::{Builtin, Player, Sound};
+use crate::builtin::{Announcement, Builtin};
 
 /// Notices that are heard at once: they hold no places of any limit.
 const MOST_NOTICES: usize = 100;
@@ -36,8 +34,9 @@ impl Switch {
         text: Option<&str>,
     ) {
         let notice = match self.legs.get(&call).map(|leg| &leg.state) {
-            Some(State::Caller(caller)) if !caller.answered && is_congestion(cause) => {
-                caller.notice.clone()
+            Some(State::Caller(caller)) if !caller.answered => {
+                let of_route = caller.notice.clone().filter(|_| is_congestion(cause));
+                of_route.or_else(|| self.early_notice(call, cause))
             }
             _ => None,
         };
@@ -53,7 +52,7 @@ impl Switch {
         now: Instant,
         call: CallId,
         cause: CauseCode,
-        notice: Arc<Sound>,
+        notice: Announcement,
     ) -> bool {
         let Some(leg) = self.legs.get(&call) else { return false };
         // Guests get no more than they ask for.
@@ -79,7 +78,8 @@ impl Switch {
             return false;
         }
         let _ = endpoint.progress(now, call);
-        self.players.insert(call, Player::sound(codec, now, notice));
+        let country = peer.tones.unwrap_or(self.config.tones);
+        self.players.insert(call, notice.player(codec, now, country));
         if let Some(leg) = self.legs.get_mut(&call) {
             leg.state = State::Builtin(Builtin::Congestion);
             leg.marks.refused_with = Some(cause);

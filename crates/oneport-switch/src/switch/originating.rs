@@ -170,6 +170,7 @@ impl Switch {
             }
         };
         let _ = endpoint.allow_transfer(call, peer.transfer.is_some());
+        self.inband.enter(endpoint, call, peer.keys_by);
         if let Some(trunk) = peer.trunk {
             self.trunks.set(Owner::Call(call), Some((to, trunk)));
         }

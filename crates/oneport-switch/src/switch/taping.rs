@@ -110,7 +110,7 @@ impl Switch {
     ) -> Option<RecordingView> {
         let (recorded, legs) = self.taps.end(id)?;
         for leg in legs {
-            let _ = endpoint.tap(leg, false);
+            let _ = endpoint.tap(leg, self.inband.hears(leg));
         }
         self.recordings.end_both(id);
         let (file, left_out) = (recorded.file.display(), recorded.left_out());

@@ -16,7 +16,7 @@ impl Switch {
         call: CallId,
         called: CallId,
     ) {
-        if self.is_recorded(call) {
+        if self.is_recorded(call) || self.has_keys_inband(call) || self.has_keys_inband(called) {
             return;
         }
         let kind = |id: CallId| {

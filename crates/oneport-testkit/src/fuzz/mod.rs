@@ -6,6 +6,7 @@ mod datagram;
 mod encrypted;
 mod endpoint;
 mod jitter_buffer;
+mod keys;
 mod meeting;
 
 pub use codecs::codecs;
@@ -13,6 +14,7 @@ pub use datagram::datagram;
 pub use encrypted::encrypted;
 pub use endpoint::endpoint;
 pub use jitter_buffer::jitter_buffer;
+pub use keys::keys;
 pub use meeting::meeting;
 
 /// Input as a row of decisions; behind its end all of them are 0.

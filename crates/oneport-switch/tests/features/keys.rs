@@ -1,0 +1,160 @@
+//! Keys that are tones in the voice of one party, and frames for the other.
+
+use std::time::Duration;
+
+use oneport::media::dtmf::{Detector, Generator, Key};
+use oneport::media::{Codec, tone};
+use oneport::{AudioReader, Call, CallEvent, DtmfPhase};
+
+use crate::setting::*;
+
+/// Bob's keys are tones; Ann's are frames.
+fn inband(more: &str) -> String {
+    format!(
+        "[peers.ann]\nsecret = \"a\"\n[peers.bob]\nsecret = \"b\"\ndtmf = \"inband\"\n{more}\n\
+         [peers.cid]\nsecret = \"c\"\ndtmf = \"inband\"\n"
+    )
+}
+
+/// The next key that comes as frames: it is pressed, and released.
+async fn digit(call: &mut Call) -> char {
+    let mut down = None;
+    let waits = async {
+        loop {
+            match call.next_event().await {
+                Some(CallEvent::Dtmf { digit, phase: DtmfPhase::Begin }) => {
+                    assert_eq!(down.replace(digit), None, "one at a time");
+                }
+                Some(CallEvent::Dtmf { digit, phase: DtmfPhase::End }) => {
+                    assert_eq!(down, Some(digit), "it was pressed");
+                    return char::from(digit);
+                }
+                Some(CallEvent::Ended(end)) => panic!("{end:?}"),
+                Some(_) => {}
+                None => panic!("stopped"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, waits).await.expect("a key comes")
+}
+
+/// Tones of keys, with something that is said before and behind.
+fn tones(digits: &str) -> Vec<i16> {
+    let mut samples: Vec<i16> = tone::Sine::new(500.0, 8_000, 0.1).take(4_000).collect();
+    for digit in digits.bytes() {
+        samples.extend(Generator::new(digit, 8_000).expect("a key").take(800));
+        samples.extend([0; 800]);
+    }
+    samples.extend(tone::Sine::new(500.0, 8_000, 0.1).take(4_000));
+    samples
+}
+
+/// What is heard until somebody has said the tone of 500 Hz at the end.
+async fn listen(ear: &mut AudioReader, samples: usize) -> Vec<i16> {
+    let mut heard = Vec::new();
+    let waits = async {
+        while heard.len() < samples {
+            let frame = ear.next_frame().await.expect("running");
+            Codec::for_format(frame.format).expect("spoken").decode(&frame.payload, &mut heard);
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, waits).await.is_ok(), "{} samples", heard.len());
+    heard
+}
+
+fn keys_in(samples: &[i16]) -> String {
+    let mut detector = Detector::new(8_000).expect("a rate");
+    let mut digits = String::new();
+    detector.hear(samples, |key| {
+        if let Key::Pressed(digit) = key {
+            digits.push(digit.into());
+        }
+    });
+    digits
+}
+
+#[tokio::test]
+async fn tones_of_a_caller_become_frames_and_are_kept_from_the_other_party() {
+    for (more, passes) in [("", ""), ("dtmf_tones_pass = true", "159#")] {
+        let (_switch, to) = switch(&inband(more));
+        let ((ann, _at), bob) = (registered(to, "ann").await, phone());
+        let (theirs, mut ours) = bridged((&bob, "bob"), (&ann, "ann"), to).await;
+        let (mut ear, _) = ours.audio().await.expect("accepted");
+        let (_, mouth) = theirs.audio().await.expect("accepted");
+        let samples = tones("159#");
+        let (heard, digits, ()) = tokio::join!(
+            listen(&mut ear, samples.len() - 800),
+            async {
+                let mut digits = String::new();
+                for _ in 0..4 {
+                    digits.push(digit(&mut ours).await);
+                }
+                digits
+            },
+            mouth.play(&samples)
+        );
+        assert_eq!(digits, "159#");
+        assert_eq!(keys_in(&heard), passes, "{more}");
+        // What is said beside is heard: its last part behind the keys.
+        let end = heard.chunks(800).rev().take(3);
+        let loudest = end.map(|part| tone::level_dbm0(part, 500.0, 8_000));
+        assert!(loudest.fold(-90.0, f64::max) > -20.0, "the voice goes on, {more}");
+    }
+}
+
+#[tokio::test]
+async fn keys_of_a_caller_become_tones_in_place_of_its_voice() {
+    let (_switch, to) = switch(&inband(""));
+    let ((bob, _at), ann) = (registered(to, "bob").await, phone());
+    let (ours, theirs) = bridged((&ann, "ann"), (&bob, "bob"), to).await;
+    let (mut ear, _) = theirs.audio().await.expect("accepted");
+    let heard = tokio::select! {
+        () = say(&ours, 1_000) => Vec::new(),
+        heard = async {
+            hears(&mut ear, 1_000).await;
+            let keys = async {
+                ours.send_dtmf("04*").await.expect("up");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            };
+            let mut heard = Vec::new();
+            let waits = async {
+                while keys_in(&heard) != "04*" {
+                    heard.extend(listen(&mut ear, 800).await);
+                }
+                // The voice comes again.
+                hears(&mut ear, 1_000).await;
+            };
+            let (waits, ()) = tokio::join!(tokio::time::timeout(PATIENCE, waits), keys);
+            assert!(waits.is_ok(), "heard are {:?}", keys_in(&heard));
+            heard
+        } => heard,
+    };
+    assert_eq!(keys_in(&heard), "04*");
+}
+
+#[tokio::test]
+async fn between_two_whose_keys_are_tones_they_are_made_anew() {
+    let (_switch, to) = switch(&inband(""));
+    let ((bob, _at), cid) = (registered(to, "bob").await, phone());
+    let (theirs, ours) = bridged((&cid, "cid"), (&bob, "bob"), to).await;
+    let (mut ear, _) = ours.audio().await.expect("accepted");
+    let (_, mouth) = theirs.audio().await.expect("accepted");
+    let samples = tones("A70");
+    let (heard, ()) = tokio::join!(listen(&mut ear, samples.len() - 800), mouth.play(&samples));
+    assert_eq!(keys_in(&heard), "A70", "each of them once");
+}
+
+#[tokio::test]
+async fn a_pin_is_said_in_tones() {
+    let text = inband("") + "[conferences.board]\npin = \"4711\"\n";
+    let (switch, to) = switch(&text);
+    let bob = phone();
+    let call = answered(&bob, to, from("bob", "conference/board")).await;
+    let (_, mouth) = call.audio().await.expect("accepted");
+    mouth.play(&tones("4711")).await;
+    until("Bob is in the conference", async || {
+        let rooms = switch.with(|_, switch, _| switch.conferences()).await.expect("running");
+        rooms.iter().any(|(_, members)| members.len() == 1)
+    })
+    .await;
+}

@@ -1,0 +1,4 @@
+//! Any sound and any packets are keys or none. See `oneport_testkit::fuzz`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| oneport_testkit::fuzz::keys(bytes));
