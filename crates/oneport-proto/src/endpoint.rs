@@ -368,6 +368,9 @@ impl Endpoint {
     ) -> Handled {
         if way.tapped {
             media.tapped(now, from, voice);
+            if !media.passes(from) {
+                return Handled::Consumed;
+            }
         }
         let Some(to) = way.link else {
             media.media(from, voice);

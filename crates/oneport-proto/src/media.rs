@@ -38,9 +38,15 @@ pub trait MediaSink {
     fn media(&mut self, call: CallId, media: Media<'_>);
 
     /// Sees one frame of voice of a `call` that is [tapped](crate::Endpoint::tap), which came at
-    /// `now`. It goes its way all the same.
+    /// `now`. It goes its way all the same, if it [passes](Self::passes).
     fn tapped(&mut self, now: Instant, call: CallId, media: Media<'_>) {
         let _ = (now, call, media);
+    }
+
+    /// Whether the frame of a tapped `call` that was just seen goes its way.
+    fn passes(&mut self, call: CallId) -> bool {
+        let _ = call;
+        true
     }
 
     /// Takes one packet of video of `call`. Only calls that carry video have any.

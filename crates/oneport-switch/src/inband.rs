@@ -174,6 +174,11 @@ impl Inband {
         }
     }
 
+    /// Whether what a leg says now goes its way: tones of keys do not.
+    pub(crate) fn passes(&self, call: CallId) -> bool {
+        !self.suspicious.contains(&call) || self.rules.get(&call).is_some_and(|rule| rule.passes)
+    }
+
     /// When there is something to be done.
     pub(crate) fn next(&self) -> Option<Instant> {
         let silent = self.suspicious.iter().filter_map(|call| self.ears.get(call));

@@ -69,6 +69,12 @@ pub trait Application: Send + 'static {
         let _ = (now, call, media);
     }
 
+    /// Whether the frame of a tapped call that was just seen goes its way.
+    fn passes(&mut self, call: CallId) -> bool {
+        let _ = call;
+        true
+    }
+
     /// Takes video of a call that is not linked, if it carries any.
     fn handle_video(&mut self, call: CallId, video: Video<'_>) {
         let _ = (call, video);
@@ -133,6 +139,10 @@ impl<A: Application> MediaSink for Ear<'_, A> {
 
     fn tapped(&mut self, now: Instant, call: CallId, media: Media<'_>) {
         self.0.handle_tapped(now, call, media);
+    }
+
+    fn passes(&mut self, call: CallId) -> bool {
+        self.0.passes(call)
     }
 
     fn video(&mut self, call: CallId, video: Video<'_>) {

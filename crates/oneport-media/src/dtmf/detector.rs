@@ -140,8 +140,7 @@ impl Look {
         self.share >= share
             && self.low.off.abs() <= tolerance
             && self.high.off.abs() <= tolerance
-            && twist <= HIGHER_LOUDER
-            && twist >= -LOWER_LOUDER
+            && (-LOWER_LOUDER..=HIGHER_LOUDER).contains(&twist)
             && self.low.power.min(self.high.power) >= softest()
     }
 

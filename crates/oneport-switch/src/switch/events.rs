@@ -214,6 +214,10 @@ impl Application for Switch {
         self.hear_tapped(now, call, media);
     }
 
+    fn passes(&mut self, call: CallId) -> bool {
+        self.inband.passes(call)
+    }
+
     fn sees(&self) -> Sees {
         // The beginning of a call is kept for whoever captures it later.
         if self.captures.is_empty() { Sees::FullFrames } else { Sees::All }
