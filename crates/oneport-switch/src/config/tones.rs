@@ -29,7 +29,7 @@ pub(super) fn read_country(
 ) -> Result<&'static Country, ConfigError> {
     let written = code.get_ref();
     Country::find(written).ok_or_else(|| {
-        let error = source.wrong(code, format!("the tones of `{written}` are not known"));
+        let error = source.wrong(code, format!("`{written}` is no country whose tones are known"));
         let codes = COUNTRIES.iter().map(|country| country.code);
         match nearest(written, codes.clone()) {
             Some(code) => error.with_help(format!("did you mean `{code}`?")),
