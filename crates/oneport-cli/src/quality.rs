@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oneport::{Agreement, CallStats, Score};
+use oneport::{Agreement, CallStats, LossBursts, Score};
 use serde::Serialize;
 
 use crate::live::millis;
@@ -44,27 +44,18 @@ pub(crate) struct Spread {
 impl Spread {
     fn of(stats: &CallStats) -> Option<Self> {
         let heard = &stats.received;
-        let total = heard.frames + heard.lost;
         let late = &heard.delay;
-        let pattern = &heard.pattern;
-        let share = |part: u64, whole: u64| match whole {
-            0 => 0.0,
-            _ => round(part as f64 * 100.0 / whole as f64),
-        };
-        let outside = total.saturating_sub(pattern.burst_frames);
+        let loss = LossBursts::of(heard);
         (heard.frames > 0).then(|| Self {
             late_p50_ms: round(millis(late.p50)),
             late_p95_ms: round(millis(late.p95)),
             late_p99_ms: round(millis(late.p99)),
             late_max_ms: round(millis(late.greatest)),
-            bursts: pattern.bursts,
-            burst_mean_ms: match pattern.bursts {
-                0 => 0.0,
-                bursts => round(millis(heard.frame) * pattern.burst_frames as f64 / bursts as f64),
-            },
-            burst_loss_percent: share(pattern.burst_lost, pattern.burst_frames),
-            gap_loss_percent: share(pattern.lost.saturating_sub(pattern.burst_lost), outside),
-            burst_ratio: round(pattern.burst_ratio(total)),
+            bursts: loss.bursts,
+            burst_mean_ms: round(millis(loss.burst_length)),
+            burst_loss_percent: round(loss.burst_density),
+            gap_loss_percent: round(loss.gap_density),
+            burst_ratio: round(loss.burst_ratio),
             clock_ppm: late.clock_ppm,
         })
     }
@@ -78,6 +69,8 @@ pub(crate) struct Quality {
     lag_ms: Option<f64>,
     /// How much longer than the fastest the last poll of the other side took to us.
     lag_incoming_excess_ms: Option<f64>,
+    /// The same of our last to it, as far as round trips tell.
+    lag_outgoing_excess_ms: Option<f64>,
     /// What we heard.
     heard: Direction,
     /// How it came; null before anything did.
@@ -118,6 +111,7 @@ impl Quality {
             rtt_ms: stats.rtt.map(|rtt| round(millis(rtt))),
             lag_ms: stats.lag.last.map(millis),
             lag_incoming_excess_ms: stats.lag.incoming_excess.map(millis),
+            lag_outgoing_excess_ms: stats.lag.outgoing_excess().map(millis),
             heard: direction(
                 heard.frames,
                 heard.lost,

@@ -256,9 +256,17 @@ fn show_calls(room: Room, calls: &[CallView]) -> String {
         name("FROM"),
         name("NUMBER"),
         name("TO"),
+        right("MOS"),
         wide("ROUTE"),
         wide("CODEC"),
     ];
+    // That of whoever hears least of it.
+    let mos = |call: &CallView| {
+        let legs = std::iter::once(&call.caller).chain(&call.called);
+        let heard = legs
+            .flat_map(|leg| [leg.heard.mos, leg.heard_there.as_ref().and_then(|there| there.mos)]);
+        heard.flatten().min_by(f64::total_cmp)
+    };
     let row = |call: &CallView| {
         vec![
             call.id.clone(),
@@ -267,6 +275,7 @@ fn show_calls(room: Room, calls: &[CallView]) -> String {
             call.caller.peer.clone().unwrap_or_else(|| "guest".into()),
             call.number.clone(),
             or_dash(call.destination.as_deref().map(without_kind)),
+            or_dash(mos(call).map(|mos| format!("{mos:.1}"))),
             or_dash(call.route.as_ref()),
             or_dash(call.caller.codec.as_ref()),
         ]
@@ -321,7 +330,17 @@ fn show_netstats(room: Room, legs: &[LegView]) -> String {
         right("SENT"),
         right("JIT THERE"),
         right("LOST THERE"),
+        right("MOS"),
+        right("MOS THERE"),
+        wide("95 %"),
+        wide("99 %"),
+        wide("BURSTS"),
+        wide("QUEUE HERE"),
+        wide("QUEUE THERE"),
+        wide("CLOCK ppm"),
     ];
+    let opinion = |mos: Option<f64>| or_dash(mos.map(|mos| format!("{mos:.1}")));
+    let whole = |ms: Option<f64>| or_dash(ms.map(|ms| format!("{ms:.0}")));
     let row = |leg: &LegView| {
         let there = leg.heard_there.as_ref();
         vec![
@@ -335,6 +354,14 @@ fn show_netstats(room: Room, legs: &[LegView]) -> String {
             leg.sent_frames.to_string(),
             or_dash(there.map(|there| there.jitter_ms)),
             or_dash(there.map(|there| there.lost)),
+            opinion(leg.heard.mos),
+            opinion(there.and_then(|there| there.mos)),
+            whole(Some(leg.heard.late_p95_ms)),
+            whole(Some(leg.heard.late_p99_ms)),
+            leg.heard.bursts.to_string(),
+            whole(leg.lag_here_ms),
+            whole(leg.lag_there_ms),
+            or_dash(leg.heard.clock_ppm),
         ]
     };
     let rows: Vec<_> = legs.iter().map(row).collect();

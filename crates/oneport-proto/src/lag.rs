@@ -22,6 +22,17 @@ pub struct LagStats {
     pub incoming_excess: Option<Duration>,
 }
 
+impl LagStats {
+    /// How much longer than the fastest the last LAGRQ of ours took to the peer: what its round trip was
+    /// above the shortest, without what the way back explains. That was measured at another moment, by up
+    /// to 10 s, so of a queue that comes and goes this is an estimate.
+    #[must_use]
+    pub fn outgoing_excess(&self) -> Option<Duration> {
+        let above = self.last?.saturating_sub(self.least?);
+        Some(above.saturating_sub(self.incoming_excess.unwrap_or_default()))
+    }
+}
+
 /// Polls of the peer after which the fastest of them is looked for anew, so that clocks which run
 /// apart (50 in a million is 3 ms a minute) do not add up to a queue.
 const WINDOW: u8 = 32;
@@ -124,6 +135,21 @@ mod tests {
         }
         let LagStats { last, least, greatest, .. } = meter.stats();
         assert_eq!((last, least, greatest), (ms(100), ms(20), ms(100)));
+    }
+
+    #[test]
+    fn a_queue_on_the_way_out_is_what_the_round_trip_has_above_the_way_back() {
+        let of = |last, incoming_excess| LagStats {
+            last: ms(last),
+            least: ms(20),
+            greatest: ms(500),
+            incoming_excess,
+        };
+        assert_eq!(of(140, ms(0)).outgoing_excess(), ms(120));
+        assert_eq!(of(140, ms(100)).outgoing_excess(), ms(20));
+        assert_eq!(of(140, ms(130)).outgoing_excess(), ms(0));
+        assert_eq!(of(140, None).outgoing_excess(), ms(120), "the peer never polls");
+        assert_eq!(LagStats::default().outgoing_excess(), None);
     }
 
     #[test]

@@ -70,6 +70,10 @@ pub enum What {
         cause: u8,
         /// Who or what ended it.
         reason: String,
+        /// The mean opinion score of what was heard here of the caller; null where nothing was.
+        mos: Option<f64>,
+        /// The same of what the caller heard, as its end says; null where it says nothing.
+        mos_there: Option<f64>,
     },
     /// A call or registration was turned away.
     Refused {

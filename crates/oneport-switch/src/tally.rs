@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use oneport::Score;
 use oneport_proto::{CallEnd, CallStats};
 use oneport_wire::CauseCode;
 
@@ -18,6 +19,9 @@ const DURATION_BOUNDS: &[f64] =
 
 /// Bounds of round trips, in seconds.
 const RTT_BOUNDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 2.0];
+
+/// Bounds of mean opinion scores: from one at which nobody is content to the best of telephony (G.109).
+const MOS_BOUNDS: &[f64] = &[1.5, 2.0, 2.58, 3.1, 3.6, 4.03, 4.2, 4.34, 4.41];
 
 /// How often a value lay below each of some bounds.
 #[derive(Clone, Debug)]
@@ -37,7 +41,10 @@ impl Histogram {
     }
 
     pub(crate) fn note(&mut self, value: Duration, example: Option<String>) {
-        let value = value.as_secs_f64();
+        self.note_number(value.as_secs_f64(), example);
+    }
+
+    fn note_number(&mut self, value: f64, example: Option<String>) {
         let place = self.bounds.partition_point(|bound| *bound < value);
         self.counts[place] += 1;
         self.sum += value;
@@ -79,6 +86,8 @@ pub(crate) struct Tally {
     pub(crate) registrations_refused: u64,
     pub(crate) setup: Histogram,
     pub(crate) duration: Histogram,
+    /// Mean opinion scores of legs: here, and there.
+    pub(crate) mos: (Histogram, Histogram),
     /// Round trips of polls, by the peer's name.
     pub(crate) rtt: BTreeMap<String, Histogram>,
     /// By the peer's name.
@@ -94,6 +103,7 @@ impl Default for Tally {
             registrations_refused: 0,
             setup: Histogram::new(SETUP_BOUNDS),
             duration: Histogram::new(DURATION_BOUNDS),
+            mos: (Histogram::new(MOS_BOUNDS), Histogram::new(MOS_BOUNDS)),
             rtt: BTreeMap::new(),
             voice: BTreeMap::new(),
         }
@@ -105,9 +115,21 @@ impl Tally {
         *self.begun.entry(direction).or_default() += 1;
     }
 
-    /// A leg has ended. `peer` is one that is configured.
-    pub(crate) fn ended(&mut self, direction: Direction, peer: Option<&str>, end: &CallEnd) {
+    /// A leg of `call` has ended. `peer` is one that is configured.
+    pub(crate) fn ended(
+        &mut self,
+        call: &str,
+        direction: Direction,
+        peer: Option<&str>,
+        end: &CallEnd,
+    ) {
         *self.ended.entry((direction, end.cause)).or_default() += 1;
+        let scores = [Score::here(&end.stats), Score::there(&end.stats)];
+        for (histogram, score) in [&mut self.mos.0, &mut self.mos.1].into_iter().zip(scores) {
+            if let Some(score) = score {
+                histogram.note_number(score.mos, Some(call.into()));
+            }
+        }
         let Some(peer) = peer else { return };
         let voice = match self.voice.get_mut(peer) {
             Some(voice) => voice,

@@ -20,6 +20,7 @@
 mod audio;
 mod call;
 mod driver;
+mod loss_bursts;
 mod phone;
 mod registration;
 mod score;
@@ -32,6 +33,7 @@ mod wall_clock;
 pub use audio::{AudioFrame, AudioReader, AudioWriter};
 pub use call::{Call, CallError, CallEvent, IncomingCall, Keypad};
 pub use driver::{Application, Driver, DriverConfig, Sees, StartError, Stopped, WeakDriver};
+pub use loss_bursts::LossBursts;
 pub use phone::{FirmwareFetchError, Phone, PhoneConfig, PingError, ProvisionOffer};
 pub use registration::{Registration, RegistrationEvent};
 pub use score::Score;

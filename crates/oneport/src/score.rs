@@ -6,6 +6,8 @@ use oneport_media::quality::{Conditions, mos, rating};
 use oneport_proto::{Agreement, CallStats};
 use oneport_wire::Format;
 
+use crate::loss_bursts::percent;
+
 /// What one end of a call hears, judged by the E-model (ITU-T G.107).
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Score {
@@ -28,7 +30,7 @@ impl Score {
         let total = heard.frames + heard.lost;
         let judge = || {
             let burst_ratio = heard.pattern.burst_ratio(total);
-            judge(stats, share(heard.lost, total), burst_ratio, heard.delay.p99)
+            judge(stats, percent(heard.lost, total), burst_ratio, heard.delay.p99)
         };
         (heard.frames > 0).then(judge)
     }
@@ -45,12 +47,8 @@ impl Score {
             Duration::ZERO => heard.jitter * 2,
             delay => delay,
         };
-        Some(judge(stats, share(unheard, total), 1.0, buffer))
+        Some(judge(stats, percent(unheard, total), 1.0, buffer))
     }
-}
-
-fn share(part: u64, total: u64) -> f64 {
-    if total == 0 { 0.0 } else { part as f64 * 100.0 / total as f64 }
 }
 
 fn judge(stats: &CallStats, loss_percent: f64, burst_ratio: f64, buffer: Duration) -> Score {

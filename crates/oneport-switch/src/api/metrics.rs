@@ -52,6 +52,8 @@ metrics! {
         "From the beginning of a call to its answer.";
     DURATION = Histogram "oneport_call_duration_seconds" []
         "From the answer of a call to its end.";
+    MOS = Histogram "oneport_call_mos" ["direction"]
+        "Mean opinion scores (G.107) of legs that have ended: as heard here, or there as the peer says.";
     LIMIT_USED = Gauge "oneport_limit_used" ["limit"]
         "Calls under a limit; of a limit on each number, those of the busiest.";
     LIMIT_MAX = Gauge "oneport_limit_max" ["limit"]
@@ -70,6 +72,10 @@ metrics! {
         "Round trips of the polls that a peer has answered.";
     LINK_JITTER = Gauge "oneport_link_jitter_seconds" ["peer", "direction"]
         "The worst jitter of the calls that are up with a peer: heard from it, or by it as it says.";
+    LINK_LATE = Gauge "oneport_link_late_p95_seconds" ["peer"]
+        "How much later than the fastest one frame of twenty came, of the worst call that is up with a peer.";
+    LINK_MOS = Gauge "oneport_link_mos_worst" ["peer", "direction"]
+        "The lowest mean opinion score (G.107) of the calls that are up with a peer: as heard here, or there as it says.";
     LINK_CALLS = Gauge "oneport_link_calls" ["peer", "direction"]
         "Legs that are up with a peer.";
     LINK_FRAMES = Counter "oneport_link_frames_total" ["peer", "direction"]
@@ -230,6 +236,10 @@ fn write_calls(page: &mut Exposition, figures: &Figures) {
     }
     page.begin(&SETUP).histogram(&[], &tally.setup);
     page.begin(&DURATION).histogram(&[], &tally.duration);
+    let mut samples = page.begin(&MOS);
+    for (direction, mos) in [(IN, &tally.mos.0), (OUT, &tally.mos.1)] {
+        samples.histogram(&[direction], mos);
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "samples are floats")]
@@ -280,6 +290,20 @@ fn write_links(page: &mut Exposition, figures: &Figures) {
         for (direction, jitter) in [(IN, peer.jitter.0), (OUT, peer.jitter.1)] {
             if let Some(jitter) = jitter {
                 samples.add(&[&peer.name, direction], jitter.as_secs_f64());
+            }
+        }
+    }
+    let mut samples = page.begin(&LINK_LATE);
+    for peer in &figures.peers {
+        if let Some(late) = peer.late {
+            samples.add(&[&peer.name], late.as_secs_f64());
+        }
+    }
+    let mut samples = page.begin(&LINK_MOS);
+    for peer in &figures.peers {
+        for (direction, mos) in [(IN, peer.mos.0), (OUT, peer.mos.1)] {
+            if let Some(mos) = mos {
+                samples.add(&[&peer.name, direction], mos);
             }
         }
     }

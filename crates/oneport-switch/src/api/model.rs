@@ -162,6 +162,35 @@ model! {
         pub duplicates: u64,
         /// Interarrival jitter (RFC 3550).
         pub jitter_ms: f64,
+        /// Half of the frames came later than this behind the fastest ones.
+        pub late_p50_ms: f64,
+        /// One frame of twenty came later than this.
+        pub late_p95_ms: f64,
+        /// One frame of a hundred came later than this.
+        pub late_p99_ms: f64,
+        /// The latest.
+        pub late_max_ms: f64,
+        /// How late the newest came: a queue that fills shows here first.
+        pub late_now_ms: f64,
+        /// Bursts of loss (RFC 3611).
+        pub bursts: u64,
+        /// How long a burst is, on average.
+        pub burst_ms: f64,
+        /// How long a gap between bursts is, on average.
+        pub gap_ms: f64,
+        /// Frames lost of those in bursts, per cent.
+        pub burst_loss_percent: f64,
+        /// Frames lost of those in gaps, per cent.
+        pub gap_loss_percent: f64,
+        /// How much longer runs of loss are than at random; 1: they are not.
+        pub burst_ratio: f64,
+        /// By how many millionths the other side's clock is faster than ours; null before a minute of
+        /// voice shows it.
+        pub clock_ppm: Option<i32>,
+        /// The rating R of the E-model (ITU-T G.107), 0 to 93.2; null before anything was heard.
+        pub rating: Option<f64>,
+        /// The mean opinion score, 1 to 4.41.
+        pub mos: Option<f64>,
     }
 
     /// What the other side says it heard.
@@ -180,6 +209,10 @@ model! {
         pub jitter_ms: u64,
         /// Delay of its jitter buffer.
         pub delay_ms: u64,
+        /// The rating R of the E-model by these figures; null where they cannot be.
+        pub rating: Option<f64>,
+        /// The mean opinion score.
+        pub mos: Option<f64>,
     }
 
     /// One leg of a call: one IAX2 call between this switch and somebody.
@@ -208,6 +241,14 @@ model! {
         pub rtt_ms: Option<f64>,
         /// Round trip of the last LAGRQ.
         pub lag_ms: Option<f64>,
+        /// The shortest of them.
+        pub lag_least_ms: Option<f64>,
+        /// The longest of them.
+        pub lag_greatest_ms: Option<f64>,
+        /// How much longer than the fastest the other side's last poll took to us.
+        pub lag_here_ms: Option<f64>,
+        /// The same of our last poll to it, as far as round trips tell.
+        pub lag_there_ms: Option<f64>,
         /// What we heard.
         pub heard: Heard,
         /// What the other side says it heard; null where it says nothing.

@@ -77,7 +77,7 @@ pub(crate) fn write_table(out: &mut Vec<u8>, heading: bool, records: &[Cdr]) -> 
 }
 
 /// The columns of a table, as docs/cdr.md describes them.
-pub const COLUMNS: [&str; 46] = [
+pub const COLUMNS: [&str; 67] = [
     "call",
     "leg",
     "direction",
@@ -124,6 +124,27 @@ pub const COLUMNS: [&str; 46] = [
     "remote_jitter_ms",
     "remote_delay_ms",
     "agreement",
+    "frame_ms",
+    "late_p50_us",
+    "late_p95_us",
+    "late_p99_us",
+    "late_max_us",
+    "bursts",
+    "burst_ms",
+    "gap_ms",
+    "burst_loss_percent",
+    "gap_loss_percent",
+    "burst_ratio",
+    "clock_ppm",
+    "lag_us",
+    "lag_least_us",
+    "lag_greatest_us",
+    "lag_here_us",
+    "lag_there_us",
+    "rating",
+    "mos",
+    "remote_rating",
+    "remote_mos",
 ];
 
 fn values(cdr: &Cdr) -> Vec<String> {
@@ -175,7 +196,7 @@ fn values(cdr: &Cdr) -> Vec<String> {
         quality.retransmissions,
     ];
     values.extend(counts.map(|count| count.to_string()));
-    values.push(quality.rtt_us.map(|rtt| rtt.to_string()).unwrap_or_default());
+    values.push(or_empty(quality.rtt_us));
     values.extend([
         remote(|remote| remote.frames),
         remote(|remote| remote.lost),
@@ -185,7 +206,35 @@ fn values(cdr: &Cdr) -> Vec<String> {
         remote(|remote| remote.delay_ms),
         quality.agreement.clone(),
     ]);
+    let spread = [
+        quality.frame_ms,
+        quality.late_p50_us,
+        quality.late_p95_us,
+        quality.late_p99_us,
+        quality.late_max_us,
+        quality.bursts,
+        quality.burst_ms,
+        quality.gap_ms,
+    ];
+    values.extend(spread.map(|figure| figure.to_string()));
+    let shares = [quality.burst_loss_percent, quality.gap_loss_percent, quality.burst_ratio];
+    values.extend(shares.map(|share| share.to_string()));
+    values.push(or_empty(quality.clock_ppm));
+    let lags = [
+        quality.lag_us,
+        quality.lag_least_us,
+        quality.lag_greatest_us,
+        quality.lag_here_us,
+        quality.lag_there_us,
+    ];
+    values.extend(lags.map(or_empty));
+    let scores = [quality.rating, quality.mos, quality.remote_rating, quality.remote_mos];
+    values.extend(scores.map(or_empty));
     values
+}
+
+fn or_empty(figure: Option<impl ToString>) -> String {
+    figure.map(|figure| figure.to_string()).unwrap_or_default()
 }
 
 #[cfg(test)]

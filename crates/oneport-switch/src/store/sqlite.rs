@@ -48,7 +48,11 @@ const CDR: &str = "call_id, leg, direction, peer, address, calling_number, calli
                    codec, encrypted, trunk, limit_name, account_code, frames, bytes, lost, late, \
                    out_of_order, duplicates, jitter_us, sent_frames, sent_bytes, send_drops, \
                    retransmissions, rtt_us, remote_frames, remote_lost, remote_dropped, \
-                   remote_out_of_order, remote_jitter_ms, remote_delay_ms, agreement";
+                   remote_out_of_order, remote_jitter_ms, remote_delay_ms, agreement, \
+                   frame_ms, late_p50_us, late_p95_us, late_p99_us, late_max_us, bursts, burst_ms, \
+                   gap_ms, burst_loss_percent, gap_loss_percent, burst_ratio, clock_ppm, lag_us, \
+                   lag_least_us, lag_greatest_us, lag_here_us, lag_there_us, rating, mos, \
+                   remote_rating, remote_mos";
 
 /// The same of `refusal`.
 const REFUSAL: &str = "call_id, number, time, peer, address, calling_number, called_number, stage, \
@@ -261,7 +265,7 @@ impl Store for SqliteStore {
                 query.push(" AND cause = ").push_bind(i64::from(cause));
             }
             push_equal(&mut query, "limit_name", filter.limit.as_ref());
-            self.page(query, paging, 45, read_cdr).await
+            self.page(query, paging, read_cdr).await
         })
     }
 
@@ -291,7 +295,7 @@ impl Store for SqliteStore {
                 query.push(" AND stage = ").push_bind(stage.name());
             }
             push_equal(&mut query, "kind", filter.kind.as_ref());
-            self.page(query, paging, 17, read_refusal).await
+            self.page(query, paging, read_refusal).await
         })
     }
 
@@ -341,12 +345,11 @@ impl SqliteStore {
         records.map_err(|why| StoreError::new(doing(), why))
     }
 
-    /// A page of what `query` finds, whose number stands in column `id`.
+    /// A page of what `query` finds, whose number stands in the last column.
     async fn page<T>(
         &self,
         mut query: QueryBuilder<Sqlite>,
         paging: Paging,
-        id: usize,
         read: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
     ) -> Result<Page<T>, StoreError> {
         let most = paging.most.clamp(1, Paging::MOST);
@@ -365,7 +368,7 @@ impl SqliteStore {
         rows.truncate(most as usize);
         let last = rows.last().filter(|_| more);
         let doing = || format!("cannot understand what is in {}", self.describe());
-        let next = last.map(|row| unsigned(row, id)).transpose();
+        let next = last.map(|row| unsigned(row, row.len().saturating_sub(1))).transpose();
         let next = next.map_err(|why| StoreError::new(doing(), why))?;
         Ok(Page { records: self.read(&rows, read)?, next })
     }
@@ -518,6 +521,37 @@ async fn insert_cdrs(connection: &mut SqliteConnection, cdrs: &[&Cdr]) -> Result
             .push_bind(remote.map(|remote| i64::from(remote.jitter_ms)))
             .push_bind(remote.map(|remote| i64::from(remote.delay_ms)))
             .push_bind(quality.agreement.clone());
+        let spread = [
+            quality.frame_ms,
+            quality.late_p50_us,
+            quality.late_p95_us,
+            quality.late_p99_us,
+            quality.late_max_us,
+            quality.bursts,
+            quality.burst_ms,
+            quality.gap_ms,
+        ];
+        for figure in spread {
+            row.push_bind(signed(figure));
+        }
+        row.push_bind(quality.burst_loss_percent)
+            .push_bind(quality.gap_loss_percent)
+            .push_bind(quality.burst_ratio)
+            .push_bind(quality.clock_ppm);
+        let lags = [
+            quality.lag_us,
+            quality.lag_least_us,
+            quality.lag_greatest_us,
+            quality.lag_here_us,
+            quality.lag_there_us,
+        ];
+        for lag in lags {
+            row.push_bind(lag.map(signed));
+        }
+        row.push_bind(quality.rating)
+            .push_bind(quality.mos)
+            .push_bind(quality.remote_rating)
+            .push_bind(quality.remote_mos);
     });
     query.push(" ON CONFLICT (call_id, leg) DO NOTHING");
     query.build().persistent(false).execute(connection).await?;
@@ -668,6 +702,27 @@ fn read_cdr(row: &SqliteRow) -> Result<Cdr, sqlx::Error> {
             rtt_us: maybe_unsigned(row, 37)?,
             remote,
             agreement: row.try_get(44)?,
+            frame_ms: unsigned(row, 45)?,
+            late_p50_us: unsigned(row, 46)?,
+            late_p95_us: unsigned(row, 47)?,
+            late_p99_us: unsigned(row, 48)?,
+            late_max_us: unsigned(row, 49)?,
+            bursts: unsigned(row, 50)?,
+            burst_ms: unsigned(row, 51)?,
+            gap_ms: unsigned(row, 52)?,
+            burst_loss_percent: row.try_get(53)?,
+            gap_loss_percent: row.try_get(54)?,
+            burst_ratio: row.try_get(55)?,
+            clock_ppm: row.try_get(56)?,
+            lag_us: maybe_unsigned(row, 57)?,
+            lag_least_us: maybe_unsigned(row, 58)?,
+            lag_greatest_us: maybe_unsigned(row, 59)?,
+            lag_here_us: maybe_unsigned(row, 60)?,
+            lag_there_us: maybe_unsigned(row, 61)?,
+            rating: row.try_get(62)?,
+            mos: row.try_get(63)?,
+            remote_rating: row.try_get(64)?,
+            remote_mos: row.try_get(65)?,
         },
     })
 }

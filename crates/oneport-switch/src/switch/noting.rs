@@ -1,10 +1,12 @@
 //! What the switch notes as it happens: counts for metrics, and news for listeners.
 
+use oneport::Score;
 use oneport_proto::{CallEnd, CallId, DropReason, Instant, Path, Progress};
 use oneport_wire::CauseCode;
 
 use super::{State, Switch};
 use crate::api::model::PeerState;
+use crate::cdr::hundredths;
 use crate::limits::Notice;
 use crate::news::What;
 use crate::qualify::Status;
@@ -95,20 +97,23 @@ impl Switch {
         let Some(leg) = self.legs.get(&call) else { return };
         let direction = leg.direction;
         let known = leg.peer.as_deref().filter(|peer| self.config.peers.contains_key(*peer));
-        self.tally.ended(direction, known, end);
+        let id = leg.id.to_string();
+        self.tally.ended(&id, direction, known, end);
         if let State::Called { .. } = leg.state {
             return;
         }
-        let id = leg.id.to_string();
         if let Some(answered) = leg.marks.answered {
             self.tally.duration.note(now.since(answered), Some(id.clone()));
         }
+        let mos = |score: Option<Score>| score.map(|score| hundredths(score.mos));
         let seconds = (now.since(leg.begun).as_secs_f64() * 10.0).round() / 10.0;
         self.news.tell(|| What::CallEnded {
             call: id,
             seconds,
             cause: end.cause.0,
             reason: end.reason.name().into(),
+            mos: mos(Score::here(&end.stats)),
+            mos_there: mos(Score::there(&end.stats)),
         });
     }
 

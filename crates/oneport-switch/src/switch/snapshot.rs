@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use oneport::{LossBursts, Score};
 use oneport_proto::{
     CallId, CallStats, CodecPriority, Counters, EncryptionPolicy, Endpoint, Instant,
     RegistrationConfig, Said,
@@ -21,6 +22,7 @@ use crate::api::model::{
     PeerView, Peers, RegisteredHere, RegisteredThere, RegistrationState, Registrations, Status,
     User,
 };
+use crate::cdr::hundredths;
 use crate::config::Peer;
 use crate::decision::Decision;
 use crate::limits::{Direction, LimitUsage, Scope};
@@ -241,6 +243,10 @@ impl Switch {
             seconds: tenths(now.since(leg.begun)),
             rtt_ms: stats.rtt.map(millis),
             lag_ms: stats.lag.last.map(millis),
+            lag_least_ms: stats.lag.least.map(millis),
+            lag_greatest_ms: stats.lag.greatest.map(millis),
+            lag_here_ms: stats.lag.incoming_excess.map(millis),
+            lag_there_ms: stats.lag.outgoing_excess().map(millis),
             heard: heard(&stats),
             heard_there: heard_there(&stats),
             sent_frames: stats.sent_frames,
@@ -462,6 +468,8 @@ fn message(said: Option<Said>) -> String {
 
 fn heard(stats: &CallStats) -> Heard {
     let heard = &stats.received;
+    let loss = LossBursts::of(heard);
+    let score = Score::here(stats);
     Heard {
         frames: heard.frames,
         lost: heard.lost,
@@ -469,11 +477,26 @@ fn heard(stats: &CallStats) -> Heard {
         out_of_order: heard.out_of_order,
         duplicates: heard.duplicates,
         jitter_ms: millis(heard.jitter),
+        late_p50_ms: millis(heard.delay.p50),
+        late_p95_ms: millis(heard.delay.p95),
+        late_p99_ms: millis(heard.delay.p99),
+        late_max_ms: millis(heard.delay.greatest),
+        late_now_ms: millis(heard.delay.now),
+        bursts: loss.bursts,
+        burst_ms: millis(loss.burst_length),
+        gap_ms: millis(loss.gap_length),
+        burst_loss_percent: hundredths(loss.burst_density),
+        gap_loss_percent: hundredths(loss.gap_density),
+        burst_ratio: hundredths(loss.burst_ratio),
+        clock_ppm: heard.delay.clock_ppm,
+        rating: score.map(|score| hundredths(score.rating)),
+        mos: score.map(|score| hundredths(score.mos)),
     }
 }
 
 fn heard_there(stats: &CallStats) -> Option<HeardThere> {
     let there = stats.remote?;
+    let score = Score::there(stats);
     let whole = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     Some(HeardThere {
         frames: there.frames,
@@ -483,6 +506,8 @@ fn heard_there(stats: &CallStats) -> Option<HeardThere> {
         out_of_order: there.out_of_order,
         jitter_ms: whole(there.jitter),
         delay_ms: whole(there.delay),
+        rating: score.map(|score| hundredths(score.rating)),
+        mos: score.map(|score| hundredths(score.mos)),
     })
 }
 
@@ -517,6 +542,10 @@ pub(crate) struct PeerFigures {
     pub(crate) voice: Voice,
     /// The worst jitter of those that are up: as heard here, and as it says.
     pub(crate) jitter: (Option<Duration>, Option<Duration>),
+    /// Of those that are up, what 95 of 100 frames came later than at most, of the worst.
+    pub(crate) late: Option<Duration>,
+    /// The worst mean opinion score of those that are up: here, and there.
+    pub(crate) mos: (Option<f64>, Option<f64>),
 }
 
 /// A limit in figures, with all the numbers of one that has each number by itself.
@@ -597,15 +626,21 @@ impl Switch {
             let (state, latency) = self.peer_state(name, peer);
             let calls = by_peer.get(name.as_str()).copied().unwrap_or_default();
             let mut voice = self.tally.voice.get(name).copied().unwrap_or_default();
-            let mut jitter = (None, None);
+            let (mut jitter, mut late, mut mos) = ((None, None), None, (None, None));
+            let worse = |worst: Option<f64>, score: Option<Score>| {
+                let mos = score.map(|score| score.mos);
+                worst.into_iter().chain(mos).min_by(f64::total_cmp)
+            };
             for stats in live.get(name.as_str()).into_iter().flatten() {
                 voice.add(stats);
                 if stats.received.frames > 0 {
                     jitter.0 = jitter.0.max(Some(stats.received.jitter));
+                    late = late.max(Some(stats.received.delay.p95));
                 }
                 jitter.1 = jitter.1.max(stats.remote.map(|there| there.jitter));
+                mos = (worse(mos.0, Score::here(stats)), worse(mos.1, Score::there(stats)));
             }
-            PeerFigures { name: name.clone(), state, latency, calls, voice, jitter }
+            PeerFigures { name: name.clone(), state, latency, calls, voice, jitter, late, mos }
         });
         let mut registrations: Vec<(String, String, bool)> = self
             .registrations

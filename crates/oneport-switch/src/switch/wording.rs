@@ -1,5 +1,6 @@
 //! What the log says of calls and refusals.
 
+use oneport::Score;
 use oneport_proto::{Agreement, CallEnd, CallId, DropReason, EndReason, Instant, Limit};
 
 use super::{Leg, State};
@@ -45,10 +46,13 @@ pub(super) fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
         None => end.reason.sentence().into(),
     };
     let heard = &end.stats.received;
-    let there = end
-        .stats
-        .remote
-        .map(|there| format!("; heard there {} frames, {} lost", there.frames, there.lost));
+    let score = |score: Option<Score>| {
+        score.map(|score| format!(", MOS {:.2}", score.mos)).unwrap_or_default()
+    };
+    let there = end.stats.remote.map(|there| {
+        let mos = score(Score::there(&end.stats));
+        format!("; heard there {} frames, {} lost{mos}", there.frames, there.lost)
+    });
     // What is as it should be needs no words.
     let agreement = match end.stats.agreement {
         Agreement::Unreported | Agreement::Agrees => String::new(),
@@ -56,7 +60,7 @@ pub(super) fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
     };
     tracing::info!(
         "{call}: {who} to {to}: {seconds:.1} s, {}, {}{text}; heard {} frames, {} lost, {} late, \
-         {} out of order, {} twice, jitter {:.1} ms; sent {}{}{agreement}",
+         {} out of order, {} twice, jitter {:.1} ms, 95 % within {:.0} ms{}; sent {}{}{agreement}",
         how,
         end.cause,
         heard.frames,
@@ -65,6 +69,8 @@ pub(super) fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
         heard.out_of_order,
         heard.duplicates,
         heard.jitter.as_secs_f64() * 1e3,
+        heard.delay.p95.as_secs_f64() * 1e3,
+        score(Score::here(&end.stats)),
         end.stats.sent_frames,
         there.unwrap_or_default(),
     );

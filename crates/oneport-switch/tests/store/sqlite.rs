@@ -47,6 +47,30 @@ async fn what_was_written_is_there_when_the_file_is_opened_again() {
 }
 
 #[tokio::test]
+async fn records_of_the_first_version_are_read_and_new_ones_stand_beside_them() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("oneport.db");
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut old = options.connect().await.expect("made");
+    let mut first = sqlx::migrate!("migrations/sqlite");
+    first.migrations.to_mut().retain(|migration| migration.version == 1);
+    first.run(&mut old).await.expect("as the first version made it");
+    let sql = "INSERT INTO cdr (call_id, leg, direction, address, called_number, start_time, end_time,
+               duration_ms, billable_ms, reason, cause, hung_up_by, encrypted, trunk, frames, bytes,
+               lost, late, out_of_order, duplicates, jitter_us, sent_frames, sent_bytes, send_drops,
+               retransmissions, agreement) VALUES ('01990000-0000-7000-8000-000000000001', 1, 'in',
+               '192.0.2.1:4569', '600', '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:01.000Z', 1000,
+               0, 'remote_hangup', 16, 'peer', 0, 0, 50, 8000, 3, 0, 0, 0, 0, 50, 8000, 0, 0, 'agrees')";
+    sqlx::raw_sql(sql).execute(&mut old).await.expect("written");
+    old.close().await.expect("closed");
+    let store = SqliteStore::open(&path).await.expect("brought up");
+    let page = store.cdrs(&CdrFilter::default(), Paging::default()).await.expect("read");
+    let quality = &page.records[0].quality;
+    assert_eq!((quality.frames, quality.lost, quality.bursts), (50, 3, 0));
+    assert_eq!((quality.burst_ratio, quality.mos, quality.clock_ppm), (1.0, None, None));
+}
+
+#[tokio::test]
 async fn only_its_owner_may_read_the_file() {
     let (_store, directory) = in_file().await;
     for name in ["oneport.db", "oneport.db-wal"] {
