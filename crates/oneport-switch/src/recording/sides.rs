@@ -1,12 +1,17 @@
 //! The two sides of a recorded call, put beside each other in time.
 //!
 //! Each side is placed by its sender's timestamps, so that a timely stream is recorded bit for bit.
-//! The clock of this machine says only where a side begins, and where it goes on behind a pause or a
-//! jump; a sender whose timestamps run away is not followed further than [`TOLERANCE_MS`].
+//! The clock of this machine says where a side begins, where it goes on behind a pause or a jump, and
+//! in the long run how fast the sender's clock is ([`Drift`]); a sender whose timestamps run away is not
+//! followed further than [`TOLERANCE_MS`].
+
+mod drift;
 
 use std::collections::VecDeque;
 
 use oneport_media::Recorder;
+
+use drift::Drift;
 
 /// How far timestamps and arrival may differ. A side that is silent for longer gets silence.
 const TOLERANCE_MS: u64 = 5_000;
@@ -24,8 +29,8 @@ pub(crate) enum Side {
 #[derive(Clone, Copy, Debug)]
 struct Anchor {
     timestamp: u32,
-    /// Milliseconds since the recording began.
-    at: u64,
+    /// Microseconds since the recording began.
+    at: i64,
 }
 
 #[derive(Debug)]
@@ -37,12 +42,23 @@ struct Stream {
     settled: u64,
     /// Those of them that wait for the other side.
     waiting: VecDeque<i16>,
+    drift: Drift,
+    /// What is settled just now, kept so that it need not be allocated.
+    piece: Vec<i16>,
 }
 
 impl Stream {
     fn new(rate: u32) -> Self {
         let recorder = Recorder::new(rate);
-        Self { rate, recorder, anchor: None, settled: 0, waiting: VecDeque::new() }
+        Self {
+            rate,
+            recorder,
+            anchor: None,
+            settled: 0,
+            waiting: VecDeque::new(),
+            drift: Drift::new(rate),
+            piece: Vec::new(),
+        }
     }
 
     fn samples_in(&self, millis: u64) -> u64 {
@@ -63,31 +79,43 @@ impl Stream {
         self.settle();
         self.recorder = Recorder::new(self.rate);
         self.anchor = None;
+        self.drift.begin_anew();
         let silence = self.samples_in(millis).saturating_sub(self.settled);
         self.waiting.extend(std::iter::repeat_n(0, usize::try_from(silence).unwrap_or(0)));
         self.settled += silence;
     }
 
     fn place(&mut self, millis: u64, timestamp: u32, samples: &[i16]) {
-        let follows = self.anchor.is_some_and(|anchor| {
-            // It may be older than the first.
+        let arrived = i64::try_from(millis).unwrap_or(i64::MAX / 2_000) * 1_000;
+        // It may be older than the first.
+        let expected = self.anchor.map(|anchor| {
             let since = timestamp.wrapping_sub(anchor.timestamp).cast_signed();
-            let expected = anchor.at.checked_add_signed(since.into());
-            expected.is_some_and(|expected| expected.abs_diff(millis) <= TOLERANCE_MS)
+            anchor.at + i64::from(since) * 1_000
         });
-        if !follows {
-            self.fill(millis);
-            // Behind what was placed too early there is no way back.
-            let at = self.settled * 1_000 / u64::from(self.rate);
-            if at.abs_diff(millis) > TOLERANCE_MS {
-                return;
+        let later = expected.map(|expected| arrived - expected);
+        match later.filter(|later| later.unsigned_abs() <= TOLERANCE_MS * 1_000) {
+            Some(later) => self.drift.came(millis, later),
+            None => {
+                self.fill(millis);
+                // Behind what was placed too early there is no way back.
+                let at = self.settled * 1_000_000 / u64::from(self.rate);
+                let at = i64::try_from(at).unwrap_or(i64::MAX);
+                if at.abs_diff(arrived) > TOLERANCE_MS * 1_000 {
+                    return;
+                }
+                self.anchor = Some(Anchor { timestamp, at });
             }
-            self.anchor = Some(Anchor { timestamp, at });
         }
-        let Self { recorder, settled, waiting, .. } = self;
+        let Self { recorder, settled, waiting, drift, piece, anchor, .. } = self;
         recorder.place(timestamp, samples, |samples| {
-            waiting.extend(samples);
-            *settled += samples.len() as u64;
+            piece.clear();
+            piece.extend_from_slice(samples);
+            let by = drift.set_right(piece);
+            if let Some(anchor) = anchor {
+                anchor.at += by;
+            }
+            waiting.extend(&*piece);
+            *settled += piece.len() as u64;
         });
     }
 
@@ -211,6 +239,92 @@ mod tests {
         all.extend_from_slice(sides.finish());
         let first = all.as_chunks::<2>().0.iter().position(|[_, right]| *right == 2);
         assert_eq!(first.map(|place| place + written), Some(20_000 * 8));
+    }
+
+    /// An hour of a call, in which both sides say a loud ms at the same moment, twice a minute. The
+    /// clocks of the senders are off by so many millionths, and frames are late by up to 30 ms. How far
+    /// apart what was said at once is in the recording, and from its place, at most, in samples.
+    fn apart(off: [i64; 2]) -> [usize; 2] {
+        const SECONDS: i64 = 3_600;
+        let mut sides = Sides::new(8_000);
+        let mut dice = 7_u32;
+        let (mut pairs, mut found) = (0_usize, [Vec::new(), Vec::new()]);
+        let mut next = [0_i64; 2];
+        let mut arrivals: Vec<(u64, usize, u32, Vec<i16>)> = Vec::new();
+        let mut take = |sides: &[i16], found: &mut [Vec<usize>; 2]| {
+            for pair in sides.as_chunks::<2>().0 {
+                for (side, sample) in pair.iter().enumerate() {
+                    // A click is repeated by no cross-fade that is not within 10 ms.
+                    let last = found[side].last().copied().unwrap_or(0);
+                    if *sample > 8_000 && pairs > last + 4_000 {
+                        found[side].push(pairs);
+                    }
+                }
+                pairs += 1;
+            }
+        };
+        loop {
+            for side in 0..2 {
+                // The frame has what was said while the sender's clock went on by 20 ms.
+                let frame = next[side];
+                next[side] += 1;
+                let real = |clock_us: i64| clock_us - clock_us * off[side] / 1_000_000;
+                let mut samples = vec![30; 160];
+                let begin = real(frame * 20_000);
+                let click = ((begin + 29_999_999) / 30_000_000).max(1) * 30_000_000;
+                if click < real((frame + 1) * 20_000) {
+                    let place = usize::try_from((click - begin) / 125).expect("within the frame");
+                    samples[place.min(152)..place.min(152) + 8].fill(20_000);
+                }
+                dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let late = u64::from(dice >> 24) * 30 / 256;
+                let came =
+                    u64::try_from(real((frame + 1) * 20_000) / 1_000).expect("later") + 40 + late;
+                let stamp = u32::try_from(frame * 20).expect("short");
+                arrivals.push((came, side, stamp, samples));
+            }
+            arrivals.sort_by_key(|one| one.0);
+            let until =
+                u64::try_from(next[0].min(next[1]) * 20).expect("later").saturating_sub(5_000);
+            let ready = arrivals.partition_point(|one| one.0 < until);
+            for (came, side, stamp, samples) in arrivals.drain(..ready) {
+                let side = if side == 0 { Side::Caller } else { Side::Called };
+                take(sides.frame(side, came, stamp, &samples), &mut found);
+            }
+            if next[0] * 20 > SECONDS * 1_000 {
+                break;
+            }
+        }
+        let [left, right] = found;
+        assert!(left.len().abs_diff(right.len()) <= 1 && left.len() >= 115, "{}", left.len());
+        let apart = left.iter().zip(&right).map(|(left, right)| left.abs_diff(*right)).max();
+        let places = left.iter().enumerate().map(|(n, left)| left.abs_diff((n + 1) * 240_000));
+        [apart.unwrap_or(usize::MAX), places.max().unwrap_or(usize::MAX)]
+    }
+
+    #[test]
+    fn clocks_that_are_200_millionths_off_leave_both_sides_beside_each_other() {
+        for off in [[200, -200], [-200, 200]] {
+            let [apart, misplaced] = apart(off);
+            // 30 ms are those that frames are late by.
+            assert!(apart <= 8 * 30, "{off:?}: {} ms apart", apart / 8);
+            assert!(misplaced <= 8 * 110, "{off:?}: {} ms from its place", misplaced / 8);
+        }
+    }
+
+    #[test]
+    fn a_clock_like_ours_leaves_speech_as_it_is_however_late_frames_are() {
+        let mut frames = Vec::new();
+        let mut dice = 3_u32;
+        for n in 0..3_000_u32 {
+            dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            // The first is one of the fastest, as most are.
+            let late = if n == 0 { 0 } else { u64::from((dice >> 24) * 60 / 256) };
+            frames.push((Side::Caller, 40 + u64::from(n) * 20 + late, n * 20, n as i16 + 1));
+        }
+        let (left, _) = record(&frames);
+        let said: Vec<i16> = (1..=3_000).flat_map(frame).collect();
+        assert_eq!(left[320..], said);
     }
 
     #[test]
