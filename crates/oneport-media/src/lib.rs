@@ -21,6 +21,7 @@ pub mod mixer;
 pub mod opus;
 pub mod progress;
 pub mod quality;
+pub mod rates;
 mod recorder;
 pub mod resample;
 pub mod slin;

@@ -421,6 +421,20 @@ impl IncomingCall {
         Ok(driver.with(move |endpoint, _, now| endpoint.ringing(now, id)).await??)
     }
 
+    /// Its handle in the engine.
+    #[must_use]
+    pub const fn id(&self) -> CallId {
+        self.call.id
+    }
+
+    /// Waits until the caller gives up, while it is neither answered nor rejected.
+    ///
+    /// # Errors
+    /// The phone stopped.
+    pub async fn given_up(&mut self) -> Result<CallEnd, Stopped> {
+        self.call.ended().await
+    }
+
     /// Accepts it, if that was not done by [`ring`](Self::ring), and answers.
     ///
     /// # Errors

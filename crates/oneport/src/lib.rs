@@ -50,5 +50,5 @@ pub use oneport_proto::{
     RegistrationFailure, Secret, Settings, VoiceStats, negotiate,
 };
 pub use oneport_wire::{
-    CauseCode, Control, DEFAULT_PORT, Format, MessageCount, ProvisioningElement,
+    CauseCode, Control, DEFAULT_PORT, Format, MessageCount, ProvisioningElement, Timestamp,
 };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use oneport_proto::{
     CallId, CodecPriority, CommandError, Counters, DropReason, Endpoint, EndpointConfig, Event,
     FirmwareFailure, FirmwareId, Instant, Media, NewCall, PokeId, ProvisionId, ProvisionOutcome,
-    RegistrationConfig, RegistrationId, Settings, Video, negotiate,
+    RegistrationConfig, RegistrationId, Settings, TransferKind, Video, negotiate,
 };
 use oneport_wire::{CauseCode, ConnectedLine, Control, Format, Redirecting, Str};
 use thiserror::Error;
@@ -208,6 +208,23 @@ impl Phone {
         let OfferedCall { id, offer, format, events } = self.offers.lock().await.recv().await?;
         let call = Call::new(self.driver.clone(), id, events, None);
         Some(IncomingCall::new(call, offer, format))
+    }
+
+    /// Connects the parties of two accepted calls with each other, by their [`Call::id`]s: an attended
+    /// transfer. Their voice is relayed here at once. Where both are answered and of different peers,
+    /// these are asked to go on without us, and if they can, both calls end as
+    /// [`Transferred`](crate::EndReason::Transferred).
+    ///
+    /// # Errors
+    /// A call is not accepted, or they carry different formats; or the phone has stopped.
+    pub async fn connect(&self, a: CallId, b: CallId) -> Result<(), CallError> {
+        let connect = self.driver.with(move |endpoint, _, now| {
+            endpoint.link(a, b)?;
+            // Where they cannot find each other, they stay connected through here.
+            let _ = endpoint.transfer(now, a, b, TransferKind::Full);
+            Ok::<_, CommandError>(())
+        });
+        Ok(connect.await??)
     }
 
     /// Registers, again and again until the registration is given back.
