@@ -33,6 +33,10 @@ pub(crate) struct Answer {
     /// WAV file to write what is heard into; further calls get -2, -3, … before its dot
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Records what a listener hears: at a steady pace behind the jitter buffer, with what is late or
+    /// lost made up, and not each frame at its timestamp
+    #[arg(long, requires = "record")]
+    as_heard: bool,
     /// Address to listen on; may be given several times
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:4569")]
     listen: Vec<SocketAddr>,
@@ -122,7 +126,8 @@ impl Answer {
         if let Some(path) = &self.record {
             let (reader, _) = call.audio().await.map_err(failed)?;
             let format = call.format().unwrap_or(Format::ULAW);
-            recording = Some(speech::record(reader, format, numbered(path, number))?);
+            let record = if self.as_heard { speech::record_as_heard } else { speech::record };
+            recording = Some(record(reader, format, numbered(path, number))?);
         }
         if let Some(path) = &self.play {
             let speaker = call.speaker().map_err(failed)?;

@@ -40,6 +40,10 @@ pub(crate) struct CallArgs {
     /// WAV file to write what is heard into
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Records what a listener hears: at a steady pace behind the jitter buffer, with what is late or
+    /// lost made up, and not each frame at its timestamp
+    #[arg(long, requires = "record")]
+    as_heard: bool,
     /// Keys to press when the call is answered: 0-9, A-D, * and #
     #[arg(long, value_name = "DIGITS", value_parser = digits)]
     dtmf: Option<String>,
@@ -269,7 +273,9 @@ impl CallArgs {
                 conversation.state = "accepted";
                 if let Some(path) = &self.record {
                     let (reader, _) = conversation.call.audio().await.map_err(failed)?;
-                    conversation.recording = Some(speech::record(reader, format, path.clone())?);
+                    let record =
+                        if self.as_heard { speech::record_as_heard } else { speech::record };
+                    conversation.recording = Some(record(reader, format, path.clone())?);
                 }
             }
             CallEvent::Progress(Progress::Ringing) => conversation.state = "ringing",

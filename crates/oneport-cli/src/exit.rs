@@ -161,4 +161,8 @@ impl Failure {
     pub(crate) fn code(&self) -> Code {
         self.code
     }
+
+    pub(crate) fn sentence(&self) -> &str {
+        &self.sentence
+    }
 }

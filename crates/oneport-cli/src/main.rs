@@ -29,6 +29,7 @@ mod load;
 mod log;
 mod notify;
 mod originate;
+mod phone;
 mod ping;
 mod quality;
 mod record;
@@ -62,6 +63,7 @@ enum Command {
     Serve(serve::Serve),
     Call(call::CallArgs),
     Answer(answer::Answer),
+    Phone(phone::PhoneArgs),
     Register(register::Register),
     Ping(ping::Ping),
     Load(load::Load),
@@ -99,6 +101,7 @@ fn main() -> ExitCode {
             Command::Serve(serve) => serve.run().await,
             Command::Call(call) => call.run().await,
             Command::Answer(answer) => answer.run().await,
+            Command::Phone(phone) => phone.run().await,
             Command::Register(register) => register.run().await,
             Command::Ping(ping) => ping.run().await,
             Command::Load(load) => load.run().await,

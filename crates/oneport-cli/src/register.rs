@@ -133,7 +133,7 @@ fn waiting(count: MessageCount) -> String {
     format!("{} new messages wait, and {} old ones", count.new, count.old)
 }
 
-fn describe(failure: &RegistrationFailure) -> (Code, String) {
+pub(crate) fn describe(failure: &RegistrationFailure) -> (Code, String) {
     match failure {
         RegistrationFailure::Refused { text: Some(text), .. } => {
             (Code::Unauthorised, format!("the registrar refuses, saying {text:?}"))

@@ -91,6 +91,32 @@ fn an_echo_returns_what_was_played() {
 }
 
 #[test]
+fn a_recording_as_heard_has_the_pace_of_the_call_pauses_and_all() {
+    let switch = serve(&[]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let (play, back) = (directory.path().join("play.wav"), directory.path().join("back.wav"));
+    let tone: Vec<i16> = Sine::new(440.0, 8000, 0.5).take(8000).collect();
+    write(&play, &tone, 8000);
+    let target = format!("{}/echo", switch.address);
+    let (play, back) = (play.display().to_string(), back.display().to_string());
+    let arguments = ["call", &target, "--play", &play, "--record", &back, "--as-heard", "--json"];
+    let call = oneport(&arguments, None);
+    assert_eq!(call.code, 0, "{}", call.errors);
+    let heard = wav::read(Path::new(&back), 8000).expect("a recording");
+    let level = |part: &[i16]| {
+        let sum: f64 = part.iter().map(|sample| f64::from(*sample).powi(2)).sum();
+        (sum / part.len() as f64).sqrt() / 32_768.0
+    };
+    let loud = heard.chunks_exact(160).filter(|part| level(part) > 0.3).count();
+    assert!((45..=60).contains(&loud), "{loud} times 20 ms of a second of sound");
+    // The call goes on for a second behind what is played.
+    let report: serde_json::Value = serde_json::from_str(&call.out).expect("JSON");
+    let seconds = report["seconds"].as_f64().expect("a number");
+    let recorded = heard.len() as f64 / 8_000.0;
+    assert!((recorded - seconds).abs() < 1.0, "{recorded} s of {seconds} s");
+}
+
+#[test]
 fn each_failure_has_its_code_one_sentence_and_a_hint() {
     let directory = tempfile::tempdir().expect("a directory");
     let config = directory.path().join("oneport.toml");
@@ -229,9 +255,9 @@ fn the_schema_tells_an_editor_of_every_section() {
 
 #[test]
 fn help_needs_no_manual() {
-    for command in
-        ["serve", "call", "answer", "register", "ping", "load", "check", "import", "doctor"]
-    {
+    for command in [
+        "serve", "call", "answer", "phone", "register", "ping", "load", "check", "import", "doctor",
+    ] {
         let help = oneport(&[command, "--help"], None);
         insta::assert_snapshot!(format!("help_{command}"), help.out);
     }

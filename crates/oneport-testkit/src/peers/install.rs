@@ -55,17 +55,29 @@ pub fn install_all() -> Result<(), Missing> {
     asterisk_root().map(drop)
 }
 
-/// Installs what is missing of the libraries that the features of `oneport-media` link.
+/// Installs what is missing of the libraries that features of `oneport-media` and `oneport-cli` link,
+/// and of what makes a sound card where there is none.
 ///
 /// # Errors
 /// The first that cannot be had.
 pub fn install_libraries() -> Result<(), Missing> {
-    for (header, package) in [("speex/speex.h", "libspeex-dev"), ("opus/opus.h", "libopus-dev")] {
+    for (header, package) in [
+        ("speex/speex.h", "libspeex-dev"),
+        ("opus/opus.h", "libopus-dev"),
+        ("alsa/asoundlib.h", "libasound2-dev"),
+    ] {
         if !Path::new("/usr/include").join(header).exists() {
             apt_get(package)?;
         }
     }
-    Ok(())
+    program_of("pulseaudio", "pulseaudio")?;
+    // Debian keeps libraries in a directory of the processor's name.
+    let has_plugins = fs::read_dir("/usr/lib")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| entry.path().join("alsa-lib/libasound_module_pcm_pulse.so").exists());
+    if has_plugins { Ok(()) } else { apt_get("libasound2-plugins") }
 }
 
 /// Makes sure that a program is there.

@@ -1,0 +1,8 @@
+//! `oneport phone` as its users see it: in a terminal, registered at a switch of ours and at a real
+//! Asterisk 22.
+
+mod asterisk;
+#[cfg(feature = "sound")]
+mod card;
+mod switch;
+mod terminal;
