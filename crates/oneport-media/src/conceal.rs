@@ -22,7 +22,7 @@ const VOICED: f32 = 0.5;
 const UNVOICED_US: usize = 20_000;
 
 /// Pauses are never taken to be louder than this (about −45 dBov), nor softer than one step.
-const LOUDEST_PAUSE: f32 = 184.0;
+pub(crate) const LOUDEST_PAUSE: f32 = 184.0;
 
 /// How loud the pauses are, and noise like that.
 #[derive(Clone, Debug)]
@@ -45,6 +45,11 @@ pub(crate) fn level(samples: &[i16]) -> f32 {
 }
 
 impl Background {
+    /// Noise as loud as the root of its mean square says.
+    pub(crate) fn as_loud_as(level: f32) -> Self {
+        Self { level, ..Self::default() }
+    }
+
     /// Hears some 20 ms.
     pub(crate) fn hear(&mut self, samples: &[i16]) {
         // The softest of late; it may become louder by 1 dB in a second.

@@ -6,7 +6,9 @@
 
 pub mod adpcm;
 mod codec;
+pub mod comfort_noise;
 mod conceal;
+pub mod cost;
 pub mod dtmf;
 mod fixed;
 pub mod g711;
@@ -21,6 +23,7 @@ pub mod mixer;
 pub mod opus;
 pub mod progress;
 pub mod quality;
+mod rate;
 pub mod rates;
 mod recorder;
 pub mod resample;
@@ -30,8 +33,11 @@ pub mod speex;
 pub mod telephone_event;
 mod time_scale;
 pub mod tone;
+pub mod transcode;
 pub mod wav;
 
 pub use codec::{Codec, Decoder, Encoder};
 pub use listener::Listener;
+pub use rate::Rate;
 pub use recorder::Recorder;
+pub use transcode::Transcoder;

@@ -8,7 +8,8 @@ use oneport_media::dtmf::{Detector, KEYS, Key, Keyer};
 use oneport_media::half_band::{Doubler, Halver};
 use oneport_media::jitter_buffer::{JitterBuffer, JitterConfig};
 use oneport_media::mixer::{FRAME, MemberId, Mixer};
-use oneport_media::{Codec, Decoder, Encoder};
+use oneport_media::transcode::Wishes;
+use oneport_media::{Codec, Decoder, Encoder, Transcoder};
 
 struct Counting;
 
@@ -89,6 +90,38 @@ fn no_codec_allocates_for_a_frame() {
             }
         }
         assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0, "{codec:?}");
+    }
+}
+
+#[test]
+fn no_transcoder_allocates_for_a_frame_whatever_is_lost() {
+    for from in Codec::ALL {
+        let mut payload = Vec::with_capacity(2_048);
+        from.encode(&vec![3_000; from.samples_in(20)], &mut payload);
+        for to in Codec::ALL {
+            for (frame, silence_suppression) in [(None, false), (Some(30), true), (Some(60), false)]
+            {
+                let frame = frame.map(Duration::from_millis);
+                let wishes = Wishes { frame, silence_suppression };
+                let Some(mut transcoder) = Transcoder::new(from.format(), to.format(), wishes)
+                else {
+                    continue;
+                };
+                let mut said = 0;
+                transcoder.voice(0, &payload, &mut |_| said += 1);
+                let before = ALLOCATIONS.with(Cell::get);
+                for n in (1..200_u32).filter(|n| n % 7 != 0) {
+                    transcoder.voice(n * 20, &payload, &mut |_| said += 1);
+                    if n % 50 == 1 {
+                        transcoder.pause(n * 20 + 20, 50, &mut |_| said += 1);
+                        let _ = transcoder.noise(Duration::from_millis(20), &mut |_| said += 1);
+                    }
+                }
+                let made = ALLOCATIONS.with(Cell::get) - before;
+                assert_eq!(made, 0, "{from:?} to {to:?}, {wishes:?}");
+                assert!(said > 10, "{from:?} to {to:?}, {wishes:?}");
+            }
+        }
     }
 }
 
