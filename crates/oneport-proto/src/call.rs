@@ -72,6 +72,8 @@ pub(crate) struct Call {
     pub(crate) tapped: bool,
     /// What the linked call says is kept from it.
     pub(crate) withheld: bool,
+    /// The application says on the linked call what is heard here.
+    pub(crate) translated: bool,
     /// The peer wants no voice.
     quelched: bool,
     pub(crate) voice_out: VoiceOut,
@@ -200,6 +202,7 @@ impl Call {
             link: None,
             tapped: false,
             withheld: false,
+            translated: false,
             quelched: false,
             moving: None,
             transfer: None,

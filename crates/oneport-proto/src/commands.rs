@@ -86,7 +86,7 @@ impl Endpoint {
     }
 
     /// Lets `act` change a call, and sees to its timers.
-    fn with_call<R>(
+    pub(crate) fn with_call<R>(
         &mut self,
         id: CallId,
         act: impl FnOnce(&mut Call, &mut crate::context::Context) -> Result<R, CommandError>,
@@ -530,14 +530,19 @@ impl Endpoint {
         if format(a)? != format(b)? {
             return Err(CommandError::FormatsDiffer);
         }
+        self.join(a, b, false);
+        Ok(())
+    }
+
+    /// Links two calls that can be.
+    pub(crate) fn join(&mut self, a: CallId, b: CallId, translated: bool) {
         self.unlink(a);
         self.unlink(b);
         for (from, to) in [(a, b), (b, a)] {
             if let Some(call) = call_mut(&mut self.slots, from) {
-                call.link = Some(to);
+                (call.link, call.translated) = (Some(to), translated);
             }
         }
-        Ok(())
     }
 
     /// Shows what is heard of a call to [`MediaSink::tapped`], whether it is linked or not, from now on

@@ -24,6 +24,7 @@ use crate::provision::ProvisionOutcome;
 use crate::registration::CycleEnd;
 use crate::reliable::Order;
 use crate::slots::{Role, Slots};
+use crate::translate::Speech;
 use crate::transmit::{Transmit, TransmitBuffer};
 use crate::voice::Sent;
 
@@ -45,6 +46,13 @@ struct Way {
     link: Option<CallId>,
     /// A copy of it is wanted.
     tapped: bool,
+    translated: bool,
+}
+
+impl Way {
+    const fn of(call: &Call) -> Self {
+        Self { link: call.link, tapped: call.tapped, translated: call.translated }
+    }
 }
 
 /// What became of a datagram.
@@ -352,7 +360,7 @@ impl Endpoint {
                 call.voice_in.trunk(now, clock, datagram, trunk, format, bytes)
             }
         };
-        let way = Way { link: call.link, tapped: call.tapped };
+        let way = Way::of(call);
         let id = CallId { slot: index, generation };
         self.deliver(now, id, way, Media { format, timestamp, payload }, media)
     }
@@ -376,6 +384,9 @@ impl Endpoint {
             media.media(from, voice);
             return Handled::Consumed;
         };
+        if way.translated {
+            return self.translate(now, from, to, Speech::Voice(voice), media);
+        }
         let Some(call) = call_mut(&mut self.slots, to) else {
             return Handled::Dropped(DropReason::LinkNotReady);
         };
@@ -649,7 +660,7 @@ impl Endpoint {
                 } else {
                     call.voice_in.full(now, format, header.timestamp, payload.len());
                 }
-                let way = Way { link: call.link, tapped: call.tapped };
+                let way = Way::of(call);
                 let id = CallId { slot: index, generation };
                 let voice = Media { format, timestamp: header.timestamp, payload };
                 return self.deliver(now, id, way, voice, media);
@@ -675,6 +686,15 @@ impl Endpoint {
                     elements,
                 },
             ) => return self.handle_transfer(now, index, header, *subclass, *elements),
+            (Role::Call(call), Message::Cng { level, .. })
+                if call.translated && call.link.is_some() =>
+            {
+                call.voice_in.meter.pause();
+                let (id, level) = (CallId { slot: index, generation }, *level);
+                let Some(to) = call.link else { return Handled::Consumed };
+                let pause = Speech::Pause { timestamp: header.timestamp, level };
+                return self.translate(now, id, to, pause, media);
+            }
             (Role::Call(call), _) => {
                 let id = CallId { slot: index, generation };
                 if let Err(ending) = call.receive(cx, now, id, header, message) {

@@ -129,6 +129,8 @@ impl FrameLength {
 pub(crate) struct Gaps {
     lengths: FrameLength,
     missing: u64,
+    /// What follows is behind a pause that was told.
+    pause: bool,
 }
 
 impl Gaps {
@@ -150,12 +152,20 @@ impl Gaps {
             self.missing = self.missing.saturating_sub(1);
             return;
         }
+        if core::mem::take(&mut self.pause) {
+            return;
+        }
         if let Some(excess) = self.lengths.learn(step) {
             self.missing = self.missing.saturating_sub(excess);
         }
         if step <= PAUSE_MS {
             self.missing += u64::from(self.lengths.steps(step) - 1);
         }
+    }
+
+    /// A pause begins, and is told.
+    pub(crate) fn pause(&mut self) {
+        self.pause = true;
     }
 
     /// Frames missing so far.
@@ -188,6 +198,19 @@ mod tests {
         assert_eq!(missing([u32::MAX - 19, 0, 20, 80, 40]), 1, "across the turn of the clock");
         assert_eq!(missing([0, 20, 40, 2_060, 2_080]), 0, "a pause");
         assert_eq!(missing([0, 20, 41, 59, 80, 80, 100]), 0, "uneven timestamps");
+    }
+
+    #[test]
+    fn a_pause_that_was_told_is_no_gap_and_the_next_is() {
+        let (mut gaps, mut last) = (Gaps::default(), None);
+        for (stamp, told) in [(0, false), (20, true), (400, false), (420, false), (500, false)] {
+            gaps.sent(last, stamp, Format::ULAW, 160);
+            last = Some(stamp);
+            if told {
+                gaps.pause();
+            }
+        }
+        assert_eq!(gaps.missing(), 3);
     }
 
     #[test]

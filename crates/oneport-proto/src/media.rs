@@ -4,6 +4,7 @@ use oneport_wire::{Format, Timestamp};
 
 use crate::clock::Instant;
 use crate::id::CallId;
+use crate::translate::Speech;
 
 /// One frame of voice as it arrived: not reordered, not decoded, not buffered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +48,19 @@ pub trait MediaSink {
     fn passes(&mut self, call: CallId) -> bool {
         let _ = call;
         true
+    }
+
+    /// Says in the words of `to` what was heard of `from`, to which it is
+    /// [linked](crate::Endpoint::link_translated): `say` sends, any number of times.
+    fn translate(
+        &mut self,
+        now: Instant,
+        from: CallId,
+        to: CallId,
+        heard: Speech<'_>,
+        say: &mut dyn FnMut(Speech<'_>),
+    ) {
+        let _ = (now, from, to, heard, say);
     }
 
     /// Takes one packet of video of `call`. Only calls that carry video have any.

@@ -208,6 +208,9 @@ impl Endpoint {
         let mut numbers = [None; 2];
         for (id, number) in [a, b].into_iter().zip(&mut numbers) {
             let call = call_mut(&mut self.slots, id).ok_or(CommandError::UnknownCall)?;
+            if call.translated && call.link.is_some() {
+                return Err(CommandError::FormatsDiffer);
+            }
             let theirs = call.exchange.theirs.filter(|_| call.transferable());
             *number = Some((call.exchange.path.remote, theirs.ok_or(CommandError::WrongPhase)?));
         }

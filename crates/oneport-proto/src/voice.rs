@@ -98,6 +98,11 @@ impl VoiceOut {
         self.gaps.missing()
     }
 
+    /// Nothing follows for a while, and that was said.
+    pub(crate) fn pause(&mut self) {
+        self.gaps.pause();
+    }
+
     /// Forgets the linked call's clock.
     pub(crate) fn end_relay(&mut self) {
         self.relay.forget();

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use oneport_proto::{
-    CallId, Endpoint, EndpointConfig, Event, Instant, Media, MediaSink, NewCall, Path,
+    CallId, Endpoint, EndpointConfig, Event, Instant, Media, MediaSink, NewCall, Path, Speech,
     TransmitBuffer, Video,
 };
 use oneport_wire::{
@@ -51,6 +51,24 @@ impl MediaSink for Count {
 
     fn video(&mut self, _call: CallId, _video: Video<'_>) {
         self.0 += 1;
+    }
+
+    /// Each frame becomes two of half its length.
+    fn translate(
+        &mut self,
+        _now: Instant,
+        _from: CallId,
+        _to: CallId,
+        heard: Speech<'_>,
+        say: &mut dyn FnMut(Speech<'_>),
+    ) {
+        let Speech::Voice(media) = heard else { return };
+        let (first, second) = media.payload.split_at(media.payload.len() / 2);
+        for (payload, later) in [(first, 0), (second, 10)] {
+            self.0 += 1;
+            let timestamp = Timestamp(media.timestamp.0 + later);
+            say(Speech::Voice(Media { timestamp, payload, ..media }));
+        }
     }
 }
 
@@ -170,6 +188,18 @@ fn a_copy_of_what_is_relayed_costs_no_allocation_either() {
     scene.endpoint.tap(scene.call, false).expect("it is up");
     let (_, seen) = scene.allocations(10_000, |n| mini(number, n));
     assert_eq!(seen, 0);
+}
+
+#[test]
+fn ten_thousand_frames_that_are_translated_cost_no_allocation_but_for_full_frames() {
+    let mut scene = Scene::new();
+    scene.endpoint.link_translated(scene.call, scene.call).expect("accepted");
+    let number = scene.number;
+    let before = scene.endpoint.call_stats(scene.call).expect("up").sent_frames;
+    let (allocations, said) = scene.allocations(10_000, |n| mini(number, n));
+    let sent = scene.endpoint.call_stats(scene.call).expect("up").sent_frames - before;
+    assert_eq!((said, sent), (21_000, 21_000));
+    assert!(allocations <= 24, "{allocations}");
 }
 
 /// Two packets to a picture, of a length that is not the same twice in a row.

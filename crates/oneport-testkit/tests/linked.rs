@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use oneport_proto::{CallId, Challenge, EncryptionPolicy, EndpointConfig, Event, NewCall, Secret};
+use oneport_proto::{
+    CallId, Challenge, CommandError, EncryptionPolicy, EndpointConfig, Event, NewCall, Secret,
+    TransferKind,
+};
 use oneport_testkit::sim::Network;
-use oneport_wire::{CauseCode, Format};
+use oneport_wire::{CauseCode, Format, frame_type};
 
 const A: usize = 0;
 const B: usize = 1;
@@ -139,4 +142,75 @@ fn what_is_withheld_from_a_call_is_replaced_and_its_own_voice_goes_on() {
     network.nodes[B].endpoint.withhold(out, false).expect("up");
     let again = play(&mut network, from, false);
     assert!(again.len() == 10 && again.is_sorted_by(|one, next| one < next), "{again:?}");
+}
+
+#[test]
+fn what_is_translated_keeps_its_distances_and_what_was_lost_stays_missing() {
+    let mut network = Network::new(1, vec![EndpointConfig::default(); 3]);
+    let (caller, here) = call_up(&mut network, A, B);
+    let (out, _) = call_up(&mut network, B, C);
+    network.nodes[B].endpoint.link_translated(here, out).expect("up");
+    for n in 0..30_u8 {
+        let now = network.now();
+        let endpoint = &mut network.nodes[A].endpoint;
+        let lost = (10..22).contains(&n);
+        let format = Format::ULAW;
+        if !lost {
+            endpoint.send_voice(now, caller, format, &[n, 1], 20).expect("up");
+        }
+        network.run(ms(20));
+    }
+    network.run(ms(50));
+    let heard = network.heard(C);
+    let words: Vec<_> = heard.iter().map(|one| (one.payload[0], one.payload[1])).collect();
+    let expected = (0..30).filter(|n| !(10..22).contains(n)).map(|n| (1, n));
+    assert_eq!(words, expected.collect::<Vec<_>>());
+    let steps = heard.windows(2).map(|two| two[1].timestamp - two[0].timestamp);
+    let steps: Vec<u32> = steps.filter(|step| *step != 20).collect();
+    assert_eq!(steps, [260]);
+}
+
+#[test]
+fn a_pause_is_translated_like_voice_and_is_no_loss() {
+    let mut network = Network::new(1, vec![EndpointConfig::default(); 3]);
+    let (caller, here) = call_up(&mut network, A, B);
+    let (out, _) = call_up(&mut network, B, C);
+    network.nodes[B].endpoint.link_translated(here, out).expect("up");
+    play(&mut network, caller, false);
+    let now = network.now();
+    network.nodes[A].endpoint.send_frame(now, caller, frame_type::CNG, 50, &[]).expect("up");
+    network.run(ms(600));
+    let frames = |events: Vec<Event>| -> Vec<(u8, u8)> {
+        let frame = |event| match event {
+            Event::Frame { frame_type, subclass, .. } => Some((frame_type, subclass)),
+            _ => None,
+        };
+        events.into_iter().filter_map(frame).collect()
+    };
+    assert_eq!(frames(network.events(C)), [(frame_type::CNG, 50)]);
+    assert_eq!(frames(network.events(B)), [], "it is passed on, and no news");
+    let times = play(&mut network, caller, false);
+    assert_eq!(times.len(), 10);
+    let heard = network.nodes[B].endpoint.call_stats(out).expect("up");
+    assert_eq!(heard.sent_frames, 20);
+    // Where no link is, it is an event as ever.
+    network.nodes[B].endpoint.unlink(here);
+    let now = network.now();
+    network.nodes[A].endpoint.send_frame(now, caller, frame_type::CNG, 40, &[]).expect("up");
+    network.run(ms(100));
+    assert_eq!(frames(network.events(B)), [(frame_type::CNG, 40)]);
+}
+
+#[test]
+fn calls_whose_voice_is_translated_cannot_be_left_to_themselves() {
+    let mut network = Network::new(1, vec![EndpointConfig::default(); 3]);
+    let (_, here) = call_up(&mut network, A, B);
+    let (out, _) = call_up(&mut network, B, C);
+    let now = network.now();
+    let endpoint = &mut network.nodes[B].endpoint;
+    endpoint.link_translated(here, out).expect("up");
+    let transfer = endpoint.transfer(now, here, out, TransferKind::Full);
+    assert_eq!(transfer, Err(CommandError::FormatsDiffer));
+    endpoint.link(here, out).expect("they speak the same");
+    endpoint.transfer(now, here, out, TransferKind::Full).expect("now they can");
 }

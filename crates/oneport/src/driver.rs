@@ -8,7 +8,7 @@ use std::time::{self, Duration};
 
 use oneport_proto::{
     CallId, DropNotice, DropReason, Endpoint, EndpointConfig, Event, Instant, Media, MediaSink,
-    TransmitBuffer, Video,
+    Speech, TransmitBuffer, Video,
 };
 use oneport_wire::CauseCode;
 use thiserror::Error;
@@ -73,6 +73,19 @@ pub trait Application: Send + 'static {
     fn passes(&mut self, call: CallId) -> bool {
         let _ = call;
         true
+    }
+
+    /// Says in the words of `to` what was heard of `from`; they are linked by
+    /// `Endpoint::link_translated`.
+    fn handle_translated(
+        &mut self,
+        now: Instant,
+        from: CallId,
+        to: CallId,
+        heard: Speech<'_>,
+        say: &mut dyn FnMut(Speech<'_>),
+    ) {
+        let _ = (now, from, to, heard, say);
     }
 
     /// Takes video of a call that is not linked, if it carries any.
@@ -143,6 +156,17 @@ impl<A: Application> MediaSink for Ear<'_, A> {
 
     fn passes(&mut self, call: CallId) -> bool {
         self.0.passes(call)
+    }
+
+    fn translate(
+        &mut self,
+        now: Instant,
+        from: CallId,
+        to: CallId,
+        heard: Speech<'_>,
+        say: &mut dyn FnMut(Speech<'_>),
+    ) {
+        self.0.handle_translated(now, from, to, heard, say);
     }
 
     fn video(&mut self, call: CallId, video: Video<'_>) {

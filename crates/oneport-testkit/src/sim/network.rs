@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use oneport_proto::{
-    CallId, Endpoint, EndpointConfig, Event, Handled, Instant, Media, MediaSink, Path,
+    CallId, Endpoint, EndpointConfig, Event, Handled, Instant, Media, MediaSink, Path, Speech,
     TransmitBuffer, Video,
 };
 use oneport_wire::{Datagram, Format, frame_type};
@@ -95,6 +95,20 @@ impl MediaSink for Heard {
         let Video { format, timestamp, mark, payload } = video;
         let (timestamp, payload) = (timestamp.0, payload.to_vec());
         self.video.push(SeenVideo { call, format, timestamp, mark, payload });
+    }
+
+    /// The other language has the same words, spelt backwards.
+    fn translate(
+        &mut self,
+        _now: Instant,
+        _from: CallId,
+        _to: CallId,
+        heard: Speech<'_>,
+        say: &mut dyn FnMut(Speech<'_>),
+    ) {
+        let Speech::Voice(media) = heard else { return say(heard) };
+        let payload: Vec<u8> = media.payload.iter().rev().copied().collect();
+        say(Speech::Voice(Media { payload: &payload, ..media }));
     }
 }
 
