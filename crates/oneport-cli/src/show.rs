@@ -277,11 +277,19 @@ fn show_calls(room: Room, calls: &[CallView]) -> String {
             or_dash(call.destination.as_deref().map(without_kind)),
             or_dash(mos(call).map(|mos| format!("{mos:.1}"))),
             or_dash(call.route.as_ref()),
-            or_dash(call.caller.codec.as_ref()),
+            codec_of(call),
         ]
     };
     let rows: Vec<_> = calls.iter().map(row).collect();
     format!("{}\n{}", table(room, &columns, &rows), count(calls.len(), "call"))
+}
+
+/// The codec of a call, or both of one that is transcoded.
+fn codec_of(call: &CallView) -> String {
+    match &call.transcoded {
+        Some(both) => format!("{}-{}", both.caller, both.called),
+        None => or_dash(call.caller.codec.as_ref()),
+    }
 }
 
 fn show_registrations(room: Room, all: &Registrations) -> String {

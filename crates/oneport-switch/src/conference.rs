@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use oneport_media::comfort_noise::ComfortNoise;
 use oneport_media::half_band::{Doubler, Halver};
 use oneport_media::mixer::{FRAME, Heard, MemberId, Mixer, SAMPLE_RATE};
 use oneport_media::{Codec, Encoder, Listener, tone};
@@ -61,6 +62,12 @@ struct Member {
     listener: Listener,
     halver: Halver,
     doubler: Doubler,
+    /// Where what it has said ends, by its own clock in ms, and then its silence up to now.
+    end: u32,
+    /// Whether it has spoken since the last turn.
+    spoke: bool,
+    /// What is heard of it while it sends nothing, since it has told of a pause.
+    pause: Option<ComfortNoise>,
 }
 
 #[derive(Default)]
@@ -147,6 +154,9 @@ impl Conferences {
             listener: Listener::default(),
             halver: Halver::default(),
             doubler: Doubler::default(),
+            end: 0,
+            spoke: false,
+            pause: None,
         });
         self.members.insert(call, name.into());
         self.next.get_or_insert(now + TURN);
@@ -225,7 +235,13 @@ impl Conferences {
             && let Some(member) = room.members.get_mut(place)
         {
             samples.clear();
-            match member.listener.hear(format, payload, &mut samples).map(Codec::sample_rate) {
+            (member.pause, member.spoke) = (None, true);
+            let codec = member.listener.hear(format, payload, &mut samples);
+            if let Some(codec) = codec {
+                let lasts = samples.len() / codec.samples_in(1);
+                member.end = timestamp.wrapping_add(u32::try_from(lasts).unwrap_or(0));
+            }
+            match codec.map(Codec::sample_rate) {
                 None => spoken = false,
                 Some(SAMPLE_RATE) => room.mixer.push(member.id, timestamp, &samples),
                 Some(_) => {
@@ -237,6 +253,16 @@ impl Conferences {
         }
         (self.samples, self.narrow) = (samples, narrow);
         spoken
+    }
+
+    /// A member says that a pause of this many −dBov begins, in which it sends nothing. Noise is heard
+    /// of it until it speaks.
+    pub(crate) fn pause(&mut self, call: CallId, level: u8) {
+        if let Some((room, place)) = self.find(call)
+            && let Some(member) = room.members.get_mut(place)
+        {
+            member.pause = Some(ComfortNoise::new(level));
+        }
     }
 
     /// When [`turn`](Self::turn) is due.
@@ -272,6 +298,16 @@ impl Room {
         payload: &mut Vec<u8>,
         send: &mut impl FnMut(CallId, Format, &[u8]),
     ) {
+        for member in &mut self.members {
+            if let Some(noise) = &mut member.pause {
+                samples.clear();
+                noise.extend(FRAME, samples);
+                self.mixer.push(member.id, member.end, samples);
+            }
+            if !std::mem::take(&mut member.spoke) || member.pause.is_some() {
+                member.end = member.end.wrapping_add(u32::from(FRAME_MS));
+            }
+        }
         self.mixer.turn();
         let tone = self.announcement.map(|(tone, heard)| {
             let whole = match tone {
@@ -299,6 +335,52 @@ impl Room {
                 member.encoder.encode(samples, payload);
             }
             send(member.call, member.codec.format(), payload);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use oneport_media::comfort_noise::level_of;
+    use oneport_proto::{Endpoint, NewCall};
+
+    use super::*;
+
+    #[test]
+    fn who_tells_of_a_pause_is_heard_as_noise_until_it_speaks() {
+        let at = |ms: u64| Instant::from_micros(ms * 1_000);
+        let mut endpoint = Endpoint::new(Default::default(), [0; 32], at(0));
+        let [ann, bob] = [1, 2].map(|last| {
+            let to = std::net::SocketAddr::from(([192, 0, 2, last], 4569));
+            endpoint.place_call(at(0), to, NewCall::to("1")).expect("placed")
+        });
+        let mut rooms = Conferences::default();
+        let config = RoomConfig { announce: false, ..RoomConfig::default() };
+        for call in [ann, bob] {
+            rooms.join(at(0), "main", &config, call, Codec::Slin, "x".into()).expect("room");
+        }
+        let hears = |rooms: &mut Conferences, ms: u64| {
+            let mut heard = Vec::new();
+            rooms.turn(at(ms), |call, _, payload| {
+                if call == bob {
+                    Codec::Slin.decode(payload, &mut heard);
+                }
+            });
+            level_of(&heard)
+        };
+        for n in 0..50_u32 {
+            match n {
+                0..5 | 40.. => drop(rooms.hear(ann, Format::SLIN, n * 20, &[0; 320])),
+                10 => rooms.pause(ann, 40),
+                _ => {}
+            }
+            let level = hears(&mut rooms, u64::from(n + 1) * 20);
+            match n {
+                14..40 => assert!(level.abs_diff(40) <= 3, "{n}: {level}"),
+                44.. => assert_eq!(level, 127, "{n}"),
+                ..10 => assert_eq!(level, 127, "{n}"),
+                _ => {}
+            }
         }
     }
 }

@@ -34,6 +34,7 @@ pub mod store;
 mod switch;
 mod tally;
 mod taps;
+mod transcoding;
 mod trunks;
 mod utc;
 mod watch;

@@ -9,7 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use oneport_media::{Codec, Decoder, Listener, Recorder, wav};
+use oneport_media::{Codec, Listener, Rate, Recorder, wav};
 use oneport_proto::CallId;
 use oneport_wire::Format;
 use tracing::Span;
@@ -31,6 +31,7 @@ enum Order {
     },
     Frame {
         call: CallId,
+        format: Format,
         timestamp: u32,
         payload: Vec<u8>,
     },
@@ -101,12 +102,13 @@ impl Recordings {
     }
 
     /// Adds a frame; silence takes its place where the disk is too slow.
-    pub(crate) fn frame(&mut self, call: CallId, timestamp: u32, payload: &[u8]) {
+    pub(crate) fn frame(&mut self, call: CallId, format: Format, timestamp: u32, payload: &[u8]) {
         if !self.has_room() {
             return self.leave_out(call);
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        if !self.order(Order::Frame { call, timestamp, payload: payload.to_vec() }) {
+        let payload = payload.to_vec();
+        if !self.order(Order::Frame { call, format, timestamp, payload }) {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -169,9 +171,36 @@ impl Recordings {
     }
 }
 
+/// Hears a party at one rate, in whatever codec it speaks.
+struct Ear {
+    listener: Listener,
+    rate: u32,
+    /// From the rate at which it speaks now.
+    from: Option<(u32, Rate)>,
+    heard: Vec<i16>,
+}
+
+impl Ear {
+    fn new(rate: u32) -> Self {
+        Self { listener: Listener::default(), rate, from: None, heard: Vec::new() }
+    }
+
+    /// Puts what is said into `samples`: nothing, where that is not understood.
+    fn hear(&mut self, format: Format, payload: &[u8], samples: &mut Vec<i16>) {
+        let Self { listener, rate, from, heard } = self;
+        samples.clear();
+        heard.clear();
+        let Some(codec) = listener.hear(format, payload, heard) else { return };
+        let spoken = codec.sample_rate();
+        let kept = from.take().filter(|(from, _)| *from == spoken);
+        let (_, way) = from.insert(kept.unwrap_or_else(|| (spoken, Rate::between(spoken, *rate))));
+        way.pass(heard, samples);
+    }
+}
+
 /// One file being written.
 struct Recording {
-    decoder: Box<dyn Decoder>,
+    ear: Ear,
     recorder: Recorder,
     writer: wav::Writer,
     samples: Vec<i16>,
@@ -195,14 +224,18 @@ impl Recording {
         let writer = wav::Writer::create(&path, rate).map_err(|error| error.to_string())?;
         tracing::info!("{call}: recording to {}", path.display());
         drop(inside);
-        let (decoder, recorder) = (codec.decoder(), Recorder::new(rate));
-        Ok(Self { decoder, recorder, writer, samples: Vec::new(), span })
+        let (ear, recorder) = (Ear::new(rate), Recorder::new(rate));
+        Ok(Self { ear, recorder, writer, samples: Vec::new(), span })
     }
 
-    fn frame(&mut self, timestamp: u32, payload: &[u8]) -> Result<(), wav::WavError> {
-        let Self { decoder, recorder, writer, samples, .. } = self;
-        samples.clear();
-        decoder.decode(payload, samples);
+    fn frame(
+        &mut self,
+        format: Format,
+        timestamp: u32,
+        payload: &[u8],
+    ) -> Result<(), wav::WavError> {
+        let Self { ear, recorder, writer, samples, .. } = self;
+        ear.hear(format, payload, samples);
         let mut result = Ok(());
         recorder.place(timestamp, samples, |settled| result = writer.write(settled));
         result
@@ -219,10 +252,9 @@ impl Recording {
 
 /// One file with both sides being written.
 struct Both {
-    rate: u32,
     sides: Sides,
     /// Of the caller and of the called.
-    listeners: [Listener; 2],
+    ears: [Ear; 2],
     writer: wav::Writer,
     samples: Vec<i16>,
     failed: Arc<AtomicBool>,
@@ -237,8 +269,8 @@ impl Both {
                 .map_err(|error| format!("{}: {error}", directory.display()))?;
         }
         let writer = wav::Writer::create_stereo(&file, rate).map_err(|error| error.to_string())?;
-        let (sides, listeners) = (Sides::new(rate), Default::default());
-        Ok(Self { rate, sides, listeners, writer, samples: Vec::new(), failed, span })
+        let (sides, ears) = (Sides::new(rate), [Ear::new(rate), Ear::new(rate)]);
+        Ok(Self { sides, ears, writer, samples: Vec::new(), failed, span })
     }
 
     fn frame(
@@ -248,11 +280,9 @@ impl Both {
         timestamp: u32,
         payload: &[u8],
     ) -> Result<(), wav::WavError> {
-        let Self { rate, sides, listeners, writer, samples, .. } = self;
-        samples.clear();
-        let codec = listeners[side as usize].hear(format, payload, samples);
-        // What another rate says is missing, as if it had been lost.
-        if codec.is_none_or(|codec| codec.sample_rate() != *rate) {
+        let Self { sides, ears, writer, samples, .. } = self;
+        ears[side as usize].hear(format, payload, samples);
+        if samples.is_empty() {
             return Ok(());
         }
         writer.write(sides.frame(side, millis, timestamp, samples))
@@ -318,13 +348,13 @@ fn write(orders: &mpsc::Receiver<Order>, waiting: &AtomicUsize) {
                 let begun = Recording::begin((call, id), codec, &directory, span.clone());
                 (span, begun.map(|recording| drop(recordings.insert(call, recording))))
             }
-            Order::Frame { call, timestamp, payload } => {
+            Order::Frame { call, format, timestamp, payload } => {
                 waiting.fetch_sub(1, Ordering::Relaxed);
                 match recordings.get_mut(&call) {
                     None => (Span::none(), Ok(())),
                     Some(recording) => {
                         let (span, result) =
-                            (recording.span.clone(), recording.frame(timestamp, &payload));
+                            (recording.span.clone(), recording.frame(format, timestamp, &payload));
                         if result.is_err() {
                             recordings.remove(&call);
                         }
@@ -365,6 +395,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_changes_to_a_codec_of_another_rate_is_heard_on() {
+        let mut ear = Ear::new(8_000);
+        let (mut samples, mut all) = (Vec::new(), Vec::new());
+        for codec in [Codec::Ulaw, Codec::Slin16, Codec::G722, Codec::Gsm, Codec::Ulaw] {
+            let said: Vec<i16> = oneport_media::tone::Sine::new(400.0, codec.sample_rate(), 0.3)
+                .take(codec.samples_in(200))
+                .collect();
+            let (mut payload, mut encoder) = (Vec::new(), codec.encoder());
+            for frame in said.chunks(codec.samples_in(20)) {
+                payload.clear();
+                encoder.encode(frame, &mut payload);
+                ear.hear(codec.format(), &payload, &mut samples);
+                assert_eq!(samples.len(), 160, "{codec:?}");
+                all.extend_from_slice(&samples);
+            }
+        }
+        ear.hear(Format::G729, &[0; 20], &mut samples);
+        assert!(samples.is_empty());
+        for second in all.chunks(1_600) {
+            let loud = second.iter().map(|sample| sample.unsigned_abs()).max();
+            assert!(loud > Some(8_000), "{loud:?}");
+        }
+    }
+
+    #[test]
     fn a_disk_that_does_not_keep_up_costs_frames_and_no_memory() {
         let (orders, receiver) = mpsc::channel();
         let mut recordings = Recordings { orders, waiting: Arc::default(), left_out: Vec::new() };
@@ -373,7 +428,7 @@ mod tests {
         let to = "192.0.2.1:4569".parse().expect("an address");
         let call = endpoint.place_call(now, to, oneport_proto::NewCall::to("1")).expect("placed");
         for n in 0..QUEUE as u32 + 10 {
-            recordings.frame(call, n * 20, &[0; 160]);
+            recordings.frame(call, Format::ULAW, n * 20, &[0; 160]);
         }
         assert_eq!(receiver.try_iter().count(), QUEUE);
         assert_eq!(recordings.poll_left_out(), Some((call, 10)));

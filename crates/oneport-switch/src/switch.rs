@@ -29,6 +29,7 @@ pub(crate) mod snapshot;
 mod spans;
 mod taping;
 mod tones;
+mod transcoding;
 mod transfer;
 mod wording;
 
@@ -59,6 +60,7 @@ use crate::registrar::Registrar;
 use crate::store::StoredRegistration;
 use crate::tally::Tally;
 use crate::taps::Taps;
+use crate::transcoding::Transcodings;
 use crate::trunks::{Owner, Trunks};
 use crate::watch::Watches;
 
@@ -99,6 +101,8 @@ pub struct Switch {
     captures: Captures<CallId>,
     /// Calls that are up and recorded.
     taps: Taps,
+    /// Calls whose legs speak different codecs, or want frames of another length.
+    transcodings: Transcodings,
     /// Answered calls that must not last too long, or be silent.
     watches: Watches<CallId>,
     conferences: Conferences,
@@ -149,6 +153,7 @@ impl Switch {
             recordings: Recordings::start(),
             captures: Captures::default(),
             taps: Taps::default(),
+            transcodings: Transcodings::default(),
             watches: Watches::default(),
             conferences: Conferences::default(),
             at_the_door: HashMap::new(),
@@ -182,6 +187,7 @@ impl Switch {
     fn remove_leg(&mut self, now: Instant, call: CallId) -> Option<Leg> {
         let leg = self.legs.remove(&call)?;
         self.ends.clear(&call);
+        self.transcodings.leave(call);
         self.trunks.set(Owner::Call(call), None);
         self.legs_have_changed();
         self.watches.end(call);
@@ -248,7 +254,7 @@ impl Switch {
                 }
             }
             State::Called { caller } => {
-                self.called_ended(endpoint, now, caller, call, leg.peer.as_deref(), end);
+                self.called_ended(endpoint, now, caller, (call, &leg), end);
             }
             _ => {}
         }

@@ -307,10 +307,22 @@ model! {
         pub seconds: f64,
         /// Its recording, while it is recorded.
         pub recording: Option<RecordingView>,
+        /// The codecs of its two ends, where they differ and its voice is transcoded.
+        #[serde(default)]
+        pub transcoded: Option<TranscodedView>,
         /// The leg of the caller.
         pub caller: LegView,
         /// Legs to those who are called; several while they ring at once.
         pub called: Vec<LegView>,
+    }
+
+    /// Between which codecs a call is transcoded.
+    #[derive(Eq)]
+    struct TranscodedView {
+        /// What the caller speaks and hears.
+        pub caller: String,
+        /// What who was called speaks and hears.
+        pub called: String,
     }
 
     /// Calls in the order in which they began.

@@ -122,6 +122,7 @@ impl File {
                     return Err(source.wrong(number, what).with_help(help));
                 }
             }
+            let transcoding = keys.transcoding;
             let (mut peer, rule) = keys.check(&source, &name, config.encryption, &defaults)?;
             peer.acls = lists;
             if peer.lost.is_some() && !peer.has_proof() {
@@ -129,6 +130,7 @@ impl File {
                 peer.acls.push(Acl { permit: Some(Vec::new()), deny: Vec::new() });
             }
             peer.hold_music = hold_music;
+            peer.transcoding = transcoding.unwrap_or(config.transcoding);
             rules.insert(name.get_ref().clone(), rule);
             peers.insert(name.into_inner(), peer);
         }

@@ -36,6 +36,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use oneport_media::progress::{COUNTRIES, Country, Progress};
+use oneport_media::transcode::Wishes;
 use oneport_proto::{
     CallTokenPolicy, CodecPriority, EncryptionPolicy, EndpointConfig, Network, PrivateKey,
     PublicKey, RegistrationConfig, Secret, TokenRule, TransferKind, TrunkConfig,
@@ -86,6 +87,10 @@ pub struct Config {
     /// The HTTP API.
     pub api: ApiConfig,
     pub(crate) files: Files,
+    /// Whether legs that share no codec are bridged, unless a peer says otherwise.
+    pub(crate) transcoding: bool,
+    /// How many such calls there may be at once.
+    pub(crate) max_transcoded_calls: usize,
     pub(crate) music: BTreeMap<String, Arc<MusicClass>>,
     /// Conferences that are not as usual.
     pub(crate) conferences: BTreeMap<String, RoomConfig>,
@@ -155,6 +160,10 @@ pub(crate) struct Peer {
     /// The video that its calls may carry.
     pub(crate) video: FormatSet,
     pub(crate) priority: CodecPriority,
+    /// Whether its calls may be transcoded.
+    pub(crate) transcoding: bool,
+    /// What it wants of the voice that it hears.
+    pub(crate) voice: Wishes,
     /// All of them must let it in.
     pub(crate) acls: Vec<Acl>,
     pub(crate) methods: AuthMethods,
@@ -253,6 +262,8 @@ impl Default for Config {
                 record: PathBuf::from("recordings"),
                 longest_recording: Duration::from_secs(3600),
             },
+            transcoding: true,
+            max_transcoded_calls: 32,
             music: BTreeMap::new(),
             conferences: BTreeMap::new(),
             parking: ParkingConfig::default(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use oneport_media::transcode::Wishes;
 use oneport_proto::{CodecPriority, EncryptionPolicy, TokenRule, TransferKind, TrunkConfig};
 use oneport_wire::AuthMethods;
 use schemars::JsonSchema;
@@ -69,6 +70,21 @@ pub(super) struct PeerKeys {
     /// Whose order counts: `host`, `caller`, `disabled`, `reqonly`, as in Asterisk.
     #[schemars(transform = Words(&PRIORITIES), extend("default" = "host"))]
     codec_priority: Option<Spanned<String>>,
+    /// Whether its calls may be transcoded where the other end speaks none of its codecs. Both ends
+    /// must allow it.
+    #[schemars(extend("x-default" = "that of `[audio]`"))]
+    pub(super) transcoding: Option<bool>,
+    /// How long the frames of voice are that it gets, in ms: 10, 20, 30, 40 or 60. What comes in
+    /// others is cut and put together anew; codecs with longer frames get one of theirs. Such calls
+    /// are not transferred. Speex, Opus and formats that are not understood here stay as they are,
+    /// but for G.729.
+    #[schemars(range(min = 10, max = 60), extend("x-unit" = "ms", "x-default" = "as they come"))]
+    frame_ms: Option<Spanned<u64>>,
+    /// Whether nothing is sent to it while nobody speaks, but for frames of comfort noise (CNG).
+    /// Else pauses of which the other end tells by such frames are filled with noise in calls that
+    /// are transcoded. Asterisk passes these frames on, and most telephones ignore them.
+    #[schemars(extend("default" = false))]
+    silence_suppression: Option<bool>,
     /// Video that its calls may carry: `h261`, `h263`, `h263p`, `h264`, `mpeg4`, `vp8`. It passes
     /// through a bridge where both peers allow it, and comes back from `echo`. Asterisk takes it
     /// only with `codecpriority=disabled` or `reqonly`, and Asterisk 22 forgets it when the first
@@ -355,6 +371,10 @@ impl PeerKeys {
             Some(keys) => keys.check(source)?,
             None => CallerIdRule::default(),
         };
+        let voice = Wishes {
+            frame: read_frame(source, self.frame_ms.as_ref())?,
+            silence_suppression: self.silence_suppression.unwrap_or(false),
+        };
         let peer = Peer {
             contexts,
             secrets,
@@ -370,6 +390,8 @@ impl PeerKeys {
             video: read_video(source, &self.video)?,
             connected_line: read_connected_line(source, self.connected_line.as_ref())?,
             priority,
+            transcoding: true,
+            voice,
             acls: Vec::new(),
             methods,
             username: self.username,
@@ -517,4 +539,18 @@ fn read_connected_line(
         }
     };
     Ok(ConnectedLineRule { sends, receives })
+}
+
+/// The length of frames.
+fn read_frame(
+    source: &Source<'_>,
+    key: Option<&Spanned<u64>>,
+) -> Result<Option<Duration>, ConfigError> {
+    let Some(key) = key else { return Ok(None) };
+    let millis = *key.get_ref();
+    if ![10, 20, 30, 40, 60].contains(&millis) {
+        let what = format!("frames of {millis} ms are not made");
+        return Err(source.wrong(key, what).with_help("choose 10, 20, 30, 40 or 60; 20 is usual"));
+    }
+    Ok(Some(Duration::from_millis(millis)))
 }

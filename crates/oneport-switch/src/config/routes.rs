@@ -57,8 +57,8 @@ pub(super) struct RouteKeys {
     /// which plays the tone, too. `on_congestion` is heard without an answer. In `NUMBER`, `{number}` is the number called, `{number:2}` the same without
     /// its first two characters, `{number:0:3}` its first three, `{1}` a group of `regex`.
     to: Spanned<Vec<Spanned<String>>>,
-    /// How `to` is used: `ordered`, `weighted` (in an order drawn by `weights`), `all` (all that
-    /// can speak one and the same codec ring at once, the first to answer gets the call).
+    /// How `to` is used: `ordered`, `weighted` (in an order drawn by `weights`), `all` (all ring at
+    /// once, the first to answer gets the call).
     #[schemars(transform = Words(&STRATEGIES), extend("default" = "ordered"))]
     strategy: Option<Spanned<String>>,
     /// One number for each of `to`, with `weighted`.

@@ -92,6 +92,15 @@ pub(super) struct Audio {
     /// A recording is ended after so many seconds.
     #[schemars(extend("default" = 3600))]
     max_record_seconds: Option<u64>,
+    /// Whether a call goes on whose two ends share no codec: its voice is decoded here and encoded
+    /// anew. For peers that say nothing else.
+    #[schemars(extend("default" = true))]
+    transcoding: Option<bool>,
+    /// Calls that are transcoded at once; more are refused with cause 47. One costs up to 3 % of a
+    /// core, mostly far less (media.md). Those whose frames become longer or shorter, and nothing
+    /// else, do not count.
+    #[schemars(extend("default" = 32))]
+    max_transcoded_calls: Option<usize>,
 }
 
 impl Server {
@@ -176,6 +185,9 @@ impl Audio {
         files.record = self.record.unwrap_or_else(|| files.record.clone());
         let longest = self.max_record_seconds.map(Duration::from_secs);
         files.longest_recording = longest.unwrap_or(files.longest_recording);
+        config.transcoding = self.transcoding.unwrap_or(config.transcoding);
+        let most = self.max_transcoded_calls.unwrap_or(config.max_transcoded_calls);
+        config.max_transcoded_calls = most;
         Ok(())
     }
 }

@@ -143,7 +143,8 @@ impl Weakness {
                  worst of them."
             }
             Self::NoCommonCodec => {
-                "Calls between the two are refused with cause 58, for voice is not transcoded."
+                "Calls between the two are transcoded, which costs time and quality, or refused with \
+                 cause 58."
             }
             Self::NotEncrypted => "Everybody on the way can hear the calls and see the numbers.",
             Self::NoQualify => {

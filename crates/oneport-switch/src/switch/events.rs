@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 
 use oneport::{Application, Sees};
-use oneport_proto::{CallId, DropNotice, DropReason, Endpoint, Event, Instant, Media, Progress};
-use oneport_wire::{CauseCode, Control};
+use oneport_proto::{
+    CallId, DropNotice, DropReason, Endpoint, Event, Instant, Media, Progress, Speech,
+};
+use oneport_wire::{CauseCode, Control, frame_type};
 
 use super::wording::refusal_line;
 use super::{Leg, Standing, State, Switch, printable, records};
@@ -98,6 +100,11 @@ impl Application for Switch {
                 if let Some(other) = other(call) {
                     let _ = endpoint.unkey(now, other);
                 }
+            }
+            Event::Frame { call, frame_type: frame_type::CNG, subclass, .. }
+                if self.is_in_room(call) =>
+            {
+                self.conferences.pause(call, subclass);
             }
             Event::Frame { call, frame_type, subclass, .. } if other(call).is_none() => {
                 let _ = endpoint.refuse_html(now, call, frame_type, subclass);
@@ -203,10 +210,21 @@ impl Application for Switch {
 
     fn handle_media(&mut self, call: CallId, media: Media<'_>) {
         if let Some(State::Builtin(Builtin::Record)) = self.legs.get(&call).map(|leg| &leg.state) {
-            self.recordings.frame(call, media.timestamp.0, media.payload);
+            self.recordings.frame(call, media.format, media.timestamp.0, media.payload);
         } else if self.is_in_room(call) {
             self.conferences.hear(call, media.format, media.timestamp.0, media.payload);
         }
+    }
+
+    fn handle_translated(
+        &mut self,
+        now: Instant,
+        from: CallId,
+        _to: CallId,
+        heard: Speech<'_>,
+        say: &mut dyn FnMut(Speech<'_>),
+    ) {
+        self.transcodings.translate(now, from, heard, say);
     }
 
     fn handle_tapped(&mut self, now: Instant, call: CallId, media: Media<'_>) {
@@ -238,8 +256,10 @@ impl Application for Switch {
     }
 
     fn poll_drops(&mut self) -> Option<(DropReason, u64, Option<CallId>)> {
-        let (call, count) = self.recordings.poll_left_out()?;
-        Some((DropReason::MediaQueueFull, count, Some(call)))
+        if let Some((call, count)) = self.recordings.poll_left_out() {
+            return Some((DropReason::MediaQueueFull, count, Some(call)));
+        }
+        self.transcodings.poll_left_out()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -248,6 +268,7 @@ impl Application for Switch {
         let players = players.chain(self.watches.next()).chain(self.conferences.next());
         let players = players.chain(self.taps.next()).chain(self.captures.next());
         let players = players.chain(self.reader.next()).chain(self.inband.next());
+        let players = players.chain(self.transcodings.next());
         players.chain(self.ends.next()).chain(self.registrar.next_expiry()).min()
     }
 
@@ -257,6 +278,7 @@ impl Application for Switch {
         self.go_on_with_keys(endpoint, now);
         self.play(endpoint, now);
         self.mix(endpoint, now);
+        self.make_noise(endpoint, now);
         self.end_overdue(endpoint, now);
         self.end_watched(endpoint, now);
         self.end_long_recordings(endpoint, now);

@@ -66,7 +66,7 @@ impl Switch {
         let player = (!direct).then(|| self.hold_player(endpoint, now, call, other, class));
         match player.flatten() {
             Some(player) => {
-                endpoint.unlink(other);
+                self.part(endpoint, other);
                 self.players.insert(other, player);
             }
             None => {
@@ -107,7 +107,7 @@ impl Switch {
             let result = endpoint.send_control(now, other, Control::Unhold, &[]);
             bridge::passed(endpoint, other, result);
         } else if !self.players.contains_key(&call)
-            && let Err(error) = endpoint.link(call, other)
+            && let Err(error) = self.connect(endpoint, call, other)
         {
             tracing::warn!("{call}: cannot be linked to {other} again: {error}");
         }

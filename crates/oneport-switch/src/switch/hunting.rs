@@ -126,8 +126,11 @@ impl Switch {
         call: CallId,
         targets: &[Target],
     ) -> Result<(), (CauseCode, String)> {
-        // Whoever answers must speak what the caller was accepted with.
+        // Whoever answers should speak what the caller was accepted with.
         let only = if targets.len() > 1 { self.format_for_all(call, targets) } else { None };
+        if let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state) {
+            caller.together = only;
+        }
         let mut failure = (CauseCode::NO_ROUTE, "nobody to be called".to_string());
         let mut placed = 0;
         for target in targets {
@@ -144,8 +147,7 @@ impl Switch {
         if placed > 0 { Ok(()) } else { Err(failure) }
     }
 
-    /// The format that most of `targets` may speak, of several the one the caller likes best. Those
-    /// that cannot speak it do not ring.
+    /// The format that most of `targets` may speak, of several the one the caller likes best.
     fn format_for_all(&self, call: CallId, targets: &[Target]) -> Option<Format> {
         let State::Caller(caller) = &self.legs.get(&call)?.state else { return None };
         let peers = targets.iter().filter_map(|target| match target {
@@ -201,8 +203,8 @@ impl Switch {
         Ok(to)
     }
 
-    /// Places one leg for a caller; `only`: in this format.
-    fn place(
+    /// Places one leg for a caller; `only`: in this format, where it can speak that.
+    pub(super) fn place(
         &mut self,
         endpoint: &mut Endpoint,
         now: Instant,
@@ -235,20 +237,19 @@ impl Switch {
                 .fix(format!("give the route from = [\"{name}\"] if that is what it is for"));
             return Err((CauseCode::NO_ROUTE, reason.into()));
         }
-        // Both legs must speak the same: no codec is offered that the caller cannot hear.
-        let common = common_formats(peer, offer);
+        // Both legs speak the same where they can: then no codec is offered that the caller does not hear.
+        let mut common = common_formats(peer, offer);
+        if caller.foreign.iter().any(|known| known == name) {
+            common.clear();
+        }
         let mut formats: Vec<Format> = match caller.accepted.or(only) {
             // It must be able to, all the same.
             Some(format) => [format].into_iter().filter(|one| common.contains(one)).collect(),
             None => common,
         };
-        if formats.is_empty() {
-            let why = format!("{name} and its caller have no codec in common");
-            let own: Vec<String> = peer.codecs.iter().map(ToString::to_string).collect();
-            let reason = refused("no_common_codec", why)
-                .decided_by(format!("peers.{name}.codecs"), own.join(", "))
-                .fix("name a codec there that the caller speaks, or another at the caller");
-            return Err((CauseCode::BEARER_NOT_AVAILABLE, reason.into()));
+        let native = !formats.is_empty();
+        if !native {
+            formats = self.formats_to_transcode(name, peer, leg, caller)?;
         }
         formats.extend((self.video_of(leg) & peer.video).iter());
         let mut new = new_call(peer, number);
@@ -279,6 +280,10 @@ impl Switch {
                 return Err((CauseCode::SWITCH_CONGESTION, reason.into()));
             }
         };
+        if !native {
+            // There was room a moment ago.
+            self.transcodings.take(called, self.config.max_transcoded_calls);
+        }
         self.tally.begun(Direction::Out);
         let _ = endpoint.allow_transfer(called, peer.transfer.is_some());
         self.inband.enter(endpoint, called, peer.keys_by);
@@ -304,7 +309,7 @@ impl Switch {
             direction: Direction::Out,
             to: None,
             state,
-            marks: Marks::default(),
+            marks: Marks { native_to: native.then(|| number.into()), ..Marks::default() },
         };
         self.legs.insert(called, leg);
         self.legs_have_changed();
@@ -330,8 +335,8 @@ impl Switch {
         }
     }
 
-    /// A placed leg was accepted: now the caller's can be, in the same format. One that rings alone
-    /// may be heard from here on; of several, the one that answers.
+    /// A placed leg was accepted: now the caller's can be, in the same format if it speaks that. One that
+    /// rings alone may be heard from here on; of several, the one that answers.
     pub(super) fn called_accepted(
         &mut self,
         endpoint: &mut Endpoint,
@@ -347,17 +352,18 @@ impl Switch {
         let video =
             |id: CallId| self.legs.get(&id).map_or(FormatSet::EMPTY, |leg| self.video_of(leg));
         let video = video(call) & video(called);
+        let heard = self.format_for_caller(call, format);
         let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state) else {
             return;
         };
         if caller.accepted.is_none() {
             let _ = endpoint.allow_video(call, video);
-            caller.accepted = Some(format);
-            let _ = endpoint.accept(now, call, format);
+            caller.accepted = Some(heard);
+            let _ = endpoint.accept(now, call, heard);
         }
         if caller.called.len() == 1 {
-            // Another format than the caller's: whoever answers so is told then.
-            let _ = endpoint.link(call, called);
+            // Where that cannot be, whoever answers is told then.
+            let _ = self.connect(endpoint, call, called);
         }
     }
 
@@ -384,7 +390,7 @@ impl Switch {
             caller.called.iter().copied().filter(|other| *other != called).collect();
         caller.called = vec![called];
         self.end_ringing(endpoint, call);
-        if let Err(error) = endpoint.link(call, called) {
+        if let Err(error) = self.connect(endpoint, call, called) {
             tracing::warn!("{call}: cannot be linked to {called}: {error}");
             let _ = endpoint.hangup(now, call, CauseCode::BEARER_NOT_AVAILABLE, None);
             return;
@@ -409,10 +415,10 @@ impl Switch {
         endpoint: &mut Endpoint,
         now: Instant,
         call: CallId,
-        called: CallId,
-        peer: Option<&str>,
+        (called, leg): (CallId, &Leg),
         end: &CallEnd,
     ) {
+        let peer = leg.peer.as_deref();
         let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state) else {
             return;
         };
@@ -421,11 +427,19 @@ impl Switch {
             return;
         }
         caller.called.retain(|other| *other != called);
-        if let [left] = *caller.called {
-            // It rings alone now, and may be heard if it was accepted.
-            let _ = endpoint.link(call, left);
+        if let (Some(name), Some(number)) = (peer, &leg.marks.native_to)
+            && self.calls_to_transcode(endpoint, now, call, name, number, end)
+        {
+            return self.book.goes_on(call);
         }
+        let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state) else {
+            return;
+        };
         if !caller.called.is_empty() {
+            if let [left] = *caller.called {
+                // It rings alone now, and may be heard if it was accepted.
+                let _ = self.connect(endpoint, call, left);
+            }
             return self.book.goes_on(call);
         }
         let cause = bridge::cause_for_caller(end);

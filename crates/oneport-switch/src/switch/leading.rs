@@ -99,6 +99,8 @@ impl Switch {
                     continue_on,
                     may_return,
                     accepted,
+                    together: None,
+                    foreign: Vec::new(),
                     answered,
                     bounds,
                     forwarded: Forwarded::default(),

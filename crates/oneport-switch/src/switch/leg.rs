@@ -63,6 +63,8 @@ pub(super) struct Marks {
     pub(super) said_no: Option<CauseCode>,
     /// How often its call was recorded.
     pub(super) recordings: u32,
+    /// The number under which it was called in codecs that its caller speaks, and would be in others.
+    pub(super) native_to: Option<String>,
     /// When the call of this caller was answered.
     pub(super) answered: Option<Instant>,
 }
@@ -100,6 +102,10 @@ pub(super) struct Caller {
     /// Whether its route may lead back to where it came from.
     pub(super) may_return: bool,
     pub(super) accepted: Option<Format>,
+    /// The format in which it is to be accepted, of several that ring at once.
+    pub(super) together: Option<Format>,
+    /// Peers that have said that they speak none of its codecs, though they should.
+    pub(super) foreign: Vec<String>,
     pub(super) answered: bool,
     /// What its route holds it to.
     pub(super) bounds: Bounds,

@@ -262,6 +262,8 @@ impl Switch {
             continue_on: Vec::new(),
             may_return: true,
             accepted: Some(accepted),
+            together: None,
+            foreign: Vec::new(),
             answered: false,
             bounds: Default::default(),
             forwarded: Forwarded::default(),

@@ -101,12 +101,13 @@ impl Switch {
         let may = peer.is_none_or(|peer: &Peer| peer.codecs.contains(&parked));
         let priority = peer.map_or(CodecPriority::Host, |peer| peer.priority);
         let format = caller.accepted.or_else(|| negotiate(priority, &[parked], &caller.offer));
-        if !may || format != Some(parked) {
-            let why = format!("who is parked there speaks {parked}, and the caller does not");
-            return Err((CauseCode::BEARER_NOT_AVAILABLE, why));
-        }
-        if caller.accepted.is_none() {
-            let _ = endpoint.accept(now, call, parked);
+        let accepted = caller.accepted.is_some();
+        let format = match format.filter(|format| may && *format == parked) {
+            Some(format) => format,
+            None => self.format_to_fetch(call, waits, parked)?,
+        };
+        if !accepted {
+            let _ = endpoint.accept(now, call, format);
         }
         let _ = endpoint.answer(now, call);
         self.players.remove(&waits);
@@ -135,7 +136,7 @@ impl Switch {
         if let Some(leg) = self.legs.get_mut(&call) {
             leg.to = Some(format!("park/{slot}, where {waited} waited"));
         }
-        if let Err(error) = endpoint.link(waits, call) {
+        if let Err(error) = self.connect(endpoint, waits, call) {
             tracing::warn!("{call}: cannot be linked to {waits}: {error}");
             let _ = endpoint.hangup(now, call, CauseCode::BEARER_NOT_AVAILABLE, None);
         }

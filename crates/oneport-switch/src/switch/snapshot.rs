@@ -210,6 +210,7 @@ impl Switch {
             destination,
             seconds: tenths(now.since(leg.begun)),
             recording: self.show_recording(leg.id, now),
+            transcoded: self.show_transcoding(endpoint, call),
             caller: self.show_leg(endpoint, now, call, leg),
             called,
         })

@@ -56,6 +56,11 @@ impl Switch {
             n => format!("{id}-{n}.wav"),
         };
         let other = leg.other();
+        // The better of both.
+        let rates = [Some(call), other].into_iter().flatten().filter_map(|leg| {
+            Codec::for_format(endpoint.call_format(leg)?).map(Codec::sample_rate)
+        });
+        let rate = rates.fold(codec.sample_rate(), u32::max);
         let span = leg.span.clone();
         let _inside = span.enter();
         let file = self.config.files.record.join(name);
@@ -64,7 +69,7 @@ impl Switch {
         self.recordings.begin_both(Wanted {
             call: id,
             file,
-            rate: codec.sample_rate(),
+            rate,
             failed: recorded.failure(),
             span: span.clone(),
         });

@@ -90,7 +90,7 @@ impl Switch {
             Some(State::Caller(_)) => offer.calling_number.clone(),
             _ => Some(offer.called_number.clone()),
         };
-        endpoint.unlink(party);
+        self.part(endpoint, party);
         let format = endpoint.call_format(party);
         let Some(party_leg) = self.legs.get_mut(&party) else { return };
         let own_number = own_number.unwrap_or_else(|| peer.clone());
