@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use oneport::media::Codec;
 use oneport::{
     AudioReader, Call, CallEvent, CauseCode, Control, DtmfPhase, Format, NewCall, Phone,
     PhoneConfig, Registration, RegistrationConfig, RegistrationEvent, Secret,
@@ -126,7 +125,7 @@ async fn ends_that_share_no_codec_hear_each_other_and_all_else_passes() {
 }
 
 #[tokio::test]
-async fn the_cheapest_pair_of_codecs_is_taken_and_none_where_both_speak_one() {
+async fn the_cheapest_codec_is_offered_first_and_none_where_both_speak_one() {
     let text = "
 [peers.ann]
 secret = \"a\"
@@ -143,9 +142,13 @@ codecs = [\"gsm\", \"alaw\"]
     let (cid, _c) = registered_speaking(to, "cid", &all).await;
     let ann = phone();
     let hers = [Format::GSM, Format::ALAW];
-    let (ours, theirs) = bridged_in((&ann, "ann", &hers), (&bob, "bob"), to).await;
-    assert_eq!((ours.format(), theirs.format()), (Some(Format::ALAW), Some(Format::ULAW)));
-    both_hear(&ours, &theirs).await;
+    let (ours, theirs) = tokio::join!(answered(&ann, to, in_formats("ann", "bob", &hers)), async {
+        let incoming = incoming(&bob).await;
+        assert_eq!(incoming.offer().preferences, [Format::ULAW, Format::G722]);
+        incoming.answer().await.expect("the caller waits")
+    });
+    // His order is another; hers is that beside which A-law costs less than GSM.
+    assert_eq!((ours.format(), theirs.format()), (Some(Format::ALAW), Some(Format::G722)));
     let (ours, theirs) = bridged_in((&ann, "ann", &hers), (&cid, "cid"), to).await;
     assert_eq!((ours.format(), theirs.format()), (Some(Format::GSM), Some(Format::GSM)));
 }
@@ -263,10 +266,10 @@ async fn each_peer_gets_frames_as_long_as_it_wants() {
         let text = format!("{THREE_PEERS}codecs = [\"{codecs}\"]\nframe_ms = {wanted}\n");
         let (_switch, to) = switch(&text);
         let ann = phone();
-        let (cid, _c) = registered(to, "cid").await;
+        let format = Format::from_name(codecs).expect("a format");
+        let (cid, _c) = registered_speaking(to, "cid", &[format]).await;
         let (ours, theirs) = bridged_in((&ann, "ann", &[Format::ULAW]), (&cid, "cid"), to).await;
-        let codec = Codec::for_format(theirs.format().expect("accepted")).expect("spoken");
-        assert_eq!(codec.format().name(), codecs);
+        assert_eq!(theirs.format(), Some(format));
         let ((mut ear, _), (mut their_ear, _)) =
             (ours.audio().await.expect("accepted"), theirs.audio().await.expect("accepted"));
         tokio::select! {
