@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oneport::{Agreement, CallStats, LossBursts, Score};
+use oneport::{Agreement, CallStats, Cause, Diagnosis, LossBursts, Score, Surroundings};
 use serde::Serialize;
 
 use crate::live::millis;
@@ -84,6 +84,12 @@ pub(crate) struct Quality {
     sent_frames: u64,
     sent_bytes: u64,
     retransmissions: u64,
+    /// Why it is choppy, by name; empty where it is not.
+    causes: Vec<&'static str>,
+    /// The same as a sentence.
+    diagnosis: Option<String>,
+    /// What mends it.
+    remedies: Vec<&'static str>,
 }
 
 impl Quality {
@@ -103,6 +109,7 @@ impl Quality {
                     mos: score.map(|score| round(score.mos)),
                 }
             };
+        let diagnosis = Diagnosis::of(stats, &Surroundings::default());
         let heard = &stats.received;
         // What cannot be is not shown as if it were.
         let nonsense = matches!(stats.agreement, Agreement::Nonsense(_));
@@ -131,6 +138,9 @@ impl Quality {
             sent_frames: stats.sent_frames,
             sent_bytes: stats.sent_bytes,
             retransmissions: stats.retransmissions,
+            causes: diagnosis.iter().flat_map(Diagnosis::causes).map(Cause::name).collect(),
+            remedies: diagnosis.iter().flat_map(Diagnosis::remedies).collect(),
+            diagnosis: diagnosis.map(|diagnosis| diagnosis.to_string()),
         }
     }
 
@@ -179,6 +189,12 @@ impl Quality {
         }
         if self.judgement != Agreement::Unreported {
             text.push_str(&format!("{}\n", self.judgement));
+        }
+        if let Some(diagnosis) = &self.diagnosis {
+            text.push_str(&format!("choppy: {diagnosis}\n"));
+        }
+        for remedy in &self.remedies {
+            text.push_str(&format!("  to mend it: {remedy}\n"));
         }
         text
     }

@@ -31,10 +31,12 @@ use crate::event::{DtmfPhase, EndReason, Event, Progress};
 use crate::exchange::Exchange;
 use crate::id::CallId;
 use crate::lag::LagMeter;
+use crate::lateness::Lateness;
 use crate::moved::Moving;
 use crate::offer::NewCall;
 use crate::stats::{CallStats, RemoteReport};
 use crate::transfer::Transfer;
+use crate::trunk::TrunkUse;
 use crate::video::VideoStreams;
 use crate::voice::{Sent, VoiceIn, VoiceOut};
 
@@ -96,6 +98,10 @@ pub(crate) struct Call {
     pressed: Option<u8>,
     /// When it ends, the peer is not told before the application says so.
     pub(crate) end_is_deferred: bool,
+    /// How late this system had been before.
+    lateness_before: Lateness,
+    /// What its trunk had carried before.
+    trunk_before: TrunkUse,
 }
 
 #[derive(Debug)]
@@ -214,6 +220,8 @@ impl Call {
             audit: Audit::default(),
             pressed: None,
             end_is_deferred: false,
+            lateness_before: cx.counters.lateness,
+            trunk_before: TrunkUse::default(),
             phase_ends,
             next_ping: now,
             next_lag: now,
@@ -240,7 +248,8 @@ impl Call {
         self.autokill = None;
     }
 
-    pub(crate) fn stats(&self) -> CallStats {
+    pub(crate) fn stats(&self, cx: &Context) -> CallStats {
+        let trunk = self.exchange.trunk.and_then(|place| cx.trunks.in_use(place));
         CallStats {
             format: self.voice_in.format.or_else(|| self.agreed_format()),
             rtt: self.exchange.rtt,
@@ -253,6 +262,9 @@ impl Call {
             retransmissions: self.exchange.reliable.repetitions,
             encrypted: self.exchange.crypt.is_some(),
             send_drops: self.voice_out.drops,
+            sent_gaps: self.voice_out.gaps(),
+            trunk: trunk.map(|trunk| trunk.since(&self.trunk_before)),
+            lateness: cx.counters.lateness - self.lateness_before,
             video_frames_received: self.video.heard.frames,
             video_frames_sent: self.video.out.frames,
         }
@@ -583,7 +595,7 @@ impl Call {
     }
 
     fn enter_accepted(&mut self, cx: &Context, now: Instant, format: Format, placed: bool) {
-        self.exchange.trunk = cx.trunks.find(self.exchange.path.remote);
+        self.enter_trunk(cx);
         self.phase = Phase::Accepted { format, answered: false, placed };
         self.phase_ends = None;
         self.next_ping = now + cx.config.ping_interval;
@@ -957,6 +969,13 @@ impl Call {
         deadlines.into_iter().flatten().min()
     }
 
+    /// Its voice leaves by the trunk to its peer from now on, if there is one.
+    fn enter_trunk(&mut self, cx: &Context) {
+        self.exchange.trunk = cx.trunks.find(self.exchange.path.remote);
+        let used = self.exchange.trunk.and_then(|place| cx.trunks.in_use(place));
+        self.trunk_before = used.unwrap_or_default();
+    }
+
     /// Whether somebody answered.
     pub(crate) fn is_answered(&self) -> bool {
         matches!(self.phase, Phase::Accepted { answered: true, .. })
@@ -970,7 +989,7 @@ impl Call {
         self.lag.begin_anew();
         self.moving = None;
         self.begin_video_anew();
-        self.exchange.trunk = cx.trunks.find(self.exchange.path.remote);
+        self.enter_trunk(cx);
         self.next_ping = now + cx.config.ping_interval;
         self.next_lag = now + FIRST_LAG.min(cx.config.lag_interval);
     }

@@ -596,7 +596,7 @@ impl Endpoint {
     /// The figures of a call up to now.
     #[must_use]
     pub fn call_stats(&self, id: CallId) -> Option<CallStats> {
-        self.call(id).map(Call::stats)
+        self.call(id).map(|call| call.stats(&self.cx))
     }
 
     /// When the newest voice of a call came; `None` while none has, or since its peer changed.

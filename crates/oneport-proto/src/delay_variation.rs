@@ -6,6 +6,8 @@
 
 use core::time::Duration;
 
+use crate::stalls::{StallMeter, Stalls};
+
 /// How late voice comes, compared with the fastest frames of the last 8 to 16 s.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct DelayVariation {
@@ -20,6 +22,10 @@ pub struct DelayVariation {
     pub greatest: Duration,
     /// How late the newest came: a queue that fills now shows here first.
     pub now: Duration,
+    /// By how much the delay changes from one frame to the next, on average over all frames; changes below
+    /// a millisecond count as none. Where frames are late and this is small, the delay moves slowly, as
+    /// a queue lets it.
+    pub step: Duration,
     /// By how many millionths the sender's clock is faster than ours. `None` before a minute of voice
     /// shows it, and where pauses or changes of the way are all that it shows.
     pub clock_ppm: Option<i32>,
@@ -44,6 +50,9 @@ pub(crate) struct DelayMeter {
     clock: ClockMeter,
     later: [u32; RANGES.len() + 1],
     greatest: i64,
+    /// All changes of the delay from one frame to the next, either way, in µs.
+    swung: u64,
+    stalls: StallMeter,
     // Each frame needs what follows, and few need what is above.
     /// What the fastest took, of this window and of both this one and the last.
     fastest_in_window: i64,
@@ -75,6 +84,9 @@ impl DelayMeter {
         if late >= FINEST {
             self.note(late);
         }
+        if drift.unsigned_abs() >= FINEST.unsigned_abs() {
+            self.swing(drift, last, timestamp);
+        }
         if (last ^ timestamp) >> WINDOW_BITS != 0 {
             self.turn(last, timestamp);
         }
@@ -86,6 +98,22 @@ impl DelayMeter {
         if late >= FINEST {
             self.note(late);
         }
+    }
+
+    #[cold]
+    fn swing(&mut self, drift: i64, last: u32, timestamp: u32) {
+        self.swung = self.swung.saturating_add(drift.unsigned_abs());
+        self.stalls.swing(drift, last, timestamp);
+    }
+
+    /// The sender's timestamps leave out `gap_ms`, in which `frames` would have fitted.
+    pub(crate) fn skip(&mut self, gap_ms: u32, frames: u32) {
+        self.stalls.skip(gap_ms, frames);
+    }
+
+    /// What shows that the sender stood still.
+    pub(crate) const fn stalls(&self) -> Stalls {
+        self.stalls.snapshot()
     }
 
     #[cold]
@@ -101,7 +129,9 @@ impl DelayMeter {
     #[cold]
     fn turn(&mut self, last: u32, timestamp: u32) {
         let windows = (timestamp >> WINDOW_BITS).wrapping_sub(last >> WINDOW_BITS);
-        self.clock.window(self.fastest_in_window, windows == 1);
+        if let Some(change) = self.clock.window(self.fastest_in_window, windows == 1) {
+            self.stalls.shift(change);
+        }
         self.fastest = self.fastest_in_window;
         self.fastest_in_window = self.took;
     }
@@ -110,6 +140,7 @@ impl DelayMeter {
     pub(crate) fn begin_anew(&mut self) {
         (self.took, self.fastest_in_window, self.fastest) = (0, 0, 0);
         self.clock.begin_anew();
+        self.stalls.begin_anew();
     }
 
     /// The figures up to now, of `frames` frames.
@@ -126,6 +157,7 @@ impl DelayMeter {
             p99: percentile(99),
             greatest: micros(self.greatest),
             now: micros(self.took.saturating_sub(self.fastest)),
+            step: Duration::from_micros(self.swung / frames.max(1)),
             clock_ppm: self.clock.ppm(),
         }
     }
@@ -177,8 +209,11 @@ impl ClockMeter {
     /// From one window to the next this is another way rather than another clock, in µs.
     const OTHER_WAY: u64 = 20_000;
 
-    fn window(&mut self, fastest: i64, is_next: bool) {
+    /// A window is over. `Some`: it lay so much, in µs, above the one before it, or below, that it is
+    /// another way.
+    fn window(&mut self, fastest: i64, is_next: bool) -> Option<i64> {
         let other = self.windows > 0 && self.last.abs_diff(fastest) > Self::OTHER_WAY;
+        let change = (other && is_next).then(|| fastest.saturating_sub(self.last));
         if !is_next || other || self.windows >= Self::MOST {
             self.begin_anew();
         }
@@ -190,6 +225,7 @@ impl ClockMeter {
         self.weighted = self.weighted.saturating_add(beyond.saturating_mul(self.windows));
         self.windows += 1;
         self.last = fastest;
+        change
     }
 
     fn begin_anew(&mut self) {

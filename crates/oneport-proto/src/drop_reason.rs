@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use crate::clock::Instant;
 use crate::id::CallId;
+use crate::lateness::Lateness;
 use crate::path::Path;
 use crate::sentence::reasons;
 
@@ -266,6 +267,8 @@ pub struct Counters {
     told: bool,
     /// Anything is untold.
     untold: bool,
+    /// How late the thread that runs the engine was, as it says.
+    pub lateness: Lateness,
     /// Datagrams received.
     pub datagrams_received: u64,
     /// Frames of voice and video relayed between linked calls.
@@ -300,6 +303,7 @@ impl Default for Counters {
             subject: (None, None),
             told: false,
             untold: false,
+            lateness: Lateness::default(),
             datagrams_received: 0,
             relayed: 0,
             retransmissions: 0,
@@ -336,6 +340,9 @@ impl Counters {
         let told = core::mem::take(&mut self.told);
         if let Some(tally) = self.drops.get_mut(reason as usize) {
             tally.all = tally.all.saturating_add(count);
+            if reason == DropReason::SocketBufferFull {
+                self.lateness.overflowed = tally.all;
+            }
             if !told && count > 0 {
                 tally.untold = tally.untold.saturating_add(count);
                 (tally.path, tally.call) = subject;

@@ -877,7 +877,7 @@ impl Endpoint {
         call.close(&mut self.cx);
         self.cx.numbers.remove(&call.exchange, index);
         let Ending { reason, cause, text, farewell } = ending;
-        let stats = Box::new(call.stats());
+        let stats = Box::new(call.stats(&self.cx));
         if let Some(place) = call.exchange.trunk {
             self.cx.trunks.withdraw(&mut self.cx.counters, place, call.exchange.ours);
         }
@@ -1009,6 +1009,14 @@ impl Endpoint {
         call: Option<CallId>,
     ) {
         self.cx.counters.drop_of(reason, count, (path, call));
+    }
+
+    /// Says that the thread that runs the engine came so much later than it was wanted: its timer had run
+    /// out, or datagrams may have waited for it. What [`Lateness::LEAST`] allows need not be said.
+    ///
+    /// [`Lateness::LEAST`]: crate::Lateness::LEAST
+    pub fn report_lateness(&mut self, late: core::time::Duration) {
+        self.cx.counters.lateness.note(late);
     }
 
     /// Calls that have not ended.

@@ -107,6 +107,13 @@ impl FrameLength {
         (whole + u32::from(nearly)).max(1)
     }
 
+    /// How many ms a step of two frames or more leaves out, if that cannot be whole frames.
+    pub(crate) fn odd_gap(&self, step: u32) -> Option<u32> {
+        let rest = step.checked_rem(self.length)?;
+        let odd = rest.min(self.length - rest) >= (self.length / 4).max(1);
+        (odd && step / self.length >= 2).then(|| step - self.length)
+    }
+
     /// How many frames behind the newest one lies that is `back` ms older; 0 while that is not known.
     pub(crate) fn place(&self, back: u32) -> u32 {
         (back.saturating_add(self.length / 2)).checked_div(self.length).unwrap_or(0)

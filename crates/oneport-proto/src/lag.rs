@@ -18,6 +18,8 @@ pub struct LagStats {
     pub least: Option<Duration>,
     /// The longest so far.
     pub greatest: Option<Duration>,
+    /// Their average.
+    pub mean: Option<Duration>,
     /// How much longer the peer's last PING or LAGRQ took to us than the fastest of the last 64.
     pub incoming_excess: Option<Duration>,
 }
@@ -44,6 +46,8 @@ const OTHER_CLOCK: i32 = 60_000;
 #[derive(Debug, Default)]
 pub(crate) struct LagMeter {
     stats: LagStats,
+    count: u32,
+    sum: Duration,
     /// The LAGRQ on its way, and how many frames had been repeated when it left.
     asked: Option<(Timestamp, u64)>,
     /// A time on the way, by the difference of the two clocks, against which others are counted.
@@ -74,6 +78,9 @@ impl LagMeter {
         stats.last = Some(took);
         stats.least = Some(stats.least.map_or(took, |least| least.min(took)));
         stats.greatest = Some(stats.greatest.map_or(took, |greatest| greatest.max(took)));
+        self.count = self.count.saturating_add(1);
+        self.sum = self.sum.saturating_add(took);
+        stats.mean = Some(self.sum / self.count);
     }
 
     /// A PING or LAGRQ of the peer came at `clock`.
@@ -133,17 +140,16 @@ mod tests {
             meter.asked(Timestamp(sent), 0);
             meter.answered(came, Timestamp(sent), 0);
         }
-        let LagStats { last, least, greatest, .. } = meter.stats();
+        let LagStats { last, least, greatest, mean, .. } = meter.stats();
         assert_eq!((last, least, greatest), (ms(100), ms(20), ms(100)));
+        assert_eq!(mean.map(|mean| mean.as_millis()), Some(53));
     }
 
     #[test]
     fn a_queue_on_the_way_out_is_what_the_round_trip_has_above_the_way_back() {
-        let of = |last, incoming_excess| LagStats {
-            last: ms(last),
-            least: ms(20),
-            greatest: ms(500),
-            incoming_excess,
+        let of = |last, incoming_excess| {
+            let least = ms(20);
+            LagStats { last: ms(last), least, incoming_excess, ..LagStats::default() }
         };
         assert_eq!(of(140, ms(0)).outgoing_excess(), ms(120));
         assert_eq!(of(140, ms(100)).outgoing_excess(), ms(20));

@@ -7,7 +7,10 @@ use oneport_wire::{Element, Elements, Format, IaxSubclass, Seq};
 use crate::agreement::Agreement;
 use crate::delay_variation::DelayVariation;
 use crate::lag::LagStats;
+use crate::lateness::Lateness;
 use crate::loss_pattern::LossPattern;
+use crate::stalls::Stalls;
+use crate::trunk::TrunkUse;
 
 /// Figures of one call, in both directions.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -34,6 +37,13 @@ pub struct CallStats {
     pub encrypted: bool,
     /// Voice frames that could not be sent on: no room, no agreed format or an unready peer.
     pub send_drops: u64,
+    /// Frames missing in the voice that we sent, by its timestamps: those of a relayed call that were
+    /// lost before they came here. The peer misses them too.
+    pub sent_gaps: u64,
+    /// How its trunk fared since the call was accepted, where its voice leaves in trunk frames.
+    pub trunk: Option<TrunkUse>,
+    /// How late this system itself was since the call began.
+    pub lateness: Lateness,
     /// Packets of video received, in formats that the call carries.
     pub video_frames_received: u64,
     /// Packets of video sent.
@@ -89,6 +99,8 @@ pub struct VoiceStats {
     pub delay: DelayVariation,
     /// How the lost frames lie.
     pub pattern: LossPattern,
+    /// When the sender stood still.
+    pub stalls: Stalls,
     /// Length of a frame; zero while that is not known.
     pub frame: Duration,
 }

@@ -43,6 +43,31 @@ impl Default for TrunkConfig {
     }
 }
 
+/// What a trunk has carried, or could not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TrunkUse {
+    /// Frames of voice that left in its trunk frames.
+    pub frames: u64,
+    /// Frames of voice that were dropped because there was no room to send a trunk frame.
+    pub dropped: u64,
+    /// Trunk frames that left.
+    pub datagrams: u64,
+    /// How long the first entries of all of those waited for company, together.
+    pub held: Duration,
+}
+
+impl TrunkUse {
+    /// What has come since `earlier`.
+    pub(crate) const fn since(&self, earlier: &Self) -> Self {
+        Self {
+            frames: self.frames.saturating_sub(earlier.frames),
+            dropped: self.dropped.saturating_sub(earlier.dropped),
+            datagrams: self.datagrams.saturating_sub(earlier.datagrams),
+            held: self.held.saturating_sub(earlier.held),
+        }
+    }
+}
+
 /// A trunk as its calls know it. Once that is switched off it stands for nothing, whatever its place
 /// is used for then.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,6 +87,7 @@ struct Trunk {
     due: Option<Instant>,
     /// Frames of voice that wait.
     waiting: u64,
+    used: TrunkUse,
 }
 
 /// Where a trunk is kept, one after another.
@@ -131,6 +157,7 @@ impl Trunks {
             clock: None,
             due: None,
             waiting: 0,
+            used: TrunkUse::default(),
         });
         self.by_address.insert(remote, TrunkPlace { index, generation: place.generation });
     }
@@ -138,6 +165,12 @@ impl Trunks {
     /// The trunk to a peer, if that is switched on.
     pub(crate) fn find(&self, remote: SocketAddr) -> Option<TrunkPlace> {
         self.by_address.get(&remote).copied()
+    }
+
+    /// What a trunk has carried; `None` once it is switched off.
+    pub(crate) fn in_use(&self, TrunkPlace { index, generation }: TrunkPlace) -> Option<TrunkUse> {
+        let place = self.places.get(index as usize)?;
+        place.trunk.as_ref().filter(|_| place.generation == generation).map(|trunk| trunk.used)
     }
 
     fn get_mut(&mut self, place: TrunkPlace) -> Option<&mut Trunk> {
@@ -249,7 +282,7 @@ impl TrunkConfig {
 
 impl Trunk {
     fn send(&mut self, outbox: &mut Outbox, counters: &mut Counters, now: Instant) {
-        self.due = None;
+        let due = self.due.take();
         if self.writer.is_empty() {
             return;
         }
@@ -262,9 +295,14 @@ impl Trunk {
         if outbox.push_media(&self.path, self.writer.finish(stamp), &[]) {
             counters.trunk_frames_sent += 1;
             counters.trunk_entries_sent += self.waiting;
+            self.used.datagrams += 1;
+            self.used.frames += self.waiting;
+            let held = due.map_or(Duration::ZERO, |due| (now + self.config.interval).since(due));
+            self.used.held = self.used.held.saturating_add(held);
         } else {
             let subject = (Some(self.path), None);
             counters.drop_of(DropReason::TransmitBufferFull, self.waiting, subject);
+            self.used.dropped += self.waiting;
         }
         self.writer.clear();
         self.waiting = 0;

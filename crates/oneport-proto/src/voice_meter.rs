@@ -124,6 +124,9 @@ impl VoiceMeter {
         self.time(elapsed, step, last);
         let steps = self.lengths.steps(step);
         let absent = steps - 1;
+        if let Some(gap) = self.lengths.odd_gap(step) {
+            self.delays.skip(gap, absent);
+        }
         self.settle(steps);
         self.lost += u64::from(absent);
         self.came = moved(self.came, steps) | 1;
@@ -248,6 +251,7 @@ impl VoiceMeter {
             jitter: Duration::from_micros(self.jitter_16 / 16),
             delay: self.delays.snapshot(frames),
             pattern,
+            stalls: self.delays.stalls(),
             frame: Duration::from_millis(self.lengths.known_ms().into()),
         }
     }

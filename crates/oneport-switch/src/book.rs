@@ -388,13 +388,13 @@ impl Book {
         &mut self,
         now: Instant,
         leg: CallId,
-        end: &CallEnd,
+        (end, quality): (&CallEnd, Quality),
         trunk: bool,
         reason: Option<&str>,
     ) {
         let Some(draft) = self.drafts.remove(&leg) else { return };
         let (true, Some(ledger)) = (draft.kept, &mut self.ledger) else { return };
-        let mut cdr = draft.into_cdr(now, end, trunk);
+        let mut cdr = draft.into_cdr(now, end, quality, trunk);
         if let Some(reason) = reason {
             cdr.reason = reason.into();
         }
@@ -403,7 +403,7 @@ impl Book {
 }
 
 impl Draft {
-    fn into_cdr(self, now: Instant, end: &CallEnd, trunk: bool) -> Cdr {
+    fn into_cdr(self, now: Instant, end: &CallEnd, quality: Quality, trunk: bool) -> Cdr {
         let since = |moment: Instant| now.since(moment);
         let millis =
             |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -437,7 +437,7 @@ impl Draft {
             trunk: trunk && !end.stats.encrypted,
             limit: self.limit,
             account_code: self.account_code,
-            quality: Quality::of(&end.stats),
+            quality,
         }
     }
 }

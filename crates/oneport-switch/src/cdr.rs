@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use oneport::{LossBursts, Score};
+use oneport::{Diagnosis, LossBursts, Score};
 use oneport_proto::{CallStats, EndReason};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -243,6 +243,10 @@ pub struct Quality {
     pub remote_rating: Option<f64>,
     /// The same as a mean opinion score.
     pub remote_mos: Option<f64>,
+    /// What ailed it: names of causes, joined by commas; none where nothing did.
+    pub causes: Option<String>,
+    /// The same as a sentence, with the figures that show it.
+    pub diagnosis: Option<String>,
 }
 
 /// What the far end says it heard of us.
@@ -264,7 +268,7 @@ pub struct RemoteQuality {
 
 impl Quality {
     /// The figures of a leg as the engine counted them.
-    pub(crate) fn of(stats: &CallStats) -> Self {
+    pub(crate) fn of(stats: &CallStats, diagnosis: Option<&Diagnosis>) -> Self {
         let micros =
             |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let millis =
@@ -315,6 +319,8 @@ impl Quality {
             mos: here.map(|score| hundredths(score.mos)),
             remote_rating: there.map(|score| hundredths(score.rating)),
             remote_mos: there.map(|score| hundredths(score.mos)),
+            causes: diagnosis.map(Diagnosis::names),
+            diagnosis: diagnosis.map(ToString::to_string),
         }
     }
 }
@@ -351,12 +357,13 @@ mod tests {
                 least: Some(ms(40)),
                 greatest: Some(ms(120)),
                 incoming_excess: Some(ms(10)),
+                mean: Some(ms(70)),
             },
             received,
             remote: Some(remote),
             ..CallStats::default()
         };
-        let quality = Quality::of(&stats);
+        let quality = Quality::of(&stats, None);
         assert_eq!((quality.bursts, quality.burst_ms, quality.gap_ms), (2, 80, 6_613));
         assert_eq!((quality.burst_loss_percent, quality.gap_loss_percent), (100.0, 0.2));
         // Runs of 2.5 frames with 1 % lost: 2.5 × 0.99.
@@ -374,7 +381,7 @@ mod tests {
         // There: 80 ms leave 91.09; 10 % at random costs 95 × 10 / (10 + 4.3) = 66.43.
         near(quality.remote_rating, 24.66);
         near(quality.remote_mos, 1.40);
-        let silent = Quality::of(&CallStats::default());
+        let silent = Quality::of(&CallStats::default(), None);
         assert_eq!((silent.rating, silent.remote_mos), (None, None));
     }
 }

@@ -60,6 +60,21 @@ pub enum What {
         /// That of the call that was parked.
         into: String,
     },
+    /// A leg of it is choppy, and a cause of that is new.
+    CallChoppy {
+        /// Its id.
+        call: String,
+        /// The peer of the leg; null for a guest.
+        peer: Option<String>,
+        /// Names of the causes, as docs/choppy.md lists them.
+        causes: Vec<String>,
+        /// The same as a sentence, with the figures that show it.
+        why: String,
+        /// The mean opinion score of what is heard here of the peer.
+        mos: Option<f64>,
+        /// The same of what the peer hears, as it says.
+        mos_there: Option<f64>,
+    },
     /// It is over.
     CallEnded {
         /// Its id.
@@ -135,6 +150,7 @@ impl What {
             Self::CallRinging { .. } => "call_ringing",
             Self::CallAnswered { .. } => "call_answered",
             Self::CallJoined { .. } => "call_joined",
+            Self::CallChoppy { .. } => "call_choppy",
             Self::CallEnded { .. } => "call_ended",
             Self::Refused { .. } => "refused",
             Self::Registration { .. } => "registration",

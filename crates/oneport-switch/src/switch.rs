@@ -12,6 +12,7 @@ mod forwarding;
 mod holding;
 mod hunting;
 mod identity;
+mod judging;
 mod keys;
 mod leading;
 mod leg;
@@ -35,6 +36,7 @@ mod wording;
 
 use std::collections::{BTreeMap, HashMap};
 
+use oneport::Diagnosis;
 use oneport_proto::{
     CallEnd, CallId, Endpoint, Instant, ProvisionId, Register, RegistrationId, RequestId,
 };
@@ -66,6 +68,7 @@ use crate::watch::Watches;
 
 pub use drain::Life;
 pub(crate) use hunting::{contexts_of, wall_time};
+use judging::Judging;
 use leg::{LeaseId, Leg, State};
 use meeting::AtTheDoor;
 use noting::news_of_limit;
@@ -105,6 +108,8 @@ pub struct Switch {
     transcodings: Transcodings,
     /// Answered calls that must not last too long, or be silent.
     watches: Watches<CallId>,
+    /// How calls that are up sound.
+    judging: Judging,
     conferences: Conferences,
     /// Who has not said the PIN of its conference yet.
     at_the_door: HashMap<CallId, AtTheDoor>,
@@ -155,6 +160,7 @@ impl Switch {
             taps: Taps::default(),
             transcodings: Transcodings::default(),
             watches: Watches::default(),
+            judging: Judging::default(),
             conferences: Conferences::default(),
             at_the_door: HashMap::new(),
             parking: Parking::default(),
@@ -236,13 +242,20 @@ impl Switch {
         self.book.refused_for(call, cause, records::no_way_on(cause, why));
     }
 
-    fn ended(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId, end: &CallEnd) {
+    fn ended(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        end: &CallEnd,
+        diagnosis: Option<&Diagnosis>,
+    ) {
         let Some(leg) = self.remove_leg(now, call) else { return };
         self.players.remove(&call);
         self.leave_recording(endpoint, now, call);
         self.inband.leave(call);
         self.captures.over(now, call);
-        log_end(now, call, &leg, end);
+        log_end(now, call, &leg, end, diagnosis);
         match leg.state {
             State::Builtin(Builtin::Record) => self.recordings.end(call),
             State::Builtin(Builtin::Conference) => self.leave_room(call),

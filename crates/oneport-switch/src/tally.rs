@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use oneport::Score;
+use oneport::{Cause, Score};
 use oneport_proto::{CallEnd, CallStats};
 use oneport_wire::CauseCode;
 
@@ -88,6 +88,8 @@ pub(crate) struct Tally {
     pub(crate) duration: Histogram,
     /// Mean opinion scores of legs: here, and there.
     pub(crate) mos: (Histogram, Histogram),
+    /// Legs that were choppy, by the cause.
+    pub(crate) choppy: BTreeMap<&'static str, u64>,
     /// Round trips of polls, by the peer's name.
     pub(crate) rtt: BTreeMap<String, Histogram>,
     /// By the peer's name.
@@ -104,6 +106,7 @@ impl Default for Tally {
             setup: Histogram::new(SETUP_BOUNDS),
             duration: Histogram::new(DURATION_BOUNDS),
             mos: (Histogram::new(MOS_BOUNDS), Histogram::new(MOS_BOUNDS)),
+            choppy: BTreeMap::new(),
             rtt: BTreeMap::new(),
             voice: BTreeMap::new(),
         }
@@ -136,6 +139,11 @@ impl Tally {
             None => self.voice.entry(peer.into()).or_default(),
         };
         voice.add(&end.stats);
+    }
+
+    /// A leg that has ended was choppy.
+    pub(crate) fn choppy(&mut self, cause: &Cause) {
+        *self.choppy.entry(cause.name()).or_default() += 1;
     }
 
     /// A peer has answered a poll.

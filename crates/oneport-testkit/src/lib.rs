@@ -1,8 +1,10 @@
-//! What Oneport is tested with: a simulated network, real peers, and hostile frames.
+//! What Oneport is tested with: a simulated network, bad links, real peers, and hostile frames.
 
 pub mod audio;
 pub mod fuzz;
+pub mod impairment;
 pub mod nat;
 pub mod peers;
+pub mod relay;
 pub mod sim;
 pub mod torture;

@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{self, Duration};
 
 use oneport_proto::{
-    CallId, DropNotice, DropReason, Endpoint, EndpointConfig, Event, Instant, Media, MediaSink,
-    Speech, TransmitBuffer, Video,
+    CallId, DropNotice, DropReason, Endpoint, EndpointConfig, Event, Instant, Lateness, Media,
+    MediaSink, Speech, TransmitBuffer, Video,
 };
 use oneport_wire::CauseCode;
 use thiserror::Error;
@@ -24,6 +24,9 @@ const RECEIVE_TURNS: usize = 16;
 const COMMAND_TURNS: usize = 1024;
 /// Time between two looks at what the kernel has dropped.
 const KERNEL_PERIOD: Duration = Duration::from_secs(10);
+/// While there are calls the thread sleeps no longer than this, so that it sees how late the system wakes
+/// it: twenty looks a second show a tenth of a second surely, and half of what takes 25 ms.
+const GLANCE: Duration = Duration::from_millis(50);
 /// How long the last frames are repeated after the driver is told to stop.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -392,6 +395,7 @@ impl<A: Application> Shard<A> {
         let mut stops = None;
         let now = self.now();
         self.application.start(&mut self.endpoint, now);
+        let mut woke = time::Instant::now();
         loop {
             let mut more = self.receive();
             self.time_out();
@@ -411,8 +415,23 @@ impl<A: Application> Shard<A> {
             {
                 return;
             }
-            let wait = if more { Duration::ZERO } else { self.until_next_timeout(stops) };
+            let mut wait = if more { Duration::ZERO } else { self.until_next_timeout(stops) };
+            if self.endpoint.calls() > 0 {
+                wait = wait.min(GLANCE);
+            }
+            // Others have waited while it worked.
+            let slept = time::Instant::now();
+            self.note_lateness(slept - woke);
             socket::wait(&mut self.sockets, wake_ups, wait);
+            woke = time::Instant::now();
+            self.note_lateness((woke - slept).saturating_sub(wait));
+        }
+    }
+
+    /// It came so much later than it was wanted.
+    fn note_lateness(&mut self, late: Duration) {
+        if late >= Lateness::LEAST {
+            self.endpoint.report_lateness(late);
         }
     }
 

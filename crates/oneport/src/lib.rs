@@ -19,6 +19,7 @@
 
 mod audio;
 mod call;
+mod diagnosis;
 mod driver;
 mod loss_bursts;
 mod phone;
@@ -32,6 +33,9 @@ mod wall_clock;
 
 pub use audio::{AudioFrame, AudioReader, AudioWriter};
 pub use call::{Call, CallError, CallEvent, IncomingCall, Keypad};
+pub use diagnosis::{
+    Cause, Diagnosis, LoadEffect, LoadMeter, Shape, Surroundings, Transcoding, Way,
+};
 pub use driver::{Application, Driver, DriverConfig, Sees, StartError, Stopped, WeakDriver};
 pub use loss_bursts::LossBursts;
 pub use phone::{FirmwareFetchError, Phone, PhoneConfig, PingError, ProvisionOffer};
@@ -46,8 +50,8 @@ pub use oneport_proto::{
     Agreement, CallEnd, CallId, CallStats, Challenge, CodecPriority, CommandError, Counters,
     DelayVariation, Device, DropNotice, DropReason, DtmfPhase, EncryptionPolicy, EndReason,
     EndpointConfig, FirmwareError, FirmwareFailure, FirmwareImage, KEY_BITS, KeyError, LagStats,
-    LossPattern, NewCall, Offer, PrivateKey, Progress, PublicKey, RegistrationConfig,
-    RegistrationFailure, Secret, Settings, VoiceStats, negotiate,
+    Lateness, LossPattern, NewCall, Offer, PrivateKey, Progress, PublicKey, RegistrationConfig,
+    RegistrationFailure, Secret, Settings, Stalls, TrunkUse, VoiceStats, negotiate,
 };
 pub use oneport_wire::{
     CauseCode, Control, DEFAULT_PORT, Format, MessageCount, ProvisioningElement, Timestamp,

@@ -25,7 +25,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 #[into_params(parameter_in = Query)]
 pub(super) struct EventQuery {
     /// Only events of these kinds, separated by commas: `call_begun`, `call_ringing`,
-    /// `call_answered`, `call_ended`, `refused`, `registration`, `registration_elsewhere`, `limit`,
+    /// `call_answered`, `call_choppy`, `call_ended`, `refused`, `registration`, `registration_elsewhere`, `limit`,
     /// `peer`.
     kinds: Option<String>,
 }

@@ -54,6 +54,8 @@ metrics! {
         "From the answer of a call to its end.";
     MOS = Histogram "oneport_call_mos" ["direction"]
         "Mean opinion scores (G.107) of legs that have ended: as heard here, or there as the peer says.";
+    CHOPPY = Counter "oneport_choppy_legs_total" ["cause"]
+        "Legs that have ended and were choppy, by the cause; docs/choppy.md explains each.";
     LIMIT_USED = Gauge "oneport_limit_used" ["limit"]
         "Calls under a limit; of a limit on each number, those of the busiest.";
     LIMIT_MAX = Gauge "oneport_limit_max" ["limit"]
@@ -236,6 +238,10 @@ fn write_calls(page: &mut Exposition, figures: &Figures) {
     }
     page.begin(&SETUP).histogram(&[], &tally.setup);
     page.begin(&DURATION).histogram(&[], &tally.duration);
+    let mut samples = page.begin(&CHOPPY);
+    for (cause, count) in &tally.choppy {
+        samples.add(&[cause], *count as f64);
+    }
     let mut samples = page.begin(&MOS);
     for (direction, mos) in [(IN, &tally.mos.0), (OUT, &tally.mos.1)] {
         samples.histogram(&[direction], mos);

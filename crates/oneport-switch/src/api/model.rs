@@ -253,6 +253,12 @@ model! {
         pub heard: Heard,
         /// What the other side says it heard; null where it says nothing.
         pub heard_there: Option<HeardThere>,
+        /// Why it is choppy: names of causes, as docs/choppy.md lists them; empty where it is not.
+        pub causes: Vec<String>,
+        /// The same as a sentence, with the figures that show it.
+        pub diagnosis: Option<String>,
+        /// What mends it.
+        pub remedies: Vec<String>,
         /// Voice frames sent.
         pub sent_frames: u64,
         /// Reliable frames sent again.

@@ -77,7 +77,7 @@ pub(crate) fn write_table(out: &mut Vec<u8>, heading: bool, records: &[Cdr]) -> 
 }
 
 /// The columns of a table, as docs/cdr.md describes them.
-pub const COLUMNS: [&str; 67] = [
+pub const COLUMNS: [&str; 69] = [
     "call",
     "leg",
     "direction",
@@ -145,6 +145,8 @@ pub const COLUMNS: [&str; 67] = [
     "mos",
     "remote_rating",
     "remote_mos",
+    "causes",
+    "diagnosis",
 ];
 
 fn values(cdr: &Cdr) -> Vec<String> {
@@ -230,6 +232,7 @@ fn values(cdr: &Cdr) -> Vec<String> {
     values.extend(lags.map(or_empty));
     let scores = [quality.rating, quality.mos, quality.remote_rating, quality.remote_mos];
     values.extend(scores.map(or_empty));
+    values.extend([text(&quality.causes), text(&quality.diagnosis)]);
     values
 }
 

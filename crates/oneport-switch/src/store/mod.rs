@@ -155,6 +155,9 @@ impl fmt::Display for CallStory {
             let said = leg.cause_text.as_deref().map(|text| format!(" ({text:?})"));
             let said = said.unwrap_or_default();
             writeln!(f, "   {seconds:.1} s, {answered}; {}, {cause}{said}", leg.reason)?;
+            if let Some(diagnosis) = &leg.quality.diagnosis {
+                writeln!(f, "   choppy: {diagnosis}")?;
+            }
         }
         for refusal in &self.refusals {
             write!(f, "{refusal}")?;

@@ -52,7 +52,7 @@ const CDR: &str = "call_id, leg, direction, peer, address, calling_number, calli
                    frame_ms, late_p50_us, late_p95_us, late_p99_us, late_max_us, bursts, burst_ms, \
                    gap_ms, burst_loss_percent, gap_loss_percent, burst_ratio, clock_ppm, lag_us, \
                    lag_least_us, lag_greatest_us, lag_here_us, lag_there_us, rating, mos, \
-                   remote_rating, remote_mos";
+                   remote_rating, remote_mos, causes, diagnosis";
 
 /// The same of `refusal`.
 const REFUSAL: &str = "call_id, number, time, peer, address, calling_number, called_number, stage, \
@@ -551,7 +551,9 @@ async fn insert_cdrs(connection: &mut SqliteConnection, cdrs: &[&Cdr]) -> Result
         row.push_bind(quality.rating)
             .push_bind(quality.mos)
             .push_bind(quality.remote_rating)
-            .push_bind(quality.remote_mos);
+            .push_bind(quality.remote_mos)
+            .push_bind(quality.causes.clone())
+            .push_bind(quality.diagnosis.clone());
     });
     query.push(" ON CONFLICT (call_id, leg) DO NOTHING");
     query.build().persistent(false).execute(connection).await?;
@@ -723,6 +725,8 @@ fn read_cdr(row: &SqliteRow) -> Result<Cdr, sqlx::Error> {
             mos: row.try_get(63)?,
             remote_rating: row.try_get(64)?,
             remote_mos: row.try_get(65)?,
+            causes: row.try_get(66)?,
+            diagnosis: row.try_get(67)?,
         },
     })
 }

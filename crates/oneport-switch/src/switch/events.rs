@@ -156,9 +156,10 @@ impl Application for Switch {
             }
             Event::CallEnded { call, mut end } => {
                 self.ended_by_its_no(call, &mut end);
-                self.call_over(now, call, &end);
-                self.end_record(now, call, &end);
-                self.ended(endpoint, now, call, &end);
+                let diagnosis = self.diagnose(call, &end.stats);
+                self.call_over(now, call, &end, diagnosis.as_ref());
+                self.end_record(now, call, &end, diagnosis.as_ref());
+                self.ended(endpoint, now, call, &end, diagnosis.as_ref());
             }
             Event::RegisterRequested { request, register } => {
                 self.register_requested(endpoint, now, request, *register);
@@ -269,6 +270,7 @@ impl Application for Switch {
         let players = players.chain(self.taps.next()).chain(self.captures.next());
         let players = players.chain(self.reader.next()).chain(self.inband.next());
         let players = players.chain(self.transcodings.next());
+        let players = players.chain(self.judging.next());
         players.chain(self.ends.next()).chain(self.registrar.next_expiry()).min()
     }
 
@@ -281,6 +283,7 @@ impl Application for Switch {
         self.make_noise(endpoint, now);
         self.end_overdue(endpoint, now);
         self.end_watched(endpoint, now);
+        self.judge(endpoint, now);
         self.end_long_recordings(endpoint, now);
         self.captures.expire(now);
         self.tell_of_messages(endpoint, now);

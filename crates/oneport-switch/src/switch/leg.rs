@@ -65,6 +65,10 @@ pub(super) struct Marks {
     pub(super) recordings: u32,
     /// The number under which it was called in codecs that its caller speaks, and would be in others.
     pub(super) native_to: Option<String>,
+    /// Bytes of voice sent, when it was last looked at.
+    pub(super) bytes_seen: u64,
+    /// Causes for which it is choppy that were told, a bit each.
+    pub(super) causes_told: u32,
     /// When the call of this caller was answered.
     pub(super) answered: Option<Instant>,
 }

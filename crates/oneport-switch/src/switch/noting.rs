@@ -1,6 +1,6 @@
 //! What the switch notes as it happens: counts for metrics, and news for listeners.
 
-use oneport::Score;
+use oneport::{Diagnosis, Score};
 use oneport_proto::{CallEnd, CallId, DropReason, Instant, Path, Progress};
 use oneport_wire::CauseCode;
 
@@ -65,6 +65,7 @@ impl Switch {
             return;
         }
         let setup = now.since(leg.begun);
+        self.judging.begin(now);
         let Some(leg) = self.legs.get(&call) else { return };
         let id = leg.id.to_string();
         let by = match &leg.state {
@@ -93,12 +94,21 @@ impl Switch {
     }
 
     /// A leg is over. To be called while it is still among the legs.
-    pub(super) fn call_over(&mut self, now: Instant, call: CallId, end: &CallEnd) {
+    pub(super) fn call_over(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        end: &CallEnd,
+        diagnosis: Option<&Diagnosis>,
+    ) {
         let Some(leg) = self.legs.get(&call) else { return };
         let direction = leg.direction;
         let known = leg.peer.as_deref().filter(|peer| self.config.peers.contains_key(*peer));
         let id = leg.id.to_string();
         self.tally.ended(&id, direction, known, end);
+        for cause in diagnosis.into_iter().flat_map(Diagnosis::causes) {
+            self.tally.choppy(cause);
+        }
         if let State::Called { .. } = leg.state {
             return;
         }

@@ -1,11 +1,13 @@
 //! What the switch keeps of calls and registrations, and what waits until that is durable.
 
+use oneport::Diagnosis;
 use oneport_proto::{CallEnd, CallId, DropReason, EndReason, Endpoint, Instant, Limit, RequestId};
 use oneport_wire::CauseCode;
 
 use super::registering::UNSAID_REFRESH;
 use super::{State, Switch};
 use crate::book::Then;
+use crate::cdr::Quality;
 use crate::config::Peer;
 use crate::ledger::Journal;
 use crate::limits::{Ceiling, Full};
@@ -168,7 +170,13 @@ impl Switch {
     }
 
     /// A leg is over. To be called while it is still among the legs.
-    pub(super) fn end_record(&mut self, now: Instant, call: CallId, end: &CallEnd) {
+    pub(super) fn end_record(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        end: &CallEnd,
+        diagnosis: Option<&Diagnosis>,
+    ) {
         match self.legs.get(&call).map(|leg| &leg.state) {
             Some(State::Identifying(offer)) if end.reason == EndReason::AuthenticationFailed => {
                 let from = offer.path.remote.ip();
@@ -203,7 +211,8 @@ impl Switch {
         let peer = self.book.peer(call).and_then(|name| self.config.peers.get(name));
         let trunk = peer.is_some_and(|peer| peer.trunk.is_some());
         let ending = self.legs.get(&call).and_then(|leg| leg.marks.ending.as_ref());
-        self.book.ended(now, call, end, trunk, ending.map(Ending::name));
+        let quality = Quality::of(&end.stats, diagnosis);
+        self.book.ended(now, call, (end, quality), trunk, ending.map(Ending::name));
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use oneport::{LossBursts, Score};
+use oneport::{Diagnosis, LossBursts, Score};
 use oneport_proto::{
     CallId, CallStats, CodecPriority, Counters, EncryptionPolicy, Endpoint, Instant,
     RegistrationConfig, Said,
@@ -230,6 +230,9 @@ impl Switch {
         let stats = endpoint.call_stats(call).unwrap_or_default();
         let signalling = endpoint.call_signalling(call).unwrap_or_default();
         let our_number = numbers.map(|(ours, _)| ours.get());
+        let diagnosis = self.diagnose(call, &stats);
+        let causes = diagnosis.iter().flat_map(Diagnosis::causes);
+        let remedies = diagnosis.iter().flat_map(Diagnosis::remedies);
         let name = leg.peer.clone().unwrap_or_else(|| leg.address.to_string());
         LegView {
             call: leg.id.to_string(),
@@ -250,6 +253,9 @@ impl Switch {
             lag_there_ms: stats.lag.outgoing_excess().map(millis),
             heard: heard(&stats),
             heard_there: heard_there(&stats),
+            causes: causes.map(|cause| cause.name().into()).collect(),
+            remedies: remedies.map(Into::into).collect(),
+            diagnosis: diagnosis.as_ref().map(ToString::to_string),
             sent_frames: stats.sent_frames,
             retransmissions: stats.retransmissions,
             sent_sequence: signalling.next.0,

@@ -1,6 +1,6 @@
 //! What the log says of calls and refusals.
 
-use oneport::Score;
+use oneport::{Diagnosis, Score};
 use oneport_proto::{Agreement, CallEnd, CallId, DropReason, EndReason, Instant, Limit};
 
 use super::{Leg, State};
@@ -23,7 +23,13 @@ pub(super) fn refusal_line(reason: DropReason, limit: Option<Limit>, untold: u64
 }
 
 /// One line for each call, told by its caller's leg. Called legs are told on request.
-pub(super) fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
+pub(super) fn log_end(
+    now: Instant,
+    call: CallId,
+    leg: &Leg,
+    end: &CallEnd,
+    diagnosis: Option<&Diagnosis>,
+) {
     let seconds = now.since(leg.begun).as_secs_f64();
     let text = end.text.as_deref().map(|text| format!(" ({text:?})")).unwrap_or_default();
     let who = leg.who();
@@ -53,6 +59,7 @@ pub(super) fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
         let mos = score(Score::there(&end.stats));
         format!("; heard there {} frames, {} lost{mos}", there.frames, there.lost)
     });
+    let choppy = diagnosis.map(|diagnosis| format!("; choppy: {diagnosis}")).unwrap_or_default();
     // What is as it should be needs no words.
     let agreement = match end.stats.agreement {
         Agreement::Unreported | Agreement::Agrees => String::new(),
@@ -60,7 +67,7 @@ pub(super) fn log_end(now: Instant, call: CallId, leg: &Leg, end: &CallEnd) {
     };
     tracing::info!(
         "{call}: {who} to {to}: {seconds:.1} s, {}, {}{text}; heard {} frames, {} lost, {} late, \
-         {} out of order, {} twice, jitter {:.1} ms, 95 % within {:.0} ms{}; sent {}{}{agreement}",
+         {} out of order, {} twice, jitter {:.1} ms, 95 % within {:.0} ms{}; sent {}{}{agreement}{choppy}",
         how,
         end.cause,
         heard.frames,

@@ -1,5 +1,6 @@
 //! The HTTP API of a switch on the loopback, by a client that knows HTTP and nothing else.
 
+mod choppy;
 mod client;
 mod document;
 mod examples;

@@ -7,12 +7,12 @@ use crate::client::Client;
 use crate::{CONFIG, PATIENCE, Scene, ann_calls, phone, scene};
 
 /// Listens to events.
-struct Listener {
+pub(crate) struct Listener {
     lines: tokio::io::Lines<BufReader<TcpStream>>,
 }
 
 impl Listener {
-    async fn begin(scene: &Scene, query: &str) -> Self {
+    pub(crate) async fn begin(scene: &Scene, query: &str) -> Self {
         let client = Client::new(scene.api.address(), Some("viewer-viewer-viewer"));
         let mut stream = TcpStream::connect(client.address).await.expect("it listens");
         let host = client.address.to_string();
@@ -31,7 +31,7 @@ impl Listener {
     }
 
     /// The next event: its kind, its number, and what it says.
-    async fn next(&mut self) -> (String, u64, serde_json::Value) {
+    pub(crate) async fn next(&mut self) -> (String, u64, serde_json::Value) {
         loop {
             if let Some(event) = self.next_unless_idle().await {
                 return event;

@@ -120,6 +120,8 @@ fn full(number: u128) -> Cdr {
             mos: Some(3.64),
             remote_rating: Some(24.65),
             remote_mos: Some(1.4),
+            causes: Some("random_loss_here,clock_drift".into()),
+            diagnosis: Some("the network loses 3.1 % of the voice on the way here".into()),
         },
     }
 }
@@ -434,7 +436,13 @@ pub(crate) async fn a_call_is_told_with_its_legs_and_refusals_in_order(store: &d
     assert_eq!(story.legs, [full(1), second]);
     assert_eq!(story.refusals, [refusal(1), again]);
     let text = story.to_string();
-    for part in ["leg 1 from dialer", "leg 2 to dialer", "7 s to be billed", "30 of 30 calls"] {
+    for part in [
+        "choppy: the network loses 3.1 %",
+        "leg 1 from dialer",
+        "leg 2 to dialer",
+        "7 s to be billed",
+        "30 of 30 calls",
+    ] {
         assert!(text.contains(part), "{part} in {text}");
     }
 }

@@ -15,6 +15,8 @@ use oneport_wire::{Datagram, Format, frame_type};
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
+use crate::impairment::{Fate, Link};
+
 /// What the network does to datagrams.
 #[derive(Clone, Copy, Debug)]
 pub struct Weather {
@@ -181,6 +183,9 @@ pub struct Network {
     pub nodes: Vec<Node>,
     /// What happens to datagrams from now on.
     pub weather: Weather,
+    /// What happens on the ways from one member to another that have a [`Link`] of their own, in place of
+    /// the weather.
+    pub links: BTreeMap<(usize, usize), Link>,
     /// Loses chosen datagrams; told who sends.
     pub filter: Option<Filter>,
     /// Every datagram sent, one line each.
@@ -231,6 +236,7 @@ impl Network {
         Self {
             nodes,
             weather: Weather::FAIR,
+            links: BTreeMap::new(),
             filter: None,
             transcript: String::new(),
             sent: 0,
@@ -307,7 +313,13 @@ impl Network {
         let weather = self.weather;
         let datagram = Datagram::decode(&bytes).expect("an endpoint sends what decodes");
         let wanted = self.filter.as_mut().is_none_or(|filter| filter(from, &datagram));
-        let lost = !wanted || weather.cut || self.rng.next_u32() % 1000 < weather.loss;
+        let now = Duration::from_micros(self.now);
+        let way = receiver.and_then(|receiver| self.links.get_mut(&(from, receiver)));
+        let fate = way.map(|link| link.pass(now, bytes.len()));
+        let lost = match fate {
+            Some(fate) => !wanted || fate.arrives.is_none(),
+            None => !wanted || weather.cut || self.rng.next_u32() % 1000 < weather.loss,
+        };
         let name = receiver.and_then(|n| NAMES.get(n)).copied().unwrap_or('?');
         let mark = if lost { "x" } else { ">" };
         let now = Instant::from_micros(self.now);
@@ -328,6 +340,13 @@ impl Network {
             return;
         }
         let Some(receiver) = receiver else { return self.strays.push((to, bytes)) };
+        if let Some(Fate { arrives, copy }) = fate {
+            for at in [arrives, copy].into_iter().flatten() {
+                let at = u64::try_from(at.as_micros()).expect("soon");
+                self.put(at, receiver, self.nodes[from].address, bytes.clone());
+            }
+            return;
+        }
         if self.rng.next_u32() % 1000 < weather.corruption {
             let bit = self.rng.next_u32() as usize % (bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -337,10 +356,13 @@ impl Network {
             let jitter = u64::try_from(weather.jitter.as_micros()).expect("short") + 1;
             let delay = u64::try_from(weather.delay.as_micros()).expect("short");
             let at = self.now + delay + self.rng.next_u64() % jitter;
-            self.serial += 1;
-            let sender = self.nodes[from].address;
-            self.queue.push(Reverse(((at, self.serial), receiver, sender, bytes.clone())));
+            self.put(at, receiver, self.nodes[from].address, bytes.clone());
         }
+    }
+
+    fn put(&mut self, at: u64, receiver: usize, sender: SocketAddr, bytes: Vec<u8>) {
+        self.serial += 1;
+        self.queue.push(Reverse(((at, self.serial), receiver, sender, bytes)));
     }
 
     /// Puts a datagram of somebody else on its way, as if it came from `from`.
@@ -354,8 +376,7 @@ impl Network {
             .map_or_else(|_| format!("{} bytes", bytes.len()), |datagram| datagram.to_string());
         let now = Instant::from_micros(self.now);
         let _ = writeln!(self.transcript, "{now:?} {from}->{} {shown}", NAMES[receiver]);
-        self.serial += 1;
-        self.queue.push(Reverse(((self.now + 5_000, self.serial), receiver, from, bytes)));
+        self.put(self.now + 5_000, receiver, from, bytes);
     }
 
     /// When something happens next.

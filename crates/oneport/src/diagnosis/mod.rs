@@ -1,0 +1,95 @@
+//! Why a call is choppy: causes, each with its evidence in one sentence, and what mends it.
+//!
+//! It is arithmetic over what was counted of a call, so it can be asked at any time, of a call that is up or
+//! over. `docs/choppy.md` lists the causes. [`Diagnosis::of`] knows of nothing but its arguments.
+
+mod cause;
+mod load;
+mod rules;
+
+use std::fmt;
+use std::time::Duration;
+
+use oneport_proto::{Agreement, CallStats};
+
+pub use cause::{Cause, Shape, Way};
+pub use load::{LoadEffect, LoadMeter};
+
+/// What is known beside the figures of one call.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Surroundings {
+    /// How the delay of the way to the peer follows what we send it, where that was watched
+    /// ([`LoadMeter`]).
+    pub load: Option<LoadEffect>,
+    /// By how many millionths the clocks of other peers are faster than ours: the median, where there are
+    /// two at least. If all of them are as far off, it is ours.
+    pub other_clocks_ppm: Option<i32>,
+    /// What translating between codecs has cost, where the call needs it.
+    pub transcoding: Option<Transcoding>,
+}
+
+/// What translating the voice of a call between codecs has cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Transcoding {
+    /// How long the voice lasts that was translated.
+    pub audio: Duration,
+    /// How long the processor worked at it.
+    pub busy: Duration,
+    /// Frames that were not translated in time, and are not heard.
+    pub left_out: u64,
+    /// Frames that were.
+    pub frames: u64,
+}
+
+/// Why a call does not sound as it should.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Diagnosis {
+    causes: Vec<Cause>,
+    contradiction: Option<Agreement>,
+}
+
+impl Diagnosis {
+    /// What ails a call; `None`: nothing that anybody would hear.
+    #[must_use]
+    pub fn of(stats: &CallStats, surroundings: &Surroundings) -> Option<Self> {
+        let causes = rules::causes(stats, surroundings);
+        let contradiction = Some(stats.agreement).filter(|agreement| agreement.is_contradiction());
+        (!causes.is_empty()).then_some(Self { causes, contradiction })
+    }
+
+    /// The causes: those that this system has itself first, then those of the network and of the other end.
+    #[must_use]
+    pub fn causes(&self) -> &[Cause] {
+        &self.causes
+    }
+
+    /// The names of the causes, joined by commas: `bursty_loss_here,clock_drift`.
+    #[must_use]
+    pub fn names(&self) -> String {
+        self.causes.iter().map(Cause::name).collect::<Vec<_>>().join(",")
+    }
+
+    /// What mends each of them, a sentence each.
+    #[must_use]
+    pub fn remedies(&self) -> Vec<&'static str> {
+        let mut remedies: Vec<&str> = self.causes.iter().map(Cause::remedy).collect();
+        remedies.dedup();
+        remedies
+    }
+}
+
+/// In one sentence: causes with their evidence, joined by semicolons.
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, cause) in self.causes.iter().enumerate() {
+            if n > 0 {
+                f.write_str("; ")?;
+            }
+            cause.fmt(f)?;
+        }
+        match self.contradiction {
+            Some(agreement) => write!(f, "; of the way there little is certain: {agreement}"),
+            None => Ok(()),
+        }
+    }
+}

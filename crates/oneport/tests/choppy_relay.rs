@@ -1,0 +1,155 @@
+//! The same over real sockets and in real time: two telephones, and a bad link between them. A busy machine
+//! adds causes of its own, which are true; what was provoked must be among those named.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use oneport::{
+    Application, Call, CallStats, CauseCode, Diagnosis, Driver, DriverConfig, NewCall, Phone,
+    PhoneConfig, Surroundings,
+};
+use oneport_proto::{CallId, Endpoint, Event, Instant};
+use oneport_testkit::impairment::{Impairment, Stall};
+use oneport_testkit::relay::Relay;
+
+const fn ms(value: u64) -> Duration {
+    Duration::from_millis(value)
+}
+
+const GOOD: Impairment = Impairment::delayed(ms(10));
+
+fn phone() -> (Phone, SocketAddr) {
+    let listen = vec!["127.0.0.1:0".parse().expect("an address")];
+    let phone = Phone::bind(PhoneConfig { listen, ..PhoneConfig::default() }).expect("bound");
+    let address = phone.local_addresses()[0];
+    (phone, address)
+}
+
+/// So much of a tone.
+fn tone(seconds: usize) -> Vec<i16> {
+    (0..seconds * 8_000).map(|n| ((n as f64 / 8.0).sin() * 8_000.0) as i16).collect()
+}
+
+/// A call of so many seconds to an echo, over a link that does `there` and `back`; the caller's figures.
+async fn call(there: Impairment, back: Impairment, seconds: usize) -> CallStats {
+    let ((caller, _), (echo, far)) = (phone(), phone());
+    let relay = Relay::start(far, there, back, 1).expect("started");
+    let mut call = caller.call(relay.address(), NewCall::to("echo")).await.expect("placed");
+    let answered = echo.incoming().await.expect("offered").answer().await.expect("answered");
+    answered.echo().await.expect("up");
+    call.answered().await.expect("answered");
+    end_of(call, seconds).await
+}
+
+async fn end_of(mut call: Call, seconds: usize) -> CallStats {
+    let speaker = call.speaker().expect("accepted");
+    speaker.play(&tone(seconds)).await;
+    call.hangup(CauseCode::NORMAL_CLEARING);
+    *call.ended().await.expect("it ends").stats
+}
+
+fn assert_named(stats: &CallStats, name: &str) {
+    let names = Diagnosis::of(stats, &Surroundings::default()).map(|found| found.names());
+    let names = names.unwrap_or_default();
+    assert!(names.split(',').any(|one| one == name), "{name} is not among {names:?}: {stats:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn loss_on_a_real_link_is_named() {
+    let random = Impairment { loss: 0.06, ..GOOD };
+    let bursts = Impairment { loss: 0.10, loss_run: 8.0, ..GOOD };
+    let (random, bursts) = tokio::join!(call(GOOD, random, 20), call(GOOD, bursts, 20));
+    assert_named(&random, "random_loss_here");
+    assert_named(&bursts, "bursty_loss_here");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jitter_on_a_real_link_is_named() {
+    let jitter = Impairment { jitter: ms(120), ..GOOD };
+    assert_named(&call(GOOD, jitter, 12).await, "jitter_here");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_on_a_real_link_is_named() {
+    // The echo of one call needs 80 kbit/s: the queue grows until it is full, in five seconds.
+    let narrow = Impairment { bandwidth: Some(74_000), queue: ms(400), ..GOOD };
+    assert_named(&call(GOOD, narrow, 12).await, "bufferbloat_here");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_stalls_on_a_real_link_is_named() {
+    let stalls = Some(Stall { every: ms(2_500), length: ms(400) });
+    assert_named(&call(GOOD, Impairment { stalls, ..GOOD }, 20).await, "sender_stalls");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_runs_apart_is_named_after_a_minute() {
+    let slow = Impairment { clock_ppm: -1_500, ..GOOD };
+    assert_named(&call(GOOD, slow, 100).await, "clock_drift");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn loss_and_stalls_at_once_are_both_named() {
+    let stalls = Some(Stall { every: ms(2_500), length: ms(400) });
+    let stats = call(GOOD, Impairment { stalls, loss: 0.06, ..GOOD }, 20).await;
+    assert_named(&stats, "random_loss_here");
+    assert_named(&stats, "sender_stalls");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_link_has_no_fault_of_the_network() {
+    let stats = call(GOOD, GOOD, 12).await;
+    let names = Diagnosis::of(&stats, &Surroundings::default()).map(|found| found.names());
+    let names = names.unwrap_or_default();
+    for fault in ["loss", "bufferbloat", "clock", "trunk"] {
+        assert!(!names.contains(fault), "{names}: {stats:?}");
+    }
+}
+
+/// Answers whoever calls, and lets it hear itself.
+#[derive(Default)]
+struct Echo {
+    call: Option<CallId>,
+}
+
+impl Application for Echo {
+    fn handle_event(&mut self, endpoint: &mut Endpoint, now: Instant, event: Event) {
+        if let Event::CallOffered { call, .. } = event {
+            endpoint.accept(now, call, oneport::Format::ULAW).expect("offered");
+            endpoint.answer(now, call).expect("accepted");
+            endpoint.link(call, call).expect("up");
+            self.call = Some(call);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thread_of_ours_that_is_held_up_says_so_itself() {
+    let config = DriverConfig {
+        listen: vec!["127.0.0.1:0".parse().expect("one")],
+        ..DriverConfig::default()
+    };
+    let driver = Driver::start(config, Echo::default()).expect("started");
+    let (caller, _) = phone();
+    let to = driver.local_addresses()[0];
+    let mut call = caller.call(to, NewCall::to("echo")).await.expect("placed");
+    call.answered().await.expect("answered");
+    let holds = driver.clone();
+    let holding = tokio::spawn(async move {
+        for _ in 0..12 {
+            tokio::time::sleep(ms(600)).await;
+            // As a slow disk, or a neighbour that takes the processor, would.
+            holds.post(|_, _, _| std::thread::sleep(ms(150)));
+        }
+        holds.with(|endpoint, echo, _| endpoint.call_stats(echo.call?)).await.expect("it runs")
+    });
+    let speaker = call.speaker().expect("accepted");
+    speaker.play(&tone(10)).await;
+    let stats = holding.await.expect("done").expect("the call is up");
+    assert!(stats.lateness.over_100_ms >= 10, "{:?}", stats.lateness);
+    assert_named(&stats, "late_scheduling");
+    // Whoever is called hears it as a sender that stalls, and is right.
+    call.hangup(CauseCode::NORMAL_CLEARING);
+    let there = call.ended().await.expect("it ends").stats;
+    assert_named(&there, "sender_stalls");
+}
