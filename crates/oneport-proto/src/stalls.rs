@@ -42,18 +42,43 @@ struct Backlog {
     regained: i64,
     /// Timestamp of the newest of them.
     newest: u32,
-    frames: u64,
+    frames: u32,
+}
+
+/// What is counted, in half of the room: each leg has one. Times are in µs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    total: u64,
+    longest: u64,
+    halted: u64,
+    regained: u64,
+    skipped: u64,
+    count: u32,
+    frames: u32,
+    leaps: u32,
+    halts: u32,
+    skips: u32,
+    skipped_frames: u32,
 }
 
 /// Watches one stream.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StallMeter {
-    stalls: Stalls,
+    counts: Counts,
     backlog: Option<Backlog>,
 }
 
-fn micros(value: i64) -> Duration {
-    Duration::from_micros(value.max(0).unsigned_abs())
+const fn micros(value: i64) -> u64 {
+    if value > 0 { value.unsigned_abs() } else { 0 }
+}
+
+/// One more, in a count that stays at its end.
+const fn count(counter: &mut u32, more: u32) {
+    *counter = counter.saturating_add(more);
+}
+
+const fn add(time: &mut u64, more: u64) {
+    *time = time.saturating_add(more);
 }
 
 impl StallMeter {
@@ -61,7 +86,7 @@ impl StallMeter {
     /// by a millisecond at least, either way.
     pub(crate) fn swing(&mut self, drift: i64, last: u32, timestamp: u32) {
         if drift >= STALL {
-            self.stalls.leaps += 1;
+            count(&mut self.counts.leaps, 1);
             self.backlog = Some(Backlog { grew: drift, regained: 0, newest: timestamp, frames: 1 });
             return;
         }
@@ -72,35 +97,33 @@ impl StallMeter {
         };
         backlog.regained = backlog.regained.saturating_sub(drift);
         backlog.newest = timestamp;
-        backlog.frames += 1;
+        count(&mut backlog.frames, 1);
         if backlog.regained < backlog.grew / 4 * 3 {
             self.backlog = Some(backlog);
             return;
         }
         let length = micros(backlog.grew);
-        self.stalls.count += 1;
-        self.stalls.frames += backlog.frames;
-        self.stalls.total = self.stalls.total.saturating_add(length);
-        self.stalls.longest = self.stalls.longest.max(length);
+        count(&mut self.counts.count, 1);
+        count(&mut self.counts.frames, backlog.frames);
+        add(&mut self.counts.total, length);
+        self.counts.longest = self.counts.longest.max(length);
     }
 
     /// The fastest frames take `change` µs longer than those of some seconds ago.
     pub(crate) fn shift(&mut self, change: i64) {
         if change > 0 {
-            self.stalls.halts += 1;
-            self.stalls.halted = self.stalls.halted.saturating_add(micros(change));
+            count(&mut self.counts.halts, 1);
+            add(&mut self.counts.halted, micros(change));
         } else {
-            self.stalls.regained =
-                self.stalls.regained.saturating_add(micros(change.saturating_neg()));
+            add(&mut self.counts.regained, micros(change.saturating_neg()));
         }
     }
 
     /// The timestamps leave out `gap_ms`, in which `frames` would have fitted.
     pub(crate) fn skip(&mut self, gap_ms: u32, frames: u32) {
-        self.stalls.skips += 1;
-        self.stalls.skipped_frames += u64::from(frames);
-        let gap = Duration::from_millis(gap_ms.into());
-        self.stalls.skipped = self.stalls.skipped.saturating_add(gap);
+        count(&mut self.counts.skips, 1);
+        count(&mut self.counts.skipped_frames, frames);
+        add(&mut self.counts.skipped, u64::from(gap_ms) * 1_000);
     }
 
     /// Another clock: what was under way is not.
@@ -109,6 +132,20 @@ impl StallMeter {
     }
 
     pub(crate) const fn snapshot(&self) -> Stalls {
-        self.stalls
+        let Counts { total, longest, halted, regained, skipped, .. } = self.counts;
+        let Counts { count, frames, leaps, halts, skips, skipped_frames, .. } = self.counts;
+        Stalls {
+            count: count as u64,
+            total: Duration::from_micros(total),
+            longest: Duration::from_micros(longest),
+            frames: frames as u64,
+            leaps: leaps as u64,
+            halts: halts as u64,
+            halted: Duration::from_micros(halted),
+            regained: Duration::from_micros(regained),
+            skips: skips as u64,
+            skipped: Duration::from_micros(skipped),
+            skipped_frames: skipped_frames as u64,
+        }
     }
 }

@@ -165,10 +165,10 @@ impl Link {
             self.line_free = leaves;
         }
         if let Some(Stall { every, length }) = impairment.stalls {
-            let every = every.as_micros().max(1);
-            let into = Duration::from_micros((leaves.as_micros() % every) as u64);
+            // Exact, or what comes at once would not come in order.
+            let into = Duration::from_nanos((leaves.as_nanos() % every.as_nanos().max(1)) as u64);
             // It stands still at the end of each period, so that a call can begin.
-            let begins = Duration::from_micros(every as u64).saturating_sub(length);
+            let begins = every.saturating_sub(length);
             if into >= begins {
                 leaves += begins + length - into;
             }
@@ -250,6 +250,15 @@ mod tests {
         assert!(
             fates(wide, 500).iter().zip(0..).all(|(fate, n)| fate.arrives == Some(ms(n * 20 + 16)))
         );
+    }
+
+    #[test]
+    fn a_stall_keeps_the_order_of_what_came_between_two_ticks_of_a_clock() {
+        let stalls = Some(Stall { every: ms(2_000), length: ms(300) });
+        let mut link = Link::new(7, Impairment { stalls, ..Impairment::NONE });
+        let odd = |n: u64| Duration::from_nanos(1_800_000_000 + n * 20_000_000 + (n * 617) % 1_000);
+        let due: Vec<_> = (0..10).map(|n| link.pass(odd(n), 172).arrives).collect();
+        assert!(due.iter().all(|due| *due == Some(ms(2_000))), "{due:?}");
     }
 
     #[test]

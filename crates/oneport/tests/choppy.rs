@@ -128,8 +128,8 @@ fn jitter_is_named_at_both_ends_whether_frames_overtake_or_not() {
 
 #[test]
 fn a_queue_that_our_own_calls_fill_is_bufferbloat_and_follows_the_load() {
-    // Eight calls are 640 kbit/s, and one is 80.
-    let narrow = Impairment { bandwidth: Some(634_000), queue: ms(500), ..GOOD };
+    // Eight calls are 614 kbit/s, and one is 77.
+    let narrow = Impairment { bandwidth: Some(608_500), queue: ms(500), ..GOOD };
     let mut scene = Scene::new(narrow, GOOD, 8);
     let mut meter = LoadMeter::default();
     for _ in 0..4 {
@@ -143,7 +143,7 @@ fn a_queue_that_our_own_calls_fill_is_bufferbloat_and_follows_the_load() {
             }
         }
     }
-    assert_eq!(scene.names(B), "bufferbloat_here");
+    assert_eq!(scene.names(B), "bufferbloat_here", "{:?}", scene.stats(B));
     let load = meter.effect();
     assert!(load.is_some_and(|load| load.delay.1 > load.delay.0 + ms(50)), "{meter:?}");
     let surroundings = Surroundings { load, ..Surroundings::default() };
@@ -264,6 +264,6 @@ fn what_was_lost_before_it_came_here_is_not_laid_to_the_way_on() {
     }
     let of = |call| network.nodes[1].endpoint.call_stats(call).expect("it is up");
     assert_eq!(names(&of(in_b), &Surroundings::default()), "random_loss_here");
-    assert!(of(out_b).remote.is_some_and(|there| there.lost > 100), "{:?}", of(out_b).remote);
+    assert!(of(out_b).remote.is_some_and(|there| there.lost > 50), "{:?}", of(out_b).remote);
     assert_eq!(names(&of(out_b), &Surroundings::default()), "");
 }

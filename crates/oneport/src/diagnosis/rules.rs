@@ -209,7 +209,9 @@ fn is_ours(stats: &CallStats, is_late: bool) -> bool {
 fn queue_here(heard: &VoiceStats, stats: &CallStats, is_late: bool) -> Option<Cause> {
     let delay = &heard.delay;
     let slow = delay.step * SLOW <= delay.p95;
-    (delay.p95 >= LEAST_QUEUE && slow && !is_ours(stats, is_late)).then_some(Cause::Bufferbloat {
+    // Nothing overtakes in a queue.
+    let is_queue = slow && percent(heard.out_of_order, heard.frames) < 2.0;
+    (delay.p95 >= LEAST_QUEUE && is_queue && !is_ours(stats, is_late)).then_some(Cause::Bufferbloat {
         way: Way::Here,
         most: delay.greatest,
         load: None,
@@ -234,7 +236,9 @@ fn queue_there(stats: &CallStats, surroundings: &Surroundings) -> Option<Cause> 
     let lasts = lag.mean?.saturating_sub(lag.least?) >= LEAST_QUEUE / 4;
     // What the way here explains is not there. A single poll may be late by the worst of a jitter, which
     // is several times its average.
-    let here = stats.received.delay.p95;
+    // What the fastest takes is looked for anew all the time, so of a queue that fills over many seconds
+    // the delay here shows the half.
+    let here = stats.received.delay.greatest * 2;
     let most = grew.saturating_sub(here);
     let steady = report(stats).is_some_and(|report| report.jitter * 6 <= most);
     let follows = surroundings.load.is_some();
