@@ -211,11 +211,8 @@ fn queue_here(heard: &VoiceStats, stats: &CallStats, is_late: bool) -> Option<Ca
     let slow = delay.step * SLOW <= delay.p95;
     // Nothing overtakes in a queue.
     let is_queue = slow && percent(heard.out_of_order, heard.frames) < 2.0;
-    (delay.p95 >= LEAST_QUEUE && is_queue && !is_ours(stats, is_late)).then_some(Cause::Bufferbloat {
-        way: Way::Here,
-        most: delay.greatest,
-        load: None,
-    })
+    (delay.p95 >= LEAST_QUEUE && is_queue && !is_ours(stats, is_late))
+        .then_some(Cause::Bufferbloat { way: Way::Here, most: delay.greatest, load: None })
 }
 
 fn jitter_here(stats: &CallStats, is_late: bool) -> Option<Cause> {
