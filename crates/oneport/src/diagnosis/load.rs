@@ -84,7 +84,7 @@ impl LoadMeter {
         let of_delay = n * self.delay_2 - self.delay * self.delay;
         let correlation = covariance / (of_load * of_delay).sqrt();
         // Not a number: one of them has not changed at all.
-        if !(correlation >= LEAST_CORRELATION) {
+        if correlation.is_nan() || correlation < LEAST_CORRELATION {
             return None;
         }
         let slope = covariance / of_load;
