@@ -157,7 +157,7 @@ impl Bench {
 
     /// Calls that stay up.
     fn standing(&self, calls: usize, trunk: bool) -> Load {
-        let rate = (calls / 4).max(25);
+        let rate = (calls / 3).max(50);
         let set_up = calls as f64 / rate as f64;
         // Two seconds of settling, and the last one may be cut.
         let duration = set_up + self.settings.seconds + 4.0;
