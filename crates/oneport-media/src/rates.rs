@@ -109,8 +109,10 @@ mod tests {
             };
             let (before, after) = (level(&tone), level(&out[to as usize / 10..]));
             assert!((after / before - 1.0).abs() < 0.02, "{from} to {to}: {before} {after}");
-            let rises = out.windows(2).filter(|pair| pair[0] < 0 && pair[1] >= 0).count();
-            assert!(rises.abs_diff(495) < 10, "{from} to {to}: {rises} periods");
+            // Before the tone has come through the filter, its noise goes up and down as it likes.
+            let settled = &out[to as usize / 10..];
+            let rises = settled.windows(2).filter(|pair| pair[0] < 0 && pair[1] >= 0).count();
+            assert!(rises.abs_diff(400) < 3, "{from} to {to}: {rises} periods");
         }
         assert!(Converter::new(16_000, 22_050).is_none());
     }
