@@ -51,7 +51,7 @@ pub(crate) struct CallArgs {
     /// or when the other side hangs up
     #[arg(long, value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
-    /// Codecs to offer, best first: ulaw, alaw, slin, slin16
+    /// Codecs to offer, best first, such as g722,ulaw,gsm; docs/media.md lists them
     #[arg(long, value_name = "CODECS", value_delimiter = ',', value_parser = codec,
           default_value = "ulaw,alaw")]
     codec: Vec<Format>,
