@@ -1,13 +1,16 @@
 //! The project's own chores: `cargo xtask test`, `peers`, `sim`, `torture`, `jitter`, `bench`, `fuzz`,
 //! `mutants`, `docs`, `ci`.
 
+#[expect(unreachable_pub, reason = "it is a file of the testkit, which has all of this public")]
+#[path = "../../crates/oneport-testkit/src/peers/install.rs"]
+mod peers;
+mod suites;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use oneport_testkit::{peers, sim, torture};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
@@ -20,7 +23,7 @@ struct Arguments {
 enum Chore {
     /// Runs all tests, those with real peers included; installs the peers where it may
     Test {
-        /// Leaves out the tests that need Asterisk, iaxmodem or tshark
+        /// Leaves out the tests that need Asterisk, iaxmodem, sipp or tshark
         #[arg(long)]
         without_peers: bool,
         /// Runs only those that need them
@@ -29,8 +32,11 @@ enum Chore {
         /// Runs them so many times, failures or not, and counts these
         #[arg(long, default_value_t = 1)]
         repeat: u32,
+        /// Of those that need peers, these alone, such as `carriers phones`
+        #[arg(requires = "only_peers")]
+        suites: Vec<String>,
     },
-    /// Installs what tests need: Asterisk 22, iaxmodem, tshark, libraries of codecs and sound cards
+    /// Installs what tests need: Asterisk 22, iaxmodem, sipp, tshark, libraries of codecs and sound cards
     Peers,
     /// Tells random stories on the simulated network
     Sim {
@@ -75,7 +81,7 @@ enum Chore {
         /// Rounds, one system after the other in each
         #[arg(long, default_value_t = 5)]
         rounds: u32,
-        /// bridges, setups, memory, delay; without any, all of them
+        /// bridges, setups, memory, delay, carriers; without any, all of them
         scenes: Vec<String>,
     },
     /// Feeds random input to every fuzz target
@@ -118,17 +124,25 @@ const STATE_MACHINE: [&str; 14] = [
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
-        Chore::Test { only_peers: true, repeat, .. } => test_peers(repeat),
+        Chore::Test { only_peers: true, repeat, suites, .. } => test_peers(repeat, &suites),
         Chore::Test { without_peers, repeat, .. } => {
             (0..repeat).try_for_each(|_| test(without_peers))
         }
         Chore::Peers => install_peers(),
-        Chore::Sim { seed: Some(seed), until, .. } => tell(seed, until.map(Duration::from_secs)),
-        Chore::Sim { seeds, .. } => tell_many(seeds),
-        Chore::Torture { seed, count, write: Some(directory) } => {
-            write_cases(seed, count, &directory)
+        Chore::Sim { seed: Some(seed), until, .. } => {
+            let until = until.map(|seconds| seconds.to_string());
+            example("sim", ["one".into(), seed.to_string()].into_iter().chain(until))
         }
-        Chore::Torture { seed, count, .. } => run_cases(seed, count),
+        Chore::Sim { seeds, .. } => example("sim", ["all".into(), seeds.to_string()]),
+        Chore::Torture { seed, count, write } => {
+            let what = if write.is_some() { "write" } else { "run" };
+            // A directory is meant to be where the caller is.
+            let directory = write.map(|directory| {
+                std::path::absolute(&directory).unwrap_or(directory).display().to_string()
+            });
+            let arguments = [what.into(), seed.to_string(), count.to_string()];
+            example("torture", arguments.into_iter().chain(directory))
+        }
         Chore::Jitter { without_peers, seeds } => jitter(without_peers, &seeds),
         Chore::Bench { without_peers, rounds, scenes } => bench(without_peers, rounds, &scenes),
         Chore::Fuzz { seconds } => fuzz(seconds),
@@ -149,15 +163,30 @@ fn cargo(arguments: &[&str]) -> Result<(), String> {
     run(Command::new("cargo").args(arguments))
 }
 
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A command as one would type it.
+fn shown(command: &Command) -> String {
+    format!("{command:?}").replace('"', "")
+}
+
 fn run(command: &mut Command) -> Result<(), String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let shown = format!("{command:?}").replace('"', "");
+    let shown = shown(command);
     eprintln!("+ {shown}");
-    match command.current_dir(root).status() {
+    match command.current_dir(root()).status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("{shown}: {status}")),
         Err(error) => Err(format!("{shown}: {error}")),
     }
+}
+
+/// Runs what has its own program, in the package of tests: so this one is built in no time.
+fn example(name: &str, arguments: impl IntoIterator<Item = String>) -> Result<(), String> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["run", "--quiet", "--locked", "-p", "oneport-testkit", "--example", name, "--"]);
+    run(cargo.args(arguments))
 }
 
 /// The tests that compare these documents with the code write them too.
@@ -181,7 +210,7 @@ fn install_peers() -> Result<(), String> {
     peers::install_all().map_err(|missing| missing.to_string())?;
     peers::install_libraries().map_err(|missing| missing.to_string())?;
     println!(
-        "Asterisk 22, iaxmodem, tshark, nftables, systemd's tools, sqlite3, libspeex, libopus, ALSA \
+        "Asterisk 22, iaxmodem, sipp, tshark, nftables, systemd's tools, sqlite3, libspeex, libopus, libspandsp, ALSA \
          and PulseAudio are there"
     );
     Ok(())
@@ -189,14 +218,15 @@ fn install_peers() -> Result<(), String> {
 
 fn test(without_peers: bool) -> Result<(), String> {
     if without_peers {
-        let peers = [
-            "--exclude",
-            "oneport-interop",
-            "--",
+        let skip = [
             "--skip",
             "behind_a_nat",
             "--skip",
             "three_boxes",
+            "--skip",
+            "through_a_carrier",
+            "--skip",
+            "the_page_about_carriers",
             "--skip",
             "that_asterisk_prints",
             "--skip",
@@ -210,11 +240,13 @@ fn test(without_peers: bool) -> Result<(), String> {
             "--skip",
             "at_asterisk",
         ];
-        cargo(&[&["test", "--workspace", "--locked"][..], &peers].concat())?;
+        let tests = ["--workspace", "--exclude", "oneport-interop"];
+        suites::test(&tests, &skip)?;
+        cargo(&[&["test", "--locked", "--doc"], &tests[..]].concat())?;
         println!(
-            "NOT tested: anything with real peers (Asterisk 22, iaxmodem, tshark), which is all \
-             of crates/oneport-interop, what needs network namespaces with a NAT, the scene of \
-             three boxes, what operators see of a call through Asterisk, the softphone there, and what \
+            "NOT tested: anything with real peers (Asterisk 22, iaxmodem, sipp, tshark), which is all \
+             of crates/oneport-interop, what needs network namespaces with a NAT, the scenes of \
+             three boxes and of a carrier, the page about carriers, what operators see of a call through Asterisk, the softphone there, and what \
              sqlite3 and systemd's own tools say"
         );
         return Ok(());
@@ -222,40 +254,63 @@ fn test(without_peers: bool) -> Result<(), String> {
     peers::install_all().map_err(|missing| {
         format!("{missing}\nor test without the peers: cargo xtask test --without-peers")
     })?;
-    cargo(&["test", "--workspace", "--locked"])?;
-    test_libraries()
-}
-
-/// Codecs of libraries in C.
-const LIBRARIES: [&str; 2] = ["--features", "speex,opus"];
-
-/// The command with sound cards.
-const SOUND: [&str; 4] = ["-p", "oneport-cli", "--features", "sound"];
-
-/// Tests what the default build leaves out.
-fn test_libraries() -> Result<(), String> {
+    suites::test(&["--workspace"], &[])?;
+    cargo(&["test", "--locked", "--doc", "--workspace"])?;
     peers::install_libraries().map_err(|missing| missing.to_string())?;
-    let run = |of: &[&str]| cargo(&[&["test", "--locked"], &LIBRARIES[..], of].concat());
-    run(&["-p", "oneport-media"])?;
-    run(&["-p", "oneport-testkit", "--test", "corpora"])?;
-    run(&["-p", "oneport-interop", "--test", "transcoding"])?;
-    cargo(&[&["test", "--locked"], &SOUND[..], &["--bins", "--test", "phone"]].concat())
+    suites::test(&[OPTIONAL, OPTIONAL_TESTS].concat(), &[])
 }
 
-/// Runs the tests with real peers so many times, and counts what fails.
-fn test_peers(times: u32) -> Result<(), String> {
+/// What the default build leaves out: the codecs of libraries in C, and the command with sound cards. With
+/// these packages the features of all others stay as they are, so that those are not built again.
+const OPTIONAL: [&str; 10] = [
+    "-p",
+    "oneport-media",
+    "-p",
+    "oneport-testkit",
+    "-p",
+    "oneport-interop",
+    "-p",
+    "oneport-cli",
+    "--features",
+    "oneport-interop/speex,oneport-interop/opus,oneport-interop/lpc10,oneport-cli/sound",
+];
+
+/// Their targets that test any of that.
+const OPTIONAL_TESTS: [&str; 10] = [
+    "--lib",
+    "--bins",
+    "--test",
+    "allocations",
+    "--test",
+    "corpora",
+    "--test",
+    "transcoding",
+    "--test",
+    "phone",
+];
+
+/// Suites of the command that need real peers.
+const OF_COMMAND: [&str; 7] =
+    ["nat", "three_boxes", "carrier_scene", "columns", "operator", "pages", "phone"];
+
+/// Runs the tests with real peers, or these suites of them, so many times, and counts what fails.
+fn test_peers(times: u32, suites: &[String]) -> Result<(), String> {
     peers::install_all().map_err(|missing| missing.to_string())?;
-    let interop = ["-p", "oneport-interop"].as_slice();
-    let command = ["nat", "three_boxes", "columns", "operator", "pages", "phone"]
-        .map(|test| ["--test", test])
-        .concat();
-    let command = [&["-p", "oneport-cli"][..], &command].concat();
+    let chosen = |package, names: &[&'static str]| {
+        [&["-p", package][..], &names.iter().flat_map(|name| ["--test", name]).collect::<Vec<_>>()]
+            .concat()
+    };
+    let named: Vec<&str> = suites.iter().flat_map(|name| ["--test", name]).collect();
+    let parts = match suites.is_empty() {
+        true => vec![vec!["-p", "oneport-interop"], chosen("oneport-cli", &OF_COMMAND)],
+        false => vec![[&["-p", "oneport-interop", "-p", "oneport-cli"][..], &named].concat()],
+    };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut failures = BTreeMap::<String, u32>::new();
     let (mut passed, mut bad_runs) = (0, 0);
     for run in 1..=times {
         let (mut text, mut good) = (String::new(), true);
-        for part in [interop, &command] {
+        for part in &parts {
             let mut cargo = Command::new("cargo");
             cargo.args(["test", "--locked", "--no-fail-fast"]).args(part);
             // They mostly wait, and take a place each of as many as there are.
@@ -290,66 +345,6 @@ fn test_peers(times: u32) -> Result<(), String> {
     if bad_runs == 0 { Ok(()) } else { Err(format!("{bad_runs} of {times} runs failed")) }
 }
 
-fn tell(seed: u64, until: Option<Duration>) -> Result<(), String> {
-    match sim::tell(seed, until) {
-        Ok(sim::Told { digest, transcript, .. }) => {
-            print!("{transcript}");
-            println!("seed {seed} ended well, digest {digest:016x}");
-            Ok(())
-        }
-        Err(failure) => {
-            print!("{}", failure.transcript);
-            Err(format!("seed {seed}: {}", failure.what))
-        }
-    }
-}
-
-fn tell_many(seeds: u64) -> Result<(), String> {
-    let taken = sim::tell_many(0..seeds)?;
-    let full: u64 = taken.full.values().sum();
-    println!(
-        "{seeds} stories ended well. Those in the clear took in {full} full frames of {} kinds, {} \
-         voice and {} video mini frames, {} trunk frames; the others changed keys {} times",
-        taken.full.len(),
-        taken.mini,
-        taken.video_mini,
-        taken.trunk,
-        taken.keys
-    );
-    Ok(())
-}
-
-fn run_cases(seed: u64, count: usize) -> Result<(), String> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/torture");
-    let named = torture::read_all(&directory)?.into_iter().flat_map(|chapter| chapter.case);
-    let cases: Vec<_> = named.chain(torture::generate(seed, count)).collect();
-    let fails = |case: &torture::Case| {
-        torture::run(case, 1).err().map(|what| format!("{}: {what}", case.name))
-    };
-    let failures: Vec<String> = cases.iter().filter_map(fails).collect();
-    if failures.is_empty() {
-        println!("{} cases got their right answers", cases.len());
-        Ok(())
-    } else {
-        Err(failures.join("\n"))
-    }
-}
-
-/// Writes generated cases, a thousand to a file.
-fn write_cases(seed: u64, count: usize, directory: &Path) -> Result<(), String> {
-    std::fs::create_dir_all(directory).map_err(|error| error.to_string())?;
-    let cases = torture::generate(seed, count);
-    for (n, part) in cases.chunks(1_000).enumerate() {
-        let chapter = format!("Generated by seed {seed}, part {}", n + 1);
-        let chapter = torture::Chapter { chapter, case: part.to_vec() };
-        let path = directory.join(format!("generated-{seed}-{n:03}.toml"));
-        let text = chapter.to_toml()?;
-        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
-    }
-    println!("{count} cases are in {}", directory.display());
-    Ok(())
-}
-
 fn jitter(without_peers: bool, seeds: &[u64]) -> Result<(), String> {
     let mut arguments =
         vec!["bench", "-p", "oneport-testkit", "--locked", "--bench", "jitter", "--"];
@@ -379,9 +374,17 @@ fn bench(without_peers: bool, rounds: u32, scenes: &[String]) -> Result<(), Stri
 
 fn fuzz(seconds: u64) -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
-    for target in
-        ["datagram", "endpoint", "encrypted", "meeting", "jitter_buffer", "codecs", "keys"]
-    {
+    for target in [
+        "datagram",
+        "endpoint",
+        "encrypted",
+        "meeting",
+        "jitter_buffer",
+        "codecs",
+        "keys",
+        "rtp_sdp",
+        "transcoder",
+    ] {
         // What is found goes beside the inputs that are kept.
         let (found, kept) = (root.join("found").join(target), root.join("corpus").join(target));
         std::fs::create_dir_all(&found).map_err(|error| error.to_string())?;
@@ -419,12 +422,15 @@ fn mutants(modules: &[String], shard: Option<&str>) -> Result<(), String> {
 
 fn ci() -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"])?;
-    cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
-    peers::install_libraries().map_err(|missing| missing.to_string())?;
-    let media = ["clippy", "--locked", "-p", "oneport-media", "--all-targets"];
-    cargo(&[&media[..], &LIBRARIES, &["--", "-D", "warnings"]].concat())?;
-    let sound = [&["clippy", "--locked"], &SOUND[..], &["--all-targets"]].concat();
-    cargo(&[&sound[..], &["--", "-D", "warnings"]].concat())?;
+    let clippy =
+        |of: &[&str]| cargo(&[&["clippy", "--locked"], of, &["--", "-D", "warnings"]].concat());
+    std::thread::scope(|scope| {
+        // What is fetched comes meanwhile.
+        let peers = scope.spawn(install_peers);
+        clippy(&["--workspace", "--all-targets"])?;
+        peers.join().map_err(|_| "the peers were not installed")?
+    })?;
+    clippy(&[&OPTIONAL[..], &["--all-targets"]].concat())?;
     let mut doc = Command::new("cargo");
     doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings");
     run(&mut doc)?;

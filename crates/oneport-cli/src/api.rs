@@ -15,6 +15,7 @@ use ureq::{Agent, Body};
 
 use crate::exit::{Code, Failure, failed, usage};
 use crate::serve::explain;
+use crate::websocket::WebSocket;
 
 /// The file that is looked for where no other is named.
 const USUAL_FILE: &str = "oneport.toml";
@@ -173,6 +174,26 @@ impl Client {
         }
         let request = request.config().timeout_global(None).build();
         Ok(self.answer(request.send_empty())?.into_body().into_reader())
+    }
+
+    /// Asks for a WebSocket.
+    pub(crate) fn websocket(&self, path: &str) -> Result<WebSocket, Failure> {
+        let Some(host) = self.base.strip_prefix("http://") else {
+            return Err(usage(format!("{} is not reached in the clear", self.base))
+                .hint("name the address of the switch itself by --api"));
+        };
+        let with_port = host.rsplit(':').next().is_some_and(|port| port.parse::<u16>().is_ok());
+        let host = if with_port { host.to_string() } else { format!("{host}:80") };
+        WebSocket::open(&host, path, self.token.as_deref())
+    }
+
+    /// Tells it something by a PUT, to which it has nothing to say.
+    pub(crate) fn put(&self, path: &str, body: &impl Serialize) -> Result<(), Failure> {
+        let mut request = self.agent.put(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        self.answer(request.send_json(body)).map(drop)
     }
 
     /// Deletes something, and gives the answer.

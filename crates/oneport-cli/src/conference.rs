@@ -1,17 +1,19 @@
 //! `oneport conference`: members of conferences of a running switch.
 
 use clap::{Args, Subcommand};
+use oneport_switch::api::Gain;
 
 use crate::api::{ApiArgs, encoded};
 use crate::exit::Failure;
 
-/// Mutes members of a conference, or puts them out
+/// Mutes members of a conference, sets how loud they are, or puts them out
 #[derive(Args)]
 #[command(after_help = "\
 `oneport show conferences` names rooms and members.
 
 Example:
-  oneport conference mute sales 01890a5d-ac96-774b-bcce-b302099a8057")]
+  oneport conference mute sales 01890a5d-ac96-774b-bcce-b302099a8057
+  oneport conference gain sales 01890a5d-ac96-774b-bcce-b302099a8057 -6")]
 pub(crate) struct Conference {
     #[command(subcommand)]
     what: What,
@@ -25,8 +27,19 @@ enum What {
     Mute(Member),
     /// The others hear it again
     Unmute(Member),
+    /// Makes it louder or softer for the others
+    Gain(MemberGain),
     /// Puts it out, and hangs it up
     Kick(Member),
+}
+
+#[derive(Args)]
+struct MemberGain {
+    #[command(flatten)]
+    member: Member,
+    /// Louder than it speaks by so many dB, -40 to 20
+    #[arg(allow_negative_numbers = true)]
+    db: f32,
 }
 
 #[derive(Args)]
@@ -50,6 +63,9 @@ impl Conference {
         match self.what {
             What::Mute(member) => client.tell(&member.path("/mute")),
             What::Unmute(member) => client.delete(&member.path("/mute")),
+            What::Gain(MemberGain { member, db }) => {
+                client.put(&member.path("/gain"), &Gain { db })
+            }
             What::Kick(member) => client.delete(&member.path("")),
         }
     }

@@ -26,9 +26,9 @@ pub(crate) enum LogFormat {
 
 /// Begins the log, on standard error; `ONEPORT_LOG` says how much of it.
 pub(crate) fn begin(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("ONEPORT_LOG");
+    let wanted = std::env::var("ONEPORT_LOG").ok();
     let log = tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_env_filter(filter(wanted.as_deref()))
         .with_writer(io::stderr);
     match format {
         LogFormat::Text => {
@@ -37,6 +37,18 @@ pub(crate) fn begin(format: LogFormat) {
         LogFormat::Json => {
             log.with_ansi(false).fmt_fields(JsonFields).event_format(JsonLines).init();
         }
+    }
+}
+
+/// What is logged: `info` and above where nothing else, or nothing that can be understood, is wanted. The SIP
+/// library logs each message as it is, with proofs of passwords in it, and as often as anybody sends one: it
+/// is heard only where it is asked for by name.
+fn filter(wanted: Option<&str>) -> EnvFilter {
+    let wanted = wanted.filter(|wanted| EnvFilter::try_new(wanted).is_ok()).unwrap_or("info");
+    if wanted.contains("rsipstack") {
+        EnvFilter::new(wanted)
+    } else {
+        EnvFilter::new(format!("{wanted},rsipstack=off"))
     }
 }
 
@@ -117,5 +129,20 @@ impl Visit for Fields {
         let mut text = String::new();
         let _ = write!(text, "{value:?}");
         self.0.insert(field.name().into(), text.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_messages_of_sip_are_in_the_log_only_where_they_are_asked_for_by_name() {
+        let shown = |wanted| filter(wanted).to_string();
+        for (wanted, rest) in [(None, "info"), (Some("debug"), "debug"), (Some("a=b=c"), "info")] {
+            let shown = shown(wanted);
+            assert!(shown.contains("rsipstack=off") && shown.contains(rest), "{wanted:?}: {shown}");
+        }
+        assert_eq!(shown(Some("rsipstack=debug")), "rsipstack=debug");
     }
 }

@@ -24,6 +24,7 @@ mod hangup;
 mod iax2;
 mod import;
 mod key;
+mod listen;
 mod live;
 mod load;
 mod log;
@@ -45,6 +46,7 @@ mod status;
 mod storage;
 mod style;
 mod table;
+mod websocket;
 
 use std::process::ExitCode;
 
@@ -66,7 +68,7 @@ enum Command {
     Phone(phone::PhoneArgs),
     Register(register::Register),
     Ping(ping::Ping),
-    Load(load::Load),
+    Load(Box<load::Load>),
     Key(key::Key),
     Show(show::Show),
     Status(status::Status),
@@ -74,6 +76,7 @@ enum Command {
     Originate(originate::OriginateArgs),
     Record(record::Record),
     Capture(capture::Capture),
+    Listen(listen::Listen),
     Reload(hangup::Reload),
     Drain(draining::Drain),
     Undrain(draining::Undrain),
@@ -112,6 +115,7 @@ fn main() -> ExitCode {
             Command::Originate(originate) => originate.run(),
             Command::Record(record) => record.run(),
             Command::Capture(capture) => capture.run(),
+            Command::Listen(listen) => listen.run(),
             Command::Reload(reload) => reload.run(),
             Command::Drain(drain) => drain.run(),
             Command::Undrain(undrain) => undrain.run(),

@@ -76,7 +76,8 @@ impl Serve {
         config.chosen_by_command.api = self.no_api || self.api.is_some();
         let api = config.api.clone();
         let storage = Storage::open(&config.store).await?;
-        let driver = start(config, chosen, &storage)?;
+        let driver = start(config.clone(), chosen, &storage)?;
+        let gateway = Switch::start_gateway(&driver, &config).map_err(failed)?;
         let api = start_api(&api, &driver, storage.store(), self.config.as_deref())?;
         let writer = storage.start(&driver).map_err(failed)?;
         let mut reloads = self.config.as_deref().map(Reloads::of).transpose().map_err(failed)?;
@@ -126,6 +127,8 @@ impl Serve {
         drop((reloads, reloader, api));
         tracing::info!("stopping; calls are hung up");
         driver.stop().await;
+        // The carriers have heard of the ends; now it leaves them.
+        drop(gateway);
         if let Some(writer) = writer {
             writer.finished().await;
         }

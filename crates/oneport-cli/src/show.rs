@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use oneport_switch::api::model::{
-    CallState, CallView, ConferenceView, LegView, LimitView, LimitsView, ParkingView, PeerState,
-    PeerView, RegistrationState, Registrations,
+    CallState, CallView, CarrierView, CarriersView, ConferenceView, LegView, LimitView, LimitsView,
+    ParkingView, PeerState, PeerView, RegistrationState, Registrations,
 };
 use oneport_switch::store::Page;
 use oneport_switch::{Cdr, Refusal};
@@ -61,6 +61,8 @@ enum What {
     },
     /// Registrations here, and ours elsewhere
     Registrations,
+    /// SIP carriers: whether they answer, and whether we are registered there
+    Carriers,
     /// Loss, jitter and delay of each leg
     Netstats,
     /// Limits and their use
@@ -153,6 +155,13 @@ impl What {
                 all.next = None;
                 if as_json { pretty(json!(all)) } else { Ok(show_registrations(room, &all)) }
             }
+            Self::Carriers => {
+                let carriers: CarriersView = client.get("/v1/carriers")?;
+                match as_json {
+                    true => pretty(json!(carriers)),
+                    false => Ok(show_carriers(room, &carriers.carriers)),
+                }
+            }
             Self::Netstats => {
                 let legs: Vec<LegView> = client.all("/v1/netstats", "legs")?;
                 if as_json {
@@ -230,6 +239,60 @@ fn show_peers(room: Room, peers: &[PeerView]) -> String {
     format!("{}\n{}", table(room, &columns, &rows), count(peers.len(), "peer"))
 }
 
+fn show_carriers(room: Room, carriers: &[CarrierView]) -> String {
+    let columns = [
+        name("CARRIER"),
+        left("STATE"),
+        right("RTT ms"),
+        left("REGISTERED"),
+        name("ADDRESS"),
+        right("IN"),
+        right("OUT"),
+        wide("TURNED AWAY"),
+        wide("CODECS"),
+    ];
+    let row = |carrier: &CarrierView| {
+        let registered = match carrier.registration {
+            None => "-".into(),
+            Some(RegistrationState::Registered) => carrier
+                .registered_seconds
+                .map_or_else(String::new, |seconds| format!("{seconds} s")),
+            Some(state) => registration_word(state).into(),
+        };
+        vec![
+            carrier.name.clone(),
+            state_word(carrier.state).into(),
+            or_dash(carrier.latency_ms.map(|ms| format!("{ms:.1}"))),
+            registered,
+            format!("{} {}", carrier.transport, carrier.addresses.first().unwrap_or(&carrier.host)),
+            carrier.calls_in.to_string(),
+            carrier.calls_out.to_string(),
+            carrier.turned_away.to_string(),
+            carrier.codecs.join(","),
+        ]
+    };
+    let rows: Vec<_> = carriers.iter().map(row).collect();
+    let troubles: String = carriers
+        .iter()
+        .flat_map(|carrier| {
+            let down = carrier.down.as_ref().map(|why| format!("\n{}: {why}", carrier.name));
+            let failure = carrier.registration_failure.as_ref();
+            let failure =
+                failure.map(|why| format!("\n{}: registration failed: {why}", carrier.name));
+            [down, failure].into_iter().flatten()
+        })
+        .collect();
+    format!("{}\n{}{troubles}", table(room, &columns, &rows), count(carriers.len(), "carrier"))
+}
+
+const fn registration_word(state: RegistrationState) -> &'static str {
+    match state {
+        RegistrationState::Trying => "trying",
+        RegistrationState::Registered => "registered",
+        RegistrationState::Failed => "FAILED",
+    }
+}
+
 const fn call_word(state: CallState) -> &'static str {
     match state {
         CallState::Identifying => "identifying",
@@ -281,7 +344,17 @@ fn show_calls(room: Room, calls: &[CallView]) -> String {
         ]
     };
     let rows: Vec<_> = calls.iter().map(row).collect();
-    format!("{}\n{}", table(room, &columns, &rows), count(calls.len(), "call"))
+    let unheard: String = calls.iter().flat_map(unheard_in).collect();
+    format!("{}\n{}{unheard}", table(room, &columns, &rows), count(calls.len(), "call"))
+}
+
+/// A line for each leg of a call on which somebody is not heard: why is longer than a column.
+fn unheard_in(call: &CallView) -> impl Iterator<Item = String> {
+    std::iter::once(&call.caller).chain(&call.called).filter_map(|leg| {
+        let one_way = leg.one_way.as_ref()?;
+        let who = leg.peer.as_deref().unwrap_or("guest");
+        Some(format!("\n{}, {who}: {}", call.id, one_way.why))
+    })
 }
 
 /// The codec of a call, or both of one that is transcoded.
@@ -302,15 +375,10 @@ fn show_registrations(room: Room, all: &Registrations) -> String {
         [name("REGISTRAR"), name("AS"), left("STATE"), right("REFRESH s"), name("SEEN AT")];
     let rows: Vec<_> = (all.elsewhere.iter())
         .map(|one| {
-            let state = match one.state {
-                RegistrationState::Trying => "trying",
-                RegistrationState::Registered => "registered",
-                RegistrationState::Failed => "FAILED",
-            };
             vec![
                 one.registrar.clone(),
                 one.username.clone(),
-                state.into(),
+                registration_word(one.state).into(),
                 one.refresh_seconds.to_string(),
                 or_dash(one.apparent_address.as_ref()),
             ]
@@ -409,7 +477,8 @@ fn show_limits(room: Room, limits: &[LimitView]) -> String {
 
 /// A line for each member.
 fn show_conferences(room: Room, rooms: &[ConferenceView]) -> String {
-    let columns = [name("ROOM"), left("CALL"), name("WHO"), left("HEARD"), right("TIME")];
+    let columns =
+        [name("ROOM"), left("CALL"), name("WHO"), left("HEARD"), left("SPEAKS"), right("TIME")];
     let rows: Vec<_> = (rooms.iter())
         .flat_map(|room| room.members.iter().map(move |member| (room, member)))
         .map(|(room, member)| {
@@ -417,7 +486,12 @@ fn show_conferences(room: Room, rooms: &[ConferenceView]) -> String {
                 room.room.clone(),
                 member.call.clone(),
                 member.who.clone(),
-                if member.muted { "MUTED" } else { "yes" }.into(),
+                match member.muted {
+                    true => "MUTED".into(),
+                    false if member.gain_db == 0.0 => "yes".into(),
+                    false => format!("{:+} dB", member.gain_db),
+                },
+                if member.talks { "yes" } else { "-" }.into(),
                 clock(member.seconds),
             ]
         })

@@ -1,18 +1,12 @@
 //! WAV files in and out of calls.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use oneport::media::jitter_buffer::{JitterBuffer, JitterConfig};
 use oneport::media::{Codec, Recorder, wav};
-use oneport::{AudioReader, Format};
+use oneport::{AudioReader, Format, Heard, Playout};
 use tokio::task::JoinHandle;
-use tokio::time;
 
 use crate::exit::{Failure, failed, usage};
-
-/// How much is heard at once, in ms.
-const HEARD_MS: u16 = 20;
 
 /// Reads a file to be played, so that a wrong one is known before anybody is called.
 pub(crate) fn read(path: &Path, sample_rate: u32) -> Result<Vec<i16>, Failure> {
@@ -38,10 +32,15 @@ pub(crate) fn record(
     Ok(tokio::spawn(async move {
         let mut recorder = Recorder::new(codec.sample_rate());
         let (mut decoder, mut samples) = (codec.decoder(), Vec::new());
-        while let Some(frame) = reader.next_frame().await {
-            if frame.format != format {
-                continue;
-            }
+        while let Some(heard) = reader.next().await {
+            let frame = match heard {
+                Heard::Voice(frame) if frame.format == format => frame,
+                Heard::Voice(_) => continue,
+                Heard::Pause { timestamp, level } => {
+                    recorder.pause(timestamp.0, level);
+                    continue;
+                }
+            };
             samples.clear();
             decoder.decode(&frame.payload, &mut samples);
             let mut result = Ok(());
@@ -58,7 +57,7 @@ pub(crate) fn record(
 /// Writes what somebody who listens to `reader` hears until the call is over: at a steady pace, behind a
 /// jitter buffer, with what is late or lost made up.
 pub(crate) fn record_as_heard(
-    mut reader: AudioReader,
+    reader: AudioReader,
     format: Format,
     path: PathBuf,
 ) -> Result<JoinHandle<Result<(), wav::WavError>>, Failure> {
@@ -66,28 +65,11 @@ pub(crate) fn record_as_heard(
         Codec::for_format(format).ok_or_else(|| failed(format!("no codec for {format}")))?;
     let mut writer = wav::Writer::create(&path, codec.sample_rate()).map_err(failed)?;
     Ok(tokio::spawn(async move {
-        let mut buffer = JitterBuffer::new(JitterConfig::new(codec.sample_rate()));
-        let (mut decoder, mut samples) = (codec.decoder(), vec![0; codec.samples_in(HEARD_MS)]);
-        let origin = Instant::now();
-        let mut clock = time::interval(Duration::from_millis(HEARD_MS.into()));
-        loop {
-            tokio::select! {
-                // What is there already is heard rather than made up.
-                biased;
-                frame = reader.next_frame() => match frame {
-                    Some(frame) if frame.format == format => {
-                        let at = origin.elapsed();
-                        let _ = buffer.insert(at, frame.timestamp.0, &frame.payload);
-                    }
-                    Some(_) => {}
-                    None => return writer.finish(),
-                },
-                due = clock.tick() => {
-                    let due = due.duration_since(origin.into());
-                    let _ = buffer.pull(due, &mut *decoder, &mut samples);
-                    writer.write(&samples)?;
-                }
-            }
+        let (mut playout, mut samples) = (Playout::new(reader, codec.sample_rate()), Vec::new());
+        while playout.next(&mut samples).await {
+            writer.write(&samples)?;
+            samples.clear();
         }
+        writer.finish()
     }))
 }

@@ -165,3 +165,97 @@ fn a_load_that_nobody_answers_says_why() {
     assert_eq!(output.status.code(), Some(1), "{errors}");
     assert!(errors.contains("no call was answered: ") && errors.contains("hint: "), "{errors}");
 }
+
+fn count(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no count"))
+}
+
+#[test]
+fn a_bad_network_made_inside_loses_and_delays_as_it_is_told() {
+    let switch = Switch::start("");
+    let rest = ["--calls", "5", "--duration", "4s", "--json"];
+    let bad = ["--loss", "10", "--delay", "40ms", "--jitter", "20ms", "--seed", "7"];
+    let report = json(&switch.load(&[&bad[..], &rest].concat()));
+    // What comes back has been lost with 10 % there, and with 10 % on the way back.
+    let lost = report["voice"]["lost_percent"].as_f64().expect("a share");
+    assert!((10.0..30.0).contains(&lost), "{lost} %: {report}");
+    let shortest = report["round_trip_ms"]["p50"].as_f64().expect("voice came back");
+    assert!(shortest >= 80.0, "{shortest} ms: {report}");
+    assert_eq!(report["calls"]["answered"], 5, "signalling is repeated: {report}");
+    let overtaken = json(&switch.load(&[&["--reorder", "20"][..], &rest].concat()));
+    let voice = &overtaken["voice"];
+    assert!(count(&voice["out_of_order"]) > 0 && voice["lost"] == 0, "{overtaken}");
+}
+
+#[test]
+fn devices_register_leave_and_come_again() {
+    let nodes: String =
+        (1..=20).map(|n| format!("[peers.node{n}]\nsecret = \"right\"\n")).collect();
+    let switch = Switch::start(&nodes);
+    let target = format!("iax:node{{}}@{}", switch.address);
+    let rest = ["--registrations", "20", "--rate", "100", "--duration", "3s"];
+    let stays = json(&run(&[&["load", &target, "--json"][..], &rest].concat()));
+    let devices = &stays["registrations"];
+    assert_eq!((&devices["registered"], &devices["most_at_once"]), (&20.into(), &20.into()));
+    assert_eq!((&devices["released"], &stays["calls"]["placed"]), (&20.into(), &0.into()));
+    assert!(devices["took_ms"]["p99"].as_f64().is_some_and(|ms| ms > 0.0), "{stays}");
+    let comes = ["load", &target, "--hold", "100ms..300ms", "--json"];
+    let again = json(&run(&[&comes[..], &rest].concat()));
+    assert!(count(&again["registrations"]["registered"]) > 40, "{again}");
+    let nobody = format!("iax:nobody{{}}@{}", switch.address);
+    let refused = run(&[&["load", &nobody][..], &rest].concat());
+    let errors = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("no device was registered: the registrar refused"), "{errors}");
+}
+
+#[test]
+fn calls_go_on_beside_a_flood_of_calls_that_do_not() {
+    let switch = Switch::start("");
+    let report =
+        json(&switch.load(&["--calls", "3", "--half-open", "300", "--duration", "3s", "--json"]));
+    let flood = &report["half_open"];
+    assert!(count(&flood["begun"]) > 200 && count(&flood["with_token"]) > 100, "{report}");
+    assert!(count(&flood["answers"]["CALLTOKEN"]) >= count(&flood["with_token"]), "{report}");
+    assert_eq!(report["calls"]["answered"], 3, "{report}");
+    let elsewhere = ["load", "192.0.2.1/x", "--half-open", "1", "--duration", "1s"];
+    let refused = run(&elsewhere);
+    let errors = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("not of a private network") && errors.contains("hint: "), "{errors}");
+}
+
+#[test]
+fn few_speak_at_a_time_where_calls_take_turns() {
+    let switch = Switch::start("");
+    let report = json(&switch.load(&[
+        "--calls",
+        "6",
+        "--talkers",
+        "2",
+        "--turn",
+        "200ms",
+        "--duration",
+        "4s",
+        "--json",
+    ]));
+    let voice = &report["voice"];
+    // Two of them for four seconds at most, and each has had its turn.
+    assert!((100..=420).contains(&count(&voice["sent"])), "{report}");
+    assert!(count(&voice["heard"]) > 80 && voice["crossed"] == 0, "{report}");
+}
+
+#[test]
+fn a_dialer_meets_busy_numbers_and_those_that_nobody_answers() {
+    let switch = Switch::start("");
+    let dialer = ["--profile", "dialer", "--calls", "30", "--give-up", "500ms", "--hold", "200ms"];
+    let shares = ["--busy", "30", "--unanswered", "40", "--ring", "100ms"];
+    let report =
+        json(&switch.load(&[&dialer[..], &shares, &["--duration", "6s", "--json"]].concat()));
+    let calls = &report["calls"];
+    let busy = calls["failed"].as_object().expect("reasons");
+    let busy: u64 =
+        busy.iter().filter(|(why, _)| why.contains("busy")).map(|(_, n)| count(n)).sum();
+    let (answered, given_up) = (count(&calls["answered"]), count(&calls["given_up"]));
+    assert!(busy > 0 && answered > 0 && given_up > 0, "{report}");
+}

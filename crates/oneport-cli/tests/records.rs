@@ -36,6 +36,7 @@ fn cdr(leg: u32, end: &str) -> Cdr {
         cause_text: Some("all lines busy".into()),
         hung_up_by: HungUpBy::Peer,
         codec: None,
+        transcoded: None,
         encrypted: false,
         trunk: false,
         limit: None,

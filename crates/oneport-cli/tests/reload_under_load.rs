@@ -114,7 +114,7 @@ impl Application for Crowd {
         }
     }
 
-    fn handle_media(&mut self, call: CallId, media: Media<'_>) {
+    fn handle_media(&mut self, _: Instant, call: CallId, media: Media<'_>) {
         let Some(caller) = self.calls.get_mut(&call) else { return };
         let field = |at: usize| {
             let bytes = media.payload.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());

@@ -1,6 +1,8 @@
 //! What the tests with real peers share. They need Debian's Asterisk, iaxmodem and tshark; see
 //! `cargo xtask peers`.
 
+pub mod gateway;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;

@@ -39,7 +39,7 @@ impl Application for Party {
         let _ = self.events.send(event);
     }
 
-    fn handle_media(&mut self, _: CallId, media: Media<'_>) {
+    fn handle_media(&mut self, _: Instant, _: CallId, media: Media<'_>) {
         let _ = self.voice.send((media.format, media.payload.to_vec()));
     }
 }

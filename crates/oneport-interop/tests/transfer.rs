@@ -1,6 +1,7 @@
 //! Transfers with real Asterisks 22 as the ends. They follow a transfer, but never begin one.
 
 use std::net::Ipv6Addr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use oneport::media::Codec;
@@ -9,9 +10,13 @@ use oneport_interop::{
     PATIENCE, PHONE, call_over, echo_is_exact_from, named, phone, speech, switch, switch_on_both,
     wait_for_silence,
 };
-use oneport_switch::Switch;
+use oneport_switch::api::Api;
+use oneport_switch::{Config, Switch};
 use oneport_testkit::peers::asterisk::Asterisk;
 use oneport_testkit::peers::tshark::Capture;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const CALLED: &str = "
 disallow=all
@@ -46,6 +51,8 @@ struct Bridged {
     called: Asterisk,
     driver: Driver<Switch>,
     call: Call,
+    /// What the switch writes.
+    state: TempDir,
     _phone: Phone,
 }
 
@@ -63,17 +70,19 @@ impl Bridged {
 
     /// The same, to another number of the called Asterisk.
     async fn calling(number: &str, transfer: &str, caller: Asterisk, called: Asterisk) -> Self {
+        let state = tempfile::tempdir().expect("a directory");
         let (driver, to) = switch_on_both(&format!(
-            "[peers.ann]\nsecret = \"right\"\ntransfer = {transfer:?}\n\
+            "[audio]\nrecord = {:?}\n[peers.ann]\nsecret = \"right\"\ntransfer = {transfer:?}\n\
              [peers.far]\naddress = \"{}\"\nusername = \"oneport\"\nsecret = \"link\"\n\
              transfer = {transfer:?}\n\
              [[routes]]\nnumber = \"{number}\"\nto = [\"peer:far\"]\n\
              [[routes]]\nnumber = \"mirror\"\nto = [\"builtin:echo\"]\n",
+            state.path(),
             called.address()
         ));
         let (phone, _) = phone();
         let call = call_over(&phone, &caller, &format!("IAX2/ann:right@{to}/{number}")).await;
-        Self { caller, called, driver, call, _phone: phone }
+        Self { caller, called, driver, call, state, _phone: phone }
     }
 
     /// Speaks from the first moment, and hears all of it again but for the first second: then the
@@ -147,6 +156,56 @@ async fn the_voice_of_two_asterisks_goes_straight_and_signalling_stays() {
 }
 
 /// One of them is at an IPv4 address, the other at an IPv6 address, and both know nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_voice_of_two_asterisks_comes_back_for_a_recording() {
+    let bridged = Bridged::new("media").await;
+    let (mut reader, speaker) = bridged.call.audio().await.expect("accepted");
+    let speaks = tokio::spawn(async move {
+        loop {
+            speaker.send(Codec::Ulaw.format(), &[0x2A; 160], 20);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let start = Instant::now();
+    while bridged.relayed().await > 0 || bridged.calls_at_the_switch().await != 2 {
+        assert!(start.elapsed() < PATIENCE, "the voice still comes here");
+    }
+    let text = "[server]\nlisten = [\"127.0.0.1:0\"]\n[api]\nlisten = \"127.0.0.1:0\"\n\
+        [api.tokens.boss]\nsecret = \"boss-boss-boss-boss\"\nrole = \"admin\"\n";
+    let config = Config::parse(Path::new("api.toml"), text).expect("it is good");
+    let state = bridged.state.path();
+    let api = Api::start(&config.api, &bridged.driver, None, None, state).expect("started");
+    let ask = async |method: &str, path: &str| {
+        let mut stream = TcpStream::connect(api.address()).await.expect("it listens");
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
+             Authorization: Bearer boss-boss-boss-boss\r\nContent-Length: 0\r\n\r\n",
+            api.address()
+        );
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        answer
+    };
+    let calls = ask("GET", "/v1/calls").await;
+    let id = calls.split_once("\"id\":\"").and_then(|(_, rest)| rest.split('"').next());
+    let path = format!("/v1/calls/{}/recording", id.expect("a call"));
+    let begun = ask("POST", &path).await;
+    assert!(begun.starts_with("HTTP/1.1 200"), "{begun}");
+    let start = Instant::now();
+    // Both ways.
+    while bridged.relayed().await < 80 {
+        assert!(start.elapsed() < PATIENCE, "the voice stays away: {}", bridged.caller.log());
+    }
+    let heard = async {
+        while reader.next_frame().await.expect("the call lives").payload[..] != [0x2A; 160] {}
+    };
+    tokio::time::timeout(PATIENCE, heard).await.expect("the echo is heard");
+    let done = ask("DELETE", &path).await;
+    assert!(done.contains("\"frames_left_out\":0"), "{done}");
+    speaks.abort();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_asterisks_that_cannot_reach_each_other_stay_with_us() {
     for transfer in ["yes", "media"] {

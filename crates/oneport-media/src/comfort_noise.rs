@@ -50,6 +50,15 @@ fn below_loudest(level: f32) -> u8 {
     level.min(SILENCE)
 }
 
+/// What is heard in a pause of `level` −dBov.
+pub(crate) fn background_of(level: u8) -> Background {
+    let level = level.clamp(30, SILENCE);
+    Background::as_loud_as(match level {
+        SILENCE => 0.0,
+        level => LOUDEST * 10_f32.powf(f32::from(level) / -20.0),
+    })
+}
+
 /// Noise as loud as a frame of comfort noise says.
 #[derive(Clone, Debug)]
 pub struct ComfortNoise(Background);
@@ -58,12 +67,7 @@ impl ComfortNoise {
     /// Noise of `level` −dBov. What is louder than −30 dBov is no background, and becomes that.
     #[must_use]
     pub fn new(level: u8) -> Self {
-        let level = level.clamp(30, SILENCE);
-        let level = match level {
-            SILENCE => 0.0,
-            level => LOUDEST * 10_f32.powf(f32::from(level) / -20.0),
-        };
-        Self(Background::as_loud_as(level))
+        Self(background_of(level))
     }
 
     /// Appends the next samples to `out`.

@@ -15,18 +15,17 @@ pub mod g711;
 pub mod g722;
 pub mod g726;
 pub mod gsm;
-pub mod half_band;
 pub mod jitter_buffer;
 mod listener;
+#[cfg(feature = "lpc10")]
+pub mod lpc10;
 pub mod mixer;
 #[cfg(feature = "opus")]
 pub mod opus;
 pub mod progress;
 pub mod quality;
 mod rate;
-pub mod rates;
 mod recorder;
-pub mod resample;
 pub mod slin;
 #[cfg(feature = "speex")]
 pub mod speex;
@@ -38,6 +37,7 @@ pub mod wav;
 
 pub use codec::{Codec, Decoder, Encoder};
 pub use listener::Listener;
+pub use oneport_resample::{rates, resample};
 pub use rate::Rate;
 pub use recorder::Recorder;
 pub use transcode::Transcoder;

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::comfort_noise::ComfortNoise;
+
 /// How long a place stays open for a frame that comes late.
 const WINDOW_MS: u32 = 200;
 /// A frame this near to the end of the one before follows it without a seam: timestamps are whole
@@ -12,7 +14,7 @@ const LONGEST_PAUSE_MS: u32 = 60_000;
 
 /// Makes one stream of samples of frames that may come late, twice or never.
 ///
-/// Gaps become silence. With nothing lost the stream is bit for bit what was sent. It holds
+/// Gaps become silence, and pauses of which the sender told the noise that it told of. With nothing lost the stream is bit for bit what was sent. It holds
 /// 200 ms.
 #[derive(Debug)]
 pub struct Recorder {
@@ -26,6 +28,9 @@ pub struct Recorder {
     dropped: u64,
     /// Which samples of `pending` are silence put in for a gap.
     gaps: VecDeque<bool>,
+    /// Where a pause begins, as `emitted` counts, and what is heard in it.
+    pause: Option<(u64, ComfortNoise)>,
+    noise: Vec<i16>,
 }
 
 impl Recorder {
@@ -39,6 +44,8 @@ impl Recorder {
             pending: VecDeque::new(),
             dropped: 0,
             gaps: VecDeque::new(),
+            pause: None,
+            noise: Vec::new(),
         }
     }
 
@@ -46,16 +53,58 @@ impl Recorder {
         u64::from(millis) * u64::from(self.sample_rate) / 1000
     }
 
-    /// Takes a frame with the sender's `timestamp` in ms; `write` gets what is settled.
-    pub fn place(&mut self, timestamp: u32, samples: &[i16], write: impl FnMut(&[i16])) {
-        let (origin, offset) = *self.base.get_or_insert((timestamp, 0));
-        let end = self.emitted + self.pending.len() as u64;
+    /// Where what is there ends.
+    fn end(&self) -> u64 {
+        self.emitted + self.pending.len() as u64
+    }
+
+    /// Where a timestamp belongs; `None`: before the beginning.
+    fn position(&self, (origin, offset): (u32, u64), timestamp: u32) -> Option<u64> {
         let since = timestamp.wrapping_sub(origin);
-        let position = if since > u32::MAX / 2 {
+        if since > u32::MAX / 2 {
             offset.checked_sub(self.samples_in(since.wrapping_neg()))
         } else {
             Some(offset + self.samples_in(since))
-        };
+        }
+    }
+
+    /// Takes word of a pause of `level` −dBov that begins at the sender's `timestamp` (CNG, RFC 5456 §8.3):
+    /// up to the next frame there is noise. `false`: what came behind it is there already, or it is no time
+    /// of this sender.
+    pub fn pause(&mut self, timestamp: u32, level: u8) -> bool {
+        let Some(base) = self.base else { return true };
+        let end = self.end();
+        let Some(begins) = self.position(base, timestamp) else { return false };
+        let begins = if begins.abs_diff(end) <= self.samples_in(SEAM_MS) { end } else { begins };
+        if begins < end || begins - end > self.samples_in(LONGEST_PAUSE_MS) {
+            return false;
+        }
+        // One that is described anew is filled up to there as it was described before.
+        self.fill_to(begins);
+        self.pause = Some((begins, ComfortNoise::new(level)));
+        true
+    }
+
+    /// Appends silence, and from where a pause begins its noise, up to a position.
+    fn fill_to(&mut self, position: u64) {
+        let count = |from: u64, to: u64| usize::try_from(to.saturating_sub(from)).unwrap_or(0);
+        let end = self.end();
+        let quiet =
+            self.pause.as_ref().map_or(position, |(begins, _)| *begins).clamp(end, position);
+        self.noise.clear();
+        self.noise.resize(count(end, quiet), 0);
+        if let Some((_, noise)) = &mut self.pause {
+            noise.extend(count(quiet, position), &mut self.noise);
+        }
+        self.gaps.extend(std::iter::repeat_n(true, self.noise.len()));
+        self.pending.extend(self.noise.drain(..));
+    }
+
+    /// Takes a frame with the sender's `timestamp` in ms; `write` gets what is settled.
+    pub fn place(&mut self, timestamp: u32, samples: &[i16], write: impl FnMut(&[i16])) {
+        let base = *self.base.get_or_insert((timestamp, 0));
+        let end = self.end();
+        let position = self.position(base, timestamp);
         let seam = self.samples_in(SEAM_MS);
         let pause = self.samples_in(LONGEST_PAUSE_MS);
         let position = match position {
@@ -81,10 +130,10 @@ impl Recorder {
             return;
         };
         let Ok(start) = usize::try_from(start) else { return };
-        while self.pending.len() < start {
-            self.pending.push_back(0);
-            self.gaps.push_back(true);
+        if self.pending.len() < start {
+            self.fill_to(position);
         }
+        self.pause = self.pause.take().filter(|(begins, _)| position < *begins);
         let mut filled = false;
         for (n, sample) in samples.iter().enumerate() {
             match self.gaps.get_mut(start + n) {
@@ -166,6 +215,42 @@ mod tests {
         assert_eq!(out[160..320], frame(1));
         assert_eq!(out[320..480], [0; 160]);
         assert_eq!(out[480..640], frame(3));
+    }
+
+    #[test]
+    fn a_pause_of_which_the_sender_told_is_noise_as_loud_as_it_said_up_to_the_next_word() {
+        let (mut recorder, mut out) = (Recorder::new(8000), Vec::new());
+        let mut write = |samples: &[i16]| out.extend_from_slice(samples);
+        recorder.place(40, &frame(0), &mut write);
+        assert!(recorder.pause(60, 40));
+        assert!(recorder.pause(1_060, 60));
+        recorder.place(2_060, &frame(1), &mut write);
+        // What was there before is no pause any more, and what is lost behind it is silence.
+        assert!(!recorder.pause(1_500, 30));
+        recorder.place(2_100, &frame(2), &mut write);
+        recorder.finish(write);
+        assert_eq!(out.len(), 8 * 2_080);
+        for (part, expected) in [(160..8_160, 40), (8_160..16_160, 60)] {
+            let level = crate::comfort_noise::level_of(&out[part]);
+            assert!(level.abs_diff(expected) <= 2, "{level} for {expected}");
+        }
+        assert_eq!(out[16_160..16_320], frame(1));
+        assert_eq!(out[16_320..16_480], [0; 160]);
+        assert_eq!(out[16_480..], frame(2));
+    }
+
+    #[test]
+    fn a_pause_at_no_time_of_the_sender_fills_nothing() {
+        let mut recorder = Recorder::new(8000);
+        assert!(recorder.pause(7, 40));
+        recorder.place(1_000_000, &frame(0), |_| ());
+        for timestamp in [0, 500_000, 1_100_000, 1_000_000_000, 3_000_000_000] {
+            assert!(!recorder.pause(timestamp, 40), "{timestamp}");
+        }
+        let mut most = 0;
+        recorder.place(1_000_020, &frame(1), |samples| most += samples.len());
+        recorder.finish(|samples| most += samples.len());
+        assert_eq!(most, 2 * 160);
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Speex, narrow and wide, by libspeex.
 
+mod layout;
+
 use std::ffi::{c_char, c_int, c_void};
+
+use layout::Next;
 
 use crate::{Decoder, Encoder};
 
@@ -213,7 +217,13 @@ impl Decoder for SpeexDecoder {
         unsafe {
             speex_bits_read_from(bits, payload.as_ptr().cast(), payload.len() as c_int);
         }
+        let mut at = 0;
         for _ in 0..MOST_FRAMES {
+            match layout::next(payload, at, self.band) {
+                Next::Frame => {}
+                Next::End => return,
+                Next::Broken => return self.lost(out),
+            }
             let mut frame = [0; WIDE_FRAME];
             #[expect(unsafe_code, reason = "libspeex is written in C")]
             // SAFETY: state and bits are alive and ours; no frame has more samples than there is room
@@ -222,8 +232,11 @@ impl Decoder for SpeexDecoder {
                 let result = speex_decode_int(self.state, bits, frame.as_mut_ptr());
                 (result, speex_bits_remaining(bits))
             };
-            match (result, left) {
-                (0, 0..) => out.extend(&frame[..self.band.frame()]),
+            match (result, usize::try_from(left)) {
+                (0, Ok(left)) => {
+                    out.extend(&frame[..self.band.frame()]);
+                    at = payload.len() * 8 - left;
+                }
                 // The end.
                 (-1, _) => return,
                 _ => return self.lost(out),

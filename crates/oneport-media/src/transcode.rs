@@ -17,6 +17,9 @@ use line::Line;
 /// The longest payload that is taken, in bytes: no frame is longer.
 pub const LONGEST_PAYLOAD: usize = 4_000;
 
+/// Nor one that lasts longer than this: bytes of a codec with few of them would become hundreds of datagrams.
+const LONGEST_TAKEN: Duration = Duration::from_secs(1);
+
 /// The longest frame that is made.
 const LONGEST_FRAME: Duration = Duration::from_millis(120);
 
@@ -76,6 +79,8 @@ pub struct Transcoder {
     from: Format,
     to: Format,
     wishes: Wishes,
+    /// The longest payload that is taken, in bytes.
+    longest: usize,
     /// The length of the frames that it makes, if that is settled.
     frame: Option<Duration>,
     line: Line,
@@ -104,6 +109,7 @@ impl Transcoder {
             from,
             to,
             wishes,
+            longest: line::bytes_lasting(from, LONGEST_TAKEN).min(LONGEST_PAYLOAD),
             frame: wishes.frame.map(|frame| line.at_least(frame.min(LONGEST_FRAME))),
             line,
             expected: None,
@@ -142,7 +148,7 @@ impl Transcoder {
     /// Takes the frame with this timestamp (ms, the sender's clock); `say` gets what is made of it, and
     /// of what waited for it.
     pub fn voice(&mut self, timestamp: u32, payload: &[u8], say: &mut dyn FnMut(Said<'_>)) {
-        if payload.is_empty() || payload.len() > LONGEST_PAYLOAD {
+        if payload.is_empty() || payload.len() > self.longest {
             self.left_out.malformed += 1;
             return;
         }
@@ -239,7 +245,10 @@ impl Transcoder {
         {
             self.line.fill();
             let lasts = self.line.waiting();
-            self.say_next(expected.wrapping_sub(millis(waiting)), lasts, say);
+            // Of bytes less may have waited than can be sent.
+            if !lasts.is_zero() {
+                self.say_next(expected.wrapping_sub(millis(waiting)), lasts, say);
+            }
         }
         self.line.clear();
     }

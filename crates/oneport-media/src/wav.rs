@@ -5,9 +5,8 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use hound::{SampleFormat, WavSpec};
+use oneport_resample::resample::resample;
 use thiserror::Error;
-
-use crate::resample::resample;
 
 /// A WAV file that cannot be read or written.
 #[derive(Debug, Error)]
@@ -74,30 +73,46 @@ pub fn read(path: &Path, sample_rate: u32) -> Result<Vec<i16>, WavError> {
     Ok(resample(&mono, spec.sample_rate, sample_rate))
 }
 
-/// Reads a file of two channels of 16 bits as it is: left, right, and its rate.
+/// Reads a file of two channels of 8 or 16 bits as it is: left, right, and its rate. Samples of 8 bits are
+/// as loud as they were before they became that.
 ///
 /// # Errors
 /// No such file, or none of that kind.
 pub fn read_stereo(path: &Path) -> Result<(Vec<i16>, Vec<i16>, u32), WavError> {
     let mut reader = hound::WavReader::open(path).map_err(WavError::file(path))?;
     let spec = reader.spec();
-    if (spec.channels, spec.bits_per_sample) != (2, 16) {
+    let eight = spec.bits_per_sample == 8;
+    if spec.channels != 2 || !(eight || spec.bits_per_sample == 16) {
         let what = format!("{} channels of {} bits", spec.channels, spec.bits_per_sample);
         return Err(WavError::Unusable { path: path.to_path_buf(), what });
     }
-    let samples: Result<Vec<i16>, hound::Error> = reader.samples::<i16>().collect();
+    let samples = reader.samples::<i16>();
+    let louder = |sample: i16| if eight { sample << 8 } else { sample };
+    let samples: Result<Vec<i16>, hound::Error> =
+        samples.map(|sample| sample.map(louder)).collect();
     let samples = samples.map_err(WavError::file(path))?;
     let pairs = samples.as_chunks::<2>().0.iter();
     let (left, right) = pairs.map(|[left, right]| (*left, *right)).unzip();
     Ok((left, right, spec.sample_rate))
 }
 
-/// Writes one or two channels of 16 bits. The file is complete up to the last second at any time, even if
+/// How many bits a sample of a file has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Depth {
+    /// 8: half as much, and as noisy as that.
+    Eight,
+    /// 16.
+    #[default]
+    Sixteen,
+}
+
+/// Writes one or two channels of 8 or 16 bits. The file is complete up to the last second at any time, even if
 /// the process is killed.
 pub struct Writer {
     path: PathBuf,
     writer: hound::WavWriter<BufWriter<File>>,
     sample_rate: u32,
+    depth: Depth,
     since_flush: u32,
 }
 
@@ -107,7 +122,7 @@ impl Writer {
     /// # Errors
     /// It cannot be made.
     pub fn create(path: &Path, sample_rate: u32) -> Result<Self, WavError> {
-        Self::with_channels(path, sample_rate, 1)
+        Self::with_depth(path, sample_rate, 1, Depth::Sixteen)
     }
 
     /// The same, for samples of two channels by turns, the left one first.
@@ -115,14 +130,27 @@ impl Writer {
     /// # Errors
     /// It cannot be made.
     pub fn create_stereo(path: &Path, sample_rate: u32) -> Result<Self, WavError> {
-        Self::with_channels(path, sample_rate, 2)
+        Self::with_depth(path, sample_rate, 2, Depth::Sixteen)
     }
 
-    fn with_channels(path: &Path, sample_rate: u32, channels: u16) -> Result<Self, WavError> {
+    /// The same for so many channels, and bits.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn with_depth(
+        path: &Path,
+        sample_rate: u32,
+        channels: u16,
+        depth: Depth,
+    ) -> Result<Self, WavError> {
         let sample_format = SampleFormat::Int;
-        let spec = WavSpec { channels, sample_rate, bits_per_sample: 16, sample_format };
+        let bits_per_sample = match depth {
+            Depth::Eight => 8,
+            Depth::Sixteen => 16,
+        };
+        let spec = WavSpec { channels, sample_rate, bits_per_sample, sample_format };
         let writer = hound::WavWriter::create(path, spec).map_err(WavError::file(path))?;
-        Ok(Self { path: path.to_path_buf(), writer, sample_rate, since_flush: 0 })
+        Ok(Self { path: path.to_path_buf(), writer, sample_rate, depth, since_flush: 0 })
     }
 
     /// Appends samples.
@@ -131,7 +159,11 @@ impl Writer {
     /// The disk is full, or the like.
     pub fn write(&mut self, samples: &[i16]) -> Result<(), WavError> {
         for sample in samples {
-            self.writer.write_sample(*sample).map_err(WavError::file(&self.path))?;
+            let sample = match self.depth {
+                Depth::Eight => sample.saturating_add(128) >> 8,
+                Depth::Sixteen => *sample,
+            };
+            self.writer.write_sample(sample).map_err(WavError::file(&self.path))?;
             self.since_flush += 1;
         }
         if self.since_flush >= self.sample_rate {
@@ -167,6 +199,26 @@ mod tests {
         writer.finish().unwrap();
         assert_eq!(read(&path, 8_000).unwrap(), noise(12_345));
         assert!(read(&path, 16_000).unwrap().len().abs_diff(24_690) <= 1);
+    }
+
+    #[test]
+    fn files_of_either_depth_at_each_rate_are_read_as_they_were_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.wav");
+        for rate in [8_000, 16_000, 48_000] {
+            for (depth, apart, bytes) in [(Depth::Eight, 128, 1), (Depth::Sixteen, 0, 2)] {
+                let mut writer = Writer::with_depth(&path, rate, 1, depth).unwrap();
+                writer.write(&noise(5_000)).unwrap();
+                writer.finish().unwrap();
+                let back = read(&path, rate).unwrap();
+                assert_eq!(back.len(), 5_000);
+                // The loudest of 8 bits is 127 below that of 16 and half a step.
+                let near = |(a, b): (&i16, &i16)| a.abs_diff(*b) <= apart + apart;
+                assert!(back.iter().zip(&noise(5_000)).all(near), "{depth:?} at {rate} Hz");
+                let size = std::fs::metadata(&path).unwrap().len();
+                assert!((5_000 * bytes..5_000 * bytes + 100).contains(&size), "{size}");
+            }
+        }
     }
 
     #[test]

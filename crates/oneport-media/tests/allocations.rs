@@ -5,11 +5,11 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use oneport_media::dtmf::{Detector, KEYS, Key, Keyer};
-use oneport_media::half_band::{Doubler, Halver};
 use oneport_media::jitter_buffer::{JitterBuffer, JitterConfig};
-use oneport_media::mixer::{FRAME, MemberId, Mixer};
+use oneport_media::mixer::{Input, MemberId, Mixer};
 use oneport_media::transcode::Wishes;
-use oneport_media::{Codec, Decoder, Encoder, Transcoder};
+use oneport_media::{Codec, Decoder, Encoder, Rate, Transcoder};
+use oneport_wire::Format;
 
 struct Counting;
 
@@ -37,39 +37,41 @@ static COUNTING: Counting = Counting;
 
 #[test]
 fn two_thousand_turns_of_a_conference_allocate_nothing() {
-    let mut mixer = Mixer::default();
-    let members: Vec<MemberId> = (0..20).map(|_| mixer.join()).collect();
-    let (mut halver, mut doubler) = (Halver::default(), Doubler::default());
-    let (mut samples, mut wide) = (Vec::with_capacity(FRAME), Vec::with_capacity(2 * FRAME));
-    let mut payload = Vec::with_capacity(FRAME);
-    let (mut encoder, mut decoder) = (Codec::Ulaw.encoder(), Codec::Ulaw.decoder());
-    let mut hears = [0; FRAME];
-    let mut turn = |n: u32| {
-        for (member, level) in members.iter().zip(0_u8..) {
-            samples.clear();
-            decoder.decode(&[level; FRAME], &mut samples);
-            if level == 0 {
-                wide.clear();
-                doubler.double(&samples, &mut wide);
+    for rate in [8_000, 48_000] {
+        let mut mixer = Mixer::new(rate);
+        let mut members: Vec<(MemberId, Input, Rate)> =
+            (0..20).map(|_| (mixer.join(), Input::new(rate), Rate::between(rate, 8_000))).collect();
+        let mut hears = vec![0; mixer.frame()];
+        let (mut samples, mut narrow) = (Vec::with_capacity(1_000), Vec::with_capacity(1_000));
+        let (mut encoder, mut payload) = (Codec::Ulaw.encoder(), Vec::with_capacity(1_000));
+        let mut turn = |n: u32| {
+            let now = Duration::from_millis(u64::from(n) * 20);
+            for ((_, input, _), level) in members.iter_mut().zip(0_u8..) {
+                // Some frames are lost, and some clocks jump.
+                if !(n + u32::from(level)).is_multiple_of(13) {
+                    input.hear(now, Format::ULAW, n * 20 + n / 500 * 70_000, &[level; 160]);
+                }
+            }
+            mixer.turn();
+            for (member, input, _) in &mut members {
                 samples.clear();
-                halver.halve(&wide, &mut samples);
+                input.pull(now, &mut samples);
+                mixer.say(*member, &samples);
             }
-            // Some frames are lost, and some clocks jump.
-            if !(n + u32::from(level)).is_multiple_of(13) {
-                mixer.push(*member, n * 20 + n / 500 * 70_000, &samples);
+            for (member, _, to_codec) in &mut members {
+                mixer.mix(*member, &mut hears);
+                narrow.clear();
+                to_codec.pass(&hears, &mut narrow);
+                payload.clear();
+                encoder.encode(&narrow, &mut payload);
             }
-        }
-        mixer.turn();
-        for member in &members {
-            mixer.mix(*member, &mut hears);
-            payload.clear();
-            encoder.encode(&hears, &mut payload);
-        }
-    };
-    turn(0);
-    let before = ALLOCATIONS.with(Cell::get);
-    (1..2_000).for_each(&mut turn);
-    assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
+        };
+        // Until each has said something.
+        (0..20).for_each(&mut turn);
+        let before = ALLOCATIONS.with(Cell::get);
+        (20..2_020).for_each(&mut turn);
+        assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0, "{rate} Hz");
+    }
 }
 
 #[test]
@@ -97,7 +99,8 @@ fn no_codec_allocates_for_a_frame() {
 fn no_transcoder_allocates_for_a_frame_whatever_is_lost() {
     for from in Codec::ALL {
         let mut payload = Vec::with_capacity(2_048);
-        from.encode(&vec![3_000; from.samples_in(20)], &mut payload);
+        let samples = from.samples_in(20).next_multiple_of(from.frame_samples());
+        from.encode(&vec![3_000; samples], &mut payload);
         for to in Codec::ALL {
             for (frame, silence_suppression) in [(None, false), (Some(30), true), (Some(60), false)]
             {
@@ -119,7 +122,7 @@ fn no_transcoder_allocates_for_a_frame_whatever_is_lost() {
                 }
                 let made = ALLOCATIONS.with(Cell::get) - before;
                 assert_eq!(made, 0, "{from:?} to {to:?}, {wishes:?}");
-                assert!(said > 10, "{from:?} to {to:?}, {wishes:?}");
+                assert!(said >= 10, "{from:?} to {to:?}, {wishes:?}: {said}");
             }
         }
     }

@@ -300,6 +300,7 @@ impl Call {
                     call: id,
                     frame_type: message.frame_type(),
                     subclass: message.subclass(),
+                    timestamp: header.timestamp,
                     payload: message.payload().into(),
                 });
             }
@@ -778,6 +779,14 @@ impl Call {
         message: &Message<'_>,
     ) -> Result<(), CommandError> {
         match self.phase {
+            Phase::Accepted { .. } if matches!(message, Message::Cng { .. }) => {
+                if !self.exchange.reliable.has_room() {
+                    return Err(CommandError::QueueFull);
+                }
+                let stamp = Timestamp(self.voice_out.pause_stamp(self.exchange.clock(now)));
+                self.exchange.send_stamped(cx, now, stamp, message);
+                Ok(())
+            }
             Phase::Accepted { .. } => self.exchange.send(cx, now, message),
             _ => Err(CommandError::WrongPhase),
         }
@@ -799,6 +808,9 @@ impl Call {
             return Err(CommandError::FormatNotOffered);
         }
         let stamp = self.voice_out.stamp(self.exchange.clock(now), duration_ms);
+        if payload.is_empty() {
+            return Ok(());
+        }
         if !self.exchange.confirmed || self.quelched {
             self.voice_out.drops += 1;
             cx.counters.drop(self.unready());
@@ -812,7 +824,6 @@ impl Call {
         Ok(())
     }
 
-    /// Sends on a frame of the linked call, which had the timestamp `theirs` there.
     /// Reads some of each line of memory that a frame heard of it needs.
     pub(crate) fn look_in(&self) -> u64 {
         let encrypted = self.exchange.crypt.is_some();
@@ -826,6 +837,7 @@ impl Call {
         self.voice_out.look() ^ state ^ self.exchange.look()
     }
 
+    /// Sends on a frame of the linked call, which had the timestamp `theirs` there.
     pub(crate) fn relay_voice(
         &mut self,
         cx: &mut Context,

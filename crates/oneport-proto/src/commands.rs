@@ -266,7 +266,8 @@ impl Endpoint {
     }
 
     /// Sends `payload`, voice of `duration_ms`. Its timestamp follows the clock of the samples, so
-    /// frames may be handed over in bursts.
+    /// frames may be handed over in bursts. Where there is nothing to be sent, as where a codec's frame is
+    /// not full yet, only that clock goes on.
     ///
     /// A frame for which there is no room is counted and dropped.
     ///

@@ -1,6 +1,7 @@
 //! What an endpoint is told at its start.
 
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::firmware::FirmwareImage;
@@ -19,6 +20,8 @@ pub struct EndpointConfig {
     pub max_calls: usize,
     /// The same for one remote IP address, whatever its port; 2,048.
     pub max_calls_per_address: usize,
+    /// An address for which the limit before does not hold: what is there belongs to us. None.
+    pub exempt_address: Option<IpAddr>,
     /// Calls from addresses that proved nothing (no call token), all together; 8,192.
     pub max_unvalidated_calls: usize,
     /// How long the number of an ended call is not used again; 60 s. In that time repeated frames
@@ -76,6 +79,7 @@ impl Default for EndpointConfig {
             call_token_lifetime: Duration::from_secs(10),
             max_calls: 100_000,
             max_calls_per_address: 2_048,
+            exempt_address: None,
             max_unvalidated_calls: 8_192,
             number_quarantine: Duration::from_secs(60),
             ping_interval: Duration::from_secs(21),

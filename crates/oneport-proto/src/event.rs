@@ -7,7 +7,9 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use oneport_wire::{AuthMethods, CauseCode, Control, DialplanStatus, Format, MessageCount};
+use oneport_wire::{
+    AuthMethods, CauseCode, Control, DialplanStatus, Format, MessageCount, Timestamp,
+};
 
 use crate::drop_reason::{DropReason, Limit};
 use crate::firmware::FirmwareFailure;
@@ -103,6 +105,8 @@ pub enum Event {
         frame_type: u8,
         /// The subclass byte as it came.
         subclass: u8,
+        /// The sender's clock in ms since the start of its call.
+        timestamp: Timestamp,
         /// What follows.
         payload: Vec<u8>,
     },

@@ -44,6 +44,8 @@ pub(crate) struct Exchange {
     pub(crate) reliable: Reliable,
     /// Timestamp of the frame by which the peer opened it; tells a repetition from a new start.
     pub(crate) opened_at: Option<Timestamp>,
+    /// Fingerprint of that frame's elements, for the same.
+    pub(crate) opened_by: u64,
     pub(crate) rtt: Option<Duration>,
     /// Half of the first interval of repetition: never less than the round trip, and more after one
     /// that may have become longer.
@@ -100,6 +102,7 @@ impl Exchange {
             reliable: Reliable::new(),
             created: now,
             opened_at: None,
+            opened_by: 0,
             confirmed: false,
             rtt: None,
             patience: None,

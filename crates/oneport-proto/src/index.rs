@@ -4,7 +4,7 @@
 //! number) and (address, our number) to a slot, so one port holds as many calls as memory allows.
 //! Both keys are chosen by strangers, hence the seeded hash.
 
-use core::hash::{Hash, Hasher};
+use core::hash::{BuildHasher, Hash, Hasher};
 use core::net::{IpAddr, SocketAddr};
 
 use foldhash::fast::FixedState;
@@ -73,6 +73,11 @@ impl Index {
 
     pub(crate) fn find_by_ours(&self, remote: SocketAddr, number: CallNumber) -> Option<u32> {
         self.by_ours.get(&Key::new(remote, number)).copied()
+    }
+
+    /// By what bytes are known again without being kept.
+    pub(crate) fn fingerprint(&self, bytes: &[u8]) -> u64 {
+        self.by_theirs.hasher().hash_one(bytes)
     }
 
     /// Calls of one IP address, whatever the port.

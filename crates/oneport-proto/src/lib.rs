@@ -109,3 +109,4 @@ pub use transfer::TransferKind;
 pub use translate::Speech;
 pub use transmit::{Transmit, TransmitBuffer};
 pub use trunk::{TrunkConfig, TrunkUse};
+pub use voice_meter::VoiceMeter;

@@ -98,8 +98,9 @@ impl Endpoint {
             return Err(DropReason::WrongCallNumber);
         }
         let existing = self.cx.index.find_by_theirs(from.remote, header.source);
+        let fingerprint = self.cx.index.fingerprint(elements.as_bytes());
         if let Some(existing) = existing {
-            self.answer_copy(now, existing, header)?;
+            self.answer_copy(now, existing, header, fingerprint)?;
         }
         if subclass == IaxSubclass::Provision {
             return self.open_provision(now, from, header, existing, elements);
@@ -176,28 +177,44 @@ impl Endpoint {
         opened.map_err(|limit| {
             let why = (DropReason::TooManyCallsForAddress, Some(limit));
             self.turn_away(now, from, header, subclass, username, why)
-        })
+        })?;
+        let slot = self.cx.index.find_by_theirs(from.remote, header.source);
+        if let Some(slot) = slot.and_then(|slot| self.slots.at(slot))
+            && let Some(exchange) = slot.role.exchange_mut()
+        {
+            exchange.opened_by = fingerprint;
+        }
+        Ok(())
     }
 
     /// A repetition of the frame that opened `existing` is acknowledged again, an older copy
     /// ignored; `Ok` means that it is something new.
+    ///
+    /// A peer may use its number again as soon as both know of the end, and its new call has a clock
+    /// that begins at zero, too: once `existing` is over, only what is equal to the last byte is a
+    /// repetition.
     fn answer_copy(
         &mut self,
         now: Instant,
         existing: u32,
         header: &FullHeader,
+        fingerprint: u64,
     ) -> Result<(), DropReason> {
-        let Some(exchange) = self.slots.at(existing).and_then(|slot| slot.role.exchange_mut())
-        else {
-            return Ok(());
-        };
+        let Some(slot) = self.slots.at(existing) else { return Ok(()) };
+        let over = matches!(slot.role, Role::Resting(_));
+        let Some(exchange) = slot.role.exchange_mut() else { return Ok(()) };
         let Some(opened) = exchange.opened_at else { return Ok(()) };
+        let young = now.since(exchange.created) < COPY_AGE;
+        let differs = exchange.opened_by != fingerprint || !young;
+        if over && exchange.reliable.is_settled() && differs {
+            return Ok(());
+        }
         if opened == header.timestamp {
             exchange.acknowledge(&mut self.cx, header.timestamp);
             return Err(DropReason::Duplicate);
         }
         let newer = header.timestamp.0.wrapping_sub(opened.0) <= u32::MAX / 2;
-        if !newer && now.since(exchange.created) < COPY_AGE {
+        if !newer && young {
             return Err(DropReason::Duplicate);
         }
         Ok(())
@@ -250,6 +267,10 @@ impl Endpoint {
         let ending = usize::from(existing.is_some());
         let of_address = self.cx.index.calls_of(from.remote.ip());
         let all = (self.slots.len(), config.max_calls.saturating_add(ending));
+        let most_of_address = match config.exempt_address == Some(from.remote.ip()) {
+            true => usize::MAX,
+            false => config.max_calls_per_address,
+        };
         let unvalidated = match validated {
             true => (0, usize::MAX),
             false => (self.slots.unvalidated, config.max_unvalidated_calls),
@@ -257,7 +278,7 @@ impl Endpoint {
         let limits = [
             (DropReason::TooManyCalls, all),
             (DropReason::TooManyCalls, unvalidated),
-            (DropReason::TooManyCallsForAddress, (of_address, config.max_calls_per_address)),
+            (DropReason::TooManyCallsForAddress, (of_address, most_of_address)),
         ];
         let reached = limits.into_iter().find(|(_, (held, most))| held >= most);
         reached.map(|(reason, (held, most))| (reason, Limit { held, most }))

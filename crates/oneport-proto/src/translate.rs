@@ -43,7 +43,9 @@ impl Endpoint {
     }
 
     /// Sends what belongs between what is translated for this call: timestamps are of the clock of the
-    /// call that it is linked to. A frame for which there is no room is counted and dropped.
+    /// call that it is linked to. A call that is not linked may get all of its voice so, from somebody
+    /// who has a clock but is no call here: distances in time stay. A frame for which there is no room is
+    /// counted and dropped.
     ///
     /// # Errors
     /// None but those of all these commands.

@@ -75,6 +75,15 @@ impl VoiceOut {
         stamp
     }
 
+    /// The timestamp of a pause that begins now; `real` is our clock. Voice may be ahead of that, and a pause
+    /// before the end of what was said would be none any more for whoever hears it.
+    pub(crate) fn pause_stamp(&self, real: u32) -> u32 {
+        match self.next {
+            Some(next) if is_after(next, real) => next,
+            _ => self.not_before_last(real),
+        }
+    }
+
     /// The timestamp of a frame relayed from a call where it had `theirs`: the same distances.
     pub(crate) fn relay_stamp(&mut self, real: u32, theirs: u32) -> u32 {
         self.next = None;
@@ -339,6 +348,8 @@ mod tests {
         let stamps: [u32; 4] = core::array::from_fn(|_| voice.stamp(1_000, 20));
         assert_eq!(stamps, [1_000, 1_020, 1_040, 1_060]);
         assert_eq!(voice.stamp(1_075, 20), 1_080, "the clock of the samples goes on");
+        assert_eq!(voice.pause_stamp(1_090), 1_100, "a pause begins behind what was said");
+        assert_eq!(voice.pause_stamp(1_150), 1_150);
         assert_eq!(voice.stamp(5_000, 20), 5_000, "after a pause real time counts");
     }
 

@@ -19,10 +19,10 @@ const WINDOW: u32 = 64;
 /// Frames of one stream of old ones after which the sender is taken to have put its clock back.
 const NEW_CLOCK: u32 = 4;
 
-/// Counts voice by the sender's timestamps.
+/// Counts voice by the sender's timestamps, as it does that of each call.
 #[derive(Clone, Debug, Default)]
 #[repr(C)]
-pub(crate) struct VoiceMeter {
+pub struct VoiceMeter {
     lost: u64,
     late: u64,
     out_of_order: u64,
@@ -70,7 +70,7 @@ impl VoiceMeter {
         core::mem::offset_of!(Self, delays) + DelayMeter::EACH_FRAME_FROM;
 
     /// Counts one frame with the sender's unwrapped `timestamp` in ms.
-    pub(crate) fn receive(&mut self, now: Instant, timestamp: u32, format: Format, bytes: usize) {
+    pub fn receive(&mut self, now: Instant, timestamp: u32, format: Format, bytes: usize) {
         if self.lengths.measure(format, bytes) {
             self.begin_window();
         }
@@ -218,18 +218,19 @@ impl VoiceMeter {
     }
 
     /// The sender says that it falls silent: the gap that follows is no loss.
-    pub(crate) fn pause(&mut self) {
+    pub fn pause(&mut self) {
         self.pause = true;
     }
 
     /// The sender has a new clock: what comes next follows nothing.
-    pub(crate) fn begin_anew(&mut self) {
+    pub fn begin_anew(&mut self) {
         self.newest = None;
         self.behind = Behind::default();
     }
 
     /// How long a frame is, in ms; 20 while that is not known.
-    pub(crate) const fn length(&self) -> u32 {
+    #[must_use]
+    pub const fn length(&self) -> u32 {
         self.lengths.in_ms()
     }
 
@@ -239,7 +240,8 @@ impl VoiceMeter {
     }
 
     /// The figures up to now.
-    pub(crate) fn snapshot(&self) -> VoiceStats {
+    #[must_use]
+    pub fn snapshot(&self) -> VoiceStats {
         let Self { frames, bytes, lost, late, out_of_order, duplicates, pattern, .. } = *self;
         VoiceStats {
             frames,

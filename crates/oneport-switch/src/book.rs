@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use oneport_proto::{CallEnd, CallId, Instant, Offer, RequestId};
-use oneport_wire::CauseCode;
+use oneport_wire::{CauseCode, Format};
 use uuid::Uuid;
 
 use crate::cdr::{Cdr, HungUpBy, LegDirection, Quality};
 use crate::ledger::{Journal, Ledger};
 use crate::refusal::{Reason, Refusal, Stage};
+use crate::routing::peer_as_destination;
 use crate::store::Record;
 use crate::utc::Utc;
 
@@ -29,6 +30,8 @@ pub(crate) enum Then {
     TellEnd(CallId),
     /// A registration is granted, or its end.
     Grant(RequestId),
+    /// The same for a phone that speaks SIP, by its number among those that wait.
+    GrantPhone(u64),
 }
 
 /// What is known of a leg.
@@ -47,6 +50,8 @@ struct Draft {
     route: Option<String>,
     destination: Option<String>,
     limit: Option<String>,
+    /// The codec of the other leg, where it is another.
+    transcoded: Option<Format>,
     begun: Instant,
     start: Utc,
     answered: Option<Instant>,
@@ -57,8 +62,8 @@ struct Draft {
     /// The number of the call's last leg, the same for all of them.
     last_leg: Arc<AtomicU32>,
     refusals: u32,
-    /// Why a destination did not take it, until it is known whether another is tried.
-    reason: Option<Reason>,
+    /// Why a destination did not take it, until it is known whether another is tried. Few legs have one.
+    reason: Option<Box<Reason>>,
 }
 
 /// All drafts, and the way to the store.
@@ -169,6 +174,7 @@ impl Book {
             route: None,
             destination: None,
             limit: None,
+            transcoded: None,
             begun: now,
             start: self.now(),
             answered: None,
@@ -219,7 +225,7 @@ impl Book {
         let start = self.now();
         let Some(draft) = self.drafts.get_mut(&caller) else { return false };
         let last_leg = draft.last_leg.clone();
-        let destination = format!("peer:{peer}/{number}");
+        let destination = format!("{}/{number}", peer_as_destination(peer));
         draft.destination = Some(destination.clone());
         let draft = Draft {
             call: draft.call,
@@ -236,6 +242,7 @@ impl Book {
             route: draft.route.clone(),
             destination: Some(destination),
             limit: None,
+            transcoded: None,
             begun: now,
             start,
             answered: None,
@@ -298,7 +305,7 @@ impl Book {
         self.goes_on(leg);
         if let Some(draft) = self.drafts.get_mut(&leg) {
             draft.limit = reason.limit.clone().or_else(|| draft.limit.take());
-            draft.reason = Some(reason);
+            draft.reason = Some(Box::new(reason));
         }
     }
 
@@ -322,14 +329,14 @@ impl Book {
     pub(crate) fn goes_on(&mut self, leg: CallId) {
         if let Some(reason) = self.drafts.get_mut(&leg).and_then(|draft| draft.reason.take()) {
             let cause = reason.cause;
-            self.write_refusal(leg, reason, cause, false);
+            self.write_refusal(leg, *reason, cause, false);
         }
     }
 
     /// The caller is told that its call is refused, for the reason given before.
     pub(crate) fn refused(&mut self, leg: CallId, cause: CauseCode) {
         if let Some(reason) = self.drafts.get_mut(&leg).and_then(|draft| draft.reason.take()) {
-            self.write_refusal(leg, reason, Some(cause), true);
+            self.write_refusal(leg, *reason, Some(cause), true);
         }
     }
 
@@ -379,6 +386,13 @@ impl Book {
     pub(crate) fn forget_registration(&mut self, name: &str) {
         if let Some(ledger) = &mut self.ledger {
             ledger.append(Record::Unregistered { peer: name.into() }, None);
+        }
+    }
+
+    /// The voice of a leg is transcoded: on its other leg they speak `codec`.
+    pub(crate) fn transcoded(&mut self, leg: CallId, codec: Format) {
+        if let Some(draft) = self.drafts.get_mut(&leg) {
+            draft.transcoded = Some(codec);
         }
     }
 
@@ -433,6 +447,7 @@ impl Draft {
             cause_text: end.text.clone(),
             hung_up_by: HungUpBy::of(end.reason, self.follows),
             codec: end.stats.format.map(|format| format.to_string()),
+            transcoded: self.transcoded.map(|format| format.to_string()),
             encrypted: end.stats.encrypted,
             trunk: trunk && !end.stats.encrypted,
             limit: self.limit,

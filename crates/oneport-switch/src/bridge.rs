@@ -95,6 +95,7 @@ pub(crate) fn tries_next(end: &CallEnd) -> bool {
                 | CauseCode::RESOURCE_UNAVAILABLE
                 | CauseCode::FACILITY_NOT_SUBSCRIBED
                 | CauseCode::SERVICE_UNAVAILABLE
+                | CauseCode::TIMER_EXPIRY
         ),
         _ => false,
     }

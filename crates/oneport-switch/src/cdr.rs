@@ -149,6 +149,9 @@ pub struct Cdr {
     pub hung_up_by: HungUpBy,
     /// The codec spoken last, by Asterisk's name.
     pub codec: Option<String>,
+    /// The codec of its other leg, where its voice was made into that and back: the last one.
+    #[serde(default)]
+    pub transcoded: Option<String>,
     /// Whether it was encrypted.
     pub encrypted: bool,
     /// Whether its voice went out in trunk frames.
@@ -247,6 +250,16 @@ pub struct Quality {
     pub causes: Option<String>,
     /// The same as a sentence, with the figures that show it.
     pub diagnosis: Option<String>,
+    /// Why voice flowed one way only, or not at all: names of reasons, joined by commas; none where both
+    /// were heard.
+    #[serde(default)]
+    pub one_way: Option<String>,
+    /// The first of them as a sentence.
+    #[serde(default)]
+    pub one_way_why: Option<String>,
+    /// For how long, in ms.
+    #[serde(default)]
+    pub one_way_ms: Option<u64>,
 }
 
 /// What the far end says it heard of us.
@@ -321,6 +334,9 @@ impl Quality {
             remote_mos: there.map(|score| hundredths(score.mos)),
             causes: diagnosis.map(Diagnosis::names),
             diagnosis: diagnosis.map(ToString::to_string),
+            one_way: None,
+            one_way_why: None,
+            one_way_ms: None,
         }
     }
 }

@@ -4,10 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use oneport_media::comfort_noise::ComfortNoise;
-use oneport_media::half_band::{Doubler, Halver};
-use oneport_media::mixer::{FRAME, Heard, MemberId, Mixer, SAMPLE_RATE};
-use oneport_media::{Codec, Encoder, Listener, tone};
+use oneport_media::mixer::{Input, InputStats, MemberId, Mixer};
+use oneport_media::{Codec, Encoder, Rate, tone};
 use oneport_proto::{CallId, Instant};
 use oneport_wire::Format;
 
@@ -29,16 +27,18 @@ pub(crate) struct RoomConfig {
     pub(crate) announce: bool,
     /// Whether who comes in is not heard before it wants to be.
     pub(crate) muted: bool,
+    /// The rate at which it is mixed, in samples a second.
+    pub(crate) rate: u32,
 }
 
 impl Default for RoomConfig {
     fn default() -> Self {
-        Self { pin: None, max_members: 32, announce: true, muted: false }
+        Self { pin: None, max_members: 32, announce: true, muted: false, rate: 8_000 }
     }
 }
 
 /// A member of a conference.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct ConferenceMember {
     /// Its call.
     pub call: CallId,
@@ -48,8 +48,21 @@ pub struct ConferenceMember {
     pub muted: bool,
     /// For how long it has been there.
     pub since: Instant,
+    /// By how many dB it is made louder for the others.
+    pub gain_db: f32,
+    /// Whether it speaks.
+    pub talks: bool,
     /// What was heard of it.
-    pub heard: Heard,
+    pub heard: InputStats,
+}
+
+/// A member has begun to speak, or ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Talker {
+    pub(crate) room: String,
+    pub(crate) call: CallId,
+    pub(crate) who: String,
+    pub(crate) talks: bool,
 }
 
 struct Member {
@@ -59,23 +72,22 @@ struct Member {
     since: Instant,
     codec: Codec,
     encoder: Box<dyn Encoder>,
-    listener: Listener,
-    halver: Halver,
-    doubler: Doubler,
-    /// Where what it has said ends, by its own clock in ms, and then its silence up to now.
-    end: u32,
-    /// Whether it has spoken since the last turn.
-    spoke: bool,
-    /// What is heard of it while it sends nothing, since it has told of a pause.
-    pause: Option<ComfortNoise>,
+    /// What it says.
+    input: Input,
+    /// Whether it was told that it speaks.
+    talks: bool,
+    /// From the rate of the room to that of its codec.
+    to_codec: Rate,
 }
 
-#[derive(Default)]
 struct Room {
     config: RoomConfig,
     mixer: Mixer,
     members: Vec<Member>,
-    /// The tone that is to be heard, and how much of it was.
+    /// Tones that tell that somebody comes or goes.
+    comes: Vec<i16>,
+    goes: Vec<i16>,
+    /// The one that is to be heard, and how much of it was.
     announcement: Option<(Tone, usize)>,
 }
 
@@ -86,37 +98,31 @@ enum Tone {
 }
 
 /// All rooms. One is there while somebody is in it.
+#[derive(Default)]
 pub(crate) struct Conferences {
     rooms: BTreeMap<String, Room>,
     members: HashMap<CallId, String>,
     /// When the next turn is due.
     next: Option<Instant>,
-    comes: Vec<i16>,
-    goes: Vec<i16>,
+    /// When it first was.
+    origin: Option<Instant>,
+    /// Who has begun to speak, or ended.
+    talkers: Vec<Talker>,
     /// What is worked on, kept so that frames cost no allocation.
+    scratch: Scratch,
+}
+
+#[derive(Default)]
+struct Scratch {
+    tone: Vec<i16>,
+    mix: Vec<i16>,
     samples: Vec<i16>,
-    narrow: Vec<i16>,
     payload: Vec<u8>,
 }
 
-impl Default for Conferences {
-    fn default() -> Self {
-        Self {
-            rooms: BTreeMap::new(),
-            members: HashMap::new(),
-            next: None,
-            comes: two_tones(440.0, 660.0),
-            goes: two_tones(660.0, 440.0),
-            samples: Vec::with_capacity(2 * FRAME),
-            narrow: Vec::with_capacity(2 * FRAME),
-            payload: Vec::with_capacity(4 * FRAME),
-        }
-    }
-}
-
 /// Two tones of 100 ms, each a whole number of turns.
-fn two_tones(first: f64, second: f64) -> Vec<i16> {
-    let tone = |frequency| tone::Sine::new(frequency, SAMPLE_RATE, 0.1).take(5 * FRAME);
+fn two_tones(first: f64, second: f64, rate: u32) -> Vec<i16> {
+    let tone = |frequency| tone::Sine::new(frequency, rate, 0.1).take(rate as usize / 10);
     tone(first).chain(tone(second)).collect()
 }
 
@@ -134,7 +140,8 @@ impl Conferences {
         codec: Codec,
         who: String,
     ) -> Result<(), String> {
-        let room = self.rooms.entry(name.into()).or_default();
+        let room = self.rooms.entry(name.into()).or_insert_with(|| Room::new(config));
+        // Its rate is that of its first member, as long as anybody is in it.
         room.config = config.clone();
         let most = room.config.max_members;
         if room.members.len() >= most {
@@ -151,25 +158,23 @@ impl Conferences {
             since: now,
             codec,
             encoder: codec.encoder(),
-            listener: Listener::default(),
-            halver: Halver::default(),
-            doubler: Doubler::default(),
-            end: 0,
-            spoke: false,
-            pause: None,
+            input: Input::new(room.mixer.sample_rate()),
+            talks: false,
+            to_codec: Rate::between(room.mixer.sample_rate(), codec.sample_rate()),
         });
         self.members.insert(call, name.into());
+        self.origin.get_or_insert(now);
         self.next.get_or_insert(now + TURN);
         Ok(())
     }
 
     /// A call is over. What was heard of it, if it was a member.
-    pub(crate) fn leave(&mut self, call: CallId) -> Option<Heard> {
+    pub(crate) fn leave(&mut self, call: CallId) -> Option<InputStats> {
         let name = self.members.remove(&call)?;
         let room = self.rooms.get_mut(&name)?;
         let place = room.members.iter().position(|member| member.call == call)?;
         let member = room.members.remove(place);
-        let heard = room.mixer.heard(member.id);
+        let heard = member.input.stats();
         room.mixer.leave(member.id);
         room.announce(Tone::Goes);
         if room.members.is_empty() {
@@ -178,7 +183,7 @@ impl Conferences {
         if self.rooms.is_empty() {
             self.next = None;
         }
-        heard
+        Some(heard)
     }
 
     fn find(&mut self, call: CallId) -> Option<(&mut Room, usize)> {
@@ -197,6 +202,14 @@ impl Conferences {
         Some(muted)
     }
 
+    /// Whether it was changed: a member is louder for the others by so many dB.
+    pub(crate) fn set_gain(&mut self, call: CallId, db: f32) -> bool {
+        let Some((room, place)) = self.find(call) else { return false };
+        let Some(member) = room.members.get(place) else { return false };
+        room.mixer.set_gain(member.id, db);
+        true
+    }
+
     /// Who is in a room, in the order in which they came.
     pub(crate) fn members(&self, name: &str) -> Vec<ConferenceMember> {
         let Some(room) = self.rooms.get(name) else { return Vec::new() };
@@ -205,7 +218,9 @@ impl Conferences {
             who: member.who.clone(),
             muted: room.mixer.is_muted(member.id).unwrap_or(false),
             since: member.since,
-            heard: room.mixer.heard(member.id).unwrap_or_default(),
+            gain_db: room.mixer.gain(member.id).unwrap_or(0.0),
+            talks: room.mixer.talks(member.id),
+            heard: member.input.stats(),
         };
         room.members.iter().map(member).collect()
     }
@@ -220,48 +235,34 @@ impl Conferences {
         self.rooms.keys().map(String::as_str)
     }
 
-    /// Takes what a member says. Of a format that is not spoken here nothing is heard; whether it is.
+    /// Time since somebody first came in.
+    fn since_origin(&self, now: Instant) -> Duration {
+        self.origin.map(|origin| now.since(origin)).unwrap_or_default()
+    }
+
+    /// Takes what a member says, which has come at `now`. Of a format that is not spoken here nothing is
+    /// heard; whether it is.
     pub(crate) fn hear(
         &mut self,
+        now: Instant,
         call: CallId,
         format: Format,
         timestamp: u32,
         payload: &[u8],
     ) -> bool {
-        let (mut samples, mut narrow) =
-            (std::mem::take(&mut self.samples), std::mem::take(&mut self.narrow));
-        let mut spoken = true;
-        if let Some((room, place)) = self.find(call)
-            && let Some(member) = room.members.get_mut(place)
-        {
-            samples.clear();
-            (member.pause, member.spoke) = (None, true);
-            let codec = member.listener.hear(format, payload, &mut samples);
-            if let Some(codec) = codec {
-                let lasts = samples.len() / codec.samples_in(1);
-                member.end = timestamp.wrapping_add(u32::try_from(lasts).unwrap_or(0));
-            }
-            match codec.map(Codec::sample_rate) {
-                None => spoken = false,
-                Some(SAMPLE_RATE) => room.mixer.push(member.id, timestamp, &samples),
-                Some(_) => {
-                    narrow.clear();
-                    member.halver.halve(&samples, &mut narrow);
-                    room.mixer.push(member.id, timestamp, &narrow);
-                }
-            }
-        }
-        (self.samples, self.narrow) = (samples, narrow);
-        spoken
+        let now = self.since_origin(now);
+        let Some((room, place)) = self.find(call) else { return true };
+        let Some(member) = room.members.get_mut(place) else { return true };
+        member.input.hear(now, format, timestamp, payload)
     }
 
-    /// A member says that a pause of this many −dBov begins, in which it sends nothing. Noise is heard
-    /// of it until it speaks.
-    pub(crate) fn pause(&mut self, call: CallId, level: u8) {
+    /// A member says that a pause of this many −dBov begins at its `timestamp`, in which it sends nothing.
+    /// Noise is heard of it until it speaks.
+    pub(crate) fn pause(&mut self, call: CallId, timestamp: u32, level: u8) {
         if let Some((room, place)) = self.find(call)
             && let Some(member) = room.members.get_mut(place)
         {
-            member.pause = Some(ComfortNoise::new(level));
+            member.input.pause(timestamp, level);
         }
     }
 
@@ -274,113 +275,94 @@ impl Conferences {
     pub(crate) fn turn(&mut self, now: Instant, mut send: impl FnMut(CallId, Format, &[u8])) {
         while let Some(next) = self.next.filter(|next| *next <= now) {
             let behind = now.since(next) > FURTHEST_BEHIND;
+            let at = self.since_origin(next);
             self.next = Some(if behind { now } else { next } + TURN);
-            let Self { rooms, comes, goes, samples, payload, .. } = self;
-            for room in rooms.values_mut() {
-                room.turn(comes, goes, samples, payload, &mut send);
+            for (name, room) in &mut self.rooms {
+                room.turn(at, &mut self.scratch, &mut send);
+                room.note_talkers(name, &mut self.talkers);
             }
         }
+    }
+
+    /// Who has begun to speak, or ended, since this was last asked.
+    pub(crate) fn talkers(&mut self) -> impl Iterator<Item = Talker> {
+        self.talkers.drain(..)
     }
 }
 
 impl Room {
+    fn new(config: &RoomConfig) -> Self {
+        Self {
+            mixer: Mixer::new(config.rate),
+            members: Vec::new(),
+            comes: two_tones(440.0, 660.0, config.rate),
+            goes: two_tones(660.0, 440.0, config.rate),
+            announcement: None,
+            config: config.clone(),
+        }
+    }
+
     fn announce(&mut self, tone: Tone) {
         if self.config.announce {
             self.announcement = Some((tone, 0));
         }
     }
 
-    fn turn(
-        &mut self,
-        comes: &[i16],
-        goes: &[i16],
-        samples: &mut Vec<i16>,
-        payload: &mut Vec<u8>,
-        send: &mut impl FnMut(CallId, Format, &[u8]),
-    ) {
-        for member in &mut self.members {
-            if let Some(noise) = &mut member.pause {
-                samples.clear();
-                noise.extend(FRAME, samples);
-                self.mixer.push(member.id, member.end, samples);
-            }
-            if !std::mem::take(&mut member.spoke) || member.pause.is_some() {
-                member.end = member.end.wrapping_add(u32::from(FRAME_MS));
+    /// Names those who have begun to speak, or ended.
+    fn note_talkers(&mut self, room: &str, talkers: &mut Vec<Talker>) {
+        let Self { mixer, members, .. } = self;
+        for member in members {
+            let talks = mixer.talks(member.id);
+            if std::mem::replace(&mut member.talks, talks) != talks {
+                let (room, who) = (room.to_string(), member.who.clone());
+                talkers.push(Talker { room, call: member.call, who, talks });
             }
         }
-        self.mixer.turn();
-        let tone = self.announcement.map(|(tone, heard)| {
-            let whole = match tone {
-                Tone::Comes => comes,
-                Tone::Goes => goes,
-            };
-            whole.get(heard..heard + FRAME).unwrap_or_default()
-        });
-        self.announcement = match (self.announcement, tone) {
-            (Some((tone, heard)), Some(part)) if !part.is_empty() => Some((tone, heard + FRAME)),
-            _ => None,
+    }
+
+    /// The next 20 ms of the tone that is to be heard.
+    fn announcement(&mut self) -> &[i16] {
+        let Some((tone, heard)) = self.announcement else { return &[] };
+        let whole = match tone {
+            Tone::Comes => &self.comes,
+            Tone::Goes => &self.goes,
         };
-        let mut mix = [0; FRAME];
+        let end = heard + self.mixer.frame();
+        self.announcement = (end < whole.len()).then_some((tone, end));
+        whole.get(heard..end).unwrap_or_default()
+    }
+
+    fn turn(
+        &mut self,
+        now: Duration,
+        scratch: &mut Scratch,
+        send: &mut impl FnMut(CallId, Format, &[u8]),
+    ) {
+        let Scratch { tone, mix, samples, payload } = scratch;
+        self.mixer.turn();
         for member in &mut self.members {
-            self.mixer.mix(member.id, &mut mix);
-            for (sample, tone) in mix.iter_mut().zip(tone.unwrap_or_default()) {
+            samples.clear();
+            member.input.pull(now, samples);
+            self.mixer.say(member.id, samples);
+        }
+        let frame = self.mixer.frame();
+        tone.clear();
+        tone.extend_from_slice(self.announcement());
+        for member in &mut self.members {
+            mix.clear();
+            mix.resize(frame, 0);
+            self.mixer.mix(member.id, mix);
+            for (sample, tone) in mix.iter_mut().zip(&*tone) {
                 *sample = sample.saturating_add(*tone);
             }
+            samples.clear();
+            member.to_codec.pass(mix, samples);
             payload.clear();
-            if member.codec.sample_rate() == SAMPLE_RATE {
-                member.encoder.encode(&mix, payload);
-            } else {
-                samples.clear();
-                member.doubler.double(&mix, samples);
-                member.encoder.encode(samples, payload);
-            }
+            member.encoder.encode(samples, payload);
             send(member.call, member.codec.format(), payload);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use oneport_media::comfort_noise::level_of;
-    use oneport_proto::{Endpoint, NewCall};
-
-    use super::*;
-
-    #[test]
-    fn who_tells_of_a_pause_is_heard_as_noise_until_it_speaks() {
-        let at = |ms: u64| Instant::from_micros(ms * 1_000);
-        let mut endpoint = Endpoint::new(Default::default(), [0; 32], at(0));
-        let [ann, bob] = [1, 2].map(|last| {
-            let to = std::net::SocketAddr::from(([192, 0, 2, last], 4569));
-            endpoint.place_call(at(0), to, NewCall::to("1")).expect("placed")
-        });
-        let mut rooms = Conferences::default();
-        let config = RoomConfig { announce: false, ..RoomConfig::default() };
-        for call in [ann, bob] {
-            rooms.join(at(0), "main", &config, call, Codec::Slin, "x".into()).expect("room");
-        }
-        let hears = |rooms: &mut Conferences, ms: u64| {
-            let mut heard = Vec::new();
-            rooms.turn(at(ms), |call, _, payload| {
-                if call == bob {
-                    Codec::Slin.decode(payload, &mut heard);
-                }
-            });
-            level_of(&heard)
-        };
-        for n in 0..50_u32 {
-            match n {
-                0..5 | 40.. => drop(rooms.hear(ann, Format::SLIN, n * 20, &[0; 320])),
-                10 => rooms.pause(ann, 40),
-                _ => {}
-            }
-            let level = hears(&mut rooms, u64::from(n + 1) * 20);
-            match n {
-                14..40 => assert!(level.abs_diff(40) <= 3, "{n}: {level}"),
-                44.. => assert_eq!(level, 127, "{n}"),
-                ..10 => assert_eq!(level, 127, "{n}"),
-                _ => {}
-            }
-        }
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use jiff::ZonedDateTime;
 
 use crate::builtin::Place;
 use crate::config::Config;
-use crate::routing::{self, Question, Strategy, Verdict};
+use crate::routing::{self, Question, Strategy, Verdict, peer_as_destination};
 use crate::switch::{contexts_of, wall_time};
 
 /// What the dial plan makes of one number. It prints as a list of steps.
@@ -83,13 +83,13 @@ impl Decision {
                     && contexts.iter().any(|one| one == context || one == "*")
             });
             if let Some((name, _)) = extension {
-                decision.targets.push(format!("peer:{name}/{number}"));
+                decision.targets.push(format!("{}/{number}", peer_as_destination(name)));
                 decision.summary =
                     format!("no route; an extension of {name}, which is there while {name} is");
             } else if let Some(builtin) = builtin {
                 decision.targets.push(format!("builtin:{builtin}"));
                 decision.summary = "no route; the name of a built-in destination".into();
-            } else if config.peers.contains_key(number) {
+            } else if config.is_peer_by_name(number) {
                 decision.targets.push(format!("peer:{number}/{number}"));
                 decision.summary = "no route; the name of a peer".into();
             } else {

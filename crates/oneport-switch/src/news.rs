@@ -60,6 +60,15 @@ pub enum What {
         /// That of the call that was parked.
         into: String,
     },
+    /// Its two ends speak different codecs: its voice is transcoded from now on.
+    CallTranscoded {
+        /// Its id.
+        call: String,
+        /// What the caller speaks and hears.
+        caller: String,
+        /// What who was called speaks and hears.
+        called: String,
+    },
     /// A leg of it is choppy, and a cause of that is new.
     CallChoppy {
         /// Its id.
@@ -74,6 +83,39 @@ pub enum What {
         mos: Option<f64>,
         /// The same of what the peer hears, as it says.
         mos_there: Option<f64>,
+    },
+    /// A member of a conference has begun to speak, or has ended.
+    ConferenceTalker {
+        /// The conference.
+        room: String,
+        /// The member's call.
+        call: String,
+        /// Who it is.
+        who: String,
+        /// Whether it speaks, muted or not.
+        talks: bool,
+    },
+    /// On a leg of it voice flows one way only, or not at all.
+    CallOneWay {
+        /// Its id.
+        call: String,
+        /// The peer of the leg; null for a guest.
+        peer: Option<String>,
+        /// Who is not heard: `peer`, `other` (whoever it speaks with) or `both`.
+        unheard: String,
+        /// The name of the likeliest reason, as docs/media.md lists them.
+        reason: String,
+        /// The same as a sentence.
+        why: String,
+    },
+    /// Behind that both are heard again.
+    CallBothWays {
+        /// Its id.
+        call: String,
+        /// The peer of the leg; null for a guest.
+        peer: Option<String>,
+        /// For how long they were not.
+        seconds: f64,
     },
     /// It is over.
     CallEnded {
@@ -150,7 +192,11 @@ impl What {
             Self::CallRinging { .. } => "call_ringing",
             Self::CallAnswered { .. } => "call_answered",
             Self::CallJoined { .. } => "call_joined",
+            Self::CallTranscoded { .. } => "call_transcoded",
             Self::CallChoppy { .. } => "call_choppy",
+            Self::ConferenceTalker { .. } => "conference_talker",
+            Self::CallOneWay { .. } => "call_one_way",
+            Self::CallBothWays { .. } => "call_both_ways",
             Self::CallEnded { .. } => "call_ended",
             Self::Refused { .. } => "refused",
             Self::Registration { .. } => "registration",

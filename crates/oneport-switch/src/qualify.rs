@@ -54,6 +54,14 @@ impl Status {
         matches!(self, Self::Unknown | Self::Ok(_))
     }
 
+    /// How fast it answers, if it does.
+    pub(crate) const fn round_trip(self) -> Option<Duration> {
+        match self {
+            Self::Ok(rtt) | Self::Lagged(rtt) => Some(rtt),
+            Self::Unknown | Self::Unreachable => None,
+        }
+    }
+
     const fn kind(self) -> u8 {
         match self {
             Self::Unknown => 0,

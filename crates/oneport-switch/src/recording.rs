@@ -9,7 +9,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use oneport_media::{Codec, Listener, Rate, Recorder, wav};
+use oneport_media::wav::Depth;
+use oneport_media::{Listener, Rate, Recorder, wav};
 use oneport_proto::CallId;
 use oneport_wire::Format;
 use tracing::Span;
@@ -25,7 +26,8 @@ enum Order {
     Begin {
         call: CallId,
         id: Uuid,
-        codec: Codec,
+        rate: u32,
+        depth: Depth,
         directory: PathBuf,
         span: Span,
     },
@@ -34,6 +36,11 @@ enum Order {
         format: Format,
         timestamp: u32,
         payload: Vec<u8>,
+    },
+    Pause {
+        call: CallId,
+        timestamp: u32,
+        level: u8,
     },
     End {
         call: CallId,
@@ -47,6 +54,13 @@ enum Order {
         timestamp: u32,
         payload: Vec<u8>,
     },
+    PauseOfSide {
+        call: Uuid,
+        side: Side,
+        millis: u64,
+        timestamp: u32,
+        level: u8,
+    },
     EndBoth {
         call: Uuid,
     },
@@ -57,6 +71,7 @@ pub(crate) struct Wanted {
     pub(crate) call: Uuid,
     pub(crate) file: PathBuf,
     pub(crate) rate: u32,
+    pub(crate) depth: Depth,
     /// Is set when it cannot be written.
     pub(crate) failed: Arc<AtomicBool>,
     /// What log lines of it are put into.
@@ -94,11 +109,11 @@ impl Recordings {
     pub(crate) fn begin(
         &self,
         (call, id): (CallId, Uuid),
-        codec: Codec,
+        (rate, depth): (u32, Depth),
         directory: PathBuf,
         span: Span,
     ) {
-        self.order(Order::Begin { call, id, codec, directory, span });
+        self.order(Order::Begin { call, id, rate, depth, directory, span });
     }
 
     /// Adds a frame; silence takes its place where the disk is too slow.
@@ -106,11 +121,37 @@ impl Recordings {
         if !self.has_room() {
             return self.leave_out(call);
         }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
         let payload = payload.to_vec();
-        if !self.order(Order::Frame { call, format, timestamp, payload }) {
+        self.order_frame(Order::Frame { call, format, timestamp, payload });
+    }
+
+    /// A caller tells of a pause of `level` −dBov.
+    pub(crate) fn pause(&self, call: CallId, timestamp: u32, level: u8) {
+        self.order_frame(Order::Pause { call, timestamp, level });
+    }
+
+    /// One side tells of a pause, so long behind the beginning.
+    pub(crate) fn pause_of_side(
+        &self,
+        (call, side): (Uuid, Side),
+        since: Duration,
+        timestamp: u32,
+        level: u8,
+    ) {
+        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        self.order_frame(Order::PauseOfSide { call, side, millis, timestamp, level });
+    }
+
+    /// Orders what counts as a frame that waits; `false`: there is no room for it.
+    fn order_frame(&self, order: Order) -> bool {
+        if !self.has_room() {
+            return false;
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if !self.order(order) {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
+        true
     }
 
     fn has_room(&self) -> bool {
@@ -146,13 +187,9 @@ impl Recordings {
         if !self.has_room() {
             return false;
         }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
         let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         let payload = payload.to_vec();
-        if !self.order(Order::FrameOfSide { call, side, millis, format, timestamp, payload }) {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
-        true
+        self.order_frame(Order::FrameOfSide { call, side, millis, format, timestamp, payload })
     }
 
     /// Ends the file.
@@ -210,7 +247,7 @@ struct Recording {
 impl Recording {
     fn begin(
         (call, id): (CallId, Uuid),
-        codec: Codec,
+        (rate, depth): (u32, Depth),
         directory: &PathBuf,
         span: Span,
     ) -> Result<Self, String> {
@@ -220,8 +257,8 @@ impl Recording {
         #[expect(clippy::disallowed_methods, reason = "names of files bear the wall clock's time")]
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let path = directory.join(format!("{}-{id}.wav", time.as_secs()));
-        let rate = codec.sample_rate();
-        let writer = wav::Writer::create(&path, rate).map_err(|error| error.to_string())?;
+        let writer = wav::Writer::with_depth(&path, rate, 1, depth);
+        let writer = writer.map_err(|error| error.to_string())?;
         tracing::info!("{call}: recording to {}", path.display());
         drop(inside);
         let (ear, recorder) = (Ear::new(rate), Recorder::new(rate));
@@ -239,6 +276,10 @@ impl Recording {
         let mut result = Ok(());
         recorder.place(timestamp, samples, |settled| result = writer.write(settled));
         result
+    }
+
+    fn pause(&mut self, timestamp: u32, level: u8) {
+        self.recorder.pause(timestamp, level);
     }
 
     fn end(self) -> Result<(), wav::WavError> {
@@ -263,12 +304,13 @@ struct Both {
 
 impl Both {
     fn begin(wanted: Wanted) -> Result<Self, String> {
-        let Wanted { file, rate, failed, span, .. } = wanted;
+        let Wanted { file, rate, depth, failed, span, .. } = wanted;
         if let Some(directory) = file.parent() {
             std::fs::create_dir_all(directory)
                 .map_err(|error| format!("{}: {error}", directory.display()))?;
         }
-        let writer = wav::Writer::create_stereo(&file, rate).map_err(|error| error.to_string())?;
+        let writer = wav::Writer::with_depth(&file, rate, 2, depth);
+        let writer = writer.map_err(|error| error.to_string())?;
         let (sides, ears) = (Sides::new(rate), [Ear::new(rate), Ear::new(rate)]);
         Ok(Self { sides, ears, writer, samples: Vec::new(), failed, span })
     }
@@ -286,6 +328,15 @@ impl Both {
             return Ok(());
         }
         writer.write(sides.frame(side, millis, timestamp, samples))
+    }
+
+    fn pause(
+        &mut self,
+        (side, millis): (Side, u64),
+        timestamp: u32,
+        level: u8,
+    ) -> Result<(), wav::WavError> {
+        self.writer.write(self.sides.pause(side, millis, timestamp, level))
     }
 
     fn end(self) -> Result<(), wav::WavError> {
@@ -344,8 +395,9 @@ fn write(orders: &mpsc::Receiver<Order>, waiting: &AtomicUsize) {
     let mut boths = Boths::default();
     for order in orders {
         let (span, result) = match order {
-            Order::Begin { call, id, codec, directory, span } => {
-                let begun = Recording::begin((call, id), codec, &directory, span.clone());
+            Order::Begin { call, id, rate, depth, directory, span } => {
+                let wanted = (rate, depth);
+                let begun = Recording::begin((call, id), wanted, &directory, span.clone());
                 (span, begun.map(|recording| drop(recordings.insert(call, recording))))
             }
             Order::Frame { call, format, timestamp, payload } => {
@@ -362,6 +414,13 @@ fn write(orders: &mpsc::Receiver<Order>, waiting: &AtomicUsize) {
                     }
                 }
             }
+            Order::Pause { call, timestamp, level } => {
+                waiting.fetch_sub(1, Ordering::Relaxed);
+                if let Some(recording) = recordings.get_mut(&call) {
+                    recording.pause(timestamp, level);
+                }
+                (Span::none(), Ok(()))
+            }
             Order::End { call } => match recordings.remove(&call) {
                 None => (Span::none(), Ok(())),
                 Some(recording) => {
@@ -374,6 +433,12 @@ fn write(orders: &mpsc::Receiver<Order>, waiting: &AtomicUsize) {
                 let at = (side, millis);
                 let span = boths.span(call);
                 (span, boths.go_on(call, |both| both.frame(at, format, timestamp, &payload)))
+            }
+            Order::PauseOfSide { call, side, millis, timestamp, level } => {
+                waiting.fetch_sub(1, Ordering::Relaxed);
+                let at = (side, millis);
+                let span = boths.span(call);
+                (span, boths.go_on(call, |both| both.pause(at, timestamp, level)))
             }
             Order::EndBoth { call } => (boths.span(call), boths.end(call)),
         };
@@ -392,6 +457,8 @@ fn write(orders: &mpsc::Receiver<Order>, waiting: &AtomicUsize) {
 
 #[cfg(test)]
 mod tests {
+    use oneport_media::Codec;
+
     use super::*;
 
     #[test]
@@ -416,6 +483,65 @@ mod tests {
         for second in all.chunks(1_600) {
             let loud = second.iter().map(|sample| sample.unsigned_abs()).max();
             assert!(loud > Some(8_000), "{loud:?}");
+        }
+    }
+
+    /// What sox makes of a file, as 16-bit samples; `None`: there is no sox here.
+    fn read_by_sox(file: &std::path::Path) -> Option<Vec<u8>> {
+        let raw = ["-t", "raw", "-e", "signed", "-b", "16", "-L", "-"];
+        let output = std::process::Command::new("sox").arg(file).args(raw).output().ok()?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Some(output.stdout)
+    }
+
+    #[test]
+    fn both_sides_are_recorded_at_each_rate_and_depth_and_others_read_it() {
+        use oneport_media::tone::{Sine, level_dbm0};
+        let directory = tempfile::tempdir().expect("a directory");
+        for (rate, depth) in [8_000, 16_000, 48_000]
+            .into_iter()
+            .flat_map(|rate| [(rate, Depth::Eight), (rate, Depth::Sixteen)])
+        {
+            let file = directory.path().join(format!("{rate}-{depth:?}.wav"));
+            let wanted = Wanted {
+                call: Uuid::now_v7(),
+                file: file.clone(),
+                rate,
+                depth,
+                failed: Arc::default(),
+                span: Span::none(),
+            };
+            let mut both = Both::begin(wanted).expect("a file");
+            let said = [(Side::Caller, Codec::Ulaw, 500.0), (Side::Called, Codec::Slin16, 1_000.0)];
+            let mut voices = said.map(|(side, codec, frequency)| {
+                let tone = Sine::new(frequency, codec.sample_rate(), 0.3);
+                (side, codec, tone, codec.encoder())
+            });
+            for n in 0..100_u32 {
+                for (side, codec, tone, encoder) in &mut voices {
+                    let frame: Vec<i16> = tone.by_ref().take(codec.samples_in(20)).collect();
+                    let mut payload = Vec::new();
+                    encoder.encode(&frame, &mut payload);
+                    let at = (*side, u64::from(n) * 20);
+                    both.frame(at, codec.format(), n * 20, &payload).expect("written");
+                }
+            }
+            both.end().expect("written");
+            let (left, right, read) = wav::read_stereo(&file).expect("a file");
+            assert_eq!((read, left.len()), (rate, 2 * rate as usize), "{depth:?}");
+            let middle = rate as usize / 2..rate as usize;
+            let of = |side: &[i16], frequency| level_dbm0(&side[middle.clone()], frequency, rate);
+            let expected: Vec<i16> = Sine::new(500.0, rate, 0.3).take(rate as usize).collect();
+            let expected = of(&expected, 500.0);
+            for (side, own, other) in [(&left, 500.0, 1_000.0), (&right, 1_000.0, 500.0)] {
+                let (own, other) = (of(side, own), of(side, other));
+                assert!((own - expected).abs() < 0.5, "{own} at {rate}, {depth:?}");
+                assert!(other < expected - 30.0, "{other} at {rate}, {depth:?}");
+            }
+            if let Some(bytes) = read_by_sox(&file) {
+                let pairs = left.iter().zip(&right).flat_map(|(left, right)| [*left, *right]);
+                assert_eq!(bytes, pairs.flat_map(i16::to_le_bytes).collect::<Vec<u8>>());
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The switch: identifies callers, routes their calls, keeps registrations.
 
 mod capturing;
+mod carriers;
 mod changes;
 mod device;
 mod dialling;
@@ -12,15 +13,19 @@ mod forwarding;
 mod holding;
 mod hunting;
 mod identity;
+mod joining;
 mod judging;
 mod keys;
 mod leading;
 mod leg;
+mod listening;
 mod meeting;
 mod notice;
 mod noting;
+mod one_way;
 mod originating;
 mod parking;
+mod phones;
 mod records;
 mod registering;
 mod reload;
@@ -53,12 +58,14 @@ use crate::decoy::Decoy;
 use crate::guests::Guests;
 use crate::inband::Inband;
 use crate::limits::{LimitUsage, Limits, Notice};
+use crate::live::Live;
 use crate::mailbox::Mailboxes;
 use crate::news::Newsroom;
 use crate::parking::Parking;
 use crate::qualify::Qualify;
 use crate::recording::Recordings;
 use crate::registrar::Registrar;
+use crate::sip::Link;
 use crate::store::StoredRegistration;
 use crate::tally::Tally;
 use crate::taps::Taps;
@@ -74,6 +81,7 @@ use meeting::AtTheDoor;
 use noting::news_of_limit;
 pub(crate) use originating::NotPlaced;
 pub use parking::ParkedCall;
+use phones::Telephones;
 use registering::Standing;
 pub(crate) use spans::span_of;
 use wording::{log_end, printable};
@@ -106,10 +114,14 @@ pub struct Switch {
     taps: Taps,
     /// Calls whose legs speak different codecs, or want frames of another length.
     transcodings: Transcodings,
+    /// Calls that somebody listens to.
+    live: Live,
     /// Answered calls that must not last too long, or be silent.
     watches: Watches<CallId>,
     /// How calls that are up sound.
     judging: Judging,
+    /// Lines of the log about voice that flows one way only.
+    one_way_lines: one_way::Lines,
     conferences: Conferences,
     /// Who has not said the PIN of its conference yet.
     at_the_door: HashMap<CallId, AtTheDoor>,
@@ -129,6 +141,9 @@ pub struct Switch {
     /// What registered peers have been told of their messages (MWI), and when to look again.
     told: BTreeMap<String, MessageCount>,
     look_at_mailboxes: Option<Instant>,
+    /// The SIP gateway, if there is one.
+    gateway: Option<Link>,
+    telephones: Telephones,
     tally: Tally,
     news: Newsroom,
     payload: Vec<u8>,
@@ -159,8 +174,10 @@ impl Switch {
             captures: Captures::default(),
             taps: Taps::default(),
             transcodings: Transcodings::default(),
+            live: Live::default(),
             watches: Watches::default(),
             judging: Judging::default(),
+            one_way_lines: one_way::Lines::default(),
             conferences: Conferences::default(),
             at_the_door: HashMap::new(),
             parking: Parking::default(),
@@ -173,6 +190,8 @@ impl Switch {
             mailboxes: Mailboxes::default(),
             told: BTreeMap::new(),
             look_at_mailboxes: None,
+            gateway: None,
+            telephones: Telephones::default(),
             tally: Tally::default(),
             news: Newsroom::default(),
             payload: Vec::new(),
@@ -252,8 +271,7 @@ impl Switch {
     ) {
         let Some(leg) = self.remove_leg(now, call) else { return };
         self.players.remove(&call);
-        self.leave_recording(endpoint, now, call);
-        self.inband.leave(call);
+        self.hear_no_more(endpoint, now, call);
         self.captures.over(now, call);
         log_end(now, call, &leg, end, diagnosis);
         match leg.state {

@@ -90,6 +90,8 @@ pub(crate) struct Tally {
     pub(crate) mos: (Histogram, Histogram),
     /// Legs that were choppy, by the cause.
     pub(crate) choppy: BTreeMap<&'static str, u64>,
+    /// Legs whose voice flowed one way only, or not at all, by the reason.
+    pub(crate) one_way: BTreeMap<&'static str, u64>,
     /// Round trips of polls, by the peer's name.
     pub(crate) rtt: BTreeMap<String, Histogram>,
     /// By the peer's name.
@@ -107,6 +109,7 @@ impl Default for Tally {
             duration: Histogram::new(DURATION_BOUNDS),
             mos: (Histogram::new(MOS_BOUNDS), Histogram::new(MOS_BOUNDS)),
             choppy: BTreeMap::new(),
+            one_way: BTreeMap::new(),
             rtt: BTreeMap::new(),
             voice: BTreeMap::new(),
         }
@@ -144,6 +147,11 @@ impl Tally {
     /// A leg that has ended was choppy.
     pub(crate) fn choppy(&mut self, cause: &Cause) {
         *self.choppy.entry(cause.name()).or_default() += 1;
+    }
+
+    /// On a leg voice flows one way only, or not at all.
+    pub(crate) fn one_way(&mut self, reason: &'static str) {
+        *self.one_way.entry(reason).or_default() += 1;
     }
 
     /// A peer has answered a poll.

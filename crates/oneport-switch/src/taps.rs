@@ -47,11 +47,44 @@ impl Recorded {
     }
 }
 
+/// Legs of calls that are listened to, and their sides.
+#[derive(Debug, Default)]
+pub(crate) struct Legs(HashMap<CallId, (Uuid, Side)>);
+
+impl Legs {
+    /// One more leg of a call. One that takes the place of another gets its side.
+    pub(crate) fn add(&mut self, call: Uuid, leg: CallId, wanted: Side) {
+        let taken = |side| self.0.values().any(|(of, own)| *of == call && *own == side);
+        let side = match wanted {
+            Side::Caller if taken(Side::Caller) => Side::Called,
+            Side::Called if taken(Side::Called) => Side::Caller,
+            wanted => wanted,
+        };
+        self.0.entry(leg).or_insert((call, side));
+    }
+
+    /// Whose voice a leg's is, and on which side.
+    pub(crate) fn side(&self, leg: CallId) -> Option<(Uuid, Side)> {
+        self.0.get(&leg).copied()
+    }
+
+    /// A leg is over. Its call, if no other leg of it is listened to.
+    pub(crate) fn leave(&mut self, leg: CallId) -> Option<Uuid> {
+        let (call, _) = self.0.remove(&leg)?;
+        (!self.0.values().any(|(other, _)| *other == call)).then_some(call)
+    }
+
+    /// A call is listened to no more. Its legs.
+    pub(crate) fn end(&mut self, call: Uuid) -> Vec<CallId> {
+        self.0.extract_if(|_, (of, _)| *of == call).map(|(leg, _)| leg).collect()
+    }
+}
+
 /// All of them, and the legs on which they listen.
 #[derive(Debug, Default)]
 pub(crate) struct Taps {
     calls: HashMap<Uuid, Recorded>,
-    legs: HashMap<CallId, (Uuid, Side)>,
+    legs: Legs,
     ends: Deadlines<Uuid>,
     /// Frames left out since the start.
     pub(crate) left_out: u64,
@@ -73,21 +106,14 @@ impl Taps {
         self.ends.set(call, ends);
     }
 
-    /// Listens to one more leg of a recorded call. One that takes the place of another gets its
-    /// side.
+    /// Listens to one more leg of a recorded call.
     pub(crate) fn listen(&mut self, call: Uuid, leg: CallId, wanted: Side) {
-        let taken = |side| self.legs.values().any(|(of, own)| *of == call && *own == side);
-        let side = match wanted {
-            Side::Caller if taken(Side::Caller) => Side::Called,
-            Side::Called if taken(Side::Called) => Side::Caller,
-            wanted => wanted,
-        };
-        self.legs.entry(leg).or_insert((call, side));
+        self.legs.add(call, leg, wanted);
     }
 
     /// Whose voice a leg's is, and on which side.
     pub(crate) fn side(&self, leg: CallId) -> Option<(Uuid, Side)> {
-        self.legs.get(&leg).copied()
+        self.legs.side(leg)
     }
 
     /// When a frame came, since the recording began.
@@ -105,19 +131,14 @@ impl Taps {
 
     /// A leg is over. Its call, if no other leg of it is listened to.
     pub(crate) fn leave(&mut self, leg: CallId) -> Option<Uuid> {
-        let (call, _) = self.legs.remove(&leg)?;
-        (!self.legs.values().any(|(other, _)| *other == call)).then_some(call)
+        self.legs.leave(leg)
     }
 
     /// Ends a recording. What it was, and the legs that were listened to.
     pub(crate) fn end(&mut self, call: Uuid) -> Option<(Recorded, Vec<CallId>)> {
         let recorded = self.calls.remove(&call)?;
         self.ends.clear(&call);
-        let legs = self.legs.iter().filter(|(_, (of, _))| *of == call).map(|(leg, _)| *leg);
-        let legs: Vec<CallId> = legs.collect();
-        for leg in &legs {
-            self.legs.remove(leg);
-        }
+        let legs = self.legs.end(call);
         Some((recorded, legs))
     }
 

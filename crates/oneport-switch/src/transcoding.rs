@@ -1,12 +1,18 @@
 //! Bridged calls whose legs speak different codecs, or want frames of another length. It knows nothing
 //! of the engine but what it says: whoever changes this sees to the links.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod places;
+
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use oneport::Transcoding;
 use oneport_media::transcode::{Said, Transcoder, Wishes};
 use oneport_proto::{CallId, DropReason, Instant, Media, Speech};
 use oneport_wire::{Format, Timestamp};
+
+pub use places::Places;
+pub(crate) use places::Ticket;
 
 /// Frames of noise, where pauses are told and the other leg cannot be told of them.
 const NOISE: Duration = Duration::from_millis(20);
@@ -50,13 +56,50 @@ fn speech<'a>(format: Format, said: &Said<'a>) -> Speech<'a> {
     }
 }
 
+/// How translating fared of what a leg hears.
+#[derive(Clone, Copy, Debug, Default)]
+struct Effort {
+    /// Of links that are over, and of frames.
+    past: Transcoding,
+    /// Of this link: when its first and its last frame came, and how long all work had taken before the
+    /// one and behind the other.
+    link: Option<[(Instant, Duration); 2]>,
+}
+
+impl Effort {
+    fn note(&mut self, now: Instant, took: Duration, waited: Duration, all: Duration) {
+        let [first, _] = self.link.unwrap_or_else(|| [(now, all.saturating_sub(took)); 2]);
+        self.link = Some([first, (now, all)]);
+        self.past.frames += 1;
+        self.past.late += u64::from(waited >= Transcoding::LATE);
+        self.past.longest = self.past.longest.max(waited);
+    }
+
+    fn so_far(&self) -> Transcoding {
+        let Some([(begun, before), (now, behind)]) = self.link else { return self.past };
+        let time = self.past.time + now.since(begun);
+        Transcoding { time, busy: self.past.busy + behind.saturating_sub(before), ..self.past }
+    }
+
+    /// The link is over.
+    fn end(&mut self) {
+        *self = Self { past: self.so_far(), link: None };
+    }
+}
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(crate) struct Transcodings {
     /// By the leg that is heard.
     ways: HashMap<CallId, Way>,
-    /// Legs whose calls are transcoded, or will be when they are accepted.
-    places: HashSet<CallId>,
+    /// By the leg that hears, until it is over.
+    efforts: HashMap<CallId, Effort>,
+    /// How long all work has taken; and that for what has come at one moment.
+    worked: Duration,
+    batch: Option<(Instant, Duration)>,
+    /// What may be transcoded of all, and legs whose calls are, or will be when they are accepted.
+    places: Places,
+    tickets: HashMap<CallId, Ticket>,
     /// Legs that have told of a pause, in place of which noise is made; and when its next frame is due.
     pauses: BTreeSet<CallId>,
     next: Option<Instant>,
@@ -65,18 +108,30 @@ pub(crate) struct Transcodings {
 }
 
 impl Transcodings {
-    /// How many calls are transcoded, or will be when they are accepted.
+    /// How many calls are transcoded, or will be when they are accepted: here, and by whoever shares the
+    /// places.
     pub(crate) fn count(&self) -> usize {
-        self.places.len()
+        self.places.taken()
+    }
+
+    /// From now on the places are these, which somebody else has a share in.
+    pub(crate) fn share(&mut self, places: Places) {
+        for ticket in self.tickets.values_mut() {
+            *ticket = ticket.moved_to(&places);
+        }
+        self.places = places;
     }
 
     /// Takes a place for the call of a leg, if fewer than `most` are taken, or it has one.
     pub(crate) fn take(&mut self, leg: CallId, most: usize) -> bool {
-        let has = self.places.contains(&leg) || self.places.len() < most;
-        if has {
-            self.places.insert(leg);
+        self.places.set_most(most);
+        let has = self.tickets.contains_key(&leg);
+        let ticket = self.tickets.entry(leg).or_insert_with(|| Ticket::new(&self.places));
+        if has || ticket.take() {
+            return true;
         }
-        has
+        self.tickets.remove(&leg);
+        false
     }
 
     /// Begins between two legs: each with the format of what is said there, and what its peer wants.
@@ -92,6 +147,11 @@ impl Transcodings {
     /// Two legs are linked no more; one of them is `leg`.
     pub(crate) fn end(&mut self, leg: CallId) {
         let Some(way) = self.ways.remove(&leg) else { return };
+        for leg in [leg, way.to] {
+            if let Some(effort) = self.efforts.get_mut(&leg) {
+                effort.end();
+            }
+        }
         self.pauses.remove(&leg);
         if self.ways.get(&way.to).is_some_and(|back| back.to == leg) {
             self.ways.remove(&way.to);
@@ -102,7 +162,25 @@ impl Transcodings {
     /// A leg is over.
     pub(crate) fn leave(&mut self, leg: CallId) {
         self.end(leg);
-        self.places.remove(&leg);
+        self.tickets.remove(&leg);
+        self.efforts.remove(&leg);
+    }
+
+    /// To say what had come at `now` for the leg `to` took so long.
+    pub(crate) fn took(&mut self, now: Instant, to: CallId, took: Duration) {
+        let before = match self.batch {
+            Some((at, before)) if at == now => before,
+            _ => Duration::ZERO,
+        };
+        let waited = before.saturating_add(took);
+        self.batch = Some((now, waited));
+        self.worked = self.worked.saturating_add(took);
+        self.efforts.entry(to).or_default().note(now, took, waited, self.worked);
+    }
+
+    /// How translating fared of what a leg hears; `None`: there was none.
+    pub(crate) fn effort(&self, leg: CallId) -> Option<Transcoding> {
+        Some(self.efforts.get(&leg)?.so_far())
     }
 
     /// Says on the other leg what was heard on `from`.

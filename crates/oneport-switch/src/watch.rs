@@ -135,18 +135,24 @@ struct Watch {
     begun: Instant,
     /// Silence counts from here, or from the newest voice.
     heard: Instant,
-    /// Whether silence is as it should be.
+    /// Whether silence is as it should be, as on hold,
     held: bool,
+    /// or since its voice goes another way.
+    elsewhere: bool,
     /// Its place in `due`.
     at: Instant,
 }
 
 impl Watch {
+    /// How long it may be silent now.
+    fn silence(&self) -> Option<&Bound> {
+        self.bounds.silence.as_ref().filter(|_| !self.held && !self.elsewhere)
+    }
+
     /// When it may be over.
     fn deadline(&self) -> Option<Instant> {
         let duration = self.bounds.duration.as_ref().map(|bound| self.begun + bound.time);
-        let silence = self.bounds.silence.as_ref().filter(|_| !self.held);
-        let silence = silence.map(|bound| self.heard + bound.time);
+        let silence = self.silence().map(|bound| self.heard + bound.time);
         duration.into_iter().chain(silence).min()
     }
 
@@ -157,8 +163,7 @@ impl Watch {
         {
             return Some(Ending::TimeUp { owner: owner.clone(), limit: *time });
         }
-        let silence = self.bounds.silence.as_ref().filter(|_| !self.held);
-        silence
+        self.silence()
             .filter(|bound| self.heard + bound.time <= now)
             .map(|Bound { time, owner }| Ending::NoMedia { owner: owner.clone(), limit: *time })
     }
@@ -174,13 +179,14 @@ impl<K: Copy + Eq + Hash + Ord> Watches<K> {
     /// Watches a call that was answered now. Without bounds it is not.
     pub(crate) fn begin(&mut self, now: Instant, call: K, bounds: Bounds) {
         self.end(call);
-        let watch = Watch { bounds, begun: now, heard: now, held: false, at: now };
+        let watch =
+            Watch { bounds, begun: now, heard: now, held: false, elsewhere: false, at: now };
         self.put(call, watch);
     }
 
     fn put(&mut self, call: K, mut watch: Watch) {
         let Some(at) = watch.deadline() else {
-            // Held, without an end: it is kept for when it is not.
+            // It may be silent, without an end: it is kept for when it may not.
             if watch.bounds.silence.is_some() {
                 self.calls.insert(call, watch);
             }
@@ -209,11 +215,10 @@ impl<K: Copy + Eq + Hash + Ord> Watches<K> {
         }
     }
 
-    /// Never ends a call because nothing is heard of it, as where its voice goes another way.
-    pub(crate) fn silence_is_fine(&mut self, call: K) {
-        if let Some(mut watch) = self.take(call) {
-            watch.bounds.silence = None;
-            self.put(call, watch);
+    /// Says whether a call's voice goes another way, so that nothing is heard of it here.
+    pub(crate) fn go_elsewhere(&mut self, now: Instant, call: K, elsewhere: bool) {
+        if let Some(watch) = self.take(call) {
+            self.put(call, Watch { elsewhere, heard: now, ..watch });
         }
     }
 
@@ -293,6 +298,22 @@ mod tests {
         assert_eq!(watches.ended(at(16), |_| Some(at(7))), None);
         let (_, ending) = watches.ended(at(17), |_| Some(at(7))).expect("silent");
         assert_eq!((ending.name(), ending.cause().0), ("no_media", 44));
+    }
+
+    #[test]
+    fn voice_that_goes_another_way_is_not_missed_until_it_comes_here_again() {
+        let mut watches = Watches::default();
+        watches.begin(at(0), 1, bounds(1_000, 10));
+        watches.go_elsewhere(at(5), 1, true);
+        assert_eq!(watches.next(), Some(at(1_000)));
+        // A hold that is over does not bring it back.
+        watches.hold(at(6), 1, true);
+        watches.hold(at(7), 1, false);
+        assert_eq!(watches.ended(at(500), |_| Some(at(5))), None);
+        watches.go_elsewhere(at(500), 1, false);
+        assert_eq!(watches.ended(at(509), |_| Some(at(5))), None);
+        let (_, ending) = watches.ended(at(510), |_| Some(at(5))).expect("silent");
+        assert_eq!(ending.name(), "no_media");
     }
 
     #[test]

@@ -47,6 +47,7 @@ async fn next<T>(
 /// An answered call from Ann to Bob through a switch: what belongs to either, and what Bob was told.
 async fn through_the_switch(
     new: NewCall,
+    codecs_of_bob: &str,
 ) -> (
     Driver<Switch>,
     (Driver<Witness>, CallId),
@@ -57,7 +58,7 @@ async fn through_the_switch(
     let (bob, bob_s, mut at_bob) = witness();
     let text = format!(
         "[server]\nlisten = [\"127.0.0.1:0\"]\n[peers.ann]\nsecret = \"a\"\n\
-         [peers.bob]\naddress = \"{bob_s}\"\nqualify = false\n"
+         [peers.bob]\naddress = \"{bob_s}\"\nqualify = false\ncodecs = {codecs_of_bob}\n"
     );
     let config = Config::parse(Path::new("test.toml"), &text).expect("a good configuration");
     let driver = DriverConfig {
@@ -78,6 +79,8 @@ async fn through_the_switch(
     next(&mut at_ann, |event| matches!(event, Event::CallAnswered { .. }).then_some(())).await;
     (switch, (ann, call), at_bob, bob, offer)
 }
+
+const ALL: &str = "[\"ulaw\", \"slin\"]";
 
 fn call_to_bob() -> NewCall {
     let mut new = NewCall::to("bob");
@@ -101,7 +104,7 @@ async fn what_a_call_says_of_itself_arrives_whole_behind_the_switch() {
     new.rdnis = Some("602".into());
     new.osp_token = vec![5; 600];
     let said = new.clone();
-    let (_switch, _ann, _, _bob, offer) = through_the_switch(new).await;
+    let (_switch, _ann, _, _bob, offer) = through_the_switch(new, ALL).await;
     assert_eq!(offer.calling_number, said.calling_number);
     assert_eq!(offer.calling_name, said.calling_name);
     assert_eq!(offer.calling_ani, said.calling_ani);
@@ -115,7 +118,7 @@ async fn what_a_call_says_of_itself_arrives_whole_behind_the_switch() {
 
 #[tokio::test]
 async fn fax_images_html_and_noise_pass_through_the_switch_as_they_are() {
-    let (_switch, (ann, call), mut at_bob, _bob, _) = through_the_switch(call_to_bob()).await;
+    let (_switch, (ann, call), mut at_bob, _bob, _) = through_the_switch(call_to_bob(), ALL).await;
     let frames = [
         (frame_type::MODEM, 1, vec![1, 2, 3]),
         (frame_type::MODEM, 2, vec![4; 900]),
@@ -136,5 +139,52 @@ async fn fax_images_html_and_noise_pass_through_the_switch_as_they_are() {
             _ => None,
         });
         assert_eq!(frame.await, expected);
+    }
+}
+
+#[tokio::test]
+async fn all_that_is_no_voice_passes_as_it_is_between_legs_that_are_transcoded() {
+    let new = NewCall { formats: vec![Format::SLIN], ..call_to_bob() };
+    let (_switch, (ann, call), mut at_bob, _bob, offer) =
+        through_the_switch(new, "[\"ulaw\"]").await;
+    assert!(!offer.formats.contains(Format::SLIN), "they share nothing");
+    let frames = [
+        (frame_type::MODEM, 1, vec![1, 2, 3]),
+        (frame_type::IMAGE, 0x90, vec![7; 3_000]),
+        (frame_type::HTML, 1, b"https://example.org/".to_vec()),
+    ];
+    for (n, (kind, subclass, payload)) in frames.clone().into_iter().enumerate() {
+        let send = ann.with(move |endpoint, _, now| {
+            // Between them somebody speaks, and keys a radio.
+            endpoint.send_voice(now, call, Format::SLIN, &[0x11; 320], 20).expect("up");
+            endpoint.key(now, call, &[n as u8; 5]).expect("up");
+            endpoint.unkey(now, call).expect("up");
+            endpoint.send_text(now, call, "hello").expect("up");
+            endpoint.send_frame(now, call, kind, subclass, &payload)
+        });
+        send.await.expect("running").expect("up");
+    }
+    for (n, expected) in frames.into_iter().enumerate() {
+        let mut seen = Vec::new();
+        let frame = next(&mut at_bob, |event| match event {
+            Event::Frame { frame_type, subclass, payload, .. } => {
+                Some((frame_type, subclass, payload))
+            }
+            Event::Keyed { data, .. } => {
+                seen.push(format!("{data:?}"));
+                None
+            }
+            Event::Unkeyed { .. } => {
+                seen.push("unkeyed".into());
+                None
+            }
+            Event::Text { text, .. } => {
+                seen.push(text);
+                None
+            }
+            _ => None,
+        });
+        assert_eq!(frame.await, expected);
+        assert_eq!(seen, [format!("{:?}", [n; 5]), "unkeyed".into(), "hello".into()]);
     }
 }

@@ -332,6 +332,7 @@ fn registrations_of_an_earlier_life_go_on_until_they_expire() {
         address: "10.0.0.3:4569".into(),
         registered: midnight().before(Duration::from_secs(30)),
         expires: midnight().after(Duration::from_secs(seconds)),
+        contact: None,
     };
     let mut room = Room::with(PEERS, vec![stored("bob", 40), stored("gone", 40)]);
     let gone = Record::Unregistered { peer: "gone".into() };

@@ -60,6 +60,10 @@ fn head(section: &str) -> String {
         "routes" => "[[routes]]\nnumber = \"1\"\nto = [\"builtin:echo\"]\n".into(),
         "limits" => "[[limits]]\nname = \"l\"\nmax_calls = 9\npeers = [\"p\"]\n".into(),
         "registrations" => "[[registrations]]\nto = \"192.0.2.1\"\nusername = \"u\"\n".into(),
+        "carriers.NAME" => format!("[{name}]\nhost = \"192.0.2.1\"\n"),
+        "carriers.NAME.caller_id" => {
+            format!("[carriers.x]\nhost = \"192.0.2.1\"\n[{name}]\n")
+        }
         "api.tokens.NAME" => format!("[{name}]\nsecret = \"0123456789abcdef\"\n"),
         _ => format!("[{name}]\n"),
     }
@@ -246,7 +250,7 @@ fn the_example_has_every_key_and_no_other() {
     let example: Value = toml::from_str(example).expect("TOML");
     let mut missing = Vec::new();
     walk("", &oneport_switch::config_schema(), &example, &mut missing);
-    let places = ["api.tokens", "registrations"]
+    let places = ["api.tokens", "carriers", "registrations"]
         .map(|table| ["secret_env", "secret_file"].map(|key| format!(".{table}.{key}")));
     assert_eq!(missing, places.concat());
 }

@@ -1,11 +1,11 @@
 //! What each codec, and each pair of codecs in a bridge, costs and leaves of speech: the tables of
-//! docs/media.md. `cargo bench -p oneport-testkit --bench codecs`, with `--features speex,opus` for those
-//! too.
+//! docs/media.md. `cargo bench -p oneport-testkit --bench codecs`, with `--features speex,opus,lpc10`
+//! for those too.
 
 use std::time::{Duration, Instant};
 
-use oneport_media::half_band::{Doubler, Halver};
-use oneport_media::{Codec, Decoder, Encoder};
+use oneport_media::transcode::{Said, Transcoder, Wishes};
+use oneport_media::{Codec, Rate};
 use oneport_testkit::audio::similarity::compare;
 use oneport_testkit::audio::speech::{Voice, synthesize};
 
@@ -13,74 +13,64 @@ use oneport_testkit::audio::speech::{Voice, synthesize};
 const SPEECH_MS: u32 = 8_000;
 const WIDE: u32 = 16_000;
 const FRAME_MS: u16 = 20;
-/// Of so many runs the fastest counts: the others were disturbed.
-const RUNS: usize = 5;
+/// What costs are told of.
+const FRAMES: u32 = SPEECH_MS / FRAME_MS as u32;
+/// All is measured in so many rounds, and of each the fastest counts: the others were disturbed, and a machine
+/// that is shared may be slow for some seconds.
+const ROUNDS: usize = 16;
 
-/// Changes the rate of a stream where it must.
-enum Rate {
-    Same,
-    Half(Box<Halver>),
-    Double(Box<Doubler>),
-}
-
-impl Rate {
-    fn new(from: Codec, to: Codec) -> Self {
-        match (from.sample_rate(), to.sample_rate()) {
-            (WIDE, 8_000) => Self::Half(Box::default()),
-            (8_000, WIDE) => Self::Double(Box::default()),
-            _ => Self::Same,
-        }
-    }
-
-    fn pass(&mut self, samples: &[i16], out: &mut Vec<i16>) {
-        match self {
-            Self::Same => out.extend_from_slice(samples),
-            Self::Half(halver) => halver.halve(samples, out),
-            Self::Double(doubler) => doubler.double(samples, out),
-        }
-    }
-}
-
-/// What a bridge does between two legs.
+/// What stands between two legs of a call.
 struct Bridge {
-    decoder: Box<dyn Decoder>,
-    rate: Rate,
-    encoder: Box<dyn Encoder>,
-    samples: Vec<i16>,
-    other: Vec<i16>,
+    transcoder: Transcoder,
+    /// When the next frame begins, in samples, and how long each is.
+    next: usize,
+    frame: usize,
+    samples_in_ms: usize,
 }
 
 impl Bridge {
     fn new(from: Codec, to: Codec) -> Self {
-        let (decoder, encoder) = (from.decoder(), to.encoder());
-        let rate = Rate::new(from, to);
-        Self { decoder, rate, encoder, samples: Vec::new(), other: Vec::new() }
+        let transcoder = Transcoder::new(from.format(), to.format(), Wishes::default());
+        let transcoder = transcoder.expect("both are spoken");
+        Self { transcoder, next: 0, frame: frame(from), samples_in_ms: from.samples_in(1) }
     }
 
     fn pass(&mut self, payload: &[u8], out: &mut Vec<u8>) {
-        self.samples.clear();
-        self.other.clear();
         out.clear();
-        self.decoder.decode(payload, &mut self.samples);
-        self.rate.pass(&self.samples, &mut self.other);
-        self.encoder.encode(&self.other, out);
+        let timestamp = (self.next / self.samples_in_ms) as u32;
+        self.transcoder.voice(timestamp, payload, &mut |said| {
+            if let Said::Voice { payload, .. } = said {
+                out.extend_from_slice(payload);
+            }
+        });
+        self.next += self.frame;
     }
 }
 
-/// Microseconds for each of so many frames.
-fn micros(frames: usize, mut run: impl FnMut()) -> f64 {
-    let mut best = Duration::MAX;
-    for _ in 0..RUNS {
-        let start = Instant::now();
-        run();
-        best = best.min(start.elapsed());
+/// The samples of a frame: of 20 ms, or a little more.
+fn frame(codec: Codec) -> usize {
+    codec.samples_in(FRAME_MS).next_multiple_of(codec.frame_samples())
+}
+
+/// Something that is done with all of the speech.
+type Work<'a> = Box<dyn Fn() + 'a>;
+
+/// What each costs, in µs for 20 ms of the speech.
+fn micros(works: &[Work<'_>]) -> Vec<f64> {
+    let mut best = vec![Duration::MAX; works.len()];
+    for _ in 0..ROUNDS {
+        for (work, best) in works.iter().zip(&mut best) {
+            let start = Instant::now();
+            work();
+            *best = start.elapsed().min(*best);
+        }
     }
-    best.as_secs_f64() * 1e6 / frames as f64
+    best.into_iter().map(|best| best.as_secs_f64() * 1e6 / f64::from(FRAMES)).collect()
 }
 
 fn payloads(codec: Codec, speech: &[i16]) -> Vec<Vec<u8>> {
     let mut encoder = codec.encoder();
-    let frames = speech.chunks_exact(codec.samples_in(FRAME_MS));
+    let frames = speech.chunks(frame(codec));
     let payload = |frame| {
         let mut payload = Vec::new();
         encoder.encode(frame, &mut payload);
@@ -100,7 +90,7 @@ impl Speeches {
         let wide = [Voice::Low, Voice::High].map(|voice| synthesize(7, voice, WIDE, SPEECH_MS));
         let narrow = wide.each_ref().map(|wide| {
             let mut narrow = Vec::new();
-            Halver::default().halve(wide, &mut narrow);
+            Rate::between(WIDE, 8_000).pass(wide, &mut narrow);
             narrow
         });
         Self { narrow, wide }
@@ -139,41 +129,47 @@ fn name(codec: Codec) -> String {
     format!("`{}`", codec.format().name())
 }
 
-fn alone(speeches: &Speeches) {
-    row(["format", "kbit/s", "encoding, µs", "decoding, µs", "score"].map(String::from));
-    row(["---"; 5].map(String::from));
-    for codec in Codec::ALL.iter().copied() {
-        let speech = &speeches.at(codec)[0];
-        let frames = payloads(codec, speech);
-        let bytes: usize = frames.iter().map(Vec::len).sum();
-        let seconds = frames.len() as f64 * f64::from(FRAME_MS) / 1_000.0;
-        let mut payload = Vec::new();
-        let encoding = micros(frames.len(), || {
-            let mut encoder = codec.encoder();
-            for frame in speech.chunks_exact(codec.samples_in(FRAME_MS)) {
-                payload.clear();
-                encoder.encode(frame, &mut payload);
-            }
-        });
-        let mut samples = Vec::new();
-        let decoding = micros(frames.len(), || {
-            let mut decoder = codec.decoder();
-            for frame in &frames {
-                samples.clear();
-                decoder.decode(frame, &mut samples);
-            }
-        });
-        row([
-            name(codec),
-            format!("{:.1}", bytes as f64 * 0.008 / seconds),
-            format!("{encoding:.2}"),
-            format!("{decoding:.2}"),
-            format!("{:.2}", speeches.score(codec, None)),
-        ]);
-    }
+fn encoding(codec: Codec, speech: &[i16]) -> Work<'_> {
+    Box::new(move || {
+        let (mut encoder, mut payload) = (codec.encoder(), Vec::new());
+        for frame in speech.chunks(frame(codec)) {
+            payload.clear();
+            encoder.encode(frame, &mut payload);
+        }
+    })
 }
 
-fn pairs(cell: impl Fn(Codec, Codec) -> String) {
+fn decoding(codec: Codec, frames: &[Vec<u8>]) -> Work<'_> {
+    Box::new(move || {
+        let (mut decoder, mut samples) = (codec.decoder(), Vec::new());
+        for frame in frames {
+            samples.clear();
+            decoder.decode(frame, &mut samples);
+        }
+    })
+}
+
+fn changing_rate(from: u32, to: u32, speech: &[i16]) -> Work<'_> {
+    Box::new(move || {
+        let (mut rate, mut samples) = (Rate::between(from, to), Vec::new());
+        for frame in speech.chunks(from as usize * usize::from(FRAME_MS) / 1_000) {
+            samples.clear();
+            rate.pass(frame, &mut samples);
+        }
+    })
+}
+
+fn bridging(from: Codec, to: Codec, frames: &[Vec<u8>]) -> Work<'_> {
+    Box::new(move || {
+        let (mut bridge, mut out) = (Bridge::new(from, to), Vec::new());
+        for frame in frames {
+            bridge.pass(frame, &mut out);
+        }
+    })
+}
+
+/// A row for each codec, and in it a cell for each codec.
+fn pairs(mut cell: impl FnMut(Codec, Codec) -> String) {
     let names = Codec::ALL.iter().copied().map(name);
     row(std::iter::once("from, to".to_string()).chain(names));
     row(std::iter::repeat_n("---".to_string(), Codec::ALL.len() + 1));
@@ -183,30 +179,46 @@ fn pairs(cell: impl Fn(Codec, Codec) -> String) {
     }
 }
 
-fn cost(speeches: &Speeches, from: Codec, to: Codec) -> String {
-    let frames = payloads(from, &speeches.at(from)[0]);
-    let mut out = Vec::new();
-    let micros = micros(frames.len(), || {
-        let mut bridge = Bridge::new(from, to);
-        for frame in &frames {
-            bridge.pass(frame, &mut out);
-        }
-    });
-    format!("{micros:.1}")
-}
-
 fn main() {
     let speeches = Speeches::new();
+    let all = || Codec::ALL.iter().copied();
+    let spoken: Vec<_> = all().map(|codec| payloads(codec, &speeches.at(codec)[0])).collect();
+    let mut works: Vec<Work<'_>> = Vec::new();
+    for (codec, frames) in all().zip(&spoken) {
+        works.push(encoding(codec, &speeches.at(codec)[0]));
+        works.push(decoding(codec, frames));
+    }
+    works.push(changing_rate(8_000, WIDE, &speeches.narrow[0]));
+    works.push(changing_rate(WIDE, 8_000, &speeches.wide[0]));
+    for (from, frames) in all().zip(&spoken) {
+        works.extend(all().filter(|to| *to != from).map(|to| bridging(from, to, frames)));
+    }
+    let mut costs = micros(&works).into_iter();
+    let mut cost = || costs.next().expect("one for each");
+
     println!("Each codec, for 20 ms:\n");
-    alone(&speeches);
-    println!("\nScore of speech through two legs:\n");
-    pairs(|from, to| match from == to {
-        true => format!("{:.2}", speeches.score(from, None)),
-        false => format!("{:.2}", speeches.score(from, Some(to))),
-    });
+    row(["format", "kbit/s", "encoding, µs", "decoding, µs", "score"].map(String::from));
+    row(["---"; 5].map(String::from));
+    for (codec, frames) in all().zip(&spoken) {
+        let bytes: usize = frames.iter().map(Vec::len).sum();
+        let seconds = (frames.len() * frame(codec)) as f64 / f64::from(codec.sample_rate());
+        row([
+            name(codec),
+            format!("{:.1}", bytes as f64 * 0.008 / seconds),
+            format!("{:.2}", cost()),
+            format!("{:.2}", cost()),
+            format!("{:.2}", speeches.score(codec, None)),
+        ]);
+    }
+    println!("\nRate up: {:.2} µs; rate down: {:.2} µs.", cost(), cost());
     println!("\nµs for 20 ms in one direction; the same codec on both legs passes untouched:\n");
     pairs(|from, to| match from == to {
         true => "–".to_string(),
-        false => cost(&speeches, from, to),
+        false => format!("{:.1}", cost()),
+    });
+    println!("\nScore of speech through two legs:\n");
+    pairs(|from, to| {
+        let last = Some(to).filter(|to| *to != from);
+        format!("{:.2}", speeches.score(from, last))
     });
 }

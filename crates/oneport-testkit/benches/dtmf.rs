@@ -3,9 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use oneport_media::Codec;
 use oneport_media::dtmf::{Detector, Generator, KEYS, Key};
-use oneport_media::half_band::{Doubler, Halver};
+use oneport_media::{Codec, Rate};
 use oneport_testkit::audio::speech::{Voice, synthesize};
 
 const RATE: u32 = 8_000;
@@ -187,20 +186,11 @@ fn codecs() {
         let (right, wrong) = keys(60, &mut dice, |samples, _| {
             samples.resize(samples.len().next_multiple_of(320), 0);
             let (mut wide, mut payload, mut back) = (Vec::new(), Vec::new(), Vec::new());
-            let is_wide = codec.sample_rate() == 2 * RATE;
-            if is_wide {
-                Doubler::default().double(samples, &mut wide);
-            } else {
-                wide.clone_from(samples);
-            }
+            Rate::between(RATE, codec.sample_rate()).pass(samples, &mut wide);
             codec.encode(&wide, &mut payload);
             codec.decode(&payload, &mut back);
             samples.clear();
-            if is_wide {
-                Halver::default().halve(&back, samples);
-            } else {
-                samples.extend(back);
-            }
+            Rate::between(codec.sample_rate(), RATE).pass(&back, samples);
         });
         println!("| `{}` | {} | {} |", codec.format(), percent(right), percent(wrong));
     }

@@ -2,7 +2,7 @@
 
 pub mod audio;
 pub mod fuzz;
-pub mod impairment;
+pub use oneport_impairment as impairment;
 pub mod nat;
 pub mod peers;
 pub mod relay;

@@ -354,6 +354,44 @@ fn a_late_copy_of_an_older_new_ends_no_call_and_a_newer_one_does() {
 }
 
 #[test]
+fn the_number_of_a_call_that_is_over_may_be_used_again_at_once() {
+    // A clock that begins anew comes by the same timestamps, or by earlier ones.
+    let first = "1";
+    for (later, clock, number, offered_again) in [
+        (Duration::ZERO, 20, "2", true),
+        (Duration::ZERO, 3, "2", true),
+        (Duration::ZERO, 20, first, false),
+        (Duration::from_secs(11), 20, first, true),
+    ] {
+        let (mut network, mut stranger) = pair();
+        let new = |number: &'static str| {
+            [
+                Element::Version(2),
+                Element::CalledNumber(number.into()),
+                Element::Username("x".into()),
+            ]
+        };
+        stranger.clock = 20;
+        stranger.say_iax(&mut network, A, IaxSubclass::New, &new(first));
+        let now = network.now();
+        let Some(Event::CallOffered { call, .. }) = network.event(A) else { panic!("no offer") };
+        network.nodes[A].endpoint.reject(now, call, CauseCode::USER_BUSY, None).expect("waits");
+        let heard = stranger.wait(&mut network, Duration::from_millis(50));
+        let reject = heard.iter().find(|one| one.iax() == Some(IaxSubclass::Reject));
+        stranger.acknowledge(&mut network, A, reject.expect("it is rejected"));
+        events(&mut network);
+        stranger.wait(&mut network, later);
+        (stranger.oseq, stranger.clock, stranger.theirs) = (Seq::ZERO, clock, CallNumber::NONE);
+        let answers = stranger.say_iax(&mut network, A, IaxSubclass::New, &new(number));
+        let events = events(&mut network);
+        let is_offered = matches!(events[..], [Event::CallOffered { .. }]);
+        assert_eq!(is_offered, offered_again, "{later:?} {clock} {number}: {events:?}");
+        let repeated = kinds(&answers) == [Some(IaxSubclass::Ack)];
+        assert_eq!(repeated, !offered_again, "{later:?} {clock} {number}: {answers:?}");
+    }
+}
+
+#[test]
 fn a_peer_that_hands_out_call_tokens_without_end_is_followed_three_times() {
     let (mut network, mut stranger, _, mut last) = placed(NewCall::to("1"));
     stranger.number = CallNumber::STATELESS;

@@ -48,3 +48,8 @@ fn kept_payloads_are_heard_by_each_codec() {
 fn kept_sounds_and_packets_are_keys_that_come_up_once() {
     replay("keys", fuzz::keys);
 }
+
+#[test]
+fn kept_frames_of_any_kind_leave_a_transcoder_that_works() {
+    replay("transcoder", fuzz::transcoder);
+}

@@ -224,3 +224,22 @@ fn a_full_frame_changes_the_codec_of_the_minis_behind_it() {
     let endpoint = &mut network.nodes[A].endpoint;
     assert!(endpoint.send_voice(now, call, Format::GSM, &[1; 33], 20).is_err(), "not offered");
 }
+
+#[test]
+fn where_there_is_nothing_to_be_sent_yet_nothing_is_and_the_clock_of_the_voice_goes_on() {
+    let mut network = Network::pair(5);
+    let (call, _) = network.call_up(A, 1, NewCall::to("1"));
+    for n in 0..30 {
+        let now = network.now();
+        let payload: &[u8] = if n % 9 == 0 { &[] } else { &[1; 7] };
+        let endpoint = &mut network.nodes[A].endpoint;
+        endpoint.send_voice(now, call, Format::ULAW, payload, 20).expect("up");
+        network.run(Duration::from_millis(20));
+    }
+    let heard = network.heard(1);
+    assert_eq!(heard.len(), 26);
+    let steps = heard.windows(2).map(|two| two[1].timestamp - two[0].timestamp);
+    let steps: Vec<u32> = steps.collect();
+    assert_eq!(steps.iter().filter(|step| **step == 40).count(), 3, "{steps:?}");
+    assert_eq!(steps.iter().sum::<u32>(), 28 * 20, "{steps:?}");
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use oneport_media::{Codec, Encoder};
 use oneport_proto::{CallId, Media};
-use oneport_wire::{Format, Timestamp};
+use oneport_wire::{Format, Timestamp, frame_type};
 use smallvec::SmallVec;
 use tokio::sync::mpsc;
 use tokio::time::{self, MissedTickBehavior};
@@ -37,22 +37,48 @@ impl From<Media<'_>> for AudioFrame {
     }
 }
 
+/// What comes of the other side's voice.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are frames, which cost no allocation")]
+pub enum Heard {
+    /// It speaks.
+    Voice(AudioFrame),
+    /// It tells of a pause, in which it sends nothing (CNG, RFC 5456 §8.3): noise like that should be heard until
+    /// it speaks ([`media::comfort_noise`](oneport_media::comfort_noise)). A jitter buffer and a recorder
+    /// take word of it (`pause`); a [`Playout`](crate::Playout) does all that by itself.
+    Pause {
+        /// The sender's clock in ms where the pause begins.
+        timestamp: Timestamp,
+        /// How loud it is, in −dBov.
+        level: u8,
+    },
+}
+
 /// What the other side says.
 ///
 /// Frames that nobody fetches for 2.5 s are dropped, the newest first, and counted as
 /// [`DropReason::MediaQueueFull`](crate::DropReason).
 #[derive(Debug)]
 pub struct AudioReader {
-    frames: mpsc::Receiver<AudioFrame>,
+    frames: mpsc::Receiver<Heard>,
 }
 
 impl AudioReader {
-    pub(crate) fn new(frames: mpsc::Receiver<AudioFrame>) -> Self {
+    pub(crate) fn new(frames: mpsc::Receiver<Heard>) -> Self {
         Self { frames }
     }
 
-    /// The next frame; `None` when the call is over.
+    /// The next frame of voice; `None` when the call is over. Pauses are left out.
     pub async fn next_frame(&mut self) -> Option<AudioFrame> {
+        loop {
+            if let Heard::Voice(frame) = self.next().await? {
+                return Some(frame);
+            }
+        }
+    }
+
+    /// What comes next, voice or word of a pause; `None` when the call is over.
+    pub async fn next(&mut self) -> Option<Heard> {
         self.frames.recv().await
     }
 }
@@ -87,6 +113,16 @@ impl AudioWriter {
         self.driver.post(move |endpoint, _, now| {
             // The call may have ended a moment ago.
             let _ = endpoint.send_voice(now, call, format, &payload, duration_ms);
+        });
+    }
+
+    /// Tells the other side of a pause of `level` −dBov, in which nothing is sent: it hears noise like that
+    /// until the next frame. 127 is silence.
+    pub fn pause(&self, level: u8) {
+        let call = self.call;
+        self.driver.post(move |endpoint, _, now| {
+            // The call may have ended a moment ago.
+            let _ = endpoint.send_frame(now, call, frame_type::CNG, level, &[]);
         });
     }
 

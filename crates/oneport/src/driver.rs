@@ -2,19 +2,21 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::thread;
 use std::time::{self, Duration};
 
 use oneport_proto::{
     CallId, DropNotice, DropReason, Endpoint, EndpointConfig, Event, Instant, Lateness, Media,
-    MediaSink, Speech, TransmitBuffer, Video,
+    MediaSink, Speech, Transmit, TransmitBuffer, Video,
 };
 use oneport_wire::CauseCode;
 use thiserror::Error;
 use tokio::sync::mpsc::{self, error::TryRecvError};
 use tokio::sync::oneshot;
 
+use crate::bad_link::{BadLink, BadNetwork, Way};
 use crate::socket::{self, BatchSocket, ReceiveBuffers};
 use crate::waker::{WakeAtLast, WakeUps, Waker};
 
@@ -62,9 +64,9 @@ pub trait Application: Send + 'static {
     /// Takes an event; commands may be given to `endpoint` at once.
     fn handle_event(&mut self, endpoint: &mut Endpoint, now: Instant, event: Event);
 
-    /// Takes voice of a call that is not linked.
-    fn handle_media(&mut self, call: CallId, media: Media<'_>) {
-        let _ = (call, media);
+    /// Takes voice of a call that is not linked, which came at `now`.
+    fn handle_media(&mut self, now: Instant, call: CallId, media: Media<'_>) {
+        let _ = (now, call, media);
     }
 
     /// Sees voice of a call that is tapped (`Endpoint::tap`), linked or not.
@@ -89,6 +91,12 @@ pub trait Application: Send + 'static {
         say: &mut dyn FnMut(Speech<'_>),
     ) {
         let _ = (now, from, to, heard, say);
+    }
+
+    /// Is told how long [`handle_translated`](Self::handle_translated) took, of the same `now`, `from` and
+    /// `to`, with the sending of what was said.
+    fn translated(&mut self, now: Instant, from: CallId, to: CallId, took: Duration) {
+        let _ = (now, from, to, took);
     }
 
     /// Takes video of a call that is not linked, if it carries any.
@@ -134,6 +142,17 @@ pub trait Application: Send + 'static {
         }
     }
 
+    /// A descriptor of the application's own: when it can be read, the thread wakes up and
+    /// [`handle_ready`](Self::handle_ready) is called. An `epoll` with more behind it is one too.
+    fn watched(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Reads what there is to be read of [`watched`](Self::watched).
+    fn handle_ready(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        let _ = (endpoint, now);
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is wanted.
     fn poll_timeout(&self) -> Option<Instant> {
         None
@@ -145,12 +164,12 @@ pub trait Application: Send + 'static {
     }
 }
 
-/// Lets an application hear and see.
-struct Ear<'a, A>(&'a mut A);
+/// Lets an application hear and see what comes at a moment.
+struct Ear<'a, A>(&'a mut A, Instant);
 
 impl<A: Application> MediaSink for Ear<'_, A> {
     fn media(&mut self, call: CallId, media: Media<'_>) {
-        self.0.handle_media(call, media);
+        self.0.handle_media(self.1, call, media);
     }
 
     fn tapped(&mut self, now: Instant, call: CallId, media: Media<'_>) {
@@ -169,7 +188,9 @@ impl<A: Application> MediaSink for Ear<'_, A> {
         heard: Speech<'_>,
         say: &mut dyn FnMut(Speech<'_>),
     ) {
+        let begun = time::Instant::now();
         self.0.handle_translated(now, from, to, heard, say);
+        self.0.translated(now, from, to, begun.elapsed());
     }
 
     fn video(&mut self, call: CallId, video: Video<'_>) {
@@ -187,6 +208,8 @@ pub struct DriverConfig {
     /// Sends each datagram by itself, as most other systems do, where the kernel could take many to
     /// one peer at once (UDP_SEGMENT). It costs more; it is for measuring.
     pub one_by_one: bool,
+    /// A bad network, for tests: what leaves and what comes is lost, late or overtaken as it says.
+    pub bad_network: Option<BadNetwork>,
 }
 
 /// A driver could not start.
@@ -305,6 +328,7 @@ impl<A: Application> Driver<A> {
                 watched: origin,
                 received: ReceiveBuffers::new(),
                 transmit: TransmitBuffer::with_capacity(65_000, segments),
+                bad_link: config.bad_network.as_ref().map(BadLink::new),
             };
             shard.run(receiver, &wake_ups);
         };
@@ -383,6 +407,7 @@ struct Shard<A> {
     watched: time::Instant,
     received: ReceiveBuffers,
     transmit: TransmitBuffer,
+    bad_link: Option<BadLink>,
 }
 
 impl<A: Application> Shard<A> {
@@ -396,8 +421,13 @@ impl<A: Application> Shard<A> {
         let now = self.now();
         self.application.start(&mut self.endpoint, now);
         let mut woke = time::Instant::now();
+        let mut ready = true;
         loop {
             let mut more = self.receive();
+            if ready {
+                let now = self.now();
+                self.application.handle_ready(&mut self.endpoint, now);
+            }
             self.time_out();
             match self.carry_out(&mut commands) {
                 Done::All => {}
@@ -422,7 +452,7 @@ impl<A: Application> Shard<A> {
             // Others have waited while it worked.
             let slept = time::Instant::now();
             self.note_lateness(slept - woke);
-            socket::wait(&mut self.sockets, wake_ups, wait);
+            ready = socket::wait(&mut self.sockets, wake_ups, self.application.watched(), wait);
             woke = time::Instant::now();
             self.note_lateness((woke - slept).saturating_sub(wait));
         }
@@ -451,7 +481,8 @@ impl<A: Application> Shard<A> {
     /// Takes what has arrived; `true` when there may be more.
     fn receive(&mut self) -> bool {
         let now = self.now();
-        let Self { endpoint, application, sockets, received, .. } = self;
+        let since_start = self.origin.elapsed();
+        let Self { endpoint, application, sockets, received, bad_link, .. } = self;
         let mut more = false;
         let sees = application.sees();
         for socket in sockets.iter().filter(|socket| socket.is_readable) {
@@ -464,11 +495,15 @@ impl<A: Application> Shard<A> {
                 endpoint.prefetch(received.datagrams(count));
                 for (meta, datagram) in received.datagrams_mut(count) {
                     let path = socket.path_of(meta);
+                    if let Some(link) = bad_link {
+                        link.enter(since_start, Way::In, path, datagram);
+                        continue;
+                    }
                     if sees.wants(datagram) {
                         let local = socket.local_of(&path);
                         application.see_received(now, local, path.remote, datagram);
                     }
-                    endpoint.handle_datagram(now, path, datagram, &mut Ear(application));
+                    endpoint.handle_datagram(now, path, datagram, &mut Ear(application, now));
                 }
                 // What comes meanwhile ends the next wait at once.
                 count < ReceiveBuffers::BUNDLES
@@ -489,13 +524,35 @@ impl<A: Application> Shard<A> {
         }
     }
 
-    /// Hands out events and sends datagrams until there are none.
+    /// Hands out events and sends datagrams until there are none, and tells what the kernel lost.
     fn flush(&mut self) {
         let now = self.now();
+        self.hand_out(now);
+        while self.leave_bad_link() {
+            self.hand_out(now);
+        }
+        self.watch_kernel();
+        while let Some((reason, count, call)) = self.application.poll_drops() {
+            self.endpoint.report_drops(reason, count, None, call);
+        }
+        while let Some(notice) = self.endpoint.poll_notice(now) {
+            self.application.handle_notice(&notice);
+        }
+    }
+
+    /// Hands out events and sends datagrams, or lets them enter the bad network.
+    fn hand_out(&mut self, now: Instant) {
         while let Some(event) = self.endpoint.poll_event() {
             self.application.handle_event(&mut self.endpoint, now, event);
         }
         while let Some(transmit) = self.endpoint.poll_transmit(&mut self.transmit) {
+            if let Some(link) = &mut self.bad_link {
+                let size = transmit.segment_size.unwrap_or(transmit.len).max(1);
+                for datagram in self.transmit.as_bytes().chunks(size) {
+                    link.enter(self.origin.elapsed(), Way::Out, transmit.path, datagram);
+                }
+                continue;
+            }
             let failed = match socket::choose(&self.sockets, &transmit.path) {
                 None => DropReason::NoSocket,
                 Some(socket) => match socket.send(&transmit, self.transmit.as_bytes()) {
@@ -518,13 +575,46 @@ impl<A: Application> Shard<A> {
             let count = transmit.segment_size.map_or(1, |size| transmit.len.div_ceil(size));
             self.endpoint.report_drops(failed, count as u64, Some(transmit.path), None);
         }
-        self.watch_kernel();
-        while let Some((reason, count, call)) = self.application.poll_drops() {
-            self.endpoint.report_drops(reason, count, None, call);
+    }
+
+    /// Takes and sends what comes out of the bad network now, if there is one; `true`: something has come.
+    fn leave_bad_link(&mut self) -> bool {
+        let now = self.now();
+        let Self { endpoint, application, sockets, bad_link: Some(link), origin, .. } = self else {
+            return false;
+        };
+        let mut came = false;
+        let sees = application.sees();
+        while let Some(mut one) = link.leave(origin.elapsed()) {
+            let (path, remote) = (one.path, one.path.remote);
+            let socket = socket::choose(sockets, &path);
+            let local = socket.map(|socket| socket.local_of(&path));
+            let wants = local.filter(|_| sees.wants(&one.bytes));
+            match one.way {
+                Way::In => {
+                    came = true;
+                    if let Some(local) = wants {
+                        application.see_received(now, local, remote, &one.bytes);
+                    }
+                    endpoint.handle_datagram(now, path, &mut one.bytes, &mut Ear(application, now));
+                }
+                Way::Out => {
+                    let transmit = Transmit { path, len: one.bytes.len(), segment_size: None };
+                    let sent = socket.is_some_and(|to| to.send(&transmit, &one.bytes).is_ok());
+                    match wants {
+                        Some(local) if sent => {
+                            application.see_sent(now, local, remote, &one.bytes);
+                        }
+                        _ if !sent => {
+                            let failed = DropReason::SendFailed;
+                            endpoint.report_drops(failed, 1, Some(path), None);
+                        }
+                        _ => {}
+                    }
+                }
+            }
         }
-        while let Some(notice) = self.endpoint.poll_notice(now) {
-            self.application.handle_notice(&notice);
-        }
+        came
     }
 
     /// Now and then asks the kernel what it has dropped because we were too slow.
@@ -546,6 +636,8 @@ impl<A: Application> Shard<A> {
         let next = next.into_iter().flatten().min();
         // Without anything to wait for, an hour is as good as any time.
         let wait = next.map_or(Duration::from_secs(3600), |at| at.since(self.now()));
+        let leaves = self.bad_link.as_ref().and_then(BadLink::next);
+        let wait = leaves.map_or(wait, |at| wait.min(at.saturating_sub(self.origin.elapsed())));
         let stop = stops.map(|stops| stops.saturating_duration_since(time::Instant::now()));
         stop.map_or(wait, |stop| wait.min(stop))
     }

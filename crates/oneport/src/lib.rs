@@ -18,11 +18,13 @@
 //! ```
 
 mod audio;
+mod bad_link;
 mod call;
 mod diagnosis;
 mod driver;
 mod loss_bursts;
 mod phone;
+mod playout;
 mod registration;
 mod score;
 mod socket;
@@ -31,7 +33,8 @@ mod video;
 mod waker;
 mod wall_clock;
 
-pub use audio::{AudioFrame, AudioReader, AudioWriter};
+pub use audio::{AudioFrame, AudioReader, AudioWriter, Heard};
+pub use bad_link::BadNetwork;
 pub use call::{Call, CallError, CallEvent, IncomingCall, Keypad};
 pub use diagnosis::{
     Cause, Diagnosis, LoadEffect, LoadMeter, Shape, Surroundings, Transcoding, Way,
@@ -39,12 +42,14 @@ pub use diagnosis::{
 pub use driver::{Application, Driver, DriverConfig, Sees, StartError, Stopped, WeakDriver};
 pub use loss_bursts::LossBursts;
 pub use phone::{FirmwareFetchError, Phone, PhoneConfig, PingError, ProvisionOffer};
+pub use playout::Playout;
 pub use registration::{Registration, RegistrationEvent};
 pub use score::Score;
 pub use target::{ResolveError, Target, TargetError};
 pub use video::{VideoFrame, VideoReader, VideoWriter};
 pub use wall_clock::date_time;
 
+pub use oneport_impairment::{Impairment, Stall};
 pub use oneport_media as media;
 pub use oneport_proto::{
     Agreement, CallEnd, CallId, CallStats, Challenge, CodecPriority, CommandError, Counters,

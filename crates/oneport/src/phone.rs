@@ -9,12 +9,12 @@ use oneport_proto::{
     FirmwareFailure, FirmwareId, Instant, Media, NewCall, PokeId, ProvisionId, ProvisionOutcome,
     RegistrationConfig, RegistrationId, Settings, TransferKind, Video, negotiate,
 };
-use oneport_wire::{CauseCode, ConnectedLine, Control, Format, Redirecting, Str};
+use oneport_wire::{CauseCode, ConnectedLine, Control, Format, Redirecting, Str, frame_type};
 use thiserror::Error;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::audio::AudioFrame;
+use crate::audio::Heard;
 use crate::call::{Call, CallError, CallEvent, IncomingCall};
 use crate::driver::{Application, Driver, DriverConfig, StartError, Stopped};
 use crate::registration::{Registration, RegistrationEvent};
@@ -311,7 +311,7 @@ impl Phone {
 
 struct Line {
     events: mpsc::Sender<CallEvent>,
-    audio: Option<mpsc::Sender<AudioFrame>>,
+    audio: Option<mpsc::Sender<Heard>>,
     video: Option<mpsc::Sender<VideoFrame>>,
 }
 
@@ -332,10 +332,24 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    pub(crate) fn listen(&mut self, call: CallId, audio: mpsc::Sender<AudioFrame>) {
+    pub(crate) fn listen(&mut self, call: CallId, audio: mpsc::Sender<Heard>) {
         if let Some(line) = self.calls.get_mut(&call) {
             line.audio = Some(audio);
         }
+    }
+
+    /// Hands on what comes of a call's voice, if anybody listens.
+    fn hear(&mut self, call: CallId, heard: impl FnOnce() -> Heard) {
+        let audio = self.calls.get(&call).and_then(|line| line.audio.as_ref());
+        let reason = match audio {
+            None => DropReason::NobodyListens,
+            Some(audio) => match audio.try_send(heard()) {
+                Ok(()) => return,
+                Err(TrySendError::Full(_)) => DropReason::MediaQueueFull,
+                Err(TrySendError::Closed(_)) => DropReason::NobodyListens,
+            },
+        };
+        self.count_drop(reason, call);
     }
 
     pub(crate) fn watch(&mut self, call: CallId, video: mpsc::Sender<VideoFrame>) {
@@ -508,6 +522,9 @@ impl Application for Lines {
                 self.tell_registration(registration, RegistrationEvent::Unregistered);
                 self.registrations.remove(&registration);
             }
+            Event::Frame { call, frame_type: frame_type::CNG, subclass, timestamp, .. } => {
+                self.hear(call, || Heard::Pause { timestamp, level: subclass });
+            }
             // A phone shows no pages.
             Event::Frame { call, frame_type, subclass, .. } => {
                 let _ = endpoint.refuse_html(now, call, frame_type, subclass);
@@ -552,17 +569,8 @@ impl Application for Lines {
         }
     }
 
-    fn handle_media(&mut self, call: CallId, media: Media<'_>) {
-        let audio = self.calls.get(&call).and_then(|line| line.audio.as_ref());
-        let reason = match audio {
-            None => DropReason::NobodyListens,
-            Some(audio) => match audio.try_send(AudioFrame::from(media)) {
-                Ok(()) => return,
-                Err(TrySendError::Full(_)) => DropReason::MediaQueueFull,
-                Err(TrySendError::Closed(_)) => DropReason::NobodyListens,
-            },
-        };
-        self.count_drop(reason, call);
+    fn handle_media(&mut self, _now: Instant, call: CallId, media: Media<'_>) {
+        self.hear(call, || Heard::Voice(media.into()));
     }
 
     fn handle_video(&mut self, call: CallId, video: Video<'_>) {

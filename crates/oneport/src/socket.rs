@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use oneport_proto::Path;
@@ -132,14 +132,20 @@ pub(crate) fn choose<'a>(sockets: &'a [BatchSocket], path: &Path) -> Option<&'a 
     sockets.iter().find(|socket| socket.suits(path)).or_else(|| sockets.iter().find(family))
 }
 
-/// Waits until something has arrived, `wake_ups` is woken, or the time is over; notes which of the
-/// sockets can be read.
-pub(crate) fn wait(sockets: &mut [BatchSocket], wake_ups: &WakeUps, longest: Duration) {
+/// Waits until something has arrived, `wake_ups` is woken, `other` can be read or the time is over; notes
+/// which of the sockets can be read, and gives whether `other` can.
+pub(crate) fn wait(
+    sockets: &mut [BatchSocket],
+    wake_ups: &WakeUps,
+    other: Option<BorrowedFd<'_>>,
+    longest: Duration,
+) -> bool {
     // An error, or a signal, ends it as an arrival does: the next look at the sockets tells.
     let longest = Timespec::try_from(longest).ok();
     let mut watched: SmallVec<[PollFd<'_>; 8]> =
         sockets.iter().map(|socket| PollFd::new(&socket.io, PollFlags::IN)).collect();
     watched.push(PollFd::new(wake_ups, PollFlags::IN));
+    watched.extend(other.map(|other| PollFd::from_borrowed_fd(other, PollFlags::IN)));
     let failed = poll(&mut watched, longest.as_ref()).is_err();
     let ready: SmallVec<[bool; 8]> =
         watched.iter().map(|watched| failed || !watched.revents().is_empty()).collect();
@@ -147,9 +153,10 @@ pub(crate) fn wait(sockets: &mut [BatchSocket], wake_ups: &WakeUps, longest: Dur
     for (socket, ready) in sockets.iter_mut().zip(&ready) {
         socket.is_readable = *ready;
     }
-    if ready.last() == Some(&true) {
+    if ready.get(sockets.len()) == Some(&true) {
         wake_ups.clear();
     }
+    ready.get(sockets.len() + 1) == Some(&true)
 }
 
 /// Space for one batch.

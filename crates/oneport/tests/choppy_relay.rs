@@ -8,7 +8,7 @@ use oneport::{
     Application, Call, CallStats, CauseCode, Diagnosis, Driver, DriverConfig, NewCall, Phone,
     PhoneConfig, Surroundings,
 };
-use oneport_proto::{CallId, Endpoint, Event, Instant};
+use oneport_proto::{CallId, Endpoint, Event, Instant, TrunkConfig};
 use oneport_testkit::impairment::{Impairment, Stall};
 use oneport_testkit::relay::Relay;
 
@@ -39,6 +39,17 @@ async fn call(there: Impairment, back: Impairment, seconds: usize) -> CallStats 
     answered.echo().await.expect("up");
     call.answered().await.expect("answered");
     end_of(call, seconds).await
+}
+
+/// The same to somebody who speaks too.
+async fn talk(there: Impairment, back: Impairment, seconds: usize) -> CallStats {
+    let ((caller, _), (called, far)) = (phone(), phone());
+    let relay = Relay::start(far, there, back, 1).expect("started");
+    let mut call = caller.call(relay.address(), NewCall::to("talk")).await.expect("placed");
+    let answered = called.incoming().await.expect("offered").answer().await.expect("answered");
+    call.answered().await.expect("answered");
+    let (speaker, said) = (answered.speaker().expect("accepted"), tone(seconds));
+    tokio::join!(end_of(call, seconds), speaker.play(&said)).0
 }
 
 async fn end_of(mut call: Call, seconds: usize) -> CallStats {
@@ -96,6 +107,19 @@ async fn loss_and_stalls_at_once_are_both_named() {
     assert_named(&stats, "sender_stalls");
 }
 
+/// What the far end misses it reports each 20 s.
+#[tokio::test(flavor = "multi_thread")]
+async fn loss_and_jitter_on_the_way_there_are_named_by_what_the_far_end_reports() {
+    let lossy = Impairment { loss: 0.08, ..GOOD };
+    let uneven = Impairment { jitter: ms(120), ..GOOD };
+    let (lossy, uneven) = tokio::join!(talk(lossy, GOOD, 45), talk(uneven, GOOD, 45));
+    for (stats, name) in [(lossy, "loss_there"), (uneven, "jitter_there")] {
+        assert_named(&stats, name);
+        let names = Diagnosis::of(&stats, &Surroundings::default()).map(|found| found.names());
+        assert!(!names.unwrap_or_default().contains("loss_here"), "{name}: {stats:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_link_has_no_fault_of_the_network() {
     let stats = call(GOOD, GOOD, 12).await;
@@ -106,15 +130,18 @@ async fn a_good_link_has_no_fault_of_the_network() {
     }
 }
 
-/// Answers whoever calls, and lets it hear itself.
+/// Answers whoever calls, and lets it hear itself, by a trunk if there is one.
 #[derive(Default)]
 struct Echo {
     call: Option<CallId>,
+    trunk: Option<TrunkConfig>,
 }
 
 impl Application for Echo {
     fn handle_event(&mut self, endpoint: &mut Endpoint, now: Instant, event: Event) {
         if let Event::CallOffered { call, .. } = event {
+            let path = endpoint.call_path(call).expect("offered");
+            endpoint.set_trunk(path.remote, self.trunk);
             endpoint.accept(now, call, oneport::Format::ULAW).expect("offered");
             endpoint.answer(now, call).expect("accepted");
             endpoint.link(call, call).expect("up");
@@ -123,13 +150,30 @@ impl Application for Echo {
     }
 }
 
+fn echo(echo: Echo) -> Driver<Echo> {
+    let listen = vec!["127.0.0.1:0".parse().expect("one")];
+    Driver::start(DriverConfig { listen, ..DriverConfig::default() }, echo).expect("started")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trunk_that_holds_voice_is_named_beside_the_loss_of_its_link() {
+    let trunk = Some(TrunkConfig { interval: ms(80), ..TrunkConfig::default() });
+    let driver = echo(Echo { trunk, ..Echo::default() });
+    let lossy = Impairment { loss: 0.06, ..GOOD };
+    let relay = Relay::start(driver.local_addresses()[0], lossy, GOOD, 1).expect("started");
+    let (caller, _) = phone();
+    let mut call = caller.call(relay.address(), NewCall::to("echo")).await.expect("placed");
+    call.answered().await.expect("answered");
+    call.speaker().expect("accepted").play(&tone(20)).await;
+    let stats = driver.with(|endpoint, echo, _| endpoint.call_stats(echo.call?));
+    let stats = stats.await.expect("it runs").expect("the call is up");
+    assert_named(&stats, "trunk");
+    assert_named(&stats, "random_loss_here");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thread_of_ours_that_is_held_up_says_so_itself() {
-    let config = DriverConfig {
-        listen: vec!["127.0.0.1:0".parse().expect("one")],
-        ..DriverConfig::default()
-    };
-    let driver = Driver::start(config, Echo::default()).expect("started");
+    let driver = echo(Echo::default());
     let (caller, _) = phone();
     let to = driver.local_addresses()[0];
     let mut call = caller.call(to, NewCall::to("echo")).await.expect("placed");

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use oneport::media::comfort_noise::level_of;
 use oneport::media::{Codec, Recorder};
 use oneport::{
     Call, CallError, CallEvent, CauseCode, Challenge, Control, DropReason, DtmfPhase, EndReason,
-    Format, NewCall, Phone, PhoneConfig, PingError, RegistrationConfig, RegistrationEvent,
+    Format, NewCall, Phone, PhoneConfig, PingError, Playout, RegistrationConfig, RegistrationEvent,
     RegistrationFailure, Secret,
 };
 
@@ -235,6 +236,46 @@ async fn dropped(phone: &Phone, reason: DropReason, count: u64) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("{reason} was not counted {count} times in 10 s");
+}
+
+#[tokio::test]
+async fn a_pause_of_which_the_other_side_tells_is_heard_as_noise_until_it_speaks() {
+    let ((a, _), (b, to)) = (phone("127.0.0.1:0"), phone("127.0.0.1:0"));
+    let (ours, theirs) = connect(&a, &b, to).await;
+    let (reader, _) = theirs.audio().await.expect("accepted");
+    let mut playout = Playout::new(reader, 16_000);
+    let speaker = ours.speaker().expect("accepted");
+    // Until a whole second is as loud as this, in −dBov.
+    let hears = async |playout: &mut Playout, level: u8| {
+        let mut heard = Vec::new();
+        let second = async {
+            loop {
+                assert!(playout.next(&mut heard).await, "the call goes on");
+                if let Some(last) = heard.len().checked_sub(16_000)
+                    && level_of(&heard[last..]).abs_diff(level) <= 3
+                {
+                    return;
+                }
+            }
+        };
+        let heard = tokio::time::timeout(Duration::from_secs(60), second).await;
+        assert!(heard.is_ok(), "-{level} dBov is not heard");
+    };
+    let voice = noise(50);
+    let loud = level_of(&voice);
+    for level in [45, 60] {
+        let speak = async {
+            loop {
+                speaker.play(&voice).await;
+            }
+        };
+        tokio::select! {
+            () = speak => unreachable!("it goes on"),
+            () = hears(&mut playout, loud) => {}
+        }
+        speaker.pause(level);
+        hears(&mut playout, level).await;
+    }
 }
 
 #[tokio::test]

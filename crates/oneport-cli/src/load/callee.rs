@@ -13,13 +13,23 @@ use oneport_wire::MediaKind;
 use super::mark::{Mark, Reading};
 use super::tally::Tally;
 
+/// How calls are taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manners {
+    /// How long they ring.
+    pub(crate) ring: Duration,
+    /// How many of a hundred are busy, and ring until the caller gives up.
+    pub(crate) busy: f64,
+    pub(crate) unanswered: f64,
+}
+
 /// Takes calls.
 pub(crate) struct Callee {
     /// Which run this is, and when it began: what marks say.
     run: u32,
     epoch: Moment,
-    /// How long it rings.
-    ring: Duration,
+    /// How calls are taken.
+    manners: Manners,
     trunk: Option<TrunkConfig>,
     /// Who is answered in trunk frames already.
     trunks: HashSet<SocketAddr>,
@@ -30,11 +40,16 @@ pub(crate) struct Callee {
 }
 
 impl Callee {
-    pub(crate) fn new(run: u32, epoch: Moment, ring: Duration, trunk: Option<TrunkConfig>) -> Self {
+    pub(crate) fn new(
+        run: u32,
+        epoch: Moment,
+        manners: Manners,
+        trunk: Option<TrunkConfig>,
+    ) -> Self {
         Self {
             run,
             epoch,
-            ring,
+            manners,
             trunk,
             trunks: HashSet::new(),
             formats: Format::all().filter(|format| format.kind() == MediaKind::Audio).collect(),
@@ -61,6 +76,12 @@ impl Callee {
             let _ = endpoint.reject(now, call, CauseCode::BEARER_NOT_AVAILABLE, None);
             return;
         };
+        let chance = fastrand::f64() * 100.0;
+        let Manners { ring, busy, unanswered } = self.manners;
+        if chance < busy {
+            let _ = endpoint.reject(now, call, CauseCode::USER_BUSY, None);
+            return;
+        }
         let from = offer.path.remote;
         if self.trunk.is_some() && self.trunks.insert(from) {
             endpoint.set_trunk(from, self.trunk);
@@ -69,11 +90,14 @@ impl Callee {
         let _ = endpoint.accept(now, call, format);
         let _ = endpoint.link(call, call);
         let _ = endpoint.tap(call, true);
-        if self.ring.is_zero() {
+        let is_left = chance < busy + unanswered;
+        if ring.is_zero() && !is_left {
             return self.answer(endpoint, now, call);
         }
         let _ = endpoint.ringing(now, call);
-        self.ringing.push_back((now + self.ring, call));
+        if !is_left {
+            self.ringing.push_back((now + ring, call));
+        }
     }
 
     fn answer(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId) {

@@ -2,7 +2,7 @@
 //! comes back of it.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant as Moment};
 
@@ -11,8 +11,10 @@ use oneport::{
     Progress,
 };
 use oneport_proto::{Endpoint, Event, Instant, Media};
+use oneport_wire::Control;
 
 use super::mark::{Arrival, Heard, Mark, Reading};
+use super::profile::Span;
 use super::tally::Tally;
 
 /// How long a call goes on behind its last frame, so that this may come back.
@@ -33,7 +35,12 @@ pub(crate) struct Script {
     /// How.
     pub(crate) call: NewCall,
     /// How long an answered call lasts; without it until the load ends.
-    pub(crate) hold: Option<Duration>,
+    pub(crate) hold: Option<Span>,
+    /// How long a call may ring before it is given up.
+    pub(crate) give_up: Option<Duration>,
+    /// How many calls speak at a time, and for how long; `None`: all.
+    pub(crate) talkers: Option<usize>,
+    pub(crate) turn: Duration,
     /// Keys pressed when a call is answered.
     pub(crate) digits: String,
     /// Length of a frame in ms, and its bytes in the codec.
@@ -51,6 +58,8 @@ enum Step {
     Release(u8),
     FallSilent,
     HangUp,
+    /// It has rung long enough.
+    GiveUp,
 }
 
 /// One call.
@@ -97,6 +106,9 @@ pub(crate) struct Caller {
     /// The last ms in which somebody might have spoken, while there are calls.
     spoken: Option<u64>,
     agenda: BinaryHeap<Reverse<(Instant, u32, CallId, Step)>>,
+    /// Answered calls that wait for their turn to speak, and when that is.
+    listeners: VecDeque<(u32, CallId)>,
+    next_turn: Option<Instant>,
     frame: Vec<u8>,
     tally: Tally,
 }
@@ -114,6 +126,8 @@ impl Caller {
             wheel: vec![Vec::new(); script.frame_ms.into()],
             spoken: None,
             agenda: BinaryHeap::new(),
+            listeners: VecDeque::new(),
+            next_turn: None,
             frame: vec![0xFF; script.frame_bytes],
             tally: Tally::new(),
             script,
@@ -201,6 +215,9 @@ impl Caller {
             });
             self.lines[index as usize] = Some(line);
             self.by_call.insert(call, index);
+            if let Some(give_up) = self.script.give_up {
+                self.agenda.push(Reverse((now + give_up, index, call, Step::GiveUp)));
+            }
         }
     }
 
@@ -241,12 +258,9 @@ impl Caller {
         let waited = now.since(line.placed);
         self.tally.set_up.record(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
         self.tally.answered += 1;
-        // Where fewest speak.
-        let place = (0..self.wheel.len()).min_by_key(|place| self.wheel[*place].len());
-        let place = place.unwrap_or_default();
-        self.wheel[place].push(index);
-        if let Some(line) = &mut self.lines[index as usize] {
-            line.speaks = u16::try_from(place).ok();
+        match self.script.talkers {
+            None => self.begin_to_speak(index),
+            Some(_) => self.listeners.push_back((index, call)),
         }
         let mut at = now + KEY_INTERVAL;
         for digit in self.script.digits.bytes() {
@@ -255,7 +269,50 @@ impl Caller {
             at = at + KEY_INTERVAL;
         }
         if let Some(hold) = self.script.hold {
-            self.agenda.push(Reverse((now + hold, index, call, Step::FallSilent)));
+            self.agenda.push(Reverse((now + hold.draw(), index, call, Step::FallSilent)));
+        }
+    }
+
+    fn begin_to_speak(&mut self, index: u32) {
+        // Where fewest speak.
+        let place = (0..self.wheel.len()).min_by_key(|place| self.wheel[*place].len());
+        let place = place.unwrap_or_default();
+        self.wheel[place].push(index);
+        if let Some(line) = &mut self.lines[index as usize] {
+            line.speaks = u16::try_from(place).ok();
+        }
+    }
+
+    /// Those who have spoken listen, and as many others speak, as on a radio: with KEY before and UNKEY
+    /// behind.
+    fn take_turns(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        let Some(talkers) = self.script.talkers else { return };
+        if self.next_turn.is_some_and(|next| next > now) {
+            return;
+        }
+        self.next_turn = Some(now + self.script.turn);
+        let spoke: Vec<u32> = self.wheel.iter().flatten().copied().collect();
+        for index in spoke {
+            let Some(call) = self.lines[index as usize].as_ref().map(|line| line.call) else {
+                continue;
+            };
+            self.quieten(index);
+            // A call that has ended meanwhile is told of by its last event.
+            let _ = endpoint.send_control(now, call, Control::RadioUnkey, &[]);
+            self.listeners.push_back((index, call));
+        }
+        let mut speaking = 0;
+        for _ in 0..self.listeners.len() {
+            if speaking == talkers {
+                break;
+            }
+            let Some((index, call)) = self.listeners.pop_front() else { break };
+            let may = |line: &&Line| line.call == call && !line.closes;
+            if self.lines[index as usize].as_ref().filter(may).is_some() {
+                let _ = endpoint.send_control(now, call, Control::RadioKey, &[]);
+                self.begin_to_speak(index);
+                speaking += 1;
+            }
         }
     }
 
@@ -275,6 +332,11 @@ impl Caller {
                 self.agenda.push(Reverse((now + ECHO, index, call, Step::HangUp)));
             }
             Step::HangUp => drop(endpoint.hangup(now, call, CauseCode::NORMAL_CLEARING, None)),
+            Step::GiveUp if line.answered => {}
+            Step::GiveUp => {
+                self.tally.given_up += 1;
+                let _ = endpoint.hangup(now, call, CauseCode::NORMAL_CLEARING, None);
+            }
         }
     }
 
@@ -396,6 +458,7 @@ impl Application for Caller {
                 self.take_step(endpoint, now, index, step);
             }
         }
+        self.take_turns(endpoint, now);
         self.speak(endpoint, now);
         if self.by_call.is_empty() && self.aim == 0 {
             self.spoken = None;

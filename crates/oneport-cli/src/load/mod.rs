@@ -2,11 +2,15 @@
 
 mod callee;
 mod caller;
+mod half_open;
 mod limits;
 mod mark;
+mod network;
 mod picture;
 mod plan;
 mod process;
+mod profile;
+mod registering;
 mod report;
 mod tally;
 
@@ -16,21 +20,27 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use oneport::media::Codec;
-use oneport::{Driver, DriverConfig, EndpointConfig, Format, NewCall, Target};
+use oneport::{Driver, DriverConfig, EndpointConfig, Format, NewCall, RegistrationConfig, Target};
 use oneport_proto::TrunkConfig;
 use tokio::time;
 
 use crate::call::Encryption;
 use crate::exit::{Code, Failure, failed, usage};
 use crate::secret::SecretArgs;
-use callee::Callee;
+use callee::{Callee, Manners};
 use caller::{Caller, Script, Standing};
+use half_open::HalfOpen;
 use limits::Limits;
+use network::Network;
 use plan::{Aim, Calls, Plan};
 use process::Watched;
+use profile::{Profile, Shape, Span, percent};
+use registering::Registering;
 use report::{Report, Run, Second};
-use tally::Tally;
+use tally::{RegistrationTally, Tally};
 
+/// For how long a device asks to be registered; the other side decides.
+const REFRESH: Duration = Duration::from_secs(60);
 /// How often the aim is looked at.
 const AIM_PERIOD: Duration = Duration::from_millis(100);
 /// How long calls may take to end when the load ends.
@@ -48,7 +58,10 @@ Examples:
   oneport load --answer 0.0.0.0:4570
   oneport load iax:dialer@pbx.example.org/600 --calls 10..500 --duration 5m --picture load.svg
   oneport load 127.0.0.1/bench --answer 127.0.0.1:4570 --trunk --knee --watch $(pidof oneport)
-  oneport load pbx.example.org/600 --calls 50 --hold 20s --max-loss 1 --min-mos 4 --json")]
+  oneport load pbx.example.org/600 --calls 50 --hold 20s --max-loss 1 --min-mos 4 --json
+  oneport load 127.0.0.1/bench --answer 127.0.0.1:4570 --profile dialer --duration 10m
+  oneport load iax:node{}@127.0.0.1 --profile registrations --secret-file node.secret
+  oneport load pbx.example.org/600 --loss 2 --loss-run 3 --jitter 40ms --min-mos 3.5")]
 pub(crate) struct Load {
     /// Whom to call
     #[arg(required_unless_present = "answer")]
@@ -56,19 +69,45 @@ pub(crate) struct Load {
     /// Takes calls at this address and sends back what it hears; several may be given
     #[arg(long, value_name = "ADDRESS")]
     answer: Vec<SocketAddr>,
-    /// How long calls taken here ring before they are answered
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s")]
-    ring: Duration,
-    /// Calls at once, or a range through which their number grows
-    #[arg(long, value_name = "N|N..M", default_value = "10")]
-    calls: Calls,
-    /// Calls begun in a second at most
-    #[arg(long, value_name = "N", default_value_t = 50.0)]
-    rate: f64,
-    /// How long a call lasts after the answer, before another takes its place; without it until
-    /// the end
+    /// A kind of traffic, of which other options change what they say
+    #[arg(long, value_name = "NAME", value_enum)]
+    profile: Option<Profile>,
+    /// Calls at once, or a range through which their number grows; 10 where nothing is said
+    #[arg(long, value_name = "N|N..M")]
+    calls: Option<Calls>,
+    /// Calls, or registrations, begun in a second at most; 50 where nothing is said
+    #[arg(long, value_name = "N")]
+    rate: Option<f64>,
+    /// How long a call lasts after the answer, before another takes its place, or a device is
+    /// registered: a time, or one between two; without it until the end
+    #[arg(long, value_name = "TIME|TIME..TIME")]
+    hold: Option<Span>,
+    /// How long a call may ring before it is given up
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    hold: Option<Duration>,
+    give_up: Option<Duration>,
+    /// How long calls taken here ring before they are answered
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, requires = "answer")]
+    ring: Option<Duration>,
+    /// How many of a hundred calls taken here are busy
+    #[arg(long, value_name = "PERCENT", value_parser = percent, requires = "answer")]
+    busy: Option<f64>,
+    /// How many of a hundred calls taken here ring and are never answered
+    #[arg(long, value_name = "PERCENT", value_parser = percent, requires = "answer")]
+    unanswered: Option<f64>,
+    /// How many calls speak at a time, as on a radio: in turns, with KEY and UNKEY
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    talkers: Option<u32>,
+    /// How long each turn of --talkers is; 5s where nothing is said
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    turn: Option<Duration>,
+    /// Devices that register beside the calls, which then are none where --calls says nothing; {}
+    /// in the target's user is the number of the device
+    #[arg(long, value_name = "N")]
+    registrations: Option<usize>,
+    /// Calls in a second that begin and never go on, beside the others: a flood, for a box of this
+    /// machine or of a private network
+    #[arg(long, value_name = "N")]
+    half_open: Option<f64>,
     /// How long all of it lasts
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
     duration: Duration,
@@ -118,6 +157,8 @@ pub(crate) struct Load {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    network: Network,
+    #[command(flatten)]
     limits: Limits,
 }
 
@@ -152,6 +193,7 @@ fn frame_bytes(format: Format, millis: u16) -> Option<usize> {
 struct Parties {
     callers: Vec<Driver<Caller>>,
     callees: Vec<Driver<Callee>>,
+    devices: Option<Driver<Registering>>,
 }
 
 impl Parties {
@@ -189,9 +231,20 @@ impl Parties {
         }
     }
 
+    /// What was counted of devices since this was last asked, and how many are registered, and have not left.
+    async fn look_at_devices(&self) -> Result<(RegistrationTally, (usize, usize)), Failure> {
+        let Some(devices) = &self.devices else { return Ok((RegistrationTally::new(), (0, 0))) };
+        let look =
+            |_: &mut _, devices: &mut Registering, _| (devices.take_tally(), devices.standing());
+        devices.with(look).await.map_err(failed)
+    }
+
     fn finish(&self) {
         for driver in &self.callers {
             driver.post(|endpoint, caller, now| caller.finish(endpoint, now));
+        }
+        if let Some(devices) = &self.devices {
+            devices.post(|endpoint, devices, now| devices.finish(endpoint, now));
         }
     }
 
@@ -202,7 +255,28 @@ impl Parties {
         for driver in self.callees {
             driver.stop().await;
         }
+        if let Some(driver) = self.devices {
+            driver.stop().await;
+        }
     }
+}
+
+/// Any address of ours, from which `to` can be reached.
+fn any_towards(to: SocketAddr) -> SocketAddr {
+    match to {
+        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
+        SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
+    }
+}
+
+/// Begins a flood of `rate` calls in a second.
+fn half_open(target: &Target, to: SocketAddr, rate: f64) -> Result<HalfOpen, Failure> {
+    if !half_open::is_own(to.ip()) {
+        return Err(usage(format!("{} is not of a private network", to.ip()))
+            .hint("flood nobody's box but your own: --half-open wants an address of this machine or of a private network"));
+    }
+    let number = target.number.clone().unwrap_or_else(|| "s".into());
+    HalfOpen::start(to, target.user.clone(), number, rate).map_err(failed)
 }
 
 /// Limits that suit a load rather than a switch: whoever loads knows what he does.
@@ -220,6 +294,27 @@ fn unlimited() -> EndpointConfig {
 }
 
 impl Load {
+    /// What the options say, and the profile where they say nothing.
+    fn shape(&self) -> Shape {
+        let usual = Shape::of(self.profile);
+        let registrations = self.registrations.unwrap_or(usual.registrations);
+        // Whoever only registers places no calls.
+        let calls = if registrations > 0 { Calls::just(0) } else { usual.calls };
+        Shape {
+            calls: self.calls.unwrap_or(calls),
+            rate: self.rate.unwrap_or(usual.rate),
+            hold: self.hold.or(usual.hold),
+            give_up: self.give_up.or(usual.give_up),
+            ring: self.ring.unwrap_or(usual.ring),
+            busy: self.busy.unwrap_or(usual.busy),
+            unanswered: self.unanswered.unwrap_or(usual.unanswered),
+            talkers: self.talkers.map(|talkers| talkers as usize).or(usual.talkers),
+            turn: self.turn.unwrap_or(usual.turn),
+            registrations,
+            half_open: self.half_open.unwrap_or(usual.half_open),
+        }
+    }
+
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let (epoch, run) = (Instant::now(), getrandom::u32().map_err(failed)?);
         let watched = match self.watch {
@@ -228,26 +323,41 @@ impl Load {
             })?),
             None => None,
         };
+        let shape = self.shape();
         let trunk = self.trunk.then(TrunkConfig::default);
+        let Shape { ring, busy, unanswered, .. } = shape;
         let mut callees = Vec::new();
         for address in &self.answer {
             let config = DriverConfig {
                 listen: vec![*address],
                 endpoint: unlimited(),
                 one_by_one: self.one_by_one,
+                ..DriverConfig::default()
             };
-            let callee = Callee::new(run, epoch, self.ring, trunk);
+            let callee = Callee::new(run, epoch, Manners { ring, busy, unanswered }, trunk);
             callees.push(Driver::start(config, callee).map_err(failed)?);
         }
-        let callers = match &self.target {
-            Some(target) => self.callers(target, run, epoch, trunk).await?,
-            None => Vec::new(),
-        };
-        let parties = Parties { callers, callees };
-        let run = match self.target.is_some() {
-            true => self.call(&parties, watched).await?,
+        let (mut callers, mut devices, mut flood) = (Vec::new(), None, None);
+        if let Some(target) = &self.target {
+            let to = target.resolve().await.map_err(|error| {
+                Failure::new(Code::Unreachable, error).hint("check the host's name")
+            })?;
+            if shape.calls.last > 0 {
+                callers = self.callers(target, to, &shape, (run, epoch), trunk)?;
+            }
+            if shape.registrations > 0 {
+                devices = Some(self.devices(target, to, &shape)?);
+            }
+            if shape.half_open > 0.0 {
+                flood = Some(half_open(target, to, shape.half_open)?);
+            }
+        }
+        let parties = Parties { callers, callees, devices };
+        let mut run = match self.target.is_some() {
+            true => self.call(&parties, &shape, watched).await?,
             false => self.wait(&parties, watched).await?,
         };
+        run.flood = flood.map(HalfOpen::stop);
         parties.stop().await;
         let report = Report::of(&self.target, self.codec, self.frame, self.trunk, &run);
         if let Some(path) = &self.picture {
@@ -263,7 +373,13 @@ impl Load {
         }
         match run.broke {
             Some(broke) if !self.knee => Err(Failure::new(Code::Failed, broke)),
-            _ if self.target.is_some() && run.total.answered == 0 => {
+            _ if shape.registrations > 0 && run.registrations.registered == 0 => {
+                let why = run.registrations.failed.keys().next();
+                let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+                Err(Failure::new(Code::Failed, format!("no device was registered{why}"))
+                    .hint("try one by `oneport register` with the same name and secret"))
+            }
+            _ if shape.calls.last > 0 && self.target.is_some() && run.total.answered == 0 => {
                 let why = run.total.failed.keys().next();
                 let why = why.map(|why| format!(": {why}")).unwrap_or_default();
                 Err(Failure::new(Code::Failed, format!("no call was answered{why}"))
@@ -274,11 +390,12 @@ impl Load {
     }
 
     /// Starts those who call.
-    async fn callers(
+    fn callers(
         &self,
         target: &Target,
-        run: u32,
-        epoch: Instant,
+        to: SocketAddr,
+        shape: &Shape,
+        (run, epoch): (u32, Instant),
         trunk: Option<TrunkConfig>,
     ) -> Result<Vec<Driver<Caller>>, Failure> {
         let frame_bytes = frame_bytes(self.codec, self.frame).ok_or_else(|| {
@@ -290,9 +407,6 @@ impl Load {
             let said = format!("{} ms of {} are {frame_bytes} bytes", self.frame, self.codec);
             return Err(usage(format!("{said}; marks need {least}")).hint("give a longer --frame"));
         }
-        let to = target.resolve().await.map_err(|error| {
-            Failure::new(Code::Unreachable, error).hint("check the host's name")
-        })?;
         let mut call = NewCall::to(target.number.clone().unwrap_or_else(|| "s".into()));
         call.called_context = target.context.clone();
         call.username = target.user.clone();
@@ -305,22 +419,22 @@ impl Load {
         let script = Script {
             to,
             call,
-            hold: self.hold,
+            hold: shape.hold,
+            give_up: shape.give_up,
+            talkers: shape.talkers,
+            turn: shape.turn,
             digits: self.dtmf.clone(),
             frame_ms: self.frame,
             frame_bytes,
             run,
             epoch,
         };
-        let start = |_| {
-            let any: SocketAddr = match to {
-                SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
-                SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
-            };
+        let start = |n| {
             let config = DriverConfig {
-                listen: vec![any],
+                listen: vec![any_towards(to)],
                 endpoint: unlimited(),
                 one_by_one: self.one_by_one,
+                bad_network: self.network.of(n),
             };
             let driver = Driver::start(config, Caller::new(script.clone())).map_err(failed)?;
             driver.post(move |endpoint, _, _| endpoint.set_trunk(to, trunk));
@@ -329,15 +443,49 @@ impl Load {
         (0..self.threads).map(start).collect()
     }
 
+    /// Starts those who register.
+    fn devices(
+        &self,
+        target: &Target,
+        to: SocketAddr,
+        shape: &Shape,
+    ) -> Result<Driver<Registering>, Failure> {
+        let username = target.user.clone().ok_or_else(|| {
+            usage("who registers needs a name")
+                .hint("put it before the host: iax:node{}@pbx.example.org")
+        })?;
+        let registration = RegistrationConfig {
+            to,
+            username,
+            secret: self.secret.read(target.user.as_deref())?,
+            key: self.secret.read_key()?,
+            allow_plaintext: self.secret.allow_plaintext,
+            refresh: REFRESH,
+        };
+        let devices = Registering::new(registration, shape.registrations, shape.hold, shape.rate);
+        let config = DriverConfig {
+            listen: vec![any_towards(to)],
+            endpoint: unlimited(),
+            one_by_one: self.one_by_one,
+            bad_network: self.network.of(self.threads),
+        };
+        Driver::start(config, devices).map_err(failed)
+    }
+
     /// Calls, until the time is over, a limit is broken or somebody interrupts.
-    async fn call(&self, parties: &Parties, watched: Option<Watched>) -> Result<Run, Failure> {
+    async fn call(
+        &self,
+        parties: &Parties,
+        shape: &Shape,
+        watched: Option<Watched>,
+    ) -> Result<Run, Failure> {
         let limits = match self.knee {
             true => self.limits.clone().or_audible(),
             false => self.limits.clone(),
         };
         let mut plan = match self.knee {
-            true => Plan::steps(self.calls, self.step, self.rate),
-            false => Plan::ramp(self.calls, self.duration, self.rate),
+            true => Plan::steps(shape.calls, self.step, shape.rate),
+            false => Plan::ramp(shape.calls, self.duration, shape.rate),
         };
         let mut run = Run::new(self.codec, self.frame, watched);
         let mut clock = time::interval(AIM_PERIOD);
@@ -352,6 +500,7 @@ impl Load {
             let elapsed = run.begun.elapsed();
             if looked.elapsed() >= Duration::from_secs(1) {
                 looked = Instant::now();
+                run.look_at_devices(parties.look_at_devices().await?);
                 let second = run.look(parties.look().await?);
                 self.show(&second);
                 step.add(&run.latest);
@@ -375,7 +524,9 @@ impl Load {
             time::sleep(AIM_PERIOD).await;
             let (calling, called, standing) = parties.look().await?;
             run.add(&calling, &called);
-            if standing.calls == 0 {
+            let (registrations, devices) = parties.look_at_devices().await?;
+            run.look_at_devices((registrations, devices));
+            if standing.calls == 0 && devices.1 == 0 {
                 break;
             }
         }

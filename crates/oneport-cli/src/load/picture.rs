@@ -96,6 +96,7 @@ mod tests {
             calls: 10 * n as usize,
             answered: 10 * n as usize,
             silent: 0,
+            registered: 0,
             lost_percent: 0.0,
             round_trip_p99_ms: Some(f64::from(n)),
             mos: Some(4.4),

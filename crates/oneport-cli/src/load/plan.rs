@@ -13,6 +13,13 @@ pub(crate) struct Calls {
     pub(crate) last: usize,
 }
 
+impl Calls {
+    /// Always so many.
+    pub(crate) const fn just(calls: usize) -> Self {
+        Self { first: calls, last: calls }
+    }
+}
+
 impl FromStr for Calls {
     type Err = String;
 

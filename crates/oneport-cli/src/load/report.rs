@@ -8,9 +8,10 @@ use oneport::{Format, Target};
 use serde::Serialize;
 
 use super::caller::Standing;
+use super::half_open::Flood;
 use super::limits::Limits;
 use super::process::Watched;
-use super::tally::{Tally, Times, share};
+use super::tally::{RegistrationTally, Tally, Times, share};
 
 /// One second of a load, or so.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +22,8 @@ pub(crate) struct Second {
     pub(crate) calls: usize,
     pub(crate) answered: usize,
     pub(crate) silent: usize,
+    /// Devices that are registered.
+    pub(crate) registered: usize,
     /// Voice lost, per cent.
     pub(crate) lost_percent: f64,
     /// 99 of 100 frames were back within this time.
@@ -37,6 +40,9 @@ impl Second {
         let mut line = format!("{:>5.0} s  {} calls", self.second, self.answered);
         if self.silent > 0 {
             line.push_str(&format!(", {} silent", self.silent));
+        }
+        if self.registered > 0 {
+            line.push_str(&format!("  {} registered", self.registered));
         }
         line.push_str(&format!("  lost {:.2} %", self.lost_percent));
         if let Some(ms) = self.round_trip_p99_ms {
@@ -80,6 +86,11 @@ pub(crate) struct Run {
     most: usize,
     pub(crate) total: Tally,
     called: Tally,
+    pub(crate) registrations: RegistrationTally,
+    registered: usize,
+    most_registered: usize,
+    /// What a flood brought, where there was one.
+    pub(crate) flood: Option<Flood>,
     /// What the last second added.
     pub(crate) latest: Tally,
     pub(crate) seconds: Vec<Second>,
@@ -104,6 +115,10 @@ impl Run {
             most: 0,
             total: Tally::new(),
             called: Tally::new(),
+            registrations: RegistrationTally::new(),
+            registered: 0,
+            most_registered: 0,
+            flood: None,
             latest: Tally::new(),
             seconds: Vec::new(),
             steps: Vec::new(),
@@ -119,6 +134,16 @@ impl Run {
         self.called.add(called);
     }
 
+    /// Takes what was counted of devices, and how many are registered.
+    pub(crate) fn look_at_devices(
+        &mut self,
+        (tally, (registered, _)): (RegistrationTally, (usize, usize)),
+    ) {
+        self.registrations.add(&tally);
+        self.registered = registered;
+        self.most_registered = self.most_registered.max(registered);
+    }
+
     /// Takes the figures of a second.
     pub(crate) fn look(&mut self, (calling, called, standing): (Tally, Tally, Standing)) -> Second {
         self.add(&calling, &called);
@@ -129,6 +154,7 @@ impl Run {
             calls: standing.calls,
             answered: standing.answered,
             silent: standing.silent,
+            registered: self.registered,
             lost_percent: lost,
             round_trip_p99_ms: calling.round_trip.percentile(99.0),
             mos: self.mos(&calling.round_trip, lost),
@@ -194,6 +220,21 @@ impl Run {
         self.watched_memory = self.watched.as_ref().and_then(Watched::memory);
     }
 
+    fn registrations_report(&self, seconds: f64) -> Option<RegistrationsReport> {
+        let RegistrationTally { begun, registered, renewed, released, failed, took } =
+            &self.registrations;
+        (*begun > 0).then(|| RegistrationsReport {
+            begun: *begun,
+            registered: *registered,
+            renewed: *renewed,
+            released: *released,
+            most_at_once: self.most_registered,
+            per_second: two_digits((registered + renewed + released) as f64 / seconds),
+            failed: failed.clone(),
+            took_ms: Spread::of(took),
+        })
+    }
+
     /// Frames that were sent and never heard.
     fn lost(&self) -> u64 {
         let total = &self.total;
@@ -227,6 +268,12 @@ impl Spread {
         let (p50, p95, p99, max) = (at(50.0)?, at(95.0)?, at(99.0)?, times.longest()?);
         Some(Self { count: times.count(), p50, p95, p99, max })
     }
+
+    /// As people read it.
+    fn line(&self) -> String {
+        let Self { p50, p95, p99, max, .. } = self;
+        format!("{p50:.2} ms (50 %), {p95:.2} ms (95 %), {p99:.2} ms (99 %), {max:.2} ms at most")
+    }
 }
 
 #[derive(Serialize)]
@@ -234,9 +281,22 @@ struct CallsReport {
     placed: u64,
     answered: u64,
     completed: u64,
+    given_up: u64,
     most_at_once: usize,
     failed: BTreeMap<String, u64>,
     ended_early: BTreeMap<String, u64>,
+}
+
+#[derive(Serialize)]
+struct RegistrationsReport {
+    begun: u64,
+    registered: u64,
+    renewed: u64,
+    released: u64,
+    most_at_once: usize,
+    per_second: f64,
+    failed: BTreeMap<String, u64>,
+    took_ms: Option<Spread>,
 }
 
 #[derive(Serialize)]
@@ -272,6 +332,8 @@ pub(crate) struct Report {
     calls: CallsReport,
     set_ups_per_second: f64,
     set_up_ms: Option<Spread>,
+    registrations: Option<RegistrationsReport>,
+    half_open: Option<Flood>,
     voice: VoiceReport,
     round_trip_ms: Option<Spread>,
     one_way_ms: Option<Spread>,
@@ -319,12 +381,15 @@ impl Report {
                 placed: counted.placed,
                 answered: counted.answered,
                 completed: counted.completed,
+                given_up: counted.given_up,
                 most_at_once: run.most,
                 failed: counted.failed.clone(),
                 ended_early: counted.ended_early.clone(),
             },
             set_ups_per_second: two_digits(counted.answered as f64 / seconds),
             set_up_ms: Spread::of(&total.set_up),
+            registrations: run.registrations_report(seconds),
+            half_open: run.flood.clone(),
             voice: VoiceReport {
                 sent: total.sent,
                 heard: counted.heard,
@@ -368,24 +433,48 @@ impl Report {
             );
         }
         let calls = &self.calls;
-        row(
-            "calls",
-            format!(
+        if let Some(registrations) = &self.registrations {
+            let RegistrationsReport { begun, registered, renewed, released, .. } = registrations;
+            row(
+                "devices",
+                format!(
+                    "{begun} began, {registered} registered, {renewed} renewed, {released} left; {} at once, {:.1} in each second",
+                    registrations.most_at_once, registrations.per_second
+                ),
+            );
+            for (reason, count) in &registrations.failed {
+                row("failed", format!("{count}: {reason}"));
+            }
+            if let Some(took) = &registrations.took_ms {
+                row("registering", took.line());
+            }
+        }
+        if let Some(flood) = &self.half_open {
+            row("half-open", flood.line());
+        }
+        if calls.placed > 0 || self.registrations.is_none() {
+            let mut what = format!(
                 "{} placed, {} answered, {} completed; {} at once, {:.1} set up each second",
                 calls.placed,
                 calls.answered,
                 calls.completed,
                 calls.most_at_once,
                 self.set_ups_per_second
-            ),
-        );
+            );
+            if calls.given_up > 0 {
+                what.push_str(&format!("; {} rang too long", calls.given_up));
+            }
+            row("calls", what);
+        }
         for (name, reasons) in [("failed", &calls.failed), ("ended early", &calls.ended_early)] {
             for (reason, count) in reasons {
                 row(name, format!("{count}: {reason}"));
             }
         }
         let voice = &self.voice;
-        if self.target.is_some() {
+        if self.target.is_some() && calls.placed == 0 {
+            // Devices say nothing.
+        } else if self.target.is_some() {
             row(
                 "voice",
                 format!(
@@ -420,13 +509,8 @@ impl Report {
             ("one way", &self.one_way_ms),
         ];
         for (name, spread) in times {
-            if let Some(Spread { p50, p95, p99, max, .. }) = spread {
-                row(
-                    name,
-                    format!(
-                        "{p50:.2} ms (50 %), {p95:.2} ms (95 %), {p99:.2} ms (99 %), {max:.2} ms at most"
-                    ),
-                );
+            if let Some(spread) = spread {
+                row(name, spread.line());
             }
         }
         if let Some(mos) = self.mos {

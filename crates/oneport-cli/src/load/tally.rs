@@ -49,6 +49,8 @@ pub(crate) struct Tally {
     pub(crate) placed: u64,
     pub(crate) answered: u64,
     pub(crate) completed: u64,
+    /// Calls that rang too long.
+    pub(crate) given_up: u64,
     /// Calls that were not answered, by the reason.
     pub(crate) failed: BTreeMap<String, u64>,
     /// Calls that ended before they should, by the reason.
@@ -83,6 +85,7 @@ impl Tally {
             placed: 0,
             answered: 0,
             completed: 0,
+            given_up: 0,
             failed: BTreeMap::new(),
             ended_early: BTreeMap::new(),
             sent: 0,
@@ -107,6 +110,7 @@ impl Tally {
         self.placed += other.placed;
         self.answered += other.answered;
         self.completed += other.completed;
+        self.given_up += other.given_up;
         for (mine, theirs) in
             [(&mut self.failed, &other.failed), (&mut self.ended_early, &other.ended_early)]
         {
@@ -144,6 +148,45 @@ impl Tally {
     pub(crate) fn failed_percent(&self) -> f64 {
         let bad = self.failures() + self.early_ends();
         share(bad, self.answered + self.failures())
+    }
+}
+
+/// Counts of registrations, and times, since the start or of a while.
+#[derive(Clone, Debug)]
+pub(crate) struct RegistrationTally {
+    /// Devices that began to register, were taken for the first time, were taken anew, and have left.
+    pub(crate) begun: u64,
+    pub(crate) registered: u64,
+    pub(crate) renewed: u64,
+    pub(crate) released: u64,
+    /// Attempts that failed, by the reason.
+    pub(crate) failed: BTreeMap<String, u64>,
+    /// From the first REGREQ to the first REGACK.
+    pub(crate) took: Times,
+}
+
+impl RegistrationTally {
+    pub(crate) fn new() -> Self {
+        Self {
+            begun: 0,
+            registered: 0,
+            renewed: 0,
+            released: 0,
+            failed: BTreeMap::new(),
+            took: Times::new(),
+        }
+    }
+
+    /// Takes all that `other` has.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.begun += other.begun;
+        self.registered += other.registered;
+        self.renewed += other.renewed;
+        self.released += other.released;
+        for (reason, count) in &other.failed {
+            *self.failed.entry(reason.clone()).or_default() += count;
+        }
+        self.took.add(&other.took);
     }
 }
 

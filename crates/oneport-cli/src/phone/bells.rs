@@ -1,5 +1,6 @@
-//! What a softphone rings with.
+//! What a softphone rings with, and the tone of its country while it rings at the other side.
 
+use oneport::media::progress::{Country, Progress, ProgressTone};
 use oneport::media::tone::Sine;
 
 use super::sound::{RATE, Samples};
@@ -9,60 +10,80 @@ use super::state::Alert;
 const LOUDNESS: f64 = 0.1;
 const SOFT: f64 = 0.03;
 
-/// The pattern of an alert: its two tones in Hz, and how long it sounds and is silent, in ms.
-struct Pattern {
-    tones: [f64; 2],
-    loudness: f64,
-    on_ms: u32,
-    off_ms: u32,
-}
-
-fn pattern(alert: Alert) -> Option<Pattern> {
-    let pattern = |tones, loudness, on_ms, off_ms| Some(Pattern { tones, loudness, on_ms, off_ms });
-    match alert {
-        Alert::Nothing => None,
-        Alert::Ring => pattern([880.0, 1_100.0], LOUDNESS, 1_000, 2_000),
-        Alert::Knock => pattern([880.0, 1_100.0], SOFT, 200, 3_800),
-        // As in most of Europe.
-        Alert::Ringback => pattern([425.0, 425.0], LOUDNESS, 1_000, 4_000),
-    }
-}
-
-/// The bells.
-#[derive(Default)]
-pub(super) struct Bells {
-    alert: Alert,
-    tones: Option<(Pattern, [Sine; 2])>,
-    /// Samples since the pattern began.
+/// A bell of two tones.
+struct Bell {
+    /// How long it sounds, and until it begins again, in samples.
+    on: u32,
+    all: u32,
+    sines: [Sine; 2],
+    /// Samples since it began.
     at: u32,
 }
 
+impl Bell {
+    fn new(loudness: f64, on_ms: u32, off_ms: u32) -> Self {
+        let sines = [880.0, 1_100.0].map(|tone| Sine::new(tone, RATE, loudness / 2.0));
+        let in_ms = |ms: u32| ms * (RATE / 1_000);
+        Self { on: in_ms(on_ms), all: in_ms(on_ms + off_ms), sines, at: 0 }
+    }
+
+    /// Adds what rings.
+    fn ring(&mut self, frame: &mut Samples) {
+        for sample in frame {
+            if self.at < self.on {
+                for sine in &mut self.sines {
+                    *sample = sample.saturating_add(sine.next().unwrap_or_default());
+                }
+            }
+            self.at = (self.at + 1) % self.all;
+        }
+    }
+}
+
+/// What sounds.
+enum Sounding {
+    Nothing,
+    Bell(Bell),
+    Tone(Box<ProgressTone>),
+}
+
+/// The bells.
+pub(super) struct Bells {
+    country: &'static Country,
+    alert: Alert,
+    sounding: Sounding,
+}
+
 impl Bells {
+    pub(super) fn new(country: &'static Country) -> Self {
+        Self { country, alert: Alert::default(), sounding: Sounding::Nothing }
+    }
+
     pub(super) fn set(&mut self, alert: Alert) {
         if alert == self.alert {
             return;
         }
         self.alert = alert;
-        self.at = 0;
-        self.tones = pattern(alert).map(|pattern| {
-            let loudness = pattern.loudness / 2.0;
-            let sines = pattern.tones.map(|tone| Sine::new(tone, RATE, loudness));
-            (pattern, sines)
-        });
+        self.sounding = match alert {
+            Alert::Nothing => Sounding::Nothing,
+            Alert::Ring => Sounding::Bell(Bell::new(LOUDNESS, 1_000, 2_000)),
+            Alert::Knock => Sounding::Bell(Bell::new(SOFT, 200, 3_800)),
+            Alert::Ringback => {
+                Sounding::Tone(Box::new(self.country.tone(Progress::Ringback, RATE)))
+            }
+        };
     }
 
     /// Adds what rings.
     pub(super) fn ring(&mut self, frame: &mut Samples) {
-        let Some((pattern, sines)) = &mut self.tones else { return };
-        let in_ms = |ms: u32| ms * (RATE / 1_000);
-        let (on, all) = (in_ms(pattern.on_ms), in_ms(pattern.on_ms + pattern.off_ms));
-        for sample in frame {
-            if self.at < on {
-                for sine in &mut *sines {
-                    *sample = sample.saturating_add(sine.next().unwrap_or_default());
+        match &mut self.sounding {
+            Sounding::Nothing => {}
+            Sounding::Bell(bell) => bell.ring(frame),
+            Sounding::Tone(tone) => {
+                for (sample, tone) in frame.iter_mut().zip(&mut **tone) {
+                    *sample = sample.saturating_add(tone);
                 }
             }
-            self.at = (self.at + 1) % all;
         }
     }
 }
@@ -73,7 +94,7 @@ mod tests {
 
     #[test]
     fn it_rings_in_its_pattern_over_what_is_said_and_stops() {
-        let mut bells = Bells::default();
+        let mut bells = Bells::new(Country::find("de").unwrap());
         bells.set(Alert::Ringback);
         let mut loud = Vec::new();
         for _ in 0..1_000 {

@@ -164,12 +164,12 @@ async fn wire(call: &Call, wires: &Wires) {
     let (id, speaker, tell) = (wires.id, wires.speaker.clone(), wires.tell.clone());
     speaker.tell(ToVoice::Wire { line: id, codec, say: say_on(writer, codec) });
     tokio::spawn(async move {
-        if let Some(frame) = reader.next_frame().await {
-            speaker.frame(id, frame);
+        if let Some(heard) = reader.next().await {
+            speaker.heard(id, heard);
             let _ = tell.send(Told::Happened(Happened::Line(id, OnLine::EarlyMedia)));
         }
-        while let Some(frame) = reader.next_frame().await {
-            speaker.frame(id, frame);
+        while let Some(heard) = reader.next().await {
+            speaker.heard(id, heard);
         }
     });
 }

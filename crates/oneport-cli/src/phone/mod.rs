@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use oneport::media::progress::{COUNTRIES, Country};
 use oneport::{Format, PhoneConfig, RegistrationConfig, Target};
 
 use crate::answer::registration;
@@ -68,6 +69,9 @@ pub(crate) struct PhoneArgs {
     #[arg(long, value_name = "CODECS", value_delimiter = ',', value_parser = crate::call::codec,
           default_value = "ulaw,alaw,g722,slin16,slin")]
     codec: Vec<Format>,
+    /// The country whose tone is heard while it rings at the other side, by its code
+    #[arg(long, value_name = "CODE", value_parser = country, default_value = "us")]
+    tones: &'static Country,
     /// The number we call from
     #[arg(long, value_name = "NUMBER")]
     from: Option<String>,
@@ -90,6 +94,14 @@ struct Habits {
     formats: Vec<Format>,
     from: Option<String>,
     encryption: Encryption,
+    country: &'static Country,
+}
+
+fn country(code: &str) -> Result<&'static Country, String> {
+    Country::find(code).ok_or_else(|| {
+        let codes: Vec<&str> = COUNTRIES.iter().map(|country| country.code).collect();
+        format!("one of {}", codes.join(", "))
+    })
 }
 
 impl PhoneArgs {
@@ -113,8 +125,13 @@ impl PhoneArgs {
         let phone = oneport::Phone::bind(config)
             .map_err(|error| usage(error).hint("--listen 127.0.0.1:4570 takes another port"))?;
         let register = account.is_some() && !self.no_register;
-        let habits =
-            Habits { account, formats: self.codec, from: self.from, encryption: self.encryption };
+        let habits = Habits {
+            account,
+            formats: self.codec,
+            from: self.from,
+            encryption: self.encryption,
+            country: self.tones,
+        };
         run::run(phone, habits, register, move || open(choice, files)).await
     }
 

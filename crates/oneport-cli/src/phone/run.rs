@@ -59,7 +59,7 @@ pub(super) async fn run(
     let mut state = State::new(account, standing);
     let (tell, mut told) = unbounded_channel();
     let of_sound = tell.clone();
-    let (speaker, sound) = voice::begin(open, move |sentence| {
+    let (speaker, sound) = voice::begin(habits.country, open, move |sentence| {
         let _ = of_sound.send(Told::Happened(Happened::Sound(sentence)));
     })
     .map_err(failed)?;

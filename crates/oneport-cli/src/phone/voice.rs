@@ -11,10 +11,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use oneport::media::half_band::{Doubler, Halver};
 use oneport::media::jitter_buffer::{JitterBuffer, JitterConfig};
-use oneport::media::{Codec, Decoder, Encoder};
-use oneport::{AudioFrame, AudioWriter};
+use oneport::media::progress::Country;
+use oneport::media::{Codec, Decoder, Encoder, Rate};
+use oneport::{AudioWriter, Heard as FromThem};
 
 use super::bells::Bells;
 use super::sound::{Files, RATE, Samples, Sound, Trouble};
@@ -46,7 +46,7 @@ pub(crate) enum ToVoice {
     Frame {
         line: LineId,
         at: Duration,
-        frame: AudioFrame,
+        heard: FromThem,
     },
     Mute(bool),
     /// In dB.
@@ -118,8 +118,9 @@ struct Heard {
     codec: Codec,
     buffer: JitterBuffer,
     decoder: Box<dyn Decoder>,
-    doubler: Doubler,
-    halver: Halver,
+    /// From the codec's rate to ours, and back.
+    to_ours: Rate,
+    from_ours: Rate,
     /// Samples that wait to be said, at the codec's rate.
     unsaid: Vec<i16>,
     payload: Vec<u8>,
@@ -134,11 +135,24 @@ impl Heard {
             codec,
             buffer: JitterBuffer::new(JitterConfig::new(rate)),
             decoder: codec.decoder(),
-            doubler: Doubler::default(),
-            halver: Halver::default(),
+            to_ours: Rate::between(rate, RATE),
+            from_ours: Rate::between(RATE, rate),
             unsaid: Vec::with_capacity(RATE as usize / 10),
             payload: Vec::with_capacity(960),
             narrow: Vec::with_capacity(RATE as usize / 50),
+        }
+    }
+}
+
+impl Heard {
+    /// Takes what came at `at`.
+    fn take(&mut self, at: Duration, from_them: &FromThem) {
+        match from_them {
+            FromThem::Voice(frame) if frame.format == self.codec.format() => {
+                let _ = self.buffer.insert(at, frame.timestamp.0, &frame.payload);
+            }
+            FromThem::Voice(_) => {}
+            FromThem::Pause { timestamp, level } => self.buffer.pause(timestamp.0, *level),
         }
     }
 }
@@ -159,7 +173,7 @@ pub(crate) struct Voice<S> {
 }
 
 impl<S: Sound> Voice<S> {
-    pub(crate) fn new(sound: S, gauges: Arc<Gauges>) -> Self {
+    pub(crate) fn new(sound: S, gauges: Arc<Gauges>, country: &'static Country) -> Self {
         Self {
             sound,
             lines: HashMap::new(),
@@ -167,7 +181,7 @@ impl<S: Sound> Voice<S> {
             heard: None,
             muted: false,
             volume: 1.0,
-            bells: Bells::default(),
+            bells: Bells::new(country),
             gauges,
             scratch: Vec::with_capacity(RATE as usize / 50),
         }
@@ -200,11 +214,9 @@ impl<S: Sound> Voice<S> {
                 self.talking = line;
                 self.listen();
             }
-            ToVoice::Frame { line, at, frame } => {
-                if let Some(heard) = self.heard.as_mut().filter(|heard| heard.line == line)
-                    && frame.format == heard.codec.format()
-                {
-                    let _ = heard.buffer.insert(at, frame.timestamp.0, &frame.payload);
+            ToVoice::Frame { line, at, heard: from_them } => {
+                if let Some(heard) = self.heard.as_mut().filter(|heard| heard.line == line) {
+                    heard.take(at, &from_them);
                 }
             }
             ToVoice::Mute(muted) => self.muted = muted,
@@ -245,14 +257,10 @@ impl<S: Sound> Voice<S> {
         narrow.clear();
         narrow.resize(heard.codec.samples_in(10), 0);
         let _ = heard.buffer.pull(at, &mut *heard.decoder, narrow);
-        if narrow.len() == frame.len() {
-            frame.copy_from_slice(narrow);
-        } else {
-            self.scratch.clear();
-            heard.doubler.double(narrow, &mut self.scratch);
-            let count = self.scratch.len().min(frame.len());
-            frame[..count].copy_from_slice(&self.scratch[..count]);
-        }
+        self.scratch.clear();
+        heard.to_ours.pass(narrow, &mut self.scratch);
+        let count = self.scratch.len().min(frame.len());
+        frame[..count].copy_from_slice(&self.scratch[..count]);
         if self.volume != 1.0 {
             for sample in frame.iter_mut() {
                 #[expect(clippy::cast_possible_truncation, reason = "a float cast saturates")]
@@ -280,11 +288,7 @@ impl<S: Sound> Voice<S> {
         if self.muted {
             frame.fill(0);
         }
-        if wired.codec.sample_rate() == RATE {
-            heard.unsaid.extend_from_slice(frame);
-        } else {
-            heard.halver.halve(frame, &mut heard.unsaid);
-        }
+        heard.from_ours.pass(frame, &mut heard.unsaid);
         let count = wired.codec.samples_in(SENT_MS);
         while heard.unsaid.len() >= count {
             heard.payload.clear();
@@ -313,8 +317,8 @@ impl Speaker {
     }
 
     /// Hands on what came for a line just now.
-    pub(crate) fn frame(&self, line: LineId, frame: AudioFrame) {
-        self.tell(ToVoice::Frame { line, at: self.origin.elapsed(), frame });
+    pub(crate) fn heard(&self, line: LineId, heard: FromThem) {
+        self.tell(ToVoice::Frame { line, at: self.origin.elapsed(), heard });
     }
 }
 
@@ -331,9 +335,10 @@ impl Thread {
     }
 }
 
-/// Begins a voice that goes through what `open` makes on its thread; `tell` hears of it in words. Where
+/// Begins a voice that hears the tones of `country`, and goes through what `open` makes on its thread; `tell` hears of it in words. Where
 /// that fails, it goes on in silence.
 pub(crate) fn begin(
+    country: &'static Country,
     open: impl FnOnce() -> (Box<dyn Sound>, String) + Send + 'static,
     tell: impl Fn(String) + Send + 'static,
 ) -> std::io::Result<(Speaker, Thread)> {
@@ -343,7 +348,7 @@ pub(crate) fn begin(
     let thread = thread::Builder::new().name("voice".into()).spawn(move || {
         let (sound, sentence) = open();
         tell(sentence);
-        run(Voice::new(sound, for_voice), &told, origin, &tell);
+        run(Voice::new(sound, for_voice, country), &told, origin, &tell);
     })?;
     Ok((Speaker { orders, gauges, origin }, Thread(Some(thread))))
 }

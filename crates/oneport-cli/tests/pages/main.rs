@@ -1,5 +1,6 @@
 //! Pages of the documentation, whose files and commands are taken as they are written.
 
+mod carriers;
 mod operation;
 mod page;
 mod readme;

@@ -9,9 +9,12 @@
 use std::f32::consts::TAU;
 use std::sync::LazyLock;
 
-use super::decimator::{Decimator, RATE};
 use super::{HIGH, KEYS, Key, LOW};
+use crate::rate::Lowerer;
 use crate::tone::FULL_SCALE_DBM0;
+
+/// Samples in a second where tones are looked for.
+const RATE: u32 = 8_000;
 
 /// Samples between two looks: 4 ms.
 const HOP: usize = 32;
@@ -181,7 +184,8 @@ enum State {
 /// 40 ms on (Q.24). Nothing allocates once it is made.
 #[derive(Debug)]
 pub struct Detector {
-    decimator: Decimator,
+    /// Takes audio of a higher rate down.
+    lowerer: Option<Lowerer>,
     /// What came last, at 8 kHz; behind a look's length what has come since.
     samples: [f32; WINDOW + HOP],
     filled: usize,
@@ -195,8 +199,12 @@ impl Detector {
     /// For audio at `sample_rate`; `None`: it is no multiple of 8 kHz up to 48.
     #[must_use]
     pub fn new(sample_rate: u32) -> Option<Self> {
+        let factor = sample_rate / RATE;
+        if !sample_rate.is_multiple_of(RATE) || !(1..=6).contains(&factor) {
+            return None;
+        }
         Some(Self {
-            decimator: Decimator::new(sample_rate)?,
+            lowerer: (factor > 1).then(|| Lowerer::new(factor)),
             samples: [0.0; WINDOW + HOP],
             filled: WINDOW,
             last: [Complex::default(); 8],
@@ -224,7 +232,11 @@ impl Detector {
     /// Takes what is heard next; `tell` gets what becomes of keys.
     pub fn hear(&mut self, samples: &[i16], mut tell: impl FnMut(Key)) {
         for sample in samples {
-            let Some(sample) = self.decimator.pass(*sample) else { continue };
+            let sample = match &mut self.lowerer {
+                Some(lowerer) => lowerer.pass(*sample),
+                None => Some(f32::from(*sample)),
+            };
+            let Some(sample) = sample else { continue };
             self.samples[self.filled] = sample;
             self.filled += 1;
             if self.filled == WINDOW + HOP {
@@ -458,6 +470,13 @@ mod tests {
             let mut samples: Vec<i16> = tones.take(400).collect();
             samples.resize(1_000, 0);
             assert_eq!(heard(&samples, 8_000), [], "{low} and {high} dBm0");
+        }
+    }
+
+    #[test]
+    fn rates_that_are_no_multiple_of_8_khz_are_not_listened_to() {
+        for rate in [0, 4_000, 11_025, 44_100, 56_000] {
+            assert!(Detector::new(rate).is_none(), "{rate}");
         }
     }
 

@@ -2,7 +2,6 @@
 //! [`Detector`] hears them. Keys that come otherwise, as frames of IAX2 or as packets of
 //! [RFC 4733](crate::telephone_event), are the same [`Key`]s.
 
-mod decimator;
 mod detector;
 mod generator;
 mod keyer;

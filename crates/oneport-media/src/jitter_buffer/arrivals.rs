@@ -5,9 +5,9 @@
 //! all the time, it goes with clocks that drift apart.
 
 /// Width of a cell of the histogram, in µs.
-const CELL_US: i64 = 5_000;
+const CELL_US: i64 = 2_500;
 /// Its cells: delays up to 2 s.
-const CELLS: usize = 400;
+const CELLS: usize = 800;
 
 /// The base is the least transit of so many parts of the past,
 const PARTS: usize = 10;
@@ -15,28 +15,25 @@ const PARTS: usize = 10;
 const PART_US: i64 = 1_000_000;
 
 /// After so many frames one counts a third of what it did.
-const MEMORY: f32 = 500.0;
-/// The part of frames that may be later than what is aimed at.
-const LATER: f32 = 0.02;
-/// What is aimed at as long as nothing is known.
-const FIRST_US: i64 = 20_000;
-/// How many frames that counts for.
-const FIRST_WEIGHT: f32 = 10.0;
+const MEMORY: f32 = 2_000.0;
+/// The part of frames that may be later than what is aimed at. What is late by less than a frame is heard in
+/// part, and there is a margin besides, so that far less of them are missed.
+const LATER: f32 = 0.05;
+/// Nothing is known at first: so many frames with no delay are supposed, so that a few are no rule.
+const FIRST_WEIGHT: f32 = 100.0;
 
 /// If this many frames in a row were late, those behind them will be.
-const RECENT: usize = 8;
-
-/// A delay so much beyond what is aimed at is a spike.
-const SPIKE_US: i64 = 40_000;
-/// Spikes that are remembered, and for how long.
-const SPIKES: usize = 8;
-const SPIKE_MEMORY_US: i64 = 20_000_000;
-const NO_SPIKES: [(i64, i64); SPIKES] = [(i64::MIN / 2, 0); SPIKES];
+const RECENT: usize = 6;
+/// Frames that come so close to each other were held up together, and count as one, with the least delay of them:
+/// when that is small again, it is over.
+const TOGETHER_US: i64 = 10_000;
 
 #[derive(Debug)]
 pub(super) struct Arrivals {
     /// The least transit of each part; the present one is at `part`.
     least: [i64; PARTS],
+    /// The most delay that nearly all frames needed in each.
+    most: [i64; PARTS],
     part: usize,
     part_began: i64,
     histogram: Box<[f32]>,
@@ -44,12 +41,8 @@ pub(super) struct Arrivals {
     seen: f32,
     recent: [i64; RECENT],
     next_recent: usize,
-    /// When the last spikes were, and how high.
-    spikes: [(i64, i64); SPIKES],
-    next_spike: usize,
-    /// The height of the spike that goes on, and for how many frames it has been over.
-    spike: Option<(i64, u8)>,
-    common: i64,
+    /// When the last of them came, or the first that came together with it.
+    recent_came: i64,
     target: i64,
 }
 
@@ -57,16 +50,14 @@ impl Arrivals {
     pub(super) fn new() -> Self {
         let mut new = Self {
             least: [i64::MAX; PARTS],
+            most: [0; PARTS],
             part: 0,
             part_began: 0,
             histogram: vec![0.0; CELLS].into(),
             seen: 0.0,
             recent: [0; RECENT],
             next_recent: 0,
-            spikes: NO_SPIKES,
-            next_spike: 0,
-            spike: None,
-            common: 0,
+            recent_came: i64::MIN / 2,
             target: 0,
         };
         new.reset();
@@ -87,17 +78,16 @@ impl Arrivals {
     pub(super) fn restart(&mut self) {
         self.least = [i64::MAX; PARTS];
         self.recent = [0; RECENT];
-        self.spike = None;
     }
 
     /// What was learned lately was wrong: begins anew.
     pub(super) fn reset(&mut self) {
         self.restart();
         self.histogram.fill(0.0);
-        self.histogram[(FIRST_US / CELL_US) as usize] = 1.0;
+        self.histogram[0] = 1.0;
         self.seen = FIRST_WEIGHT;
-        self.spikes = NO_SPIKES;
-        (self.common, self.target) = (FIRST_US + CELL_US, FIRST_US + CELL_US);
+        self.most = [0; PARTS];
+        self.target = CELL_US;
     }
 
     /// A frame has come.
@@ -106,17 +96,27 @@ impl Arrivals {
             // One part only, however long nothing came: a pause says nothing of the base.
             self.part = (self.part + 1) % PARTS;
             self.least[self.part] = i64::MAX;
+            self.most[self.part] = 0;
             self.part_began = now;
         }
         self.least[self.part] = self.least[self.part].min(transit);
         let delay = transit - self.base().unwrap_or(transit);
         self.count(delay);
-        self.recent[self.next_recent] = delay;
-        self.next_recent = (self.next_recent + 1) % RECENT;
-        self.common = self.quantile();
-        self.watch_spikes(now, delay);
+        self.remember(now, delay);
+        self.most[self.part] = self.most[self.part].max(self.quantile());
         let lasting = self.recent.iter().copied().min().unwrap_or_default();
-        self.target = self.common.max(lasting).max(self.expected_spike(now));
+        self.target = self.most.iter().copied().fold(lasting, i64::max);
+    }
+
+    fn remember(&mut self, now: i64, delay: i64) {
+        if now - self.recent_came < TOGETHER_US {
+            let last = (self.next_recent + RECENT - 1) % RECENT;
+            self.recent[last] = self.recent[last].min(delay);
+        } else {
+            self.recent_came = now;
+            self.recent[self.next_recent] = delay;
+            self.next_recent = (self.next_recent + 1) % RECENT;
+        }
     }
 
     fn count(&mut self, delay: i64) {
@@ -137,36 +137,6 @@ impl Arrivals {
             later <= LATER
         });
         (CELLS - beyond.count()) as i64 * CELL_US
-    }
-
-    fn watch_spikes(&mut self, now: i64, delay: i64) {
-        let high = delay > self.common + SPIKE_US;
-        self.spike = match (self.spike, high) {
-            (None, false) => None,
-            (None, true) => Some((delay, 0)),
-            (Some((height, _)), true) => Some((height.max(delay), 0)),
-            (Some((height, over)), false) if over < 5 => Some((height, over + 1)),
-            (Some((height, _)), false) => {
-                self.spikes[self.next_spike] = (now, height);
-                self.next_spike = (self.next_spike + 1) % SPIKES;
-                None
-            }
-        };
-    }
-
-    /// Where spikes come again and again, the next will be nearly as high as most: the rest of it is
-    /// waited for.
-    fn expected_spike(&self, now: i64) -> i64 {
-        let late = self.spikes.iter().filter(|(at, _)| now - at < SPIKE_MEMORY_US);
-        let (mut highest, mut second) = (0, 0);
-        for (_, height) in late {
-            if *height > highest {
-                (second, highest) = (highest, *height);
-            } else {
-                second = second.max(*height);
-            }
-        }
-        second / 4 * 3
     }
 }
 
@@ -193,19 +163,23 @@ mod tests {
     fn the_target_is_what_nearly_all_frames_need() {
         // 0 to 99 ms, equally often.
         let arrivals = after((0..4_000).map(|n| n * 37 % 100));
-        assert!((95_000..=100_000).contains(&arrivals.target()), "{}", arrivals.target());
+        assert!((93_000..=97_000).contains(&arrivals.target()), "{}", arrivals.target());
     }
 
     #[test]
-    fn one_spike_changes_nothing_and_spikes_that_come_again_are_expected() {
+    fn what_was_needed_is_held_for_some_seconds_and_then_forgotten() {
+        let late = || (0..500).map(|n| if n % 10 == 0 { 40 } else { 0 });
+        let behind =
+            |seconds: usize| after(late().chain(std::iter::repeat_n(0, 50 * seconds))).target();
+        assert_eq!([behind(0), behind(8), behind(60)], [42_500, 42_500, CELL_US]);
+    }
+
+    #[test]
+    fn frames_that_were_held_up_together_are_no_slower_network() {
         let spike = [120, 100, 80, 60, 40, 20];
         let once = std::iter::repeat_n(0, 2_000).chain(spike).chain([0; 50]);
+        assert_eq!(after(once.clone().take(2_005)).target(), CELL_US);
         assert_eq!(after(once).target(), CELL_US);
-        let period: Vec<i64> = spike.into_iter().chain([0; 300]).collect();
-        let arrivals = after(period.repeat(5));
-        assert_eq!(arrivals.target(), 90_000);
-        let over = period.repeat(5).into_iter().chain([0; 2_000]);
-        assert_eq!(after(over).target(), CELL_US);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! A jitter buffer that adapts: frames come when the network lets them, audio goes out at a steady pace.
 //!
 //! It aims at the least delay at which nearly all frames are there in time, told by a histogram of their
-//! delays that forgets, and by spikes that come again. When the delay is another than that, audio is made
-//! shorter or longer, pauses first, then by whole periods of the voice; frames are never dropped for it.
-//! Clocks that drift apart are nothing else. What is missing is concealed, and where nothing has come at all, the buffer
-//! waits some time for it rather than go on without it.
+//! delays that forgets, and stays there: each change of the delay is heard. When the delay is far enough from
+//! what it aims at, audio is made shorter or longer, pauses first, then by whole periods of the voice; frames
+//! are never dropped for it. Clocks that drift apart are nothing else. What is missing is made up, of both
+//! sides of the gap where what is behind it has come already; what comes too late is heard from where it would
+//! be by then. Where nothing has come at all and there should be more delay anyway, the buffer waits.
+//! A pause of which the sender tells is none of that: noise is heard in it as loud as it says.
 //!
 //! It has no clock: `now` is handed in, since an origin of the caller's choice. All memory is taken at
 //! the beginning; what comes from the network, timestamps above all, may be anything.
@@ -124,29 +126,43 @@ fn samples(us: i64, rate: u32) -> usize {
 const EARLY_US: i64 = 500_000;
 /// So many late frames in a row, within no less time than they would take, are of a clock that was set
 /// back. Those that were held up somewhere come all at once.
-const LATE: u32 = 5;
+const LATE: u32 = 10;
 const LATE_US: i64 = 60_000;
-/// More delay than nearly all frames need, so that few of the others are missed.
+/// More delay than nearly all frames need, so that few of the others are missed: so much, and as much as they
+/// need themselves, up to the most.
 const MARGIN_US: i64 = 12_000;
-/// How much delay above what is aimed at may come of waiting for frames. What is later is not heard.
-const HOLD_US: i64 = 60_000;
-/// How often speech may be made shorter or longer: usually, when there is not enough delay, and when there is
-/// far too much.
+const MOST_MARGIN_US: i64 = 27_000;
+/// How often speech may be made shorter or longer: usually, and when the delay is far from what is aimed at.
 const SPACING_US: i64 = 400_000;
 const SHORT_SPACING_US: i64 = 60_000;
 const FAR_US: i64 = 250_000;
+/// How often frames may be late before the buffer waits for them, whatever the arrivals say: whoever pulls may be
+/// late too. What counts is the first of each row; a frame in time makes it a hundredth less.
+const OFTEN_LATE: f32 = 5.0;
+const NOT_LATE: f32 = 0.99;
 /// How long it makes something up at once.
-const STEP_US: i64 = 10_000;
+const STEP_US: i64 = 5_000;
+/// What is missing before a frame that is there is made up of both sides, if it is no longer than this.
+const BRIDGE_US: i64 = 60_000;
 /// What odd timestamps that fit together are apart at most, and differ by from when they came.
 const ODD_US: i64 = 1_000_000;
+/// A pause that begins later than this behind the latest frame is not believed.
+const FAR_AHEAD_US: i64 = 60_000_000;
 /// When nothing has come for so long, nobody speaks.
 const PAUSE_US: i64 = 240_000;
-/// More delay than aimed at that is left alone: within a pause, and while somebody speaks.
-const SLACK_PAUSE_US: i64 = 4_000;
-const SLACK_US: i64 = 12_000;
-/// Less delay than aimed at that is left alone; a little less, and frames are not there in time.
-const SHORT_PAUSE_US: i64 = 2_000;
-const SHORT_US: i64 = 6_000;
+/// Behind a pause it begins with no more delay than this above what it aims at, if it can.
+const RESUMED_US: i64 = 40_000;
+/// More delay than aimed at that is left alone: within a pause, and while somebody speaks. What is changed
+/// is heard, however little; a delay that stays is not.
+const SLACK_PAUSE_US: i64 = 20_000;
+const SLACK_US: i64 = 30_000;
+/// Less delay than aimed at that is left alone.
+const SHORT_PAUSE_US: i64 = 6_000;
+const SHORT_US: i64 = 14_000;
+/// With so much less it is made longer even where that may be noticed.
+const FAR_SHORT_US: i64 = 40_000;
+/// So much of a frame at least is worth being heard when the rest came too late.
+const LEAST_REST_US: i64 = 4_000;
 /// What is decoded in advance so that there is something to choose from when delay must go.
 const CHOICE_US: i64 = 34_000;
 
@@ -194,6 +210,8 @@ pub struct JitterBuffer {
     odd: Option<(u32, i64)>,
     odd_payload: Vec<u8>,
     late_in_a_row: u32,
+    /// How often frames were late lately.
+    often_late: f32,
     /// When the first of them came.
     late_since: i64,
     pace: Pace,
@@ -207,6 +225,8 @@ pub struct JitterBuffer {
     /// Made up since the last frame, in µs, and how much of that without going on.
     gap: i64,
     held: i64,
+    /// Where the sender told that a pause begins, in ms of its clock, and how loud that is, in −dBov.
+    told: Option<(i64, u8)>,
     /// Since audio was last made shorter or longer, in µs.
     unscaled: i64,
     stats: JitterStats,
@@ -229,6 +249,7 @@ impl JitterBuffer {
             odd: None,
             odd_payload: Vec::with_capacity(config.frame_bytes),
             late_in_a_row: 0,
+            often_late: 0.0,
             late_since: 0,
             pace: Pace::default(),
             pull: 20_000,
@@ -237,6 +258,7 @@ impl JitterBuffer {
             decoded_to: None,
             gap: 0,
             held: 0,
+            told: None,
             unscaled: 0,
             stats: JitterStats::default(),
             config,
@@ -268,7 +290,8 @@ impl JitterBuffer {
 
     fn target_us(&self) -> i64 {
         // What a pull takes must be there at its beginning.
-        let wanted = self.arrivals.target() + self.pull + MARGIN_US;
+        let needed = self.arrivals.target();
+        let wanted = needed + self.pull + (MARGIN_US + needed).min(MOST_MARGIN_US);
         wanted.clamp(micros(self.config.least_delay).min(self.most_us()), self.most_us())
     }
 
@@ -311,11 +334,11 @@ impl JitterBuffer {
     }
 
     fn keep(&mut self, now: i64, at: i64, payload: &[u8]) -> Inserted {
-        let over = self.next.or(self.decoded_to);
-        if over.is_some_and(|over| at * 1000 < over - self.seam()) {
+        if self.is_over(at * 1000) {
             self.stats.late += 1;
             if self.late_in_a_row == 0 {
                 self.late_since = now;
+                self.often_late += 1.0;
             }
             self.late_in_a_row += 1;
             if self.late_in_a_row < LATE || now - self.late_since < LATE_US {
@@ -332,6 +355,7 @@ impl JitterBuffer {
             return self.keep(now, behind, payload);
         }
         self.late_in_a_row = 0;
+        self.often_late *= NOT_LATE;
         match self.frames.put(at, payload) {
             Put::Twice => {
                 self.stats.duplicates += 1;
@@ -345,6 +369,17 @@ impl JitterBuffer {
         Inserted::Kept
     }
 
+    /// Whether nothing of a frame said at `at` can be heard any more. What was made up in its place counts
+    /// only if it was all of it.
+    fn is_over(&self, at: i64) -> bool {
+        let decoded = self.decoded_to.is_some_and(|end| at < end - self.seam());
+        let made_up = self.next.is_some_and(|next| match self.gap > 0 {
+            true => at + self.frame < next + LEAST_REST_US,
+            false => at < next - self.seam(),
+        });
+        decoded || made_up
+    }
+
     /// Behind all that waits, in ms of the sender's clock.
     fn behind(&self) -> i64 {
         let waits = self.frames.last().map(|last| last * 1000 + self.frame);
@@ -356,7 +391,7 @@ impl JitterBuffer {
         self.stats.restarts += 1;
         self.arrivals.restart();
         self.late_in_a_row = 0;
-        self.odd = None;
+        (self.odd, self.told) = (None, None);
     }
 
     /// One odd timestamp may be anything; two that fit together are those of another clock, whose audio
@@ -380,6 +415,22 @@ impl JitterBuffer {
         let _ = self.keep(came, place, &first);
         self.odd_payload = first;
         self.keep(now, at, payload)
+    }
+
+    /// Takes word of a pause of `level` −dBov that begins at the sender's `timestamp` in ms, in which it sends
+    /// nothing (CNG, RFC 5456 §8.3). Noise like that is heard from there until the next frame.
+    pub fn pause(&mut self, timestamp: u32, level: u8) {
+        let Some(clock) = self.clock else { return self.sound.set_pause(level) };
+        #[expect(clippy::cast_possible_wrap, reason = "half of the circle is before, half behind")]
+        let since = timestamp.wrapping_sub(clock.raw) as i32;
+        // Behind what came later it is no pause any more, and far ahead no clock of this sender.
+        if since < 0 || i64::from(since) * 1000 > FAR_AHEAD_US {
+            return;
+        }
+        self.told = Some((clock.timestamp + i64::from(since), level));
+        if self.next.is_none() {
+            self.sound.set_pause(level);
+        }
     }
 
     /// Fills `out` with what is heard from `now` on; 10 or 20 ms are usual.
@@ -414,7 +465,7 @@ impl JitterBuffer {
         loop {
             while self.sound.ready() < need {
                 match self.next {
-                    None => self.pause(now, need),
+                    None => self.be_silent(now, need),
                     Some(next) => self.go_on(now, next, decoder),
                 }
             }
@@ -426,7 +477,7 @@ impl JitterBuffer {
     }
 
     /// Nobody speaks until the first frame that waits is due.
-    fn pause(&mut self, now: i64, need: usize) {
+    fn be_silent(&mut self, now: i64, need: usize) {
         let rate = self.config.sample_rate;
         let missing = need - self.sound.ready();
         let heard_at = now + us(self.sound.ready(), rate);
@@ -437,14 +488,21 @@ impl JitterBuffer {
         let wait = samples(first + base + self.target_us() - heard_at, rate);
         if wait > 0 {
             self.sound.conceal(missing.min(wait));
-        } else if heard_at - first - base > self.most_us() + self.pull {
-            // What is too old for any delay.
+        } else if self.is_too_old(heard_at - first - base) {
             self.frames.take();
             self.stats.late += 1;
         } else {
             self.next = Some(first);
             (self.gap, self.held) = (0, 0);
         }
+    }
+
+    /// Whether a frame that would be heard with such a delay is left out at the end of a pause: where all
+    /// was held up, there are others behind it that are nearer to their time.
+    fn is_too_old(&self, delay: i64) -> bool {
+        let spoke_before = self.decoded_to.is_some() && self.frames.len() > 1;
+        let all_held_up = spoke_before && delay > self.target_us() + RESUMED_US;
+        all_held_up || delay > self.most_us() + self.pull
     }
 
     /// Somebody speaks; the next of that is made ready.
@@ -455,9 +513,20 @@ impl JitterBuffer {
             self.next = None;
             return;
         }
+        if let Some((begins, level)) = self.told
+            && begins * 1000 - next <= self.seam()
+            && self.frames.first().is_none_or(|first| first >= begins)
+            && self.frames.first().is_none_or(|first| first * 1000 - next > self.seam())
+        {
+            self.sound.set_pause(level);
+            self.next = None;
+            return;
+        }
         let Some(first) = self.frames.first() else {
-            // It may still come. Behind it would be the rest, and so nothing is lost by waiting.
-            let hold = delay < self.most_us().min(target + HOLD_US);
+            // It may still come. If there should be more delay, this is the place to get it; else what is
+            // late will be heard from where it would be by then.
+            let often_late = self.often_late > OFTEN_LATE && delay < self.most_us();
+            let hold = delay < target || often_late;
             return self.make_up(STEP_US, hold, decoder);
         };
         let ahead = first * 1000 - next;
@@ -471,6 +540,8 @@ impl JitterBuffer {
             self.held = 0;
         } else if delay + STEP_US <= target {
             self.make_up(STEP_US, true, decoder);
+        } else if missing <= BRIDGE_US {
+            self.bridge(missing, decoder);
         } else {
             self.make_up(missing.min(STEP_US), false, decoder);
         }
@@ -501,20 +572,50 @@ impl JitterBuffer {
         }
     }
 
+    /// Makes up what is missing between what was heard last and the first frame that waits, from both.
+    fn bridge(&mut self, missing: i64, decoder: &mut dyn Decoder) {
+        let count = samples(missing, self.config.sample_rate).max(1);
+        self.scratch.clear();
+        if decoder.conceal(0, &mut self.scratch) {
+            return self.make_up(missing.min(STEP_US), false, decoder);
+        }
+        let Some(timestamp) = self.take_apart(decoder) else { return };
+        self.sound.bridge(count, &self.scratch);
+        self.gap += missing;
+        self.next = Some(timestamp * 1000);
+        self.stats.concealed += count as u64;
+        self.hear(timestamp);
+    }
+
     /// Decodes the first frame that waits.
     fn decode(&mut self, decoder: &mut dyn Decoder) {
-        let Some((timestamp, payload)) = self.frames.take() else { return };
+        if let Some(timestamp) = self.take_apart(decoder) {
+            self.hear(timestamp);
+        }
+    }
+
+    /// Takes the first frame that waits and has its audio in `scratch`: when it was said, if there is any.
+    fn take_apart(&mut self, decoder: &mut dyn Decoder) -> Option<i64> {
+        let (timestamp, payload) = self.frames.take()?;
         self.scratch.clear();
         decoder.decode(payload, &mut self.scratch);
         self.scratch.truncate(self.sound.room().min(self.scratch.capacity()));
-        if self.scratch.is_empty() {
-            return;
-        }
-        self.frame = us(self.scratch.len(), self.config.sample_rate);
+        (!self.scratch.is_empty()).then_some(timestamp)
+    }
+
+    /// Lets what is in `scratch` be heard.
+    fn hear(&mut self, timestamp: i64) {
+        let rate = self.config.sample_rate;
+        self.frame = us(self.scratch.len(), rate);
         let end = timestamp * 1000 + self.frame;
+        // The beginning of a frame that came late was made up.
+        let overdue = self.next.filter(|_| self.gap > 0).map_or(0, |next| next - timestamp * 1000);
+        let overdue =
+            if overdue > 1_000 { samples(overdue, rate).min(self.scratch.len()) } else { 0 };
+        self.told = self.told.filter(|(begins, _)| timestamp < *begins);
         (self.next, self.decoded_to) = (Some(end), Some(end));
         (self.gap, self.held) = (0, 0);
-        self.sound.append(&self.scratch);
+        self.sound.append(&self.scratch[overdue..]);
     }
 
     /// Makes what is ready shorter or longer if the delay wants it. Says whether it did.
@@ -525,26 +626,25 @@ impl JitterBuffer {
         if self.gap > 0 {
             return false;
         }
+        let spacing = if error.abs() > FAR_US { SHORT_SPACING_US } else { SPACING_US };
         if error > SLACK_PAUSE_US {
             self.choose_from(need + samples(CHOICE_US, rate), decoder);
             let waits = self.frames.len() as i64 * self.frame;
             let spare = us(self.sound.ready() - need, rate) + waits;
             let speaks = !self.sound.is_quiet();
-            let far = error > FAR_US;
-            let spacing = if far { SHORT_SPACING_US } else { SPACING_US };
             if speaks && (error < SLACK_US || self.unscaled < spacing) {
                 return false;
             }
-            let removed = self.sound.shorten(samples(error.min(spare), rate), far);
+            let removed = self.sound.shorten(samples(error.min(spare), rate), error > FAR_US);
             self.stats.shortened += removed as u64;
             return self.scaled(removed);
         }
         if error < -SHORT_PAUSE_US {
             let speaks = !self.sound.is_quiet();
-            if speaks && (error > -SHORT_US || self.unscaled < SHORT_SPACING_US) {
+            if speaks && (error > -SHORT_US || self.unscaled < spacing) {
                 return false;
             }
-            let added = self.sound.lengthen(samples(-error, rate), error < -40_000);
+            let added = self.sound.lengthen(samples(-error, rate), error < -FAR_SHORT_US);
             self.stats.lengthened += added as u64;
             return self.scaled(added);
         }

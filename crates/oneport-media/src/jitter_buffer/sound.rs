@@ -1,5 +1,6 @@
 //! What will be heard next, and what was heard last.
 
+use crate::comfort_noise::background_of;
 use crate::conceal::{Background, Concealer};
 use crate::time_scale::{lengthen, mixed, period_at_start, samples_in_us, shorten};
 
@@ -22,6 +23,9 @@ pub(super) struct Sound {
     background: Background,
     concealer: Concealer,
     concealing: bool,
+    /// Goes back from what comes behind a gap, and that itself, turned round.
+    backwards: Concealer,
+    turned: Vec<i16>,
 }
 
 impl Sound {
@@ -34,6 +38,8 @@ impl Sound {
             background: Background::default(),
             concealer: Concealer::new(rate),
             concealing: false,
+            backwards: Concealer::new(rate),
+            turned: Vec::with_capacity(past),
         };
         sound.begin_concealing();
         sound
@@ -86,6 +92,27 @@ impl Sound {
             let sample = self.concealer.sample(&mut self.background);
             self.samples.push(sample);
         }
+    }
+
+    /// Appends so many samples in place of what is missing before `next`, which is appended thereafter: what
+    /// was before goes on, and fades into what is behind, going back.
+    pub(super) fn bridge(&mut self, count: usize, next: &[i16]) {
+        let count = count.min(self.room().saturating_sub(next.len()));
+        let start = self.samples.len();
+        self.conceal(count);
+        self.turned.clear();
+        self.turned.extend(next.iter().take(Concealer::past_needed(self.rate)).rev());
+        self.backwards.begin(&self.turned);
+        for (n, sample) in self.samples[start..].iter_mut().enumerate().rev() {
+            let back = self.backwards.sample(&mut self.background);
+            *sample = mixed(*sample, back, n, count);
+        }
+        self.concealing = false;
+    }
+
+    /// Pauses are as loud as this, in −dBov, from now on.
+    pub(super) fn set_pause(&mut self, level: u8) {
+        self.background = background_of(level);
     }
 
     /// Whether what is ready is no louder than pauses.

@@ -19,8 +19,14 @@ fn unit_of(format: Format) -> Option<(usize, Duration)> {
         Format::G726 | Format::G726_AAL2 | Format::ADPCM => (4, ms(1)),
         Format::GSM => (33, ms(20)),
         Format::G729 => (10, ms(10)),
+        Format::LPC10 => (7, Duration::from_micros(22_500)),
         _ => return None,
     })
+}
+
+/// How many bytes of a format last so long; of one whose frames tell their length themselves, any number.
+pub(super) fn bytes_lasting(format: Format, lasts: Duration) -> usize {
+    unit_of(format).map_or(usize::MAX, |unit| bytes_in(unit, lasts))
 }
 
 /// µ-law to A-law, or back.

@@ -45,8 +45,9 @@ fn pass(transcoder: &mut Transcoder, frames: &[(u32, Vec<u8>)]) -> Frames {
 
 #[test]
 fn each_frame_becomes_one_of_the_same_time_that_says_what_decoding_and_encoding_it_says() {
-    for from in Codec::ALL {
-        for to in Codec::ALL.iter().filter(|to| **to != *from) {
+    let fits = |codec: &&Codec| codec.samples_in(20).is_multiple_of(codec.frame_samples());
+    for from in Codec::ALL.iter().filter(fits) {
+        for to in Codec::ALL.iter().filter(fits).filter(|to| **to != *from) {
             let frames: Vec<_> = spoken(*from, 20, 30)
                 .into_iter()
                 .zip(0..)
@@ -123,6 +124,23 @@ fn thirty_milliseconds_become_frames_of_twenty_as_soon_as_they_can() {
     assert_eq!(times, [(0, Ok(33)), (20, Ok(66)), (60, Ok(33)), (80, Ok(66))]);
 }
 
+#[cfg(feature = "lpc10")]
+#[test]
+fn frames_that_are_no_number_of_milliseconds_have_the_time_at_which_they_begin() {
+    let frames: Vec<_> = (0..9).map(|n| (n * 20, vec![0xFF; 160])).collect();
+    let new = |from, to| Transcoder::new(from, to, Wishes::default()).expect("spoken");
+    let said = pass(&mut new(Format::ULAW, Format::LPC10), &frames);
+    let times = |said: &Frames| said.iter().map(|(time, _)| *time).collect::<Vec<_>>();
+    assert_eq!(times(&said), [0, 23, 45, 68, 90, 113, 135, 158]);
+    let payloads = said.into_iter().map(|(time, payload)| (time, payload.expect("voice")));
+    let frames: Vec<_> = payloads.collect();
+    let back = pass(&mut new(Format::LPC10, Format::ULAW), &frames);
+    let lengths: Vec<_> = back.iter().map(|(_, said)| said.as_ref().map(Vec::len)).collect();
+    assert_eq!(times(&back), [0, 23, 45, 68, 90, 113, 135, 158]);
+    // In µ-law it is cut in whole milliseconds.
+    assert_eq!(lengths, [Ok(176), Ok(184)].repeat(4));
+}
+
 #[test]
 fn what_is_no_frame_is_left_out_and_counted() {
     let mut transcoder =
@@ -130,6 +148,25 @@ fn what_is_no_frame_is_left_out_and_counted() {
     let said = pass(&mut transcoder, &[(0, vec![]), (20, vec![0; 4_001]), (40, vec![7; 5])]);
     assert_eq!(said, []);
     assert_eq!(transcoder.left_out().malformed, 2);
+}
+
+#[test]
+fn a_payload_that_lasts_longer_than_a_second_is_no_frame_however_few_its_bytes_are() {
+    for (from, to, second) in [
+        (Format::G729, Format::G729, 1_000),
+        (Format::GSM, Format::GSM, 50 * 33),
+        (Format::GSM, Format::ULAW, 50 * 33),
+        // 44 frames of 22.5 ms.
+        #[cfg(feature = "lpc10")]
+        (Format::LPC10, Format::LPC10, 44 * 7),
+    ] {
+        let mut transcoder = Transcoder::new(from, to, wishing(10)).expect("it can be cut");
+        let mut said = 0;
+        transcoder.voice(0, &vec![0xD0; second], &mut |_| said += 1);
+        assert!((44..=100).contains(&said), "{from} to {to}: {said}");
+        transcoder.voice(20_000, &vec![0xD0; second + 1], &mut |_| said += 1);
+        assert_eq!(transcoder.left_out().malformed, 1, "{from} to {to}");
+    }
 }
 
 #[test]
@@ -294,4 +331,14 @@ proptest! {
         }
         prop_assert!(longest <= LONGEST_PAYLOAD, "{} bytes", longest);
     }
+}
+
+#[test]
+fn bytes_too_few_to_be_sent_are_no_frame_when_their_time_is_over() {
+    let mut transcoder =
+        Transcoder::new(Format::ULAW, Format::ULAW, wishing(20)).expect("it is cut");
+    let said = pass(&mut transcoder, &[(0, vec![1; 163]), (5_000, vec![2; 160])]);
+    let lengths: Vec<_> =
+        said.iter().map(|(time, payload)| (*time, payload.as_ref().map(Vec::len))).collect();
+    assert_eq!(lengths, [(0, Ok(160)), (5_000, Ok(160))]);
 }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::token::{Identity, Role};
+use super::token::{Role, Token};
 
 /// Why a request was not carried out.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -63,10 +63,19 @@ impl Problem {
             .hint("the tokens are those of [api.tokens], or one in the state directory")
     }
 
-    pub(super) fn not_allowed(identity: &Identity, needed: Role) -> Self {
-        let Identity { name, role } = identity;
+    pub(super) fn not_allowed(token: &Token, needed: Role) -> Self {
+        let (name, role) = (token.name(), token.role());
         Self::new(StatusCode::FORBIDDEN, format!("token {name} has the role {role}"))
             .hint(format!("this needs the role {needed}"))
+    }
+
+    pub(super) fn may_not_listen(token: &Token) -> Self {
+        Self::new(StatusCode::FORBIDDEN, format!("token {} may not listen", token.name()))
+            .hint("give it listen = true in [api.tokens]")
+    }
+
+    pub(super) fn no_websocket(what: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, what).hint("ask for a WebSocket (RFC 6455)")
     }
 
     pub(super) fn wrong_method() -> Self {

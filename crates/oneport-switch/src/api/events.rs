@@ -25,8 +25,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 #[into_params(parameter_in = Query)]
 pub(super) struct EventQuery {
     /// Only events of these kinds, separated by commas: `call_begun`, `call_ringing`,
-    /// `call_answered`, `call_choppy`, `call_ended`, `refused`, `registration`, `registration_elsewhere`, `limit`,
-    /// `peer`.
+    /// `call_answered`, `call_transcoded`, `call_choppy`, `conference_talker`, `call_one_way`,
+    /// `call_both_ways`, `call_ended`, `refused`, `registration`, `registration_elsewhere`, `limit`, `peer`.
     kinds: Option<String>,
 }
 

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::error::Problem;
 use super::listener::Client;
-use super::token::{Identity, Role};
+use super::token::{Role, Token};
 use super::{Shared, paths};
 use crate::switch::span_of;
 
@@ -118,14 +118,14 @@ pub(super) async fn guard(
 ) -> Response {
     let from = from.ip().to_canonical();
     match admit(&shared, from, &request) {
-        Ok(Some(identity)) => {
+        Ok(Some(token)) => {
             if !request.method().is_safe() {
                 let (method, path) = (request.method(), request.uri().path());
                 let span = call_in(path).map_or_else(Span::none, span_of);
                 let _inside = span.enter();
-                tracing::info!("API: {} ({from}): {method} {path}", identity.name);
+                tracing::info!("API: {} ({from}): {method} {path}", token.name());
             }
-            request.extensions_mut().insert(identity);
+            request.extensions_mut().insert(token);
         }
         Ok(None) => {}
         Err(problem) => return problem.into_response(),
@@ -139,24 +139,24 @@ pub(super) async fn guard(
     response
 }
 
-fn admit(shared: &Shared, from: IpAddr, request: &Request) -> Result<Option<Identity>, Problem> {
+fn admit(shared: &Shared, from: IpAddr, request: &Request) -> Result<Option<Token>, Problem> {
     let now = Instant::now();
     shared.rates.take(now, from, 1.0).map_err(Problem::too_fast)?;
     if !host_of(request).is_some_and(|host| is_ours(host, &shared.hosts)) {
         return Err(Problem::other_host());
     }
     let Some(role) = needed(request.method(), request.uri().path()) else { return Ok(None) };
-    let Some(token) = token_of(request.headers()) else { return Err(Problem::no_token()) };
+    let Some(secret) = token_of(request.headers()) else { return Err(Problem::no_token()) };
     // It is not even looked at where too many were wrong.
-    let Some(identity) = shared.tokens.identify(token.as_bytes()) else {
+    let Some(token) = shared.tokens.identify(secret.as_bytes()) else {
         shared.rates.take(now, from, COST_OF_WRONG_TOKEN).map_err(Problem::too_fast)?;
         tracing::warn!("API: a wrong token from {from}");
         return Err(Problem::wrong_token());
     };
-    if identity.role < role {
-        return Err(Problem::not_allowed(&identity, role));
+    if token.role() < role {
+        return Err(Problem::not_allowed(&token, role));
     }
-    Ok(Some(identity))
+    Ok(Some(token))
 }
 
 #[cfg(test)]

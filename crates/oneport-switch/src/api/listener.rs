@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -20,6 +21,10 @@ const MOST_CONNECTIONS: usize = 128;
 /// A connection on which nothing passes for so long is closed. Listeners to events get a line more
 /// often than that.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// Bytes that the system keeps of what it has not sent yet. It would keep megabytes for a client that takes
+/// nothing, minutes of audio, before anybody here noticed.
+const UNSENT: u32 = 32 * 1024;
 
 /// Takes connections while there is room.
 pub(super) struct Bounded {
@@ -42,6 +47,7 @@ impl Listener for Bounded {
         let place = self.places.clone().acquire_owned().await.ok();
         let (stream, address) = Listener::accept(&mut self.listener).await;
         let _ = stream.set_nodelay(true);
+        let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
         let idle = Box::pin(tokio::time::sleep(IDLE));
         (Connection { stream, idle, _place: place }, address)
     }

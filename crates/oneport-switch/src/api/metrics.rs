@@ -12,6 +12,7 @@ use super::error::Problem;
 use super::model::{CallState, PeerState};
 use super::prometheus::{Exposition, Format, Kind, Metric};
 use crate::limits::Direction;
+use crate::sip::streams::Turned;
 use crate::switch::snapshot::{Figures, PeerFigures};
 
 /// Declares metrics and the list of all.
@@ -56,6 +57,18 @@ metrics! {
         "Mean opinion scores (G.107) of legs that have ended: as heard here, or there as the peer says.";
     CHOPPY = Counter "oneport_choppy_legs_total" ["cause"]
         "Legs that have ended and were choppy, by the cause; docs/choppy.md explains each.";
+    ONE_WAY = Counter "oneport_one_way_legs_total" ["reason"]
+        "Legs on which voice flowed one way only, or not at all; docs/media.md explains each reason.";
+    ONE_WAY_NOW = Gauge "oneport_legs_unheard" []
+        "Legs that are up and on which somebody is not heard.";
+    TRANSCODED = Gauge "oneport_transcoded_calls" []
+        "Calls whose ends speak different codecs, so that their voice is transcoded.";
+    TRANSCODED_MAX = Gauge "oneport_transcoded_calls_max" []
+        "How many calls may be transcoded: audio.max_transcoded_calls.";
+    SIP_CONNECTIONS = Gauge "oneport_sip_connections" ["whose"]
+        "Connections by TCP and TLS that others have to the SIP gateway: carriers and phones that have registered (known), and whoever else (stranger).";
+    SIP_TURNED = Counter "oneport_sip_connections_closed_total" ["reason"]
+        "Connections to the SIP gateway that it has closed: sip.max_connections (full), sip.max_connections_per_address (address_full), or nobody registered in time (stranger).";
     LIMIT_USED = Gauge "oneport_limit_used" ["limit"]
         "Calls under a limit; of a limit on each number, those of the busiest.";
     LIMIT_MAX = Gauge "oneport_limit_max" ["limit"]
@@ -242,9 +255,25 @@ fn write_calls(page: &mut Exposition, figures: &Figures) {
     for (cause, count) in &tally.choppy {
         samples.add(&[cause], *count as f64);
     }
+    let mut samples = page.begin(&ONE_WAY);
+    for (reason, count) in &tally.one_way {
+        samples.add(&[reason], *count as f64);
+    }
+    page.begin(&ONE_WAY_NOW).add(&[], figures.one_way as f64);
     let mut samples = page.begin(&MOS);
     for (direction, mos) in [(IN, &tally.mos.0), (OUT, &tally.mos.1)] {
         samples.histogram(&[direction], mos);
+    }
+    let (transcoded, most) = figures.transcoded;
+    page.begin(&TRANSCODED).add(&[], transcoded as f64);
+    page.begin(&TRANSCODED_MAX).add(&[], most as f64);
+    let streams = &figures.streams;
+    page.begin(&SIP_CONNECTIONS)
+        .add(&["known"], streams.known as f64)
+        .add(&["stranger"], streams.strangers as f64);
+    let mut turned = page.begin(&SIP_TURNED);
+    for (why, name) in Turned::NAMES {
+        turned.add(&[name], streams.turned(why) as f64);
     }
 }
 

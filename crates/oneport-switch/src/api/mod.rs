@@ -7,8 +7,10 @@
 
 #![expect(unused_qualifications, reason = "descriptions of parameters are made with whole paths")]
 
+mod audio;
 mod calls;
 mod capture;
+mod carriers;
 mod drain;
 mod error;
 mod events;
@@ -53,6 +55,7 @@ use error::Problem;
 
 pub use error::Refused;
 pub use reload::{ReloadError, Reloader};
+pub use rooms::Gain;
 pub use token::{Role, Token, state_directory, token_file};
 
 /// The greatest body of a request in bytes.
@@ -271,14 +274,17 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(metrics::metrics))
         .routes(routes!(peers::peers))
         .routes(routes!(peers::registrations))
+        .routes(routes!(carriers::carriers))
         .routes(routes!(calls::list, calls::originate))
         .routes(routes!(calls::show, calls::hang_up))
         .routes(routes!(calls::netstats))
         .routes(routes!(calls::transfer))
         .routes(routes!(capture::capture))
+        .routes(routes!(audio::audio))
         .routes(routes!(recording::record, recording::end))
         .routes(routes!(rooms::conferences))
         .routes(routes!(rooms::mute, rooms::unmute))
+        .routes(routes!(rooms::gain))
         .routes(routes!(rooms::kick))
         .routes(routes!(rooms::parking))
         .routes(routes!(records::story))

@@ -90,6 +90,46 @@ model! {
         pub expires_seconds: u64,
     }
 
+    /// A SIP carrier as it is configured, and as it is now.
+    struct CarrierView {
+        /// Its name, without the `carrier:` by which it is a peer.
+        pub name: String,
+        /// Whether it answers OPTIONS.
+        pub state: PeerState,
+        /// Since when it is so.
+        pub since_seconds: u64,
+        /// How fast it answered the last time.
+        pub latency_ms: Option<f64>,
+        /// Its host, as it is configured.
+        pub host: String,
+        /// Where it is, that which answers first.
+        pub addresses: Vec<String>,
+        /// `udp`, `tcp` or `tls`.
+        pub transport: String,
+        /// Why no call can go there, if none can.
+        pub down: Option<String>,
+        /// How our registration stands there, if there is one.
+        pub registration: Option<RegistrationState>,
+        /// For how long it is granted.
+        pub registered_seconds: Option<u64>,
+        /// Why it failed.
+        pub registration_failure: Option<String>,
+        /// Calls from it that are up, those that are not answered among them.
+        pub calls_in: usize,
+        /// Calls to it that are up.
+        pub calls_out: usize,
+        /// Calls that were turned away because there were too many, since the start.
+        pub turned_away: u64,
+        /// What it may speak, best first.
+        pub codecs: Vec<String>,
+    }
+
+    /// Carriers in the order of their names.
+    struct CarriersView {
+        /// All of them.
+        pub carriers: Vec<CarrierView>,
+    }
+
     /// How a registration of ours stands.
     #[derive(Copy, Eq)]
     #[serde(rename_all = "snake_case")]
@@ -259,6 +299,9 @@ model! {
         pub diagnosis: Option<String>,
         /// What mends it.
         pub remedies: Vec<String>,
+        /// Who is not heard, and why; null where both sides are.
+        #[serde(default)]
+        pub one_way: Option<OneWayView>,
         /// Voice frames sent.
         pub sent_frames: u64,
         /// Reliable frames sent again.
@@ -271,6 +314,18 @@ model! {
         pub first_message: String,
         /// The last so far.
         pub last_message: String,
+    }
+
+    /// Voice flows one way only on a leg, or not at all.
+    struct OneWayView {
+        /// Who is not heard: `peer`, `other` (whoever it speaks with) or `both`.
+        pub unheard: String,
+        /// The name of the likeliest reason, as docs/media.md lists them.
+        pub reason: String,
+        /// The same as a sentence.
+        pub why: String,
+        /// Since that is known.
+        pub seconds: f64,
     }
 
     /// Legs in the order in which they began.
@@ -313,6 +368,9 @@ model! {
         pub seconds: f64,
         /// Its recording, while it is recorded.
         pub recording: Option<RecordingView>,
+        /// Whose tokens are used to listen to it now.
+        #[serde(default)]
+        pub listeners: Vec<String>,
         /// The codecs of its two ends, where they differ and its voice is transcoded.
         #[serde(default)]
         pub transcoded: Option<TranscodedView>,
@@ -513,12 +571,16 @@ model! {
         pub muted: bool,
         /// Since it came in.
         pub seconds: f64,
-        /// Frames of it that were mixed.
+        /// By how many dB the others hear it louder than it speaks.
+        pub gain_db: f32,
+        /// Whether it speaks, muted or not.
+        pub talks: bool,
+        /// Frames of it that were taken.
         pub frames: u64,
-        /// Frames that came too late to be mixed.
+        /// Frames that came too late to be heard, or twice.
         pub late: u64,
-        /// Turns in which nothing of it was there.
-        pub missing: u64,
+        /// Audio that was made up in place of what did not come.
+        pub concealed_ms: u64,
     }
 
     /// A conference that somebody is in.

@@ -3,11 +3,14 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use oneport_media::mixer::GAINS_DB;
 use oneport_proto::{CallId, Endpoint, Instant};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Shared;
 use super::error::{Problem, Refused};
-use super::extract::{Ask, PageQuery};
+use super::extract::{Ask, Body, PageQuery};
 use super::model::{ConferencesView, ParkingView};
 use crate::Switch;
 
@@ -94,6 +97,46 @@ pub(super) async fn unmute(
 ) -> Result<StatusCode, Problem> {
     with_member(&shared, room, id, |_, switch, _, call| {
         switch.mute(call, false);
+    })
+    .await
+}
+
+/// How loud a member is.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Gain {
+    /// Louder than it speaks by so many dB, -40 to 20.
+    #[schema(minimum = -40, maximum = 20)]
+    pub db: f32,
+}
+
+/// Makes a member of a conference louder or softer for the others.
+#[utoipa::path(
+    put,
+    path = "/v1/conferences/{room}/members/{id}/gain",
+    operation_id = "gain",
+    tag = "calls",
+    params(
+        ("room" = String, Path, description = "The conference"),
+        ("id" = String, Path, description = "The member's call"),
+    ),
+    request_body = Gain,
+    security(("token" = ["operator"])),
+    responses(
+        (status = 204, description = "It is as loud as that"),
+        (status = 404, description = "The call is not in this conference", body = Refused),
+        (status = 422, description = "The body makes no sense", body = Refused),
+    )
+)]
+pub(super) async fn gain(
+    State(shared): State<Shared>,
+    Path((room, id)): Path<(String, String)>,
+    Body(Gain { db }): Body<Gain>,
+) -> Result<StatusCode, Problem> {
+    if !GAINS_DB.contains(&db) {
+        return Err(Problem::wrong(format!("db is {db}, and goes from -40 to 20")));
+    }
+    with_member(&shared, room, id, move |_, switch, _, call| {
+        switch.set_gain(call, db);
     })
     .await
 }

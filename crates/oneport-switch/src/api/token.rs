@@ -1,14 +1,13 @@
 //! Who may use the API, and for what.
 
+use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
-
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 
 /// What a token is good for. Each role may do what those before it may.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -48,6 +47,7 @@ pub struct Token {
     name: String,
     hash: [u8; 32],
     role: Role,
+    listens: bool,
 }
 
 impl Token {
@@ -60,10 +60,22 @@ impl Token {
         self.role
     }
 
+    /// Whether its holder may listen to calls.
+    pub(crate) const fn listens(&self) -> bool {
+        self.listens
+    }
+
     /// The token `secret`, known in the log by `name`.
     #[must_use]
     pub fn new(name: &str, secret: &[u8], role: Role) -> Self {
-        Self { name: name.into(), hash: Sha256::digest(secret).into(), role }
+        Self { name: name.into(), hash: Sha256::digest(secret).into(), role, listens: false }
+    }
+
+    /// Lets its holder listen to calls that are up, whatever its role.
+    #[must_use]
+    pub fn listening(mut self, listens: bool) -> Self {
+        self.listens = listens;
+        self
     }
 }
 
@@ -73,44 +85,45 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Somebody who has shown a token.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Identity {
-    pub(crate) name: String,
-    pub(crate) role: Role,
-}
-
 /// The tokens that are good now. A reload replaces them.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
     /// The one that was made at the start, good as long as none is configured.
     made: Option<Token>,
-    good: RwLock<Vec<Token>>,
+    good: watch::Sender<Vec<Token>>,
 }
 
 impl Tokens {
     pub(crate) fn new(made: Option<Token>) -> Self {
-        Self { made, good: RwLock::default() }
+        Self { made, good: watch::Sender::default() }
     }
 
     pub(crate) fn replace(&self, mut tokens: Vec<Token>) {
         if tokens.is_empty() {
             tokens.extend(self.made.clone());
         }
-        *self.good.write().unwrap_or_else(PoisonError::into_inner) = tokens;
+        self.good.send_replace(tokens);
     }
 
     /// Whose token this is. How long it takes does not depend on how much of it is right, nor on
     /// which of them it is.
-    pub(crate) fn identify(&self, secret: &[u8]) -> Option<Identity> {
+    pub(crate) fn identify(&self, secret: &[u8]) -> Option<Token> {
         let hash: [u8; 32] = Sha256::digest(secret).into();
         let mut found = None;
-        for token in self.good.read().unwrap_or_else(PoisonError::into_inner).iter() {
+        for token in self.good.borrow().iter() {
             if bool::from(token.hash.ct_eq(&hash)) {
-                found = Some(Identity { name: token.name.clone(), role: token.role });
+                found = Some(token.clone());
             }
         }
         found
+    }
+
+    /// Returns when a token is good no more, or lets nobody listen any more; another name or role changes
+    /// nothing.
+    pub(crate) async fn listens_no_more(&self, token: &Token) {
+        let mut good = self.good.subscribe();
+        let listens = |good: &[Token]| good.iter().any(|one| one.hash == token.hash && one.listens);
+        let _ = good.wait_for(|good| !listens(good)).await;
     }
 }
 
@@ -157,7 +170,7 @@ pub(super) fn make_token(path: &Path) -> io::Result<Token> {
     writeln!(file, "{secret}")?;
     drop(file);
     fs::rename(&new, path)?;
-    Ok(Token::new("state", secret.as_bytes(), Role::Admin))
+    Ok(Token::new("state", secret.as_bytes(), Role::Admin).listening(true))
 }
 
 #[cfg(test)]
@@ -174,7 +187,7 @@ mod tests {
             Token::new("desk", b"fedcba9876543210", Role::Operator),
         ]);
         let desk = tokens.identify(b"fedcba9876543210").expect("it is good");
-        assert_eq!((desk.name.as_str(), desk.role), ("desk", Role::Operator));
+        assert_eq!((desk.name(), desk.role()), ("desk", Role::Operator));
         for wrong in ["fedcba987654321", "fedcba98765432100", "fedcba9876543211", ""] {
             assert_eq!(tokens.identify(wrong.as_bytes()), None, "{wrong}");
         }
@@ -189,12 +202,47 @@ mod tests {
         let first = make_token(&path).expect("written");
         let secret = fs::read_to_string(&path).expect("readable");
         assert_eq!(secret.trim_end().len(), 64);
-        assert_eq!(first, Token::new("state", secret.trim_end().as_bytes(), Role::Admin));
+        let own = Token::new("state", secret.trim_end().as_bytes(), Role::Admin);
+        assert_eq!(first, own.listening(true));
         assert_ne!(make_token(&path).expect("written again"), first);
         let mode = fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_dir(path.parent().expect("its directory")).expect("ours").count(), 1);
         assert!(!format!("{first:?}").contains(secret.trim_end()));
+    }
+
+    #[tokio::test]
+    async fn who_listens_does_so_until_a_reload_takes_the_token_or_its_right_away() {
+        let token = |name, secret| Token::new(name, secret, Role::Viewer);
+        let (own, other) = (&b"0123456789abcdef"[..], &b"fedcba9876543210"[..]);
+        for withdrawn in [
+            vec![],
+            vec![token("ear", own)],
+            vec![token("ear", other).listening(true)],
+            vec![token("ear", own), token("two", other).listening(true)],
+        ] {
+            let tokens = Tokens::default();
+            tokens.replace(vec![token("ear", own).listening(true), token("two", other)]);
+            let ear = tokens.identify(own).expect("it is good");
+            let ends = tokens.listens_no_more(&ear);
+            tokio::pin!(ends);
+            let goes_on = vec![Token::new("both", own, Role::Admin).listening(true)];
+            tokens.replace(goes_on);
+            assert!(is_pending(ends.as_mut()).await, "it may listen on");
+            tokens.replace(withdrawn.clone());
+            assert!(!is_pending(ends.as_mut()).await, "{withdrawn:?}");
+            // And who begins at that moment ends at once.
+            tokens.listens_no_more(&ear).await;
+        }
+    }
+
+    /// Whether there is nothing for it to do yet.
+    async fn is_pending(future: std::pin::Pin<&mut impl Future<Output = ()>>) -> bool {
+        tokio::select! {
+            biased;
+            () = future => false,
+            () = std::future::ready(()) => true,
+        }
     }
 
     #[test]

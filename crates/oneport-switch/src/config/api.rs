@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::error::ConfigError;
 use super::schema::role_words;
-use super::secret::Place;
+use super::secret::places;
 use super::source::Source;
 use super::spanned::Spanned;
 use crate::api::{Role, Token};
@@ -78,6 +78,10 @@ struct TokenKeys {
     /// `viewer` looks; `operator` places, ends and transfers calls too; `admin` reloads too.
     #[schemars(transform = role_words, extend("default" = "viewer"))]
     role: Option<Spanned<String>>,
+    /// Whether its holder may listen to calls that are up, whatever its role: no role has that of
+    /// itself.
+    #[schemars(extend("default" = false))]
+    listen: Option<bool>,
 }
 
 impl ApiKeys {
@@ -113,15 +117,11 @@ impl ApiKeys {
 
 impl TokenKeys {
     fn check(self, source: &Source<'_>, name: &Spanned<String>) -> Result<Token, ConfigError> {
-        let places = [
-            self.secret.as_ref().map(|secret| (secret.span(), Place::Inline(secret.get_ref()))),
-            self.secret_file.as_ref().map(|file| (file.span(), Place::File(file.get_ref()))),
-            self.secret_env.as_ref().map(|env| (env.span(), Place::Environment(env.get_ref()))),
-        ];
+        let mut named =
+            places(self.secret.as_ref(), self.secret_file.as_ref(), self.secret_env.as_ref());
         let help = "it has one of `secret`, `secret_file`, `secret_env`; \
                     `openssl rand -hex 32` makes a good one";
-        let mut places = places.into_iter().flatten();
-        let (Some((span, place)), None) = (places.next(), places.next()) else {
+        let (Some((span, place)), None) = (named.next(), named.next()) else {
             let what = format!("token `{}` has not exactly one secret", name.get_ref());
             return Err(source.wrong(name, what).with_help(help));
         };
@@ -138,6 +138,7 @@ impl TokenKeys {
                 None => return Err(source.unknown_word(word, "role", &Role::ALL.map(Role::name))),
             },
         };
-        Ok(Token::new(name.get_ref(), secret.expose().as_bytes(), role))
+        let token = Token::new(name.get_ref(), secret.expose().as_bytes(), role);
+        Ok(token.listening(self.listen.unwrap_or(false)))
     }
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 
+use oneport_proto::TokenRule;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -20,6 +21,7 @@ use super::registrations::RegistrationKeys;
 use super::rooms::{ConferenceKeys, ParkingKeys, read_conferences, read_notice};
 use super::routes::{Names, RouteKeys};
 use super::server::{Audio, Guests, Server};
+use super::sip::{CarrierKeys, SipKeys, read_carriers};
 use super::source::{Beside, Source, help_for_syntax, help_for_type, in_plain_words};
 use super::spanned::Spanned;
 use super::store::StoreKeys;
@@ -27,6 +29,7 @@ use super::timers::Timers;
 use super::{Acl, Config, StoreConfig};
 use crate::limits::LimitConfig;
 use crate::routing::{DEFAULT_CONTEXT, Route};
+use crate::sip::settings::CARRIER;
 
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -41,6 +44,8 @@ pub(super) struct File {
     store: StoreKeys,
     acls: BTreeMap<String, AclKeys>,
     peers: BTreeMap<Spanned<String>, PeerKeys>,
+    sip: SipKeys,
+    carriers: BTreeMap<Spanned<String>, CarrierKeys>,
     routes: Vec<RouteKeys>,
     limits: Vec<LimitKeys>,
     registrations: Vec<RegistrationKeys>,
@@ -110,6 +115,11 @@ impl File {
         let mut forwards = Vec::new();
         let mut extensions = BTreeSet::new();
         for (name, keys) in self.peers {
+            if name.get_ref().starts_with(CARRIER) {
+                let what = "names that begin with `carrier:` are those of carriers";
+                let help = "write [carriers.NAME] for a SIP carrier, or choose another name";
+                return Err(source.wrong(&name, what).with_help(help));
+            }
             let lists = keys.read_acls(&source, &acls)?;
             let hold_music = read_class(&source, keys.hold_music.as_ref(), &config.music)?;
             forwards.push((name.get_ref().clone(), keys.forward_keys()));
@@ -123,6 +133,7 @@ impl File {
                 }
             }
             let transcoding = keys.transcoding;
+            let phone = keys.read_phone(&source)?;
             let (mut peer, rule) = keys.check(&source, &name, config.encryption, &defaults)?;
             peer.acls = lists;
             if peer.lost.is_some() && !peer.has_proof() {
@@ -131,9 +142,14 @@ impl File {
             }
             peer.hold_music = hold_music;
             peer.transcoding = transcoding.unwrap_or(config.transcoding);
+            let phone = phone.map(|phone| phone.of(name.get_ref(), &mut peer));
+            let rule = if phone.is_some() { TokenRule::Yes } else { rule };
+            config.phones.extend(phone.map(|phone| (name.get_ref().clone(), phone)));
             rules.insert(name.get_ref().clone(), rule);
             peers.insert(name.into_inner(), peer);
         }
+        config.sip = self.sip.check(&source)?;
+        read_carriers(&source, self.carriers, &mut config, &mut peers, &mut rules)?;
         config.endpoint.call_token = super::token_policy(&rules);
         for network in &self.server.call_token_optional {
             let network = super::engine_network(read_network(&source, network)?);

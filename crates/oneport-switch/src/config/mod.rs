@@ -20,6 +20,7 @@ mod routes;
 mod schema;
 mod secret;
 mod server;
+mod sip;
 mod source;
 mod spanned;
 mod store;
@@ -37,6 +38,7 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use oneport_media::progress::{COUNTRIES, Country, Progress};
 use oneport_media::transcode::Wishes;
+use oneport_media::wav::Depth;
 use oneport_proto::{
     CallTokenPolicy, CodecPriority, EncryptionPolicy, EndpointConfig, Network, PrivateKey,
     PublicKey, RegistrationConfig, Secret, TokenRule, TransferKind, TrunkConfig,
@@ -63,6 +65,7 @@ use crate::limits::LimitConfig;
 use crate::parking::ParkingConfig;
 use crate::qualify::QualifyConfig;
 use crate::routing::Route;
+use crate::sip::settings::{CARRIER, Carrier, PhoneConfig, SipConfig};
 use crate::watch::Bounds;
 
 /// All that a switch is told.
@@ -84,6 +87,12 @@ pub struct Config {
     pub(crate) tones: &'static Country,
     /// Where this switch registers.
     pub registrations: Vec<RegistrationConfig>,
+    /// The SIP gateway.
+    pub(crate) sip: SipConfig,
+    /// Carriers behind it, each of which is a peer as well.
+    pub(crate) carriers: BTreeMap<String, Carrier>,
+    /// Those of the peers that speak SIP.
+    pub(crate) phones: BTreeMap<String, PhoneConfig>,
     /// The HTTP API.
     pub api: ApiConfig,
     pub(crate) files: Files,
@@ -217,6 +226,10 @@ pub(crate) struct Files {
     pub(crate) playback: Option<PathBuf>,
     pub(crate) record: PathBuf,
     pub(crate) longest_recording: Duration,
+    /// Of recordings.
+    pub(crate) depth: Depth,
+    /// Samples in a second of a recording; `None`: as many as its codecs have.
+    pub(crate) rate: Option<u32>,
 }
 
 /// What is spoken where nothing is said: what Asterisk speaks without patents or add-ons, and what
@@ -256,11 +269,16 @@ impl Default for Config {
             timezone: TimeZone::system(),
             tones: Country::find(tones::DEFAULT_COUNTRY).unwrap_or(&COUNTRIES[0]),
             registrations: Vec::new(),
+            sip: SipConfig::default(),
+            carriers: BTreeMap::new(),
+            phones: BTreeMap::new(),
             api: ApiConfig::default(),
             files: Files {
                 playback: None,
                 record: PathBuf::from("recordings"),
                 longest_recording: Duration::from_secs(3600),
+                depth: Depth::default(),
+                rate: None,
             },
             transcoding: true,
             max_transcoded_calls: 32,
@@ -331,6 +349,17 @@ impl Config {
     /// As [`load`](Self::load).
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         file::File::parse(path, text)?.check(path, text, Beside::Needed, &KnownHosts::new())
+    }
+
+    /// Whether whoever dials this name reaches a peer by it. Carriers are reached by routes alone: who
+    /// may call at their cost is for those to say.
+    pub(crate) fn is_peer_by_name(&self, number: &str) -> bool {
+        self.peers.contains_key(number) && !number.starts_with(CARRIER)
+    }
+
+    /// Whether a peer speaks SIP, so that the gateway is between.
+    pub(crate) fn is_behind_gateway(&self, peer: &str) -> bool {
+        peer.starts_with(CARRIER) || self.phones.contains_key(peer)
     }
 
     /// Whether a host has another address now, or has been found; it may take as long as the name

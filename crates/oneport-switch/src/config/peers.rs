@@ -1,5 +1,7 @@
 //! `[peers]`: who is known, and the check of it.
 
+mod phone;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +20,7 @@ use super::error::{ConfigError, nearest};
 use super::forward::ForwardKeys;
 use super::keys::{KEY_HELP, read_own_key, read_public};
 use super::schema::{Words, audio_words, video_words};
-use super::secret::Place;
+use super::secret::places;
 use super::source::{Beside, Source};
 use super::spanned::Spanned;
 use super::timers::{self, PeerTimers};
@@ -36,13 +38,18 @@ const CONNECTED_LINE: [&str; 4] = ["no", "yes", "send", "receive"];
 /// Rules for call tokens.
 const CALL_TOKEN: [&str; 3] = ["required", "optional", "auto"];
 /// Ways to prove a secret.
-const METHODS: [&str; 3] = ["md5", "rsa", "plaintext"];
+const METHODS: [&str; 4] = ["md5", "rsa", "plaintext", "sha256"];
 /// What bridged calls hand over.
 const TRANSFER: [&str; 3] = ["no", "yes", "media"];
 
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PeerKeys {
+    /// What it speaks. With `sip` it is a telephone that registers at the SIP gateway
+    /// (docs/carriers.md): it proves itself by its secret, and its calls go as any peer's. Keys that are
+    /// of IAX2 alone are refused then.
+    #[schemars(transform = Words(&phone::PROTOCOLS), extend("default" = "iax2"))]
+    protocol: Option<Spanned<String>>,
     /// What it must prove to know.
     secret: Option<Spanned<String>>,
     /// A file with the secret.
@@ -114,7 +121,8 @@ pub(super) struct PeerKeys {
     /// says.
     #[schemars(transform = Words(&CALL_TOKEN), extend("x-default" = "`required`, but from networks in `call_token_optional`"))]
     call_token: Option<Spanned<String>>,
-    /// How it may prove who it is: `md5`, `rsa`, `plaintext`.
+    /// How it may prove who it is: `md5`, `rsa`, `plaintext`; by SIP `md5`, `sha256`, the best first.
+    /// Many phones understand `md5` alone, and some take no challenge that offers more.
     #[schemars(transform = Words(&METHODS), extend("x-default" = "`md5` with a secret, `rsa` with keys"))]
     auth: Option<Vec<Spanned<String>>>,
     /// Least seconds for which it registers.
@@ -165,7 +173,8 @@ pub(super) struct PeerKeys {
     #[schemars(range(min = 5, max = 200), extend("default" = 20))]
     trunk_interval_ms: Option<Spanned<u64>>,
     /// Directory of its messages, as Asterisk's voicemail has it, with `INBOX` and `Old`. How many
-    /// wait there is said when it registers.
+    /// wait there is said when it registers; a phone that speaks SIP asks for it (SUBSCRIBE of `message-summary`) and is
+    /// told of each change.
     mailbox: Option<PathBuf>,
     /// Whether it is told at once (MWI) when that number changes. Asterisk does not know these
     /// frames.
@@ -187,8 +196,9 @@ pub(super) struct PeerKeys {
     /// call's codec is none that is spoken here, the hold is passed on, and the other side plays
     /// what it likes.
     pub(super) hold_music: Option<Spanned<String>>,
-    /// How keys come from it and go to it: as `frames` of IAX2, or as tones in its voice (`inband`),
-    /// or so in one direction alone: `inband_from` it, `inband_to` it. Tones are heard and made
+    /// How keys come from it and go to it: as `frames` of IAX2, which are events of RFC 4733 with SIP, or
+    /// as tones in its voice (`inband`), or so in one direction alone: `inband_from` it, `inband_to` it;
+    /// with SIP also as requests (`info`). Tones are heard and made
     /// where the call's codec is one that is spoken here, and its calls then stay here, whatever
     /// `transfer` says. Asterisk's IAX2 always sends frames.
     #[schemars(transform = Words(&DTMF), extend("default" = "frames"))]
@@ -239,13 +249,10 @@ impl PeerKeys {
         encryption: EncryptionPolicy,
         defaults: &PeerTimers,
     ) -> Result<(Peer, TokenRule), ConfigError> {
-        let places = [
-            self.secret.as_ref().map(|secret| (secret.span(), Place::Inline(secret.get_ref()))),
-            self.secret_file.as_ref().map(|file| (file.span(), Place::File(file.get_ref()))),
-            self.secret_env.as_ref().map(|env| (env.span(), Place::Environment(env.get_ref()))),
-        ];
+        let named =
+            places(self.secret.as_ref(), self.secret_file.as_ref(), self.secret_env.as_ref());
         let mut secrets = Vec::new();
-        for (span, place) in places.into_iter().flatten() {
+        for (span, place) in named {
             secrets.push(source.secret(span, &place)?);
         }
         let address = match &self.address {
@@ -321,6 +328,8 @@ impl PeerKeys {
                 }
                 "rsa" => AuthMethods::RSA,
                 "plaintext" => AuthMethods::PLAINTEXT,
+                // That is for the gateway.
+                "sha256" => AuthMethods::MD5,
                 _ => {
                     return Err(source.unknown_word(word, "way to prove a secret", &METHODS));
                 }

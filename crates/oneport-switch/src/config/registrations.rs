@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::addresses::resolve;
 use super::error::ConfigError;
 use super::keys::read_own_key;
-use super::secret::Place;
+use super::secret::places;
 use super::source::Source;
 use super::spanned::Spanned;
 use super::timers;
@@ -49,17 +49,9 @@ impl RegistrationKeys {
         self,
         source: &Source<'_>,
     ) -> Result<Option<RegistrationConfig>, ConfigError> {
-        let place = self
-            .secret
-            .as_ref()
-            .map(|secret| (secret.span(), Place::Inline(secret.get_ref())))
-            .or_else(|| {
-                self.secret_file.as_ref().map(|file| (file.span(), Place::File(file.get_ref())))
-            })
-            .or_else(|| {
-                let env = self.secret_env.as_ref();
-                env.map(|env| (env.span(), Place::Environment(env.get_ref())))
-            });
+        let place =
+            places(self.secret.as_ref(), self.secret_file.as_ref(), self.secret_env.as_ref())
+                .next();
         let secret = match place {
             None => None,
             Some((span, place)) => Some(source.secret(span, &place)?),

@@ -33,6 +33,10 @@ pub(super) struct ConferenceKeys {
     /// Whether who comes in is not heard before it presses `*`.
     #[schemars(extend("default" = false))]
     muted: Option<bool>,
+    /// The rate at which it is mixed: 8000, 16000 or 48000. Those who speak at a higher one are heard
+    /// at this; it holds from when the room is next empty.
+    #[schemars(extend("x-unit" = "Hz", "default" = 8000))]
+    sample_rate: Option<Spanned<u32>>,
 }
 
 /// Members of one conference that are mixed at most.
@@ -72,6 +76,13 @@ pub(super) fn read_conferences(
         }
         room.announce = keys.announce.unwrap_or(room.announce);
         room.muted = keys.muted.unwrap_or(room.muted);
+        if let Some(rate) = keys.sample_rate {
+            if ![8_000, 16_000, 48_000].contains(rate.get_ref()) {
+                let what = format!("a conference is not mixed at {} Hz", rate.get_ref());
+                return Err(source.wrong(&rate, what).with_help("choose 8000, 16000 or 48000"));
+            }
+            room.rate = rate.into_inner();
+        }
         rooms.insert(name.into_inner(), room);
     }
     Ok(rooms)

@@ -15,9 +15,10 @@ use super::spanned::Spanned;
 use super::timers::{self, read_bounds};
 use crate::builtin::{Builtin, Place, is_plain};
 use crate::routing::{DEFAULT_CONTEXT, Destination, Hours, Pattern, Rewrite, Route, Strategy};
+use crate::sip::settings::CARRIER;
 
 /// How destinations are used.
-const STRATEGIES: [&str; 3] = ["ordered", "weighted", "all"];
+const STRATEGIES: [&str; 4] = ["ordered", "weighted", "least_cost", "all"];
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -49,7 +50,7 @@ pub(super) struct RouteKeys {
     #[schemars(extend("x-default" = "always"))]
     hours: Vec<Spanned<String>>,
     /// Destinations, tried in order when one cannot take the call: `peer:NAME`, `peer:NAME/NUMBER`,
-    /// `phone:NAME` (the same), `builtin:echo`, `builtin:milliwatt`, `builtin:playback`,
+    /// `phone:NAME` (the same), `carrier:NAME`, `carrier:NAME/NUMBER`, `builtin:echo`, `builtin:milliwatt`, `builtin:playback`,
     /// `builtin:record`, `builtin:conference`, `builtin:park`, `builtin:music`,
     /// `builtin:congestion`, each with what stands behind its slash where it has something
     /// (`builtin:playback/closed`, `builtin:music/jazz`), or an end: `busy`, `congestion`,
@@ -57,12 +58,15 @@ pub(super) struct RouteKeys {
     /// which plays the tone, too. `on_congestion` is heard without an answer. In `NUMBER`, `{number}` is the number called, `{number:2}` the same without
     /// its first two characters, `{number:0:3}` its first three, `{1}` a group of `regex`.
     to: Spanned<Vec<Spanned<String>>>,
-    /// How `to` is used: `ordered`, `weighted` (in an order drawn by `weights`), `all` (all ring at
-    /// once, the first to answer gets the call).
+    /// How `to` is used: `ordered`, `weighted` (in an order drawn by `weights`), `least_cost` (the
+    /// cheapest by `costs` first), `all` (all ring at once, the first to answer gets the call).
     #[schemars(transform = Words(&STRATEGIES), extend("default" = "ordered"))]
     strategy: Option<Spanned<String>>,
     /// One number for each of `to`, with `weighted`.
     weights: Option<Spanned<Vec<u32>>>,
+    /// What a call to each of `to` costs, in any unit, with `least_cost`. Of two that cost the same
+    /// the first written comes first.
+    costs: Option<Spanned<Vec<f64>>>,
     /// How long a destination may ring before the next is tried.
     #[schemars(range(min = 1))]
     timeout_seconds: Option<Spanned<u64>>,
@@ -77,6 +81,10 @@ pub(super) struct RouteKeys {
     /// hundred callers at most hear one at the same time, and guests none. The file is read at the
     /// start.
     pub(super) on_congestion: Option<Spanned<String>>,
+    /// Whether it is for emergencies: no limit of `[[limits]]` stands against its calls, nor one of a
+    /// carrier. They count under them all the same, so others wait for the places that they take.
+    #[serde(default)]
+    emergency: bool,
     /// As for peers, for the calls of this route.
     #[schemars(transform = timers::DURATION.schema(), extend("default" = 0))]
     max_duration_seconds: Option<Spanned<u64>>,
@@ -155,6 +163,10 @@ impl RouteKeys {
         for written in self.to.get_ref() {
             to.push(read_destination(source, written, &pattern, names)?);
         }
+        let word = self.strategy.as_ref().map(|word| word.get_ref().as_str());
+        if self.costs.is_some() || word == Some("least_cost") {
+            to = cheapest_first(source, self.strategy.as_ref(), self.costs.as_ref(), to)?;
+        }
         let strategy = read_strategy(source, self.strategy.as_ref(), self.weights, to.len())?;
         if strategy == Strategy::All
             && let Some(place) = to.iter().position(|one| !matches!(one, Destination::Peer { .. }))
@@ -195,6 +207,7 @@ impl RouteKeys {
             continue_on,
             bounds,
             notice: None,
+            emergency: self.emergency,
         })
     }
 
@@ -251,10 +264,42 @@ fn read_strategy(
             let error = source.wrong(&weights, "weights are of no use without their strategy");
             Err(error.with_help("add strategy = \"weighted\""))
         }
-        ("ordered", ..) => Ok(Strategy::Ordered),
+        ("ordered" | "least_cost", ..) => Ok(Strategy::Ordered),
         ("all", ..) => Ok(Strategy::All),
         (_, _, Some(word)) => Err(source.unknown_word(word, "strategy", &STRATEGIES)),
         (_, _, None) => Ok(Strategy::Ordered),
+    }
+}
+
+/// Destinations in the order of what they cost.
+fn cheapest_first(
+    source: &Source<'_>,
+    strategy: Option<&Spanned<String>>,
+    costs: Option<&Spanned<Vec<f64>>>,
+    to: Vec<Destination>,
+) -> Result<Vec<Destination>, ConfigError> {
+    match (strategy.filter(|word| word.get_ref() == "least_cost"), costs) {
+        (Some(_), Some(costs)) => {
+            let good = costs.get_ref().iter().all(|cost| cost.is_finite() && *cost >= 0.0);
+            if costs.get_ref().len() != to.len() || !good {
+                let what = format!("{} destinations need as many costs", to.len());
+                let help = "one for each of `to`, 0 or more; for example costs = [0.7, 1.2]";
+                return Err(source.wrong(costs, what).with_help(help));
+            }
+            let mut all: Vec<(f64, Destination)> =
+                costs.get_ref().iter().copied().zip(to).collect();
+            all.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+            Ok(all.into_iter().map(|(_, destination)| destination).collect())
+        }
+        (Some(word), None) => {
+            let error = source.wrong(word, "which destination costs how much?");
+            Err(error.with_help("add costs = [0.7, 1.2], one for each of `to`"))
+        }
+        (None, Some(costs)) => {
+            let error = source.wrong(costs, "costs are of no use without their strategy");
+            Err(error.with_help("add strategy = \"least_cost\""))
+        }
+        (None, None) => Ok(to),
     }
 }
 
@@ -291,22 +336,27 @@ pub(super) fn read_destination(
     let written = text.get_ref();
     let (kind, rest) = written.split_once(':').unwrap_or((written, ""));
     match kind {
-        "peer" | "phone" => {
+        "peer" | "phone" | "carrier" => {
             let (name, number) = match rest.split_once('/') {
                 Some((name, number)) => (name, Some(number)),
                 None => (rest, None),
             };
-            if !names.peers.contains_key(name) {
-                let error = source.wrong(text, format!("there is no peer `{name}`"));
-                return Err(match nearest(name, names.all()) {
+            let known = match kind {
+                "carrier" => format!("{CARRIER}{name}"),
+                _ => name.to_string(),
+            };
+            if !names.peers.contains_key(&known) {
+                let what = if kind == "carrier" { "carrier" } else { "peer" };
+                let error = source.wrong(text, format!("there is no {what} `{name}`"));
+                return Err(match nearest(&known, names.all()) {
                     Some(name) => error.with_help(format!("did you mean `{name}`?")),
-                    None => error.with_help(format!("add [peers.{name}]")),
+                    None => error.with_help(format!("add [{what}s.{name}]")),
                 });
             }
             let rewrite = |number| Rewrite::parse(number, pattern.group_count());
             let number = number.map(rewrite).transpose();
             let wrong = |(what, help)| source.wrong(text, what).with_help(help);
-            Ok(Destination::Peer { name: name.into(), number: number.map_err(wrong)? })
+            Ok(Destination::Peer { name: known, number: number.map_err(wrong)? })
         }
         "builtin" => match Place::named(rest) {
             Some(place) if place.argument.as_deref().is_none_or(is_plain) => {
@@ -333,7 +383,7 @@ pub(super) fn read_destination(
             Ok(Destination::End(read_cause(source, &cause)?))
         }
         _ => Err(source.wrong(text, format!("`{written}` is no destination")).with_help(
-            "write \"peer:NAME\", \"peer:NAME/NUMBER\", \"builtin:echo\", \"busy\", \
+            "write \"peer:NAME\", \"peer:NAME/NUMBER\", \"carrier:NAME\", \"builtin:echo\", \"busy\", \
              \"congestion\" or \"hangup:CAUSE\"",
         )),
     }

@@ -1,8 +1,11 @@
 //! Secrets: in the file, in a file of their own, or in the environment.
 
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use oneport_proto::Secret;
+
+use super::spanned::Spanned;
 
 /// Where a secret stands.
 pub(crate) enum Place<'a> {
@@ -12,6 +15,19 @@ pub(crate) enum Place<'a> {
     File(&'a Path),
     /// In an environment variable.
     Environment(&'a str),
+}
+
+/// The places that `secret`, `secret_file` and `secret_env` of a table name, in this order, and the bytes of
+/// the file where each stands.
+pub(super) fn places<'a>(
+    secret: Option<&'a Spanned<String>>,
+    file: Option<&'a Spanned<PathBuf>>,
+    env: Option<&'a Spanned<String>>,
+) -> impl Iterator<Item = (Range<usize>, Place<'a>)> {
+    let secret = secret.map(|secret| (secret.span(), Place::Inline(secret.get_ref())));
+    let file = file.map(|file| (file.span(), Place::File(file.get_ref())));
+    let env = env.map(|env| (env.span(), Place::Environment(env.get_ref())));
+    [secret, file, env].into_iter().flatten()
 }
 
 impl Place<'_> {

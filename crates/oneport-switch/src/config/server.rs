@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use oneport_media::wav::Depth;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -101,6 +102,12 @@ pub(super) struct Audio {
     /// else, do not count.
     #[schemars(extend("default" = 32))]
     max_transcoded_calls: Option<usize>,
+    /// How many bits a sample of a recording has: 16, or 8 for files half as long.
+    #[schemars(extend("default" = 16))]
+    record_bits: Option<Spanned<u32>>,
+    /// How many samples a recording has in a second: 8000, 16000 or 48000.
+    #[schemars(extend("x-unit" = "Hz", "x-default" = "as its codecs"))]
+    record_sample_rate: Option<Spanned<u32>>,
 }
 
 impl Server {
@@ -188,6 +195,23 @@ impl Audio {
         config.transcoding = self.transcoding.unwrap_or(config.transcoding);
         let most = self.max_transcoded_calls.unwrap_or(config.max_transcoded_calls);
         config.max_transcoded_calls = most;
+        if let Some(rate) = self.record_sample_rate {
+            if ![8_000, 16_000, 48_000].contains(rate.get_ref()) {
+                let what = format!("recordings have no {} samples in a second", rate.get_ref());
+                return Err(source.wrong(&rate, what).with_help("choose 8000, 16000 or 48000"));
+            }
+            files.rate = Some(rate.into_inner());
+        }
+        if let Some(bits) = self.record_bits {
+            files.depth = match bits.get_ref() {
+                8 => Depth::Eight,
+                16 => Depth::Sixteen,
+                other => {
+                    let what = format!("recordings have no {other} bits");
+                    return Err(source.wrong(&bits, what).with_help("choose 8 or 16"));
+                }
+            };
+        }
         Ok(())
     }
 }

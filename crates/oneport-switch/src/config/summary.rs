@@ -8,6 +8,7 @@ use oneport_proto::EncryptionPolicy;
 use super::{Config, Peer, StorePlace};
 use crate::limits::{Direction, LimitConfig, Scope};
 use crate::routing::{Destination, Route, Strategy};
+use crate::sip::settings::{AUTO, CARRIER, Carrier, PhoneConfig, Transport};
 
 /// What a configuration would do; prints as plain text.
 #[derive(Clone, Copy, Debug)]
@@ -35,9 +36,21 @@ impl fmt::Display for Summary<'_> {
         } else {
             writeln!(f, "guests: none")?;
         }
-        writeln!(f, "\npeers: {}", config.peers.len())?;
-        for (name, peer) in &config.peers {
-            writeln!(f, "  {name}: {}", describe(peer))?;
+        writeln!(f, "\npeers: {}", config.peers.len() - config.carriers.len())?;
+        for (name, peer) in config.peers.iter().filter(|(name, _)| !name.starts_with(CARRIER)) {
+            writeln!(f, "  {name}: {}", describe(peer, config.phones.get(name)))?;
+        }
+        if !config.carriers.is_empty() || !config.phones.is_empty() {
+            let listen = config.sip.listen.iter();
+            let listen: Vec<String> = listen
+                .map(|(transport, address)| {
+                    format!("{} {address}", transport.name().to_ascii_uppercase())
+                })
+                .collect();
+            writeln!(f, "\ncarriers: {}, SIP on {}", config.carriers.len(), listen.join(", "))?;
+            for (name, carrier) in &config.carriers {
+                writeln!(f, "  {name}: {}", describe_carrier(carrier))?;
+            }
         }
         writeln!(f, "\nroutes, in the order in which they are tried: {}", config.routes.len())?;
         for context in contexts(config) {
@@ -130,13 +143,24 @@ pub(crate) fn describe_route(route: &Route) -> String {
     if let Some(timeout) = route.timeout {
         line.push_str(&format!(", {} s each", timeout.as_secs()));
     }
+    if route.emergency {
+        line.push_str(", past all limits");
+    }
     line
 }
 
 fn destination(destination: &Destination) -> String {
     match destination {
-        Destination::Peer { name, number: None } => format!("peer {name}"),
-        Destination::Peer { name, number: Some(number) } => format!("peer {name} at {number}"),
+        Destination::Peer { name, number } => {
+            let who = match name.strip_prefix(CARRIER) {
+                Some(carrier) => format!("carrier {carrier}"),
+                None => format!("peer {name}"),
+            };
+            match number {
+                None => who,
+                Some(number) => format!("{who} at {number}"),
+            }
+        }
         Destination::Builtin(place) => place.to_string(),
         Destination::End(cause) => cause.to_string(),
     }
@@ -171,13 +195,30 @@ pub(crate) fn describe_limit(limit: &LimitConfig) -> String {
     line
 }
 
-fn describe(peer: &Peer) -> String {
-    let mut words = vec![match peer.address {
-        Some(address) => format!("at {address}"),
-        None => "registers".into(),
+fn describe_carrier(carrier: &Carrier) -> String {
+    let by = carrier.transport.map_or(AUTO, Transport::name);
+    let mut words = vec![match carrier.port {
+        Some(port) => format!("at {}:{port} by {by}", carrier.host),
+        None => format!("at {} by {by}", carrier.host),
     }];
-    words.push(match (peer.secrets.is_empty(), peer.keys.is_empty()) {
-        (true, true) => "known by its address".into(),
+    words.extend(carrier.register.map(|_| "we register there".to_string()));
+    let codecs: Vec<&str> = carrier.codecs.iter().map(|format| format.name()).collect();
+    words.push(codecs.join(" "));
+    words.join(", ")
+}
+
+fn describe(peer: &Peer, phone: Option<&PhoneConfig>) -> String {
+    let mut words = vec![match (peer.address, phone) {
+        (Some(address), _) => format!("at {address}"),
+        (None, Some(_)) => "registers by SIP".into(),
+        (None, None) => "registers".into(),
+    }];
+    words.push(match (peer.secrets.is_empty(), peer.keys.is_empty(), phone) {
+        (_, _, Some(phone)) => {
+            let ways: Vec<&str> = phone.digests.iter().map(|way| way.name()).collect();
+            format!("proves itself by {}", ways.join(" or "))
+        }
+        (true, true, None) => "known by its address".into(),
         _ => format!("proves itself by {}", peer.methods),
     });
     match peer.encryption {

@@ -228,7 +228,12 @@ pub(super) struct Range {
 }
 
 impl Range {
-    const fn seconds(what: &'static str, least: u64, most: u64, advice: &'static str) -> Self {
+    pub(super) const fn seconds(
+        what: &'static str,
+        least: u64,
+        most: u64,
+        advice: &'static str,
+    ) -> Self {
         Self { what, unit: Unit::Seconds, least, most, never: false, advice }
     }
 
@@ -236,7 +241,7 @@ impl Range {
         Self { unit: Unit::Milliseconds, ..Self::seconds(what, least, most, advice) }
     }
 
-    const fn or_never(self) -> Self {
+    pub(super) const fn or_never(self) -> Self {
         Self { never: true, ..self }
     }
 

@@ -8,7 +8,7 @@ use super::spanned::Spanned;
 use crate::inband::KeyRule;
 
 /// How keys come from a peer and go to it.
-pub(super) const DTMF: [&str; 4] = ["frames", "inband", "inband_from", "inband_to"];
+pub(super) const DTMF: [&str; 5] = ["frames", "inband", "inband_from", "inband_to", "info"];
 
 /// Tones that callers may hear before an answer.
 pub(super) const EARLY_TONES: [&str; 3] = ["ringback", "busy", "congestion"];
@@ -48,7 +48,7 @@ pub(super) fn read_dtmf(
 ) -> Result<KeyRule, ConfigError> {
     let passes = passes.unwrap_or(false);
     let (hears, speaks) = match word.map(|word| (word, word.get_ref().as_str())) {
-        None | Some((_, "frames")) => (false, false),
+        None | Some((_, "frames" | "info")) => (false, false),
         Some((_, "inband")) => (true, true),
         Some((_, "inband_from")) => (true, false),
         Some((_, "inband_to")) => (false, true),

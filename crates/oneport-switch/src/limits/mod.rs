@@ -77,6 +77,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) direction: Direction,
     pub(crate) number: &'a str,
     pub(crate) route: Option<&'a str>,
+    /// No limit stands against it, though it counts under all that concern it.
+    pub(crate) is_emergency: bool,
 }
 
 /// Which of its two ceilings a limit has reached.
@@ -344,7 +346,7 @@ impl<K: Copy + Eq + Hash> Limits<K> {
                 continue;
             }
             if let Some(full) = pool.refusal(now, &place, attempt.direction) {
-                if !pool.config.soft {
+                if !pool.config.soft && !attempt.is_emergency {
                     pool.refused += 1;
                     pool.forget_empty(now);
                     return Err(full);

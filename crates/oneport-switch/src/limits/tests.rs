@@ -20,7 +20,13 @@ fn limit(name: &str, scope: Scope) -> LimitConfig {
 }
 
 fn from(peer: &str) -> Attempt<'_> {
-    Attempt { peer: Some(peer), direction: Direction::In, number: "600", route: None }
+    Attempt {
+        peer: Some(peer),
+        direction: Direction::In,
+        number: "600",
+        route: None,
+        is_emergency: false,
+    }
 }
 
 fn to(peer: &str) -> Attempt<'_> {
@@ -133,6 +139,19 @@ fn places_kept_for_inbound_calls_are_not_given_to_outbound_ones() {
     limits.take(at(0), 4, &from("media")).unwrap();
     limits.take(at(0), 5, &from("media")).unwrap();
     assert!(limits.take(at(0), 6, &from("media")).is_err());
+}
+
+#[test]
+fn no_limit_stands_against_an_emergency_and_its_place_is_taken_from_the_others() {
+    let mut limits = Limits::new(vec![carrier(1)]);
+    limits.take(at(0), 0, &to("media")).unwrap();
+    assert!(limits.take(at(0), 1, &to("media")).is_err());
+    limits.take(at(0), 1, &Attempt { is_emergency: true, ..to("media") }).unwrap();
+    limits.release(at(1), 0);
+    let full = limits.take(at(1), 2, &to("media")).unwrap_err();
+    assert_eq!((full.used, full.max), (1, 1));
+    limits.release(at(2), 1);
+    limits.take(at(2), 2, &to("media")).unwrap();
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod drift;
 use std::collections::VecDeque;
 
 use oneport_media::Recorder;
+use oneport_media::comfort_noise::ComfortNoise;
 
 use drift::Drift;
 
@@ -33,6 +34,10 @@ struct Anchor {
     at: i64,
 }
 
+fn micros(millis: u64) -> i64 {
+    i64::try_from(millis).unwrap_or(i64::MAX / 2_000) * 1_000
+}
+
 #[derive(Debug)]
 struct Stream {
     rate: u32,
@@ -43,6 +48,8 @@ struct Stream {
     /// Those of them that wait for the other side.
     waiting: VecDeque<i16>,
     drift: Drift,
+    /// What is heard of it until it speaks, since it told of a pause.
+    pause: Option<ComfortNoise>,
     /// What is settled just now, kept so that it need not be allocated.
     piece: Vec<i16>,
 }
@@ -57,6 +64,7 @@ impl Stream {
             settled: 0,
             waiting: VecDeque::new(),
             drift: Drift::new(rate),
+            pause: None,
             piece: Vec::new(),
         }
     }
@@ -74,26 +82,47 @@ impl Stream {
         });
     }
 
-    /// Settles all, and silence up to a moment.
+    /// Settles all, and silence or the noise of a pause up to a moment.
     fn fill(&mut self, millis: u64) {
         self.settle();
         self.recorder = Recorder::new(self.rate);
         self.anchor = None;
         self.drift.begin_anew();
         let silence = self.samples_in(millis).saturating_sub(self.settled);
-        self.waiting.extend(std::iter::repeat_n(0, usize::try_from(silence).unwrap_or(0)));
+        self.be_silent(usize::try_from(silence).unwrap_or(0));
         self.settled += silence;
     }
 
-    fn place(&mut self, millis: u64, timestamp: u32, samples: &[i16]) {
-        let arrived = i64::try_from(millis).unwrap_or(i64::MAX / 2_000) * 1_000;
+    /// So many samples in which nothing is said.
+    fn be_silent(&mut self, samples: usize) {
+        self.piece.clear();
+        match &mut self.pause {
+            Some(noise) => noise.extend(samples, &mut self.piece),
+            None => self.piece.resize(samples, 0),
+        }
+        self.waiting.extend(&self.piece);
+    }
+
+    /// It tells of a pause of `level` −dBov, in which it sends nothing.
+    fn pause(&mut self, millis: u64, timestamp: u32, level: u8) {
+        let fits = self.anchor.is_none() || self.later(micros(millis), timestamp).is_some();
+        if fits && self.recorder.pause(timestamp, level) {
+            self.pause = Some(ComfortNoise::new(level));
+        }
+    }
+
+    /// By how much it came later than its timestamp says, in µs; `None`: that says nothing.
+    fn later(&self, arrived: i64, timestamp: u32) -> Option<i64> {
+        let anchor = self.anchor?;
         // It may be older than the first.
-        let expected = self.anchor.map(|anchor| {
-            let since = timestamp.wrapping_sub(anchor.timestamp).cast_signed();
-            anchor.at + i64::from(since) * 1_000
-        });
-        let later = expected.map(|expected| arrived - expected);
-        match later.filter(|later| later.unsigned_abs() <= TOLERANCE_MS * 1_000) {
+        let since = timestamp.wrapping_sub(anchor.timestamp).cast_signed();
+        let later = arrived - (anchor.at + i64::from(since) * 1_000);
+        (later.unsigned_abs() <= TOLERANCE_MS * 1_000).then_some(later)
+    }
+
+    fn place(&mut self, millis: u64, timestamp: u32, samples: &[i16]) {
+        let arrived = micros(millis);
+        match self.later(arrived, timestamp) {
             Some(later) => self.drift.came(millis, later),
             None => {
                 self.fill(millis);
@@ -106,6 +135,7 @@ impl Stream {
                 self.anchor = Some(Anchor { timestamp, at });
             }
         }
+        self.pause = None;
         let Self { recorder, settled, waiting, drift, piece, anchor, .. } = self;
         recorder.place(timestamp, samples, |samples| {
             piece.clear();
@@ -158,14 +188,26 @@ impl Sides {
         self.pair()
     }
 
+    /// A side tells of a pause of `level` −dBov that begins at its `timestamp`; gives what can be written.
+    pub(crate) fn pause(&mut self, side: Side, millis: u64, timestamp: u32, level: u8) -> &[i16] {
+        match side {
+            Side::Caller => self.caller.pause(millis, timestamp, level),
+            Side::Called => self.called.pause(millis, timestamp, level),
+        }
+        self.caller.advance(millis);
+        self.called.advance(millis);
+        self.pair()
+    }
+
     /// Gives the rest.
     pub(crate) fn finish(&mut self) -> &[i16] {
         for stream in [&mut self.caller, &mut self.called] {
             stream.settle();
         }
         let longest = self.caller.waiting.len().max(self.called.waiting.len());
-        self.caller.waiting.resize(longest, 0);
-        self.called.waiting.resize(longest, 0);
+        for stream in [&mut self.caller, &mut self.called] {
+            stream.be_silent(longest - stream.waiting.len());
+        }
         self.pair()
     }
 
@@ -213,6 +255,35 @@ mod tests {
         assert!(left[320..320 + 16_000].iter().all(|sample| *sample == 1));
         assert!(right[..800].iter().all(|sample| *sample == 0));
         assert!(right[800..].iter().all(|sample| *sample == 2));
+    }
+
+    #[test]
+    fn a_pause_that_a_side_tells_of_is_noise_until_it_speaks_or_the_call_ends() {
+        for lasts in [1_000_u64, 12_000] {
+            let mut sides = Sides::new(8_000);
+            let mut all = Vec::new();
+            for n in 0..lasts / 20 * 2 {
+                let (at, stamp) = (n * 20, n as u32 * 20);
+                all.extend_from_slice(sides.frame(Side::Called, at, stamp, &frame(1)));
+                // It says something, is silent, says something, and is silent to the end.
+                let voice = at < 200 || (at >= lasts && at < lasts + 200);
+                let told = at == 200 || at == lasts + 200;
+                if voice {
+                    all.extend_from_slice(sides.frame(Side::Caller, at, stamp, &frame(9_000)));
+                } else if told {
+                    all.extend_from_slice(sides.pause(Side::Caller, at, stamp, 45));
+                }
+            }
+            all.extend_from_slice(sides.finish());
+            let left: Vec<i16> = all.as_chunks::<2>().0.iter().map(|[left, _]| *left).collect();
+            assert_eq!(left.len() as u64, lasts * 2 * 8);
+            for (second, part) in left.chunks(800).enumerate() {
+                let at = second as u64 * 100;
+                let level = oneport_media::comfort_noise::level_of(part);
+                let expected = if at < 200 || (at >= lasts && at < lasts + 200) { 11 } else { 45 };
+                assert!(level.abs_diff(expected) <= 4, "{at} of {lasts}: {level}");
+            }
+        }
     }
 
     #[test]

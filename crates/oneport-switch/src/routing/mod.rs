@@ -11,6 +11,7 @@ use std::time::Duration;
 use oneport_wire::CauseCode;
 
 use crate::builtin::{Announcement, Place};
+use crate::sip::settings::CARRIER;
 use crate::watch::Bounds;
 
 pub(crate) use hours::{Hours, WallTime};
@@ -61,10 +62,18 @@ pub(crate) enum Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Peer { name, number } => write!(f, "peer:{name}/{number}"),
+            Self::Peer { name, number } => write!(f, "{}/{number}", peer_as_destination(name)),
             Self::Builtin(place) => write!(f, "builtin:{place}"),
             Self::End(cause) => write!(f, "hangup:{}", cause.0),
         }
+    }
+}
+
+/// A peer as a destination: `peer:NAME`, or `carrier:NAME` as that of a carrier is already.
+pub(crate) fn peer_as_destination(name: &str) -> String {
+    match name.starts_with(CARRIER) {
+        true => name.into(),
+        false => format!("peer:{name}"),
     }
 }
 
@@ -103,6 +112,8 @@ pub(crate) struct Route {
     pub(crate) bounds: Bounds,
     /// What a caller hears where there is no room, before it is refused.
     pub(crate) notice: Option<Announcement>,
+    /// No limit stands against its calls.
+    pub(crate) emergency: bool,
 }
 
 /// What is asked of the dial plan.
@@ -245,6 +256,7 @@ mod tests {
             continue_on: Vec::new(),
             bounds: Bounds::default(),
             notice: None,
+            emergency: false,
         }
     }
 

@@ -3,7 +3,9 @@
 //! [`Store`] is all that the switch, the HTTP API and the tools know of a database. A batch is
 //! written by one writer; anybody may read at the same time.
 
+mod columns;
 mod export;
+mod migrations;
 mod query;
 mod sqlite;
 mod writer;
@@ -21,7 +23,7 @@ use crate::refusal::{Refusal, RefusalCount};
 use crate::utc::Utc;
 
 pub(crate) use export::write_table;
-pub use export::{COLUMNS, ExportError, ExportFormat, export};
+pub use export::{ExportError, ExportFormat, column_names, export};
 pub use query::{CdrFilter, Order, Page, Paging, RefusalFilter};
 pub use sqlite::SqliteStore;
 pub use writer::{RecordSender, Records, Writer};
@@ -62,6 +64,8 @@ pub struct StoredRegistration {
     /// Until when it holds.
     #[schema(value_type = String)]
     pub expires: Utc,
+    /// Transport and URI of a peer that registered by SIP.
+    pub contact: Option<String>,
 }
 
 /// Something to be kept.
@@ -157,6 +161,10 @@ impl fmt::Display for CallStory {
             writeln!(f, "   {seconds:.1} s, {answered}; {}, {cause}{said}", leg.reason)?;
             if let Some(diagnosis) = &leg.quality.diagnosis {
                 writeln!(f, "   choppy: {diagnosis}")?;
+            }
+            if let Some(why) = &leg.quality.one_way_why {
+                let lasted = leg.quality.one_way_ms.unwrap_or(0) as f64 / 1e3;
+                writeln!(f, "   {why} (for {lasted:.1} s)")?;
             }
         }
         for refusal in &self.refusals {

@@ -17,15 +17,20 @@ use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection, QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{
+    ConnectOptions, Connection, QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool, TypeInfo,
+    ValueRef,
+};
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
+use super::columns::{self, Value, stored};
+use super::migrations::MIGRATIONS;
 use super::{
     Answer, CdrFilter, KEPT_REFUSALS, Order, Page, Paging, Record, RefusalFilter, Store,
     StoreError, StoredRegistration,
 };
-use crate::cdr::{Cdr, HungUpBy, LegDirection, Quality, RemoteQuality};
+use crate::cdr::Cdr;
 use crate::refusal::{Refusal, RefusalCount, Stage};
 use crate::utc::Utc;
 
@@ -38,23 +43,11 @@ const READERS: u32 = 4;
 /// Call detail records that a database in memory holds: the last of them.
 const IN_MEMORY: u64 = 100_000;
 
-/// Records in one INSERT: SQLite takes 32,766 values in a statement.
-const ROWS: usize = 64;
+/// Records in one INSERT, as many of the first as there are, and so on. A statement of each size is
+/// parsed once; SQLite takes 32,766 values in one.
+const ROWS: [usize; 4] = [64, 16, 4, 1];
 
-/// Columns of `cdr` behind its number, in the order in which they are written and read.
-const CDR: &str = "call_id, leg, direction, peer, address, calling_number, calling_name, \
-                   called_number, dnid, rdnis, route, destination, start_time, answer_time, \
-                   end_time, duration_ms, billable_ms, reason, cause, cause_text, hung_up_by, \
-                   codec, encrypted, trunk, limit_name, account_code, frames, bytes, lost, late, \
-                   out_of_order, duplicates, jitter_us, sent_frames, sent_bytes, send_drops, \
-                   retransmissions, rtt_us, remote_frames, remote_lost, remote_dropped, \
-                   remote_out_of_order, remote_jitter_ms, remote_delay_ms, agreement, \
-                   frame_ms, late_p50_us, late_p95_us, late_p99_us, late_max_us, bursts, burst_ms, \
-                   gap_ms, burst_loss_percent, gap_loss_percent, burst_ratio, clock_ppm, lag_us, \
-                   lag_least_us, lag_greatest_us, lag_here_us, lag_there_us, rating, mos, \
-                   remote_rating, remote_mos, causes, diagnosis";
-
-/// The same of `refusal`.
+/// Columns of `refusal` behind its number, in the order in which they are written and read.
 const REFUSAL: &str = "call_id, number, time, peer, address, calling_number, called_number, stage, \
                        kind, rule, value, destination, ended_call, cause, said, why, fix";
 
@@ -166,8 +159,6 @@ impl SqliteStore {
     }
 }
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
-
 /// Why a database is not opened that has tables which this version cannot know.
 const OF_A_NEWER_VERSION: &str = "a newer version of oneport has made it, or changed it, and this one \
                                   does not know its tables; run that version, or go on with the copy \
@@ -232,8 +223,8 @@ impl Store for SqliteStore {
 
     fn registrations(&self) -> Answer<'_, Vec<StoredRegistration>> {
         Box::pin(async move {
-            let sql = "SELECT peer, address, registered_time, expires_time FROM registration \
-                       ORDER BY peer";
+            let sql = "SELECT peer, address, registered_time, expires_time, contact \
+                       FROM registration ORDER BY peer";
             let rows = self.fetch(QueryBuilder::new(sql)).await?;
             let registration = |row: &SqliteRow| {
                 Ok(StoredRegistration {
@@ -241,6 +232,7 @@ impl Store for SqliteStore {
                     address: row.try_get(1)?,
                     registered: moment(row, 2)?,
                     expires: moment(row, 3)?,
+                    contact: row.try_get(4)?,
                 })
             };
             self.read(&rows, registration)
@@ -249,7 +241,8 @@ impl Store for SqliteStore {
 
     fn cdrs<'a>(&'a self, filter: &'a CdrFilter, paging: Paging) -> Answer<'a, Page<Cdr>> {
         Box::pin(async move {
-            let mut query = QueryBuilder::new(format!("SELECT {CDR}, id FROM cdr WHERE 1 = 1"));
+            let mut query =
+                QueryBuilder::new(format!("SELECT {}, id FROM cdr WHERE 1 = 1", columns_of_cdr()));
             if let Some(call) = filter.call {
                 query.push(" AND call_id = ").push_bind(call.to_string());
             }
@@ -417,8 +410,12 @@ async fn write(
             _ => None,
         })
         .collect();
-    for cdrs in cdrs.chunks(ROWS) {
-        insert_cdrs(&mut transaction, cdrs).await?;
+    let mut rest = cdrs.as_slice();
+    for rows in ROWS {
+        while let Some((some, others)) = rest.split_at_checked(rows) {
+            insert_cdrs(&mut transaction, some).await?;
+            rest = others;
+        }
     }
     if let Some(most) = most.filter(|_| !cdrs.is_empty()) {
         let sql = "DELETE FROM cdr WHERE id <= (SELECT max(id) FROM cdr) - ?";
@@ -451,112 +448,44 @@ async fn write(
             sqlx::query(sql).bind(peer).execute(&mut *transaction).await?;
             continue;
         };
-        let sql = "INSERT INTO registration (peer, address, registered_time, expires_time) \
-                   VALUES (?, ?, ?, ?) ON CONFLICT (peer) DO UPDATE SET \
+        let sql = "INSERT INTO registration \
+                   (peer, address, registered_time, expires_time, contact) \
+                   VALUES (?, ?, ?, ?, ?) ON CONFLICT (peer) DO UPDATE SET \
                    address = excluded.address, registered_time = excluded.registered_time, \
-                   expires_time = excluded.expires_time";
+                   expires_time = excluded.expires_time, contact = excluded.contact";
         sqlx::query(sql)
             .bind(peer)
             .bind(&registration.address)
             .bind(registration.registered.to_string())
             .bind(registration.expires.to_string())
+            .bind(&registration.contact)
             .execute(&mut *transaction)
             .await?;
     }
     transaction.commit().await
 }
 
+/// The columns of `cdr` behind its number.
+fn columns_of_cdr() -> String {
+    stored().map(|(_, name)| name).collect::<Vec<_>>().join(", ")
+}
+
 async fn insert_cdrs(connection: &mut SqliteConnection, cdrs: &[&Cdr]) -> Result<(), sqlx::Error> {
-    let mut query = QueryBuilder::<Sqlite>::new(format!("INSERT INTO cdr ({CDR}) "));
+    let columns = columns_of_cdr();
+    let mut query = QueryBuilder::<Sqlite>::new(format!("INSERT INTO cdr ({columns}) "));
     query.push_values(cdrs, |mut row, cdr| {
-        let quality = &cdr.quality;
-        let remote = quality.remote.as_ref();
-        row.push_bind(cdr.call.to_string())
-            .push_bind(i64::from(cdr.leg))
-            .push_bind(cdr.direction.name())
-            .push_bind(cdr.peer.clone())
-            .push_bind(cdr.address.clone())
-            .push_bind(cdr.calling_number.clone())
-            .push_bind(cdr.calling_name.clone())
-            .push_bind(cdr.called_number.clone())
-            .push_bind(cdr.dnid.clone())
-            .push_bind(cdr.rdnis.clone())
-            .push_bind(cdr.route.clone())
-            .push_bind(cdr.destination.clone())
-            .push_bind(cdr.start.to_string())
-            .push_bind(cdr.answer.map(|answer| answer.to_string()))
-            .push_bind(cdr.end.to_string())
-            .push_bind(signed(cdr.duration_ms))
-            .push_bind(signed(cdr.billable_ms))
-            .push_bind(cdr.reason.clone())
-            .push_bind(i64::from(cdr.cause))
-            .push_bind(cdr.cause_text.clone())
-            .push_bind(cdr.hung_up_by.name())
-            .push_bind(cdr.codec.clone())
-            .push_bind(i64::from(cdr.encrypted))
-            .push_bind(i64::from(cdr.trunk))
-            .push_bind(cdr.limit.clone())
-            .push_bind(cdr.account_code.clone());
-        let counts = [
-            quality.frames,
-            quality.bytes,
-            quality.lost,
-            quality.late,
-            quality.out_of_order,
-            quality.duplicates,
-            quality.jitter_us,
-            quality.sent_frames,
-            quality.sent_bytes,
-            quality.send_drops,
-            quality.retransmissions,
-        ];
-        for count in counts {
-            row.push_bind(signed(count));
+        for (column, _) in stored() {
+            match (column.get)(cdr) {
+                Value::None => row.push_bind(None::<String>),
+                Value::Flag(flag) => row.push_bind(i64::from(flag)),
+                Value::Integer(number) => row.push_bind(number),
+                Value::Real(number) => row.push_bind(number),
+                Value::Text(text) => row.push_bind(text),
+            };
         }
-        row.push_bind(quality.rtt_us.map(signed))
-            .push_bind(remote.map(|remote| i64::from(remote.frames)))
-            .push_bind(remote.map(|remote| i64::from(remote.lost)))
-            .push_bind(remote.map(|remote| i64::from(remote.dropped)))
-            .push_bind(remote.map(|remote| i64::from(remote.out_of_order)))
-            .push_bind(remote.map(|remote| i64::from(remote.jitter_ms)))
-            .push_bind(remote.map(|remote| i64::from(remote.delay_ms)))
-            .push_bind(quality.agreement.clone());
-        let spread = [
-            quality.frame_ms,
-            quality.late_p50_us,
-            quality.late_p95_us,
-            quality.late_p99_us,
-            quality.late_max_us,
-            quality.bursts,
-            quality.burst_ms,
-            quality.gap_ms,
-        ];
-        for figure in spread {
-            row.push_bind(signed(figure));
-        }
-        row.push_bind(quality.burst_loss_percent)
-            .push_bind(quality.gap_loss_percent)
-            .push_bind(quality.burst_ratio)
-            .push_bind(quality.clock_ppm);
-        let lags = [
-            quality.lag_us,
-            quality.lag_least_us,
-            quality.lag_greatest_us,
-            quality.lag_here_us,
-            quality.lag_there_us,
-        ];
-        for lag in lags {
-            row.push_bind(lag.map(signed));
-        }
-        row.push_bind(quality.rating)
-            .push_bind(quality.mos)
-            .push_bind(quality.remote_rating)
-            .push_bind(quality.remote_mos)
-            .push_bind(quality.causes.clone())
-            .push_bind(quality.diagnosis.clone());
     });
     query.push(" ON CONFLICT (call_id, leg) DO NOTHING");
-    query.build().persistent(false).execute(connection).await?;
+    query.build().execute(connection).await?;
     Ok(())
 }
 
@@ -650,84 +579,23 @@ fn named<T: Copy>(
 }
 
 fn read_cdr(row: &SqliteRow) -> Result<Cdr, sqlx::Error> {
-    let answer: Option<String> = row.try_get(13)?;
-    let remote = match maybe_unsigned(row, 38)? {
-        None => None,
-        Some(frames) => Some(RemoteQuality {
-            frames,
-            lost: unsigned(row, 39)?,
-            dropped: unsigned(row, 40)?,
-            out_of_order: unsigned(row, 41)?,
-            jitter_ms: unsigned(row, 42)?,
-            delay_ms: unsigned(row, 43)?,
-        }),
-    };
-    Ok(Cdr {
-        call: uuid(row, 0)?,
-        leg: unsigned(row, 1)?,
-        direction: named(row, 2, &LegDirection::ALL, LegDirection::name)?,
-        peer: row.try_get(3)?,
-        address: row.try_get(4)?,
-        calling_number: row.try_get(5)?,
-        calling_name: row.try_get(6)?,
-        called_number: row.try_get(7)?,
-        dnid: row.try_get(8)?,
-        rdnis: row.try_get(9)?,
-        route: row.try_get(10)?,
-        destination: row.try_get(11)?,
-        start: moment(row, 12)?,
-        answer: answer.map(|_| moment(row, 13)).transpose()?,
-        end: moment(row, 14)?,
-        duration_ms: unsigned(row, 15)?,
-        billable_ms: unsigned(row, 16)?,
-        reason: row.try_get(17)?,
-        cause: unsigned(row, 18)?,
-        cause_text: row.try_get(19)?,
-        hung_up_by: named(row, 20, &HungUpBy::ALL, HungUpBy::name)?,
-        codec: row.try_get(21)?,
-        encrypted: row.try_get(22)?,
-        trunk: row.try_get(23)?,
-        limit: row.try_get(24)?,
-        account_code: row.try_get(25)?,
-        quality: Quality {
-            frames: unsigned(row, 26)?,
-            bytes: unsigned(row, 27)?,
-            lost: unsigned(row, 28)?,
-            late: unsigned(row, 29)?,
-            out_of_order: unsigned(row, 30)?,
-            duplicates: unsigned(row, 31)?,
-            jitter_us: unsigned(row, 32)?,
-            sent_frames: unsigned(row, 33)?,
-            sent_bytes: unsigned(row, 34)?,
-            send_drops: unsigned(row, 35)?,
-            retransmissions: unsigned(row, 36)?,
-            rtt_us: maybe_unsigned(row, 37)?,
-            remote,
-            agreement: row.try_get(44)?,
-            frame_ms: unsigned(row, 45)?,
-            late_p50_us: unsigned(row, 46)?,
-            late_p95_us: unsigned(row, 47)?,
-            late_p99_us: unsigned(row, 48)?,
-            late_max_us: unsigned(row, 49)?,
-            bursts: unsigned(row, 50)?,
-            burst_ms: unsigned(row, 51)?,
-            gap_ms: unsigned(row, 52)?,
-            burst_loss_percent: row.try_get(53)?,
-            gap_loss_percent: row.try_get(54)?,
-            burst_ratio: row.try_get(55)?,
-            clock_ppm: row.try_get(56)?,
-            lag_us: maybe_unsigned(row, 57)?,
-            lag_least_us: maybe_unsigned(row, 58)?,
-            lag_greatest_us: maybe_unsigned(row, 59)?,
-            lag_here_us: maybe_unsigned(row, 60)?,
-            lag_there_us: maybe_unsigned(row, 61)?,
-            rating: row.try_get(62)?,
-            mos: row.try_get(63)?,
-            remote_rating: row.try_get(64)?,
-            remote_mos: row.try_get(65)?,
-            causes: row.try_get(66)?,
-            diagnosis: row.try_get(67)?,
-        },
+    let mut cdr = columns::blank();
+    for (place, (column, _)) in stored().enumerate() {
+        (column.set)(&mut cdr, value(row, place)?).map_err(|why| wrong(place, why))?;
+    }
+    Ok(cdr)
+}
+
+/// What stands in a column, whatever that is: tables are strict, so it is of the column's kind, or nothing.
+fn value(row: &SqliteRow, place: usize) -> Result<Value, sqlx::Error> {
+    let raw = row.try_get_raw(place)?;
+    if raw.is_null() {
+        return Ok(Value::None);
+    }
+    Ok(match raw.type_info().name() {
+        "INTEGER" => Value::Integer(row.try_get(place)?),
+        "REAL" => Value::Real(row.try_get(place)?),
+        _ => Value::Text(row.try_get(place)?),
     })
 }
 

@@ -1,7 +1,8 @@
 //! Writes what the switch hands over, on a thread of its own.
 //!
-//! While one batch is being written the next gathers, so a busy store gets large batches and an idle
-//! one writes at once. A batch that fails is tried again until it gets through.
+//! While one batch is being written the next gathers, and for [`GATHERING`] after the last one began:
+//! a busy store gets large batches and an idle one writes at once. A batch that fails is tried again
+//! until it gets through.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,11 @@ use tokio::time::{self, Instant};
 use super::{Record, Store};
 use crate::ledger::Journal;
 use crate::utc::Utc;
+
+/// Least time from the beginning of one batch to that of the next. A commit costs more than the records
+/// in it, and what waits for it (a HANGUP's or REGREQ's answer) may wait this long: peers send such a
+/// message again after 100 ms at the soonest.
+const GATHERING: Duration = Duration::from_millis(25);
 
 /// Records in one batch.
 const BATCH: usize = 2_000;
@@ -112,13 +118,22 @@ async fn work(
     let mut batch = Vec::new();
     let mut durable = 0;
     let mut prunes = Instant::now();
+    let mut begins = prunes;
     loop {
+        let gathered = async {
+            // A timer takes up to a millisecond even for a moment that is past.
+            if Instant::now() < begins {
+                time::sleep_until(begins).await;
+            }
+            records.recv_many(&mut batch, BATCH).await
+        };
         tokio::select! {
             biased;
-            count = records.recv_many(&mut batch, BATCH) => {
+            count = gathered => {
                 if count == 0 {
                     return;
                 }
+                begins = Instant::now() + GATHERING;
                 if !write(&records, store, &batch).await {
                     while records.recv_many(&mut batch, BATCH).await > 0 {}
                     return lose(&batch);
@@ -296,5 +311,23 @@ mod tests {
         drop(sender);
         writer.finished().await;
         assert_eq!(*store.batches.lock().expect("whole"), [1, 999]);
+    }
+
+    #[tokio::test]
+    async fn the_first_record_is_written_at_once_and_those_that_trickle_in_behind_it_together() {
+        let store = Moody::default();
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let trickle = async move {
+            for number in 0..100 {
+                sender.send(record(number)).expect("it is read");
+                time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let begun = Instant::now();
+        tokio::join!(work(receiver, &store, None, &|_| ()), trickle);
+        let most = begun.elapsed().as_millis() / GATHERING.as_millis() + 2;
+        let batches = store.batches.lock().expect("whole").clone();
+        assert_eq!((batches.first(), batches.iter().sum()), (Some(&1), 100), "{batches:?}");
+        assert!(batches.len() as u128 <= most, "no more than {most}: {batches:?}");
     }
 }

@@ -7,6 +7,7 @@ use oneport_proto::TokenRule;
 use super::{Standing, Switch};
 use crate::config::{Config, KnownHosts, Peer, describe_limit, describe_route};
 use crate::routing::{DEFAULT_CONTEXT, Route};
+use crate::sip::settings::{CARRIER, PhoneConfig};
 
 /// What stands in the place of something that has changed.
 type Describe<T> = fn(&T) -> String;
@@ -52,11 +53,22 @@ fn entries<T>(map: &BTreeMap<String, T>) -> impl Iterator<Item = (String, &T)> {
     map.iter().map(|(name, one)| (name.clone(), one))
 }
 
-/// Peers, and whether they need call tokens.
-fn peers_of(config: &Config) -> BTreeMap<String, (&Peer, Option<TokenRule>)> {
+/// A peer, what it is as a phone, and whether it needs call tokens.
+type Compared<'a> = (Peer, Option<&'a PhoneConfig>, Option<TokenRule>);
+
+/// All but carriers, which are compared as such.
+fn peers_of(config: &Config) -> BTreeMap<String, Compared<'_>> {
     let rules = &config.endpoint.call_token.users;
-    let peers = config.peers.iter();
-    peers.map(|(name, peer)| (name.clone(), (peer, rules.get(name).copied()))).collect()
+    let peers = config.peers.iter().filter(|(name, _)| !name.starts_with(CARRIER));
+    let compared = |(name, peer): (&String, &Peer)| {
+        let (mut peer, phone) = (peer.clone(), config.phones.get(name));
+        if phone.is_some() {
+            // Those are the gateway's.
+            (peer.secrets, peer.acls) = (Vec::new(), Vec::new());
+        }
+        (name.clone(), (peer, phone, rules.get(name).copied()))
+    };
+    peers.map(compared).collect()
 }
 
 /// All but its notice shows in the description of a value for debugging, which nobody else reads.
@@ -83,6 +95,13 @@ impl Switch {
         }
         let (old, new) = (peers_of(before), peers_of(config));
         changes.extend(differences("peer", entries(&old), entries(&new), PartialEq::eq, None));
+        changes.extend(differences(
+            "carrier",
+            entries(&before.carriers),
+            entries(&config.carriers),
+            PartialEq::eq,
+            None,
+        ));
         let mut wanted = config.registrations.clone();
         for standing in self.registrations.values() {
             match wanted.iter().position(|config| *config == standing.config) {
@@ -159,6 +178,15 @@ impl Switch {
         if config.listen != before.listen && !chosen.listen {
             changes.push("server.listen: holds from the next start".into());
         }
+        let gateway = self.gateway.is_some();
+        let binds = |config: &Config| {
+            let sip = &config.sip;
+            (sip.listen.clone(), sip.public_address, sip.rtp_ports.clone(), sip.certificate.clone())
+        };
+        let wanted = !config.carriers.is_empty() || !config.phones.is_empty();
+        if gateway && binds(config) != binds(before) || !gateway && wanted {
+            changes.push("sip: holds from the next start".into());
+        }
         let api = |config: &Config| (config.api.enabled, config.api.listen);
         if api(config) != api(before) && !chosen.api {
             changes.push("api.listen: holds from the next start".into());
@@ -188,5 +216,6 @@ impl Switch {
         config.api.hosts.clone_from(&before.api.hosts);
         config.store.place.clone_from(&before.store.place);
         config.store.keep_cdrs = before.store.keep_cdrs;
+        config.endpoint.exempt_address = before.endpoint.exempt_address;
     }
 }

@@ -62,6 +62,15 @@ impl Switch {
         self.look_at_mailboxes = Some(now + mailbox::INTERVAL);
         for (name, _) in self.config.peers.iter().filter(|(_, peer)| peer.told_of_messages) {
             let Some(messages) = self.mailboxes.messages(name) else { continue };
+            if self.config.phones.contains_key(name) {
+                if let Some(link) = &self.gateway
+                    && self.told.get(name) != Some(&messages)
+                {
+                    link.messages(name, messages);
+                    self.told.insert(name.clone(), messages);
+                }
+                continue;
+            }
             let Some(address) = self.registrar.find(now, name) else { continue };
             if self.told.get(name) != Some(&messages)
                 && endpoint.tell_messages(now, address, messages).is_ok()

@@ -133,7 +133,8 @@ impl Switch {
             (Builtin::Record, Some(codec)) => {
                 self.ends.set(call, now + files.longest_recording);
                 let directory = files.record.clone();
-                self.recordings.begin((call, id), codec, directory, self.span(call));
+                let wanted = (files.rate.unwrap_or_else(|| codec.sample_rate()), files.depth);
+                self.recordings.begin((call, id), wanted, directory, self.span(call));
             }
             (Builtin::Conference, Some(codec)) => {
                 self.come_to_room(endpoint, now, call, room.unwrap_or_default(), codec);

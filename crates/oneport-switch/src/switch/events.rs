@@ -1,6 +1,7 @@
 //! The switch as an application of the engine: what it does when something happens.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use oneport::{Application, Sees};
 use oneport_proto::{
@@ -8,6 +9,7 @@ use oneport_proto::{
 };
 use oneport_wire::{CauseCode, Control, frame_type};
 
+use super::leg::VoiceWay;
 use super::wording::refusal_line;
 use super::{Leg, Standing, State, Switch, printable, records};
 use crate::bridge;
@@ -35,6 +37,9 @@ impl Application for Switch {
 
     fn handle_event(&mut self, endpoint: &mut Endpoint, now: Instant, event: Event) {
         let _inside = self.span_for(&event).entered();
+        if let Event::Frame { call, frame_type: frame_type::CNG, subclass, timestamp, .. } = event {
+            self.hear_pause(now, call, timestamp, subclass);
+        }
         let other = |call: CallId| self.legs.get(&call).and_then(Leg::other);
         match event {
             Event::CallOffered { call, offer } => self.offered(endpoint, now, call, offer),
@@ -101,15 +106,10 @@ impl Application for Switch {
                     let _ = endpoint.unkey(now, other);
                 }
             }
-            Event::Frame { call, frame_type: frame_type::CNG, subclass, .. }
-                if self.is_in_room(call) =>
-            {
-                self.conferences.pause(call, subclass);
-            }
             Event::Frame { call, frame_type, subclass, .. } if other(call).is_none() => {
                 let _ = endpoint.refuse_html(now, call, frame_type, subclass);
             }
-            Event::Frame { call, frame_type, subclass, payload } => {
+            Event::Frame { call, frame_type, subclass, payload, .. } => {
                 if let Some(other) = other(call) {
                     let result = endpoint.send_frame(now, other, frame_type, subclass, &payload);
                     bridge::passed(endpoint, other, result);
@@ -148,14 +148,18 @@ impl Application for Switch {
                 }
             }
             Event::MediaTransferred { call } => {
-                self.media_is_elsewhere(call);
+                self.voice_goes(now, call, VoiceWay::Direct);
                 tracing::debug!("{call}: its voice goes straight to the other end");
             }
             Event::TransferFailed { call, failure } => {
+                self.voice_goes(now, call, VoiceWay::Here);
                 tracing::debug!("{call}: stays here: {}", failure.sentence());
             }
             Event::CallEnded { call, mut end } => {
                 self.ended_by_its_no(call, &mut end);
+                if let Some(stats) = self.stats_of_carrier(call) {
+                    *end.stats = stats;
+                }
                 let diagnosis = self.diagnose(call, &end.stats);
                 self.call_over(now, call, &end, diagnosis.as_ref());
                 self.end_record(now, call, &end, diagnosis.as_ref());
@@ -209,11 +213,12 @@ impl Application for Switch {
         }
     }
 
-    fn handle_media(&mut self, call: CallId, media: Media<'_>) {
+    fn handle_media(&mut self, now: Instant, call: CallId, media: Media<'_>) {
         if let Some(State::Builtin(Builtin::Record)) = self.legs.get(&call).map(|leg| &leg.state) {
             self.recordings.frame(call, media.format, media.timestamp.0, media.payload);
         } else if self.is_in_room(call) {
-            self.conferences.hear(call, media.format, media.timestamp.0, media.payload);
+            let Media { format, timestamp, payload } = media;
+            self.conferences.hear(now, call, format, timestamp.0, payload);
         }
     }
 
@@ -225,11 +230,19 @@ impl Application for Switch {
         heard: Speech<'_>,
         say: &mut dyn FnMut(Speech<'_>),
     ) {
+        if let Speech::Pause { timestamp, level } = heard {
+            self.hear_pause(now, from, timestamp, level);
+        }
         self.transcodings.translate(now, from, heard, say);
+    }
+
+    fn translated(&mut self, now: Instant, _from: CallId, to: CallId, took: Duration) {
+        self.transcodings.took(now, to, took);
     }
 
     fn handle_tapped(&mut self, now: Instant, call: CallId, media: Media<'_>) {
         self.inband.hear(now, call, media);
+        self.live.hear(now, call, media);
         self.hear_tapped(now, call, media);
     }
 
@@ -290,6 +303,7 @@ impl Application for Switch {
         for name in self.registrar.expire(now) {
             self.qualify.forget(&name);
             self.trunks.set(Owner::Registered(name.clone()), None);
+            self.phone_gone(&name);
             tracing::info!("registration of {name} expired");
             self.news.tell(|| What::Registration { peer: name, address: None });
         }

@@ -4,6 +4,7 @@ use oneport_media::Codec;
 use oneport_proto::{CallId, Endpoint, Instant};
 use oneport_wire::Control;
 
+use super::leg::VoiceWay;
 use super::{State, Switch};
 use crate::bridge;
 use crate::builtin::Player;
@@ -59,7 +60,7 @@ impl Switch {
             return;
         };
         leg.marks.holds = true;
-        let direct = leg.marks.direct;
+        let direct = leg.marks.way == VoiceWay::Direct;
         for held in [call, other] {
             self.watches.hold(now, held, true);
         }
@@ -136,18 +137,8 @@ impl Switch {
     pub(super) fn end_hold(&mut self, party: CallId) {
         self.players.remove(&party);
         if let Some(leg) = self.legs.get_mut(&party) {
-            (leg.marks.holds, leg.marks.direct) = (false, false);
-        }
-    }
-
-    /// The voice of a leg, and of its other one, goes straight between their far ends.
-    pub(super) fn media_is_elsewhere(&mut self, call: CallId) {
-        let other = self.legs.get(&call).and_then(super::Leg::other);
-        for call in [Some(call), other].into_iter().flatten() {
-            if let Some(leg) = self.legs.get_mut(&call) {
-                leg.marks.direct = true;
-            }
-            self.watches.silence_is_fine(call);
+            leg.marks.holds = false;
+            leg.marks.way = VoiceWay::Here;
         }
     }
 }

@@ -16,11 +16,9 @@ use crate::config::{Config, Peer};
 use crate::limits::{Attempt, Direction};
 use crate::refusal::{Reason, Stage};
 use crate::routing::{self, Question, Strategy, Target, WallTime};
+use crate::sip::settings::{CARRIER, HOPS, LEG};
 use crate::trunks::Owner;
 use crate::watch::Bounds;
-
-/// The variable that counts how many switches a call has come through; Asterisk hands it on.
-const HOPS: &str = "ONEPORT_HOPS";
 
 /// A call that came through so many switches runs in a circle.
 pub(super) const MOST_HOPS: u32 = 10;
@@ -40,6 +38,8 @@ pub(super) struct Plan {
     /// The route names its callers, so it means it when it leads back to one of them: boxes call
     /// themselves so.
     pub(super) may_return: bool,
+    /// No limit stands against its calls.
+    pub(super) is_emergency: bool,
 }
 
 impl Switch {
@@ -69,6 +69,7 @@ impl Switch {
             bounds: route.bounds.clone(),
             notice: route.notice.clone(),
             may_return: !route.from.is_empty(),
+            is_emergency: route.emergency,
         }))
     }
 
@@ -140,7 +141,7 @@ impl Switch {
                 Err(error) => {
                     tracing::debug!("{call}: {}", error.1);
                     failure = (error.0, error.1.to_string());
-                    self.book.because(call, error.1.at(format!("peer:{name}/{number}")));
+                    self.book.because(call, error.1.at(target.to_string()));
                 }
             }
         }
@@ -187,20 +188,37 @@ impl Switch {
                 );
             return Err((CauseCode::DESTINATION_OUT_OF_ORDER, reason.into()));
         }
+        if let Some(why) = self.carrier_down(name) {
+            let carrier = name.strip_prefix(CARRIER).unwrap_or(name);
+            let reason = refused("carrier_down", format!("{name} is down: {why}"))
+                .decided_by(format!("carriers.{carrier}"), why)
+                .fix("see `oneport show carriers`, and what lies between");
+            return Err((CauseCode::DESTINATION_OUT_OF_ORDER, reason.into()));
+        }
         let Some(to) = peer.address.or_else(|| self.registrar.find(now, name)) else {
             let reason = refused("not_registered", format!("{name} is not registered"))
                 .decided_by(format!("peers.{name}"), "no address, and not registered")
                 .fix(format!("see why {name} does not register, or give it an address"));
             return Err((CauseCode::SUBSCRIBER_ABSENT, reason.into()));
         };
-        let status = self.qualify.status(name);
+        let is_phone = self.config.phones.contains_key(name);
+        let status = if is_phone { self.phone_status(name) } else { self.qualify.status(name) };
         if !status.takes_calls() {
             let reason = refused("peer_not_reachable", format!("{name} is {status}"))
                 .decided_by(format!("peers.{name}.qualify"), status.to_string())
                 .fix("see whether it runs and what lies between, or raise its qualify_limit_ms");
             return Err((CauseCode::DESTINATION_OUT_OF_ORDER, reason.into()));
         }
-        Ok(to)
+        match &self.gateway {
+            _ if !is_phone => Ok(to),
+            // The gateway knows the way to it.
+            Some(link) => Ok(link.address),
+            None => {
+                let reason = refused("no_gateway", "the SIP gateway does not run".into())
+                    .fix("restart the switch: it begins with the first peer that speaks SIP");
+                Err((CauseCode::DESTINATION_OUT_OF_ORDER, reason.into()))
+            }
+        }
     }
 
     /// Places one leg for a caller; `only`: in this format, where it can speak that.
@@ -231,7 +249,10 @@ impl Switch {
                 .fix("correct the routes that lead the call back to a switch it came from");
             (ROUTING_ERROR, Box::new(reason))
         })?;
-        if to == leg.address && number == offer.called_number && !caller.may_return {
+        // All that speak SIP are at the same address: that of the gateway.
+        let by_sip = self.config.is_behind_gateway(name);
+        let same = to == leg.address && (!by_sip || leg.peer.as_deref() == Some(name));
+        if same && number == offer.called_number && !caller.may_return {
             let why = format!("{name} would get its own call back");
             let reason = refused("own_call_back", why)
                 .fix(format!("give the route from = [\"{name}\"] if that is what it is for"));
@@ -265,11 +286,14 @@ impl Switch {
         new.dnid = offer.dnid.clone();
         new.rdnis = caller.forwarded.from.clone().or_else(|| offer.rdnis.clone());
         new.variables = variables;
-        new.formats = formats;
-        let (direction, route) = (Direction::Out, None);
-        let attempt = Attempt { peer: Some(name), direction, number, route };
         self.next_lease += 1;
         let lease = LeaseId(self.next_lease);
+        let sip = by_sip.then(|| lease.0.to_string());
+        new.variables.extend(sip.clone().map(|word| (LEG.into(), word)));
+        new.formats = formats;
+        let (direction, route) = (Direction::Out, None);
+        let is_emergency = caller.is_emergency;
+        let attempt = Attempt { peer: Some(name), direction, number, route, is_emergency };
         let taken = self.limits.take(now, lease, &attempt);
         taken.map_err(|full| (full.cause, records::full_limit(&full).into()))?;
         let called = match endpoint.place_call(now, to, new) {
@@ -309,7 +333,7 @@ impl Switch {
             direction: Direction::Out,
             to: None,
             state,
-            marks: Marks { native_to: native.then(|| number.into()), ..Marks::default() },
+            marks: Marks { native_to: native.then(|| number.into()), sip, ..Marks::default() },
         };
         self.legs.insert(called, leg);
         self.legs_have_changed();
@@ -398,6 +422,7 @@ impl Switch {
         let _ = endpoint.answer(now, call);
         self.watch_bridge(now, call, called);
         self.go_on_recording(endpoint, call, called);
+        self.go_on_listening(endpoint, call, called);
         self.call_answered(now, call);
         for leg in [call, called] {
             self.book.answered(now, leg);
@@ -509,7 +534,7 @@ fn with_one_more_hop(variables: &[(String, String)]) -> Option<Vec<(String, Stri
     let before = variables.iter().find(|(name, _)| name == HOPS);
     let before: u32 = before.and_then(|(_, hops)| hops.parse().ok()).unwrap_or(0);
     let mut variables: Vec<_> =
-        variables.iter().filter(|(name, _)| name != HOPS).cloned().collect();
+        variables.iter().filter(|(name, _)| name != HOPS && name != LEG).cloned().collect();
     variables.push((HOPS.into(), (before + 1).to_string()));
     (before < MOST_HOPS).then_some(variables)
 }

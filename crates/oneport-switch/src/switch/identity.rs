@@ -11,6 +11,7 @@ use super::{Leg, State, Switch, printable, records};
 use crate::config::Peer;
 use crate::limits::Direction;
 use crate::refusal::{Reason, Stage};
+use crate::sip::settings::LEG;
 use crate::trunks::Owner;
 
 impl Switch {
@@ -157,6 +158,14 @@ impl Switch {
                 return;
             }
             self.ends.set(call, now + limits.duration);
+        }
+        let source = peer.as_deref().and_then(|name| self.source_behind_gateway(name, &offer));
+        if let Some(source) = source {
+            self.book.moved(call, source);
+            let word = offer.variables.iter().find(|(name, _)| name == LEG);
+            if let (Some(leg), Some((_, word))) = (self.legs.get_mut(&call), word) {
+                leg.marks.sip = Some(word.clone());
+            }
         }
         if let Some(name) = &peer {
             self.set_up(endpoint, now, name, offer.path.remote, &offer.device);

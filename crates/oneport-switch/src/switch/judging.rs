@@ -107,11 +107,12 @@ impl Switch {
             return None;
         }
         let peer = self.legs.get(&call).and_then(|leg| leg.peer.as_deref());
-        let surroundings = peer.map_or_else(Surroundings::default, |peer| Surroundings {
-            load: self.judging.known.get(peer).and_then(|known| known.load.effect()),
-            other_clocks_ppm: self.judging.clocks_beside(peer),
-            ..Surroundings::default()
-        });
+        let known = peer.and_then(|peer| self.judging.known.get(peer));
+        let surroundings = Surroundings {
+            load: known.and_then(|known| known.load.effect()),
+            other_clocks_ppm: peer.and_then(|peer| self.judging.clocks_beside(peer)),
+            transcoding: self.transcodings.effort(call),
+        };
         Diagnosis::of(stats, &surroundings)
     }
 

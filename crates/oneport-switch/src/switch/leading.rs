@@ -38,13 +38,22 @@ impl Switch {
             None => None,
         };
         let Some(leg) = self.legs.get_mut(&call) else { return };
-        let Plan { mut left, timeout, continue_on, route, may_return, bounds, notice } =
-            plan.unwrap_or_default();
+        let Plan {
+            mut left,
+            timeout,
+            continue_on,
+            route,
+            may_return,
+            is_emergency,
+            bounds,
+            notice,
+        } = plan.unwrap_or_default();
         let attempt = Attempt {
             peer: leg.peer.as_deref(),
             direction: Direction::In,
             number,
             route: route.as_deref(),
+            is_emergency,
         };
         self.book.routed(call, number, route.as_deref());
         let taken = self.limits.take(now, leg.lease, &attempt);
@@ -53,6 +62,7 @@ impl Switch {
             let contexts = contexts_of(&self.config, peer, offer.called_context.as_deref()).ok()?;
             self.extension(now, &contexts, number).map(ToString::to_string)
         });
+        let replaced = self.replaced_by(peer.as_deref(), &offer);
         let Some(leg) = self.legs.get_mut(&call) else { return };
         if let Err(full) = taken {
             self.book.because(call, records::full_limit(&full));
@@ -63,16 +73,20 @@ impl Switch {
             }
             return self.refuse(endpoint, now, call, full.cause, &full.to_string());
         }
-        if left.is_empty() {
+        if replaced.is_some() {
+            // It goes to whoever is in that call, whatever it dials.
+            left.clear();
+        } else if left.is_empty() {
             if let Some(name) = extension {
                 left.push_back(vec![Target::Peer { name, number: number.into() }]);
             } else if let Some(place) = Place::find(number) {
                 left.push_back(vec![Target::Builtin(place)]);
-            } else if peer.is_some() && self.config.peers.contains_key(number) {
+            } else if peer.is_some() && self.config.is_peer_by_name(number) {
                 left.push_back(vec![Target::Peer { name: number.into(), number: number.into() }]);
             }
         }
-        if number == dialling::TO_BE_DIALLED && accepted.is_none() && peer.is_some() {
+        let dials = number == dialling::TO_BE_DIALLED && replaced.is_none();
+        if dials && accepted.is_none() && peer.is_some() {
             // It dials digit by digit: accepted now, led on when it has dialled.
             return self.begin_dialling(endpoint, now, call);
         }
@@ -82,13 +96,15 @@ impl Switch {
                            secret";
                 self.refuse(endpoint, now, call, CauseCode::NO_ROUTE, why);
             }
-            None => self.refuse(endpoint, now, call, CauseCode::NO_ROUTE, "no route"),
+            None if replaced.is_none() => {
+                self.refuse(endpoint, now, call, CauseCode::NO_ROUTE, "no route");
+            }
             Some([Target::Builtin(place)]) if peer.is_none() && !place.builtin.is_for_guests() => {
                 let why = "guests reach echo and milliwatt only; give the caller a peer with a \
                            secret";
                 self.refuse(endpoint, now, call, CauseCode::REJECTED, why);
             }
-            Some(_) => {
+            _ => {
                 let called = Vec::new();
                 let answered = false;
                 let caller = Caller {
@@ -98,6 +114,7 @@ impl Switch {
                     timeout,
                     continue_on,
                     may_return,
+                    is_emergency,
                     accepted,
                     together: None,
                     foreign: Vec::new(),
@@ -107,7 +124,12 @@ impl Switch {
                     notice,
                 };
                 leg.state = State::Caller(Box::new(caller));
-                self.try_next(endpoint, now, call, CauseCode::NO_ROUTE);
+                let Some(word) = replaced else {
+                    return self.try_next(endpoint, now, call, CauseCode::NO_ROUTE);
+                };
+                if let Err((cause, why)) = self.take_place(endpoint, now, call, &word) {
+                    self.refuse(endpoint, now, call, cause, &why);
+                }
             }
         }
     }

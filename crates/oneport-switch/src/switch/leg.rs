@@ -10,6 +10,7 @@ use tracing::Span;
 use uuid::Uuid;
 
 use super::forwarding::Forwarded;
+use super::one_way::Told;
 use super::originating::Origination;
 use super::parking::{Parked, TransferredBy};
 use crate::builtin::{Announcement, Builtin};
@@ -42,6 +43,18 @@ pub(super) struct Leg {
     pub(super) marks: Marks,
 }
 
+/// Where the voice of a leg goes that is linked to another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum VoiceWay {
+    /// Through here.
+    #[default]
+    Here,
+    /// Through here as long as the far ends of both look for each other.
+    Seeking,
+    /// Straight to the far end of the other.
+    Direct,
+}
+
 /// What has come over a leg.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
@@ -49,8 +62,8 @@ pub(super) struct Marks {
     pub(super) ending: Option<Ending>,
     /// It has put its other party on hold.
     pub(super) holds: bool,
-    /// Its voice goes straight to the far end of its other leg.
-    pub(super) direct: bool,
+    /// Where its voice goes.
+    pub(super) way: VoiceWay,
     /// Who has led it to where it is.
     pub(super) transferred_by: Option<TransferredBy>,
     /// It is refused with this as soon as it has heard why.
@@ -69,6 +82,10 @@ pub(super) struct Marks {
     pub(super) bytes_seen: u64,
     /// Causes for which it is choppy that were told, a bit each.
     pub(super) causes_told: u32,
+    /// What was told of voice that flows one way only.
+    pub(super) one_way: Option<Box<Told>>,
+    /// The word by which the SIP gateway knows it.
+    pub(super) sip: Option<String>,
     /// When the call of this caller was answered.
     pub(super) answered: Option<Instant>,
 }
@@ -105,6 +122,8 @@ pub(super) struct Caller {
     pub(super) continue_on: Vec<CauseCode>,
     /// Whether its route may lead back to where it came from.
     pub(super) may_return: bool,
+    /// Whether no limit stands against the legs that are placed for it.
+    pub(super) is_emergency: bool,
     pub(super) accepted: Option<Format>,
     /// The format in which it is to be accepted, of several that ring at once.
     pub(super) together: Option<Format>,

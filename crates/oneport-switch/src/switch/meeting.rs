@@ -6,7 +6,8 @@ use oneport_wire::CauseCode;
 
 use super::{State, Switch};
 use crate::builtin::{Builtin, FRAME_MS, Player};
-use crate::conference::{ConferenceMember, RoomConfig};
+use crate::conference::{ConferenceMember, RoomConfig, Talker};
+use crate::news::What;
 use crate::watch::Ending;
 
 /// How long somebody may take for the PIN.
@@ -152,10 +153,10 @@ impl Switch {
         self.at_the_door.remove(&call);
         if let Some(heard) = self.conferences.leave(call) {
             tracing::debug!(
-                "{call}: has left its conference; mixed {} frames, {} late, {} missing",
+                "{call}: has left its conference; mixed {} frames, {} late, {} ms made up",
                 heard.frames,
                 heard.late,
-                heard.missing
+                heard.concealed_ms
             );
         }
     }
@@ -166,6 +167,11 @@ impl Switch {
             // The call may have ended; then its end follows.
             let _ = endpoint.send_voice(now, call, format, payload, FRAME_MS);
         });
+        let Self { conferences, legs, news, .. } = self;
+        for Talker { room, call, who, talks } in conferences.talkers() {
+            let Some(call) = legs.get(&call).map(|leg| leg.id.to_string()) else { continue };
+            news.tell(|| What::ConferenceTalker { room, call, who, talks });
+        }
     }
 
     /// All conferences that somebody is in, and who is in them, in the order in which they came.
@@ -178,5 +184,11 @@ impl Switch {
     /// Lets the others in a conference hear a member, or not; `false` if it is in none.
     pub fn mute(&mut self, call: CallId, muted: bool) -> bool {
         self.conferences.mute(call, Some(muted)).is_some()
+    }
+
+    /// Makes a member of a conference louder or softer for the others, by -40 to 20 dB; `false` if it is
+    /// in none.
+    pub fn set_gain(&mut self, call: CallId, db: f32) -> bool {
+        self.conferences.set_gain(call, db)
     }
 }

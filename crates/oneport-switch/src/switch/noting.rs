@@ -10,6 +10,7 @@ use crate::cdr::hundredths;
 use crate::limits::Notice;
 use crate::news::What;
 use crate::qualify::Status;
+use crate::routing::peer_as_destination;
 
 impl From<Status> for PeerState {
     fn from(status: Status) -> Self {
@@ -72,7 +73,7 @@ impl Switch {
             State::Builtin(builtin) => Some(format!("builtin:{builtin}")),
             _ => {
                 let called = leg.other().and_then(|other| self.legs.get(&other));
-                called.and_then(|called| called.peer.as_ref()).map(|peer| format!("peer:{peer}"))
+                called.and_then(|called| called.peer.as_deref()).map(peer_as_destination)
             }
         };
         self.tally.answered += 1;
@@ -147,6 +148,18 @@ impl Switch {
             number: None,
             cause: None,
             why: format!("registration: {why}"),
+        });
+    }
+
+    /// The same of a phone that speaks SIP.
+    pub(super) fn sip_refused(&mut self, name: &str, from: std::net::SocketAddr, why: &str) {
+        self.tally.registrations_refused += 1;
+        self.news.tell(|| What::Refused {
+            call: None,
+            from: format!("{name} at {from}"),
+            number: None,
+            cause: None,
+            why: format!("SIP: {why}"),
         });
     }
 }

@@ -17,7 +17,7 @@ use crate::config::Peer;
 use crate::limits::{Attempt, Direction};
 use crate::news::What;
 use crate::refusal::{Reason, Stage};
-use crate::routing::Target;
+use crate::routing::{Target, peer_as_destination};
 use crate::trunks::Owner;
 
 /// How long somebody is rung where the operator does not say it.
@@ -52,7 +52,7 @@ impl From<(CauseCode, Box<Reason>)> for NotPlaced {
 /// What stands in front of a destination.
 fn scheme(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once(':')?;
-    matches!(scheme, "peer" | "phone" | "builtin").then_some((scheme, rest))
+    matches!(scheme, "peer" | "phone" | "carrier" | "builtin").then_some((scheme, rest))
 }
 
 impl Switch {
@@ -78,8 +78,9 @@ impl Switch {
                 let unknown = || NotPlaced::Senseless(format!("there is no built-in `{name}`"));
                 Place::named(name).map(|place| Some(Target::Builtin(place))).ok_or_else(unknown)
             }
-            Some((_, rest)) => {
-                let (name, number) = self.peer_named(rest)?;
+            Some((scheme, rest)) => {
+                let known = if scheme == "carrier" { text } else { rest };
+                let (name, number) = self.peer_named(known)?;
                 Ok(Some(Target::Peer { name, number }))
             }
         }
@@ -156,8 +157,13 @@ impl Switch {
         };
         new.calling_name.clone_from(&asked.calling_name);
         let lease = self.new_lease();
-        let attempt =
-            Attempt { peer: Some(&name), direction: Direction::Out, number: &number, route: None };
+        let attempt = Attempt {
+            peer: Some(&name),
+            direction: Direction::Out,
+            number: &number,
+            route: None,
+            is_emergency: false,
+        };
         let taken = self.limits.take(now, lease, &attempt);
         self.tell_of_limits();
         taken.map_err(|full| NotPlaced::Refused(records::full_limit(&full).into()))?;
@@ -175,7 +181,7 @@ impl Switch {
             self.trunks.set(Owner::Call(call), Some((to, trunk)));
         }
         let id = self.book.originated(now, call, &origination.offer);
-        self.book.led_to(call, format!("peer:{name}/{number}"));
+        self.book.led_to(call, format!("{}/{number}", peer_as_destination(&name)));
         let rings = asked.timeout_seconds.map_or(USUAL_RINGING, Duration::from_secs);
         self.ends.set(call, now + rings);
         let span = span_of(id);
@@ -261,6 +267,7 @@ impl Switch {
             timeout: None,
             continue_on: Vec::new(),
             may_return: true,
+            is_emergency: false,
             accepted: Some(accepted),
             together: None,
             foreign: Vec::new(),

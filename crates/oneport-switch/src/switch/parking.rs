@@ -1,15 +1,13 @@
 //! Calls that wait in parking slots, who fetches them, and whom they go back to.
 
 use oneport_media::Codec;
-use oneport_proto::{CallId, CodecPriority, Endpoint, Instant, negotiate};
+use oneport_proto::{CallId, Endpoint, Instant};
 use oneport_wire::{CauseCode, Format};
 
 use super::entering::DEFAULT_MUSIC;
 use super::leg::Caller;
 use super::{State, Switch};
 use crate::builtin::Player;
-use crate::config::Peer;
-use crate::news::What;
 use crate::routing::Target;
 use crate::watch::Ending;
 
@@ -95,53 +93,24 @@ impl Switch {
             Some(State::Parked(parked)) => parked.format,
             _ => return Err((CauseCode::UNALLOCATED, "nobody waits there any more".into())),
         };
-        let Some(leg) = self.legs.get(&call) else { return Ok(()) };
-        let State::Caller(caller) = &leg.state else { return Ok(()) };
-        let peer = leg.peer.as_ref().and_then(|name| self.config.peers.get(name));
-        let may = peer.is_none_or(|peer: &Peer| peer.codecs.contains(&parked));
-        let priority = peer.map_or(CodecPriority::Host, |peer| peer.priority);
-        let format = caller.accepted.or_else(|| negotiate(priority, &[parked], &caller.offer));
-        let accepted = caller.accepted.is_some();
-        let format = match format.filter(|format| may && *format == parked) {
-            Some(format) => format,
-            None => self.format_to_fetch(call, waits, parked)?,
-        };
-        if !accepted {
-            let _ = endpoint.accept(now, call, format);
-        }
-        let _ = endpoint.answer(now, call);
+        self.answer_in(endpoint, now, call, waits, parked)?;
         self.players.remove(&waits);
         let slot = self.parking.leave(waits).unwrap_or_default();
         self.book.led_to(call, format!("builtin:park/{slot}"));
         self.book.answered(now, call);
-        let Some(id) = self.legs.get(&waits).map(|leg| leg.id) else { return Ok(()) };
-        let Some(leg) = self.legs.get_mut(&call) else { return Ok(()) };
-        leg.state = State::Called { caller: waits };
-        let who = leg.who();
-        // Both are legs of one call from now on: that of who has waited.
-        let own = std::mem::replace(&mut leg.id, id);
-        self.book.joins(call, waits);
-        self.news.tell(|| What::CallJoined { call: own.to_string(), into: id.to_string() });
-        tracing::info!(call = %own, "{call}: it becomes part of call {id}");
+        let who = self.legs.get(&call).map(super::Leg::who).unwrap_or_default();
         let Some(leg) = self.legs.get_mut(&waits) else { return Ok(()) };
         self.ends.clear(&waits);
         leg.marks.transferred_by = None;
         let waited = leg.who();
-        if let State::Parked(parked) = std::mem::replace(&mut leg.state, State::Gone) {
-            let mut caller = parked.caller;
-            (caller.called, caller.answered) = (vec![call], true);
-            leg.state = State::Caller(caller);
-        }
+        let State::Parked(parked) = std::mem::replace(&mut leg.state, State::Gone) else {
+            return Ok(());
+        };
         tracing::info!("{call}: {who} fetches {waited} from parking slot {slot}");
         if let Some(leg) = self.legs.get_mut(&call) {
             leg.to = Some(format!("park/{slot}, where {waited} waited"));
         }
-        if let Err(error) = self.connect(endpoint, waits, call) {
-            tracing::warn!("{call}: cannot be linked to {waits}: {error}");
-            let _ = endpoint.hangup(now, call, CauseCode::BEARER_NOT_AVAILABLE, None);
-        }
-        self.watch_bridge(now, waits, call);
-        self.go_on_recording(endpoint, waits, call);
+        self.become_one(endpoint, now, (waits, parked.caller), call);
         Ok(())
     }
 

@@ -41,6 +41,7 @@ impl Switch {
             match then {
                 Then::TellEnd(call) => endpoint.tell_end(now, call),
                 Then::Grant(request) => self.grant_registration(endpoint, now, request),
+                Then::GrantPhone(number) => self.grant_phone(now, number),
             }
         }
     }
@@ -70,9 +71,17 @@ impl Switch {
             let Ok(address) = registration.address.parse::<std::net::SocketAddr>() else {
                 continue;
             };
-            if left.is_zero() || !peer.permits(address.ip()) {
+            // Somebody may speak another protocol now than when it registered.
+            let by_sip = registration.contact.is_some();
+            if left.is_zero()
+                || !peer.permits(address.ip())
+                || by_sip != self.config.phones.contains_key(&name)
+            {
                 self.book.forget_registration(&name);
                 continue;
+            }
+            if let Some(contact) = registration.contact {
+                self.telephones.restore(&name, contact);
             }
             // The clock may have been put back since.
             let (_, most) = peer.refresh;
@@ -113,6 +122,7 @@ impl Switch {
                 address: address.to_string(),
                 registered,
                 expires: registered.after(refresh + GRACE),
+                contact: None,
             }),
         };
         match self.book.ledger_mut() {
@@ -163,7 +173,7 @@ impl Switch {
     ) {
         let Some(path) = endpoint.call_path(called) else { return };
         let code = self.config.peers.get(name).and_then(|peer| peer.account_code.as_deref());
-        let to = (path.remote, number);
+        let to = (self.address_behind_gateway(now, name).unwrap_or(path.remote), number);
         if self.book.placed(now, called, caller, name, code, to) {
             let _ = endpoint.defer_end(called);
         }
@@ -211,7 +221,8 @@ impl Switch {
         let peer = self.book.peer(call).and_then(|name| self.config.peers.get(name));
         let trunk = peer.is_some_and(|peer| peer.trunk.is_some());
         let ending = self.legs.get(&call).and_then(|leg| leg.marks.ending.as_ref());
-        let quality = Quality::of(&end.stats, diagnosis);
+        let mut quality = Quality::of(&end.stats, diagnosis);
+        self.note_one_way(now, call, &mut quality);
         self.book.ended(now, call, (end, quality), trunk, ending.map(Ending::name));
     }
 }

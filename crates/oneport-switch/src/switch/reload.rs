@@ -20,11 +20,13 @@ impl Switch {
         let changes = self.changes(&config);
         self.keep_what_holds(&mut config);
         let before = std::mem::replace(&mut self.config, config);
+        self.place_carriers();
+        self.tell_gateway();
         endpoint.reconfigure(self.config.endpoint.clone());
         self.decoy.learn(&self.config);
-        let names: BTreeSet<&String> =
-            before.peers.keys().chain(self.config.peers.keys()).collect();
-        for name in names {
+        let names = before.peers.keys().chain(self.config.peers.keys());
+        let names: BTreeSet<String> = names.cloned().collect();
+        for name in &names {
             let (old, new) = (before.peers.get(name), self.config.peers.get(name));
             if old == new {
                 continue;
@@ -40,7 +42,11 @@ impl Switch {
                 let legs = self.legs.iter().filter(|(_, leg)| leg.peer.as_ref() == Some(name));
                 legs.for_each(|(call, _)| self.trunks.set(Owner::Call(*call), None));
             }
-            if new.is_none() && self.registrar.release(name) {
+            // Whoever speaks another protocol now has to register anew.
+            let by_sip = |config: &Config| config.phones.contains_key(name);
+            let is_another = by_sip(&before) != by_sip(&self.config);
+            if (new.is_none() || is_another) && self.registrar.release(name) {
+                self.telephones.forget(name);
                 self.book.forget_registration(name);
             }
             self.qualify.forget(name);

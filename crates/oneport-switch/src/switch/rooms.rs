@@ -35,7 +35,9 @@ impl Switch {
                     seconds: seconds(now.since(member.since)),
                     frames: member.heard.frames,
                     late: member.heard.late,
-                    missing: member.heard.missing,
+                    concealed_ms: member.heard.concealed_ms,
+                    gain_db: member.gain_db,
+                    talks: member.talks,
                 });
                 ConferenceView { room: room.into(), members: members.collect() }
             })

@@ -29,6 +29,8 @@ use crate::limits::{Direction, LimitUsage, Scope};
 use crate::news::News;
 use crate::qualify::Status as PollStatus;
 use crate::refusal::Stage;
+use crate::routing::peer_as_destination;
+use crate::sip::streams::Counts as StreamCounts;
 use crate::tally::{Tally, Voice};
 
 /// Limits that are shown, where each number has one of its own.
@@ -89,7 +91,7 @@ fn page_of<T>(items: impl Iterator<Item = (u64, T)>, page: &Page<u64>) -> (Vec<(
     (sorted.into_iter().map(|Keyed(key, item)| (key, item)).collect(), more)
 }
 
-fn millis(duration: Duration) -> f64 {
+pub(super) fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
@@ -195,7 +197,7 @@ impl Switch {
                 legs => Some(
                     legs.iter()
                         .filter_map(|leg| leg.peer.as_deref())
-                        .map(|peer| format!("peer:{peer}"))
+                        .map(peer_as_destination)
                         .collect::<Vec<_>>()
                         .join(", "),
                 ),
@@ -210,6 +212,7 @@ impl Switch {
             destination,
             seconds: tenths(now.since(leg.begun)),
             recording: self.show_recording(leg.id, now),
+            listeners: self.listeners(leg.id),
             transcoded: self.show_transcoding(endpoint, call),
             caller: self.show_leg(endpoint, now, call, leg),
             called,
@@ -227,7 +230,8 @@ impl Switch {
 
     fn show_leg(&self, endpoint: &Endpoint, now: Instant, call: CallId, leg: &Leg) -> LegView {
         let numbers = endpoint.call_numbers(call);
-        let stats = endpoint.call_stats(call).unwrap_or_default();
+        let stats = self.stats_of_carrier(call).or_else(|| endpoint.call_stats(call));
+        let stats = stats.unwrap_or_default();
         let signalling = endpoint.call_signalling(call).unwrap_or_default();
         let our_number = numbers.map(|(ours, _)| ours.get());
         let diagnosis = self.diagnose(call, &stats);
@@ -256,6 +260,7 @@ impl Switch {
             causes: causes.map(|cause| cause.name().into()).collect(),
             remedies: remedies.map(Into::into).collect(),
             diagnosis: diagnosis.as_ref().map(ToString::to_string),
+            one_way: self.show_one_way(now, call),
             sent_frames: stats.sent_frames,
             retransmissions: stats.retransmissions,
             sent_sequence: signalling.next.0,
@@ -293,6 +298,9 @@ impl Switch {
     }
 
     fn peer_state(&self, name: &str, peer: &Peer) -> (PeerState, Option<Duration>) {
+        if let Some(state) = self.state_behind_gateway(name) {
+            return state;
+        }
         if peer.qualify.is_none() {
             return (PeerState::Unmonitored, None);
         }
@@ -345,7 +353,10 @@ impl Switch {
             codecs: peer.codecs.iter().map(|format| format.name().into()).collect(),
             contexts: peer.contexts.clone(),
             auth: auth.map(Into::into).collect(),
-            restricted: peer.acls.iter().any(|acl| !acl.is_open()),
+            restricted: match self.config.phones.get(name) {
+                Some(phone) => phone.acls.iter().any(|acl| !acl.is_open()),
+                None => peer.acls.iter().any(|acl| !acl.is_open()),
+            },
             calls_in,
             calls_out,
             limits: limits.map(|limit| limit.name.clone()).collect(),
@@ -383,6 +394,7 @@ impl Switch {
                 failure: standing.failure.clone(),
             })
             .collect();
+        elsewhere.extend(self.registrations_at_carriers());
         elsewhere.sort_by(|a, b| (&a.registrar, &a.username).cmp(&(&b.registrar, &b.username)));
         Registrations { here, elsewhere, total: self.registrar.all(now).count(), next }
     }
@@ -578,6 +590,12 @@ pub(crate) struct Figures {
     pub(crate) recordings: (usize, u64),
     /// Packets left out of captures.
     pub(crate) captures_left_out: u64,
+    /// Legs on which somebody is not heard.
+    pub(crate) one_way: usize,
+    /// Calls that are transcoded, and how many may be.
+    pub(crate) transcoded: (usize, usize),
+    /// Connections of SIP that others have opened.
+    pub(crate) streams: StreamCounts,
     /// The state of each call.
     pub(crate) calls: Vec<CallState>,
     pub(crate) legs: usize,
@@ -666,7 +684,10 @@ impl Switch {
             refused: self.book.refused_counts().clone(),
             records: (self.records_waiting(), self.refusals_left_out()),
             captures_left_out: self.captures.left_out,
+            one_way: self.count_one_way(),
+            transcoded: (self.transcodings.count(), self.config.max_transcoded_calls),
             recordings: (self.taps.count(), self.taps.left_out),
+            streams: self.sip_connections(),
             calls: self.legs.values().filter_map(|leg| self.call_state(leg)).collect(),
             legs: self.legs.len(),
             limits,

@@ -41,9 +41,6 @@ impl Switch {
         if self.taps.get(id).is_some() {
             return Err("it is recorded already".into());
         }
-        if leg.marks.direct {
-            return Err("its voice goes straight from one end to the other".into());
-        }
         let Some(format) = endpoint.call_format(call) else {
             return Err("it has no codec yet".into());
         };
@@ -55,13 +52,14 @@ impl Switch {
             1 => format!("{id}.wav"),
             n => format!("{id}-{n}.wav"),
         };
-        let other = leg.other();
+        let (other, span) = (leg.other(), leg.span.clone());
+        self.keep_voice_here(endpoint, now, call);
         // The better of both.
         let rates = [Some(call), other].into_iter().flatten().filter_map(|leg| {
             Codec::for_format(endpoint.call_format(leg)?).map(Codec::sample_rate)
         });
-        let rate = rates.fold(codec.sample_rate(), u32::max);
-        let span = leg.span.clone();
+        let rates = rates.fold(codec.sample_rate(), u32::max);
+        let rate = self.config.files.rate.unwrap_or(rates);
         let _inside = span.enter();
         let file = self.config.files.record.join(name);
         let recorded = Recorded::new(file.clone(), now);
@@ -70,6 +68,7 @@ impl Switch {
             call: id,
             file,
             rate,
+            depth: self.config.files.depth,
             failed: recorded.failure(),
             span: span.clone(),
         });
@@ -101,9 +100,11 @@ impl Switch {
         }
     }
 
-    /// Whether a call is recorded: then its voice must go on coming through here.
-    pub(super) fn is_recorded(&self, leg: CallId) -> bool {
-        self.legs.get(&leg).is_some_and(|leg| self.taps.get(leg.id).is_some())
+    /// Whether a call is recorded, or somebody listens to it: then its voice must go on coming through
+    /// here.
+    pub(super) fn is_heard(&self, leg: CallId) -> bool {
+        let heard = |id| self.taps.get(id).is_some() || self.live.is_heard(id);
+        self.legs.get(&leg).is_some_and(|leg| heard(leg.id))
     }
 
     /// Ends the recording of a call. What it was; `None`: it was not recorded.
@@ -115,7 +116,7 @@ impl Switch {
     ) -> Option<RecordingView> {
         let (recorded, legs) = self.taps.end(id)?;
         for leg in legs {
-            let _ = endpoint.tap(leg, self.inband.hears(leg));
+            let _ = endpoint.tap(leg, self.is_tapped(leg));
         }
         self.recordings.end_both(id);
         let (file, left_out) = (recorded.file.display(), recorded.left_out());

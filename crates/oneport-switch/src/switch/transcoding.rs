@@ -9,7 +9,9 @@ use super::leg::Caller;
 use super::{Leg, State, Switch};
 use crate::api::model::TranscodedView;
 use crate::config::Peer;
+use crate::news::What;
 use crate::refusal::{Reason, Stage};
+use crate::routing::peer_as_destination;
 
 /// The formats that a caller can hear, best first, as its peer and its call say.
 fn heard_by(caller: &Caller, peer: Option<&Peer>) -> Vec<Format> {
@@ -33,7 +35,7 @@ fn heard_by(caller: &Caller, peer: Option<&Peer>) -> Vec<Format> {
 }
 
 impl Switch {
-    fn peer_of(&self, leg: &Leg) -> Option<&Peer> {
+    pub(super) fn peer_of(&self, leg: &Leg) -> Option<&Peer> {
         self.config.peers.get(leg.peer.as_ref()?)
     }
 
@@ -86,7 +88,7 @@ impl Switch {
 
     /// # Errors
     /// As many calls are transcoded as may be.
-    fn room_to_transcode(&self) -> Result<(), (CauseCode, Box<Reason>)> {
+    pub(super) fn room_to_transcode(&self) -> Result<(), (CauseCode, Box<Reason>)> {
         let (count, most) = (self.transcodings.count(), self.config.max_transcoded_calls);
         if count < most {
             return Ok(());
@@ -162,10 +164,27 @@ impl Switch {
                 return Err(CommandError::FormatsDiffer);
             }
             tracing::debug!("{one}: transcoded, {first} and {second}");
+            self.tell_of_transcoding([(one, first), (other, second)]);
         }
         endpoint.link_translated(one, other)?;
         self.transcodings.begin([(one, first, wishes), (other, second, others_wishes)]);
         Ok(())
+    }
+
+    /// A call's two ends speak different codecs from now on.
+    fn tell_of_transcoding(&mut self, [one, other]: [(CallId, Format); 2]) {
+        self.book.transcoded(one.0, other.1);
+        self.book.transcoded(other.0, one.1);
+        let is_caller = |call: CallId| {
+            self.legs.get(&call).is_some_and(|leg| matches!(leg.state, State::Caller(_)))
+        };
+        let (caller, called) = if is_caller(one.0) { (one, other) } else { (other, one) };
+        let Some(id) = self.legs.get(&caller.0).map(|leg| leg.id.to_string()) else { return };
+        self.news.tell(|| What::CallTranscoded {
+            call: id,
+            caller: caller.1.to_string(),
+            called: called.1.to_string(),
+        });
     }
 
     /// The codecs of a caller's leg and of the other, where they are linked and differ.
@@ -214,7 +233,8 @@ impl Switch {
             Ok(()) => true,
             Err((_, reason)) => {
                 tracing::debug!("{call}: {reason}");
-                self.book.because(call, reason.at(format!("peer:{name}/{number}")));
+                self.book
+                    .because(call, reason.at(format!("{}/{number}", peer_as_destination(name))));
                 false
             }
         }

@@ -3,6 +3,7 @@
 use oneport_proto::{CallId, Endpoint, Instant, TransferKind};
 use oneport_wire::CauseCode;
 
+use super::leg::VoiceWay;
 use super::parking::TransferredBy;
 use super::{Leg, State, Switch};
 use crate::api::model::{Side, Transfer};
@@ -10,13 +11,13 @@ use crate::api::model::{Side, Transfer};
 impl Switch {
     /// Where both peers allow it, their calls go on without us, or their voice does.
     pub(super) fn let_ends_meet(
-        &self,
+        &mut self,
         endpoint: &mut Endpoint,
         now: Instant,
         call: CallId,
         called: CallId,
     ) {
-        if self.is_recorded(call) || self.has_keys_inband(call) || self.has_keys_inband(called) {
+        if self.is_heard(call) || self.has_keys_inband(call) || self.has_keys_inband(called) {
             return;
         }
         let kind = |id: CallId| {
@@ -28,8 +29,34 @@ impl Switch {
             (Some(_), Some(_)) => TransferKind::Media,
             _ => return,
         };
-        if let Err(error) = endpoint.transfer(now, call, called, kind) {
-            tracing::debug!("{call}: stays here: {error}");
+        match endpoint.transfer(now, call, called, kind) {
+            Ok(()) => self.voice_goes(now, call, VoiceWay::Seeking),
+            Err(error) => tracing::debug!("{call}: stays here: {error}"),
+        }
+    }
+
+    /// The voice of a leg, and of its other one, goes this way from now on.
+    pub(super) fn voice_goes(&mut self, now: Instant, call: CallId, way: VoiceWay) {
+        let other = self.legs.get(&call).and_then(Leg::other);
+        for call in [Some(call), other].into_iter().flatten() {
+            if let Some(leg) = self.legs.get_mut(&call) {
+                leg.marks.way = way;
+            }
+            self.watches.go_elsewhere(now, call, way == VoiceWay::Direct);
+        }
+    }
+
+    /// Somebody wants to hear a call: its voice comes through here again where it goes straight between the far
+    /// ends, and does not leave where these look for each other.
+    pub(super) fn keep_voice_here(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId) {
+        let Some(leg) = self.legs.get(&call) else { return };
+        let Some(other) = leg.other().filter(|_| leg.marks.way != VoiceWay::Here) else { return };
+        self.voice_goes(now, call, VoiceWay::Here);
+        // With the link ends what became of it; music on hold has ended it already.
+        self.part(endpoint, call);
+        let holds = [call, other].iter().any(|leg| self.players.contains_key(leg));
+        if !holds && let Err(error) = self.connect(endpoint, call, other) {
+            tracing::warn!("{call}: cannot be linked to {other} again: {error}");
         }
     }
 
@@ -91,6 +118,7 @@ impl Switch {
             _ => Some(offer.called_number.clone()),
         };
         self.part(endpoint, party);
+        self.hear_no_more(endpoint, now, leg);
         let format = endpoint.call_format(party);
         let Some(party_leg) = self.legs.get_mut(&party) else { return };
         let own_number = own_number.unwrap_or_else(|| peer.clone());
@@ -113,3 +141,6 @@ impl Switch {
         let _ = endpoint.hangup(now, leg, CauseCode::NORMAL_CLEARING, None);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,6 +57,15 @@ fn places_are_few_and_given_back_with_the_leg() {
     all.leave(one);
     assert!(all.take(other, 1));
     assert_eq!(all.count(), 1);
+    // Somebody else transcodes, too.
+    let shared = Places::new(2);
+    all.share(shared.clone());
+    let elsewhere = Ticket::new(&shared);
+    assert!(elsewhere.take());
+    assert_eq!(all.count(), 2);
+    assert!(!all.take(one, 2));
+    drop(elsewhere);
+    assert!(all.take(one, 2));
 }
 
 #[test]

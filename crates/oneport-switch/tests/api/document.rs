@@ -32,6 +32,7 @@ fn request(operation: &str) -> Option<(&'static str, Option<&'static str>)> {
         "POST /v1/reload" => ("/v1/reload?dry_run=true", None),
         "GET /v1/peers" => ("/v1/peers?limit=2", None),
         "GET /v1/registrations" => ("/v1/registrations", None),
+        "GET /v1/carriers" => ("/v1/carriers", None),
         "GET /v1/calls" => ("/v1/calls", None),
         "POST /v1/calls" => ("/v1/calls", Some(r#"{"ring": "peer:ann", "to": "7"}"#)),
         "POST /v1/calls/{id}/recording" | "DELETE /v1/calls/{id}/recording" => {
@@ -60,8 +61,13 @@ fn request(operation: &str) -> Option<(&'static str, Option<&'static str>)> {
         | "DELETE /v1/conferences/{room}/members/{id}/mute" => {
             ("/v1/conferences/sales/members/{id}/mute", None)
         }
+        "PUT /v1/conferences/{room}/members/{id}/gain" => {
+            ("/v1/conferences/sales/members/{id}/gain", Some(r#"{"db": -6}"#))
+        }
         // It has no end; `stream` is about it.
         "GET /v1/events" => return None,
+        // It is a WebSocket; `listening` is about it.
+        "GET /v1/calls/{id}/audio" => return None,
         // It is no text; `capture` is about it.
         "POST /v1/calls/{id}/capture" => return None,
         other => panic!("{other} is described, and not tried here"),

@@ -14,7 +14,7 @@ fn config(directory: &Path) -> String {
 }
 
 /// Noise as it sounds behind µ-law, each sequence another.
-fn noise(seed: u32, samples: u32) -> Vec<i16> {
+pub(crate) fn noise(seed: u32, samples: u32) -> Vec<i16> {
     let mut state = seed;
     let payload: Vec<u8> = (0..samples)
         .map(|_| {
@@ -27,7 +27,7 @@ fn noise(seed: u32, samples: u32) -> Vec<i16> {
     decoded
 }
 
-fn contains(heard: &[i16], said: &[i16]) -> bool {
+pub(crate) fn contains(heard: &[i16], said: &[i16]) -> bool {
     heard.windows(said.len()).any(|window| window == said)
 }
 

@@ -23,6 +23,14 @@ async fn members_of_a_conference_are_shown_muted_and_put_out() {
         assert_eq!(scene.as_role("operator").send(method, &mute, None).await.status, 204);
         assert_eq!(muted().await, is_muted, "{method}");
     }
+    let gain = format!("/v1/conferences/sales/members/{id}/gain");
+    for (body, status) in [("{\"db\": -6}", 204), ("{\"db\": 21}", 422), ("{}", 422)] {
+        let answer = scene.as_role("operator").send("PUT", &gain, Some(body)).await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.body);
+    }
+    let shown = scene.client.get("/v1/conferences").await.json();
+    let member = &shown["conferences"][0]["members"][0];
+    assert_eq!((&member["gain_db"], &member["talks"]), (&(-6.0).into(), &false.into()));
     let elsewhere = format!("/v1/conferences/other/members/{id}");
     let answer = scene.client.send("DELETE", &elsewhere, None).await;
     assert_eq!(answer.status, 404, "{}", answer.body);

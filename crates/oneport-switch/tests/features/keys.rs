@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use oneport::media::dtmf::{Detector, Generator, Key};
 use oneport::media::{Codec, tone};
-use oneport::{AudioReader, Call, CallEvent, DtmfPhase};
+use oneport::{AudioReader, Call, CallEvent, DtmfPhase, Format, NewCall};
 
 use crate::setting::*;
 
@@ -157,4 +157,44 @@ async fn a_pin_is_said_in_tones() {
         rooms.iter().any(|(_, members)| members.len() == 1)
     })
     .await;
+}
+
+/// A call by Bob, whose keys are tones, in linear audio to Ann, who speaks µ-law.
+#[tokio::test]
+async fn tones_are_heard_kept_back_and_made_in_a_call_that_is_transcoded() {
+    let text = inband("codecs = [\"slin\"]")
+        .replace("secret = \"a\"", "secret = \"a\"\ncodecs = [\"ulaw\"]");
+    let (_switch, to) = switch(&text);
+    let ((ann, _at), bob) = (registered(to, "ann").await, phone());
+    let call = NewCall { formats: vec![Format::SLIN], ..from("bob", "ann") };
+    let (mut theirs, mut ours) = tokio::join!(answered(&bob, to, call), async {
+        incoming(&ann).await.answer().await.expect("the caller waits")
+    });
+    assert_eq!((theirs.format(), ours.format()), (Some(Format::SLIN), Some(Format::ULAW)));
+    let (mut ear, _) = ours.audio().await.expect("accepted");
+    let (mut their_ear, mouth) = theirs.audio().await.expect("accepted");
+    let samples = tones("159#");
+    let (heard, digits, ()) = tokio::join!(
+        listen(&mut ear, samples.len() - 800),
+        async {
+            let mut digits = String::new();
+            for _ in 0..4 {
+                digits.push(digit(&mut ours).await);
+            }
+            digits
+        },
+        mouth.play(&samples)
+    );
+    assert_eq!((digits.as_str(), keys_in(&heard).as_str()), ("159#", ""));
+    // And the other way: Ann's keys are said to Bob, who speaks another codec than she.
+    ours.send_dtmf("04*").await.expect("up");
+    let mut heard = Vec::new();
+    let waits = async {
+        while keys_in(&heard) != "04*" {
+            heard.extend(listen(&mut their_ear, 800).await);
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, waits).await.is_ok(), "{:?}", keys_in(&heard));
+    drop(ours);
+    ended(&mut theirs).await;
 }

@@ -43,7 +43,7 @@ impl Application for End {
         }
     }
 
-    fn handle_media(&mut self, _: CallId, media: Media<'_>) {
+    fn handle_media(&mut self, _: Instant, _: CallId, media: Media<'_>) {
         let _ = self.news.send(News::Voice(media.format, media.payload.to_vec()));
     }
 }

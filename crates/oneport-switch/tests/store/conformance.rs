@@ -73,6 +73,7 @@ fn full(number: u128) -> Cdr {
         cause_text: Some("good\nbye".into()),
         hung_up_by: HungUpBy::Peer,
         codec: Some("ulaw".into()),
+        transcoded: Some("gsm".into()),
         encrypted: true,
         trunk: false,
         limit: None,
@@ -122,6 +123,9 @@ fn full(number: u128) -> Cdr {
             remote_mos: Some(1.4),
             causes: Some("random_loss_here,clock_drift".into()),
             diagnosis: Some("the network loses 3.1 % of the voice on the way here".into()),
+            one_way: Some("no_packet".into()),
+            one_way_why: Some("one-way audio: the SIP side is not heard".into()),
+            one_way_ms: Some(2_500),
         },
     }
 }
@@ -141,6 +145,7 @@ fn bare(number: u128) -> Cdr {
         direction: LegDirection::Out,
         hung_up_by: HungUpBy::Network,
         codec: None,
+        transcoded: None,
         encrypted: false,
         trunk: true,
         limit: Some("carrier a".into()),
@@ -179,6 +184,7 @@ fn registration(peer: &str, port: u16) -> StoredRegistration {
         address: format!("192.0.2.1:{port}"),
         registered: at(0),
         expires: at(70),
+        contact: port.is_multiple_of(2).then(|| format!("udp sip:{peer}@192.0.2.1:{port}")),
     }
 }
 
@@ -438,6 +444,7 @@ pub(crate) async fn a_call_is_told_with_its_legs_and_refusals_in_order(store: &d
     let text = story.to_string();
     for part in [
         "choppy: the network loses 3.1 %",
+        "one-way audio: the SIP side is not heard (for 2.5 s)",
         "leg 1 from dialer",
         "leg 2 to dialer",
         "7 s to be billed",

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use oneport_switch::Utc;
 use oneport_switch::store::{CdrFilter, Paging, Record, SqliteStore, Store, StoredRegistration};
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
@@ -32,6 +33,7 @@ fn registration(peer: &str) -> StoredRegistration {
         address: "192.0.2.1:4569".into(),
         registered: Utc::from_unix_millis(0),
         expires: Utc::from_unix_millis(60_000),
+        contact: None,
     }
 }
 
@@ -52,7 +54,8 @@ async fn records_of_the_first_version_are_read_and_new_ones_stand_beside_them() 
     let path = directory.path().join("oneport.db");
     let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
     let mut old = options.connect().await.expect("made");
-    let mut first = sqlx::migrate!("migrations/sqlite");
+    let migrations = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite"));
+    let mut first = Migrator::new(migrations).await.expect("read");
     first.migrations.to_mut().retain(|migration| migration.version == 1);
     first.run(&mut old).await.expect("as the first version made it");
     let sql = "INSERT INTO cdr (call_id, leg, direction, address, called_number, start_time, end_time,

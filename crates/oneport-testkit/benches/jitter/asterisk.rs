@@ -1,9 +1,9 @@
-//! Asterisk's own jitter buffer on the same traces: a call for each comes to it over IAX2 with its frames
-//! at the times of the trace, passes its buffer (`forcejitterbuffer`), is decoded (`genericplc`), and goes
-//! out to us again.
+//! Asterisk's own jitter buffers on the same traces: a call for each comes to it over IAX2 with its frames
+//! at the times of the trace, passes a buffer, is decoded (`genericplc`), and goes out to us again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
+use std::iter;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant as Clock};
 
@@ -23,6 +23,58 @@ use super::{FRAME, RATE};
 const SEAM_MS: f64 = 10.0;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Its buffers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Buffer {
+    /// That of the IAX2 channel, `jitterbuffer` and `forcejitterbuffer`.
+    Channel,
+    /// `JITTERBUFFER(adaptive)` of the dial plan.
+    Adaptive,
+    /// `JITTERBUFFER(fixed)`, which delays by as much as it is told.
+    Fixed,
+}
+
+impl Buffer {
+    pub(super) const ALL: [Self; 3] = [Self::Channel, Self::Adaptive, Self::Fixed];
+
+    /// The user who calls for it.
+    const fn user(self) -> &'static str {
+        match self {
+            Self::Channel => "buffered",
+            Self::Adaptive | Self::Fixed => "bare",
+        }
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Channel => "Asterisk, `jitterbuffer=yes`",
+            Self::Adaptive => "Asterisk, `JITTERBUFFER(adaptive)`",
+            Self::Fixed => "Asterisk, `JITTERBUFFER(fixed)`",
+        }
+    }
+}
+
+/// A trace that goes through one of its buffers.
+pub(super) struct Passage<'a> {
+    pub(super) trace: &'a Trace,
+    pub(super) buffer: Buffer,
+    /// What a fixed buffer delays by, in ms.
+    pub(super) delay_ms: u32,
+}
+
+impl Passage<'_> {
+    /// What an extension does with a call.
+    fn dial_plan(&self, extension: &str) -> String {
+        let set = match self.buffer {
+            Buffer::Channel => "NoOp()".into(),
+            Buffer::Adaptive => "Set(JITTERBUFFER(adaptive)=default)".into(),
+            Buffer::Fixed => format!("Set(JITTERBUFFER(fixed)={})", self.delay_ms),
+        };
+        let dial = "Dial(IAX2/back/${EXTEN},60)";
+        format!("exten => {extension},1,{set}\nexten => {extension},2,{dial}\n")
+    }
+}
 
 /// What became of one call.
 #[derive(Default)]
@@ -155,9 +207,9 @@ impl Ends {
 }
 
 /// A call to `extension`, and the one by which Asterisk brings it back.
-fn call(ends: &mut Ends, asterisk: &Asterisk, extension: &str) -> (CallId, CallId) {
+fn call(ends: &mut Ends, asterisk: &Asterisk, extension: &str, user: &str) -> (CallId, CallId) {
     let mut new = NewCall::to(extension);
-    new.username = Some("trace".into());
+    new.username = Some(user.into());
     new.formats = vec![Format::ULAW];
     let now = ends.now();
     let out = ends.endpoint.place_call(now, asterisk.address(), new).expect("placed");
@@ -195,41 +247,48 @@ fn timeline(frames: &[(f64, Vec<i16>)], began: f64, len: usize) -> Vec<i16> {
     heard
 }
 
-/// Its configuration: both legs, and what conceals.
-fn configuration() -> (String, &'static str) {
-    let iax = "jitterbuffer=yes\nforcejitterbuffer=yes\ntransfer=no\nrequirecalltoken=no\n\
-               disallow=all\nallow=ulaw\nallow=slin\n\
-               [trace]\ntype=user\ncontext=trace\njitterbuffer=yes\nforcejitterbuffer=yes\n\
-               transfer=no\ndisallow=all\nallow=ulaw\n";
-    (iax.into(), "[plc]\ngenericplc=>true\ngenericplc_on_equal_codecs=>true\n")
+/// Its configuration: those who call, ourselves at `port`, and what conceals.
+fn configuration(port: u16) -> (String, &'static str) {
+    let user = |name: &str, buffer: &str| {
+        format!(
+            "[{name}]\ntype=user\ncontext=trace\njitterbuffer={buffer}\n\
+             forcejitterbuffer={buffer}\ntransfer=no\ndisallow=all\nallow=ulaw\n"
+        )
+    };
+    let iax = format!(
+        "transfer=no\nrequirecalltoken=no\ndisallow=all\nallow=ulaw\nallow=slin\n{}{}\
+         [back]\ntype=peer\nhost=127.0.0.1\nport={port}\njitterbuffer=no\ntransfer=no\n\
+         disallow=all\nallow=slin\n",
+        user("buffered", "yes"),
+        user("bare", "no"),
+    );
+    (iax, "[plc]\ngenericplc=>true\ngenericplc_on_equal_codecs=>true\n")
 }
 
-/// Plays all traces through an Asterisk at once, in the time that they take. Also says which it is.
-pub(super) fn play(traces: &[Trace], payloads: &[Vec<u8>]) -> (Vec<Played>, String) {
+/// Plays all through an Asterisk at once, in the time that they take. Also says which it is.
+pub(super) fn play(passages: &[Passage<'_>], payloads: &[Vec<u8>]) -> (Vec<Played>, String) {
     let mut ends = Ends::new();
-    let port = ends.socket.local_addr().expect("bound").port();
-    let (iax, codecs) = configuration();
-    let iax = format!(
-        "{iax}[back]\ntype=peer\nhost=127.0.0.1\nport={port}\njitterbuffer=no\ntransfer=no\n\
-         disallow=all\nallow=slin\n"
-    );
-    let extensions = "[trace]\nexten => _trace.,1,Dial(IAX2/back/${EXTEN},60)\n";
-    let asterisk =
-        Asterisk::start_with(&iax, extensions, &[("etc/codecs.conf", codecs.as_bytes())]);
-    let calls: Vec<(CallId, CallId)> =
-        (0..traces.len()).map(|n| call(&mut ends, &asterisk, &format!("trace{n}"))).collect();
+    let (iax, codecs) = configuration(ends.socket.local_addr().expect("bound").port());
+    let extension = |n: usize| format!("trace{n}");
+    let plan = passages.iter().enumerate().map(|(n, passage)| passage.dial_plan(&extension(n)));
+    let plan: String = iter::once("[trace]\n".into()).chain(plan).collect();
+    let asterisk = Asterisk::start_with(&iax, &plan, &[("etc/codecs.conf", codecs.as_bytes())]);
+    let calls = passages.iter().enumerate();
+    let calls: Vec<(CallId, CallId)> = calls
+        .map(|(n, passage)| call(&mut ends, &asterisk, &extension(n), passage.buffer.user()))
+        .collect();
     let began = ends.micros() + 200_000;
-    let mut played: Vec<Played> = traces.iter().map(|_| Played::default()).collect();
+    let mut played: Vec<Played> = passages.iter().map(|_| Played::default()).collect();
     for (n, payload) in payloads.iter().enumerate() {
         let due = began + n as u64 * u64::from(FRAME_MS) * 1000;
         ends.until("the next frame is due", |ends| (ends.micros() >= due).then_some(()));
-        for (k, (trace, (out, _))) in traces.iter().zip(&calls).enumerate() {
+        for (k, (passage, (out, _))) in passages.iter().zip(&calls).enumerate() {
             ends.flush(None);
             let now = ends.now();
             ends.endpoint
                 .send_voice(now, *out, Format::ULAW, payload, FRAME_MS as u16)
                 .expect("the call is up");
-            match trace.delays.get(n).copied().flatten() {
+            match passage.trace.delays.get(n).copied().flatten() {
                 None => ends.lose(),
                 Some(delay) => {
                     let delay = (delay * 1e3) as u64;
@@ -251,7 +310,8 @@ pub(super) fn play(traces: &[Trace], payloads: &[Vec<u8>]) -> (Vec<Played>, Stri
         played[k].late = stats.remote.map(|remote| (remote.dropped, remote.frames));
         played[k].sent.sort_by(|a, b| a.0.total_cmp(&b.0));
         if std::env::var_os("ONEPORT_SHOW").is_some() {
-            eprintln!("{}: {} frames back, {:?}", traces[k].name, frames.len(), stats.remote);
+            let Passage { trace, buffer, .. } = &passages[k];
+            eprintln!("{}, {buffer:?}: {} frames, {:?}", trace.name, frames.len(), stats.remote);
         }
     }
     if std::env::var_os("ONEPORT_SHOW").is_some() {

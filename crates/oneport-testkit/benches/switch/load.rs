@@ -55,7 +55,7 @@ pub(crate) struct Process {
     pub(crate) memory_bytes: Option<u64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Debug)]
 pub(crate) struct Second {
     answered: usize,
     watched_cores: Option<f64>,
@@ -78,15 +78,42 @@ impl Outcome {
     }
 }
 
-/// Calls `callee` through `system`, or straight where there is none.
-pub(crate) fn run(load: &Load, system: Option<&System>, callee: SocketAddrV4) -> Outcome {
-    let to = system.map_or_else(|| callee.into(), |system| system.address);
+/// Seconds in which so many of the most that ever were up are up count as steady.
+const NEARLY_ALL: f64 = 0.95;
+
+impl Outcome {
+    /// The most calls that were up, and the CPU time of each in a second, in µs, while nearly all were.
+    pub(crate) fn per_call(&self) -> (usize, f64) {
+        let most = self.each_second.iter().map(|second| second.answered).max().unwrap_or_default();
+        let up = |second: &&Second| second.answered as f64 >= most as f64 * NEARLY_ALL;
+        let each: Vec<f64> = self
+            .each_second
+            .iter()
+            .filter(up)
+            .skip(SETTLING)
+            .filter_map(|second| Some(second.watched_cores? / second.answered as f64 * 1e6))
+            .collect();
+        assert!(!each.is_empty(), "the calls were never up for long: {:?}", self.each_second);
+        (most, each.iter().sum::<f64>() / each.len() as f64)
+    }
+}
+
+/// Calls `callee` through `system`, or straight where there is none. Without `callee` there is somebody else
+/// behind the system who sends voice back.
+///
+/// # Panics
+/// There is neither.
+pub(crate) fn run(load: &Load, system: Option<&System>, callee: Option<SocketAddrV4>) -> Outcome {
+    let to = system.map(|system| system.address).or_else(|| callee.map(Into::into));
     let mut command = Command::new(command());
-    command.args(["load", &format!("iax:load@{to}/bench"), "--answer", &callee.to_string()]);
+    command.args(["load", &format!("iax:load@{}/bench", to.expect("somebody to call"))]);
+    if let Some(callee) = callee {
+        command.args(["--answer", &callee.to_string()]);
+    }
     command.args(["--calls", &load.calls.to_string(), "--rate", &load.rate.to_string()]);
-    command.args(["--duration", &format!("{}ms", load.duration * 1e3), "--json"]);
+    command.args(["--duration", &format!("{:.0}ms", load.duration * 1e3), "--json"]);
     if let Some(hold) = load.hold {
-        command.args(["--hold", &format!("{}ms", hold * 1e3)]);
+        command.args(["--hold", &format!("{:.0}ms", hold * 1e3)]);
     }
     if load.one_by_one {
         command.arg("--one-by-one");

@@ -8,13 +8,12 @@ mod load;
 mod relay;
 mod systems;
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use load::{Load, Outcome};
-use oneport_testkit::peers::free_port;
 use relay::Way;
-use systems::{Kind, System};
+use systems::{Callee, Kind, System, carrier, loopback};
 
 /// How it is run.
 struct Settings {
@@ -27,6 +26,10 @@ struct Settings {
 /// Calls of each scene that Asterisk can carry, and of one that it cannot.
 const FEW: usize = 100;
 const MANY: usize = 1_000;
+
+/// Calls to a carrier, and how many of them, or how much of their voice, may be lost, in percent.
+const CARRIED: [usize; 5] = [100, 150, 200, 300, 500];
+const LOST: f64 = 1.0;
 
 fn main() {
     let arguments: Vec<String> =
@@ -68,9 +71,12 @@ fn main() {
     if chosen("delay") {
         bench.delay();
     }
+    if chosen("carriers") && !bench.settings.without_peers {
+        bench.carriers();
+    }
 }
 
-const SCENES: [&str; 4] = ["bridges", "setups", "memory", "delay"];
+const SCENES: [&str; 5] = ["bridges", "setups", "memory", "delay", "carriers"];
 
 /// How voice comes to the system.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -117,13 +123,9 @@ struct Bench {
     directory: tempfile::TempDir,
 }
 
-fn callee() -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port())
-}
-
 impl Bench {
     fn start(&self, kind: Kind, callee: SocketAddrV4, trunk: bool) -> System {
-        System::start(kind, callee, trunk, self.directory.path())
+        System::start(kind, Callee::Iax(callee), trunk, self.directory.path())
     }
 
     /// Says where and with what it runs.
@@ -137,7 +139,7 @@ impl Bench {
         let kernel = read("/proc/sys/kernel/osrelease");
         let mut text = format!("{cores} cores of {model}, Linux {}", kernel.trim());
         if !self.settings.without_peers {
-            let asterisk = self.start(Kind::Asterisk, callee(), false);
+            let asterisk = self.start(Kind::Asterisk, loopback(), false);
             text.push_str(&format!(", {}", asterisk.version().unwrap_or_default()));
         }
         let Settings { rounds, seconds, .. } = self.settings;
@@ -162,6 +164,13 @@ impl Bench {
         // Two seconds of settling, and the last one may be cut.
         let duration = set_up + self.settings.seconds + 4.0;
         Load { calls, rate, hold: None, duration, trunk, one_by_one: false }
+    }
+
+    /// Calls that stay up at a carrier.
+    fn carried(&self, calls: usize) -> Load {
+        let rate = 50;
+        let duration = calls as f64 / rate as f64 + self.settings.seconds + 4.0;
+        Load { rate, duration, ..self.standing(calls, true) }
     }
 
     /// What a bridged call costs.
@@ -228,9 +237,9 @@ impl Bench {
     }
 
     fn call(&self, kind: Kind, load: &Load) -> Outcome {
-        let callee = callee();
+        let callee = loopback();
         let system = self.start(kind, callee, load.trunk);
-        let outcome = load::run(load, Some(&system), callee);
+        let outcome = load::run(load, Some(&system), Some(callee));
         assert!(outcome.calls.answered > 0, "{} takes no calls", kind.name());
         outcome
     }
@@ -305,12 +314,12 @@ impl Bench {
         for (kind, calls) in scenes {
             let mut cost = Rounds::default();
             for _ in 0..self.settings.rounds {
-                let callee = callee();
+                let callee = loopback();
                 let system = self.start(kind, callee, false);
                 // The first calls pay for what all share.
                 let resident = |calls| {
                     let load = self.standing(calls, false);
-                    let outcome = load::run(&load, Some(&system), callee);
+                    let outcome = load::run(&load, Some(&system), Some(callee));
                     let process = outcome.watched.expect("it was watched");
                     process.memory_bytes.expect("Linux tells it") as f64
                 };
@@ -337,7 +346,7 @@ impl Bench {
                 [(Rounds::default(), Rounds::default()), (Rounds::default(), Rounds::default())];
             let mut cores = (Rounds::default(), Rounds::default());
             for _ in 0..self.settings.rounds {
-                let straight = load::run(&load, None, callee());
+                let straight = load::run(&load, None, Some(loopback()));
                 let through = self.call(Kind::Oneport, &load);
                 let (switch, own) = through.steady_cores();
                 cores.0.0.push(switch);
@@ -355,6 +364,87 @@ impl Bench {
                 "| {calls} | {frames} | {straight} | {through} | {:.2}, {:.2} |",
                 cores.0.median(),
                 cores.1.median()
+            );
+        }
+    }
+
+    /// What a call costs that comes by an IAX2 trunk and leaves by SIP and RTP: one that lasts, and one that
+    /// is set up and hung up. A sipp answers and sends the voice back, which is verified. Each system gets
+    /// more calls until it loses voice: the knee of Asterisk is where both are compared.
+    fn carriers(&self) {
+        println!(
+            "\n| calls | from IAX2 to SIP through | up | CPU of a call, µs in a second | lost |\n| --- | --- | --- | --- | --- |"
+        );
+        let through = |kind: Kind, load: &Load| {
+            let callee = loopback();
+            let _carrier = carrier(callee);
+            let callee = Callee::Sip(callee);
+            let system = System::start(kind, callee, load.trunk, self.directory.path());
+            let outcome = load::run(load, Some(&system), None);
+            assert!(outcome.calls.answered > 0, "{} takes no calls", kind.name());
+            outcome
+        };
+        let (mut at_knee, mut asterisk_carries) = (None, true);
+        for calls in CARRIED {
+            let mut costs = Vec::new();
+            for kind in [Kind::Oneport, Kind::Asterisk] {
+                if kind == Kind::Asterisk && !asterisk_carries {
+                    continue;
+                }
+                let (mut cost, mut lost) = (Rounds::default(), Rounds::default());
+                let mut up = Rounds::default();
+                for _ in 0..self.settings.rounds {
+                    let outcome = through(kind, &self.carried(calls));
+                    let (most, each) = outcome.per_call();
+                    up.0.push(most as f64);
+                    cost.0.push(each);
+                    lost.0.push(outcome.voice.lost_percent);
+                }
+                let (up, lost) = (up.median(), lost.median());
+                println!("| {calls} | {} | {up} | {} | {lost:.2} % |", kind.name(), cost.show(0));
+                let carries = lost <= LOST && up >= calls as f64 * (1.0 - LOST / 100.0);
+                costs.push((cost.median(), carries));
+            }
+            match costs[..] {
+                [(ours, _), (theirs, true)] => at_knee = Some((calls, ours, theirs)),
+                [_, _] => asterisk_carries = false,
+                _ => {}
+            }
+        }
+        if let Some((calls, ours, theirs)) = at_knee {
+            println!(
+                "\n- {calls} calls, the last that Asterisk carries with {LOST} % lost at most: {:.1} times the calls for the CPU.",
+                theirs / ours
+            );
+        }
+        println!(
+            "\n| from IAX2 to SIP through | CPU of a set-up, µs; 40 a second |\n| --- | --- |"
+        );
+        let mut set_ups = Vec::new();
+        for kind in [Kind::Oneport, Kind::Asterisk] {
+            let mut cost = Rounds::default();
+            for _ in 0..self.settings.rounds {
+                let outcome = through(
+                    kind,
+                    &Load {
+                        calls: 100_000,
+                        rate: 40,
+                        hold: Some(0.0),
+                        duration: self.settings.seconds,
+                        trunk: false,
+                        one_by_one: false,
+                    },
+                );
+                let used = outcome.watched.map_or(0.0, |process| process.cpu_seconds);
+                cost.0.push(used / outcome.calls.answered as f64 * 1e6);
+            }
+            println!("| {} | {} |", kind.name(), cost.show(0));
+            set_ups.push(cost.median());
+        }
+        if let [ours, theirs] = set_ups[..] {
+            println!(
+                "\n- A set-up costs Asterisk {:.1} times what it costs Oneport.",
+                theirs / ours
             );
         }
     }

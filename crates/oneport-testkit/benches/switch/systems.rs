@@ -36,6 +36,15 @@ impl Kind {
     }
 }
 
+/// Whom the systems call.
+#[derive(Clone, Copy)]
+pub(crate) enum Callee {
+    /// By IAX2.
+    Iax(SocketAddrV4),
+    /// By SIP, as a carrier.
+    Sip(SocketAddrV4),
+}
+
 /// A process that is killed when it is dropped.
 pub(crate) struct Killed(pub(crate) Child);
 
@@ -62,9 +71,15 @@ enum Running {
 
 impl System {
     /// Starts one that leads calls to `callee`.
-    pub(crate) fn start(kind: Kind, callee: SocketAddrV4, trunk: bool, directory: &Path) -> Self {
+    ///
+    /// # Panics
+    /// A bare relay is asked to speak SIP.
+    pub(crate) fn start(kind: Kind, callee: Callee, trunk: bool, directory: &Path) -> Self {
         match kind {
-            Kind::Relay(way) => relay(way, callee),
+            Kind::Relay(way) => match callee {
+                Callee::Iax(callee) => relay(way, callee),
+                Callee::Sip(_) => panic!("a bare relay knows no SIP"),
+            },
             Kind::Oneport => oneport(callee, trunk, directory),
             Kind::Asterisk => asterisk(callee, trunk),
         }
@@ -87,8 +102,24 @@ pub(crate) fn command() -> PathBuf {
     command
 }
 
-fn loopback() -> SocketAddrV4 {
+pub(crate) fn loopback() -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port())
+}
+
+/// A sipp that takes calls of SIP and sends their voice back.
+pub(crate) fn carrier(address: SocketAddrV4) -> Killed {
+    let media = free_port();
+    let child = Command::new("sipp")
+        .args(["-sn", "uas", "-rtp_echo", "-nostdin", "-i", "127.0.0.1"])
+        .args(["-p", &address.port().to_string(), "-mi", "127.0.0.1", "-mp", &media.to_string()])
+        .args(["-max_socket", "1000"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("sipp is installed");
+    let held = || std::net::UdpSocket::bind(address).is_err();
+    wait_for("sipp to listen", PATIENCE, held);
+    Killed(child)
 }
 
 fn relay(way: Way, callee: SocketAddrV4) -> System {
@@ -104,16 +135,30 @@ fn relay(way: Way, callee: SocketAddrV4) -> System {
     System { address: address.into(), pid, running: Running::Process(Killed(child)) }
 }
 
-fn oneport(callee: SocketAddrV4, trunk: bool, directory: &Path) -> System {
+fn oneport(callee: Callee, trunk: bool, directory: &Path) -> System {
     let address = loopback();
     let config = directory.join("oneport.toml");
     let _ = std::fs::remove_file(directory.join("oneport.db"));
+    let (to, callee) = match callee {
+        Callee::Iax(address) => {
+            ("peer", format!("[peers.callee]\naddress = \"{address}\"\ntrunk = {trunk}\n"))
+        }
+        Callee::Sip(address) => (
+            "carrier",
+            format!(
+                "[sip]\nudp = [\"{}\"]\nrtp_ports = \"20000-29999\"\n\
+                 [carriers.callee]\nhost = \"{address}\"\ncodecs = [\"ulaw\"]\n\
+                 options_seconds = 0\n",
+                loopback()
+            ),
+        ),
+    };
     let text = format!(
         "[server]\nlisten = [\"{address}\"]\nmax_calls = 1000000\nmax_calls_per_address = 1000000\n\
          [store]\npath = \"oneport.db\"\n\
          [peers.load]\nsecret = \"{SECRET}\"\ntrunk = {trunk}\n\
-         [peers.callee]\naddress = \"{callee}\"\ntrunk = {trunk}\n\
-         [[routes]]\nnumber = \"bench\"\nto = [\"peer:callee\"]\n"
+         {callee}\
+         [[routes]]\nnumber = \"bench\"\nto = [\"{to}:callee\"]\n"
     );
     std::fs::write(&config, text).expect("a directory of our own");
     let child = Command::new(command())
@@ -130,18 +175,41 @@ fn oneport(callee: SocketAddrV4, trunk: bool, directory: &Path) -> System {
 }
 
 /// With the threads that it has by default, and no limits that the others do not have.
-fn asterisk(callee: SocketAddrV4, trunk: bool) -> System {
+fn asterisk(callee: Callee, trunk: bool) -> System {
     let trunk = if trunk { "yes" } else { "no" };
+    let (dial, peer, pjsip) = match callee {
+        Callee::Iax(address) => (
+            "IAX2/callee/bench",
+            format!(
+                "[callee]\ntype=peer\nhost={}\nport={}\ntrunk={trunk}\n",
+                address.ip(),
+                address.port()
+            ),
+            String::new(),
+        ),
+        Callee::Sip(address) => (
+            "PJSIP/callee",
+            String::new(),
+            format!(
+                "[transport]\ntype=transport\nprotocol=udp\nbind={}\n\
+                 [callee]\ntype=endpoint\ndisallow=all\nallow=ulaw\ndirect_media=no\naors=callee\n\
+                 [callee]\ntype=aor\ncontact=sip:bench@{address}\n",
+                loopback()
+            ),
+        ),
+    };
     let iax = format!(
         "iaxthreadcount=10\niaxmaxthreadcount=100\nmaxcallnumbers=16000\nrequirecalltoken=yes\n\
          disallow=all\nallow=ulaw\n\
          [load]\ntype=friend\nhost=dynamic\nauth=md5\nsecret={SECRET}\ncontext=bench\nmaxauthreq=0\n\
-         trunk={trunk}\n\
-         [callee]\ntype=peer\nhost={}\nport={}\ntrunk={trunk}\n",
-        callee.ip(),
-        callee.port(),
+         trunk={trunk}\n{peer}"
     );
-    let asterisk = Asterisk::start(&iax, "[bench]\nexten => bench,1,Dial(IAX2/callee/bench)\n");
+    let dialplan = format!("[bench]\nexten => bench,1,Dial({dial})\n");
+    let rtp = "[general]\nrtpstart=20000\nrtpend=29999\n";
+    let files: [(&str, &[u8]); 2] =
+        [("etc/pjsip.conf", pjsip.as_bytes()), ("etc/rtp.conf", rtp.as_bytes())];
+    let files = if pjsip.is_empty() { &[][..] } else { &files };
+    let asterisk = Asterisk::start_with(&iax, &dialplan, files);
     // What it writes of each call costs it, and nobody reads it here.
     let _ = asterisk.cli("core set verbose 0");
     System {

@@ -1,9 +1,10 @@
 use oneport_media::Codec;
+use oneport_wire::Format;
 
 use super::Input;
 
-/// Samples at most that a byte stands for, where all frames have the same length: those of GSM.
-const SAMPLES_PER_BYTE: usize = 5;
+/// Samples at most that a byte stands for, where all frames have the same length: those of LPC-10.
+const SAMPLES_PER_BYTE: usize = 26;
 /// Samples at most of a payload where they have not: 340 ms at 16 kHz.
 const LONGEST: usize = 5_440;
 
@@ -37,7 +38,10 @@ pub fn codecs(bytes: &[u8]) {
                 encoder.encode(&samples, &mut payload);
                 decoder.decode(&payload, &mut heard);
                 let whole = samples.len().next_multiple_of(codec.frame_samples());
-                assert_eq!(heard.len(), whole, "{codec:?} of {} samples", samples.len());
+                // LPC-10 may have kept some from before, and keeps some now.
+                let keeps = codec.format() == Format::LPC10;
+                let good = if keeps { heard.len() <= whole } else { heard.len() == whole };
+                assert!(good, "{codec:?}: {} of {} samples", heard.len(), samples.len());
             }
             _ => {
                 let payload = input.bytes();

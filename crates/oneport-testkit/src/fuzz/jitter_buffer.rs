@@ -8,7 +8,7 @@ use super::Input;
 /// Longest a pull may be here, in samples.
 const LONGEST: usize = 512;
 
-/// Frames of any size with any timestamp at any time, and pulls of any length between them: whatever they
+/// Frames of any size with any timestamp at any time, pauses, and pulls of any length between them: whatever they
 /// do, what was asked for comes out, and once sane frames come again they are heard again.
 ///
 /// # Panics
@@ -31,7 +31,7 @@ pub fn jitter_buffer(bytes: &[u8]) {
     let (mut now, mut stamp, mut pulled) = (0_u64, 0_u32, 0);
     while !input.is_empty() {
         let number = |input: &mut Input<'_>| u32::from_be_bytes([0; 4].map(|_: u8| input.byte()));
-        match input.below(8) {
+        match input.below(9) {
             0 => now = u64::from(number(&mut input)) << (input.byte() % 32),
             1 => stamp = number(&mut input),
             2 => stamp = stamp.wrapping_add(u32::from(input.byte()) << (input.byte() % 24)),
@@ -42,6 +42,7 @@ pub fn jitter_buffer(bytes: &[u8]) {
                 buffer.pull(Duration::from_micros(now), &mut *decoder, &mut out[..len]);
                 pulled += len as u64;
             }
+            6 => buffer.pause(stamp, input.byte()),
             _ => {
                 let len = usize::from(input.byte()) * payload.len() / 255;
                 let _ = buffer.insert(Duration::from_micros(now), stamp, &payload[..len]);

@@ -8,6 +8,7 @@ mod endpoint;
 mod jitter_buffer;
 mod keys;
 mod meeting;
+mod transcoder;
 
 pub use codecs::codecs;
 pub use datagram::datagram;
@@ -16,6 +17,7 @@ pub use endpoint::endpoint;
 pub use jitter_buffer::jitter_buffer;
 pub use keys::keys;
 pub use meeting::meeting;
+pub use transcoder::transcoder;
 
 /// Input as a row of decisions; behind its end all of them are 0.
 struct Input<'a>(&'a [u8]);

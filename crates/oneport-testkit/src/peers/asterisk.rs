@@ -44,6 +44,7 @@ load=app_transfer.so
 load=res_tonedetect.so
 load=app_verbose.so
 load=func_channel.so
+load=func_jitterbuffer.so
 load=func_logic.so
 load=func_timeout.so
 load=func_callerid.so
@@ -51,6 +52,38 @@ load=func_callerid.so
 
 /// What writes its call records, where it has a `cdr.conf`.
 const RECORDS: &str = "load=cdr_csv.so\nload=func_cdr.so\n";
+
+/// What speaks SIP, where it has a `pjsip.conf`.
+const PJSIP: &str = "load=res_sorcery_config.so
+load=res_sorcery_memory.so
+load=res_sorcery_astdb.so
+load=res_statsd.so
+load=res_geolocation.so
+load=res_pjproject.so
+load=res_pjsip.so
+load=res_pjsip_session.so
+load=res_pjsip_pubsub.so
+load=res_pjsip_outbound_publish.so
+load=res_pjsip_authenticator_digest.so
+load=res_pjsip_outbound_authenticator_digest.so
+load=res_pjsip_outbound_registration.so
+load=res_pjsip_endpoint_identifier_ip.so
+load=res_pjsip_endpoint_identifier_user.so
+load=res_pjsip_registrar.so
+load=res_pjsip_caller_id.so
+load=res_pjsip_diversion.so
+load=res_pjsip_nat.so
+load=res_pjsip_rfc3326.so
+load=res_pjsip_sdp_rtp.so
+load=res_pjsip_dtmf_info.so
+load=res_pjsip_refer.so
+load=res_pjsip_logger.so
+load=res_rtp_asterisk.so
+load=res_srtp.so
+load=chan_pjsip.so
+load=bridge_native_rtp.so
+load=func_pjsip_endpoint.so
+";
 
 /// A running Asterisk. Dropping it kills it.
 ///
@@ -82,7 +115,8 @@ impl Asterisk {
         Self::start_with(iax, extensions, &[])
     }
 
-    /// The same with more files: below `etc`, its configuration, or `data`, what it serves.
+    /// The same with more files: below `etc`, its configuration, or `data`, what it serves. In them
+    /// `{home}` stands for its directory.
     ///
     /// # Panics
     /// As [`start`](Self::start).
@@ -107,6 +141,21 @@ impl Asterisk {
     #[must_use]
     pub fn start_in(namespace: Option<&str>, iax: &str, extensions: &str) -> Self {
         Self::start_anywhere(namespace, Ipv4Addr::LOCALHOST.into(), iax, extensions, &[])
+    }
+
+    /// The same with more files, as [`start_with`](Self::start_with).
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_in_with(
+        namespace: &str,
+        iax: &str,
+        extensions: &str,
+        files: &[(&str, &[u8])],
+    ) -> Self {
+        let own = Ipv4Addr::LOCALHOST.into();
+        Self::start_anywhere(Some(namespace), own, iax, extensions, files)
     }
 
     fn start_anywhere(
@@ -142,7 +191,10 @@ impl Asterisk {
             fs::write(inside.join("etc").join(name), text).expect("writable");
         };
         let records = files.iter().any(|(name, _)| *name == "etc/cdr.conf");
-        write("modules.conf", &format!("{MODULES}{}", if records { RECORDS } else { "" }));
+        let speaks_sip = files.iter().any(|(name, _)| *name == "etc/pjsip.conf");
+        let more =
+            [(records, RECORDS), (speaks_sip, PJSIP)].map(|(is, more)| if is { more } else { "" });
+        write("modules.conf", &format!("{MODULES}{}", more.concat()));
         write("extensions.conf", extensions);
         // Of many threads, on a busy machine, one passes on a frame that another has got later.
         let bind = match namespace {
@@ -157,6 +209,9 @@ impl Asterisk {
         write("logger.conf", "[general]\n[logfiles]\nfull => notice,warning,error,verbose\n");
         share_data(&root, &inside.join("data"));
         for (name, content) in files {
+            let own = std::str::from_utf8(content).ok().filter(|text| text.contains("{home}"));
+            let own = own.map(|text| text.replace("{home}", &home));
+            let content = own.as_deref().map_or(*content, str::as_bytes);
             fs::write(inside.join(name), content).expect("writable");
         }
         let data = format!("{home}/data");

@@ -49,6 +49,9 @@ pub fn install_all() -> Result<(), Missing> {
         ("nft", "nftables"),
         ("systemd-analyze", "systemd"),
         ("sqlite3", "sqlite3"),
+        ("sipp", "sip-tester"),
+        ("baresip", "baresip-core"),
+        ("openssl", "openssl"),
     ] {
         program_of(program, package)?;
     }
@@ -64,6 +67,7 @@ pub fn install_libraries() -> Result<(), Missing> {
     for (header, package) in [
         ("speex/speex.h", "libspeex-dev"),
         ("opus/opus.h", "libopus-dev"),
+        ("spandsp.h", "libspandsp-dev"),
         ("alsa/asoundlib.h", "libasound2-dev"),
     ] {
         if !Path::new("/usr/include").join(header).exists() {

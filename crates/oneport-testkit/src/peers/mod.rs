@@ -1,12 +1,15 @@
-//! Real peers: Asterisk and iaxmodem, and tshark to look over everybody's shoulder.
+//! Real peers: Asterisk, iaxmodem, sipp and baresip, and tshark to look over everybody's shoulder.
 //!
 //! All come from Debian. A peer that is missing is an error that says how to get it, never a
 //! reason to skip a test.
 
 pub mod asterisk;
+pub mod baresip;
+pub mod certificates;
 pub mod iaxmodem;
 mod install;
 mod place;
+pub mod sipp;
 pub mod tshark;
 
 pub use install::{Missing, install_all, install_libraries, program_of};

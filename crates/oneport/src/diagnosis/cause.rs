@@ -56,10 +56,14 @@ pub enum Cause {
     },
     /// Translating between codecs takes longer than the voice lasts, or nearly.
     TranscodingOverload {
-        /// How much of the time it takes, per cent.
+        /// How much of the time it takes, per cent: of all calls.
         busy_percent: f64,
-        /// Frames that were not translated in time.
-        left_out: u64,
+        /// Frames of this call that left too late for it.
+        late: u64,
+        /// The longest that one of them was held up.
+        longest: Duration,
+        /// Datagrams that the system dropped since nobody fetched them.
+        overflowed: u64,
     },
     /// The trunk to the peer drops voice, or holds it back for too long.
     Trunk {
@@ -227,11 +231,18 @@ impl fmt::Display for Cause {
                     _ => write!(f, ", and {overflowed} datagrams were dropped for it"),
                 }
             }
-            Self::TranscodingOverload { busy_percent, left_out } => write!(
-                f,
-                "translating between codecs takes {busy_percent:.0} % of the time that the voice lasts, \
-                 and {left_out} frames were not ready"
-            ),
+            Self::TranscodingOverload { busy_percent, late, longest, overflowed } => {
+                write!(
+                    f,
+                    "translating between codecs takes this machine {busy_percent:.0} % of the time, and \
+                     {late} frames left late for it, by up to {} ms",
+                    ms(*longest)
+                )?;
+                match overflowed {
+                    0 => Ok(()),
+                    _ => write!(f, ", and {overflowed} datagrams were dropped"),
+                }
+            }
             Self::Trunk { dropped, percent, held } => write!(
                 f,
                 "the trunk to the peer dropped {percent:.1} % of its voice ({dropped} frames), and holds \

@@ -28,17 +28,26 @@ pub struct Surroundings {
     pub transcoding: Option<Transcoding>,
 }
 
-/// What translating the voice of a call between codecs has cost.
+/// What translating the voice of a call between codecs has cost. One thread translates all calls, so that
+/// those of others hold up this one's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Transcoding {
-    /// How long the voice lasts that was translated.
-    pub audio: Duration,
-    /// How long the processor worked at it.
+    /// How long it was translated.
+    pub time: Duration,
+    /// How long the thread worked meanwhile at translating, this call and all others.
     pub busy: Duration,
-    /// Frames that were not translated in time, and are not heard.
-    pub left_out: u64,
-    /// Frames that were.
+    /// Frames of this call that were translated.
     pub frames: u64,
+    /// Those of them that left [`LATE`](Self::LATE) or more behind their arrival, since translating took so
+    /// long: them, or what had arrived with them.
+    pub late: u64,
+    /// The longest that it took.
+    pub longest: Duration,
+}
+
+impl Transcoding {
+    /// Frames later than this need more than the buffers that most telephones begin with.
+    pub const LATE: Duration = Duration::from_millis(30);
 }
 
 /// Why a call does not sound as it should.

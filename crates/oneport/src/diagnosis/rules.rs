@@ -45,8 +45,9 @@ const LEAST_LATENESS_PERCENT: u128 = 1;
 /// Voice held longer than this by a trunk is late for its listener.
 const LONGEST_HOLD: Duration = Duration::from_millis(40);
 
-/// Translating takes nearly all of the time.
+/// Translating takes nearly all of the time; fewer frames show nothing of that.
 const BUSY_PERCENT: f64 = 90.0;
+const FEWEST_TRANSLATED: u64 = 50;
 
 /// How long the voice of a call has lasted, by the frames of whichever side has sent more.
 fn lasted(stats: &CallStats) -> Duration {
@@ -61,8 +62,11 @@ fn lasted(stats: &CallStats) -> Duration {
 pub(super) fn causes(stats: &CallStats, surroundings: &Surroundings) -> Vec<Cause> {
     let mut causes = Vec::new();
     let late = late_scheduling(stats);
-    causes.extend(late);
-    causes.extend(surroundings.transcoding.as_ref().and_then(overload));
+    let overload = surroundings.transcoding.and_then(|transcoding| overload(stats, &transcoding));
+    // A thread that translates for too long is late for that alone.
+    let explained = overload.is_some_and(|(_, busy)| busy * 2 >= stats.lateness.total);
+    causes.extend(late.filter(|_| !explained));
+    causes.extend(overload.map(|(cause, _)| cause));
     causes.extend(trunk(stats));
     causes.extend(not_sent(stats));
     let is_late = late.is_some();
@@ -74,9 +78,10 @@ pub(super) fn causes(stats: &CallStats, surroundings: &Surroundings) -> Vec<Caus
         causes.extend(jitter_here(stats, is_late));
     }
     causes.extend(queue);
-    causes.extend(queue_there(stats, surroundings));
-    if !causes.iter().any(|cause| matches!(cause, Cause::Bufferbloat { way: Way::There, .. })) {
-        causes.extend(jitter_there(stats));
+    // What leaves late from here is late there.
+    if !is_ours(stats, is_late) {
+        let queue = queue_there(stats, surroundings);
+        causes.extend(queue.or_else(|| jitter_there(stats)));
     }
     causes.extend(stalls);
     causes.extend(drift(stats, surroundings));
@@ -94,16 +99,18 @@ fn late_scheduling(stats: &CallStats) -> Option<Cause> {
     })
 }
 
-fn overload(transcoding: &Transcoding) -> Option<Cause> {
-    let Transcoding { audio, busy, left_out, frames } = *transcoding;
-    let busy_percent = match audio.as_secs_f64() {
+/// Also how long the thread has worked at translating.
+fn overload(stats: &CallStats, transcoding: &Transcoding) -> Option<(Cause, Duration)> {
+    let Transcoding { time, busy, frames, late, longest } = *transcoding;
+    let busy_percent = match time.as_secs_f64() {
         0.0 => 0.0,
-        audio => busy.as_secs_f64() * 100.0 / audio,
+        time => busy.as_secs_f64() * 100.0 / time,
     };
-    let missing =
-        percent(left_out, left_out + frames) >= LEAST_LOSS_PERCENT && left_out >= FEWEST_LOST;
-    (busy_percent >= BUSY_PERCENT || missing)
-        .then_some(Cause::TranscodingOverload { busy_percent, left_out })
+    let always = busy_percent >= BUSY_PERCENT && frames >= FEWEST_TRANSLATED;
+    let often = percent(late, frames) >= LEAST_LOSS_PERCENT && late >= FEWEST_LOST;
+    let overflowed = stats.lateness.overflowed;
+    (always || often)
+        .then_some((Cause::TranscodingOverload { busy_percent, late, longest, overflowed }, busy))
 }
 
 fn trunk(stats: &CallStats) -> Option<Cause> {

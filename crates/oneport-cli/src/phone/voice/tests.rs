@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use oneport::AudioFrame;
 use oneport::media::tone::Sine;
 
 use super::*;
@@ -53,7 +54,7 @@ impl Sound for Card {
 type Sent = Arc<Mutex<Vec<Vec<u8>>>>;
 
 fn voice(codec: Codec) -> (Voice<Card>, Sent) {
-    let mut voice = Voice::new(Card::new(), Arc::default());
+    let mut voice = Voice::new(Card::new(), Arc::default(), Country::find("us").unwrap());
     let sent = Sent::default();
     let line = Arc::clone(&sent);
     let say: Say = Box::new(move |payload| line.lock().unwrap().push(payload.to_vec()));
@@ -80,7 +81,8 @@ fn pass(voice: &mut Voice<Card>, codec: Codec, from_ms: u32, to_ms: u32) {
                 timestamp: oneport::Timestamp(ms),
                 payload: payload.into(),
             };
-            voice.told(ToVoice::Frame { line: LINE, at: MS * ms, frame });
+            let heard = FromThem::Voice(frame);
+            voice.told(ToVoice::Frame { line: LINE, at: MS * ms, heard });
         }
         voice.step(MS * ms);
     }

@@ -1,0 +1,16 @@
+//! Calls to SIP carriers and from them: sipp by scenarios, and Asterisk's PJSIP.
+
+mod cut;
+mod expiry;
+mod headers;
+mod names;
+mod one_way;
+mod pjsip;
+mod replaces;
+mod scenarios;
+mod script;
+mod secure;
+mod sequences;
+mod shared;
+mod torture;
+mod transcoded;

@@ -1,0 +1,7 @@
+//! Telephones that speak SIP, registered here like any peer: sipp, Asterisk's PJSIP and baresip.
+
+mod attended;
+mod baresip;
+mod pjsip;
+mod sipp;
+mod strangers;

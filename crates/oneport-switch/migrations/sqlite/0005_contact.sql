@@ -1,0 +1,3 @@
+-- Transport and URI of a peer that registered by SIP. Others have none.
+
+ALTER TABLE registration ADD COLUMN contact TEXT;

@@ -1,0 +1,133 @@
+//! Phones that want to know how many messages wait for them (SUBSCRIBE and NOTIFY of `message-summary`, RFC 3842).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oneport_wire::MessageCount;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::digest::Asked;
+use super::{Claim, Sender};
+use crate::sip::Shared;
+use crate::sip::replaces::DialogKey;
+use crate::sip::stack::{SubscribeRequest, Subscriber};
+
+/// The name of the event, and what it is told in.
+const EVENT: &str = "message-summary";
+const KIND: &str = "application/simple-message-summary";
+/// For how many seconds it may be asked for: at least, and at most, which is also what counts where nothing is said.
+const SECONDS: (u32, u32) = (60, 3_600);
+/// So many subscriptions a phone may have; the oldest gives way.
+const MOST: usize = 4;
+
+/// A subscription that runs. Dropping its sender ends it.
+struct Running {
+    key: DialogKey,
+    /// Renews it for so many seconds; 0 ends it.
+    renewals: mpsc::UnboundedSender<u32>,
+}
+
+/// Who is told of what.
+#[derive(Default)]
+pub(in crate::sip) struct Messages {
+    counts: HashMap<String, watch::Sender<MessageCount>>,
+    running: HashMap<String, Vec<Running>>,
+}
+
+impl Messages {
+    /// So many wait for this phone.
+    pub(in crate::sip) fn wait(&mut self, name: String, count: MessageCount) {
+        self.counts
+            .entry(name)
+            .or_default()
+            .send_if_modified(|known| std::mem::replace(known, count) != count);
+    }
+
+    /// Takes a request to be told.
+    pub(in crate::sip) fn take(&mut self, shared: &Arc<Shared>, request: SubscribeRequest) {
+        let realm = shared.realm();
+        let claim = Claim {
+            asked: Asked { method: "SUBSCRIBE", user: &request.user },
+            name: &request.sender.user,
+            from: request.from,
+            proofs: &request.proofs,
+        };
+        let name = match shared.phones.sender(&realm, &claim) {
+            Sender::Phone(name) => name,
+            Sender::Nobody => return request.answer(403, Vec::new()),
+            Sender::Unproved(challenges) => {
+                let headers = challenges.into_iter().map(|one| ("WWW-Authenticate", one)).collect();
+                return request.answer(401, headers);
+            }
+        };
+        if request.event != EVENT {
+            return request.answer(489, vec![("Allow-Events", EVENT.into())]);
+        }
+        let seconds = request.expires.unwrap_or(SECONDS.1).min(SECONDS.1);
+        if (1..SECONDS.0).contains(&seconds) {
+            return request.answer(423, vec![("Min-Expires", SECONDS.0.to_string())]);
+        }
+        let running = self.running.entry(name.clone()).or_default();
+        running.retain(|one| !one.renewals.is_closed());
+        if let Some(renewed) = &request.renews {
+            let Some(one) = running.iter().find(|one| one.key == *renewed) else {
+                return request.answer(481, Vec::new());
+            };
+            let _ = one.renewals.send(seconds);
+            return request.answer(200, vec![("Expires", seconds.to_string())]);
+        }
+        let has_mailbox = shared.phones.find(&name).is_some_and(|(config, _)| config.has_mailbox);
+        let Some(count) = self.counts.get(&name).filter(|_| has_mailbox) else {
+            return request.answer(404, Vec::new());
+        };
+        let counts = count.subscribe();
+        let Some(subscriber) = request.accept(&shared.stack, seconds) else { return };
+        if running.len() == MOST {
+            running.remove(0);
+        }
+        let (renewals, renewed) = mpsc::unbounded_channel();
+        running.push(Running { key: subscriber.key().clone(), renewals });
+        tracing::debug!("{name} is told of its messages for {seconds} s");
+        tokio::spawn(tell(subscriber, counts, renewed, seconds));
+    }
+}
+
+/// Tells somebody how many messages wait, and each time that changes, until its time is up.
+async fn tell(
+    subscriber: Subscriber,
+    mut counts: watch::Receiver<MessageCount>,
+    mut renewals: mpsc::UnboundedReceiver<u32>,
+    mut seconds: u32,
+) {
+    loop {
+        let ends = Instant::now() + Duration::from_secs(seconds.into());
+        loop {
+            let left = ends.saturating_duration_since(Instant::now()).as_secs();
+            let state = match left {
+                0 => "terminated;reason=timeout".into(),
+                left => format!("active;expires={left}"),
+            };
+            let count = *counts.borrow_and_update();
+            let body = (KIND, summary(count));
+            if !subscriber.tell(EVENT, &state, body).await || left == 0 {
+                return;
+            }
+            tokio::select! {
+                changed = counts.changed() => if changed.is_err() { return },
+                () = sleep_until(ends) => {}
+                renewed = renewals.recv() => match renewed {
+                    Some(renewed) => { seconds = renewed; break }
+                    None => return,
+                },
+            }
+        }
+    }
+}
+
+/// What is told (RFC 3842 §5.2).
+fn summary(MessageCount { new, old }: MessageCount) -> String {
+    let waits = if new > 0 { "yes" } else { "no" };
+    format!("Messages-Waiting: {waits}\r\nVoice-Message: {new}/{old}\r\n")
+}

@@ -1,0 +1,179 @@
+//! What is done to each message before anything else: who is unknown is not heard, and what is heard
+//! says where it has come from.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use rsipstack::sip::prelude::{HeadersExt, ToTypedHeader};
+use rsipstack::sip::{Contact, Header, Headers, Method, Param, Request, SipMessage};
+use rsipstack::transaction::endpoint::{MessageInspector, TransportEventInspector};
+use rsipstack::transport::{SipAddr, TransportEvent};
+
+use super::super::challenges;
+use super::super::settings::Transport;
+use super::super::streams::Most;
+use super::as_library;
+
+/// Who may speak to us at all.
+pub(crate) trait Door: Send + Sync + 'static {
+    /// Whether anything that comes from this address is looked at.
+    fn knows(&self, address: IpAddr) -> bool;
+
+    /// Whether a request from there is; `registers`: it is a REGISTER.
+    fn admits(&self, from: IpAddr, registers: bool, user_agent: Option<&str>) -> bool;
+
+    /// Whether whoever is there may be behind a NAT, so that it is called back where its packets come
+    /// from.
+    fn is_called_back(&self, address: IpAddr) -> bool;
+
+    /// Whether a carrier is there, or a phone that has registered.
+    fn lives_at(&self, address: IpAddr) -> bool;
+
+    /// How many connections others may have here.
+    fn most_connections(&self) -> Most;
+}
+
+/// Where a message has come from.
+fn address_of(from: &SipAddr) -> Option<SocketAddr> {
+    let address = from.get_socketaddr().ok()?;
+    Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
+}
+
+/// Drops what is not to be heard, before the library keeps or answers anything of it.
+pub(super) struct Doorman(pub(super) Arc<dyn Door>);
+
+impl Doorman {
+    fn admits(&self, message: &SipMessage, from: &SipAddr) -> bool {
+        let SipMessage::Request(request) = message else { return true };
+        let Some(from) = address_of(from) else { return false };
+        let registers = request.method == Method::Register;
+        let user_agent = request.header_value("User-Agent");
+        self.0.admits(from.ip(), registers, user_agent.as_deref())
+    }
+}
+
+impl TransportEventInspector for Doorman {
+    fn handle<'a, 'b>(
+        &'a self,
+        event: TransportEvent,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Option<TransportEvent>> + Send + 'b>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        let event = match &event {
+            TransportEvent::Incoming(message, _, from) if !self.admits(message, from) => None,
+            _ => Some(event),
+        };
+        Box::pin(std::future::ready(event))
+    }
+}
+
+/// The header in which a request says where it has come from, on its way through the library.
+const SOURCE: &str = "X-Oneport-Source";
+
+/// Writes on each request where it has come from: a sender could write anything into its Via. Of
+/// whoever may be behind a NAT the Contact is made to say the same, since the library goes by it.
+/// Challenges that come and proofs that go are made readable for whom they are.
+pub(super) struct Postmark(pub(super) Arc<dyn Door>);
+
+impl MessageInspector for Postmark {
+    fn before_send(&self, mut message: SipMessage, _: Option<&SipAddr>) -> SipMessage {
+        if let SipMessage::Request(request) = &mut message {
+            for header in request.headers.iter_mut() {
+                match header {
+                    Header::Authorization(proof) => {
+                        if let Some(sent) = challenges::sent(proof.value()) {
+                            *proof = sent.into();
+                        }
+                    }
+                    Header::ProxyAuthorization(proof) => {
+                        if let Some(sent) = challenges::sent(proof.value()) {
+                            *proof = sent.into();
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        message
+    }
+
+    fn after_received(&self, mut message: SipMessage, from: Option<&SipAddr>) -> SipMessage {
+        let from = from.and_then(|from| Some((transport_of(from)?, address_of(from)?)));
+        let called_back = from.filter(|(_, from)| self.0.is_called_back(from.ip()));
+        match &mut message {
+            SipMessage::Request(request) => {
+                request.headers.retain(|header| !header.name().eq_ignore_ascii_case(SOURCE));
+                if let Some((transport, from)) = from {
+                    let text = format!("{} {from}", transport.name());
+                    request.headers.push(Header::Other(SOURCE.into(), text));
+                }
+                // A phone that registers is told what it has said itself.
+                if let Some(from) = called_back.filter(|_| request.method != Method::Register) {
+                    call_back(&mut request.headers, from);
+                }
+            }
+            SipMessage::Response(response) => {
+                response.headers.0.retain_mut(is_readable);
+                // Elsewhere a Contact is somebody else: whom to call instead.
+                let of_dialog = (101..300).contains(&response.status_code.code());
+                if let Some(from) = called_back.filter(|_| of_dialog) {
+                    call_back(&mut response.headers, from);
+                }
+            }
+        }
+        message
+    }
+}
+
+/// Whether a header can be read by the library; a challenge is rewritten for it, or else left out.
+fn is_readable(header: &mut Header) -> bool {
+    let (challenge, is_of_proxy) = match header {
+        Header::WwwAuthenticate(challenge) => (challenge.value(), false),
+        Header::ProxyAuthenticate(challenge) => (challenge.value(), true),
+        _ => return true,
+    };
+    let Some(readable) = challenges::readable(challenge) else { return false };
+    *header = match is_of_proxy {
+        false => Header::WwwAuthenticate(readable.into()),
+        true => Header::ProxyAuthenticate(readable.into()),
+    };
+    true
+}
+
+/// Makes the Contact say where a message has come from.
+fn call_back(headers: &mut Headers, (transport, from): (Transport, SocketAddr)) {
+    // Behind a proxy it is for the proxy to say.
+    if headers.iter().any(|header| matches!(header, Header::RecordRoute(_))) {
+        return;
+    }
+    for header in headers.iter_mut() {
+        let Header::Contact(written) = header else { continue };
+        let Ok(mut contact) = written.typed() else { continue };
+        let host = contact.uri.host_with_port.to_string();
+        let knows_itself = host.parse::<SocketAddr>().is_ok_and(|own| own.ip() == from.ip());
+        if transport == Transport::Udp && knows_itself {
+            continue;
+        }
+        contact.uri.host_with_port = from.into();
+        contact.uri.params.retain(|param| !matches!(param, Param::Transport(_)));
+        if transport != Transport::Udp {
+            contact.uri.params.push(Param::Transport(as_library(transport)));
+        }
+        *header = Contact::from(contact).into();
+    }
+}
+
+fn transport_of(from: &SipAddr) -> Option<Transport> {
+    [Transport::Udp, Transport::Tcp, Transport::Tls]
+        .into_iter()
+        .find(|transport| from.r#type == Some(as_library(*transport)))
+}
+
+/// Where a request has come from.
+pub(super) fn source_of(request: &Request) -> Option<(Transport, SocketAddr)> {
+    let source = request.header_value(SOURCE)?;
+    let (transport, address) = source.split_once(' ')?;
+    Some((Transport::named(transport)?, address.parse().ok()?))
+}

@@ -1,0 +1,163 @@
+//! SUBSCRIBE requests (RFC 6665), and what is told to whoever sends them. The library's own subscriptions say nothing
+//! any more once they are renewed.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rsipstack::sip::prelude::{HeadersExt, ToTypedHeader};
+use rsipstack::sip::{Header, Method, Response, StatusCode, Uri, typed};
+use rsipstack::transaction::make_tag;
+use rsipstack::transaction::transaction::Transaction;
+
+use super::super::message::Party;
+use super::super::replaces::DialogKey;
+use super::super::settings::Transport;
+use super::{Stack, register, source_of};
+
+/// A request to be told of something. Dropping it answers nothing.
+pub(crate) struct SubscribeRequest {
+    pub(crate) transport: Transport,
+    pub(crate) from: SocketAddr,
+    /// Who sends it.
+    pub(crate) sender: Party,
+    /// The user part of its URI.
+    pub(crate) user: String,
+    /// Of what it wants to be told: its Event, without parameters.
+    pub(crate) event: String,
+    pub(crate) proofs: Vec<String>,
+    /// For how many seconds.
+    pub(crate) expires: Option<u32>,
+    /// The subscription that it renews; `None`: it begins one.
+    pub(crate) renews: Option<DialogKey>,
+    transaction: Transaction,
+}
+
+impl SubscribeRequest {
+    /// Reads one; `None`: nobody could be meant by it.
+    pub(super) fn read(transaction: Transaction) -> Option<Self> {
+        let request = &transaction.original;
+        let (transport, from) = source_of(request)?;
+        let their_tag = request.from_header().ok()?.tag().ok()??.value().to_string();
+        let our_tag = request.to_header().ok()?.tag().ok()?;
+        let call_id = request.call_id_header().ok()?.value().to_string();
+        let event = request.header_value("Event").unwrap_or_default();
+        Some(Self {
+            transport,
+            from,
+            sender: request.header_value("From").and_then(|from| Party::read(&from))?,
+            user: request.uri.user().unwrap_or_default().to_string(),
+            event: event.split(';').next().unwrap_or_default().trim().to_ascii_lowercase(),
+            proofs: register::values(request, "Authorization"),
+            expires: request.header_value("Expires").and_then(|value| value.trim().parse().ok()),
+            renews: our_tag.map(|tag| DialogKey {
+                call_id,
+                our_tag: tag.value().to_string(),
+                their_tag,
+            }),
+            transaction,
+        })
+    }
+
+    /// Answers it, and keeps nothing of it.
+    pub(crate) fn answer(mut self, status: u16, headers: Vec<(&'static str, String)>) {
+        let header = |(name, value): (&str, String)| Header::Other(name.into(), value);
+        let headers = headers.into_iter().map(header).collect();
+        tokio::spawn(async move {
+            let _ = self.transaction.reply_with(status.into(), headers, None).await;
+            while self.transaction.receive().await.is_some() {}
+        });
+    }
+
+    /// Takes it on for so many seconds; `None`: there is no way back to who has sent it.
+    pub(crate) fn accept(mut self, stack: &Stack, seconds: u32) -> Option<Subscriber> {
+        let request = &self.transaction.original;
+        let ours = stack.contact(&self.user, self.from, self.transport)?;
+        let tag = make_tag();
+        let to = request.to_header().ok()?.typed().ok()?.with_tag(tag.clone());
+        let from = request.from_header().ok()?.typed().ok()?;
+        let call_id = request.call_id_header().ok()?.clone();
+        let key = DialogKey {
+            call_id: call_id.value().to_string(),
+            our_tag: tag.value().to_string(),
+            their_tag: from.tag()?.value().to_string(),
+        };
+        let target = request.contact_header().ok()?.typed().ok()?.uri;
+        self.transaction.original.headers.unique_push(to.clone().into());
+        let subscriber = Subscriber {
+            stack: stack.clone(),
+            key,
+            call_id: call_id.value().to_string(),
+            // What was said to us we say of ourselves.
+            us: typed::From { display_name: to.display_name, uri: to.uri, params: to.params },
+            them: typed::To { display_name: from.display_name, uri: from.uri, params: from.params },
+            target,
+            contact: ours.clone(),
+            way: (self.transport, self.from),
+            sequence: AtomicU32::new(0),
+        };
+        let contact = typed::Contact { display_name: None, uri: ours, params: Vec::new() };
+        let headers = vec![
+            Header::Contact(contact.into()),
+            Header::Other("Expires".into(), seconds.to_string()),
+        ];
+        tokio::spawn(async move {
+            let _ = self.transaction.reply_with(StatusCode::OK, headers, None).await;
+            while self.transaction.receive().await.is_some() {}
+        });
+        Some(subscriber)
+    }
+}
+
+/// Somebody who is told of something.
+pub(crate) struct Subscriber {
+    stack: Stack,
+    key: DialogKey,
+    call_id: String,
+    us: typed::From,
+    them: typed::To,
+    /// Where it wants to be told.
+    target: Uri,
+    contact: Uri,
+    /// Where its request came from: a NAT lets nothing else in.
+    way: (Transport, SocketAddr),
+    sequence: AtomicU32,
+}
+
+impl Subscriber {
+    /// What the subscription is known by.
+    pub(crate) const fn key(&self) -> &DialogKey {
+        &self.key
+    }
+
+    /// Tells it (NOTIFY): the event, how its subscription stands, and the news with their kind. Whether it wants to
+    /// hear more.
+    pub(crate) async fn tell(
+        &self,
+        event: &str,
+        state: &str,
+        (kind, body): (&str, String),
+    ) -> bool {
+        let (transport, to) = self.way;
+        let Some(via) = self.stack.via(transport) else { return false };
+        let mut request = self.stack.endpoint.make_request(
+            Method::Notify,
+            self.target.clone(),
+            via,
+            self.us.clone(),
+            self.them.clone(),
+            self.sequence.fetch_add(1, Ordering::Relaxed) + 1,
+            Some(self.call_id.clone().into()),
+        );
+        let contact =
+            typed::Contact { display_name: None, uri: self.contact.clone(), params: Vec::new() };
+        request.headers.push(Header::Contact(contact.into()));
+        request.headers.push(Header::Event(event.into()));
+        request.headers.push(Header::SubscriptionState(state.into()));
+        request.headers.push(Header::ContentType(kind.into()));
+        let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        request.headers.push(Header::ContentLength(length.into()));
+        request.body = body.into_bytes();
+        let answer: Option<Response> = self.stack.transact(request, to, transport).await;
+        answer.is_some_and(|answer| answer.status_code.code() < 300)
+    }
+}

@@ -1,0 +1,106 @@
+//! baresip: a telephone that speaks SIP, without a screen or a sound card. It answers by itself.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::install::program_of;
+
+/// A running baresip. Dropping it kills it.
+pub struct Baresip {
+    process: Child,
+    directory: tempfile::TempDir,
+}
+
+/// Where its modules are.
+const MODULES: &str = "/usr/lib/baresip/modules";
+
+/// What a baresip is told.
+#[derive(Clone, Debug)]
+pub struct Telephone<'a> {
+    /// Its registrar and the name it has there.
+    pub registrar: SocketAddr,
+    /// Its name, and the secret that proves it.
+    pub login: (&'a str, &'a str),
+    /// What carries its SIP: `udp` or `tcp`.
+    pub transport: &'a str,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What it says: a WAV file of 8,000 samples a second.
+    pub says: &'a Path,
+    /// What it dials at once, if anything.
+    pub dials: Option<&'a str>,
+}
+
+impl Baresip {
+    /// Starts one. `command` is a command that runs another one, such as `ip netns exec NAME`; empty: it
+    /// runs by itself.
+    ///
+    /// # Panics
+    /// It is missing or does not start; the message says why.
+    #[must_use]
+    pub fn start(command: &[&str], told: &Telephone<'_>) -> Self {
+        // The package of it that needs no screen.
+        program_of("baresip", "baresip-core").unwrap_or_else(|missing| panic!("{missing}"));
+        let directory = tempfile::tempdir().expect("a directory");
+        let here = directory.path();
+        let config = format!(
+            "module_path {MODULES}\nmodule g711.so\nmodule aufile.so\nmodule sndfile.so\n\
+             module_tmp account.so\nmodule_app menu.so\nmodule_app mwi.so\n\
+             audio_source aufile,{says}\nsip_listen {listen}\nsnd_path {here}\n",
+            says = told.says.display(),
+            listen = told.listen,
+            here = here.display(),
+        );
+        let Telephone { registrar, login: (name, secret), transport, .. } = told;
+        let account = format!(
+            "<sip:{name}@{registrar};transport={transport}>;auth_pass={secret};answermode=auto;\
+             regint=60\n"
+        );
+        fs::write(here.join("config"), config).expect("writable");
+        fs::write(here.join("accounts"), account).expect("writable");
+        let output = fs::File::create(here.join("output")).expect("writable");
+        let mut words = command.iter().copied().chain(["baresip", "-v", "-f"]);
+        let mut process = Command::new(words.next().unwrap_or("baresip"));
+        process.args(words).arg(here);
+        if let Some(number) = told.dials {
+            process.args(["-e", &format!("/dial {number}")]);
+        }
+        let process = process
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("one more handle"))
+            .stderr(output)
+            .spawn()
+            .expect("baresip starts");
+        Self { process, directory }
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let text = fs::read(self.directory.path().join("output")).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// What it has heard so far in its calls: the files, as WAV, whose head may not be complete while a
+    /// call is up.
+    #[must_use]
+    pub fn heard(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.directory.path()).into_iter().flatten().flatten();
+        files
+            .map(|file| file.path())
+            .filter(|path| path.to_string_lossy().ends_with("-dec.wav"))
+            .collect()
+    }
+}
+
+impl Drop for Baresip {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            eprintln!("baresip's log:\n{}", self.log());
+        }
+    }
+}
