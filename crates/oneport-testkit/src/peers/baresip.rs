@@ -45,9 +45,11 @@ impl Baresip {
         program_of("baresip", "baresip-core").unwrap_or_else(|missing| panic!("{missing}"));
         let directory = tempfile::tempdir().expect("a directory");
         let here = directory.path();
+        // mwi.so is loaded long before the account, since its timer of a millisecond must have run before
+        // the account is registered: where it finds a subscription, baresip 1.0 subscribes for ever.
         let config = format!(
-            "module_path {MODULES}\nmodule g711.so\nmodule aufile.so\nmodule sndfile.so\n\
-             module_tmp account.so\nmodule_app menu.so\nmodule_app mwi.so\n\
+            "module_path {MODULES}\nmodule mwi.so\nmodule g711.so\nmodule aufile.so\n\
+             module sndfile.so\nmodule_tmp account.so\nmodule_app menu.so\n\
              audio_source aufile,{says}\nsip_listen {listen}\nsnd_path {here}\n",
             says = told.says.display(),
             listen = told.listen,
