@@ -76,7 +76,7 @@ async fn calls_out_and_in_through_a_carrier_are_heard_and_recorded_alike_on_all_
         "disallow=all\nallow=ulaw\n[phone]\ntype=user\ncontext=agents\nrequirecalltoken=no\n";
     let dialer = asterisk(
         &format!(
-            "trunktimestamps=yes\n{phone_of}[oneport]\ntype=peer\nhost=127.0.0.1\nport={own}\nusername=dialer\n\
+            "{phone_of}[oneport]\ntype=peer\nhost=127.0.0.1\nport={own}\nusername=dialer\n\
              secret=outer\nauth=md5\ntrunk=yes\n\
              [gateway]\ntype=user\nsecret=outer\nauth=md5\ncontext=in\ntrunk=yes\n"
         ),

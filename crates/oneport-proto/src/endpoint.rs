@@ -355,10 +355,7 @@ impl Endpoint {
         let bytes = payload.len();
         let timestamp = match stamp {
             Stamp::Low(low) => call.voice_in.mini(now, clock, low, format, bytes),
-            Stamp::Trunk(trunk) => {
-                let datagram = self.cx.counters.datagrams_received;
-                call.voice_in.trunk(now, clock, datagram, trunk, format, bytes)
-            }
+            Stamp::Trunk(trunk) => call.voice_in.trunk(now, clock, trunk, format, bytes),
         };
         let way = Way::of(call);
         let id = CallId { slot: index, generation };

@@ -119,9 +119,10 @@ impl FrameLength {
         (back.saturating_add(self.length / 2)).checked_div(self.length).unwrap_or(0)
     }
 
-    /// In ms; 20 while it is not known.
-    pub(crate) const fn in_ms(&self) -> u32 {
-        if self.length == 0 { 20 } else { self.length }
+    /// How many ms the last frame that was measured lasts, where its size tells.
+    pub(crate) fn told_ms(&self) -> Option<u32> {
+        let (format, size) = self.measured?;
+        Some(told_length(format, size)).filter(|length| *length != 0)
     }
 
     /// In ms; 0 while it is not known.

@@ -9,7 +9,7 @@ use crate::clock::Instant;
 use crate::context::Context;
 use crate::drop_reason::DropReason;
 use crate::exchange::Exchange;
-use crate::frame_length::Gaps;
+use crate::frame_length::{Gaps, PAUSE_MS};
 use crate::relay_clock::{RelayClock, distance, is_after};
 use crate::voice_meter::VoiceMeter;
 
@@ -22,6 +22,10 @@ const LATEST_FULL_MS: u32 = 40_000;
 
 /// After so long a silence the time that has passed decides about a mini frame's upper half.
 const LONG_SILENCE: Duration = Duration::from_secs(15);
+
+/// An entry of a trunk without timestamps follows the one before it while it is less late than so many
+/// half lengths of a frame: it may have missed the datagram before, and have travelled longer.
+const LATE_HALF_LENGTHS: u32 = 5;
 
 /// A frame within this distance of the one before follows it, whatever our clock says.
 const FOLLOWS_MS: u32 = 2_000;
@@ -201,10 +205,8 @@ impl VoiceOut {
 pub(crate) struct VoiceIn {
     /// Timestamp of the last full frame.
     named_at: Option<Timestamp>,
-    /// What a trunk's clock must be moved by to be this call's, for entries without timestamp.
-    trunk_offset: Option<u32>,
-    /// The datagram that had the last such entry.
-    trunk_datagram: u64,
+    /// How far the stamps of entries without timestamp are ahead of our clock, in the least late one.
+    trunk_lead: Option<u32>,
     pub(crate) meter: VoiceMeter,
     /// Arrival and whole timestamp of the latest frame.
     last: Option<(Instant, Timestamp)>,
@@ -215,12 +217,12 @@ pub(crate) struct VoiceIn {
 impl VoiceIn {
     /// Reads some of each line of memory that a frame needs.
     pub(crate) fn look(&self) -> u64 {
-        self.trunk_datagram ^ self.meter.look() ^ self.last.map_or(0, |(_, stamp)| stamp.0.into())
+        self.meter.look() ^ self.last.map_or(0, |(_, stamp)| stamp.0.into())
     }
 
     /// The sender has a new clock, as after a transfer. The counts go on.
     pub(crate) fn begin_anew(&mut self) {
-        (self.last, self.named_at, self.trunk_offset) = (None, None, None);
+        (self.last, self.named_at, self.trunk_lead) = (None, None, None);
         self.meter.begin_anew();
     }
 
@@ -242,7 +244,7 @@ impl VoiceIn {
 
     /// Takes a full frame: it sets format and time base.
     pub(crate) fn full(&mut self, now: Instant, format: Format, stamp: Timestamp, bytes: usize) {
-        if self.trunk_offset.take().is_some() {
+        if self.trunk_lead.take().is_some() {
             // The times before were no better than the trunk's.
             self.meter.begin_anew();
         }
@@ -285,41 +287,51 @@ impl VoiceIn {
         whole
     }
 
-    /// Takes a trunk entry that has no timestamp of its own: the trunk's clock stands in. That
-    /// begins anew when the trunk was silent. Further entries of one `datagram`, each of which has
-    /// its own number, follow one another. `call` is as in [`mini`](Self::mini).
+    /// Takes a trunk entry that has no timestamp of its own, and gives it one: it follows the frame before
+    /// it, until the time that has passed says that frames between them are missing.
+    ///
+    /// The trunk's clock, `trunk`, only stands in where nothing else is known: Asterisk's counts the trunk's
+    /// datagrams, of which a busy one has several in the time of a frame, and is put back to real time
+    /// whenever it is 160 ms ahead of it. `call` is as in [`mini`](Self::mini).
     pub(crate) fn trunk(
         &mut self,
         now: Instant,
         call: Option<Timestamp>,
-        datagram: u64,
         trunk: Timestamp,
         format: Format,
         bytes: usize,
     ) -> Timestamp {
-        let (came, last) = self.last.unwrap_or((now, Timestamp(0)));
-        let passed = now.millis_since(came).max(1);
-        let expected = match self.last {
-            Some(_) => last.0.wrapping_add(passed),
-            None => call.unwrap_or(trunk).0,
-        };
-        let offset = self.trunk_offset.filter(|offset| {
-            let stamp = trunk.0.wrapping_add(*offset);
-            let near = |other| distance(stamp, other) <= FOLLOWS_MS;
-            near(expected) || near(last.0)
+        let ours = now.millis_since(Instant::from_micros(0));
+        let lead = self.trunk_lead.unwrap_or_else(|| match self.last {
+            Some((came, last)) => last.0.wrapping_add(now.millis_since(came)).wrapping_sub(ours),
+            None => call.unwrap_or(trunk).0.wrapping_sub(ours),
         });
-        let offset = offset.unwrap_or_else(|| {
-            self.meter.begin_anew();
-            expected.wrapping_sub(trunk.0)
-        });
-        self.trunk_offset = Some(offset);
-        let follows = core::mem::replace(&mut self.trunk_datagram, datagram) == datagram;
-        let stamp = match follows {
-            true => Timestamp(last.0.wrapping_add(self.meter.length())),
-            false => Timestamp(trunk.0.wrapping_add(offset)),
+        let real = ours.wrapping_add(lead);
+        let length = self.meter.told_length();
+        let stamp = match (self.last, length) {
+            (Some((_, last)), Some(length)) => self.follow(last.0, length, real),
+            // Nothing but the time says how long frames are.
+            (Some((_, last)), None) if !is_after(real, last.0) => last.0.wrapping_add(1),
+            _ => real,
         };
+        let early = length.is_some() && is_after(stamp, real);
+        self.trunk_lead = Some(if early { stamp.wrapping_sub(ours) } else { lead });
+        let stamp = Timestamp(stamp);
         self.take(now, stamp, format, bytes);
         stamp
+    }
+
+    /// The timestamp of a frame behind the one of `length` ms at `last`; `real` is where it would be if
+    /// neither of them were late.
+    fn follow(&mut self, last: u32, length: u32, real: u32) -> u32 {
+        let next = last.wrapping_add(length);
+        let late = if is_after(real, next) { real.wrapping_sub(next) } else { 0 };
+        if late > PAUSE_MS {
+            self.meter.begin_anew();
+        }
+        let missing =
+            if late.saturating_mul(2) < length * LATE_HALF_LENGTHS { 0 } else { late / length };
+        next.wrapping_add(missing * length)
     }
 
     fn take(&mut self, now: Instant, stamp: Timestamp, format: Format, bytes: usize) {
@@ -514,7 +526,7 @@ mod tests {
         let heard = voice.meter.snapshot();
         assert_eq!((heard.frames, heard.lost, heard.late, heard.out_of_order), (2, 0, 0, 0));
         voice.begin_anew();
-        let stamp = voice.trunk(at(300), None, 3, Timestamp(77_000), Format::ULAW, 160);
+        let stamp = voice.trunk(at(300), None, Timestamp(77_000), Format::ULAW, 160);
         assert_eq!(stamp, Timestamp(77_000), "nothing but the trunk's clock is known");
     }
 
@@ -524,12 +536,12 @@ mod tests {
         let mut voice = VoiceIn::default();
         voice.full(at(100), Format::ULAW, Timestamp(1_000), 160);
         assert_eq!(
-            voice.trunk(at(120), None, 1, Timestamp(77_000), Format::ULAW, 160),
+            voice.trunk(at(120), None, Timestamp(77_000), Format::ULAW, 160),
             Timestamp(1_020)
         );
         voice.full(at(140), Format::ULAW, Timestamp(1_500), 160);
         assert_eq!(
-            voice.trunk(at(160), None, 2, Timestamp(77_040), Format::ULAW, 160),
+            voice.trunk(at(160), None, Timestamp(77_040), Format::ULAW, 160),
             Timestamp(1_520)
         );
     }
@@ -540,11 +552,11 @@ mod tests {
         let mut voice = VoiceIn::default();
         voice.full(at(100), Format::ULAW, Timestamp(1_000), 160);
         assert_eq!(
-            voice.trunk(at(120), None, 1, Timestamp(77_000), Format::ULAW, 160),
+            voice.trunk(at(120), None, Timestamp(77_000), Format::ULAW, 160),
             Timestamp(1_020)
         );
         assert_eq!(
-            voice.trunk(at(155), None, 2, Timestamp(77_020), Format::ULAW, 160),
+            voice.trunk(at(155), None, Timestamp(77_020), Format::ULAW, 160),
             Timestamp(1_040)
         );
     }
@@ -554,17 +566,78 @@ mod tests {
         let at = |ms: u64| Instant::from_micros(ms * 1000);
         let mut voice = VoiceIn::default();
         voice.full(at(100), Format::ULAW, Timestamp(1_000), 160);
-        voice.trunk(at(120), None, 1, Timestamp(77_000), Format::ULAW, 160);
-        let stamp = voice.trunk(at(20_120), None, 2, Timestamp(0), Format::ULAW, 160);
+        voice.trunk(at(120), None, Timestamp(77_000), Format::ULAW, 160);
+        let stamp = voice.trunk(at(20_120), None, Timestamp(0), Format::ULAW, 160);
         assert_eq!(stamp, Timestamp(21_020));
-        let stamp = voice.trunk(at(20_140), None, 3, Timestamp(20), Format::ULAW, 160);
+        let stamp = voice.trunk(at(20_140), None, Timestamp(20), Format::ULAW, 160);
         assert_eq!(stamp, Timestamp(21_040));
-        let stamp = voice.trunk(at(20_140), None, 3, Timestamp(20), Format::ULAW, 160);
+        let stamp = voice.trunk(at(20_140), None, Timestamp(20), Format::ULAW, 160);
         assert_eq!(stamp, Timestamp(21_060), "another of the same datagram");
         assert_eq!(voice.meter.snapshot().duplicates, 0);
-        // Our clock steps by an hour, the trunk does not.
-        let stamp = voice.trunk(at(3_620_160), None, 4, Timestamp(40), Format::ULAW, 160);
-        assert_eq!(stamp, Timestamp(21_060));
+    }
+
+    /// Asterisk 22, with ten calls at one peer: two datagrams in 20 ms, each of which moves the clock by 20;
+    /// the call is in one or the other.
+    #[test]
+    fn entries_follow_one_another_whatever_asterisk_counts_as_time() {
+        let captured = [
+            (0, 0),
+            (20, 40),
+            (40, 80),
+            (60, 120),
+            (80, 160),
+            (100, 200),
+            (134, 260),
+            (140, 280),
+            (160, 160),
+            (180, 200),
+            (200, 240),
+            (219, 280),
+            (240, 320),
+            (274, 380),
+            (294, 420),
+            (314, 460),
+            (320, 319),
+            (340, 359),
+            (360, 399),
+            (380, 439),
+            (400, 479),
+        ];
+        let at = |ms: u64| Instant::from_micros((5_230 + ms) * 1000);
+        let mut voice = VoiceIn::default();
+        voice.full(at(0), Format::ULAW, Timestamp(1_000), 160);
+        let stamps = captured.map(|(ms, trunk)| {
+            voice.trunk(at(20 + ms), None, Timestamp(trunk), Format::ULAW, 160).0
+        });
+        assert_eq!(stamps, core::array::from_fn(|n| 1_020 + 20 * n as u32));
+        let heard = voice.meter.snapshot();
+        assert_eq!((heard.lost, heard.late, heard.duplicates, heard.out_of_order), (0, 0, 0, 0));
+    }
+
+    #[test]
+    fn entries_of_a_trunk_without_timestamps_leave_room_for_what_is_missing() {
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        let mut voice = VoiceIn::default();
+        voice.full(at(100), Format::ULAW, Timestamp(1_000), 160);
+        let mut stamp = |ms| voice.trunk(at(ms), None, Timestamp(0), Format::ULAW, 160).0;
+        assert_eq!(stamp(120), 1_020);
+        assert_eq!(stamp(169), 1_040, "29 ms late");
+        assert_eq!(stamp(170), 1_060);
+        assert_eq!(stamp(260), 1_160, "three are missing");
+        assert_eq!(stamp(261), 1_180);
+        // What was late before is not so any more.
+        assert_eq!([300, 320, 340].map(&mut stamp), [1_200, 1_220, 1_240]);
+        assert_eq!(voice.meter.snapshot().lost, 4);
+    }
+
+    #[test]
+    fn entries_whose_size_tells_no_length_are_stamped_by_their_arrival() {
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        let mut voice = VoiceIn::default();
+        voice.full(at(100), Format::SPEEX, Timestamp(1_000), 38);
+        let stamps = [140, 180, 180, 220]
+            .map(|ms| voice.trunk(at(ms), None, Timestamp(0), Format::SPEEX, 38).0);
+        assert_eq!(stamps, [1_040, 1_080, 1_081, 1_120]);
     }
 
     #[test]

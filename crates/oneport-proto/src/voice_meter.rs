@@ -228,10 +228,9 @@ impl VoiceMeter {
         self.behind = Behind::default();
     }
 
-    /// How long a frame is, in ms; 20 while that is not known.
-    #[must_use]
-    pub const fn length(&self) -> u32 {
-        self.lengths.in_ms()
+    /// How many ms the last frame lasts, where its size tells.
+    pub(crate) fn told_length(&self) -> Option<u32> {
+        self.lengths.told_ms()
     }
 
     fn count(&mut self, bytes: u64) {
