@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::settings::Transport;
 use super::super::streams::{Place, STRANGERS_TIME, Streams, Turned};
-use super::{Door, as_library};
+use super::{Door, Stack, as_library};
 
 /// How long it may take to agree upon TLS.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -50,28 +50,56 @@ pub(super) fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, St
     Ok(Arc::new(config.map_err(|error| wrong(certificate, &error))?).into())
 }
 
-/// What all connections to one address have in common.
-pub(super) struct Listening {
-    pub(super) transport: Transport,
-    /// Our address, as the library has it.
-    pub(super) ours: SipAddr,
-    /// Where it is by TLS.
-    pub(super) acceptor: Option<TlsAcceptor>,
-    pub(super) endpoint: EndpointInnerRef,
-    pub(super) door: Arc<dyn Door>,
-    pub(super) streams: Arc<Streams>,
-    pub(super) stop: CancellationToken,
+/// An address that is ours, and that nobody is let in at yet.
+pub(super) struct Bound {
+    transport: Transport,
+    pub(super) address: SocketAddr,
+    /// Where others see it, if that is elsewhere.
+    external: Option<SocketAddr>,
+    acceptor: Option<TlsAcceptor>,
+    listener: TcpListener,
 }
 
-/// Binds an address.
-pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = std::net::TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
+impl Bound {
+    /// Binds an address; the system chooses port 0.
+    pub(super) fn bind(
+        transport: Transport,
+        address: SocketAddr,
+        external: Option<SocketAddr>,
+        acceptor: Option<TlsAcceptor>,
+    ) -> io::Result<Self> {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let address = listener.local_addr()?;
+        Ok(Self { transport, address, external, acceptor, listener })
+    }
+
+    /// Takes connections from now on, until the gateway stops.
+    pub(super) fn listen(self, stack: &Stack, door: Arc<dyn Door>, streams: Arc<Streams>) {
+        let Self { transport, address, external, acceptor, listener } = self;
+        let (endpoint, stop) = (stack.endpoint.clone(), stack.stop.clone());
+        let ours = announce(&endpoint, transport, address, external);
+        let all = Listening { transport, ours, acceptor, endpoint, door, streams, stop };
+        tokio::spawn(all.run(listener));
+    }
+}
+
+/// What all connections to one address have in common.
+struct Listening {
+    transport: Transport,
+    /// Our address, as the library has it.
+    ours: SipAddr,
+    /// Where it is by TLS.
+    acceptor: Option<TlsAcceptor>,
+    endpoint: EndpointInnerRef,
+    door: Arc<dyn Door>,
+    streams: Arc<Streams>,
+    stop: CancellationToken,
 }
 
 /// Tells the library that we are there, to be said in what it sends: as it has it.
-pub(super) fn announce(
+fn announce(
     endpoint: &EndpointInnerRef,
     transport: Transport,
     bound: SocketAddr,
@@ -88,7 +116,7 @@ pub(super) fn announce(
 
 impl Listening {
     /// Takes connections until the gateway stops.
-    pub(super) async fn run(self, listener: TcpListener) {
+    async fn run(self, listener: TcpListener) {
         let this = Arc::new(self);
         let mut told: Option<Instant> = None;
         loop {
@@ -183,7 +211,7 @@ impl Listening {
                 let late = |_| io::Error::from(io::ErrorKind::TimedOut);
                 let secured = agreed.map_err(late)??;
                 let secured = TlsConnection::from_server_stream(secured, ours, theirs, stop).await;
-                SipConnection::Tls(secured.map_err(super::other)?)
+                SipConnection::Tls(secured.map_err(io::Error::other)?)
             }
         };
         Ok((connection, socket))

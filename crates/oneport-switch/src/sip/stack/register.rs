@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use rsipstack::sip::prelude::HeadersExt;
-use rsipstack::sip::{Header, Request};
 use rsipstack::transaction::transaction::Transaction;
 
 use super::super::message::Party;
 use super::super::settings::Transport;
-use super::source_of;
+use super::doorway::source_of;
+use super::requests::{answer_with, values};
 
 /// A request to register, and its answer. Dropping it answers nothing.
 pub(crate) struct RegisterRequest {
@@ -43,21 +43,7 @@ impl RegisterRequest {
     }
 
     /// Answers it.
-    pub(crate) fn answer(mut self, status: u16, headers: Vec<(&'static str, String)>) {
-        let header = |(name, value): (&str, String)| Header::Other(name.into(), value);
-        let headers = headers.into_iter().map(header).collect();
-        tokio::spawn(async move {
-            let _ = self.transaction.reply_with(status.into(), headers, None).await;
-            while self.transaction.receive().await.is_some() {}
-        });
+    pub(crate) fn answer(self, status: u16, headers: Vec<(&'static str, String)>) {
+        answer_with(self.transaction, status, headers);
     }
-}
-
-/// All values of a header.
-pub(super) fn values(request: &Request, name: &str) -> Vec<String> {
-    let mut values = Vec::new();
-    for header in request.headers.iter().filter(|header| header.name().eq_ignore_ascii_case(name)) {
-        values.push(header.value().trim().to_string());
-    }
-    values
 }

@@ -12,7 +12,9 @@ use rsipstack::transaction::transaction::Transaction;
 use super::super::message::Party;
 use super::super::replaces::DialogKey;
 use super::super::settings::Transport;
-use super::{Stack, register, source_of};
+use super::Stack;
+use super::doorway::source_of;
+use super::requests::{answer, answer_with, values};
 
 /// A request to be told of something. Dropping it answers nothing.
 pub(crate) struct SubscribeRequest {
@@ -47,7 +49,7 @@ impl SubscribeRequest {
             sender: request.header_value("From").and_then(|from| Party::read(&from))?,
             user: request.uri.user().unwrap_or_default().to_string(),
             event: event.split(';').next().unwrap_or_default().trim().to_ascii_lowercase(),
-            proofs: register::values(request, "Authorization"),
+            proofs: values(request, "Authorization"),
             expires: request.header_value("Expires").and_then(|value| value.trim().parse().ok()),
             renews: our_tag.map(|tag| DialogKey {
                 call_id,
@@ -59,13 +61,8 @@ impl SubscribeRequest {
     }
 
     /// Answers it, and keeps nothing of it.
-    pub(crate) fn answer(mut self, status: u16, headers: Vec<(&'static str, String)>) {
-        let header = |(name, value): (&str, String)| Header::Other(name.into(), value);
-        let headers = headers.into_iter().map(header).collect();
-        tokio::spawn(async move {
-            let _ = self.transaction.reply_with(status.into(), headers, None).await;
-            while self.transaction.receive().await.is_some() {}
-        });
+    pub(crate) fn answer(self, status: u16, headers: Vec<(&'static str, String)>) {
+        answer_with(self.transaction, status, headers);
     }
 
     /// Takes it on for so many seconds; `None`: there is no way back to who has sent it.
@@ -100,10 +97,7 @@ impl SubscribeRequest {
             Header::Contact(contact.into()),
             Header::Other("Expires".into(), seconds.to_string()),
         ];
-        tokio::spawn(async move {
-            let _ = self.transaction.reply_with(StatusCode::OK, headers, None).await;
-            while self.transaction.receive().await.is_some() {}
-        });
+        answer(self.transaction, StatusCode::OK, headers);
         Some(subscriber)
     }
 }
