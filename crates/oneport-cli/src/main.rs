@@ -46,6 +46,7 @@ mod status;
 mod storage;
 mod style;
 mod table;
+mod user;
 mod websocket;
 
 use std::process::ExitCode;
@@ -83,6 +84,7 @@ enum Command {
     Conference(conference::Conference),
     #[command(name = "iax2")]
     Iax2(iax2::Iax2),
+    User(user::User),
     Route(route::Route),
     Check(check::Check),
     Schema(schema::Schema),
@@ -121,6 +123,7 @@ fn main() -> ExitCode {
             Command::Undrain(undrain) => undrain.run(),
             Command::Conference(conference) => conference.run(),
             Command::Iax2(iax2) => iax2.run(),
+            Command::User(user) => user.run(),
             Command::Route(route) => route.run(),
             Command::Check(check) => check.run(),
             Command::Schema(schema) => schema.run(),

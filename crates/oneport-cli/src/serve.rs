@@ -92,7 +92,7 @@ impl Serve {
             driver.local_addresses().iter().map(ToString::to_string).collect();
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!("oneport {version} listens on UDP {}", listens.join(" and "));
-        greet(driver.local_addresses(), api.as_ref());
+        greet(driver.local_addresses(), api.as_ref()).await;
         notify::ready();
         let mut stopped = std::pin::pin!(stopped());
         let mut hosts = Hosts::default();
@@ -206,7 +206,7 @@ fn start_api(
 }
 
 /// What it listens on, and what to try next.
-fn greet(addresses: &[SocketAddr], api: Option<&Api>) {
+async fn greet(addresses: &[SocketAddr], api: Option<&Api>) {
     let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let names: Vec<String> =
         Builtin::ALL.iter().map(|one| format!("{one} ({})", one.number())).collect();
@@ -225,17 +225,32 @@ or from Asterisk's console:
         list.join(" and "),
         names.join(", "),
     );
-    let api = api.map(|api| {
-        let file = token_file(&state_directory(), api.address().port());
-        let token = match file.exists() {
-            true => format!(" with the token in {}", file.display()),
-            false => String::new(),
-        };
-        format!("the API listens on http://{}{token}; `oneport status` asks it\n", api.address())
-    });
-    let text = text + &api.unwrap_or_default();
+    let api = match api {
+        Some(api) => greeting_of(api).await,
+        None => String::new(),
+    };
+    let text = text + &api;
     // That nobody reads it is no reason not to serve.
     let _ = io::stdout().write_all(text.as_bytes());
+}
+
+/// Where API and console are, and how one gets in.
+async fn greeting_of(api: &Api) -> String {
+    let file = token_file(&state_directory(), api.address().port());
+    let token = match file.exists() {
+        true => format!(" with the token in {}", file.display()),
+        false => String::new(),
+    };
+    let console = match api.first_link().await {
+        Some(link) => format!(
+            "the console has no user yet; whoever opens this link makes the first:\n  {link}\n"
+        ),
+        None => format!("the console is at {}\n", api.console()),
+    };
+    format!(
+        "the API listens on http://{}{token}; `oneport status` asks it\n{console}",
+        api.address()
+    )
 }
 
 /// Waits for Ctrl-C or SIGTERM.

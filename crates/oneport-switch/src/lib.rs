@@ -13,6 +13,7 @@ mod capture;
 mod cdr;
 mod conference;
 mod config;
+mod console;
 mod deadlines;
 mod decision;
 mod decoy;

@@ -33,6 +33,7 @@ mod rooms;
 mod saying_no;
 pub(crate) mod snapshot;
 mod spans;
+pub(crate) mod table;
 mod taping;
 mod tones;
 mod transcoding;

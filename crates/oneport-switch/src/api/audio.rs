@@ -17,9 +17,9 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Shared;
+use super::asker::Asker;
 use super::error::{Problem, Refused};
 use super::extract::Ask;
-use super::token::Token;
 use crate::Switch;
 use crate::live::{Heard, Listening, Said};
 use crate::switch::span_of;
@@ -142,13 +142,13 @@ impl Drop for Ends {
 )]
 pub(super) async fn audio(
     State(shared): State<Shared>,
-    Extension(token): Extension<Token>,
+    Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
     Ask(query): Ask<AudioQuery>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    if !token.listens() {
-        return Err(Problem::may_not_listen(&token));
+    if !asker.listens() {
+        return Err(Problem::may_not_listen(&asker));
     }
     let rate = match query.rate.unwrap_or(RATES[0]) {
         rate if RATES.contains(&rate) => rate,
@@ -158,7 +158,7 @@ pub(super) async fn audio(
         }
     };
     let upgrade = upgrade.map_err(|rejection| Problem::no_websocket(rejection.body_text()))?;
-    let (wanted, who) = (id.clone(), token.name().to_string());
+    let (wanted, who) = (id.clone(), asker.name().to_string());
     let driver = shared.driver.downgrade();
     let begun = shared.ask(move |endpoint, switch, now| {
         let call = switch.find_call(&wanted)?;
@@ -171,17 +171,17 @@ pub(super) async fn audio(
         Some(Ok(session)) => session,
     };
     let span = span_of(session.ends.call);
-    span.in_scope(|| tracing::info!("API: {} listens", token.name()));
+    span.in_scope(|| tracing::info!("API: {} listens", asker.name()));
     let since = Instant::now();
     let upgrade = upgrade.max_message_size(GREATEST_MESSAGE).max_frame_size(GREATEST_MESSAGE);
     Ok(upgrade.on_upgrade(move |mut socket| async move {
         let mut all_lost = AudioLost::default();
         let over = tokio::select! {
             biased;
-            () = shared.tokens.listens_no_more(&token) => Over::Withdrawn,
+            () = asker.listens_no_more(&shared.tokens) => Over::Withdrawn,
             over = serve(&mut socket, session, rate, since, &mut all_lost) => over,
         };
-        let (name, seconds) = (token.name(), since.elapsed().as_secs());
+        let (name, seconds) = (asker.name(), since.elapsed().as_secs());
         let AudioLost { lost_ms, lost_frames } = all_lost;
         span.in_scope(|| {
             tracing::info!(

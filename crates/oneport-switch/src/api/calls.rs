@@ -10,9 +10,10 @@ use utoipa::IntoParams;
 use super::Shared;
 use super::error::{Problem, Refused};
 use super::extract::{Ask, Body, PageQuery};
-use super::model::{CallState, CallView, Calls, Legs, Originate, Transfer};
+use super::model::{CallRows, CallSort, CallState, CallView, Calls, Legs, Originate, Transfer};
 use crate::switch::NotPlaced;
 use crate::switch::snapshot::CallFilter;
+use crate::switch::table::TableQuery;
 
 /// Which calls.
 #[derive(Deserialize, IntoParams)]
@@ -49,6 +50,66 @@ pub(super) async fn list(
         .ask(move |endpoint, switch, now| switch.calls(endpoint, now, &filter, &page))
         .await
         .map(Json)
+}
+
+/// The most rows of a table at once, and how many where it is not said.
+const MOST_ROWS: usize = 200;
+const USUAL_ROWS: usize = 50;
+
+/// Which part of the table.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RowsQuery {
+    /// Only calls with this in a number, a name, an address or the destination, or with an id that begins so.
+    search: Option<String>,
+    /// Only those that are so far.
+    state: Option<CallState>,
+    /// What they are sorted by: `age`, `from`, `number`, `to`, `state`, `mos`, `loss`.
+    #[serde(default)]
+    #[param(value_type = Option<CallSort>)]
+    sort: CallSort,
+    /// Whether the greatest comes first.
+    #[serde(default)]
+    descending: bool,
+    /// How many rows to leave out.
+    #[serde(default)]
+    offset: usize,
+    /// How many rows at most: 50 where it is not said, 200 at most.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<usize>,
+}
+
+/// Calls that are up as a table, sorted and searched, with the figures that tell how they sound.
+#[utoipa::path(
+    get,
+    path = "/v1/calls/table",
+    operation_id = "call_table",
+    tag = "calls",
+    params(RowsQuery),
+    security(("token" = ["viewer"])),
+    responses(
+        (status = 200, description = "A part of it", body = CallRows),
+        (status = 422, description = "The query makes no sense", body = Refused),
+    )
+)]
+pub(super) async fn table(
+    State(shared): State<Shared>,
+    Ask(query): Ask<RowsQuery>,
+) -> Result<Json<CallRows>, Problem> {
+    let limit = match query.limit.unwrap_or(USUAL_ROWS) {
+        limit @ 1..=MOST_ROWS => limit,
+        limit => return Err(Problem::wrong(format!("limit is {limit}, and goes from 1 to 200"))),
+    };
+    let search = query.search.map(|text| text.trim().to_lowercase());
+    let query = TableQuery {
+        search: search.filter(|text| !text.is_empty()),
+        state: query.state,
+        sort: query.sort,
+        descending: query.descending,
+        offset: query.offset,
+        limit,
+    };
+    shared.ask(move |endpoint, switch, now| switch.call_rows(endpoint, now, &query)).await.map(Json)
 }
 
 /// Places a call: rings somebody, and leads it on when it answers, to a number or a destination.

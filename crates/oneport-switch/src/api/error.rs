@@ -8,7 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::token::{Role, Token};
+use super::asker::Asker;
+use super::token::Role;
 
 /// Why a request was not carried out.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -63,15 +64,41 @@ impl Problem {
             .hint("the tokens are those of [api.tokens], or one in the state directory")
     }
 
-    pub(super) fn not_allowed(token: &Token, needed: Role) -> Self {
-        let (name, role) = (token.name(), token.role());
-        Self::new(StatusCode::FORBIDDEN, format!("token {name} has the role {role}"))
+    pub(super) fn not_allowed(asker: &Asker, needed: Role) -> Self {
+        let role = asker.role();
+        Self::new(StatusCode::FORBIDDEN, format!("{asker} has the role {role}"))
             .hint(format!("this needs the role {needed}"))
     }
 
-    pub(super) fn may_not_listen(token: &Token) -> Self {
-        Self::new(StatusCode::FORBIDDEN, format!("token {} may not listen", token.name()))
-            .hint("give it listen = true in [api.tokens]")
+    pub(super) fn may_not_listen(asker: &Asker) -> Self {
+        let hint = match asker {
+            Asker::Token(_) => "give it listen = true in [api.tokens]",
+            Asker::User(_) => "an administrator lets users listen: `oneport user change --listen`",
+        };
+        Self::new(StatusCode::FORBIDDEN, format!("{asker} may not listen")).hint(hint)
+    }
+
+    /// A page that is none of ours has sent the request, or may have.
+    pub(super) fn of_another_page() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "the request does not come from the console's own page")
+            .hint("a proxy in front must pass Host and Origin on as they come")
+    }
+
+    pub(super) fn forbidden(what: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, what)
+    }
+
+    pub(super) fn not_signed_in() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "name or password is wrong")
+            .hint("an administrator sets a new password: `oneport user password NAME`")
+    }
+
+    pub(super) fn guessed_too_often(wait: Duration) -> Self {
+        let mut problem =
+            Self::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong passwords, or wrong links")
+                .hint("wait as long as Retry-After says");
+        problem.retry_after = Some(wait);
+        problem
     }
 
     pub(super) fn no_websocket(what: String) -> Self {

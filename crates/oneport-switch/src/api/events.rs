@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use tokio_stream::{Stream, StreamExt};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Shared;
+use super::asker::Asker;
 use super::error::{Problem, Refused};
 use super::extract::Ask;
 use crate::news::News;
@@ -52,6 +54,7 @@ pub(super) struct Missed {
 )]
 pub(super) async fn events(
     State(shared): State<Shared>,
+    Extension(asker): Extension<Asker>,
     Ask(query): Ask<EventQuery>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let Ok(place) = shared.listeners.clone().try_acquire_owned() else {
@@ -81,5 +84,7 @@ pub(super) async fn events(
     });
     // What cannot be put into JSON is not told; nothing here is of that kind.
     let events = events.filter_map(Result::ok).map(Ok);
+    // Whoever has signed off hears no more.
+    let events = events.take_while(move |_| !asker.is_gone());
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }

@@ -157,15 +157,6 @@ const fn word(direction: Direction) -> &'static str {
     }
 }
 
-const STATES: [(CallState, &str); 6] = [
-    (CallState::Identifying, "identifying"),
-    (CallState::Dialling, "dialling"),
-    (CallState::Calling, "calling"),
-    (CallState::Ringing, "ringing"),
-    (CallState::Answered, "answered"),
-    (CallState::Parked, "parked"),
-];
-
 /// What the API knows besides the switch.
 struct Own {
     uptime: f64,
@@ -228,9 +219,9 @@ fn write(format: Format, figures: &Figures, own: &Own) -> String {
 fn write_calls(page: &mut Exposition, figures: &Figures) {
     let tally = &figures.tally;
     let mut samples = page.begin(&CALLS);
-    for (state, name) in STATES {
+    for state in CallState::ALL {
         let count = figures.calls.iter().filter(|one| **one == state).count();
-        samples.add(&[name], count as f64);
+        samples.add(&[state.name()], count as f64);
     }
     let legs_out: usize = figures.legs - figures.calls.len();
     page.begin(&LEGS).add(&[IN], figures.calls.len() as f64).add(&[OUT], legs_out as f64);

@@ -7,6 +7,7 @@
 
 #![expect(unused_qualifications, reason = "descriptions of parameters are made with whole paths")]
 
+mod asker;
 mod audio;
 mod calls;
 mod capture;
@@ -17,11 +18,14 @@ mod events;
 mod extract;
 mod guard;
 mod listener;
+mod login;
 mod metrics;
 pub mod model;
+mod overview;
 mod paths;
 mod peers;
 mod prometheus;
+mod pulse;
 mod recording;
 mod records;
 mod reload;
@@ -29,9 +33,10 @@ mod rooms;
 mod routes;
 mod system;
 mod token;
+mod users;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -39,6 +44,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post, put};
 use oneport::Driver;
 use oneport_proto::{Endpoint, Instant};
 use thiserror::Error;
@@ -50,13 +56,17 @@ use utoipa_axum::routes;
 
 use crate::Switch;
 use crate::config::ApiConfig;
+use crate::console::Sessions;
 use crate::store::Store;
 use error::Problem;
 
 pub use error::Refused;
+pub(crate) use pulse::Beat;
 pub use reload::{ReloadError, Reloader};
 pub use rooms::Gain;
+pub(crate) use token::random_secret;
 pub use token::{Role, Token, state_directory, token_file};
+pub use users::{ChangedUser, NewUser, UserView, Users};
 
 /// The greatest body of a request in bytes.
 const GREATEST_BODY: usize = 64 * 1024;
@@ -102,6 +112,18 @@ pub(crate) struct Inner {
     reloader: Option<Reloader>,
     hosts: Vec<String>,
     rates: guard::Rates,
+    /// How many passwords each address may still try.
+    guesses: guard::Rates,
+    /// One hash is computed at a time.
+    hashing: Semaphore,
+    /// Held while users change, each of which is a look and a write.
+    changing_users: tokio::sync::Mutex<()>,
+    sessions: Sessions,
+    /// The name of the console's cookie.
+    cookie: String,
+    /// What the link for the first user ends with.
+    code: String,
+    pulse: pulse::Pulse,
     listeners: Arc<Semaphore>,
     started: tokio::time::Instant,
     missed: std::sync::atomic::AtomicU64,
@@ -125,12 +147,19 @@ impl Inner {
 }
 
 /// A running API. It stops when dropped; then the driver that it was given is free again.
-#[derive(Debug)]
 pub struct Api {
     address: SocketAddr,
     reloader: Option<Reloader>,
+    store: Option<Arc<dyn Store>>,
+    code: String,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "API on {}", self.address)
+    }
 }
 
 impl Api {
@@ -165,13 +194,21 @@ impl Api {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(ApiError::System)?;
         let (stop, stopped) = oneshot::channel::<()>();
+        let code = random_secret().map_err(ApiError::System)?;
         let shared = Inner {
             driver: driver.clone(),
-            store,
+            store: store.clone(),
             tokens,
             reloader: reloader.clone(),
             hosts: config.hosts.clone(),
             rates: guard::Rates::default(),
+            guesses: guard::Rates::new(login::GUESSES, login::GUESSES_PER_SECOND),
+            hashing: Semaphore::new(1),
+            changing_users: tokio::sync::Mutex::default(),
+            sessions: Sessions::default(),
+            cookie: format!("oneport-{}", address.port()),
+            code: code.clone(),
+            pulse: pulse::Pulse::default(),
             listeners: Arc::new(Semaphore::new(MOST_LISTENERS)),
             started: tokio::time::Instant::now(),
             missed: std::sync::atomic::AtomicU64::new(0),
@@ -180,13 +217,34 @@ impl Api {
         let body = move || runtime.block_on(serve(listener, Arc::new(shared), stopped));
         let thread = thread::Builder::new().name("oneport-api".into()).spawn(body);
         let thread = Some(thread.map_err(ApiError::System)?);
-        Ok(Self { address, reloader, stop: Some(stop), thread })
+        Ok(Self { address, reloader, store, code, stop: Some(stop), thread })
     }
 
     /// Where it listens, with the port that the system chose where 0 was asked for.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The link by which the first user of the console is made, as long as there is none. It is good until
+    /// then or until the API stops, and for whoever knows it.
+    pub async fn first_link(&self) -> Option<String> {
+        let users = self.store.as_ref()?.users().await.ok()?;
+        users.is_empty().then(|| format!("{}#/first/{}", self.console(), self.code))
+    }
+
+    /// Where the console is.
+    #[must_use]
+    pub fn console(&self) -> String {
+        let mut address = self.address;
+        // It listens on all addresses, of which the loopback is one.
+        if address.ip().is_unspecified() {
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        format!("http://{address}/console/")
     }
 
     /// Reads the configuration again; none where that did not come from a file.
@@ -199,6 +257,7 @@ impl Api {
 impl Drop for Api {
     fn drop(&mut self) {
         self.reloader = None;
+        self.store = None;
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -213,6 +272,8 @@ async fn serve(listener: std::net::TcpListener, shared: Shared, stopped: oneshot
         Ok(listener) => listener::Bounded::new(listener),
         Err(error) => return tracing::error!("API: {error}"),
     };
+    // It is gone with the runtime.
+    tokio::spawn(pulse::beat(shared.clone()));
     let router = router(shared);
     let service = router.into_make_service_with_connect_info::<listener::Client>();
     let (hurry, hurried) = oneshot::channel::<()>();
@@ -247,6 +308,7 @@ async fn serve(listener: std::net::TcpListener, shared: Shared, stopped: oneshot
         (name = "records", description = "Records of calls that have ended or were refused"),
         (name = "peers", description = "Peers and registrations"),
         (name = "switch", description = "The switch itself"),
+        (name = "users", description = "Users of the console"),
     ),
     components(schemas(Refused)),
     modifiers(&BearerToken),
@@ -270,6 +332,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(system::status))
         .routes(routes!(system::reload))
         .routes(routes!(system::limits))
+        .routes(routes!(overview::overview))
         .routes(routes!(drain::show, drain::drain, drain::undrain))
         .routes(routes!(metrics::metrics))
         .routes(routes!(peers::peers))
@@ -278,6 +341,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(calls::list, calls::originate))
         .routes(routes!(calls::show, calls::hang_up))
         .routes(routes!(calls::netstats))
+        .routes(routes!(calls::table))
         .routes(routes!(calls::transfer))
         .routes(routes!(capture::capture))
         .routes(routes!(audio::audio))
@@ -293,6 +357,8 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(records::refusal_counts))
         .routes(routes!(routes::decide))
         .routes(routes!(events::events))
+        .routes(routes!(users::list, users::add))
+        .routes(routes!(users::change, users::remove))
 }
 
 /// The description of all paths (OpenAPI 3.1).
@@ -304,7 +370,17 @@ pub fn document() -> utoipa::openapi::OpenApi {
 fn router(shared: Shared) -> Router {
     let (router, _) = documented().split_for_parts();
     router
-        .route("/openapi.json", axum::routing::get(system::openapi))
+        .route("/openapi.json", get(system::openapi))
+        .route("/", get(login::home))
+        .route("/console", get(login::home))
+        .route("/console/", get(login::page))
+        .route("/console/{*path}", get(login::file))
+        .route(
+            "/console/session",
+            get(login::standing).post(login::sign_in).delete(login::sign_off),
+        )
+        .route("/console/first", post(login::first))
+        .route("/console/password", put(login::change_password))
         .fallback(|| async { Problem::not_found("there is no such path") })
         .method_not_allowed_fallback(|| async { Problem::wrong_method() })
         .layer(axum::middleware::from_fn_with_state(shared.clone(), guard::guard))

@@ -465,6 +465,167 @@ model! {
         pub summary: String,
     }
 
+    /// What a table of calls is sorted by.
+    #[derive(Copy, Eq, Default)]
+    #[serde(rename_all = "snake_case")]
+    enum CallSort {
+        /// How long they have been up.
+        #[default]
+        Age,
+        /// Who calls.
+        From,
+        /// The number called.
+        Number,
+        /// Where they lead.
+        To,
+        /// How far they are.
+        State,
+        /// The worst mean opinion score of their legs.
+        Mos,
+        /// The greatest loss on their legs.
+        Loss,
+    }
+
+    /// One leg in a row of a table.
+    struct LegRow {
+        /// The peer; for a guest its address.
+        pub who: String,
+        /// The codec.
+        pub codec: Option<String>,
+        /// Whether its frames are encrypted.
+        pub encrypted: bool,
+        /// The mean opinion score of what is heard here of it.
+        pub mos_here: Option<f64>,
+        /// The same of what it hears, as it says.
+        pub mos_there: Option<f64>,
+        /// Frames lost on the way from it.
+        pub loss_percent: Option<f64>,
+        /// Frames lost on the way to it, as it says.
+        pub loss_percent_there: Option<u8>,
+        /// Interarrival jitter of what comes from it (RFC 3550).
+        pub jitter_ms: f64,
+        /// Round trip, smoothed.
+        pub rtt_ms: Option<f64>,
+        /// What ails it, as a sentence: one-way voice, or why it is choppy.
+        pub trouble: Option<String>,
+    }
+
+    /// A call in a row of a table.
+    struct CallRow {
+        /// Its id.
+        pub id: String,
+        /// How far it is.
+        pub state: CallState,
+        /// The caller's number.
+        pub calling_number: Option<String>,
+        /// The number called.
+        pub number: String,
+        /// Where it leads; null while that is open.
+        pub destination: Option<String>,
+        /// Since it began.
+        pub seconds: f64,
+        /// Whether it is recorded.
+        pub recorded: bool,
+        /// Whether somebody listens.
+        pub listened: bool,
+        /// Whether its ends speak different codecs.
+        pub transcoded: bool,
+        /// The leg of the caller.
+        pub caller: LegRow,
+        /// Legs to those who are called.
+        pub called: Vec<LegRow>,
+    }
+
+    /// A part of a table of calls.
+    struct CallRows {
+        /// In the order that was asked for.
+        pub rows: Vec<CallRow>,
+        /// How many fit in all.
+        pub total: usize,
+        /// How many are up.
+        pub up: usize,
+    }
+
+    /// How many calls are so far.
+    #[derive(Copy, Eq)]
+    struct StateCount {
+        /// How far.
+        pub state: CallState,
+        /// How many.
+        pub calls: usize,
+    }
+
+    /// Calls whose worst leg has a mean opinion score of this and less than that of the class before.
+    #[derive(Copy)]
+    struct MosClass {
+        /// The lower bound of the score.
+        pub at_least: f64,
+        /// How many.
+        pub calls: usize,
+    }
+
+    /// The last hour, oldest first.
+    struct History {
+        /// How long a point is.
+        pub seconds: usize,
+        /// The most calls at once.
+        pub calls: Vec<usize>,
+        /// Calls that have begun.
+        pub begun: Vec<u64>,
+        /// Calls that were refused.
+        pub refused: Vec<u64>,
+    }
+
+    /// How the process does.
+    struct ProcessView {
+        /// CPU of the last seconds, of one core.
+        pub cpu_percent: f64,
+        /// Cores that it may use.
+        pub cores: usize,
+        /// The most memory that it has had.
+        pub memory_peak_bytes: u64,
+        /// The longest that the switch took to answer in the last seconds.
+        pub lag_ms: f64,
+    }
+
+    /// How its sockets do.
+    struct SocketView {
+        /// Datagrams that came, of the last seconds.
+        pub datagrams_per_second: f64,
+        /// Datagrams that the kernel dropped as the socket's buffer was full, since the start.
+        pub overflowed: u64,
+        /// Frames dropped for any reason, since the start.
+        pub dropped: u64,
+        /// Reliable frames sent again, since the start.
+        pub retransmissions: u64,
+    }
+
+    /// How the switch does.
+    struct Overview {
+        /// Calls that are up.
+        pub calls: usize,
+        /// Legs of calls.
+        pub legs: usize,
+        /// How far they are.
+        pub states: Vec<StateCount>,
+        /// Calls begun, of the last seconds.
+        pub begun_per_second: f64,
+        /// Calls refused since the start.
+        pub refused: u64,
+        /// How calls sound that are up, the best first.
+        pub mos: Vec<MosClass>,
+        /// Calls of which nothing was heard yet.
+        pub unheard: usize,
+        /// Legs on which somebody is not heard.
+        pub one_way: usize,
+        /// The last hour.
+        pub history: History,
+        /// How the process does.
+        pub process: ProcessView,
+        /// How its sockets do.
+        pub sockets: SocketView,
+    }
+
     /// Who holds places under a limit.
     struct User {
         /// The peer.
@@ -631,5 +792,29 @@ model! {
         pub changes: Vec<String>,
         /// Calls that go on untouched.
         pub calls: usize,
+    }
+}
+
+impl CallState {
+    /// All of them, in the order in which a call goes through them.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Identifying,
+        Self::Dialling,
+        Self::Calling,
+        Self::Ringing,
+        Self::Answered,
+        Self::Parked,
+    ];
+
+    /// Its name in answers and metrics.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Identifying => "identifying",
+            Self::Dialling => "dialling",
+            Self::Calling => "calling",
+            Self::Ringing => "ringing",
+            Self::Answered => "answered",
+            Self::Parked => "parked",
+        }
     }
 }

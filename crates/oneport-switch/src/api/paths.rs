@@ -5,3 +5,13 @@ pub(super) const OPEN: [&str; 3] = ["/healthz", "/readyz", "/openapi.json"];
 
 /// What changes the switch itself.
 pub(super) const ADMIN: [&str; 2] = ["/v1/reload", "/v1/drain"];
+
+/// Whether a path is one of the console's own: its files, and those by which somebody signs in.
+pub(super) fn is_of_console(path: &str) -> bool {
+    path == "/" || path == "/console" || path.starts_with("/console/")
+}
+
+/// Whether a path is about users of the console, whom an administrator alone sees.
+pub(super) fn is_of_users(path: &str) -> bool {
+    path == "/v1/users" || path.starts_with("/v1/users/")
+}

@@ -106,12 +106,12 @@ pub(super) struct RefusalQuery {
     kind: Option<String>,
 }
 
-fn unread(error: StoreError) -> Problem {
+pub(super) fn unread(error: StoreError) -> Problem {
     Problem::unavailable(error.to_string())
 }
 
 impl super::Inner {
-    fn store(&self) -> Result<&dyn Store, Problem> {
+    pub(super) fn store(&self) -> Result<&dyn Store, Problem> {
         let nothing =
             || Problem::conflict("the switch keeps no records").with_hint(Some("[store]".into()));
         self.store.as_deref().ok_or_else(nothing)

@@ -1,5 +1,6 @@
 //! Who may use the API, and for what.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -8,9 +9,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use subtle::ConstantTimeEq;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
-/// What a token is good for. Each role may do what those before it may.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+/// What a token or a user of the console is good for. Each role may do what those before it may.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Looks.
     Viewer,
@@ -152,14 +155,16 @@ pub fn token_file(directory: &Path, port: u16) -> PathBuf {
     directory.join(format!("api-{port}.token"))
 }
 
-/// Makes a token for an administrator and writes it where nobody but this user reads it.
-pub(super) fn make_token(path: &Path) -> io::Result<Token> {
+/// 256 random bits in hexadecimal digits.
+pub(crate) fn random_secret() -> io::Result<String> {
     let mut random = [0; 32];
     getrandom::fill(&mut random)?;
-    let mut secret = String::with_capacity(64);
-    for byte in random {
-        secret.push_str(&format!("{byte:02x}"));
-    }
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Makes a token for an administrator and writes it where nobody but this user reads it.
+pub(super) fn make_token(path: &Path) -> io::Result<Token> {
+    let secret = random_secret()?;
     if let Some(directory) = path.parent() {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }

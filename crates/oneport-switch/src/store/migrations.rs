@@ -7,13 +7,14 @@ use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 /// Number, name and text of each, as in `migrations/sqlite`.
-const SQLITE: [(i64, &str, &str); 6] = [
+const SQLITE: [(i64, &str, &str); 7] = [
     (1, "records", include_str!("../../migrations/sqlite/0001_records.sql")),
     (2, "quality", include_str!("../../migrations/sqlite/0002_quality.sql")),
     (3, "diagnosis", include_str!("../../migrations/sqlite/0003_diagnosis.sql")),
     (4, "transcoded", include_str!("../../migrations/sqlite/0004_transcoded.sql")),
     (5, "contact", include_str!("../../migrations/sqlite/0005_contact.sql")),
     (6, "one_way", include_str!("../../migrations/sqlite/0006_one_way.sql")),
+    (7, "users", include_str!("../../migrations/sqlite/0007_users.sql")),
 ];
 
 /// Those of SQLite. They are listed here, and not by a macro of `sqlx`, since that would build all of `sqlx`

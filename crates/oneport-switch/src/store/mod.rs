@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::api::Role;
 use crate::cdr::Cdr;
 use crate::refusal::{Refusal, RefusalCount};
 use crate::utc::Utc;
@@ -68,6 +69,25 @@ pub struct StoredRegistration {
     pub contact: Option<String>,
 }
 
+/// Somebody who may use the console.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredUser {
+    /// By which the log and those who look know them.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// Whether they may listen to calls.
+    pub listens: bool,
+    /// The hash of their password, in the form of the PHC.
+    pub password: String,
+}
+
+impl fmt::Debug for StoredUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, listens: {}, password ***)", self.name, self.role, self.listens)
+    }
+}
+
 /// Something to be kept.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Record {
@@ -112,6 +132,15 @@ pub trait Store: Send + Sync + 'static {
     /// How many were refused for each kind of reason since the store was made; the most frequent
     /// first.
     fn refusal_counts(&self) -> Answer<'_, Vec<RefusalCount>>;
+
+    /// All users of the console, by their names.
+    fn users(&self) -> Answer<'_, Vec<StoredUser>>;
+
+    /// Keeps a user, in place of one of the same name.
+    fn put_user<'a>(&'a self, user: &'a StoredUser) -> Answer<'a, ()>;
+
+    /// Forgets a user, and says whether there was one.
+    fn remove_user<'a>(&'a self, name: &'a str) -> Answer<'a, bool>;
 
     /// Deletes records of legs that ended before `before`, at most `most` of them, and says how many
     /// it were.

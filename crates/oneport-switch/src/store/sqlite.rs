@@ -28,8 +28,9 @@ use super::columns::{self, Value, stored};
 use super::migrations::MIGRATIONS;
 use super::{
     Answer, CdrFilter, KEPT_REFUSALS, Order, Page, Paging, Record, RefusalFilter, Store,
-    StoreError, StoredRegistration,
+    StoreError, StoredRegistration, StoredUser,
 };
+use crate::api::Role;
 use crate::cdr::Cdr;
 use crate::refusal::{Refusal, RefusalCount, Stage};
 use crate::utc::Utc;
@@ -305,6 +306,46 @@ impl Store for SqliteStore {
                 })
             };
             self.read(&rows, count)
+        })
+    }
+
+    fn users(&self) -> Answer<'_, Vec<StoredUser>> {
+        Box::pin(async move {
+            let sql = "SELECT name, role, listens, password FROM user ORDER BY name";
+            let rows = self.fetch(QueryBuilder::new(sql)).await?;
+            let user = |row: &SqliteRow| {
+                Ok(StoredUser {
+                    name: row.try_get(0)?,
+                    role: named(row, 1, &Role::ALL, Role::name)?,
+                    listens: row.try_get(2)?,
+                    password: row.try_get(3)?,
+                })
+            };
+            self.read(&rows, user)
+        })
+    }
+
+    fn put_user<'a>(&'a self, user: &'a StoredUser) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let sql = "INSERT INTO user (name, role, listens, password) VALUES (?, ?, ?, ?) \
+                       ON CONFLICT (name) DO UPDATE SET role = excluded.role, \
+                       listens = excluded.listens, password = excluded.password";
+            let query = sqlx::query(sql).bind(&user.name).bind(user.role.name());
+            let query = query.bind(user.listens).bind(&user.password);
+            let mut writer = self.writer.lock().await;
+            let doing = || format!("cannot write a user to {}", self.describe());
+            let done = query.execute(&mut *writer).await;
+            done.map(drop).map_err(|why| StoreError::new(doing(), why))
+        })
+    }
+
+    fn remove_user<'a>(&'a self, name: &'a str) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let query = sqlx::query("DELETE FROM user WHERE name = ?").bind(name);
+            let mut writer = self.writer.lock().await;
+            let doing = || format!("cannot delete a user from {}", self.describe());
+            let done = query.execute(&mut *writer).await;
+            Ok(done.map_err(|why| StoreError::new(doing(), why))?.rows_affected() > 0)
         })
     }
 

@@ -212,7 +212,7 @@ mod tests {
 
     use super::*;
     use crate::store::{
-        Answer, CdrFilter, Page, Paging, RefusalFilter, StoreError, StoredRegistration,
+        Answer, CdrFilter, Page, Paging, RefusalFilter, StoreError, StoredRegistration, StoredUser,
     };
     use crate::{Cdr, Refusal, RefusalCount};
 
@@ -256,6 +256,18 @@ mod tests {
 
         fn refusal_counts(&self) -> Answer<'_, Vec<RefusalCount>> {
             Box::pin(async { Ok(Vec::new()) })
+        }
+
+        fn users(&self) -> Answer<'_, Vec<StoredUser>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+
+        fn put_user<'a>(&'a self, _: &'a StoredUser) -> Answer<'a, ()> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn remove_user<'a>(&'a self, _: &'a str) -> Answer<'a, bool> {
+            Box::pin(async { Ok(false) })
         }
 
         fn prune(&self, _: Utc, _: u32) -> Answer<'_, u64> {

@@ -29,7 +29,6 @@ use crate::limits::{Direction, LimitUsage, Scope};
 use crate::news::News;
 use crate::qualify::Status as PollStatus;
 use crate::refusal::Stage;
-use crate::routing::peer_as_destination;
 use crate::sip::streams::Counts as StreamCounts;
 use crate::tally::{Tally, Voice};
 
@@ -95,7 +94,7 @@ pub(super) fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-fn tenths(duration: Duration) -> f64 {
+pub(super) fn tenths(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10.0).round() / 10.0
 }
 
@@ -106,7 +105,7 @@ impl Switch {
     }
 
     /// How far a call is, as its caller's leg says; `None` for a leg that was called.
-    fn call_state(&self, leg: &Leg) -> Option<CallState> {
+    pub(super) fn call_state(&self, leg: &Leg) -> Option<CallState> {
         Some(match &leg.state {
             State::Called { .. } | State::Gone => return None,
             State::Parked(_) => CallState::Parked,
@@ -184,32 +183,15 @@ impl Switch {
     ) -> Option<CallView> {
         let leg = self.legs.get(&call)?;
         let state = self.call_state(leg)?;
-        let called = match &leg.state {
-            State::Caller(caller) => caller.called.as_slice(),
-            _ => &[][..],
-        };
-        let shown = |call: &CallId| Some(self.show_leg(endpoint, now, *call, self.legs.get(call)?));
-        let called: Vec<LegView> = called.iter().filter_map(shown).collect();
-        let destination = match &leg.state {
-            State::Builtin(builtin) => Some(format!("builtin:{builtin}")),
-            _ => match called.as_slice() {
-                [] => None,
-                legs => Some(
-                    legs.iter()
-                        .filter_map(|leg| leg.peer.as_deref())
-                        .map(peer_as_destination)
-                        .collect::<Vec<_>>()
-                        .join(", "),
-                ),
-            },
-        };
+        let shown = |(call, leg)| self.show_leg(endpoint, now, call, leg);
+        let called: Vec<LegView> = self.called_legs(leg).map(shown).collect();
         Some(CallView {
             id: leg.id.to_string(),
             state,
             number: self.number_of(call).into(),
             calling_number: self.book.calling_number(call).map(Into::into),
             route: self.book.route(call).map(Into::into),
-            destination,
+            destination: self.destination_of(leg),
             seconds: tenths(now.since(leg.begun)),
             recording: self.show_recording(leg.id, now),
             listeners: self.listeners(leg.id),
@@ -230,8 +212,7 @@ impl Switch {
 
     fn show_leg(&self, endpoint: &Endpoint, now: Instant, call: CallId, leg: &Leg) -> LegView {
         let numbers = endpoint.call_numbers(call);
-        let stats = self.stats_of_carrier(call).or_else(|| endpoint.call_stats(call));
-        let stats = stats.unwrap_or_default();
+        let stats = self.figures_of(endpoint, call);
         let signalling = endpoint.call_signalling(call).unwrap_or_default();
         let our_number = numbers.map(|(ours, _)| ours.get());
         let diagnosis = self.diagnose(call, &stats);

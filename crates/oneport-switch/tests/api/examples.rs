@@ -170,7 +170,8 @@ fn every_path_has_an_example() {
             assert!(PAGE.contains("`oneport listen --wav call.wav $CALL`"), "no example of {path}");
             continue;
         }
-        let path = path.replace("{id}", "$CALL").replace("{room}", "sales");
+        let path =
+            path.replace("{id}", "$CALL").replace("{room}", "sales").replace("{name}", "ann");
         let is_there = |example: &String| {
             let rest = example.split_once(&format!("$API{path}")).map(|(_, rest)| rest);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['"', ' ', '?']))

@@ -2,6 +2,7 @@
 
 mod choppy;
 mod client;
+mod console;
 mod document;
 mod examples;
 mod exposition;

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use oneport_switch::api::Role;
 use oneport_switch::store::{
     CallStory, CdrFilter, Order, Page, Paging, Record, RefusalFilter, Store, StoredRegistration,
+    StoredUser,
 };
 use oneport_switch::{
     Cdr, HungUpBy, LegDirection, Quality, Refusal, RefusalCount, RemoteQuality, Stage, Utc,
@@ -26,6 +28,7 @@ macro_rules! conformance {
             pages_follow_one_another_in_both_orders
             of_registrations_the_last_word_holds
             refusals_are_counted_by_kind_and_only_the_last_thousands_kept
+            users_are_kept_by_their_names_and_forgotten
             old_records_are_deleted_a_few_at_a_time
             a_call_is_told_with_its_legs_and_refusals_in_order
             readers_see_whole_batches_while_a_writer_writes
@@ -397,6 +400,26 @@ pub(crate) async fn of_registrations_the_last_word_holds(store: &dyn Store) {
     write(store, &[gone("zoe"), Record::Registered(registration("zoe", 5))]).await;
     let left = vec![registration("bob", 4), registration("zoe", 5)];
     assert_eq!(store.registrations().await, Ok(left));
+}
+
+pub(crate) async fn users_are_kept_by_their_names_and_forgotten(store: &dyn Store) {
+    assert_eq!(store.users().await, Ok(Vec::new()));
+    let user = |name: &str, role, listens| StoredUser {
+        name: name.into(),
+        role,
+        listens,
+        password: format!("hash of {name}"),
+    };
+    let (bob, ann) = (user("bob", Role::Viewer, true), user("ann", Role::Admin, false));
+    store.put_user(&bob).await.expect("written");
+    store.put_user(&ann).await.expect("written");
+    assert_eq!(store.users().await, Ok(vec![ann.clone(), bob]));
+    let bob = user("bob", Role::Operator, false);
+    store.put_user(&bob).await.expect("written again");
+    assert_eq!(store.users().await, Ok(vec![ann, bob.clone()]));
+    assert_eq!(store.remove_user("ann").await, Ok(true));
+    assert_eq!(store.remove_user("ann").await, Ok(false));
+    assert_eq!(store.users().await, Ok(vec![bob]));
 }
 
 pub(crate) async fn refusals_are_counted_by_kind_and_only_the_last_thousands_kept(

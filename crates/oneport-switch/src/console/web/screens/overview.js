@@ -1,0 +1,76 @@
+// How the switch does, in ten seconds.
+
+import { html } from '../lib/preact.js';
+import { useLive } from '../live.js';
+import { bytes, count, fixed, span } from '../format.js';
+import { Bar, Card, Fault, Figure, Heading, Plot, State, Waiting } from '../parts.js';
+
+const SOUNDS = ['best', 'good', 'fair', 'poor', 'bad'];
+const WORDS = ['best', 'high', 'medium', 'low', 'bad'];
+
+/** How many limits are shown: those nearest to their end. */
+const LIMITS = 8;
+
+function Sound({ overview }) {
+  const heard = overview.mos.reduce((sum, one) => sum + one.calls, 0);
+  if (heard === 0) return html`<p class="quiet">${overview.calls === 0 ? 'No call is up, so there is nothing to score.' : 'No voice was heard yet.'}</p>`;
+  return html`<table class="bars"><caption class="hidden">Calls by mean opinion score</caption><tbody>
+    ${overview.mos.map((one, n) => html`<tr key=${n}><th scope="row">${WORDS[n]}<small>${n < 4 ? ` from ${fixed(one.at_least, 2)}` : ` below ${fixed(overview.mos[n - 1].at_least, 2)}`}</small></th>
+      <td><progress class=${SOUNDS[n]} max=${heard} value=${one.calls} aria-label=${`${WORDS[n]}: ${one.calls} of ${heard}`}></progress></td>
+      <td class="num">${count(one.calls)}</td></tr>`)}
+    </tbody></table>
+    ${overview.unheard > 0 && html`<p class="quiet">${count(overview.unheard)} not heard yet.</p>`}`;
+}
+
+function Limits({ data }) {
+  const limits = data.limits.filter(one => one.max_calls !== null);
+  if (limits.length === 0) return html`<p class="quiet">No limit is configured. <code>[[limits]]</code> caps calls by peer, number or route.</p>`;
+  const nearest = limits.toSorted((a, b) => b.used / b.max_calls - a.used / a.max_calls).slice(0, LIMITS);
+  return html`${nearest.map(one => html`<${Bar} key=${one.name} label=${one.name} used=${one.used} most=${one.max_calls} note=${one.refused > 0 ? `${count(one.refused)} refused` : null} />`)}
+    ${limits.length > LIMITS && html`<p class="quiet">${limits.length - LIMITS} more are less used.</p>`}`;
+}
+
+export function Overview() {
+  const { data: overview, error } = useLive('/v1/overview', { kinds: ['call_begun', 'call_answered', 'call_ended', 'refused'] });
+  const { data: status } = useLive('/v1/status', { kinds: ['peer', 'registration_elsewhere', 'limit'] });
+  const { data: limits } = useLive('/v1/limits', { kinds: ['limit'] });
+  if (!overview) return html`<${Heading} title="Overview" />${error ? html`<${Fault} error=${error} />` : html`<${Waiting} />`}`;
+  const { history, process, sockets } = overview;
+  const recent = history.refused.slice(-30).reduce((sum, one) => sum + one, 0);
+  const answered = overview.states.find(one => one.state === 'answered').calls;
+  return html`
+    <${Heading} title="Overview">${status && html`<span class="note">${status.ready ? 'takes calls' : 'takes no new calls'} · up ${span(status.uptime_seconds)} · ${status.version}</span>`}<//>
+    <${Fault} error=${error} />
+    ${status && status.troubles.length > 0 && html`<section class="troubles" aria-label="Needs you"><h2>Needs you</h2><ul>${status.troubles.map(one => html`<li key=${one}>${one}</li>`)}</ul></section>`}
+    <dl class="figures">
+      <${Figure} label="Calls now" value=${count(overview.calls)} unit=${overview.calls > 0 ? `${count(answered)} answered` : null} />
+      <${Figure} label="Set-ups" value=${fixed(overview.begun_per_second)} unit="per s" />
+      <${Figure} label="Refused, 5 min" value=${count(recent)} tone=${recent > 0 ? 'poor' : ''} />
+      <${Figure} label="Not heard" value=${count(overview.one_way)} unit="legs" tone=${overview.one_way > 0 ? 'bad' : ''} />
+      ${status && html`<${Figure} label="Peers" value=${count(status.peers)} unit=${status.peers_unreachable > 0 ? `${count(status.peers_unreachable)} not well` : null} tone=${status.peers_unreachable > 0 ? 'bad' : ''} />`}
+    </dl>
+    <div class="cards">
+      <${Card} title="The last hour" wide>
+        ${history.calls.length < 2 ? html`<p class="quiet">The first points come after twenty seconds.</p>` : html`
+        <${Plot} label="Calls at once in the last hour" seconds=${history.seconds * history.calls.length} unit="calls"
+          series=${[{ name: 'refused in 10 s', tone: 'bad', values: history.refused }, { name: 'calls', tone: 'accent', values: history.calls }]} />`}
+      <//>
+      <${Card} title="How calls sound" note="worst leg of each, MOS">
+        <${Sound} overview=${overview} />
+        ${overview.calls === 0 ? html`<p class="quiet">From another terminal: <code>oneport call 127.0.0.1/echo</code></p>` : html`
+        <table class="facts"><caption class="hidden">Calls by state</caption><tbody>${overview.states.filter(one => one.calls > 0).map(one => html`<tr key=${one.state}><th scope="row"><${State} is=${one.state} /></th><td class="num">${count(one.calls)}</td></tr>`)}</tbody></table>`}
+      <//>
+      <${Card} title="Limits">${limits ? html`<${Limits} data=${limits} />` : html`<${Waiting} />`}<//>
+      <${Card} title="Process and sockets">
+        <${Bar} label="CPU" used=${Math.round(process.cpu_percent)} most=${process.cores * 100} note="% of a core" />
+        <table class="facts"><tbody>
+          <tr><th scope="row">Answers within</th><td class="num">${fixed(process.lag_ms)} ms</td></tr>
+          <tr><th scope="row">Memory at most</th><td class="num">${bytes(process.memory_peak_bytes)}</td></tr>
+          <tr><th scope="row">Datagrams</th><td class="num">${count(Math.round(sockets.datagrams_per_second))} per s</td></tr>
+          <tr class=${sockets.overflowed > 0 ? 'bad' : ''}><th scope="row">Lost as the buffer was full</th><td class="num">${count(sockets.overflowed)}</td></tr>
+          <tr><th scope="row">Frames dropped</th><td class="num">${count(sockets.dropped)}</td></tr>
+          <tr><th scope="row">Frames sent again</th><td class="num">${count(sockets.retransmissions)}</td></tr>
+        </tbody></table>
+      <//>
+    </div>`;
+}
