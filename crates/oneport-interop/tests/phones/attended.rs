@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use oneport::{Call, CauseCode, Phone};
+use oneport::{Call, CallEvent, CauseCode, Phone, Progress};
 use oneport_interop::gateway::{System, gateway_with_records, loopback};
-use oneport_interop::{PATIENCE, each_frame_returns, phone, speech, wait_for_silence};
+use oneport_interop::{PATIENCE, each_frame_returns, named, phone, speech, wait_for_silence};
 use oneport_switch::Cdr;
 use oneport_switch::store::{CdrFilter, Order, Paging, SqliteStore, Store};
 use oneport_testkit::peers::asterisk::Asterisk;
@@ -27,6 +27,8 @@ struct Scene {
 
 /// Each call says how its dialog is known, and waits.
 const DIALPLAN: &str = "[desk]
+exten => desk,1,Ringing()
+same => n,Goto(rings,1)
 exten => _[a-z].,1,Verbose(0,DIALOG ${EXTEN} ${CHANNEL(pjsip,call-id)} ${CHANNEL(pjsip,local_tag)} ${CHANNEL(pjsip,remote_tag)})
 same => n,Wait(600)
 ";
@@ -97,6 +99,25 @@ impl Scene {
             self.system.sip
         ));
         let _ = self.asterisk.cli(&format!("channel redirect {channel} leads,on,1"));
+    }
+
+    /// The desk calls, and wants the place of the call in which it is `extension`, with an echo; `only` behind its
+    /// name.
+    fn takes_the_place_of(&self, extension: &str, only: &str) {
+        for module in ["res_pjsip_header_funcs.so", "app_stack.so"] {
+            let loaded = self.asterisk.cli(&format!("module load {module}"));
+            assert!(loaded.contains("Loaded"), "{loaded}");
+        }
+        let [call_id, local, remote] = self.dialog(extension);
+        self.asterisk.set_dialplan(&format!(
+            "{DIALPLAN}[takes]\n\
+             exten => over,1,Dial(PJSIP/any@oneport,60,b(takes^says^1))\n\
+             exten => says,1,Set(PJSIP_HEADER(add,Replaces)={call_id}\\;to-tag={remote}\\;from-tag={local}{only})\n\
+             same => n,Return()\n\
+             exten => echo,1,Answer()\n\
+             same => n,Echo()\n"
+        ));
+        self.asterisk.originate("Local/over@takes/n", "echo@takes");
     }
 
     /// All records, when there are so many.
@@ -207,22 +228,9 @@ async fn a_transfer_to_a_call_that_there_is_not_is_refused_and_both_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn asterisk_takes_the_place_of_a_call_that_is_up() {
     let scene = Scene::begin().await;
-    for module in ["res_pjsip_header_funcs.so", "app_stack.so"] {
-        let loaded = scene.asterisk.cli(&format!("module load {module}"));
-        assert!(loaded.contains("Loaded"), "{loaded}");
-    }
     scene.calls("700", "first");
     let bob = answers(&scene.bob, &scene.asterisk).await;
-    let [call_id, local, remote] = scene.dialog("first");
-    scene.asterisk.set_dialplan(&format!(
-        "{DIALPLAN}[takes]\n\
-         exten => over,1,Dial(PJSIP/any@oneport,60,b(takes^says^1))\n\
-         exten => says,1,Set(PJSIP_HEADER(add,Replaces)={call_id}\\;to-tag={remote}\\;from-tag={local})\n\
-         same => n,Return()\n\
-         exten => echo,1,Answer()\n\
-         same => n,Echo()\n"
-    ));
-    scene.asterisk.originate("Local/over@takes/n", "echo@takes");
+    scene.takes_the_place_of("first", "");
     // Bob hears the echo now, and the call from before has ended.
     let (mut reader, speaker) = bob.audio().await.expect("accepted");
     wait_for("the call before to end", PATIENCE, || {
@@ -236,4 +244,34 @@ async fn asterisk_takes_the_place_of_a_call_that_is_up() {
     assert!(records.iter().all(|leg| leg.answer.is_some() && leg.cause == 16), "{records:#?}");
     let calls: std::collections::BTreeSet<_> = records.iter().map(|leg| leg.call).collect();
     assert_eq!(calls.len(), 1, "it has become part of the call: {records:#?}");
+}
+
+/// Ann calls the desk, where it rings; the desk picks that up by another call.
+#[tokio::test(flavor = "multi_thread")]
+async fn asterisk_picks_up_a_call_that_rings() {
+    let scene = Scene::begin().await;
+    let (ann, _) = phone();
+    let mut call = ann.call(scene.system.iax, named("desk", "ann", "a")).await.expect("placed");
+    while !matches!(
+        timeout(PATIENCE, call.next_event()).await.expect("in time").expect("it lives"),
+        CallEvent::Progress(Progress::Ringing)
+    ) {}
+    scene.takes_the_place_of("rings", "\\;early-only");
+    let answered = timeout(PATIENCE, call.answered()).await.expect("in time");
+    answered.unwrap_or_else(|error| panic!("{error}; {}", scene.asterisk.log()));
+    let (mut reader, speaker) = call.audio().await.expect("accepted");
+    until_heard(&mut reader, &speaker).await;
+    each_frame_returns(&mut reader, &speaker, &speech()[..8_000], 5).await;
+    // Where it rang, it was given up.
+    wait_for("the ringing to end", PATIENCE, || {
+        !scene.asterisk.cli("core show channels concise").contains("!rings!")
+    });
+    drop(call);
+    wait_for_silence(&scene.asterisk);
+    let records = scene.records(3).await;
+    let calls: std::collections::BTreeSet<_> = records.iter().map(|leg| leg.call).collect();
+    assert_eq!(calls.len(), 1, "it has become part of the call: {records:#?}");
+    let mut causes: Vec<_> = records.iter().map(|leg| (leg.answer.is_some(), leg.cause)).collect();
+    causes.sort_unstable();
+    assert_eq!(causes, [(false, 26), (true, 16), (true, 16)], "{records:#?}");
 }

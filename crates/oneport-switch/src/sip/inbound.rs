@@ -11,10 +11,10 @@ use super::inner::LegEvent;
 use super::message::Invitation;
 use super::phones::digest::Asked;
 use super::phones::{Binding, Claim, OnCall, Sender, line};
-use super::replaces::Replaces;
+use super::replaces::{Replaces, Stage};
 use super::session::Session;
 use super::session_timer::{LEAST, SessionTimer, Side};
-use super::settings::{CARRIER, Carrier, HOPS, LEG, REPLACES, SOURCE, Transport};
+use super::settings::{CARRIER, Carrier, EARLY_ONLY, HOPS, LEG, REPLACES, SOURCE, Transport};
 use super::stack::{DialogEvent, Incoming, Server};
 use super::standing::{Metered, Place, PlaceOfPhone, TooMany, Way, linger};
 use super::talking::Talk;
@@ -153,7 +153,7 @@ async fn lead_on(shared: &Arc<Shared>, incoming: Incoming, caller: Caller) {
     let mut new = new_call(&carrier, &invitation, formats, dialog.call_id());
     new.variables.extend(own);
     new.variables.push((SOURCE.into(), from.to_string()));
-    new.variables.extend(replaced.map(|word| (REPLACES.into(), word)));
+    new.variables.extend(replaced.map(|replaced| (REPLACES.into(), replaced)));
     let word = uuid::Uuid::new_v4().simple().to_string();
     new.variables.push((LEG.into(), word.clone()));
     let metered = Metered::begin(&shared.carriers, &word, session.meter());
@@ -172,7 +172,7 @@ async fn lead_on(shared: &Arc<Shared>, incoming: Incoming, caller: Caller) {
     let timer =
         timer.and_then(|header| SessionTimer::read(header, Side::Called, &invitation.supported));
     let talk = Talk { leg, dialog, session, keys, timer, held: false, word: Some(word) };
-    let entered = talk.enter(&peer, shared);
+    let entered = talk.enter(&peer, shared, Stage::Calls);
     if let Some(talk) = lead(talk, invitation.sdp).await {
         drop(entered);
         talk.run(&carrier, &peer, shared).await;
@@ -180,7 +180,7 @@ async fn lead_on(shared: &Arc<Shared>, incoming: Incoming, caller: Caller) {
     tokio::spawn(linger(Some(metered)));
 }
 
-/// The word of the leg whose place a call is to take (RFC 3891), if it is to take one.
+/// Whose place a call is to take (RFC 3891), if it is to take one, as the switch is told of it.
 ///
 /// # Errors
 /// There is no such call, or not one to be taken: the status that says so.
@@ -191,12 +191,10 @@ fn replaced(incoming: &Incoming, shared: &Shared) -> Result<Option<String>, u16>
         [one] => Replaces::read(one).ok_or(400_u16)?,
         _ => return Err(400),
     };
-    match shared.talks.find(&replaces.dialog) {
-        Some(known) if !known.answered => Err(481),
-        Some(_) if replaces.early_only => Err(486),
-        Some(known) => Ok(Some(known.word)),
-        None => Err(481),
-    }
+    let known = shared.talks.find(&replaces.dialog).ok_or(481_u16)?;
+    known.may_be_replaced(&replaces)?;
+    // It may be answered at this moment.
+    Ok(Some(if replaces.early_only { known.word + EARLY_ONLY } else { known.word }))
 }
 
 /// Waits until the switch has decided; `None`: the call is over.

@@ -14,6 +14,7 @@ use super::inner::{Leg, LegEvent, Offered};
 use super::media::MediaEvent;
 use super::message::{HOPS_HEADER, Refused};
 use super::phones::{OnCall, line};
+use super::replaces::{DialogKey, Entered, Known, Stage};
 use super::session::Session;
 use super::session_timer::SessionTimer;
 use super::settings::{CARRIER, Carrier, HOPS, LEG};
@@ -30,6 +31,8 @@ const FIRST_WORD: Duration = Duration::from_secs(6);
 const SILENT_REST: Duration = Duration::from_secs(30);
 /// The longest that a server is left alone that has no room and says for how long.
 const LONGEST_REST: Duration = Duration::from_secs(60);
+/// How many of those at whom a call rings that somebody forks may be named.
+const MOST_FORKS: usize = 16;
 /// The longest session that a carrier may ask for.
 const LONGEST_SESSION: Duration = Duration::from_secs(86_400);
 
@@ -87,11 +90,13 @@ async fn take_to_phone(shared: Arc<Shared>, offered: Offered, name: &str) {
         }
     };
     tracing::debug!("{name}: {} to {}", dialog.call_id(), binding.address);
-    match ring(&mut leg, dialog, session, &formats, || shared.plane.may_transcode()).await {
+    let word = word.map(|(_, word)| word.as_str());
+    let ringing = Ringing::begin(&shared, name, word);
+    match ring(&mut leg, dialog, session, &formats, ringing).await {
         Attempt::Answered(answered) => {
             let (dialog, session, timer) = *answered;
             let keys = carrier.keys;
-            let word = word.map(|(_, word)| word.clone());
+            let word = word.map(Into::into);
             let talk = Talk { leg, dialog, session, keys, timer, held: false, word };
             talk.run(&carrier, name, &shared).await;
         }
@@ -126,6 +131,7 @@ async fn take_to_carrier(shared: Arc<Shared>, offered: Offered, name: &str) {
     };
     let formats = common(&carrier, &offer);
     let mut last = Refused::silent(503);
+    let peer = format!("{CARRIER}{name}");
     // By that the switch asks what was counted.
     let variables = offer.variables.clone();
     let word = variables.iter().find(|(name, _)| name == LEG).map(|(_, word)| word.as_str());
@@ -158,13 +164,14 @@ async fn take_to_carrier(shared: Arc<Shared>, offered: Offered, name: &str) {
             offer.called_number,
             dialog.call_id()
         );
-        match ring(&mut leg, dialog, session, &formats, || shared.plane.may_transcode()).await {
+        let ringing = Ringing::begin(&shared, &peer, word);
+        match ring(&mut leg, dialog, session, &formats, ringing).await {
             Attempt::Answered(answered) => {
                 let (dialog, session, timer) = *answered;
                 let keys = carrier.keys;
                 let word = word.map(Into::into);
                 let talk = Talk { leg, dialog, session, keys, timer, held: false, word };
-                talk.run(&carrier, &format!("{CARRIER}{name}"), &shared).await;
+                talk.run(&carrier, &peer, &shared).await;
                 drop(place);
                 return linger(metered).await;
             }
@@ -212,13 +219,38 @@ async fn take_to_carrier(shared: Arc<Shared>, offered: Offered, name: &str) {
     leg.hang_up(last.cause(), Some(text));
 }
 
+/// Early dialogs of a call: somebody else may take their place while it rings.
+struct Ringing<'a> {
+    shared: &'a Arc<Shared>,
+    /// What the switch knows of it; nothing is to be named that it does not know.
+    known: Option<Known>,
+    entered: Vec<Entered>,
+}
+
+impl<'a> Ringing<'a> {
+    /// `peer`: who is called; `word`: by which the switch knows the leg.
+    fn begin(shared: &'a Arc<Shared>, peer: &str, word: Option<&str>) -> Self {
+        let known =
+            |word: &str| Known { word: word.into(), peer: peer.into(), stage: Stage::Rings };
+        Self { shared, known: word.map(known), entered: Vec::new() }
+    }
+
+    /// There is this one, maybe since before.
+    fn heard_of(&mut self, key: &DialogKey) {
+        let new = self.entered.iter().all(|entered| entered.key() != key);
+        if let Some(known) = self.known.clone().filter(|_| new && self.entered.len() < MOST_FORKS) {
+            self.entered.push(self.shared.talks.enter(key.clone(), known));
+        }
+    }
+}
+
 /// Waits until the carrier has decided.
 async fn ring(
     leg: &mut Leg,
     mut dialog: Dialog,
     mut session: Session,
     formats: &[Format],
-    may_transcode: impl Fn() -> bool,
+    mut ringing: Ringing<'_>,
 ) -> Attempt {
     let mut accepted: Option<Format> = None;
     let mut silent = true;
@@ -256,13 +288,17 @@ async fn ring(
             event = dialog.next_event() => event,
         };
         silent = false;
+        if let Some(DialogEvent::Progress { dialog: Some(key), .. }) = &event {
+            ringing.heard_of(key);
+        }
+        let may_transcode = ringing.shared.plane.may_transcode();
         let mut heard = |session: &mut Session, sdp: Option<&str>| -> Result<(), String> {
             if let Some(sdp) = sdp {
                 session.accept(sdp).map_err(|error| error.to_string())?;
             }
             match (session.format(), accepted) {
                 // It is transcoded where that turns out to be another.
-                (Some(agreed), Some(accepted)) if agreed != accepted && !may_transcode() => {
+                (Some(agreed), Some(accepted)) if agreed != accepted && !may_transcode => {
                     Err(format!("it speaks {}, and no more calls may be transcoded", agreed.name()))
                 }
                 (_, Some(_)) => Ok(()),
@@ -278,12 +314,12 @@ async fn ring(
             }
         };
         let failed = match event {
-            Some(DialogEvent::Progress(180, sdp)) => {
+            Some(DialogEvent::Progress { status: 180, sdp, .. }) => {
                 let heard = heard(&mut session, sdp.as_deref());
                 leg.ringing();
                 heard
             }
-            Some(DialogEvent::Progress(_, Some(sdp))) => {
+            Some(DialogEvent::Progress { sdp: Some(sdp), .. }) => {
                 let heard = heard(&mut session, Some(&sdp));
                 leg.control(Control::Progress);
                 heard

@@ -69,8 +69,33 @@ pub(crate) struct Known {
     pub(crate) word: String,
     /// With whom it is: a peer's name.
     pub(crate) peer: String,
-    /// Whether it is answered.
-    pub(crate) answered: bool,
+    pub(crate) stage: Stage,
+}
+
+/// How far a call is that may be named.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stage {
+    /// The other side has begun it, and nobody has answered here.
+    Calls,
+    /// We have begun it, and it rings on the other side.
+    Rings,
+    /// It is answered.
+    Answered,
+}
+
+impl Known {
+    /// Whether a call may take its place that says so.
+    ///
+    /// # Errors
+    /// The status that refuses it (RFC 3891 §3): one that the other side has begun is not replaced before it is
+    /// answered, and one that is answered not where only one that rings is wanted.
+    pub(crate) const fn may_be_replaced(&self, by: &Replaces) -> Result<(), u16> {
+        match self.stage {
+            Stage::Calls => Err(481),
+            Stage::Answered if by.early_only => Err(486),
+            Stage::Rings | Stage::Answered => Ok(()),
+        }
+    }
 }
 
 /// All calls of the gateway that the other side has a dialog for.
@@ -101,11 +126,9 @@ pub(crate) struct Entered {
 }
 
 impl Entered {
-    /// It is answered now.
-    pub(crate) fn answered(&self) {
-        if let Some(known) = self.talks.lock().get_mut(&self.key) {
-            known.answered = true;
-        }
+    /// What it is known by.
+    pub(crate) const fn key(&self) -> &DialogKey {
+        &self.key
     }
 }
 
@@ -160,14 +183,29 @@ mod tests {
     }
 
     #[test]
+    fn a_call_is_replaced_where_it_rings_on_the_other_side_or_is_answered() {
+        for (stage, early_only, answer) in [
+            (Stage::Calls, false, Err(481)),
+            (Stage::Calls, true, Err(481)),
+            (Stage::Rings, false, Ok(())),
+            (Stage::Rings, true, Ok(())),
+            (Stage::Answered, false, Ok(())),
+            (Stage::Answered, true, Err(486)),
+        ] {
+            let known = Known { word: "7".into(), peer: "desk".into(), stage };
+            let replaces = replaces("a@h", "1", "2", early_only);
+            assert_eq!(known.may_be_replaced(&replaces), answer, "{stage:?} {early_only}");
+        }
+    }
+
+    #[test]
     fn a_call_is_known_until_it_is_over() {
         let talks = Arc::new(Talks::default());
         let key = replaces("a@h", "1", "2", false).dialog;
-        let known = Known { word: "7".into(), peer: "desk".into(), answered: false };
+        let known = Known { word: "7".into(), peer: "desk".into(), stage: Stage::Rings };
         let entered = talks.enter(key.clone(), known.clone());
         assert_eq!(talks.find(&key), Some(known));
-        entered.answered();
-        assert!(talks.find(&key).is_some_and(|known| known.answered));
+        assert_eq!(entered.key(), &key);
         let turned = DialogKey {
             our_tag: key.their_tag.clone(),
             their_tag: key.our_tag.clone(),

@@ -36,6 +36,9 @@ pub(crate) const LEG: &str = "SIPLEG";
 /// The variable in which the gateway says whose place a call takes: the word of that leg.
 pub(crate) const REPLACES: &str = "SIPREPLACES";
 
+/// What stands behind that word where only a leg that rings is to be replaced.
+pub(crate) const EARLY_ONLY: &str = ";early-only";
+
 /// What files have for a transport that is as the name server says.
 pub(crate) const AUTO: &str = "auto";
 

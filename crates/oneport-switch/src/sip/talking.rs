@@ -11,7 +11,7 @@ use super::Shared;
 use super::inner::{Leg, LegEvent};
 use super::media::MediaEvent;
 use super::message::Party;
-use super::replaces::{Entered, Known, Replaces};
+use super::replaces::{Entered, Known, Replaces, Stage};
 use super::session::Session;
 use super::session_timer::{SessionTimer, Side};
 use super::settings::{Carrier, Keys};
@@ -43,7 +43,7 @@ impl Talk {
     /// Lasts until one side ends the call. `peer`: with whom it is, as the switch knows it.
     pub(crate) async fn run(mut self, carrier: &Carrier, peer: &str, shared: &Shared) {
         self.session.watch(self.held);
-        let _entered = self.enter(peer, shared).inspect(Entered::answered);
+        let _entered = self.enter(peer, shared, Stage::Answered);
         let mut pressed: Option<Instant> = None;
         let mut change: Option<Change> = None;
         // Whether the other side is to be held, where that is not described yet.
@@ -165,9 +165,9 @@ impl Talk {
     }
 
     /// It may be named by others, until what is given back is dropped.
-    pub(crate) fn enter(&self, peer: &str, shared: &Shared) -> Option<Entered> {
+    pub(crate) fn enter(&self, peer: &str, shared: &Shared, stage: Stage) -> Option<Entered> {
         let word = self.word.clone()?;
-        let known = Known { word, peer: peer.into(), answered: false };
+        let known = Known { word, peer: peer.into(), stage };
         Some(shared.talks.enter(self.dialog.key(), known))
     }
 

@@ -7,13 +7,14 @@ use oneport_proto::{CallId, CodecPriority, Endpoint, Instant, Offer, negotiate};
 use oneport_wire::{CauseCode, Control, Format};
 use tokio::sync::oneshot;
 
+use super::hunting::common_formats;
 use super::leg::Caller;
 use super::{Leg, State, Switch};
 use crate::bridge;
 use crate::news::What;
 use crate::sip::Switchboard;
 use crate::sip::one_way::OneWay;
-use crate::sip::settings::REPLACES;
+use crate::sip::settings::{EARLY_ONLY, REPLACES};
 
 /// What the gateway tells of legs, and wants of them.
 pub(super) struct Board(pub(super) WeakDriver<Switch>);
@@ -33,6 +34,14 @@ impl Switchboard for Board {
         });
         answer
     }
+}
+
+/// The leg whose place a call is to take.
+pub(super) struct Replaced {
+    /// The word by which the gateway knows it.
+    word: String,
+    /// Only if it still rings.
+    rings: bool,
 }
 
 impl Switch {
@@ -177,14 +186,13 @@ impl Switch {
         self.legs.get_mut(&leg).map(|leg| std::mem::replace(&mut leg.state, new))
     }
 
-    /// Two legs that are up, and in no bridge, become one call: that of `stays`, which is its caller from now
-    /// on.
-    pub(super) fn become_one(
+    /// A leg becomes one of the call of another, which is its caller from now on.
+    fn moves_to_call_of(
         &mut self,
         endpoint: &mut Endpoint,
         now: Instant,
-        (stays, mut caller): (CallId, Box<Caller>),
         comes: CallId,
+        stays: CallId,
     ) {
         let Some(id) = self.legs.get(&stays).map(|leg| leg.id) else { return };
         // Who recorded the other call, or listened to it, did so of that one.
@@ -196,6 +204,18 @@ impl Switch {
         self.book.joins(comes, stays);
         self.news.tell(|| What::CallJoined { call: own.to_string(), into: id.to_string() });
         tracing::info!(call = %own, "{comes}: it becomes part of call {id}");
+    }
+
+    /// Two legs that are up, and in no bridge, become one call: that of `stays`, which is its caller from now
+    /// on.
+    pub(super) fn become_one(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        (stays, mut caller): (CallId, Box<Caller>),
+        comes: CallId,
+    ) {
+        self.moves_to_call_of(endpoint, now, comes, stays);
         (caller.called, caller.answered) = (vec![comes], true);
         caller.accepted = endpoint.call_format(stays).or(caller.accepted);
         self.take_state(stays, State::Caller(caller));
@@ -213,26 +233,100 @@ impl Switch {
         }
     }
 
-    /// The leg whose place a call is to take, by the word that its gateway says of it.
-    pub(super) fn replaced_by(&self, peer: Option<&str>, offer: &Offer) -> Option<String> {
+    /// Whose place a call is to take, as its gateway says it.
+    pub(super) fn replaced_by(&self, peer: Option<&str>, offer: &Offer) -> Option<Replaced> {
         let peer = peer.filter(|peer| self.config.is_behind_gateway(peer))?;
         self.source_behind_gateway(peer, offer)?;
         let (_, word) = offer.variables.iter().find(|(name, _)| name == REPLACES)?;
-        Some(word.clone())
+        let (word, rings) = match word.strip_suffix(EARLY_ONLY) {
+            Some(word) => (word, true),
+            None => (word.as_str(), false),
+        };
+        Some(Replaced { word: word.into(), rings })
     }
 
-    /// A call takes the place of a leg, which ends: it is linked to whoever is at the other end of that.
+    /// Whoever waits for a leg that was placed and is not answered.
+    fn who_waits_for(&self, rings: CallId) -> Option<CallId> {
+        let State::Called { caller } = self.legs.get(&rings)?.state else { return None };
+        match &self.legs.get(&caller)?.state {
+            State::Caller(waits) if !waits.answered && waits.called.contains(&rings) => {
+                Some(caller)
+            }
+            _ => None,
+        }
+    }
+
+    /// A call takes the place of a leg that rings: it answers whoever waits for that, as if it had been called
+    /// beside it.
     ///
     /// # Errors
-    /// There is nobody, or they share no codec.
+    /// They share no codec.
+    fn pick_up(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        (rings, waits): (CallId, CallId),
+    ) -> Result<(), (CauseCode, String)> {
+        // Whoever waits has been accepted when something rings; what both speak, if that is not so.
+        let format = endpoint.call_format(waits).or_else(|| self.common_format(call, waits));
+        let Some(format) = format else {
+            return Err((CauseCode::BEARER_NOT_AVAILABLE, "they share no codec".into()));
+        };
+        self.answer_in(endpoint, now, call, waits, format)?;
+        let who = self.legs.get(&call).map(Leg::who).unwrap_or_default();
+        let other = self.legs.get(&waits).map(Leg::who).unwrap_or_default();
+        tracing::info!("{call}: {who} answers {other} in the place of {rings}");
+        self.book.led_to(call, "replaces".into());
+        self.moves_to_call_of(endpoint, now, call, waits);
+        if let Some(leg) = self.legs.get_mut(&call) {
+            leg.to = Some(format!("{other}, in another's place"));
+        }
+        if let Some(State::Caller(caller)) = self.legs.get_mut(&waits).map(|leg| &mut leg.state) {
+            caller.called.push(call);
+            if caller.accepted.is_none() {
+                caller.accepted = Some(format);
+                let _ = endpoint.accept(now, waits, format);
+            }
+        }
+        self.called_answered(endpoint, now, call);
+        Ok(())
+    }
+
+    /// A codec in which a call can be answered by another, both of which are callers.
+    fn common_format(&self, call: CallId, waits: CallId) -> Option<Format> {
+        let offer = |id: CallId| match &self.legs.get(&id)?.state {
+            State::Caller(caller) => Some(&caller.offer),
+            _ => None,
+        };
+        let peer = self.peer_of(self.legs.get(&call)?)?;
+        let (own, others) = (offer(call)?, offer(waits)?);
+        common_formats(peer, others).into_iter().find(|format| own.formats.contains(*format))
+    }
+
+    /// A call takes the place of a leg, which ends: it is linked to whoever is at the other end of that, or waits
+    /// for it.
+    ///
+    /// # Errors
+    /// There is nobody, or they share no codec; it is answered, and only one that rings is wanted.
     pub(super) fn take_place(
         &mut self,
         endpoint: &mut Endpoint,
         now: Instant,
         call: CallId,
-        word: &str,
+        replaced: &Replaced,
     ) -> Result<(), (CauseCode, String)> {
-        let replaced = self.leg_at_gateway(word).filter(|replaced| *replaced != call);
+        let only_rings = replaced.rings;
+        let replaced = self.leg_at_gateway(&replaced.word).filter(|replaced| *replaced != call);
+        if let Some((rings, waits)) =
+            replaced.and_then(|rings| Some((rings, self.who_waits_for(rings)?)))
+        {
+            return self.pick_up(endpoint, now, call, (rings, waits));
+        }
+        if only_rings {
+            let why = "the call whose place it takes is answered, or over";
+            return Err((CauseCode::USER_BUSY, why.into()));
+        }
         let far_end = replaced.and_then(|replaced| Some((replaced, self.far_end(replaced)?)));
         let Some((replaced, stays)) = far_end else {
             let why = "nobody is at the other end of the call whose place it takes";

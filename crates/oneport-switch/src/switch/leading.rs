@@ -124,10 +124,10 @@ impl Switch {
                     notice,
                 };
                 leg.state = State::Caller(Box::new(caller));
-                let Some(word) = replaced else {
+                let Some(replaced) = replaced else {
                     return self.try_next(endpoint, now, call, CauseCode::NO_ROUTE);
                 };
-                if let Err((cause, why)) = self.take_place(endpoint, now, call, &word) {
+                if let Err((cause, why)) = self.take_place(endpoint, now, call, &replaced) {
                     self.refuse(endpoint, now, call, cause, &why);
                 }
             }

@@ -26,6 +26,11 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 /// How often a change is tried that meets one of the other side's (RFC 3261 §14.1).
 const MOST_GLARES: usize = 3;
 
+/// What a dialog is known by, as the library has it.
+pub(super) fn key_of(DialogId { call_id, local_tag, remote_tag }: DialogId) -> DialogKey {
+    DialogKey { call_id, our_tag: local_tag, their_tag: remote_tag }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stage {
     Early,
@@ -189,8 +194,7 @@ impl Dialog {
 
     /// What it is known by.
     pub(crate) fn key(&self) -> DialogKey {
-        let DialogId { call_id, local_tag, remote_tag } = self.id();
-        DialogKey { call_id, our_tag: local_tag, their_tag: remote_tag }
+        key_of(self.id())
     }
 
     /// Ends it: refuses a call from outside, gives one of ours up, or hangs up.

@@ -11,14 +11,21 @@ use rsipstack::transaction::key::TransactionRole;
 
 use super::super::causes;
 use super::super::message::{Party, Refused};
+use super::super::replaces::DialogKey;
 use super::super::session_timer::{SessionTimer, Side};
-use super::dialog::{Dialog, Stage};
+use super::dialog::{Dialog, Stage, key_of};
 use super::{ALLOW, lock};
 
 /// What happens in a dialog.
 pub(crate) enum DialogEvent {
-    /// It goes on, short of an answer: status and description, if there is one.
-    Progress(u16, Option<String>),
+    /// It goes on, short of an answer.
+    Progress {
+        status: u16,
+        /// What is described already, if something is.
+        sdp: Option<String>,
+        /// What the early dialog of whoever says so is known by, if it has begun one.
+        dialog: Option<DialogKey>,
+    },
     /// It was answered by the other side, with a description, and how long the session holds.
     Answered(Option<String>, Option<SessionTimer>),
     /// Our answer has arrived; what the other side described only then.
@@ -133,10 +140,14 @@ impl Dialog {
     fn event_of(&mut self, state: DialogState) -> Option<DialogEvent> {
         let is_client = self.dialog.role() == TransactionRole::Client;
         match state {
-            DialogState::Trying(_) if is_client => Some(DialogEvent::Progress(100, None)),
-            DialogState::Early(_, response) if is_client => {
-                Some(DialogEvent::Progress(response.status_code.code(), sdp_in(&response)))
+            DialogState::Trying(_) if is_client => {
+                Some(DialogEvent::Progress { status: 100, sdp: None, dialog: None })
             }
+            DialogState::Early(id, response) if is_client => Some(DialogEvent::Progress {
+                status: response.status_code.code(),
+                sdp: sdp_in(&response),
+                dialog: Some(key_of(id)).filter(|key| !key.their_tag.is_empty()),
+            }),
             DialogState::Confirmed(_, response) if self.stage == Stage::Early => {
                 self.stage = Stage::Answered;
                 if is_client {
