@@ -211,15 +211,21 @@ impl Switch {
 
     /// Forgets a leg and gives back its places.
     fn remove_leg(&mut self, now: Instant, call: CallId) -> Option<Leg> {
+        self.release(now, call);
         let leg = self.legs.remove(&call)?;
+        self.legs_have_changed();
+        Some(leg)
+    }
+
+    /// Gives back the places of a leg that is about to end, and waits for nothing of it any more.
+    fn release(&mut self, now: Instant, call: CallId) {
+        let Some(lease) = self.legs.get(&call).map(|leg| leg.lease) else { return };
         self.ends.clear(&call);
         self.transcodings.leave(call);
         self.trunks.set(Owner::Call(call), None);
-        self.legs_have_changed();
         self.watches.end(call);
-        self.limits.release(now, leg.lease);
+        self.limits.release(now, lease);
         self.tell_of_limits();
-        Some(leg)
     }
 
     /// Logs what is to be said of limits.

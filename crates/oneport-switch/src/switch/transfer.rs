@@ -113,8 +113,12 @@ impl Switch {
         // What the two had together is over.
         self.end_hold(party);
         self.watches.end(party);
-        let own_number = match self.remove_leg(now, leg).map(|leg| leg.state) {
-            Some(State::Caller(_)) => offer.calling_number.clone(),
+        // Its places are for whoever is called now. Its end is nothing to the call that goes on.
+        self.release(now, leg);
+        let Some(transferring) = self.legs.get_mut(&leg) else { return };
+        let before = std::mem::replace(&mut transferring.state, State::Called { caller: party });
+        let own_number = match before {
+            State::Caller(_) => offer.calling_number.clone(),
             _ => Some(offer.called_number.clone()),
         };
         self.part(endpoint, party);

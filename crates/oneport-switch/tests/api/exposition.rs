@@ -207,6 +207,41 @@ async fn metrics_are_what_prometheus_reads_and_count_what_happens() {
     .await;
 }
 
+#[tokio::test]
+async fn a_leg_that_leads_its_party_elsewhere_is_counted_when_it_ends() {
+    let text = format!("{}\n[[routes]]\nnumber = \"8\"\nto = [\"peer:bob\"]\n", crate::CONFIG);
+    let scene = crate::scene_with(&text).await;
+    let (ann, bob) = (phone(), phone());
+    let _registration = crate::registered(&bob, &scene, "bob").await;
+    let new = crate::named("8", "ann", "secret of ann");
+    let mut call = ann.call(scene.switch(), new).await.expect("placed");
+    let incoming = bob.incoming().await.expect("it rings at bob's");
+    let mut theirs = incoming.answer().await.expect("answered");
+    call.answered().await.expect("answered");
+    theirs.transfer("7").await.expect("up");
+    theirs.ended().await.expect("his leg ends");
+    let counts = async |direction: &str| {
+        let families = parse(&scrape(&scene, "*/*").await.body, false);
+        let begun = value(&families, "oneport_calls_begun_total", &[("direction", direction)]);
+        let labels = [("direction".to_string(), direction.to_string())];
+        let ended = families.get("oneport_calls_ended_total").map_or(0.0, |family| {
+            let of = |sample: &&Sample| sample.labels.starts_with(&labels);
+            family.samples.iter().filter(of).map(|sample| sample.value).sum()
+        });
+        (begun, ended)
+    };
+    crate::wait_for("bob's leg to be counted", async || {
+        (counts("out").await == (1.0, 1.0)).then_some(())
+    })
+    .await;
+    assert_eq!(counts("in").await, (1.0, 0.0), "ann hears the echo");
+    drop(call);
+    crate::wait_for("ann's leg to be counted", async || {
+        (counts("in").await == (1.0, 1.0)).then_some(())
+    })
+    .await;
+}
+
 #[test]
 fn the_parser_refuses_what_prometheus_would() {
     for wrong in [
