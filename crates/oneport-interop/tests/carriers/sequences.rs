@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use oneport::{CallEvent, CauseCode, Control, Progress};
 use oneport_interop::{PATIENCE, phone};
-use oneport_testkit::peers::own_loopback;
 use oneport_testkit::peers::sipp::{Scenario, Sipp};
+use oneport_testkit::peers::{own_loopback, wait_for};
 use tokio::time::timeout;
 
 use crate::script::{Script, VOICE};
@@ -557,4 +557,27 @@ async fn other_carriers_are_taken_up_while_calls_go_on() {
     drop((first, second));
     old.finished();
     new.finished();
+}
+
+/// Ann holds, and hangs up before the carrier has answered that: it answers behind the BYE.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_a_change_that_comes_behind_the_end_of_the_call_is_acknowledged() {
+    let mut sipp = called(
+        Script::is_called()
+            .picks_up()
+            .receives("INVITE")
+            .answers(2, "100 Trying", &[], None)
+            .receives("BYE")
+            .agrees()
+            .answers(2, "200 OK", &[], Some(VOICE))
+            .receives_with("ACK", &["CSeq: [0-9]+ ACK"]),
+    );
+    let system = acme(&sipp, "");
+    let (phone, _) = phone();
+    let call = talk(&phone, &system).await;
+    call.hold(None).await.expect("up");
+    seen(&sipp, "SIP/2.0 100").await;
+    call.hangup(CauseCode::NORMAL_CLEARING);
+    sipp.finished();
+    wait_for("nothing to be left of it", PATIENCE, || system.held().dialogs == 0);
 }

@@ -1,10 +1,10 @@
 //! An answered call: what happens on either side of it is passed on to the other, until one ends it.
 
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use oneport_proto::DtmfPhase;
 use oneport_wire::{CauseCode, Control};
+use tokio::task::JoinHandle;
 use tokio::time;
 
 use super::Shared;
@@ -21,9 +21,6 @@ use super::stack::{Dialog, DialogEvent, Reply};
 const KEY_DOWN: Duration = Duration::from_millis(100);
 /// The longest that one is believed to be.
 const LONGEST_KEY: Duration = Duration::from_secs(5);
-
-/// A change of the session that the other side has not answered yet.
-type Change = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
 
 /// A call with both its sides.
 pub(crate) struct Talk {
@@ -45,7 +42,8 @@ impl Talk {
         self.session.watch(self.held);
         let _entered = self.enter(peer, shared, Stage::Answered);
         let mut pressed: Option<Instant> = None;
-        let mut change: Option<Change> = None;
+        // One of ours that the other side has not answered yet.
+        let mut change: Option<JoinHandle<Option<String>>> = None;
         // Whether the other side is to be held, where that is not described yet.
         let mut holds: Option<bool> = None;
         let mut renewed = time::Instant::now();
@@ -59,7 +57,7 @@ impl Talk {
             {
                 let sdp = self.session.describe(holds);
                 self.session.watch(self.held);
-                change = Some(Box::pin(self.dialog.change(sdp, self.timer)));
+                change = Some(self.dialog.change(sdp, self.timer));
             }
             let released = async {
                 match release {
@@ -79,7 +77,7 @@ impl Talk {
             };
             let changed = async {
                 match &mut change {
-                    Some(change) => change.await,
+                    Some(change) => change.await.ok().flatten(),
                     None => std::future::pending().await,
                 }
             };
@@ -138,7 +136,7 @@ impl Talk {
                         // A change that is on its way renews it as well.
                         if change.is_none() {
                             let sdp = self.session.again();
-                            change = Some(Box::pin(self.dialog.change(sdp, self.timer)));
+                            change = Some(self.dialog.change(sdp, self.timer));
                         }
                         continue;
                     }

@@ -23,6 +23,8 @@ use super::{ALLOW, SUPPORTED, Stack, lock};
 
 /// How long a BYE waits for what the other side is told before it.
 const LAST_WORD: Duration = Duration::from_secs(2);
+/// How long an answer to it may still come when a dialog is over (64 × T1).
+const LATE: Duration = Duration::from_secs(32);
 /// How often a change is tried that meets one of the other side's (RFC 3261 §14.1).
 const MOST_GLARES: usize = 3;
 
@@ -117,14 +119,15 @@ impl Dialog {
         }
     }
 
-    /// Changes the session to what this says, and gives the other side's description.
+    /// Changes the session to what this says, and gives the other side's description. It goes on where nobody
+    /// waits for that any more: an answer that comes late is to be acknowledged, too.
     pub(crate) fn change(
         &self,
         sdp: String,
         timer: Option<SessionTimer>,
-    ) -> impl Future<Output = Option<String>> + use<> {
+    ) -> JoinHandle<Option<String>> {
         let (dialog, stack, way) = (self.dialog.clone(), self.stack.clone(), self.way());
-        async move {
+        tokio::spawn(async move {
             way.await;
             let mut headers = vec![Header::ContentType("application/sdp".into())];
             // In each request of its own we are the caller.
@@ -136,7 +139,11 @@ impl Dialog {
             for _ in 0..MOST_GLARES {
                 let answer = {
                     let _changing = Changing::begin(&stack, &dialog.id());
-                    dialog.reinvite(Some(headers.clone()), Some(sdp.clone().into_bytes())).await
+                    let body = sdp.clone().into_bytes();
+                    tokio::select! {
+                        answer = dialog.reinvite(Some(headers.clone()), Some(body)) => answer,
+                        () = is_past(&dialog) => return None,
+                    }
                 };
                 let status = match &answer {
                     Ok(Some(response)) => response.status_code.clone(),
@@ -160,7 +167,7 @@ impl Dialog {
                 tokio::time::sleep(Duration::from_millis(fastrand::u64(pause))).await;
             }
             None
-        }
+        })
     }
 
     /// Tells the other side a key (INFO with `application/dtmf-relay`).
@@ -233,6 +240,12 @@ impl Dialog {
             stack.forget(&dialog.id());
         });
     }
+}
+
+/// Waits until nothing more comes of a dialog.
+async fn is_past(dialog: &InviteDialog) {
+    dialog.cancel_token().cancelled().await;
+    tokio::time::sleep(LATE).await;
 }
 
 /// A change of ours that the other side has not answered yet.
