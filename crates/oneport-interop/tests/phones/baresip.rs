@@ -1,5 +1,7 @@
 //! baresip as a phone.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use oneport::media::Codec;
@@ -7,25 +9,46 @@ use oneport_interop::gateway::{gateway, loopback_for_tcp};
 use oneport_interop::{PATIENCE, named, phone};
 use oneport_testkit::audio::tone::{read_wav, share_of, tone, write_wav};
 use oneport_testkit::peers::baresip::{Baresip, Telephone};
+use oneport_testkit::peers::certificates::Authority;
 use oneport_testkit::peers::wait_for;
 use tokio::time::timeout;
 
 /// A call to it and one from it: what it says is heard here, and what is said here it hears.
 #[tokio::test(flavor = "multi_thread")]
 async fn baresip_registers_is_called_and_calls_with_voice_both_ways() {
+    speaks_both_ways("", "", None).await;
+}
+
+/// The same by TLS, and with its voice encrypted, of which neither side takes any other.
+#[tokio::test(flavor = "multi_thread")]
+async fn baresip_does_the_same_by_tls_with_its_voice_encrypted() {
+    let authority = Authority::new();
+    let tls = SocketAddr::new(loopback_for_tcp().ip(), 5061);
+    let ours = authority.certificate("us", &format!("IP:{}", tls.ip()));
+    let listens = format!(
+        "tls = [\"{tls}\"]\ncertificate = {:?}\ncertificate_key = {:?}\n",
+        ours.certificate, ours.key
+    );
+    let file = authority.file();
+    speaks_both_ways(&listens, "srtp = \"required\"\n", Some((tls, &file))).await;
+}
+
+/// `listens` and `keys` are for the switch and for the peer; with an authority, the phone registers there by TLS.
+async fn speaks_both_ways(listens: &str, keys: &str, by_tls: Option<(SocketAddr, &Path)>) {
     let directory = tempfile::tempdir().expect("a directory");
     let says = directory.path().join("tone.wav");
     write_wav(&says, &tone(440.0, 60 * 8_000));
     let (bob, bob_at) = phone();
     let system = gateway(&format!(
-        "[peers.desk]\nprotocol = \"sip\"\nsecret = \"secret\"\ncodecs = [\"ulaw\"]\n\
+        "{listens}[peers.desk]\nprotocol = \"sip\"\nsecret = \"secret\"\ncodecs = [\"ulaw\"]\n{keys}\
          [peers.bob]\naddress = \"{bob_at}\"\nqualify = false\n\
          [[routes]]\nnumber = \"700\"\nfrom = [\"desk\"]\nto = [\"peer:bob\"]\n"
     ));
     let told = Telephone {
-        registrar: system.sip,
+        registrar: by_tls.map_or(system.sip, |(tls, _)| tls),
         login: ("desk", "secret"),
-        transport: "udp",
+        transport: if by_tls.is_some() { "tls" } else { "udp" },
+        authority: by_tls.map(|(_, authority)| authority),
         // It listens by TCP as well.
         listen: loopback_for_tcp(),
         says: &says,
@@ -70,6 +93,7 @@ async fn baresip_is_told_of_the_messages_in_its_mailbox() {
             registrar: system.sip,
             login: ("desk", "secret"),
             transport: "udp",
+            authority: None,
             listen: loopback_for_tcp(),
             says: &says,
             dials: None,

@@ -121,3 +121,35 @@ pub(crate) async fn until_heard(reader: &mut AudioReader, speaker: &AudioWriter)
     }
     while timeout(Duration::from_millis(500), reader.next_frame()).await.is_ok() {}
 }
+
+/// It does not subscribe, and is told all the same: when it registers, and at each change.
+#[tokio::test(flavor = "multi_thread")]
+async fn asterisk_is_told_of_its_messages_without_asking() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let new = directory.path().join("INBOX");
+    fs::create_dir_all(&new).expect("writable");
+    fs::write(new.join("msg0000.txt"), "").expect("writable");
+    let system = gateway(&format!(
+        "[peers.desk]\nprotocol = \"sip\"\nsecret = \"secret\"\nmailbox = {:?}\n",
+        directory.path()
+    ));
+    let config = pjsip(loopback(), system.sip, "udp", "MD5");
+    let config =
+        config.replace("from_user=desk\n", "from_user=desk\nincoming_mwi_mailbox=1@here\n");
+    let plan = "[desk]\nexten => light,hint,MWI:1@here\n";
+    let files: [(&str, &[u8]); 1] = [("etc/pjsip.conf", config.as_bytes())];
+    let asterisk = Asterisk::start_with("", plan, &files);
+    let loaded = asterisk.cli("module load res_mwi_devstate.so");
+    assert!(loaded.contains("Loaded"), "{loaded}");
+    let _ = asterisk.cli("pjsip set logger on");
+    let shines = |yes: bool| {
+        let state = if yes { "State:InUse" } else { "State:Idle" };
+        wait_for(state, PATIENCE, || asterisk.cli("core show hints").contains(state));
+    };
+    shines(true);
+    fs::remove_file(new.join("msg0000.txt")).expect("it is there");
+    shines(false);
+    fs::write(new.join("msg0000.txt"), "").expect("writable");
+    shines(true);
+    assert!(!asterisk.log().contains("SUBSCRIBE sip:"), "it has not asked");
+}

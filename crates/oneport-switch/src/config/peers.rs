@@ -21,6 +21,7 @@ use super::forward::ForwardKeys;
 use super::keys::{KEY_HELP, read_own_key, read_public};
 use super::schema::{Words, audio_words, video_words};
 use super::secret::places;
+use super::sip::SRTP;
 use super::source::{Beside, Source};
 use super::spanned::Spanned;
 use super::timers::{self, PeerTimers};
@@ -28,6 +29,7 @@ use super::tones::{self, DTMF, EARLY_TONES};
 use super::{Acl, ConnectedLineRule, DEFAULT_CODECS, Forwarding, Peer};
 use crate::caller_id::CallerIdRule;
 use crate::routing::DEFAULT_CONTEXT;
+use crate::sip::settings::Mwi;
 
 /// Rules for encryption.
 pub(super) const ENCRYPTION: [&str; 3] = ["off", "allowed", "required"];
@@ -173,13 +175,22 @@ pub(super) struct PeerKeys {
     #[schemars(range(min = 5, max = 200), extend("default" = 20))]
     trunk_interval_ms: Option<Spanned<u64>>,
     /// Directory of its messages, as Asterisk's voicemail has it, with `INBOX` and `Old`. How many
-    /// wait there is said when it registers; a phone that speaks SIP asks for it (SUBSCRIBE of `message-summary`) and is
-    /// told of each change.
+    /// wait there is said when it registers; a phone that speaks SIP is told as `mwi` says.
     mailbox: Option<PathBuf>,
     /// Whether it is told at once (MWI) when that number changes. Asterisk does not know these
     /// frames.
     #[schemars(extend("default" = false))]
     message_waiting_frames: Option<bool>,
+    /// Whether the voice of a phone that speaks SIP is encrypted (SRTP, with keys in the description, RFC 4568): never
+    /// (`off`), where it offers that (`allowed`), or always (`required`). Who reads the signalling reads the keys, so
+    /// it goes with TLS.
+    #[schemars(transform = Words(&SRTP.map(|(name, _)| name)), extend("default" = "off"))]
+    srtp: Option<Spanned<String>>,
+    /// How a phone that speaks SIP is told of its `mailbox` (RFC 3842): when it registers and at each change without
+    /// being asked, until it subscribes (`auto`); only where it subscribes (`subscribed`); or always without being
+    /// asked (`unsolicited`).
+    #[schemars(transform = Words(&Mwi::NAMES), extend("default" = "auto"))]
+    mwi: Option<Spanned<String>>,
     /// Its answered calls are ended after so many seconds, for both parties, with cause 16 and the
     /// words `time is up`. Of several bounds of a call, those of both peers and of the route, the
     /// least holds. 0: never.

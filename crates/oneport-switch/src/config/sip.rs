@@ -181,8 +181,19 @@ pub(super) struct CarrierKeys {
 }
 
 /// Whether voice is encrypted, by the names that files have for it.
-const SRTP: [(&str, SrtpUse); 3] =
+pub(super) const SRTP: [(&str, SrtpUse); 3] =
     [("off", SrtpUse::Off), ("allowed", SrtpUse::Accepted), ("required", SrtpUse::Required)];
+
+/// Whether voice is encrypted.
+pub(super) fn read_srtp(
+    source: &Source<'_>,
+    word: Option<&Spanned<String>>,
+) -> Result<SrtpUse, ConfigError> {
+    let Some(word) = word else { return Ok(SrtpUse::Off) };
+    let found = SRTP.iter().find(|(name, _)| name == word.get_ref());
+    let names = SRTP.map(|(name, _)| name);
+    Ok(found.ok_or_else(|| source.unknown_word(word, "use of SRTP", &names))?.1)
+}
 
 const REGISTER: Range = Range::seconds(
     "the time for which we register",
@@ -389,14 +400,7 @@ impl CarrierKeys {
             Some(word) => Keys::named(word.get_ref())
                 .ok_or_else(|| source.unknown_word(word, "way to tell keys", &Keys::NAMES))?,
         };
-        let srtp = match &self.srtp {
-            None => SrtpUse::Off,
-            Some(word) => {
-                let found = SRTP.iter().find(|(name, _)| name == word.get_ref());
-                let names = SRTP.map(|(name, _)| name);
-                found.ok_or_else(|| source.unknown_word(word, "use of SRTP", &names))?.1
-            }
-        };
+        let srtp = read_srtp(source, self.srtp.as_ref())?;
         let numbers = self.read_numbers(source)?;
         let bounds = read_bounds(
             source,

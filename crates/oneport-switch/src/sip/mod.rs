@@ -390,13 +390,14 @@ async fn serve(
             }
             Some(request) = subscribes.recv() => messages.take(&shared, request),
             Some(name) = moved.recv() => {
+                messages.moved(&shared, &name);
                 watched_phones.changed(&shared.stack, &shared.phones, name);
             }
             Some(order) = orders.recv() => {
                 let behind = match order {
                     Command::Reconfigure(behind) => behind,
                     Command::Messages(name, count) => {
-                        messages.wait(name, count);
+                        messages.wait(&shared, &name, count);
                         continue;
                     }
                 };

@@ -191,8 +191,36 @@ pub(crate) struct PhoneConfig {
     pub(crate) codecs: Vec<Format>,
     /// How it is told keys.
     pub(crate) keys: Keys,
-    /// Whether it may ask how many messages wait for it.
-    pub(crate) has_mailbox: bool,
+    /// Whether its voice is encrypted.
+    pub(crate) srtp: SrtpUse,
+    /// How it is told how many messages wait for it, if it has a mailbox.
+    pub(crate) mwi: Option<Mwi>,
+}
+
+/// How a phone is told of its messages (RFC 3842).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mwi {
+    /// Without being asked, until it subscribes.
+    Auto,
+    /// Where it subscribes.
+    Subscribed,
+    /// Without being asked; it may not subscribe.
+    Unsolicited,
+}
+
+impl Mwi {
+    /// All, by the names that files have for them.
+    pub(crate) const NAMES: [&str; 3] = ["auto", "subscribed", "unsolicited"];
+
+    /// By its name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "auto" => Some(Self::Auto),
+            "subscribed" => Some(Self::Subscribed),
+            "unsolicited" => Some(Self::Unsolicited),
+            _ => None,
+        }
+    }
 }
 
 /// How a phone is asked whether it is there.

@@ -23,8 +23,11 @@ pub struct Telephone<'a> {
     pub registrar: SocketAddr,
     /// Its name, and the secret that proves it.
     pub login: (&'a str, &'a str),
-    /// What carries its SIP: `udp` or `tcp`.
+    /// What carries its SIP: `udp`, `tcp` or `tls`.
     pub transport: &'a str,
+    /// The authority whose servers of TLS it believes (PEM); with one it also encrypts its voice, with keys in the
+    /// description, and takes no other.
+    pub authority: Option<&'a Path>,
     /// Where it listens.
     pub listen: SocketAddr,
     /// What it says: a WAV file of 8,000 samples a second.
@@ -56,9 +59,16 @@ impl Baresip {
             here = here.display(),
         );
         let Telephone { registrar, login: (name, secret), transport, .. } = told;
+        let (secured, encrypted) = match told.authority {
+            Some(file) => {
+                (format!("module srtp.so\nsip_cafile {}\n", file.display()), ";mediaenc=srtp-mand")
+            }
+            None => (String::new(), ""),
+        };
+        let config = config + &secured;
         let account = format!(
             "<sip:{name}@{registrar};transport={transport}>;auth_pass={secret};answermode=auto;\
-             regint=60\n"
+             regint=60{encrypted}\n"
         );
         fs::write(here.join("config"), config).expect("writable");
         fs::write(here.join("accounts"), account).expect("writable");

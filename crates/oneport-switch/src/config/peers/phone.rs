@@ -3,12 +3,14 @@
 use super::PeerKeys;
 use crate::config::Peer;
 use crate::config::error::ConfigError;
+use crate::config::sip::read_srtp;
 use crate::config::source::Source;
 use crate::config::spanned::Spanned;
 use crate::config::tones::DTMF;
 use crate::inband::KeyRule;
 use crate::sip::phones::digest::Algorithm;
-use crate::sip::settings::{Keys, PhoneConfig, Watch};
+use crate::sip::sdp::SrtpUse;
+use crate::sip::settings::{Keys, Mwi, PhoneConfig, Watch};
 
 /// What a peer speaks.
 pub(super) const PROTOCOLS: [&str; 2] = ["iax2", "sip"];
@@ -17,6 +19,8 @@ pub(super) const PROTOCOLS: [&str; 2] = ["iax2", "sip"];
 pub(in crate::config) struct PhoneKeys {
     digests: Vec<Algorithm>,
     keys: Keys,
+    mwi: Mwi,
+    srtp: SrtpUse,
 }
 
 impl PeerKeys {
@@ -33,6 +37,14 @@ impl PeerKeys {
                 _ => return Err(source.unknown_word(word, "protocol", &PROTOCOLS)),
             },
         };
+        let srtp = read_srtp(source, self.srtp.as_ref())?;
+        let mwi = match &self.mwi {
+            None => Mwi::Auto,
+            Some(word) => Mwi::named(word.get_ref())
+                .ok_or_else(|| source.unknown_word(word, "way to be told", &Mwi::NAMES))?,
+        };
+        // What is so anyway may be said of any peer.
+        let asks = self.mwi.as_ref().filter(|_| mwi != Mwi::Auto);
         let words = self.auth.iter().flatten();
         if !is_phone {
             if let Some(word) = words.into_iter().find(|word| word.get_ref() == "sha256") {
@@ -42,6 +54,14 @@ impl PeerKeys {
             if let Some(word) = self.dtmf.as_ref().filter(|word| word.get_ref() == "info") {
                 let error = source.wrong(word, "IAX2 knows no `info`");
                 return Err(error.with_help("leave it out: keys are frames of their own there"));
+            }
+            if let Some(word) = self.srtp.as_ref().filter(|_| srtp != SrtpUse::Off) {
+                let error = source.wrong(word, "IAX2 knows no `srtp`");
+                return Err(error.with_help("it has `encryption`"));
+            }
+            if let Some(word) = asks {
+                let error = source.wrong(word, "IAX2 knows no `mwi`");
+                return Err(error.with_help("it has `message_waiting_frames`"));
             }
             return Ok(None);
         }
@@ -57,6 +77,10 @@ impl PeerKeys {
                 _ => "leave the key out: it is of IAX2",
             };
             return Err(source.wrong(protocol, what).with_help(help));
+        }
+        if let Some(word) = asks.filter(|_| self.mailbox.is_none()) {
+            let error = source.wrong(word, "there is no mailbox to be told of");
+            return Err(error.with_help("add `mailbox`"));
         }
         let mut digests = Vec::new();
         for word in words {
@@ -82,7 +106,7 @@ impl PeerKeys {
                 _ => return Err(source.unknown_word(word, "way of keys", &DTMF)),
             },
         };
-        Ok(Some(PhoneKeys { digests, keys }))
+        Ok(Some(PhoneKeys { digests, keys, mwi, srtp }))
     }
 
     /// A key that is there, and that no phone has.
@@ -123,7 +147,7 @@ impl PhoneKeys {
         peer.encryption = oneport_proto::EncryptionPolicy::Off;
         let in_voice = self.keys == Keys::Inband;
         peer.keys_by = KeyRule { hears: in_voice, speaks: in_voice, ..peer.keys_by };
-        // It asks for that itself.
+        // The gateway tells it.
         peer.told_of_messages = peer.mailbox.is_some();
         PhoneConfig {
             // Those of the peer are drawn when the gateway starts.
@@ -138,7 +162,8 @@ impl PhoneKeys {
             }),
             codecs: peer.codecs.clone(),
             keys: self.keys,
-            has_mailbox: peer.mailbox.is_some(),
+            srtp: self.srtp,
+            mwi: peer.mailbox.is_some().then_some(self.mwi),
         }
     }
 }
@@ -183,6 +208,9 @@ mod tests {
             ("secret = \"s\"\ntrunk = true\n", "a peer that speaks SIP has no `trunk`"),
             ("secret = \"s\"\nauth = [\"plaintext\"]\n", "`plaintext` is no way to prove a secret"),
             ("secret = \"s\"\ndtmf = \"inband_to\"\n", "SIP has keys one way"),
+            ("secret = \"s\"\nsrtp = \"dtls\"\n", "`dtls` is no use of SRTP"),
+            ("secret = \"s\"\nmwi = \"subscribed\"\n", "there is no mailbox to be told of"),
+            ("secret = \"s\"\nmailbox = \"m\"\nmwi = \"often\"\n", "`often` is no way to be told"),
         ] {
             let error = read(keys).expect_err(keys);
             assert!(error.contains(message), "{keys}: {error}");
@@ -190,6 +218,8 @@ mod tests {
         for (keys, message) in [
             ("auth = [\"sha256\"]", "IAX2 knows no `sha256`"),
             ("dtmf = \"info\"", "IAX2 knows no `info`"),
+            ("mwi = \"subscribed\"", "IAX2 knows no `mwi`"),
+            ("srtp = \"allowed\"", "IAX2 knows no `srtp`"),
             ("protocol = \"h323\"", "protocol"),
         ] {
             let text = format!("[peers.desk]\nsecret = \"s\"\n{keys}\n");

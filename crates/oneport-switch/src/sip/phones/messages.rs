@@ -1,4 +1,5 @@
-//! Phones that want to know how many messages wait for them (SUBSCRIBE and NOTIFY of `message-summary`, RFC 3842).
+//! Phones that are told how many messages wait for them (NOTIFY of `message-summary`, RFC 3842), because they want to
+//! know (SUBSCRIBE), or without being asked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,13 +7,15 @@ use std::time::Duration;
 
 use oneport_wire::MessageCount;
 use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::digest::Asked;
-use super::{Claim, Sender};
+use super::{Binding, Claim, Sender};
 use crate::sip::Shared;
 use crate::sip::replaces::DialogKey;
-use crate::sip::stack::{SubscribeRequest, Subscriber};
+use crate::sip::settings::Mwi;
+use crate::sip::stack::{Stack, SubscribeRequest, Subscriber};
 
 /// The name of the event, and what it is told in.
 const EVENT: &str = "message-summary";
@@ -29,20 +32,47 @@ struct Running {
     renewals: mpsc::UnboundedSender<u32>,
 }
 
+/// What is told without being asked. Dropping it ends that.
+struct Unasked(AbortHandle);
+
+impl Drop for Unasked {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Who is told of what.
 #[derive(Default)]
 pub(in crate::sip) struct Messages {
-    counts: HashMap<String, watch::Sender<MessageCount>>,
+    /// Each subscription has a receiver, and what is told without one.
+    counts: HashMap<String, Arc<watch::Sender<MessageCount>>>,
     running: HashMap<String, Vec<Running>>,
+    unasked: HashMap<String, Unasked>,
 }
 
 impl Messages {
     /// So many wait for this phone.
-    pub(in crate::sip) fn wait(&mut self, name: String, count: MessageCount) {
-        self.counts
-            .entry(name)
-            .or_default()
-            .send_if_modified(|known| std::mem::replace(known, count) != count);
+    pub(in crate::sip) fn wait(&mut self, shared: &Shared, name: &str, count: MessageCount) {
+        if let Some(known) = self.counts.get(name) {
+            known.send_if_modified(|known| std::mem::replace(known, count) != count);
+            return;
+        }
+        self.counts.insert(name.into(), Arc::new(watch::Sender::new(count)));
+        self.moved(shared, name);
+    }
+
+    /// A phone has come, gone or moved, or is to be told otherwise.
+    pub(in crate::sip) fn moved(&mut self, shared: &Shared, name: &str) {
+        self.unasked.remove(name);
+        let Some((config, Some(binding))) = shared.phones.find(name) else { return };
+        let always = match config.mwi {
+            Some(Mwi::Unsolicited) => true,
+            Some(Mwi::Auto) => false,
+            Some(Mwi::Subscribed) | None => return,
+        };
+        let Some(counts) = self.counts.get(name) else { return };
+        let told = tell_unasked(shared.stack.clone(), name.into(), binding, counts.clone(), always);
+        self.unasked.insert(name.into(), Unasked(tokio::spawn(told).abort_handle()));
     }
 
     /// Takes a request to be told.
@@ -78,8 +108,9 @@ impl Messages {
             let _ = one.renewals.send(seconds);
             return request.answer(200, vec![("Expires", seconds.to_string())]);
         }
-        let has_mailbox = shared.phones.find(&name).is_some_and(|(config, _)| config.has_mailbox);
-        let Some(count) = self.counts.get(&name).filter(|_| has_mailbox) else {
+        let mwi = shared.phones.find(&name).and_then(|(config, _)| config.mwi);
+        let may = mwi.is_some_and(|mwi| mwi != Mwi::Unsolicited);
+        let Some(count) = self.counts.get(&name).filter(|_| may) else {
             return request.answer(404, Vec::new());
         };
         let counts = count.subscribe();
@@ -122,6 +153,32 @@ async fn tell(
                     None => return,
                 },
             }
+        }
+    }
+}
+
+/// Tells a phone that has not asked how many messages wait, and each time that changes; unless `always`, not while it
+/// has a subscription.
+async fn tell_unasked(
+    stack: Stack,
+    name: String,
+    binding: Binding,
+    counts: Arc<watch::Sender<MessageCount>>,
+    always: bool,
+) {
+    let mut changes = counts.subscribe();
+    loop {
+        let count = *changes.borrow_and_update();
+        if always || counts.receiver_count() == 1 {
+            let way = (binding.transport, binding.address);
+            let told = Subscriber::unasked(&stack, &name, &binding.contact, way);
+            let Some(told) = told else { return };
+            if !told.tell(EVENT, "active", (KIND, summary(count))).await {
+                tracing::debug!("{name} does not take what it is told of its messages");
+            }
+        }
+        if changes.changed().await.is_err() {
+            return;
         }
     }
 }

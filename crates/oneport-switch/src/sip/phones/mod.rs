@@ -25,7 +25,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::caller::Identity;
 use super::numbers::NumberRule;
-use super::sdp::SrtpUse;
 use super::settings::{Carrier, PhoneConfig, Transport};
 use crate::caller_id::CallerIdRule;
 use crate::qualify::Status;
@@ -192,7 +191,8 @@ impl Phones {
         for name in known {
             match phones.remove(&name).map(Arc::new) {
                 Some(config) => drop(table.change(&name, |entry| {
-                    if entry.config.watch != config.watch {
+                    let before = &entry.config;
+                    if (before.watch, before.mwi) != (config.watch, config.mwi) {
                         changed.push(name.clone());
                     }
                     entry.config = config;
@@ -352,7 +352,7 @@ pub(crate) fn line(config: &PhoneConfig, binding: &Binding, ours: IpAddr) -> Car
         headers: Vec::new(),
         numbers: NumberRule::default(),
         session: Some(SESSION),
-        srtp: SrtpUse::Off,
+        srtp: config.srtp,
         keys: config.keys,
     }
 }

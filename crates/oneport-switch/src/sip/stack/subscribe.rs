@@ -8,6 +8,7 @@ use rsipstack::sip::prelude::{HeadersExt, ToTypedHeader};
 use rsipstack::sip::{Header, Method, Response, StatusCode, Uri, typed};
 use rsipstack::transaction::make_tag;
 use rsipstack::transaction::transaction::Transaction;
+use uuid::Uuid;
 
 use super::super::message::Party;
 use super::super::replaces::DialogKey;
@@ -118,6 +119,37 @@ pub(crate) struct Subscriber {
 }
 
 impl Subscriber {
+    /// Somebody who is told without having asked: `name`, who wants to be reached at `contact`. `None`: there is no
+    /// way to there.
+    pub(crate) fn unasked(
+        stack: &Stack,
+        name: &str,
+        contact: &str,
+        way: (Transport, SocketAddr),
+    ) -> Option<Self> {
+        let (transport, to) = way;
+        let target = Uri::try_from(contact).ok()?;
+        let ours = stack.contact(name, to, transport)?;
+        let own = Uri { params: Vec::new(), ..ours.clone() };
+        let (call_id, our_tag) = (format!("{}@oneport", Uuid::new_v4().simple()), make_tag());
+        let us = typed::From { display_name: None, uri: own, params: Vec::new() };
+        Some(Self {
+            stack: stack.clone(),
+            key: DialogKey {
+                call_id: call_id.clone(),
+                our_tag: our_tag.value().to_string(),
+                their_tag: String::new(),
+            },
+            call_id,
+            us: us.with_tag(our_tag),
+            them: typed::To { display_name: None, uri: target.clone(), params: Vec::new() },
+            target,
+            contact: ours,
+            way,
+            sequence: AtomicU32::new(0),
+        })
+    }
+
     /// What the subscription is known by.
     pub(crate) const fn key(&self) -> &DialogKey {
         &self.key
