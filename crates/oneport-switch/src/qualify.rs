@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use oneport_proto::{Endpoint, Instant, PokeId};
 
+use crate::deadlines::Deadlines;
+
 /// Polls lost in a row after which a peer counts as gone. One may be lost by anybody.
 const LOST: u32 = 2;
 
@@ -89,12 +91,12 @@ struct Watch {
     address: SocketAddr,
     config: QualifyConfig,
     status: Status,
-    next: Instant,
     lost: u32,
 }
 
 impl Watch {
-    fn answered(&mut self, now: Instant, rtt: Duration) {
+    /// Gives the moment of the next poll.
+    fn answered(&mut self, now: Instant, rtt: Duration) -> Instant {
         let rtt = match self.status {
             Status::Ok(before) | Status::Lagged(before) if self.config.smoothing => {
                 (before + rtt) / 2
@@ -102,21 +104,23 @@ impl Watch {
             _ => rtt,
         };
         self.lost = 0;
-        (self.status, self.next) = if rtt <= self.config.limit {
+        let (status, next) = if rtt <= self.config.limit {
             (Status::Ok(rtt), now + self.config.interval)
         } else {
             (Status::Lagged(rtt), now + self.config.not_ok_interval)
         };
+        self.status = status;
+        next
     }
 
-    fn was_lost(&mut self, now: Instant) {
+    /// Gives the moment of the next poll.
+    fn was_lost(&mut self, now: Instant) -> Instant {
         self.lost += 1;
-        if self.lost >= LOST {
-            self.status = Status::Unreachable;
-            self.next = now + self.config.not_ok_interval;
-        } else {
-            self.next = now;
+        if self.lost < LOST {
+            return now;
         }
+        self.status = Status::Unreachable;
+        now + self.config.not_ok_interval
     }
 }
 
@@ -124,6 +128,8 @@ impl Watch {
 #[derive(Debug, Default)]
 pub(crate) struct Qualify {
     watches: BTreeMap<String, Watch>,
+    /// When who is polled next: with peers by the thousand nobody looks at all of them.
+    due: Deadlines<String>,
     pokes: HashMap<PokeId, String>,
 }
 
@@ -139,12 +145,15 @@ impl Qualify {
         if self.watches.get(name).is_some_and(|watch| watch.address == address) {
             return;
         }
-        let watch = Watch { address, config, status: Status::Unknown, next: now, lost: 0 };
+        let watch = Watch { address, config, status: Status::Unknown, lost: 0 };
         self.watches.insert(name.into(), watch);
+        self.due.set(name.into(), now);
     }
 
     pub(crate) fn forget(&mut self, name: &str) {
-        self.watches.remove(name);
+        if let Some((name, _)) = self.watches.remove_entry(name) {
+            self.due.clear(&name);
+        }
     }
 
     pub(crate) fn status(&self, name: &str) -> Status {
@@ -152,21 +161,19 @@ impl Qualify {
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.watches.values().map(|watch| watch.next).min()
+        self.due.next()
     }
 
     /// Polls whoever is due.
     pub(crate) fn poll(&mut self, endpoint: &mut Endpoint, now: Instant) {
-        for (name, watch) in &mut self.watches {
-            if watch.next > now {
-                continue;
-            }
+        while let Some(name) = self.due.pop_due(now) {
+            let Some(watch) = self.watches.get(&name) else { continue };
             let timeout = watch.config.limit * 2;
-            // The answer, or its absence, sets the next one.
-            watch.next = now + timeout + watch.config.interval;
             if let Ok(poke) = endpoint.poke(now, watch.address, timeout) {
                 self.pokes.insert(poke, name.clone());
             }
+            // The answer, or its absence, sets another.
+            self.due.set(name, now + timeout + watch.config.interval);
         }
     }
 
@@ -186,11 +193,12 @@ impl Qualify {
         let name = self.pokes.remove(&poke)?;
         let watch = self.watches.get_mut(&name)?;
         let before = watch.status;
-        match rtt {
+        let next = match rtt {
             Some(rtt) => watch.answered(now, rtt),
             None => watch.was_lost(now),
-        }
+        };
         let status = watch.status;
+        self.due.set(name.clone(), next);
         (status.kind() != before.kind()).then_some((name, status))
     }
 }
@@ -198,6 +206,7 @@ impl Qualify {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use oneport_proto::EndpointConfig;
 
     fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -208,7 +217,6 @@ mod tests {
             address: SocketAddr::from(([192, 0, 2, 1], 4569)),
             config: QualifyConfig { smoothing, ..QualifyConfig::default() },
             status: Status::Unknown,
-            next: Instant::from_micros(0),
             lost: 0,
         }
     }
@@ -217,16 +225,46 @@ mod tests {
     fn one_lost_poll_is_followed_by_another_at_once_and_two_mean_gone() {
         let now = Instant::from_micros(0);
         let mut watch = watch(false);
-        watch.answered(now, ms(20));
-        assert_eq!((watch.status, watch.next), (Status::Ok(ms(20)), now + ms(20_000)));
-        watch.was_lost(now);
-        assert_eq!((watch.status, watch.next), (Status::Ok(ms(20)), now));
-        watch.was_lost(now);
-        assert_eq!((watch.status, watch.next), (Status::Unreachable, now + ms(10_000)));
+        let next = watch.answered(now, ms(20));
+        assert_eq!((watch.status, next), (Status::Ok(ms(20)), now + ms(20_000)));
+        let next = watch.was_lost(now);
+        assert_eq!((watch.status, next), (Status::Ok(ms(20)), now));
+        let next = watch.was_lost(now);
+        assert_eq!((watch.status, next), (Status::Unreachable, now + ms(10_000)));
         assert!(!watch.status.takes_calls());
         watch.answered(now, ms(2_001));
         assert_eq!(watch.status, Status::Lagged(ms(2_001)));
         assert!(!watch.status.takes_calls());
+    }
+
+    #[test]
+    fn each_peer_is_polled_when_it_is_due_and_no_more_once_it_is_forgotten() {
+        let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
+        let mut endpoint = Endpoint::new(EndpointConfig::default(), [1; 32], at(0));
+        let mut qualify = Qualify::default();
+        for (n, seconds) in [(1, 20), (2, 5)] {
+            let address = SocketAddr::from(([192, 0, 2, n], 4569));
+            let interval = Duration::from_secs(seconds);
+            let config = QualifyConfig { interval, ..QualifyConfig::default() };
+            qualify.watch(at(0), &n.to_string(), address, config);
+        }
+        let mut polled = |qualify: &mut Qualify, now| {
+            qualify.poll(&mut endpoint, now);
+            let mut names: Vec<String> = qualify.pokes.values().cloned().collect();
+            names.sort();
+            for poke in qualify.pokes.keys().copied().collect::<Vec<_>>() {
+                let _ = qualify.result(now, poke, Some(ms(3)));
+            }
+            names
+        };
+        assert_eq!(polled(&mut qualify, at(0)), ["1", "2"]);
+        assert_eq!(qualify.next(), Some(at(5)));
+        assert!(polled(&mut qualify, at(4)).is_empty());
+        assert_eq!(polled(&mut qualify, at(5)), ["2"]);
+        assert_eq!(polled(&mut qualify, at(20)), ["1", "2"]);
+        qualify.forget("2");
+        assert_eq!(qualify.next(), Some(at(40)));
+        assert_eq!(polled(&mut qualify, at(40)), ["1"]);
     }
 
     #[test]
