@@ -10,14 +10,14 @@ use crate::systems::{Setting, loopback};
 const DEVICES: usize = 10_000;
 const RATE: usize = 500;
 
-/// How often each is polled: as by Asterisk, where nothing is said.
-const QUALIFY: Duration = Duration::from_secs(60);
+/// How often each is polled: as by Oneport, where nothing is said.
+const QUALIFY: Duration = Duration::from_secs(20);
 
 /// Seconds for which it is watched, once all are there: each is polled and has registered again.
 const WATCHED: f64 = 60.0;
 
 impl Bench {
-    /// Devices that stay: each is polled once a minute, and registers again every 45 to 50 seconds.
+    /// Devices that stay: each is polled three times a minute, and registers again every 45 to 50 seconds.
     pub(crate) fn idle(&self) {
         println!(
             "\n| registered peers, polled each {} s | at | CPU, cores | of a peer, µs in a second | memory, MiB |\n| --- | --- | --- | --- | --- |",

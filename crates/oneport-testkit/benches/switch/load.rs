@@ -1,13 +1,15 @@
 //! One run of `oneport load` through a system.
 
+use std::io::Read;
 use std::net::SocketAddrV4;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use crate::systems::{SECRET, System, command};
+use crate::systems::{Killed, SECRET, System, command};
 
 /// What is asked of a run.
+#[derive(Clone, Default)]
 pub(crate) struct Load {
     pub(crate) calls: usize,
     pub(crate) rate: usize,
@@ -18,12 +20,18 @@ pub(crate) struct Load {
     pub(crate) trunk: bool,
     /// Each datagram is sent by itself, as telephones and Asterisk do.
     pub(crate) one_by_one: bool,
+    pub(crate) encrypted: bool,
+    /// How many calls speak; all where nothing is said.
+    pub(crate) talkers: Option<usize>,
+    /// Devices that register, in place of calls.
+    pub(crate) devices: usize,
 }
 
 /// What `oneport load --json` prints, as far as it is needed here.
 #[derive(Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) calls: Calls,
+    pub(crate) registrations: Option<Registrations>,
     pub(crate) voice: Voice,
     pub(crate) set_up_ms: Option<Spread>,
     pub(crate) one_way_ms: Option<Spread>,
@@ -36,6 +44,13 @@ pub(crate) struct Calls {
     pub(crate) placed: u64,
     pub(crate) answered: u64,
     pub(crate) most_at_once: usize,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Registrations {
+    pub(crate) registered: u64,
+    pub(crate) most_at_once: usize,
+    pub(crate) took_ms: Option<Spread>,
 }
 
 #[derive(Deserialize)]
@@ -57,8 +72,9 @@ pub(crate) struct Process {
 
 #[derive(Deserialize, Debug)]
 pub(crate) struct Second {
-    answered: usize,
-    watched_cores: Option<f64>,
+    pub(crate) answered: usize,
+    pub(crate) registered: usize,
+    pub(crate) watched_cores: Option<f64>,
     own_cores: Option<f64>,
 }
 
@@ -104,29 +120,79 @@ impl Outcome {
 /// # Panics
 /// There is neither.
 pub(crate) fn run(load: &Load, system: Option<&System>, callee: Option<SocketAddrV4>) -> Outcome {
-    let to = system.map(|system| system.address).or_else(|| callee.map(Into::into));
-    let mut command = Command::new(command());
-    command.args(["load", &format!("iax:load@{}/bench", to.expect("somebody to call"))]);
-    if let Some(callee) = callee {
-        command.args(["--answer", &callee.to_string()]);
+    Running::start(load, system, callee).finish()
+}
+
+/// A load under way.
+pub(crate) struct Running(Killed);
+
+impl Running {
+    /// Begins what [`run`] does.
+    ///
+    /// # Panics
+    /// As there.
+    pub(crate) fn start(
+        load: &Load,
+        system: Option<&System>,
+        callee: Option<SocketAddrV4>,
+    ) -> Self {
+        let to = system.map(|system| system.address).or_else(|| callee.map(Into::into));
+        let to = to.expect("somebody to call");
+        let mut command = Command::new(command());
+        command.arg("load");
+        if load.devices > 0 {
+            command.arg(format!("iax:device{{}}@{to}"));
+            command.args(["--registrations", &load.devices.to_string()]);
+        } else {
+            command.arg(format!("iax:load@{to}/bench"));
+            command.args(["--calls", &load.calls.to_string()]);
+        }
+        if let Some(callee) = callee {
+            command.args(["--answer", &callee.to_string()]);
+        }
+        command.args(["--rate", &load.rate.to_string()]);
+        command.args(["--duration", &format!("{:.0}ms", load.duration * 1e3), "--json"]);
+        if let Some(hold) = load.hold {
+            command.args(["--hold", &format!("{:.0}ms", hold * 1e3)]);
+        }
+        if let Some(talkers) = load.talkers {
+            // Always the same ones.
+            command.args(["--talkers", &talkers.to_string(), "--turn", "1h"]);
+        }
+        for (wanted, option) in [
+            (load.one_by_one, "--one-by-one"),
+            (load.trunk, "--trunk"),
+            (load.encrypted, "--encryption=required"),
+        ] {
+            if wanted {
+                command.arg(option);
+            }
+        }
+        if let Some(system) = system {
+            command.args(["--watch", &system.pid.to_string()]);
+        }
+        let child = command
+            .env("ONEPORT_SECRET", SECRET)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it was built");
+        Self(Killed(child))
     }
-    command.args(["--calls", &load.calls.to_string(), "--rate", &load.rate.to_string()]);
-    command.args(["--duration", &format!("{:.0}ms", load.duration * 1e3), "--json"]);
-    if let Some(hold) = load.hold {
-        command.args(["--hold", &format!("{:.0}ms", hold * 1e3)]);
+
+    /// Waits for its end.
+    pub(crate) fn finish(mut self) -> Outcome {
+        let read = |stream: Option<&mut dyn Read>| {
+            let mut text = String::new();
+            if let Some(stream) = stream {
+                stream.read_to_string(&mut text).expect("text");
+            }
+            text
+        };
+        let child = &mut self.0.0;
+        // It prints little to its error output, and that at its end.
+        let text = read(child.stdout.as_mut().map(|stream| stream as &mut dyn Read));
+        let errors = read(child.stderr.as_mut().map(|stream| stream as &mut dyn Read));
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}\n{errors}"))
     }
-    if load.one_by_one {
-        command.arg("--one-by-one");
-    }
-    if load.trunk {
-        command.arg("--trunk");
-    }
-    if let Some(system) = system {
-        command.args(["--watch", &system.pid.to_string()]);
-    }
-    let output = command.env("ONEPORT_SECRET", SECRET).output().expect("it was built");
-    let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(&text).unwrap_or_else(|error| {
-        panic!("{error}\n{text}\n{}", String::from_utf8_lossy(&output.stderr))
-    })
 }

@@ -45,6 +45,34 @@ pub(crate) enum Callee {
     Sip(SocketAddrV4),
 }
 
+/// What a system is set up for.
+#[derive(Clone, Copy)]
+pub(crate) struct Setting {
+    pub(crate) callee: Callee,
+    /// Whether voice leaves in trunk frames.
+    pub(crate) trunk: bool,
+    /// Whether calls that come must be encrypted. Those that leave are not.
+    pub(crate) encrypted: bool,
+    /// The only codec of whoever is called.
+    pub(crate) codec: &'static str,
+    /// Peers `device1`, `device2` and so on, that may register, and how often each is polled then.
+    pub(crate) devices: usize,
+    pub(crate) qualify: Option<Duration>,
+}
+
+impl Setting {
+    /// Calls of G.711 to whoever is there by this way.
+    pub(crate) const fn of(callee: Callee) -> Self {
+        let (trunk, encrypted, codec) = (false, false, "ulaw");
+        Self { callee, trunk, encrypted, codec, devices: 0, qualify: None }
+    }
+
+    /// Calls of G.711 to whoever is there by IAX2.
+    pub(crate) const fn calls_to(callee: SocketAddrV4) -> Self {
+        Self::of(Callee::Iax(callee))
+    }
+}
+
 /// A process that is killed when it is dropped.
 pub(crate) struct Killed(pub(crate) Child);
 
@@ -70,18 +98,16 @@ enum Running {
 }
 
 impl System {
-    /// Starts one that leads calls to `callee`.
+    /// Starts one that is set up so.
     ///
     /// # Panics
     /// A bare relay is asked to speak SIP.
-    pub(crate) fn start(kind: Kind, callee: Callee, trunk: bool, directory: &Path) -> Self {
-        match kind {
-            Kind::Relay(way) => match callee {
-                Callee::Iax(callee) => relay(way, callee),
-                Callee::Sip(_) => panic!("a bare relay knows no SIP"),
-            },
-            Kind::Oneport => oneport(callee, trunk, directory),
-            Kind::Asterisk => asterisk(callee, trunk),
+    pub(crate) fn start(kind: Kind, setting: &Setting, directory: &Path) -> Self {
+        match (kind, setting.callee) {
+            (Kind::Relay(way), Callee::Iax(callee)) => relay(way, callee),
+            (Kind::Relay(_), Callee::Sip(_)) => panic!("a bare relay knows no SIP"),
+            (Kind::Oneport, _) => oneport(setting, directory),
+            (Kind::Asterisk, _) => asterisk(setting),
         }
     }
 
@@ -92,6 +118,26 @@ impl System {
             Running::Asterisk(asterisk) => Some(asterisk.version()),
         }
     }
+}
+
+impl System {
+    /// Bytes of memory that its process holds.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib << 10
+    }
+}
+
+/// Datagrams that the kernel had no room for at the socket of this address.
+pub(crate) fn socket_drops(address: SocketAddr) -> u64 {
+    let port = format!(":{:04X}", address.port());
+    let sockets = std::fs::read_to_string("/proc/net/udp").expect("Linux");
+    let of_port = sockets
+        .lines()
+        .filter(|line| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&port)));
+    of_port.filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok()).sum()
 }
 
 /// The command, beside this benchmark.
@@ -135,13 +181,18 @@ fn relay(way: Way, callee: SocketAddrV4) -> System {
     System { address: address.into(), pid, running: Running::Process(Killed(child)) }
 }
 
-fn oneport(callee: Callee, trunk: bool, directory: &Path) -> System {
+fn oneport(setting: &Setting, directory: &Path) -> System {
+    let Setting { callee, trunk, encrypted, codec, devices, qualify } = *setting;
     let address = loopback();
     let config = directory.join("oneport.toml");
     let _ = std::fs::remove_file(directory.join("oneport.db"));
     let (to, callee) = match callee {
         Callee::Iax(address) => {
-            ("peer", format!("[peers.callee]\naddress = \"{address}\"\ntrunk = {trunk}\n"))
+            let callee = format!(
+                "[peers.callee]\naddress = \"{address}\"\ntrunk = {trunk}\nqualify = false\n\
+                 codecs = [\"{codec}\"]\n"
+            );
+            ("peer", callee)
         }
         Callee::Sip(address) => (
             "carrier",
@@ -153,11 +204,20 @@ fn oneport(callee: Callee, trunk: bool, directory: &Path) -> System {
             ),
         ),
     };
+    let qualify = match qualify {
+        Some(period) => format!("qualify_seconds = {}", period.as_secs()),
+        None => "qualify = false".into(),
+    };
+    let devices: String = (1..=devices)
+        .map(|n| format!("[peers.device{n}]\nsecret = \"{SECRET}\"\n{qualify}\n"))
+        .collect();
+    let encryption = if encrypted { "required" } else { "off" };
     let text = format!(
         "[server]\nlisten = [\"{address}\"]\nmax_calls = 1000000\nmax_calls_per_address = 1000000\n\
+         [audio]\nmax_transcoded_calls = 100000\n\
          [store]\npath = \"oneport.db\"\n\
-         [peers.load]\nsecret = \"{SECRET}\"\ntrunk = {trunk}\n\
-         {callee}\
+         [peers.load]\nsecret = \"{SECRET}\"\ntrunk = {trunk}\nencryption = \"{encryption}\"\n\
+         {callee}{devices}\
          [[routes]]\nnumber = \"bench\"\nto = [\"{to}:callee\"]\n"
     );
     std::fs::write(&config, text).expect("a directory of our own");
@@ -175,13 +235,14 @@ fn oneport(callee: Callee, trunk: bool, directory: &Path) -> System {
 }
 
 /// With the threads that it has by default, and no limits that the others do not have.
-fn asterisk(callee: Callee, trunk: bool) -> System {
+fn asterisk(setting: &Setting) -> System {
+    let Setting { callee, trunk, encrypted, codec, devices, qualify } = *setting;
     let trunk = if trunk { "yes" } else { "no" };
     let (dial, peer, pjsip) = match callee {
         Callee::Iax(address) => (
             "IAX2/callee/bench",
             format!(
-                "[callee]\ntype=peer\nhost={}\nport={}\ntrunk={trunk}\n",
+                "[callee]\ntype=peer\nhost={}\nport={}\ntrunk={trunk}\ndisallow=all\nallow={codec}\n",
                 address.ip(),
                 address.port()
             ),
@@ -198,11 +259,21 @@ fn asterisk(callee: Callee, trunk: bool) -> System {
             ),
         ),
     };
+    let qualify = match qualify {
+        Some(period) => format!("qualify=2000\nqualifyfreqok={}\n", period.as_millis()),
+        None => String::new(),
+    };
+    let devices: String = (1..=devices)
+        .map(|n| {
+            format!("[device{n}]\ntype=friend\nhost=dynamic\nauth=md5\nsecret={SECRET}\n{qualify}")
+        })
+        .collect();
+    let encryption = if encrypted { "encryption=aes128\nforceencryption=yes\n" } else { "" };
     let iax = format!(
         "iaxthreadcount=10\niaxmaxthreadcount=100\nmaxcallnumbers=16000\nrequirecalltoken=yes\n\
          disallow=all\nallow=ulaw\n\
          [load]\ntype=friend\nhost=dynamic\nauth=md5\nsecret={SECRET}\ncontext=bench\nmaxauthreq=0\n\
-         trunk={trunk}\n{peer}"
+         trunk={trunk}\n{encryption}{peer}{devices}"
     );
     let dialplan = format!("[bench]\nexten => bench,1,Dial({dial})\n");
     let rtp = "[general]\nrtpstart=20000\nrtpend=29999\n";
