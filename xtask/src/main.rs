@@ -81,7 +81,7 @@ enum Chore {
         /// Rounds, one system after the other in each
         #[arg(long, default_value_t = 5)]
         rounds: u32,
-        /// bridges, setups, memory, delay, carriers; without any, all of them
+        /// bridges, unlike, setups, registrations, idle, memory, delay, carriers, flood, scale; without any, all of them
         scenes: Vec<String>,
     },
     /// Feeds random input to every fuzz target
