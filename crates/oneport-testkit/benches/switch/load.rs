@@ -21,6 +21,8 @@ pub(crate) struct Load {
     /// Each datagram is sent by itself, as telephones and Asterisk do.
     pub(crate) one_by_one: bool,
     pub(crate) encrypted: bool,
+    /// Which of the other callees is called; 0: the first of all.
+    pub(crate) other: usize,
     /// How many calls speak; all where nothing is said.
     pub(crate) talkers: Option<usize>,
     /// Devices that register, in place of calls.
@@ -144,7 +146,8 @@ impl Running {
             command.arg(format!("iax:device{{}}@{to}"));
             command.args(["--registrations", &load.devices.to_string()]);
         } else {
-            command.arg(format!("iax:load@{to}/bench"));
+            let other = if load.other > 0 { load.other.to_string() } else { String::new() };
+            command.arg(format!("iax:load@{to}/bench{other}"));
             command.args(["--calls", &load.calls.to_string()]);
         }
         if let Some(callee) = callee {

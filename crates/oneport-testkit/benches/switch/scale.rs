@@ -1,57 +1,58 @@
 //! How the cost of a call grows with the number of calls.
 
-use std::thread;
-use std::time::Duration;
+use std::net::SocketAddrV4;
 
-use crate::load::{Load, Running};
+use crate::Bench;
+use crate::load::{Load, Outcome, Running, Second};
 use crate::systems::{Kind, Setting, loopback};
-use crate::{Bench, load};
 
 /// Calls at once, on one port.
 const CALLS: [usize; 5] = [10, 100, 1_000, 10_000, 100_000];
 
-/// Peers that they come from: an address has numbers for 32,767 calls.
+/// Peers that they come from, and that they go to: an address has numbers for 32,767 calls.
 const PEERS: usize = 4;
 
-/// Calls of those that speak: as many as the machine's kernel passes on.
-const TALKERS: usize = 500;
+/// One of those of each peer speaks: what all of them cost that speak, other scenes tell.
+const TALKERS: usize = 1;
 
 /// Calls set up in a second.
 const RATE: usize = 1_000;
 
 impl Bench {
-    /// Calls that are up and mostly silent: what they cost, and hold.
+    /// Calls that are up and silent: what they cost, and hold.
     pub(crate) fn scale(&self) {
         println!(
-            "\n| calls up | of which speak | CPU, cores | of a call, µs in a second | memory of a call, bytes |\n| --- | --- | --- | --- | --- |"
+            "\n| calls up, silent | CPU, cores | of a call, µs in a second | memory of a call, bytes |\n| --- | --- | --- | --- |"
         );
         for calls in CALLS {
-            let callee = loopback();
-            let setting = Setting { trunk: true, ..Setting::calls_to(callee) };
+            let peers = if calls > 32_000 { PEERS } else { 1 };
+            let callees: Vec<SocketAddrV4> = (0..peers).map(|_| loopback()).collect();
+            let others = callees[1..].to_vec();
+            let setting = Setting { trunk: true, others, ..Setting::calls_to(callees[0]) };
             let system = self.start(Kind::Oneport, &setting);
             let empty = system.memory();
-            let peers = if calls > 32_000 { PEERS } else { 1 };
             let rate = (RATE / peers).min(calls.max(50));
             let set_up = calls as f64 / (rate * peers) as f64;
-            let talkers = calls.min(TALKERS);
             let load = Load {
                 calls: calls / peers,
                 rate,
                 duration: set_up * 1.2 + self.settings.seconds + 6.0,
                 trunk: true,
-                talkers: Some((talkers / peers).max(1)),
+                talkers: Some(TALKERS),
                 ..Load::default()
             };
-            let first = Running::start(&load, Some(&system), Some(callee));
-            // The first of them is the one who answers for all.
-            thread::sleep(Duration::from_secs(1));
-            let others: Vec<Running> =
-                (1..peers).map(|_| Running::start(&load, Some(&system), None)).collect();
-            let mut outcomes = vec![first.finish()];
-            outcomes.extend(others.into_iter().map(Running::finish));
+            let loads: Vec<Running> = callees
+                .iter()
+                .enumerate()
+                .map(|(other, callee)| {
+                    let load = Load { other, ..load.clone() };
+                    Running::start(&load, Some(&system), Some(*callee))
+                })
+                .collect();
+            let outcomes: Vec<Outcome> = loads.into_iter().map(Running::finish).collect();
             let up: usize = outcomes.iter().map(|outcome| outcome.calls.most_at_once).sum();
-            let last = outcomes.first().expect("one at least");
-            let full: Vec<&load::Second> = last
+            let last = outcomes.last().expect("one at least");
+            let full: Vec<&Second> = last
                 .each_second
                 .iter()
                 .filter(|second| second.answered >= last.calls.most_at_once)
@@ -63,7 +64,7 @@ impl Bench {
             let memory = last.watched.as_ref().and_then(|process| process.memory_bytes);
             let held = memory.unwrap_or(0).saturating_sub(empty) as f64;
             println!(
-                "| {up} | {talkers} | {cores:.3} | {:.1} | {:.0} |",
+                "| {up} | {cores:.3} | {:.1} | {:.0} |",
                 cores / up as f64 * 1e6,
                 held / up as f64
             );

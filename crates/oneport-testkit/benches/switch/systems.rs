@@ -46,9 +46,12 @@ pub(crate) enum Callee {
 }
 
 /// What a system is set up for.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Setting {
+    /// Who is called as `bench`.
     pub(crate) callee: Callee,
+    /// Who else is called by IAX2, as `bench1`, `bench2` and so on.
+    pub(crate) others: Vec<SocketAddrV4>,
     /// Whether voice leaves in trunk frames.
     pub(crate) trunk: bool,
     /// Whether calls that come must be encrypted. Those that leave are not.
@@ -64,7 +67,7 @@ impl Setting {
     /// Calls of G.711 to whoever is there by this way.
     pub(crate) const fn of(callee: Callee) -> Self {
         let (trunk, encrypted, codec) = (false, false, "ulaw");
-        Self { callee, trunk, encrypted, codec, devices: 0, qualify: None }
+        Self { callee, others: Vec::new(), trunk, encrypted, codec, devices: 0, qualify: None }
     }
 
     /// Calls of G.711 to whoever is there by IAX2.
@@ -182,17 +185,24 @@ fn relay(way: Way, callee: SocketAddrV4) -> System {
 }
 
 fn oneport(setting: &Setting, directory: &Path) -> System {
-    let Setting { callee, trunk, encrypted, codec, devices, qualify } = *setting;
+    let Setting { callee, trunk, encrypted, codec, devices, qualify, .. } = *setting;
     let address = loopback();
     let config = directory.join("oneport.toml");
     let _ = std::fs::remove_file(directory.join("oneport.db"));
     let (to, callee) = match callee {
         Callee::Iax(address) => {
-            let callee = format!(
-                "[peers.callee]\naddress = \"{address}\"\ntrunk = {trunk}\nqualify = false\n\
-                 codecs = [\"{codec}\"]\n"
-            );
-            ("peer", callee)
+            let peer = |name: &str, address: SocketAddrV4| {
+                format!(
+                    "[peers.{name}]\naddress = \"{address}\"\ntrunk = {trunk}\nqualify = false\n\
+                     codecs = [\"{codec}\"]\n"
+                )
+            };
+            let others = setting.others.iter().zip(1..).map(|(address, n)| {
+                let name = format!("callee{n}");
+                let route = format!("[[routes]]\nnumber = \"bench{n}\"\nto = [\"peer:{name}\"]\n");
+                peer(&name, *address) + &route
+            });
+            ("peer", peer("callee", address) + &others.collect::<String>())
         }
         Callee::Sip(address) => (
             "carrier",
@@ -236,7 +246,7 @@ fn oneport(setting: &Setting, directory: &Path) -> System {
 
 /// With the threads that it has by default, and no limits that the others do not have.
 fn asterisk(setting: &Setting) -> System {
-    let Setting { callee, trunk, encrypted, codec, devices, qualify } = *setting;
+    let Setting { callee, trunk, encrypted, codec, devices, qualify, .. } = *setting;
     let trunk = if trunk { "yes" } else { "no" };
     let (dial, peer, pjsip) = match callee {
         Callee::Iax(address) => (
