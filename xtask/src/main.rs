@@ -210,7 +210,7 @@ fn install_peers() -> Result<(), String> {
     peers::install_all().map_err(|missing| missing.to_string())?;
     peers::install_libraries().map_err(|missing| missing.to_string())?;
     println!(
-        "Asterisk 22, iaxmodem, sipp, tshark, nftables, systemd's tools, sqlite3, libspeex, libopus, libspandsp, ALSA \
+        "Asterisk 22, iaxmodem, sipp, tshark, ffmpeg, nftables, systemd's tools, sqlite3, libspeex, libopus, libspandsp, ALSA \
          and PulseAudio are there"
     );
     Ok(())
@@ -244,7 +244,7 @@ fn test(without_peers: bool) -> Result<(), String> {
         suites::test(&tests, &skip)?;
         cargo(&[&["test", "--locked", "--doc"], &tests[..]].concat())?;
         println!(
-            "NOT tested: anything with real peers (Asterisk 22, iaxmodem, sipp, tshark), which is all \
+            "NOT tested: anything with real peers (Asterisk 22, iaxmodem, sipp, tshark, ffmpeg), which is all \
              of crates/oneport-interop, what needs network namespaces with a NAT, the scenes of \
              three boxes and of a carrier, the page about carriers, what operators see of a call through Asterisk, the softphone there, and what \
              sqlite3 and systemd's own tools say"

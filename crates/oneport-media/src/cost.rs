@@ -5,7 +5,7 @@ use oneport_wire::Format;
 use crate::Codec;
 
 /// Changing the rate of 20 ms, in tenths of a microsecond.
-const RATE: u32 = 50;
+const RATE: u32 = 27;
 
 /// µ-law to A-law or back by a table, for 20 ms: least of all.
 const TABLE: u32 = 1;
@@ -15,22 +15,23 @@ const TABLE: u32 = 1;
 /// their relations matter.
 const fn work(codec: Codec) -> (u32, u32) {
     match codec {
-        Codec::Ulaw => (3, 1),
-        Codec::Alaw => (5, 1),
+        Codec::Ulaw => (2, 1),
+        Codec::Alaw => (3, 1),
         Codec::Slin | Codec::Slin16 => (1, 1),
-        Codec::G722 => (161, 120),
-        Codec::G726 => (120, 101),
-        Codec::G726Aal2 => (120, 101),
-        Codec::Adpcm => (19, 9),
-        Codec::Gsm => (80, 51),
+        Codec::G722 => (84, 60),
+        Codec::G726 => (54, 43),
+        Codec::G726Aal2 => (54, 43),
+        Codec::Adpcm => (14, 5),
+        Codec::Gsm => (42, 33),
+        Codec::Ilbc => (457, 80),
         #[cfg(feature = "speex")]
-        Codec::Speex16 => (1_426, 181),
+        Codec::Speex16 => (618, 68),
         #[cfg(feature = "speex")]
-        Codec::Speex => (612, 93),
+        Codec::Speex => (251, 37),
         #[cfg(feature = "opus")]
-        Codec::Opus => (3_718, 172),
+        Codec::Opus => (2_152, 84),
         #[cfg(feature = "lpc10")]
-        Codec::Lpc10 => (106, 73),
+        Codec::Lpc10 => (38, 32),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Audio for telephony, on buffers that the caller owns: each [`Codec`] that is spoken here, with its
 //! [`Encoder`] and [`Decoder`] ([G.711](g711), linear audio as IAX2 peers send it ([`slin`]), [`g722`],
-//! [`g726`], [`adpcm`], [`gsm`]), [WAV files](wav) at any rate, [tones](tone), the
+//! [`g726`], [`adpcm`], [`gsm`], [`ilbc`]), [WAV files](wav) at any rate, [tones](tone), the
 //! [jitter buffer](jitter_buffer), the [`Recorder`] that puts frames where their timestamps belong, the [`mixer`] of conferences, and the
 //! [quality] users will hear.
 
@@ -15,6 +15,7 @@ pub mod g711;
 pub mod g722;
 pub mod g726;
 pub mod gsm;
+pub mod ilbc;
 pub mod jitter_buffer;
 mod listener;
 #[cfg(feature = "lpc10")]

@@ -29,6 +29,7 @@ use crate::drop_reason::DropReason;
 use crate::error::CommandError;
 use crate::event::{DtmfPhase, EndReason, Event, Progress};
 use crate::exchange::Exchange;
+use crate::frame_length::lasts_in_turn;
 use crate::id::CallId;
 use crate::lag::LagMeter;
 use crate::lateness::Lateness;
@@ -807,7 +808,10 @@ impl Call {
         if !self.formats.contains(format) {
             return Err(CommandError::FormatNotOffered);
         }
-        let stamp = self.voice_out.stamp(self.exchange.clock(now), duration_ms);
+        let Some(lasts_ms) = lasts_in_turn(format, payload.len(), duration_ms) else {
+            return Ok(());
+        };
+        let stamp = self.voice_out.stamp(self.exchange.clock(now), lasts_ms);
         if payload.is_empty() {
             return Ok(());
         }

@@ -267,7 +267,8 @@ impl Endpoint {
 
     /// Sends `payload`, voice of `duration_ms`. Its timestamp follows the clock of the samples, so
     /// frames may be handed over in bursts. Where there is nothing to be sent, as where a codec's frame is
-    /// not full yet, only that clock goes on.
+    /// not full yet, only that clock goes on;
+    /// that of iLBC stands still, for its encoder says what is left with the next frame, whose size tells how long it lasts.
     ///
     /// A frame for which there is no room is counted and dropped.
     ///

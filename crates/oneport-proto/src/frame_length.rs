@@ -33,6 +33,20 @@ fn told_length(format: Format, bytes: u32) -> u32 {
     if ms.is_multiple_of(10) && ms <= 120 { ms } else { 0 }
 }
 
+/// How many ms of voice leave in a turn of `turn_ms`; `None`: all of it waits for the next one. An encoder of iLBC keeps
+/// what is less than a frame, so that its frames of 30 ms leave in two of three turns of 20, and follow each other all the same.
+pub(crate) fn lasts_in_turn(format: Format, bytes: usize, turn_ms: u16) -> Option<u16> {
+    if format != Format::ILBC {
+        return Some(turn_ms);
+    }
+    let told = told_length(format, u32::try_from(bytes).unwrap_or(u32::MAX));
+    match u16::try_from(told) {
+        _ if bytes == 0 => None,
+        Ok(0) | Err(_) => Some(turn_ms),
+        Ok(told) => Some(told),
+    }
+}
+
 /// The length of a stream's frames.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FrameLength {
@@ -206,6 +220,21 @@ mod tests {
         assert_eq!(missing([u32::MAX - 19, 0, 20, 80, 40]), 1, "across the turn of the clock");
         assert_eq!(missing([0, 20, 40, 2_060, 2_080]), 0, "a pause");
         assert_eq!(missing([0, 20, 41, 59, 80, 80, 100]), 0, "uneven timestamps");
+    }
+
+    #[test]
+    fn frames_of_ilbc_last_as_long_as_they_tell_and_those_of_others_as_their_turn() {
+        for (format, bytes, lasts) in [
+            (Format::ILBC, 0, None),
+            (Format::ILBC, 50, Some(30)),
+            (Format::ILBC, 38, Some(20)),
+            (Format::ILBC, 100, Some(60)),
+            (Format::ILBC, 7, Some(20)),
+            (Format::LPC10, 0, Some(20)),
+            (Format::ULAW, 80, Some(20)),
+        ] {
+            assert_eq!(lasts_in_turn(format, bytes, 20), lasts, "{bytes} bytes of {format}");
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ const KNOWN: &[Known] = &[
     Known { bit: 7, name: "lpc10", kind: MediaKind::Audio, letter: b'I', rate: 8000, frame_ms: 20 },
     Known { bit: 8, name: "g729", kind: MediaKind::Audio, letter: b'J', rate: 8000, frame_ms: 20 },
     Known { bit: 9, name: "speex", kind: MediaKind::Audio, letter: b'K', rate: 8000, frame_ms: 20 },
-    Known { bit: 10, name: "ilbc", kind: MediaKind::Audio, letter: b'M', rate: 8000, frame_ms: 20 },
+    Known { bit: 10, name: "ilbc", kind: MediaKind::Audio, letter: b'M', rate: 8000, frame_ms: 30 },
     Known { bit: 11, name: "g726", kind: MediaKind::Audio, letter: b'F', rate: 8000, frame_ms: 20 },
     Known {
         bit: 12,

@@ -183,7 +183,6 @@ fn frame_bytes(format: Format, millis: u16) -> Option<usize> {
     let (frame, bytes) = match format {
         Format::G729 => (10, 10),
         Format::G723 => (30, 24),
-        Format::ILBC => (30, 50),
         _ => return None,
     };
     millis.is_multiple_of(frame).then_some(millis / frame * bytes)

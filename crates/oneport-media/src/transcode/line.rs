@@ -24,9 +24,14 @@ fn unit_of(format: Format) -> Option<(usize, Duration)> {
     })
 }
 
-/// How many bytes of a format last so long; of one whose frames tell their length themselves, any number.
+/// How many bytes of a format last so long; of one whose frames tell their length themselves, any number, but of iLBC
+/// those of its longer frames.
 pub(super) fn bytes_lasting(format: Format, lasts: Duration) -> usize {
-    unit_of(format).map_or(usize::MAX, |unit| bytes_in(unit, lasts))
+    let unit = match format {
+        Format::ILBC => Some((50, Duration::from_millis(30))),
+        _ => unit_of(format),
+    };
+    unit.map_or(usize::MAX, |unit| bytes_in(unit, lasts))
 }
 
 /// µ-law to A-law, or back.

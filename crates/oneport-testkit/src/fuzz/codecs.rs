@@ -24,8 +24,9 @@ pub fn codecs(bytes: &[u8]) {
             0 => {
                 let lost = input.below(8) * codec.samples_in(10);
                 if decoder.conceal(lost, &mut heard) {
-                    let most = lost.next_multiple_of(codec.frame_samples());
-                    assert!((lost..=most).contains(&heard.len()), "{codec:?}: {}", heard.len());
+                    // Of iLBC the frames that came last may be shorter than those that are said.
+                    let most = lost + codec.frame_samples();
+                    assert!((lost..most).contains(&heard.len()), "{codec:?}: {}", heard.len());
                 } else {
                     assert!(heard.is_empty());
                 }
@@ -38,8 +39,8 @@ pub fn codecs(bytes: &[u8]) {
                 encoder.encode(&samples, &mut payload);
                 decoder.decode(&payload, &mut heard);
                 let whole = samples.len().next_multiple_of(codec.frame_samples());
-                // LPC-10 may have kept some from before, and keeps some now.
-                let keeps = codec.format() == Format::LPC10;
+                // These may have kept some from before, and keep some now.
+                let keeps = [Format::ILBC, Format::LPC10].contains(&codec.format());
                 let good = if keeps { heard.len() <= whole } else { heard.len() == whole };
                 assert!(good, "{codec:?}: {} of {} samples", heard.len(), samples.len());
             }

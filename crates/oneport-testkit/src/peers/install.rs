@@ -52,6 +52,7 @@ pub fn install_all() -> Result<(), Missing> {
         ("sipp", "sip-tester"),
         ("baresip", "baresip-core"),
         ("openssl", "openssl"),
+        ("ffmpeg", "ffmpeg"),
     ] {
         program_of(program, package)?;
     }

@@ -1,4 +1,5 @@
-//! Real peers: Asterisk, iaxmodem, sipp and baresip, and tshark to look over everybody's shoulder.
+//! Real peers: Asterisk, iaxmodem, sipp and baresip, ffmpeg, which hears codecs, and tshark to look over everybody's
+//! shoulder.
 //!
 //! All come from Debian. A peer that is missing is an error that says how to get it, never a
 //! reason to skip a test.
