@@ -19,13 +19,16 @@ use tokio::sync::oneshot;
 use crate::bad_link::{BadLink, BadNetwork, Way};
 use crate::socket::{self, BatchSocket, ReceiveBuffers};
 use crate::waker::{WakeAtLast, WakeUps, Waker};
+use crate::workload::{WorkMeter, Workload};
 
 /// Batches received from one socket before timers and commands get their turn.
 const RECEIVE_TURNS: usize = 16;
 /// Commands carried out before the sockets get their turn.
 const COMMAND_TURNS: usize = 1024;
-/// Time between two looks at what the kernel has dropped.
-const KERNEL_PERIOD: Duration = Duration::from_secs(10);
+/// Time between two looks at what the kernel has dropped. A look reads a table of all sockets of the machine,
+/// so that it may take long; then it has to wait: it costs a thousandth of the time at most.
+const KERNEL_PERIODS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
+const KERNEL_SHARE: u32 = 1_000;
 /// While there are calls the thread sleeps no longer than this, so that it sees how late the system wakes
 /// it: twenty looks a second show a tenth of a second surely, and half of what takes 25 ms.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -140,6 +143,12 @@ pub trait Application: Send + 'static {
         } else {
             tracing::warn!("{notice}");
         }
+    }
+
+    /// Is told how busy the thread was since this was last called, a few times a second at most; more
+    /// seldom where nothing wakes it. What has come meanwhile is handed over behind it.
+    fn handle_workload(&mut self, endpoint: &mut Endpoint, now: Instant, workload: &Workload) {
+        let _ = (endpoint, now, workload);
     }
 
     /// A descriptor of the application's own: when it can be read, the thread wakes up and
@@ -326,6 +335,8 @@ impl<A: Application> Driver<A> {
                 sockets,
                 origin,
                 watched: origin,
+                next_look: KERNEL_PERIODS[0],
+                work: WorkMeter::start(),
                 received: ReceiveBuffers::new(),
                 transmit: TransmitBuffer::with_capacity(65_000, segments),
                 bad_link: config.bad_network.as_ref().map(BadLink::new),
@@ -403,8 +414,10 @@ struct Shard<A> {
     application: A,
     sockets: Vec<BatchSocket>,
     origin: time::Instant,
-    /// When the kernel was last asked what it has dropped.
+    /// When the kernel was last asked what it has dropped, and how long behind that it is asked again.
     watched: time::Instant,
+    next_look: Duration,
+    work: WorkMeter,
     received: ReceiveBuffers,
     transmit: TransmitBuffer,
     bad_link: Option<BadLink>,
@@ -455,11 +468,16 @@ impl<A: Application> Shard<A> {
             ready = socket::wait(&mut self.sockets, wake_ups, self.application.watched(), wait);
             woke = time::Instant::now();
             self.note_lateness((woke - slept).saturating_sub(wait));
+            if let Some(workload) = self.work.sample(woke) {
+                let now = self.now();
+                self.application.handle_workload(&mut self.endpoint, now, &workload);
+            }
         }
     }
 
     /// It came so much later than it was wanted.
     fn note_lateness(&mut self, late: Duration) {
+        self.work.note_lateness(late);
         if late >= Lateness::LEAST {
             self.endpoint.report_lateness(late);
         }
@@ -619,14 +637,21 @@ impl<A: Application> Shard<A> {
 
     /// Now and then asks the kernel what it has dropped because we were too slow.
     fn watch_kernel(&mut self) {
-        if self.watched.elapsed() < KERNEL_PERIOD {
+        let since = self.watched.elapsed();
+        if since < self.next_look {
             return;
         }
-        self.watched = time::Instant::now();
+        let begun = time::Instant::now();
+        self.watched = begun;
+        let mut all = 0;
         for socket in &mut self.sockets {
             let dropped = socket.new_kernel_drops();
+            all += dropped;
             self.endpoint.report_drops(DropReason::SocketBufferFull, dropped, None, None);
         }
+        self.work.note_overflow(all, since);
+        let [least, most] = KERNEL_PERIODS;
+        self.next_look = (begun.elapsed() * KERNEL_SHARE).clamp(least, most);
     }
 
     /// How long nothing is to be done, unless something arrives.

@@ -32,6 +32,7 @@ mod target;
 mod video;
 mod waker;
 mod wall_clock;
+mod workload;
 
 pub use audio::{AudioFrame, AudioReader, AudioWriter, Heard};
 pub use bad_link::BadNetwork;
@@ -48,6 +49,7 @@ pub use score::Score;
 pub use target::{ResolveError, Target, TargetError};
 pub use video::{VideoFrame, VideoReader, VideoWriter};
 pub use wall_clock::date_time;
+pub use workload::{QuotaUse, Workload};
 
 pub use oneport_impairment::{Impairment, Stall};
 pub use oneport_media as media;

@@ -1,6 +1,7 @@
 //! UDP sockets with batches in both directions.
 
-use std::io::{self, IoSliceMut};
+use std::fs::File;
+use std::io::{self, IoSliceMut, Read as _};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
@@ -199,6 +200,8 @@ impl ReceiveBuffers {
 struct KernelDrops {
     inode: Option<u64>,
     table: &'static str,
+    /// Of the table, so that nothing is allocated at each look.
+    text: String,
     known: u64,
 }
 
@@ -210,13 +213,15 @@ impl KernelDrops {
         });
         let table =
             if is_ipv6 { "/proc/thread-self/net/udp6" } else { "/proc/thread-self/net/udp" };
-        Self { inode, table, known: 0 }
+        Self { inode, table, text: String::new(), known: 0 }
     }
 
     fn new_drops(&mut self) -> u64 {
         let Some(inode) = self.inode else { return 0 };
-        let table = std::fs::read_to_string(self.table).unwrap_or_default();
-        let Some(drops) = drops_in(&table, inode) else { return 0 };
+        self.text.clear();
+        // What cannot be read has no line of this socket.
+        let _ = File::open(self.table).and_then(|mut table| table.read_to_string(&mut self.text));
+        let Some(drops) = drops_in(&self.text, inode) else { return 0 };
         // The column has 32 bits.
         let new = drops.checked_sub(self.known).unwrap_or(drops);
         self.known = drops;
