@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use oneport_switch::api::model::{
-    CallState, CallView, CarrierView, CarriersView, ConferenceView, LegView, LimitView, LimitsView,
-    ParkingView, PeerState, PeerView, RegistrationState, Registrations,
+    CallState, CallView, CapacityView, CarrierView, CarriersView, ConferenceView, LegView,
+    LimitView, LimitsView, ParkingView, PeerCapacityView, PeerState, PeerView, RegistrationState,
+    Registrations,
 };
 use oneport_switch::store::Page;
 use oneport_switch::{Cdr, Refusal};
@@ -67,6 +68,8 @@ enum What {
     Netstats,
     /// Limits and their use
     Limits,
+    /// How busy it is, and how many more calls fit
+    Capacity,
     /// Conferences that somebody is in, and who
     Conferences,
     /// Calls that wait in the parking lot
@@ -173,6 +176,10 @@ impl What {
             Self::Limits => {
                 let limits: LimitsView = client.get("/v1/limits")?;
                 if as_json { pretty(json!(limits)) } else { Ok(show_limits(room, &limits.limits)) }
+            }
+            Self::Capacity => {
+                let capacity: CapacityView = client.get("/v1/capacity")?;
+                if as_json { pretty(json!(capacity)) } else { Ok(show_capacity(room, &capacity)) }
             }
             Self::Conferences => {
                 let rooms: Vec<ConferenceView> = client.all("/v1/conferences", "conferences")?;
@@ -442,6 +449,63 @@ fn show_netstats(room: Room, legs: &[LegView]) -> String {
     };
     let rows: Vec<_> = legs.iter().map(row).collect();
     format!("{}\n{}; times in ms", table(room, &columns, &rows), count(legs.len(), "leg"))
+}
+
+fn show_capacity(room: Room, capacity: &CapacityView) -> String {
+    let percent = |share: Option<f64>| or_dash(share.map(|percent| format!("{percent:.1} %")));
+    let mark = capacity.mark_percent;
+    let mut text = String::new();
+    for thread in &capacity.threads {
+        let (name, cpu) = (&thread.thread, percent(thread.cpu_percent));
+        let delay = thread.delay_ms;
+        text.push_str(&format!("{name} thread: CPU {cpu} of {mark} %, {delay:.1} ms late\n"));
+    }
+    if capacity.cpu_quota_percent.is_some() {
+        text.push_str(&format!("CPU quota: {}\n", percent(capacity.cpu_quota_percent)));
+    }
+    if let Some(why) = &capacity.refusing {
+        text.push_str(&format!("new calls are refused: {why}\n"));
+    }
+    let (calls, transcoded) = (count(capacity.calls, "call"), capacity.transcoded);
+    text.push_str(&format!("{calls} up, {transcoded} of them transcoded"));
+    if let (Some(cost), Some(error)) = (capacity.call_cpu_ms, capacity.call_cpu_ms_error) {
+        text.push_str(&format!("; one takes {cost:.2} ± {error:.2} ms of CPU in a second"));
+    }
+    let overall = capacity
+        .forecast
+        .as_ref()
+        .map(|told| format!("{} ({} to {})", told.words, told.at_least, told.at_most));
+    let overall = overall.or_else(|| Some(format!("no forecast: {}", capacity.why_not.as_ref()?)));
+    text.push_str(&format!("\n{}\n", overall.unwrap_or_default()));
+    if capacity.peers.is_empty() {
+        return text.trim_end().into();
+    }
+    let columns = [
+        name("PEER"),
+        left("TRUNK"),
+        left("CODEC"),
+        right("CALLS"),
+        right("MORE"),
+        right("AT LEAST"),
+        right("AT MOST"),
+        name("WHY"),
+    ];
+    let row = |peer: &PeerCapacityView| {
+        let told = peer.forecast.as_ref();
+        let why = told.map(|told| &told.words).or(peer.why_not.as_ref());
+        vec![
+            peer.peer.clone(),
+            if peer.trunk { "yes" } else { "no" }.into(),
+            or_dash(peer.codec.as_ref()),
+            peer.calls.to_string(),
+            or_dash(told.map(|told| told.calls)),
+            or_dash(told.map(|told| told.at_least)),
+            or_dash(told.map(|told| told.at_most)),
+            or_dash(why),
+        ]
+    };
+    let rows: Vec<_> = capacity.peers.iter().map(row).collect();
+    format!("{text}\n{}", table(room, &columns, &rows))
 }
 
 fn show_limits(room: Room, limits: &[LimitView]) -> String {

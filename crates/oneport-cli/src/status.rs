@@ -40,7 +40,8 @@ impl Status {
             say!("limits         {} full", status.limits_full);
         }
         if !status.ready {
-            return Err(Failure::new(Code::Failed, "it takes no new calls"));
+            let why = status.refusing.unwrap_or_default();
+            return Err(Failure::new(Code::Failed, format!("it takes no new calls: {why}")));
         }
         match status.troubles.as_slice() {
             [] => Ok(()),

@@ -1,13 +1,13 @@
 //! `oneport load` through a switch, and against what does not keep up.
 
-use std::net::UdpSocket;
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use assert_cmd::cargo::cargo_bin;
 use oneport_testkit::peers::{free_port, wait_for};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A switch that leads `bench` to whoever listens at `callee`.
 struct Switch {
@@ -19,6 +19,10 @@ struct Switch {
 
 impl Switch {
     fn start(more: &str) -> Self {
+        Self::start_with(more, &["--no-api"])
+    }
+
+    fn start_with(more: &str, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let [address, callee] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
         let config = directory.path().join("oneport.toml");
@@ -29,8 +33,9 @@ impl Switch {
         );
         std::fs::write(&config, text).expect("writable");
         let process = Command::new(cargo_bin("oneport"))
-            .args(["serve", "--no-api", "--config"])
+            .args(["serve", "--config"])
             .arg(&config)
+            .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -62,7 +67,7 @@ fn run(arguments: &[&str]) -> Output {
     command.env("ONEPORT_SECRET", "right").stdin(Stdio::null()).output().expect("it runs")
 }
 
-fn json(output: &Output) -> Value {
+fn report_of(output: &Output) -> Value {
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{errors}"))
@@ -84,7 +89,7 @@ fn voice_of_a_load_is_verified_frame_by_frame_and_keys_come_back() {
         "g722",
         "--json",
     ]);
-    let report = json(&output);
+    let report = report_of(&output);
     assert!(output.status.success(), "{report}");
     let calls = &report["calls"];
     let answered = calls["answered"].as_u64().expect("a count");
@@ -112,7 +117,7 @@ fn trunk_frames_and_encryption_bring_the_same_voice() {
     {
         let switch = Switch::start(more);
         let rest = ["--calls", "5", "--duration", "2s", "--json"];
-        let report = json(&switch.load(&[&arguments[..], &rest].concat()));
+        let report = report_of(&switch.load(&[&arguments[..], &rest].concat()));
         let voice = &report["voice"];
         let heard = voice["heard"].as_u64().expect("a count");
         assert!(heard > 100 && voice["damaged"] == 0 && voice["crossed"] == 0, "{report}");
@@ -146,7 +151,7 @@ fn a_search_ends_at_the_limit_of_the_system_and_draws_it() {
         &picture,
         "--json",
     ]);
-    let report = json(&output);
+    let report = report_of(&output);
     assert!(output.status.success(), "{report}");
     // Ten are within the limit of twelve, a quarter more is not.
     assert_eq!(report["knee"], 10, "{report}");
@@ -175,14 +180,14 @@ fn a_bad_network_made_inside_loses_and_delays_as_it_is_told() {
     let switch = Switch::start("");
     let rest = ["--calls", "5", "--duration", "4s", "--json"];
     let bad = ["--loss", "10", "--delay", "40ms", "--jitter", "20ms", "--seed", "7"];
-    let report = json(&switch.load(&[&bad[..], &rest].concat()));
+    let report = report_of(&switch.load(&[&bad[..], &rest].concat()));
     // What comes back has been lost with 10 % there, and with 10 % on the way back.
     let lost = report["voice"]["lost_percent"].as_f64().expect("a share");
     assert!((10.0..30.0).contains(&lost), "{lost} %: {report}");
     let shortest = report["round_trip_ms"]["p50"].as_f64().expect("voice came back");
     assert!(shortest >= 80.0, "{shortest} ms: {report}");
     assert_eq!(report["calls"]["answered"], 5, "signalling is repeated: {report}");
-    let overtaken = json(&switch.load(&[&["--reorder", "20"][..], &rest].concat()));
+    let overtaken = report_of(&switch.load(&[&["--reorder", "20"][..], &rest].concat()));
     let voice = &overtaken["voice"];
     assert!(count(&voice["out_of_order"]) > 0 && voice["lost"] == 0, "{overtaken}");
 }
@@ -194,13 +199,13 @@ fn devices_register_leave_and_come_again() {
     let switch = Switch::start(&nodes);
     let target = format!("iax:node{{}}@{}", switch.address);
     let rest = ["--registrations", "20", "--rate", "100", "--duration", "3s"];
-    let stays = json(&run(&[&["load", &target, "--json"][..], &rest].concat()));
+    let stays = report_of(&run(&[&["load", &target, "--json"][..], &rest].concat()));
     let devices = &stays["registrations"];
     assert_eq!((&devices["registered"], &devices["most_at_once"]), (&20.into(), &20.into()));
     assert_eq!((&devices["released"], &stays["calls"]["placed"]), (&20.into(), &0.into()));
     assert!(devices["took_ms"]["p99"].as_f64().is_some_and(|ms| ms > 0.0), "{stays}");
     let comes = ["load", &target, "--hold", "100ms..300ms", "--json"];
-    let again = json(&run(&[&comes[..], &rest].concat()));
+    let again = report_of(&run(&[&comes[..], &rest].concat()));
     assert!(count(&again["registrations"]["registered"]) > 40, "{again}");
     let nobody = format!("iax:nobody{{}}@{}", switch.address);
     let refused = run(&[&["load", &nobody][..], &rest].concat());
@@ -212,8 +217,15 @@ fn devices_register_leave_and_come_again() {
 #[test]
 fn calls_go_on_beside_a_flood_of_calls_that_do_not() {
     let switch = Switch::start("");
-    let report =
-        json(&switch.load(&["--calls", "3", "--half-open", "300", "--duration", "3s", "--json"]));
+    let report = report_of(&switch.load(&[
+        "--calls",
+        "3",
+        "--half-open",
+        "300",
+        "--duration",
+        "3s",
+        "--json",
+    ]));
     let flood = &report["half_open"];
     assert!(count(&flood["begun"]) > 200 && count(&flood["with_token"]) > 100, "{report}");
     assert!(count(&flood["answers"]["CALLTOKEN"]) >= count(&flood["with_token"]), "{report}");
@@ -228,7 +240,7 @@ fn calls_go_on_beside_a_flood_of_calls_that_do_not() {
 #[test]
 fn few_speak_at_a_time_where_calls_take_turns() {
     let switch = Switch::start("");
-    let report = json(&switch.load(&[
+    let report = report_of(&switch.load(&[
         "--calls",
         "6",
         "--talkers",
@@ -251,11 +263,105 @@ fn a_dialer_meets_busy_numbers_and_those_that_nobody_answers() {
     let dialer = ["--profile", "dialer", "--calls", "30", "--give-up", "500ms", "--hold", "200ms"];
     let shares = ["--busy", "30", "--unanswered", "40", "--ring", "100ms"];
     let report =
-        json(&switch.load(&[&dialer[..], &shares, &["--duration", "6s", "--json"]].concat()));
+        report_of(&switch.load(&[&dialer[..], &shares, &["--duration", "6s", "--json"]].concat()));
     let calls = &report["calls"];
     let busy = calls["failed"].as_object().expect("reasons");
     let busy: u64 =
         busy.iter().filter(|(why, _)| why.contains("busy")).map(|(_, n)| count(n)).sum();
     let (answered, given_up) = (count(&calls["answered"]), count(&calls["given_up"]));
     assert!(busy > 0 && answered > 0 && given_up > 0, "{report}");
+}
+
+/// What `oneport show WHAT --json` tells of a switch with an API.
+fn shown(api: &str, what: &[&str]) -> Value {
+    let mut command = Command::new(cargo_bin("oneport"));
+    command.args(what).args(["--json", "--api", api]).env("ONEPORT_API_TOKEN", TOKEN);
+    report_of(&command.output().expect("it runs"))
+}
+
+/// An address for an API: the system gives each port to one who asks.
+fn free_tcp_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("bound").to_string()
+}
+
+const TOKEN: &str = "a token of sixteen letters";
+
+/// A switch whose knee is low wherever it runs: calls are refused from one per cent of its thread's CPU on.
+/// It goes on to refuse, so that all that come behind it are.
+#[test]
+fn past_the_knee_calls_are_refused_with_what_was_measured_and_those_that_are_up_keep_their_voice() {
+    let api = free_tcp_address();
+    let more = format!(
+        "[overload]\ncpu_percent = 1\nafter_seconds = 1\nrecover_seconds = 600\n\
+         [api]\nlisten = \"{api}\"\n[api.tokens.test]\nsecret = \"{TOKEN}\"\nrole = \"viewer\"\n"
+    );
+    let switch = Switch::start_with(&more, &[]);
+    // More and more calls come, and each stays: some hundred times what brings the thread to its mark.
+    let rest = ["--calls", "400", "--rate", "40", "--duration", "12s", "--hold", "60s", "--json"];
+    let report = report_of(&switch.load(&rest));
+    let calls = &report["calls"];
+    let answered = count(&calls["answered"]);
+    let failed: u64 = calls["failed"].as_object().expect("reasons").values().map(count).sum();
+    assert!(answered > 0 && failed >= answered, "twice what it can do: {report}");
+    // Who is up is heard, frame by frame.
+    let voice = &report["voice"];
+    for wrong in ["damaged", "crossed", "foreign", "twice", "lost"] {
+        assert_eq!(voice[wrong], 0, "{voice}");
+    }
+    assert_eq!(calls["ended_early"], json!({}), "{calls}");
+    let heard = report["mos"].as_f64().expect("voice came back");
+    assert!(heard > 3.6, "nobody is dissatisfied: {report}");
+    let refused = shown(&api, &["show", "refusals", "--last", "1000"]);
+    let of_overload = refused["records"].as_array().expect("a list").iter().filter(|one| {
+        one["kind"] == "overload" && one["cause"] == 42 && one["rule"] == "overload.cpu_percent"
+    });
+    let whys: Vec<&str> = of_overload.filter_map(|one| one["why"].as_str()).collect();
+    assert!(!whys.is_empty(), "{refused}");
+    for why in whys {
+        assert!(why.starts_with("overload: CPU of the media thread at "), "{why}");
+    }
+    let capacity = shown(&api, &["show", "capacity"]);
+    assert_eq!(capacity["mark_percent"], 1, "{capacity}");
+}
+
+#[test]
+fn how_many_more_calls_fit_is_told_from_those_that_are_up() {
+    let api = free_tcp_address();
+    let more = format!(
+        "[api]\nlisten = \"{api}\"\n[api.tokens.test]\nsecret = \"{TOKEN}\"\nrole = \"viewer\"\n\
+         [[limits]]\nname = \"line\"\npeers = [\"callee\"]\nmax_calls = 130\n"
+    );
+    let switch = Switch::start_with(&more, &[]);
+    let capacity = || shown(&api, &["show", "capacity"]);
+    wait_for("the API to answer", Duration::from_secs(60), || TcpStream::connect(&api).is_ok());
+    let idle = capacity();
+    assert_eq!((&idle["forecast"], &idle["calls"]), (&Value::Null, &json!(0)), "{idle}");
+    assert!(idle["why_not"].as_str().is_some_and(|why| why.starts_with("0 calls")), "{idle}");
+    let rest = ["--calls", "100", "--rate", "50", "--hold", "60s", "--duration", "30s", "--json"];
+    let told = std::thread::scope(|scope| {
+        let load = scope.spawn(|| switch.load(&rest));
+        let mut told = capacity();
+        while told["forecast"].is_null() && !load.is_finished() {
+            std::thread::sleep(Duration::from_millis(500));
+            told = capacity();
+        }
+        told
+    });
+    let forecast = &told["forecast"];
+    let [calls, least, most] = ["calls", "at_least", "at_most"].map(|key| count(&forecast[key]));
+    assert!(calls > 0 && least <= calls && calls <= most, "{told}");
+    assert!(told["call_cpu_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{told}");
+    let callee =
+        told["peers"].as_array().expect("a list").iter().find(|one| one["peer"] == "callee");
+    let callee = callee.expect("all calls go there");
+    assert_eq!((&callee["codec"], &callee["trunk"]), (&json!("ulaw"), &json!(false)), "{callee}");
+    // The limit leaves it 30; on a machine that is slower than that it is the CPU that bounds it.
+    let (more, bound) = (count(&callee["forecast"]["calls"]), &callee["forecast"]["bound"]);
+    let words = callee["forecast"]["words"].as_str().expect("a sentence");
+    assert!(more <= 30 && (bound == "limit" || bound == "cpu"), "{callee}");
+    assert!(
+        words.starts_with("about ") && words.contains(" more ulaw calls on peer callee"),
+        "{words}"
+    );
 }

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use oneport::{Driver, DriverConfig};
+use oneport::{Application as _, Driver, DriverConfig, Workload};
 use oneport_switch::sip::{Gateway, Held};
 use oneport_switch::store::{Records, SqliteStore};
 use oneport_switch::{Config, Switch};
@@ -21,6 +22,18 @@ pub struct System {
 }
 
 impl System {
+    /// Tells the switch that its thread had no time left for three seconds.
+    pub async fn overload(&self) {
+        let quarter = Duration::from_millis(250);
+        let busy = Workload { time: quarter, cpu: Some(quarter), ..Workload::default() };
+        let fed = self.driver.with(move |endpoint, switch, now| {
+            for _ in 0..12 {
+                switch.handle_workload(endpoint, now, &busy);
+            }
+        });
+        fed.await.expect("the switch runs");
+    }
+
     /// What its gateway holds.
     #[must_use]
     pub fn held(&self) -> Held {

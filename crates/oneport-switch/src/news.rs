@@ -174,6 +174,13 @@ pub enum What {
         /// Whether there is cause to worry.
         above: bool,
     },
+    /// New calls are refused as there is more to do than can be done in time, or are taken again.
+    Overload {
+        /// Whether they are refused.
+        refusing: bool,
+        /// What was measured, or how many were refused.
+        why: String,
+    },
     /// A peer is well, or is not any more.
     Peer {
         /// The peer.
@@ -202,6 +209,7 @@ impl What {
             Self::Registration { .. } => "registration",
             Self::RegistrationElsewhere { .. } => "registration_elsewhere",
             Self::Limit { .. } => "limit",
+            Self::Overload { .. } => "overload",
             Self::Peer { .. } => "peer",
         }
     }

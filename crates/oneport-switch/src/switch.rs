@@ -9,6 +9,7 @@ mod drain;
 mod entering;
 mod events;
 mod extensions;
+mod forecasting;
 mod forwarding;
 mod holding;
 mod hunting;
@@ -24,6 +25,7 @@ mod notice;
 mod noting;
 mod one_way;
 mod originating;
+mod overloading;
 mod parking;
 mod phones;
 mod records;
@@ -51,6 +53,7 @@ use tokio::sync::watch;
 
 use crate::book::Book;
 use crate::builtin::{Builtin, Player, Read, Reader};
+use crate::capacity::Meter;
 use crate::capture::Captures;
 use crate::conference::Conferences;
 use crate::config::Config;
@@ -62,6 +65,7 @@ use crate::limits::{LimitUsage, Limits, Notice};
 use crate::live::Live;
 use crate::mailbox::Mailboxes;
 use crate::news::Newsroom;
+use crate::overload::{Overload, Thread};
 use crate::parking::Parking;
 use crate::qualify::Qualify;
 use crate::recording::Recordings;
@@ -101,6 +105,10 @@ pub struct Switch {
     /// When legs are ended from here.
     ends: Deadlines<CallId>,
     limits: Limits<LeaseId>,
+    /// How much the driver's thread has to do, and that of the gateway.
+    overloads: [Overload; 2],
+    /// What calls cost of the driver's thread.
+    capacity: Meter,
     next_lease: u64,
     /// Built-in destinations that speak now.
     players: BTreeMap<CallId, Player>,
@@ -158,6 +166,8 @@ impl Switch {
         decoy.learn(&config);
         Self {
             limits: Limits::new(config.limits.clone()),
+            overloads: [Thread::Media, Thread::Sip].map(Overload::of),
+            capacity: Meter::default(),
             next_lease: 0,
             config,
             life: watch::Sender::default(),

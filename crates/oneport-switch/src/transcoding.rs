@@ -114,6 +114,11 @@ impl Transcodings {
         self.places.taken()
     }
 
+    /// How long all of it has taken.
+    pub(crate) const fn worked(&self) -> Duration {
+        self.worked
+    }
+
     /// From now on the places are these, which somebody else has a share in.
     pub(crate) fn share(&mut self, places: Places) {
         for ticket in self.tickets.values_mut() {

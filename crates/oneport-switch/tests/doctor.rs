@@ -84,6 +84,9 @@ address = "10.0.0.9"
 [peers.claim]
 address = "10.0.0.10"
 call_token = "optional"
+
+[overload]
+enabled = false
 "#;
 
 fn print(findings: &[Finding]) -> String {
@@ -206,4 +209,17 @@ fn a_good_configuration_is_left_in_peace() {
                 [[routes]]\nprefix = \"9\"\nto = [\"peer:media\"]\n";
     let findings = examine(Path::new("oneport.toml"), good, &|_| false).expect("good");
     assert!(findings.is_empty(), "{}", print(&findings));
+}
+
+#[test]
+fn a_mark_of_the_cpu_that_is_too_late_is_named_and_one_in_time_is_not() {
+    let found = |percent: u32| {
+        let text = format!("[overload]\ncpu_percent = {percent}\n");
+        let findings = examine(Path::new("oneport.toml"), &text, &|_| false).expect("good");
+        findings.into_iter().find(|finding| finding.id == Weakness::NoOverloadControl)
+    };
+    assert_eq!(found(97), None);
+    let late = found(98).expect("two per cent are too little");
+    assert_eq!((late.line, late.severity), (2, Severity::Warning));
+    assert!(late.what.contains("at 98 %"), "{}", late.what);
 }

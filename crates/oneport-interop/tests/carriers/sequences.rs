@@ -464,6 +464,28 @@ async fn a_carrier_gets_no_more_calls_than_it_has_channels() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_carrier_that_calls_an_overloaded_switch_is_told_why_and_when_to_try_again() {
+    let script = Script::is_called().picks_up().gets_bye();
+    let mut sipp = callee(&script.xml(), 1);
+    let system = gateway(&format!(
+        "{}{}[overload]\nrecover_seconds = 600\n",
+        carrier("acme", sipp.address(), ""),
+        route("\"carrier:acme\"")
+    ));
+    let (phone, _) = phone();
+    let call = talk(&phone, &system).await;
+    system.overload().await;
+    let told = ["Retry-After: 5", "Reason: Q.850;cause=42;text=.overload: CPU of the media thread"];
+    let second = Script::calls(&[], Some(VOICE)).may_hear(100);
+    let second = second.hears_with(503, &told).acks_refusal(1);
+    // It calls from another port of the same address.
+    calling(second, loopback(), system.sip, "600").finished();
+    drop(call);
+    seen(&sipp, "BYE sip:").await;
+    sipp.finished();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_cheapest_carrier_is_called_first_and_no_limit_stands_against_an_emergency() {
     let script = || Script::is_called().picks_up().gets_bye().xml();
     // One more than come.

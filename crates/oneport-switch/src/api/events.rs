@@ -28,7 +28,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub(super) struct EventQuery {
     /// Only events of these kinds, separated by commas: `call_begun`, `call_ringing`,
     /// `call_answered`, `call_transcoded`, `call_choppy`, `conference_talker`, `call_one_way`,
-    /// `call_both_ways`, `call_ended`, `refused`, `registration`, `registration_elsewhere`, `limit`, `peer`.
+    /// `call_both_ways`, `call_ended`, `refused`, `registration`, `registration_elsewhere`, `limit`, `overload`,
+    /// `peer`.
     kinds: Option<String>,
 }
 

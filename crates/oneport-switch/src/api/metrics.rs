@@ -69,6 +69,22 @@ metrics! {
         "Connections by TCP and TLS that others have to the SIP gateway: carriers and phones that have registered (known), and whoever else (stranger).";
     SIP_TURNED = Counter "oneport_sip_connections_closed_total" ["reason"]
         "Connections to the SIP gateway that it has closed: sip.max_connections (full), sip.max_connections_per_address (address_full), or nobody registered in time (stranger).";
+    OVERLOADED = Gauge "oneport_overloaded" []
+        "1 while new calls are refused as there is more to do than can be done in time; docs/capacity.md.";
+    OVERLOAD_REFUSED = Counter "oneport_overload_refused_total" ["measure"]
+        "Calls refused for that, by what was measured.";
+    THREAD_CPU = Gauge "oneport_thread_cpu_ratio" ["thread"]
+        "CPU time of the thread that does media and signalling of IAX2 (media), or media of SIP (sip), of the last second: 1 is all of its time.";
+    QUOTA_CPU = Gauge "oneport_cpu_quota_ratio" []
+        "CPU time used of the process's CPU quota (cgroup v2), of the last second, where it has one.";
+    DELAY = Gauge "oneport_scheduling_delay_seconds" ["thread"]
+        "The most that the thread came later than it was wanted, in the last quarter of a second.";
+    CALL_CPU = Gauge "oneport_call_cpu_seconds" []
+        "CPU time that a call of the present mix takes in each second; missing until enough was measured, docs/capacity.md.";
+    FORECAST = Gauge "oneport_forecast_calls" ["bound"]
+        "How many more calls of the present mix fit, by what bounds them; missing until enough was measured.";
+    LINK_FORECAST = Gauge "oneport_link_forecast_calls" ["peer", "bound"]
+        "How many more calls like those that are up with a peer fit, by what bounds them.";
     LIMIT_USED = Gauge "oneport_limit_used" ["limit"]
         "Calls under a limit; of a limit on each number, those of the busiest.";
     LIMIT_MAX = Gauge "oneport_limit_max" ["limit"]
@@ -201,6 +217,7 @@ fn write(format: Format, figures: &Figures, own: &Own) -> String {
     page.begin(&UPTIME).add(&[], own.uptime);
     page.begin(&LOOP_LAG).add(&[], own.lag);
     write_calls(&mut page, figures);
+    write_load(&mut page, figures);
     write_limits(&mut page, figures);
     write_links(&mut page, figures);
     write_counters(&mut page, &figures.counters);
@@ -265,6 +282,47 @@ fn write_calls(page: &mut Exposition, figures: &Figures) {
     let mut turned = page.begin(&SIP_TURNED);
     for (why, name) in Turned::NAMES {
         turned.add(&[name], streams.turned(why) as f64);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "samples are floats")]
+fn write_load(page: &mut Exposition, figures: &Figures) {
+    let load = &figures.load;
+    page.begin(&OVERLOADED).add(&[], f64::from(u8::from(load.overloaded)));
+    let mut samples = page.begin(&OVERLOAD_REFUSED);
+    for (measure, refused) in load.refused {
+        samples.add(&[measure.name()], refused as f64);
+    }
+    let mut samples = page.begin(&THREAD_CPU);
+    for thread in load.threads {
+        if let Some(cpu) = thread.cpu {
+            samples.add(&[thread.name], cpu);
+        }
+    }
+    let mut samples = page.begin(&QUOTA_CPU);
+    if let Some(quota) = load.quota {
+        samples.add(&[], quota);
+    }
+    let mut samples = page.begin(&DELAY);
+    for thread in load.threads {
+        if let Some(delay) = thread.delay {
+            samples.add(&[thread.name], delay);
+        }
+    }
+    let capacity = &figures.capacity;
+    let mut samples = page.begin(&CALL_CPU);
+    if let Some(ms) = capacity.call_cpu_ms {
+        samples.add(&[], ms / 1e3);
+    }
+    let mut samples = page.begin(&FORECAST);
+    if let Some(told) = &capacity.forecast {
+        samples.add(&[&told.bound], told.calls as f64);
+    }
+    let mut samples = page.begin(&LINK_FORECAST);
+    for peer in &capacity.peers {
+        if let Some(told) = &peer.forecast {
+            samples.add(&[&peer.peer, &told.bound], told.calls as f64);
+        }
     }
 }
 

@@ -333,6 +333,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(system::reload))
         .routes(routes!(system::limits))
         .routes(routes!(overview::overview))
+        .routes(routes!(system::capacity))
         .routes(routes!(drain::show, drain::drain, drain::undrain))
         .routes(routes!(metrics::metrics))
         .routes(routes!(peers::peers))

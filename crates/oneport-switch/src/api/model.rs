@@ -666,6 +666,75 @@ model! {
         pub limits: Vec<LimitView>,
     }
 
+    /// How busy a thread is that does media.
+    struct ThreadView {
+        /// `media`: that of the switch, with signalling of IAX2; `sip`: that of the SIP gateway.
+        pub thread: String,
+        /// CPU time of the last second, of all of its time; null where the system does not tell.
+        pub cpu_percent: Option<f64>,
+        /// The most that it came later than it was wanted, in the last quarter of a second.
+        pub delay_ms: f64,
+    }
+
+    /// How many more calls fit.
+    struct ForecastView {
+        /// So many.
+        pub calls: usize,
+        /// Nine times of ten it is no less.
+        pub at_least: usize,
+        /// Nine times of ten it is no more.
+        pub at_most: usize,
+        /// What bounds it: `cpu`, `sip_cpu`, `cpu_quota`, `limit`, `max_calls`,
+        /// `max_calls_per_address`, `max_transcoded_calls`, `store`, `socket` or `overload`.
+        pub bound: String,
+        /// All of it in words.
+        pub words: String,
+    }
+
+    /// How many more calls like those that are up with a peer fit.
+    struct PeerCapacityView {
+        /// The peer: a trunk, a carrier (`carrier:NAME`), a telephone.
+        pub peer: String,
+        /// Whether its voice goes in trunk frames.
+        pub trunk: bool,
+        /// The codec that most legs of its calls speak.
+        pub codec: Option<String>,
+        /// Its calls that are answered and bridged.
+        pub calls: usize,
+        /// Those whose ends speak different codecs.
+        pub transcoded: usize,
+        /// How many more fit.
+        pub forecast: Option<ForecastView>,
+        /// Why that is not known.
+        pub why_not: Option<String>,
+    }
+
+    /// How busy the switch is, and how many more calls fit.
+    struct CapacityView {
+        /// Why new calls are refused.
+        pub refusing: Option<String>,
+        /// Threads that do media.
+        pub threads: Vec<ThreadView>,
+        /// CPU time used of the process's CPU quota, where it has one.
+        pub cpu_quota_percent: Option<f64>,
+        /// The CPU at which new calls are refused.
+        pub mark_percent: u32,
+        /// Calls that are answered and bridged.
+        pub calls: usize,
+        /// Those whose ends speak different codecs.
+        pub transcoded: usize,
+        /// CPU time that one of them takes in each second, as it was fitted to what was measured.
+        pub call_cpu_ms: Option<f64>,
+        /// The standard error of that.
+        pub call_cpu_ms_error: Option<f64>,
+        /// How many more of the present mix fit.
+        pub forecast: Option<ForecastView>,
+        /// Why that is not known.
+        pub why_not: Option<String>,
+        /// Peers that have such calls, by name.
+        pub peers: Vec<PeerCapacityView>,
+    }
+
     /// The state of the switch in a few figures.
     struct Status {
         /// Of the program.
@@ -692,6 +761,8 @@ model! {
         pub limits_full: usize,
         /// Whether new calls are taken.
         pub ready: bool,
+        /// Why they are not: the switch is drained, or has more to do than can be done in time.
+        pub refusing: Option<String>,
         /// What is not as it should be, a sentence each.
         pub troubles: Vec<String>,
     }

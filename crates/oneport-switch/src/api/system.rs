@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 use super::Shared;
 use super::error::{Problem, Refused};
 use super::extract::Ask;
-use super::model::{Health, LimitsView, Reloaded, Status};
+use super::model::{CapacityView, Health, LimitsView, Reloaded, Status};
 
 /// How long a living switch takes to answer at most.
 const ALIVE: Duration = Duration::from_secs(2);
@@ -49,11 +49,12 @@ pub(super) async fn health(State(shared): State<Shared>) -> Result<Json<Health>,
 )]
 pub(super) async fn ready(State(shared): State<Shared>) -> Result<Json<Health>, Problem> {
     let status = shared.ask(|_, switch, now| switch.show_status(now)).await?;
-    match status.ready {
-        true => Ok(ok()),
-        false => {
-            let hint = "it is drained: `oneport undrain`, or DELETE /v1/drain, ends that";
-            let problem = Problem::unavailable("the switch takes no new calls");
+    match status.refusing {
+        None => Ok(ok()),
+        Some(why) => {
+            let hint =
+                "`oneport undrain`, or DELETE /v1/drain, ends draining; overload ends by itself";
+            let problem = Problem::unavailable(format!("the switch takes no new calls: {why}"));
             Err(problem.with_hint(Some(hint.into())))
         }
     }
@@ -85,6 +86,18 @@ pub(super) async fn status(State(shared): State<Shared>) -> Result<Json<Status>,
 )]
 pub(super) async fn limits(State(shared): State<Shared>) -> Result<Json<LimitsView>, Problem> {
     shared.ask(|_, switch, now| switch.show_limits(now)).await.map(Json)
+}
+
+/// How busy the switch is, and how many more calls fit, of the present mix and with each peer.
+#[utoipa::path(
+    get,
+    path = "/v1/capacity",
+    tag = "switch",
+    security(("token" = ["viewer"])),
+    responses((status = 200, description = "As it was measured", body = CapacityView))
+)]
+pub(super) async fn capacity(State(shared): State<Shared>) -> Result<Json<CapacityView>, Problem> {
+    shared.ask(|endpoint, switch, now| switch.show_capacity(endpoint, now)).await.map(Json)
 }
 
 /// How a reload goes.

@@ -16,6 +16,7 @@ use super::error::{ConfigError, nearest};
 use super::hosts::{Hosts, KnownHosts};
 use super::limits::LimitKeys;
 use super::music::{MusicKeys, read_class, read_music};
+use super::overload::OverloadKeys;
 use super::peers::PeerKeys;
 use super::registrations::RegistrationKeys;
 use super::rooms::{ConferenceKeys, ParkingKeys, read_conferences, read_notice};
@@ -48,6 +49,7 @@ pub(super) struct File {
     carriers: BTreeMap<Spanned<String>, CarrierKeys>,
     routes: Vec<RouteKeys>,
     limits: Vec<LimitKeys>,
+    overload: OverloadKeys,
     registrations: Vec<RegistrationKeys>,
     api: ApiKeys,
 }
@@ -102,6 +104,7 @@ impl File {
         self.guests.apply(&mut config);
         self.audio.check(&source, &mut config)?;
         config.store = self.store.check(&source)?;
+        config.overload = self.overload.check(&source)?;
         let defaults = self.timers.check(&source, &mut config.endpoint)?;
         let mut acls = BTreeMap::new();
         for (name, keys) in self.acls {

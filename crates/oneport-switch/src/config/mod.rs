@@ -13,6 +13,7 @@ mod hosts;
 mod keys;
 mod limits;
 mod music;
+mod overload;
 mod peers;
 mod registrations;
 mod rooms;
@@ -62,6 +63,7 @@ use crate::caller_id::CallerIdRule;
 use crate::conference::RoomConfig;
 use crate::inband::KeyRule;
 use crate::limits::LimitConfig;
+use crate::overload::OverloadConfig;
 use crate::parking::ParkingConfig;
 use crate::qualify::QualifyConfig;
 use crate::routing::Route;
@@ -81,6 +83,8 @@ pub struct Config {
     pub(crate) peers: BTreeMap<String, Peer>,
     pub(crate) routes: Vec<Route>,
     pub(crate) limits: Vec<LimitConfig>,
+    /// When new calls are refused, as there is too much to do.
+    pub(crate) overload: OverloadConfig,
     /// In which routes hold at their hours.
     pub(crate) timezone: TimeZone,
     /// Whose tones are heard.
@@ -266,6 +270,7 @@ impl Default for Config {
             peers: BTreeMap::new(),
             routes: Vec::new(),
             limits: Vec::new(),
+            overload: OverloadConfig::default(),
             timezone: TimeZone::system(),
             tones: Country::find(tones::DEFAULT_COUNTRY).unwrap_or(&COUNTRIES[0]),
             registrations: Vec::new(),

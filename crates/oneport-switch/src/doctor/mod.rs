@@ -68,11 +68,12 @@ pub enum Weakness {
     UnreachableRoute,
     RegistrationWithoutSecret,
     ApiInTheClear,
+    NoOverloadControl,
 }
 
 impl Weakness {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Plaintext,
         Self::PermitEverywhere,
         Self::NoCallToken,
@@ -93,6 +94,7 @@ impl Weakness {
         Self::UnreachableRoute,
         Self::RegistrationWithoutSecret,
         Self::ApiInTheClear,
+        Self::NoOverloadControl,
     ];
 
     /// Its name.
@@ -119,6 +121,7 @@ impl Weakness {
             Self::UnreachableRoute => "unreachable-route",
             Self::RegistrationWithoutSecret => "registration-without-secret",
             Self::ApiInTheClear => "api-in-the-clear",
+            Self::NoOverloadControl => "no-overload-control",
         }
     }
 
@@ -169,6 +172,9 @@ impl Weakness {
             }
             Self::ApiInTheClear => {
                 "Whoever sees one request has its token, and with that the switch."
+            }
+            Self::NoOverloadControl => {
+                "Past what the machine can do each new call is taken, until all are choppy."
             }
         }
     }
@@ -222,6 +228,8 @@ struct Survey {
     tokenless: Vec<(IpNet, Place)>,
     /// The HTTP API listens here, beyond the loopback.
     api: Option<(SocketAddr, Place)>,
+    /// New calls are taken whatever there is to do, or nearly so: what the file says, and where.
+    no_overload_control: Option<(String, Place)>,
     /// Asterisk's jitter buffer is on.
     jitter_buffer: bool,
 }

@@ -14,6 +14,9 @@ use crate::config::{Config, ConfigError, Peer};
 use crate::import::Place;
 use crate::routing::Destination;
 
+/// Marks of the CPU above this leave too little to act in time.
+const LATEST_PERCENT: u32 = 97;
+
 /// Examines the text of a configuration that came from `path`. `is_readable` says of a file whether
 /// others than its owner may read it.
 ///
@@ -133,8 +136,21 @@ impl Document<'_> {
             guests: config.guests.enabled.then(|| guests.unwrap_or_else(|| self.place(0..0))),
             tokenless: tokenless.collect(),
             api: api.filter(|_| is_beyond).map(|place| (config.api.listen, place)),
+            no_overload_control: self.overload(config),
             jitter_buffer: false,
         }
+    }
+
+    /// What the file says of overload, and where, if that leaves too little to act in time.
+    fn overload(&self, config: &Config) -> Option<(String, Place)> {
+        let keys = keys_of(self.table.get("overload")?.get_ref().as_table()?);
+        let at = |key: &str| keys.get(key).map(|value| self.place(value.span()));
+        let percent = config.overload.cpu_percent;
+        if !config.overload.enabled {
+            return Some(("new calls are never refused for overload".into(), at("enabled")?));
+        }
+        let what = format!("new calls are refused for overload at {percent} % of the CPU only");
+        (percent > LATEST_PERCENT).then_some((what, at("cpu_percent")?))
     }
 
     fn subject(&self, name: String, peer: &Peer, keys: &Keys<'_>, place: Place) -> Subject {

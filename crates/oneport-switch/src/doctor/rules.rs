@@ -25,6 +25,7 @@ pub(super) fn apply(survey: &Survey) -> Vec<Finding> {
     doctor.tokens_of_networks();
     doctor.guests();
     doctor.api();
+    doctor.overload();
     doctor.registrations();
     doctor.routes();
     doctor.codecs();
@@ -87,6 +88,14 @@ impl Doctor<'_> {
         match self.survey.dialect {
             Dialect::Ours => ours.into(),
             Dialect::Asterisk => asterisk.into(),
+        }
+    }
+
+    /// Whether new calls are refused before those that are up suffer.
+    fn overload(&mut self) {
+        if let Some((what, place)) = &self.survey.no_overload_control {
+            let mend = "[overload]: enabled = true, cpu_percent = 90";
+            self.finding(Weakness::NoOverloadControl, Severity::Warning, place, what, mend);
         }
     }
 

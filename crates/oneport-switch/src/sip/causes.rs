@@ -116,9 +116,14 @@ pub(crate) fn cause_in_reason(header: &str) -> Option<CauseCode> {
     })
 }
 
-/// The value of a Reason header for a cause.
-pub(crate) fn reason(cause: CauseCode) -> String {
-    format!("Q.850;cause={}", cause.0)
+/// The value of a Reason header for a cause, with words that say more.
+pub(crate) fn reason(cause: CauseCode, text: Option<&str>) -> String {
+    let text = text.map(|text| {
+        // A quoted string (RFC 3261 §25.1), of what needs no escape.
+        let plain = |one: &char| !one.is_control() && !matches!(one, '"' | '\\');
+        format!(";text=\"{}\"", text.chars().filter(plain).collect::<String>())
+    });
+    format!("Q.850;cause={}{}", cause.0, text.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -189,6 +194,9 @@ mod tests {
         ] {
             assert_eq!(cause_in_reason(header), cause.map(CauseCode), "{header}");
         }
-        assert_eq!(cause_in_reason(&reason(CauseCode(88))), Some(CauseCode(88)));
+        assert_eq!(cause_in_reason(&reason(CauseCode(88), None)), Some(CauseCode(88)));
+        let said = reason(CauseCode(42), Some("CPU at \"93\" %, for 2 s\r\n"));
+        assert_eq!(said, "Q.850;cause=42;text=\"CPU at 93 %, for 2 s\"");
+        assert_eq!(cause_in_reason(&said), Some(CauseCode(42)));
     }
 }

@@ -235,7 +235,9 @@ async fn lead(mut talk: Talk, offer: Option<String>) -> Option<Talk> {
                     }
                 },
                 Some(LegEvent::Ended(end)) => {
-                    talk.dialog.hang_up(end.cause);
+                    // Words of the switch about itself; those about who was called are for its log.
+                    let text = end.text.as_deref().filter(|_| end.cause == CauseCode::SWITCH_CONGESTION);
+                    talk.dialog.hang_up_saying(end.cause, text);
                     return None;
                 }
                 None => {

@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
-use oneport::{Application, Driver, DriverConfig, StartError};
+use oneport::{Application, Driver, DriverConfig, StartError, Workload};
 use oneport_proto::{
     CallEnd, CallId, Challenge, CommandError, DtmfPhase, Endpoint, EndpointConfig, Event, Instant,
     Media, NewCall, Offer, Progress, Secret,
@@ -16,6 +17,7 @@ use oneport_proto::{
 use oneport_wire::{AuthMethods, CauseCode, Control, Format, frame_type};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
+use super::Switchboard;
 use super::media::MediaRelay;
 
 /// How long the number of a call that has ended rests: nothing is lost or late in here.
@@ -67,6 +69,8 @@ pub(crate) struct Lines {
     offers: UnboundedSender<(CallId, Box<Offer>, UnboundedReceiver<LegEvent>)>,
     /// Joins them with streams of RTP.
     relay: MediaRelay,
+    /// Whom the load of this thread is told.
+    board: Arc<dyn Switchboard>,
 }
 
 impl Lines {
@@ -141,6 +145,10 @@ impl Application for Lines {
         self.relay.hear(now, call, media);
     }
 
+    fn handle_workload(&mut self, _: &mut Endpoint, _: Instant, workload: &Workload) {
+        self.board.loaded(*workload);
+    }
+
     fn watched(&self) -> Option<BorrowedFd<'_>> {
         Some(self.relay.watched())
     }
@@ -192,6 +200,7 @@ impl Inside {
         secret: Secret,
         most_calls: usize,
         relay: MediaRelay,
+        board: Arc<dyn Switchboard>,
     ) -> Result<(Self, Offers), StartError> {
         let endpoint = EndpointConfig {
             // Each call has a number that rests besides.
@@ -211,6 +220,7 @@ impl Inside {
             lines: HashMap::new(),
             offers: sender,
             relay,
+            board,
         };
         let listen = vec![SocketAddr::new(switch.ip(), 0)];
         let driver =

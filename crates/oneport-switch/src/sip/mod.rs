@@ -56,6 +56,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use oneport::Workload;
 use oneport_proto::Secret;
 use oneport_wire::MessageCount;
 use thiserror::Error;
@@ -93,6 +94,9 @@ pub enum GatewayError {
 
 /// What the gateway tells the switch of legs, and wants of it, by the words by which both know them.
 pub(crate) trait Switchboard: Send + Sync {
+    /// How busy the thread of the gateway's media was.
+    fn loaded(&self, workload: Workload);
+
     /// The voice of a leg flows one way only; `None`: both are heard again.
     fn one_way(&self, word: &str, one_way: Option<one_way::OneWay>);
 
@@ -230,7 +234,7 @@ impl Gateway {
         let unusable = |error: &dyn std::fmt::Display| GatewayError::Unusable(error.to_string());
         let places = Places::default();
         let (plane, relay) = MediaPlane::start_within(media_of(&config), places.clone())?;
-        let inside = Inside::start(switch, secret.clone(), config.max_calls, relay);
+        let inside = Inside::start(switch, secret.clone(), config.max_calls, relay, board.clone());
         let (inside, offers) = inside.map_err(|error| unusable(&error))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();

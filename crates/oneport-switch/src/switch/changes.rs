@@ -160,6 +160,7 @@ impl Switch {
             ("[server] or [timers] has changed", engine(before) == engine(config)),
             ("firmware has changed", before.endpoint.firmware == config.endpoint.firmware),
             ("[parking] has changed", before.parking == config.parking),
+            ("[overload] has changed", before.overload == config.overload),
             ("[audio] has changed", alike(&before.files, &config.files)),
             ("store.max_waiting has changed", before.store.max_waiting == config.store.max_waiting),
         ] {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use oneport::{Application, Sees};
+use oneport::{Application, Sees, Workload};
 use oneport_proto::{
     CallId, DropNotice, DropReason, Endpoint, Event, Instant, Media, Progress, Speech,
 };
@@ -16,6 +16,7 @@ use crate::bridge;
 use crate::builtin::Builtin;
 use crate::capture::Way;
 use crate::news::What;
+use crate::overload::Thread;
 use crate::trunks::Owner;
 
 impl Application for Switch {
@@ -248,6 +249,11 @@ impl Application for Switch {
 
     fn passes(&mut self, call: CallId) -> bool {
         self.inband.passes(call)
+    }
+
+    fn handle_workload(&mut self, endpoint: &mut Endpoint, _: Instant, workload: &Workload) {
+        self.loaded(Thread::Media, workload);
+        self.measure_calls(endpoint, workload);
     }
 
     fn sees(&self) -> Sees {

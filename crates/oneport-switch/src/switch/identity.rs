@@ -29,7 +29,9 @@ impl Switch {
         let id = self.book.offered(now, call, &offer);
         let span = span_of(id);
         let _inside = span.enter();
-        if self.refuse_draining(endpoint, now, call, &offer) {
+        if self.refuse_draining(endpoint, now, call, &offer)
+            || self.refuse_overloaded(endpoint, now, call, &offer)
+        {
             return;
         }
         let address = offer.path.remote;

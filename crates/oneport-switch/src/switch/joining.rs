@@ -1,7 +1,7 @@
 //! Calls that become one: the far ends of two legs that the gateway has for one telephone (an attended
 //! transfer), a leg that takes the place of another, and whoever fetches a call that is parked.
 
-use oneport::WeakDriver;
+use oneport::{WeakDriver, Workload};
 use oneport_media::Codec;
 use oneport_proto::{CallId, CodecPriority, Endpoint, Instant, Offer, negotiate};
 use oneport_wire::{CauseCode, Control, Format};
@@ -12,6 +12,7 @@ use super::leg::Caller;
 use super::{Leg, State, Switch};
 use crate::bridge;
 use crate::news::What;
+use crate::overload::Thread;
 use crate::sip::Switchboard;
 use crate::sip::one_way::OneWay;
 use crate::sip::settings::{EARLY_ONLY, REPLACES};
@@ -20,6 +21,10 @@ use crate::sip::settings::{EARLY_ONLY, REPLACES};
 pub(super) struct Board(pub(super) WeakDriver<Switch>);
 
 impl Switchboard for Board {
+    fn loaded(&self, workload: Workload) {
+        self.0.post(move |_, switch, _| switch.loaded(Thread::Sip, &workload));
+    }
+
     fn one_way(&self, word: &str, one_way: Option<OneWay>) {
         let word = word.to_string();
         self.0.post(move |_, switch, now| switch.gateway_found(now, &word, one_way));

@@ -38,6 +38,7 @@ impl Switch {
             None => None,
         };
         let Some(leg) = self.legs.get_mut(&call) else { return };
+        let begins = matches!(leg.state, State::Identifying(_) | State::Dialling { .. });
         let Plan {
             mut left,
             timeout,
@@ -48,6 +49,16 @@ impl Switch {
             bounds,
             notice,
         } = plan.unwrap_or_default();
+        self.book.routed(call, number, route.as_deref());
+        let replaced = self.replaced_by(peer.as_deref(), &offer);
+        let dials = number == dialling::TO_BE_DIALLED && replaced.is_none();
+        if begins
+            && !(is_emergency || dials || replaced.is_some())
+            && self.refuse_overloaded_late(endpoint, now, call)
+        {
+            return;
+        }
+        let Some(leg) = self.legs.get(&call) else { return };
         let attempt = Attempt {
             peer: leg.peer.as_deref(),
             direction: Direction::In,
@@ -55,14 +66,12 @@ impl Switch {
             route: route.as_deref(),
             is_emergency,
         };
-        self.book.routed(call, number, route.as_deref());
         let taken = self.limits.take(now, leg.lease, &attempt);
         self.tell_of_limits();
         let extension = peer.as_deref().filter(|_| left.is_empty()).and_then(|peer| {
             let contexts = contexts_of(&self.config, peer, offer.called_context.as_deref()).ok()?;
             self.extension(now, &contexts, number).map(ToString::to_string)
         });
-        let replaced = self.replaced_by(peer.as_deref(), &offer);
         let Some(leg) = self.legs.get_mut(&call) else { return };
         if let Err(full) = taken {
             self.book.because(call, records::full_limit(&full));
@@ -85,7 +94,6 @@ impl Switch {
                 left.push_back(vec![Target::Peer { name: number.into(), number: number.into() }]);
             }
         }
-        let dials = number == dialling::TO_BE_DIALLED && replaced.is_none();
         if dials && accepted.is_none() && peer.is_some() {
             // It dials digit by digit: accepted now, led on when it has dialled.
             return self.begin_dialling(endpoint, now, call);

@@ -137,6 +137,9 @@ impl Switch {
                 .fix("end the draining: `oneport undrain`");
             return Err(NotPlaced::Refused(reason.into()));
         }
+        if let Some(reason) = self.refused_by_overload(0) {
+            return Err(NotPlaced::Refused(reason.into()));
+        }
         let Some(peer) = self.config.peers.get(&name).cloned() else {
             return Err(NotPlaced::Senseless(format!("there is no peer `{name}`")));
         };

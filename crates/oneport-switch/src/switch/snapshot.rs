@@ -18,15 +18,16 @@ use uuid::Uuid;
 
 use super::{Leg, State, Switch};
 use crate::api::model::{
-    CallState, CallView, Calls, Heard, HeardThere, LegView, Legs, LimitView, LimitsView, PeerState,
-    PeerView, Peers, RegisteredHere, RegisteredThere, RegistrationState, Registrations, Status,
-    User,
+    CallState, CallView, Calls, CapacityView, Heard, HeardThere, LegView, Legs, LimitView,
+    LimitsView, PeerState, PeerView, Peers, RegisteredHere, RegisteredThere, RegistrationState,
+    Registrations, Status, User,
 };
 use crate::cdr::hundredths;
 use crate::config::Peer;
 use crate::decision::Decision;
 use crate::limits::{Direction, LimitUsage, Scope};
 use crate::news::News;
+use crate::overload::Measure;
 use crate::qualify::Status as PollStatus;
 use crate::refusal::Stage;
 use crate::sip::streams::Counts as StreamCounts;
@@ -436,6 +437,10 @@ impl Switch {
         for limit in usage.iter().filter(|limit| full(limit)) {
             troubles.push(format!("limit {} is full: {} calls", limit.name, limit.used));
         }
+        let refusing = self.why_refusing();
+        if let Some(why) = self.overloaded(0) {
+            troubles.insert(0, format!("new calls are refused: {why}"));
+        }
         let untold = troubles.len().saturating_sub(MOST_TROUBLES);
         troubles.truncate(MOST_TROUBLES);
         if untold > 0 {
@@ -454,7 +459,8 @@ impl Switch {
             registrations: self.registrations.len(),
             registrations_good: good,
             limits_full,
-            ready: self.life() == super::Life::Serving,
+            ready: refusing.is_none(),
+            refusing,
             troubles,
         }
     }
@@ -559,6 +565,28 @@ pub(crate) struct LimitFigures {
     pub(crate) at_cap: Duration,
 }
 
+/// How much the threads of media have to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoadFigures {
+    /// New calls are refused.
+    pub(crate) overloaded: bool,
+    /// Calls refused, by what was measured.
+    pub(crate) refused: [(Measure, u64); Measure::ALL.len()],
+    /// CPU time used of the quota: 1 is all of it.
+    pub(crate) quota: Option<f64>,
+    pub(crate) threads: [ThreadFigures; 2],
+}
+
+/// How busy a thread is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ThreadFigures {
+    pub(crate) name: &'static str,
+    /// CPU time: 1 is all of its time.
+    pub(crate) cpu: Option<f64>,
+    /// How late it comes, in seconds.
+    pub(crate) delay: Option<f64>,
+}
+
 /// What metrics are made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Figures {
@@ -580,6 +608,9 @@ pub(crate) struct Figures {
     /// The state of each call.
     pub(crate) calls: Vec<CallState>,
     pub(crate) legs: usize,
+    pub(crate) load: LoadFigures,
+    /// How many more calls fit.
+    pub(crate) capacity: CapacityView,
     pub(crate) limits: Vec<LimitFigures>,
     pub(crate) peers: Vec<PeerFigures>,
     /// Peers registered here.
@@ -591,6 +622,7 @@ pub(crate) struct Figures {
 impl Switch {
     /// What metrics are made of.
     pub(crate) fn figures(&mut self, endpoint: &Endpoint, now: Instant) -> Figures {
+        let capacity = self.show_capacity(endpoint, now);
         let usage = self.limit_usage(now);
         let mut limits: Vec<LimitFigures> = Vec::new();
         for limit in usage {
@@ -671,6 +703,8 @@ impl Switch {
             streams: self.sip_connections(),
             calls: self.legs.values().filter_map(|leg| self.call_state(leg)).collect(),
             legs: self.legs.len(),
+            load: self.load_figures(),
+            capacity,
             limits,
             peers: peers.collect(),
             registered: self.registrar.all(now).count(),

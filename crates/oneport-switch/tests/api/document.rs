@@ -29,6 +29,7 @@ fn request(operation: &str) -> Option<(&'static str, Option<&'static str>)> {
         "GET /metrics" => ("/metrics", None),
         "GET /v1/status" => ("/v1/status", None),
         "GET /v1/limits" => ("/v1/limits", None),
+        "GET /v1/capacity" => ("/v1/capacity", None),
         "POST /v1/reload" => ("/v1/reload?dry_run=true", None),
         "GET /v1/peers" => ("/v1/peers?limit=2", None),
         "GET /v1/registrations" => ("/v1/registrations", None),

@@ -8,6 +8,7 @@ mod hold;
 mod identity;
 mod keys;
 mod notice;
+mod overload;
 mod parking;
 mod pauses;
 mod playback;

@@ -206,6 +206,11 @@ impl Dialog {
 
     /// Ends it: refuses a call from outside, gives one of ours up, or hangs up.
     pub(crate) fn hang_up(&mut self, cause: CauseCode) {
+        self.hang_up_saying(cause, None);
+    }
+
+    /// The same with words that say more.
+    pub(crate) fn hang_up_saying(&mut self, cause: CauseCode, text: Option<&str>) {
         if self.stage == Stage::Over {
             return;
         }
@@ -216,7 +221,7 @@ impl Dialog {
                 DialogState::WaitAck(..) | DialogState::Confirmed(..)
             );
         self.stage = Stage::Over;
-        let reason = causes::reason(cause);
+        let reason = causes::reason(cause, text);
         if unanswered {
             let status = causes::status_for(cause);
             return self.tried(self.dialog.reject(Some(status.into()), Some(reason)));

@@ -4,14 +4,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use oneport_wire::CauseCode;
 use rsipstack::sip::prelude::{HeadersExt, ToTypedHeader};
 use rsipstack::sip::{Contact, Header, Headers, Method, Param, Request, SipMessage};
 use rsipstack::transaction::endpoint::{MessageInspector, TransportEventInspector};
 use rsipstack::transport::{SipAddr, TransportEvent};
 
-use super::super::challenges;
 use super::super::settings::Transport;
 use super::super::streams::Most;
+use super::super::{causes, challenges};
 use super::as_library;
 
 /// Who may speak to us at all.
@@ -74,11 +75,17 @@ const SOURCE: &str = "X-Oneport-Source";
 
 /// Writes on each request where it has come from: a sender could write anything into its Via. Of
 /// whoever may be behind a NAT the Contact is made to say the same, since the library goes by it.
-/// Challenges that come and proofs that go are made readable for whom they are.
+/// Challenges that come and proofs that go are made readable for whom they are, and whoever is refused as
+/// the switch has too much to do is told when to try again, which the library's dialogs cannot say.
 pub(super) struct Postmark(pub(super) Arc<dyn Door>);
 
 impl MessageInspector for Postmark {
     fn before_send(&self, mut message: SipMessage, _: Option<&SipAddr>) -> SipMessage {
+        if let SipMessage::Response(response) = &mut message
+            && response.status_code.code() == 503
+        {
+            tell_when_to_try_again(&mut response.headers);
+        }
         if let SipMessage::Request(request) = &mut message {
             for header in request.headers.iter_mut() {
                 match header {
@@ -124,6 +131,24 @@ impl MessageInspector for Postmark {
             }
         }
         message
+    }
+}
+
+/// How long somebody who is refused with cause 42 leaves us alone, in seconds: it is the time that a switch
+/// needs, where nothing else is configured, to see that it has less to do.
+const AGAIN: u32 = 5;
+
+/// Adds Retry-After (RFC 3261 §21.5.4) to a refusal whose cause is congestion of the switch itself.
+fn tell_when_to_try_again(headers: &mut Headers) {
+    let congested = headers.iter().any(|header| match header {
+        Header::Reason(reason) => {
+            causes::cause_in_reason(reason.value()) == Some(CauseCode::SWITCH_CONGESTION)
+        }
+        _ => false,
+    });
+    let told = headers.iter().any(|header| header.name().eq_ignore_ascii_case("Retry-After"));
+    if congested && !told {
+        headers.push(Header::Other("Retry-After".into(), AGAIN.to_string()));
     }
 }
 
