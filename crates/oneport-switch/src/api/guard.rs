@@ -156,7 +156,9 @@ fn needed(method: &Method, path: &str) -> Option<Role> {
         return None;
     }
     Some(match *method {
-        _ if paths::is_of_users(path) => Role::Admin,
+        _ if paths::is_of_users(path) || path == paths::CONFIGURATION => Role::Admin,
+        // It has what a capture has: keys that were pressed.
+        Method::GET if path.ends_with(paths::LADDER) => Role::Operator,
         Method::GET | Method::HEAD => Role::Viewer,
         _ if paths::ADMIN.contains(&path) => Role::Admin,
         _ => Role::Operator,

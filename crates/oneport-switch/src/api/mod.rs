@@ -12,11 +12,13 @@ mod audio;
 mod calls;
 mod capture;
 mod carriers;
+mod configuration;
 mod drain;
 mod error;
 mod events;
 mod extract;
 mod guard;
+mod ladder;
 mod listener;
 mod login;
 mod metrics;
@@ -334,6 +336,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(system::limits))
         .routes(routes!(overview::overview))
         .routes(routes!(system::capacity))
+        .routes(routes!(configuration::show))
         .routes(routes!(drain::show, drain::drain, drain::undrain))
         .routes(routes!(metrics::metrics))
         .routes(routes!(peers::peers))
@@ -344,6 +347,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(calls::netstats))
         .routes(routes!(calls::table))
         .routes(routes!(calls::transfer))
+        .routes(routes!(ladder::ladder))
         .routes(routes!(capture::capture))
         .routes(routes!(audio::audio))
         .routes(routes!(recording::record, recording::end))

@@ -546,6 +546,26 @@ model! {
         pub up: usize,
     }
 
+    /// A message of a call.
+    struct LadderMessage {
+        /// When it passed, from the beginning of the call.
+        pub ms: f64,
+        /// The place of its leg.
+        pub leg: usize,
+        /// Whether it came to the switch.
+        pub incoming: bool,
+        /// What it says, in one line.
+        pub text: String,
+    }
+
+    /// The messages by which a call came about.
+    struct Ladder {
+        /// Its legs in the order in which they began, the caller's first.
+        pub legs: Vec<String>,
+        /// The oldest first.
+        pub messages: Vec<LadderMessage>,
+    }
+
     /// How many calls are so far.
     #[derive(Copy, Eq)]
     struct StateCount {

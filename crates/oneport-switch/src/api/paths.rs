@@ -6,6 +6,12 @@ pub(super) const OPEN: [&str; 3] = ["/healthz", "/readyz", "/openapi.json"];
 /// What changes the switch itself.
 pub(super) const ADMIN: [&str; 2] = ["/v1/reload", "/v1/drain"];
 
+/// What an administrator alone sees, since it tells who may do what.
+pub(super) const CONFIGURATION: &str = "/v1/configuration";
+
+/// The end of paths that tell what was said to set a call up.
+pub(super) const LADDER: &str = "/ladder";
+
 /// Whether a path is one of the console's own: its files, and those by which somebody signs in.
 pub(super) fn is_of_console(path: &str) -> bool {
     path == "/" || path == "/console" || path.starts_with("/console/")

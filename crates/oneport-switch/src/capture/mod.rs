@@ -174,6 +174,18 @@ impl<K: Copy + Eq> Captures<K> {
         }
     }
 
+    /// What is known of the beginning of a call with these legs, without passwords: for each datagram when it
+    /// passed, its leg's place among them, and which way it went.
+    pub(crate) fn beginning(
+        &self,
+        legs: &[(Instant, Numbers)],
+    ) -> impl Iterator<Item = (Instant, usize, Way, Cow<'_, [u8]>)> {
+        self.early.iter().filter_map(|kept| {
+            let place = legs.iter().position(|(began, leg)| leg.began_with(*began, kept))?;
+            Some((kept.at, place, kept.way, without_password(&kept.datagram)))
+        })
+    }
+
     /// A leg is at another address now.
     pub(crate) fn moved(&mut self, key: K, remote: SocketAddr) {
         let legs = self.captures.iter_mut().flat_map(|capture| &mut capture.legs);

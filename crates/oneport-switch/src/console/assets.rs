@@ -30,9 +30,17 @@ static FILES: &[(&str, &[u8])] = &files![
     "lib/preact.js"
     "live.js"
     "parts.js"
+    "screens/call.js"
     "screens/calls.js"
+    "screens/carriers.js"
+    "screens/configuration.js"
     "screens/login.js"
     "screens/overview.js"
+    "screens/peers.js"
+    "screens/records.js"
+    "screens/refusals.js"
+    "screens/routes.js"
+    "screens/users.js"
     "theme.js"
 ];
 

@@ -1,13 +1,59 @@
-//! Capturing single calls: which legs belong to one, and what numbers they have on the wire.
+//! Capturing single calls, and the messages that began them: which legs belong to one, and what numbers they
+//! have on the wire.
 
 use oneport_proto::{CallId, Endpoint, Instant};
+use oneport_wire::Datagram;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::Switch;
-use crate::capture::{Bounds, Numbers};
+use super::snapshot::millis;
+use crate::api::model::{Ladder, LadderMessage};
+use crate::capture::{Bounds, Numbers, Way};
 
 impl Switch {
+    /// The legs of a call in the order in which they began, by what they are called in a capture.
+    fn legs_of(&self, endpoint: &Endpoint, id: Uuid) -> Vec<(CallId, Instant, Numbers, String)> {
+        let mut legs: Vec<(u64, CallId)> = (self.legs.iter())
+            .filter(|(_, leg)| leg.id == id)
+            .map(|(call, leg)| (leg.lease.0, *call))
+            .collect();
+        legs.sort_unstable();
+        let known = |(_, call): &(u64, CallId)| {
+            let (begun, numbers, name) = self.numbers_of(endpoint, *call)?;
+            Some((*call, begun, numbers, name))
+        };
+        legs.iter().filter_map(known).collect()
+    }
+
+    /// When a leg has begun, its numbers on the wire, and what it is called in a capture.
+    fn numbers_of(&self, endpoint: &Endpoint, call: CallId) -> Option<(Instant, Numbers, String)> {
+        let leg = self.legs.get(&call)?;
+        let (ours, theirs) = endpoint.call_numbers(call)?;
+        let name = leg.peer.clone().unwrap_or_else(|| leg.address.to_string());
+        let name = format!("IAX2/{name}-{}", ours.get());
+        Some((leg.begun, Numbers { remote: leg.address, ours, theirs }, name))
+    }
+
+    /// The messages by which a call came about, as far as they are kept.
+    pub(crate) fn ladder(&self, endpoint: &Endpoint, call: CallId) -> Option<Ladder> {
+        let (id, begun) = self.legs.get(&call).map(|leg| (leg.id, leg.begun))?;
+        let legs = self.legs_of(endpoint, id);
+        let numbers: Vec<(Instant, Numbers)> =
+            legs.iter().map(|(_, begun, numbers, _)| (*begun, *numbers)).collect();
+        let messages = self.captures.beginning(&numbers).map(|(at, leg, way, datagram)| {
+            let text = match Datagram::decode(&datagram) {
+                Ok(datagram) => datagram.to_string(),
+                Err(error) => format!("malformed: {error}"),
+            };
+            // What came before its NEW was kept, such as the way to a call token, is before its beginning.
+            let ms = millis(at.since(begun)) - millis(begun.since(at));
+            LadderMessage { ms, leg, incoming: way == Way::In, text }
+        });
+        let messages = messages.collect();
+        Some(Ladder { legs: legs.into_iter().map(|(.., name)| name).collect(), messages })
+    }
+
     /// Captures a call from now on: its blocks of a pcapng file come out of what is given back. `None`:
     /// as many are captured as may be, or it is over.
     pub(crate) fn capture(
@@ -20,14 +66,8 @@ impl Switch {
         let id = self.legs.get(&call)?.id;
         let unix_micros = u64::try_from(self.book.now().unix_millis()).unwrap_or(0) * 1_000;
         let packets = self.captures.begin(now, unix_micros, id, bounds)?;
-        let mut legs: Vec<(u64, CallId)> = (self.legs.iter())
-            .filter(|(_, leg)| leg.id == id)
-            .map(|(call, leg)| (leg.lease.0, *call))
-            .collect();
-        // In the order in which they began.
-        legs.sort_unstable();
-        for (_, leg) in legs {
-            self.capture_leg(endpoint, leg);
+        for (call, begun, numbers, name) in self.legs_of(endpoint, id) {
+            self.captures.leg(id, (call, begun), numbers, &name);
         }
         self.captures.replay(id);
         Some((id, packets))
@@ -38,11 +78,9 @@ impl Switch {
         if self.captures.is_empty() {
             return;
         }
-        let Some(leg) = self.legs.get(&call) else { return };
-        let Some((ours, theirs)) = endpoint.call_numbers(call) else { return };
-        let name = leg.peer.clone().unwrap_or_else(|| leg.address.to_string());
-        let name = format!("IAX2/{name}-{}", ours.get());
-        let numbers = Numbers { remote: leg.address, ours, theirs };
-        self.captures.leg(leg.id, (call, leg.begun), numbers, &name);
+        let Some(id) = self.legs.get(&call).map(|leg| leg.id) else { return };
+        if let Some((begun, numbers, name)) = self.numbers_of(endpoint, call) {
+            self.captures.leg(id, (call, begun), numbers, &name);
+        }
     }
 }

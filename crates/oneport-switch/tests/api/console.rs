@@ -371,3 +371,43 @@ async fn the_overview_counts_what_is_up() {
     assert_eq!(scored + unheard, 1, "{overview}");
     assert!(overview["process"]["memory_peak_bytes"].as_u64().expect("a number") > 1_000_000);
 }
+
+#[tokio::test]
+async fn the_configuration_is_shown_without_its_secrets_as_it_stands_in_the_file() {
+    let scene = scene().await;
+    let shown = scene.client.get("/v1/configuration").await.json();
+    assert_eq!(shown["file"], scene.file().display().to_string());
+    let text = shown["text"].as_str().expect("a text");
+    assert!(text.contains("[peers.ann]\nsecret = \"***\"\ncodecs = [\"ulaw\"]"), "{text}");
+    assert!(!text.contains("secret of") && !text.contains("viewer-viewer"), "{text}");
+}
+
+#[tokio::test]
+async fn a_call_that_is_up_is_told_by_the_messages_that_began_it() {
+    let scene = scene().await;
+    let phone = phone();
+    let _calls = [ann_calls(&phone, &scene, "7").await, ann_calls(&phone, &scene, "7").await];
+    let calls = scene.client.get("/v1/calls").await.json();
+    let id = calls["calls"][1]["id"].as_str().expect("a call");
+    let ladder = scene.client.get(&format!("/v1/calls/{id}/ladder")).await.json();
+    assert_eq!(ladder["legs"].as_array().expect("legs").len(), 1);
+    let messages = ladder["messages"].as_array().expect("messages");
+    let said: Vec<String> = messages
+        .iter()
+        .map(|one| format!("{} {}", one["incoming"], one["text"].as_str().expect("a text")))
+        .collect();
+    let place = |way: &str, what: &str| {
+        let found = said.iter().position(|one| one.starts_with(way) && one.contains(what));
+        found.unwrap_or_else(|| panic!("{way} {what}: {said:#?}"))
+    };
+    let steps = [
+        place("true", "NEW"),
+        place("false", "AUTHREQ"),
+        place("true", "AUTHREP"),
+        place("false", "ACCEPT"),
+        place("false", "ANSWER"),
+    ];
+    assert!(steps.is_sorted(), "{said:#?}");
+    let answers = said.iter().filter(|one| one.contains("ANSWER")).count();
+    assert_eq!(answers, 1, "of this call alone: {said:#?}");
+}

@@ -35,6 +35,8 @@ fn request(operation: &str) -> Option<(&'static str, Option<&'static str>)> {
         "GET /v1/registrations" => ("/v1/registrations", None),
         "GET /v1/carriers" => ("/v1/carriers", None),
         "GET /v1/overview" => ("/v1/overview", None),
+        "GET /v1/configuration" => ("/v1/configuration", None),
+        "GET /v1/calls/{id}/ladder" => ("/v1/calls/{id}/ladder", None),
         "GET /v1/calls/table" => ("/v1/calls/table?search=a&sort=mos", None),
         "GET /v1/users" => ("/v1/users", None),
         "POST /v1/users" => {

@@ -5,15 +5,30 @@ import { enter, get, may, remove, whenGone } from './api.js';
 import { First, SignIn } from './screens/login.js';
 import { Overview } from './screens/overview.js';
 import { Calls } from './screens/calls.js';
+import { Call } from './screens/call.js';
+import { Peers } from './screens/peers.js';
+import { Carriers } from './screens/carriers.js';
+import { Refusals } from './screens/refusals.js';
+import { Records } from './screens/records.js';
+import { Routes } from './screens/routes.js';
+import { Configuration } from './screens/configuration.js';
+import { Users } from './screens/users.js';
 
 /** The screens: their path, name, key behind `g`, and the least role that sees them. */
 const SCREENS = [
   { path: '', name: 'Overview', key: 'o', screen: Overview },
   { path: 'calls', name: 'Calls', key: 'c', screen: Calls },
+  { path: 'peers', name: 'Peers', key: 'p', screen: Peers },
+  { path: 'carriers', name: 'Carriers', key: 't', screen: Carriers },
+  { path: 'refusals', name: 'Refusals', key: 'r', screen: Refusals },
+  { path: 'records', name: 'Records', key: 'd', screen: Records },
+  { path: 'routes', name: 'Routes', key: 'w', screen: Routes },
+  { path: 'configuration', name: 'Configuration', key: 'f', screen: Configuration, role: 'admin' },
+  { path: 'users', name: 'Users', key: 'u', screen: Users, role: 'admin' },
 ];
 
 /** Screens that are reached from others. */
-const INNER = {};
+const INNER = { call: Call };
 
 const place = () => location.hash.replace(/^#\/?/, '').split('?')[0].split('/').map(decodeURIComponent);
 
@@ -130,7 +145,11 @@ function App() {
   if (!who) return html`<main class="door"><p role="status">Loading…</p></main>`;
   if (!who.user && first === 'first' && who.empty && who.store) return html`<${First} code=${code} entered=${entered} />`;
   if (!who.user) return html`<${SignIn} standing=${who} entered=${entered} />`;
-  const leave = () => remove('/console/session').finally(look);
+  const leave = () => remove('/console/session').finally(() => {
+    // Whoever comes next may see less.
+    location.hash = '#/';
+    return look();
+  });
   return html`<${Frame} who=${who} leave=${leave} />`;
 }
 

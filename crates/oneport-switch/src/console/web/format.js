@@ -4,6 +4,8 @@ const whole = new Intl.NumberFormat('en');
 
 export const count = number => (number === null || number === undefined ? '–' : whole.format(number));
 
+export const things = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
+
 export const fixed = (number, digits = 1) => (number === null || number === undefined ? '–' : number.toFixed(digits));
 
 /** Seconds as 1:05, or 2:03:09. */

@@ -45,7 +45,7 @@ function Row({ call, operator, hangUp }) {
     <td data-label="MOS"><${Both} call=${call} show=${score} /></td>
     <td data-label="Loss"><${Both} call=${call} show=${lost} /></td>
     <td data-label="Time" class="num">${clock(call.seconds)}</td>
-    <td class="act">${trouble && html`<span class="trouble" title=${trouble}>!<span class="hidden"> ${trouble}</span></span>`}
+    <td class="act"><a class="more" href=${`#/call/${call.id}`} aria-label=${`More of the call to ${call.number}`}>More</a> ${trouble && html`<span class="trouble" title=${trouble}>!<span class="hidden"> ${trouble}</span></span>`}
       ${operator && html`<button class="small" aria-label=${`Hang up the call to ${call.number}`} onClick=${() => hangUp(call)}>Hang up</button>`}</td>
   </tr>`;
 }

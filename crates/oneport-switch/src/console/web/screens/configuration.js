@@ -1,0 +1,42 @@
+// The configuration file: whether it is good, what a reload would change, and the reload itself.
+
+import { html, useState } from '../lib/preact.js';
+import { post } from '../api.js';
+import { useLive } from '../live.js';
+import { count } from '../format.js';
+import { Ask, Card, Fault, Heading, Waiting } from '../parts.js';
+
+function Changes({ outcome }) {
+  const calls = `${count(outcome.calls)} ${outcome.calls === 1 ? 'call goes' : 'calls go'} on untouched.`;
+  if (outcome.changes.length === 0) return html`<p role="status">${outcome.applied ? 'Read again; nothing was different.' : 'The file is good. Nothing would change.'} ${calls}</p>`;
+  return html`<div role="status"><p>${outcome.applied ? 'This has changed.' : 'The file is good. This would change.'} ${calls}</p>
+    <ul class="changes">${outcome.changes.map(one => html`<li key=${one}>${one}</li>`)}</ul></div>`;
+}
+
+export function Configuration() {
+  const { data, error, again } = useLive('/v1/configuration', { period: 10000 });
+  const [outcome, setOutcome] = useState(null);
+  const [fault, setFault] = useState(null);
+  const [asked, setAsked] = useState(false);
+  const reload = async dry => {
+    setFault(null);
+    setOutcome(null);
+    try {
+      setOutcome(await post(`/v1/reload${dry ? '?dry_run=true' : ''}`));
+    } catch (refusal) {
+      setFault(refusal);
+    }
+    again();
+  };
+  return html`
+    <${Heading} title="Configuration">${data && html`<span class="note">${data.file}</span>`}<//>
+    <${Fault} error=${error} />
+    ${!data ? !error && html`<${Waiting} />` : html`
+    <div class="tools"><button onClick=${() => reload(true)}>Validate, and show what would change</button><button class="primary" onClick=${() => setAsked(true)}>Reload</button></div>
+    <${Fault} error=${fault} />
+    ${outcome && html`<${Card} title=${outcome.applied ? 'Reloaded' : 'Validated'}><${Changes} outcome=${outcome} /><//>`}
+    <h2 class="section">The file as it is now</h2>
+    <p class="note">Secrets are shown as ***. What is written here is in force once it has been reloaded, which happens by itself when the file changes.</p>
+    <div class="scroll code" tabindex="0" role="region" aria-label="The file"><ol>${data.text.replace(/\n$/, '').split('\n').map((line, n) => html`<li key=${n}><code>${line || ' '}</code></li>`)}</ol></div>`}
+    ${asked && html`<${Ask} title="Reload?" label="Reload" act=${() => reload(false)} close=${() => setAsked(false)}>The switch reads its file again. Calls go on; a file with a mistake changes nothing.<//>`}`;
+}
