@@ -1,5 +1,5 @@
 //! Gets the peers from Debian: packages by apt-get, Asterisk 22 by debootstrap into a directory of
-//! its own, since Debian's stable release has none.
+//! its own, since Debian's stable release has none, and axe-core by npm, since Debian has none of it.
 
 use std::fmt;
 use std::fs;
@@ -9,6 +9,9 @@ use std::process::{Command, Stdio};
 
 /// Debian's release with Asterisk 22.
 const RELEASE: &str = "forky";
+
+/// The version of axe-core. It is MPL-2.0, and so no part of the project, but fetched.
+const AXE: &str = "4.14.1";
 
 /// A peer that is not there.
 #[derive(Debug)]
@@ -53,9 +56,12 @@ pub fn install_all() -> Result<(), Missing> {
         ("baresip", "baresip-core"),
         ("openssl", "openssl"),
         ("ffmpeg", "ffmpeg"),
+        ("chromium", "chromium"),
+        ("chromedriver", "chromium-driver"),
     ] {
         program_of(program, package)?;
     }
+    axe()?;
     asterisk_root().map(drop)
 }
 
@@ -178,6 +184,40 @@ pub(crate) fn asterisk_root() -> Result<PathBuf, Missing> {
     }
     fs::rename(&building, &root).map_err(|error| missing(what, error))?;
     Ok(root)
+}
+
+/// The script of axe-core, got when missing.
+pub(super) fn axe() -> Result<PathBuf, Missing> {
+    let directory = directory();
+    let script = directory.join(format!("axe-core-{AXE}.min.js"));
+    if script.exists() {
+        return Ok(script);
+    }
+    program_of("npm", "npm")?;
+    let wrong = |error: &dyn fmt::Display| missing("axe-core", error);
+    fs::create_dir_all(&directory).map_err(|error| wrong(&error))?;
+    let _lock = lock(&directory.join("axe.lock")).map_err(|error| wrong(&error))?;
+    if script.exists() {
+        return Ok(script);
+    }
+    let making = directory.join("axe-core.making");
+    let _ = fs::remove_dir_all(&making);
+    fs::create_dir(&making).map_err(|error| wrong(&error))?;
+    // npm checks what it gets against the digest that its registry names.
+    let package = format!("axe-core@{AXE}");
+    let npm = ["pack", "--silent", &package];
+    let archive = format!("axe-core-{AXE}.tgz");
+    let tar = ["--extract", "--file", &archive, "package/axe.min.js"];
+    let mut get = Command::new("npm");
+    let mut unpack = Command::new("tar");
+    let done =
+        quiet(get.args(npm).current_dir(&making)) && quiet(unpack.args(tar).current_dir(&making));
+    if !done {
+        return Err(missing("axe-core", format!("`npm pack {package}` failed")));
+    }
+    fs::rename(making.join("package/axe.min.js"), &script).map_err(|error| wrong(&error))?;
+    let _ = fs::remove_dir_all(&making);
+    Ok(script)
 }
 
 /// One process makes it, the others wait.

@@ -1,12 +1,13 @@
-//! Real peers: Asterisk, iaxmodem, sipp and baresip, ffmpeg, which hears codecs, and tshark to look over everybody's
-//! shoulder.
+//! Real peers: Asterisk, iaxmodem, sipp, baresip and Chromium, ffmpeg, which hears codecs, and tshark to look over
+//! everybody's shoulder.
 //!
-//! All come from Debian. A peer that is missing is an error that says how to get it, never a
-//! reason to skip a test.
+//! All come from Debian, but axe-core, which npm has. A peer that is missing is an error that says how to
+//! get it, never a reason to skip a test.
 
 pub mod asterisk;
 pub mod baresip;
 pub mod certificates;
+pub mod chromium;
 pub mod iaxmodem;
 mod install;
 mod place;

@@ -1,0 +1,8 @@
+//! The web console in Chromium: what users see and press, by keyboard too, and what axe-core says of it.
+
+mod accessible;
+mod browser;
+mod calls;
+mod scene;
+mod screens;
+mod signing;
