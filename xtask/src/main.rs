@@ -210,7 +210,7 @@ fn install_peers() -> Result<(), String> {
     peers::install_all().map_err(|missing| missing.to_string())?;
     peers::install_libraries().map_err(|missing| missing.to_string())?;
     println!(
-        "Asterisk 22, iaxmodem, sipp, tshark, ffmpeg, nftables, systemd's tools, sqlite3, libspeex, libopus, libspandsp, ALSA \
+        "Asterisk 22, iaxmodem, sipp, tshark, ffmpeg, nftables, systemd's tools, sqlite3, libspeex, libopus, libspandsp, libcodec2, ALSA \
          and PulseAudio are there"
     );
     Ok(())
@@ -272,7 +272,7 @@ const OPTIONAL: [&str; 10] = [
     "-p",
     "oneport-cli",
     "--features",
-    "oneport-interop/speex,oneport-interop/opus,oneport-interop/lpc10,oneport-cli/sound",
+    "oneport-interop/speex,oneport-interop/opus,oneport-interop/lpc10,oneport-testkit/codec2,oneport-cli/sound",
 ];
 
 /// Their targets that test any of that.
@@ -374,6 +374,8 @@ fn bench(without_peers: bool, rounds: u32, scenes: &[String]) -> Result<(), Stri
 
 fn fuzz(seconds: u64) -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
+    // Decoders of libraries that are there take part.
+    let features = peers::codec_features().join(",");
     for target in [
         "datagram",
         "endpoint",
@@ -389,7 +391,8 @@ fn fuzz(seconds: u64) -> Result<(), String> {
         let (found, kept) = (root.join("found").join(target), root.join("corpus").join(target));
         std::fs::create_dir_all(&found).map_err(|error| error.to_string())?;
         let mut command = Command::new("cargo");
-        command.args(["fuzz", "run", "--fuzz-dir"]).arg(&root).arg(target).args([found, kept]);
+        command.args(["fuzz", "run", "--features", &features, "--fuzz-dir"]).arg(&root);
+        command.arg(target).args([found, kept]);
         command.args(["--", &format!("-max_total_time={seconds}")]);
         // The sanitiser is a feature of nightly compilers; this lets the pinned one do it.
         run(command.env("RUSTC_BOOTSTRAP", "1"))?;

@@ -6,6 +6,8 @@
 
 pub mod adpcm;
 mod codec;
+#[cfg(feature = "codec2")]
+pub mod codec2;
 pub mod comfort_noise;
 mod conceal;
 pub mod cost;

@@ -95,6 +95,20 @@ fn no_codec_allocates_for_a_frame() {
     }
 }
 
+#[cfg(feature = "codec2")]
+#[test]
+fn no_mode_of_codec_2_allocates_for_a_frame() {
+    use oneport_media::codec2::{Codec2Decoder, Codec2Encoder, Mode};
+    for mode in Mode::ALL {
+        let (mut encoder, mut decoder) = (Codec2Encoder::new(mode), Codec2Decoder::new(mode));
+        let (mut payload, mut heard) = (Vec::with_capacity(100), Vec::with_capacity(2_048));
+        let before = ALLOCATIONS.with(Cell::get);
+        encoder.encode(&[1_000; 640], &mut payload);
+        decoder.decode(&payload, &mut heard);
+        assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0, "{mode:?}");
+    }
+}
+
 #[test]
 fn no_transcoder_allocates_for_a_frame_whatever_is_lost() {
     for from in Codec::ALL {

@@ -1,11 +1,13 @@
 //! What each codec, and each pair of codecs in a bridge, costs and leaves of speech: the tables of
-//! docs/media.md. `cargo bench -p oneport-testkit --bench codecs`, with `--features speex,opus,lpc10`
+//! docs/media.md. `cargo bench -p oneport-testkit --bench codecs`, with `--features speex,opus,lpc10,codec2`
 //! for those too.
 
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "codec2")]
+use oneport_media::codec2::{Codec2Decoder, Codec2Encoder, Mode};
 use oneport_media::transcode::{Said, Transcoder, Wishes};
-use oneport_media::{Codec, Rate};
+use oneport_media::{Codec, Decoder, Encoder, Rate};
 use oneport_testkit::audio::similarity::compare;
 use oneport_testkit::audio::speech::{Voice, synthesize};
 
@@ -69,8 +71,11 @@ fn micros(works: &[Work<'_>]) -> Vec<f64> {
 }
 
 fn payloads(codec: Codec, speech: &[i16]) -> Vec<Vec<u8>> {
-    let mut encoder = codec.encoder();
-    let frames = speech.chunks(frame(codec));
+    payloads_of(codec.encoder(), frame(codec), speech)
+}
+
+fn payloads_of(mut encoder: Box<dyn Encoder>, frame: usize, speech: &[i16]) -> Vec<Vec<u8>> {
+    let frames = speech.chunks(frame);
     let payload = |frame| {
         let mut payload = Vec::new();
         encoder.encode(frame, &mut payload);
@@ -129,19 +134,23 @@ fn name(codec: Codec) -> String {
     format!("`{}`", codec.format().name())
 }
 
-fn encoding(codec: Codec, speech: &[i16]) -> Work<'_> {
+fn encoding<'a>(
+    encoder: impl Fn() -> Box<dyn Encoder> + 'a,
+    frame: usize,
+    speech: &'a [i16],
+) -> Work<'a> {
     Box::new(move || {
-        let (mut encoder, mut payload) = (codec.encoder(), Vec::new());
-        for frame in speech.chunks(frame(codec)) {
+        let (mut encoder, mut payload) = (encoder(), Vec::new());
+        for frame in speech.chunks(frame) {
             payload.clear();
             encoder.encode(frame, &mut payload);
         }
     })
 }
 
-fn decoding(codec: Codec, frames: &[Vec<u8>]) -> Work<'_> {
+fn decoding<'a>(decoder: impl Fn() -> Box<dyn Decoder> + 'a, frames: &'a [Vec<u8>]) -> Work<'a> {
     Box::new(move || {
-        let (mut decoder, mut samples) = (codec.decoder(), Vec::new());
+        let (mut decoder, mut samples) = (decoder(), Vec::new());
         for frame in frames {
             samples.clear();
             decoder.decode(frame, &mut samples);
@@ -179,14 +188,49 @@ fn pairs(mut cell: impl FnMut(Codec, Codec) -> String) {
     }
 }
 
+/// The table of the modes of Codec 2, which no call carries.
+#[cfg(feature = "codec2")]
+fn codec_2(speeches: &Speeches) {
+    let encoder = |mode| -> Box<dyn Encoder> { Box::new(Codec2Encoder::new(mode)) };
+    let decoder = |mode| -> Box<dyn Decoder> { Box::new(Codec2Decoder::new(mode)) };
+    let spoken = Mode::ALL.map(|mode| {
+        speeches.narrow.each_ref().map(|speech| payloads_of(encoder(mode), mode.samples(), speech))
+    });
+    let works = Mode::ALL.iter().zip(&spoken).flat_map(|(mode, spoken)| {
+        [
+            encoding(move || encoder(*mode), mode.samples(), &speeches.narrow[0]),
+            decoding(move || decoder(*mode), &spoken[0]),
+        ]
+    });
+    let costs = micros(&works.collect::<Vec<_>>());
+    println!("\nCodec 2, for 20 ms:\n");
+    row(["mode", "kbit/s", "encoding, µs", "decoding, µs", "score"].map(String::from));
+    row(["---"; 5].map(String::from));
+    for ((mode, spoken), cost) in Mode::ALL.iter().zip(&spoken).zip(costs.chunks(2)) {
+        let scores = spoken.iter().zip(&speeches.narrow).map(|(frames, speech)| {
+            let (mut decoder, mut heard) = (decoder(*mode), Vec::new());
+            frames.iter().for_each(|frame| decoder.decode(frame, &mut heard));
+            heard.resize(heard.len() + 1_600, 0);
+            compare(speech, &heard, 8_000, 150).score
+        });
+        row([
+            format!("{mode:?}"),
+            format!("{:.1}", mode.bytes() as f64 * 64.0 / mode.samples() as f64),
+            format!("{:.2}", cost[0]),
+            format!("{:.2}", cost[1]),
+            format!("{:.2}", scores.sum::<f64>() / 2.0),
+        ]);
+    }
+}
+
 fn main() {
     let speeches = Speeches::new();
     let all = || Codec::ALL.iter().copied();
     let spoken: Vec<_> = all().map(|codec| payloads(codec, &speeches.at(codec)[0])).collect();
     let mut works: Vec<Work<'_>> = Vec::new();
     for (codec, frames) in all().zip(&spoken) {
-        works.push(encoding(codec, &speeches.at(codec)[0]));
-        works.push(decoding(codec, frames));
+        works.push(encoding(move || codec.encoder(), frame(codec), &speeches.at(codec)[0]));
+        works.push(decoding(move || codec.decoder(), frames));
     }
     works.push(changing_rate(8_000, WIDE, &speeches.narrow[0]));
     works.push(changing_rate(WIDE, 8_000, &speeches.wide[0]));
@@ -221,4 +265,6 @@ fn main() {
         let last = Some(to).filter(|to| *to != from);
         format!("{:.2}", speeches.score(from, last))
     });
+    #[cfg(feature = "codec2")]
+    codec_2(&speeches);
 }

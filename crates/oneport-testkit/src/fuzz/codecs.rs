@@ -1,4 +1,8 @@
 use oneport_media::Codec;
+#[cfg(feature = "codec2")]
+use oneport_media::codec2::{Codec2Decoder, Codec2Encoder, Mode};
+#[cfg(feature = "codec2")]
+use oneport_media::{Decoder, Encoder};
 use oneport_wire::Format;
 
 use super::Input;
@@ -15,6 +19,11 @@ const LONGEST: usize = 5_440;
 /// When it is.
 pub fn codecs(bytes: &[u8]) {
     let mut input = Input(bytes);
+    #[cfg(feature = "codec2")]
+    if let Some(mode) = codec2_mode(input.0) {
+        input.byte();
+        return codec2(mode, input);
+    }
     let codec = Codec::ALL[usize::from(input.byte()) % Codec::ALL.len()];
     let (mut encoder, mut decoder) = (codec.encoder(), codec.decoder());
     let (mut payload, mut heard) = (Vec::new(), Vec::new());
@@ -50,6 +59,36 @@ pub fn codecs(bytes: &[u8]) {
                 let most = payload.len() * SAMPLES_PER_BYTE + LONGEST;
                 assert!(heard.len() <= most, "{codec:?}: {}", heard.len());
             }
+        }
+    }
+}
+
+/// Inputs that begin with one of the last bytes are for modes of Codec 2, which is no [`Codec`].
+#[cfg(feature = "codec2")]
+fn codec2_mode(bytes: &[u8]) -> Option<Mode> {
+    Mode::ALL.get(usize::from(u8::MAX - bytes.first()?)).copied()
+}
+
+/// The same of Codec 2.
+#[cfg(feature = "codec2")]
+fn codec2(mode: Mode, mut input: Input<'_>) {
+    let (mut encoder, mut decoder) = (Codec2Encoder::new(mode), Codec2Decoder::new(mode));
+    let (mut payload, mut heard) = (Vec::new(), Vec::new());
+    while !input.is_empty() {
+        heard.clear();
+        if input.below(2) == 0 {
+            let samples = input.bytes();
+            let samples: Vec<i16> =
+                samples.as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
+            payload.clear();
+            encoder.encode(&samples, &mut payload);
+            decoder.decode(&payload, &mut heard);
+            assert_eq!(heard.len(), samples.len().next_multiple_of(mode.samples()), "{mode:?}");
+        } else {
+            let payload = input.bytes();
+            decoder.decode(&payload, &mut heard);
+            let whole = payload.len() / mode.bytes() * mode.samples();
+            assert_eq!(heard.len(), whole.min(8_000), "{mode:?}");
         }
     }
 }

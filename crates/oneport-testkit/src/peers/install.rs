@@ -65,19 +65,34 @@ pub fn install_all() -> Result<(), Missing> {
     asterisk_root().map(drop)
 }
 
+/// Libraries of codecs: a header of each, Debian's package and the feature of `oneport-media` that links it.
+const CODECS: [(&str, &str, &str); 4] = [
+    ("speex/speex.h", "libspeex-dev", "speex"),
+    ("opus/opus.h", "libopus-dev", "opus"),
+    ("spandsp.h", "libspandsp-dev", "lpc10"),
+    ("codec2/codec2.h", "libcodec2-dev", "codec2"),
+];
+
+fn has_header(header: &str) -> bool {
+    Path::new("/usr/include").join(header).exists()
+}
+
+/// The features of codecs whose libraries are there.
+#[must_use]
+pub fn codec_features() -> Vec<&'static str> {
+    let present = CODECS.iter().filter(|(header, ..)| has_header(header));
+    present.map(|(.., feature)| *feature).collect()
+}
+
 /// Installs what is missing of the libraries that features of `oneport-media` and `oneport-cli` link,
 /// and of what makes a sound card where there is none.
 ///
 /// # Errors
 /// The first that cannot be had.
 pub fn install_libraries() -> Result<(), Missing> {
-    for (header, package) in [
-        ("speex/speex.h", "libspeex-dev"),
-        ("opus/opus.h", "libopus-dev"),
-        ("spandsp.h", "libspandsp-dev"),
-        ("alsa/asoundlib.h", "libasound2-dev"),
-    ] {
-        if !Path::new("/usr/include").join(header).exists() {
+    let codecs = CODECS.iter().map(|(header, package, _)| (*header, *package));
+    for (header, package) in codecs.chain([("alsa/asoundlib.h", "libasound2-dev")]) {
+        if !has_header(header) {
             apt_get(package)?;
         }
     }
