@@ -14,8 +14,10 @@ use super::error::{Problem, Refused};
 /// A key whose value is secret, and that value in whichever way TOML writes it; where it is written wrongly, the
 /// rest of its line.
 static SECRETS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let value = r#""""[\s\S]*?"""|'''[\s\S]*?'''|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\n]+"#;
-    Regex::new(&format!(r#"(\b(?:secret|pin)\b["']?[ \t]*=[ \t]*)(?:{value})"#)).ok()
+    // Text over several lines may end with quotes of its own, and has any behind a backslash.
+    let long = r#""""(?:[^\\]|\\[\s\S])*?"{3,5}|'''[\s\S]*?'{3,5}"#;
+    let value = format!(r#"{long}|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\n]+"#);
+    Regex::new(&format!(r#"(\b(?:secret|password|pin)\b["']?[ \t]*=[ \t]*)(?:{value})"#)).ok()
 });
 
 /// The configuration file.
@@ -73,6 +75,8 @@ mod tests {
             "secret = '''hush'''",
             "ann = { secret = \"hush\", trunk = true }",
             "pin = \"hush\"",
+            "password = \"hush\"",
+            "secret = \"\"\"\\\"\"\"hush\"\"\"",
             "secret = \"hush",
             "secret = hush",
         ] {
