@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use csv::WriterBuilder;
 
-use super::columns::COLUMNS;
+use super::columns::{COLUMNS, Value};
 use super::{CdrFilter, Order, Paging, Store, StoreError};
 use crate::cdr::Cdr;
 
@@ -65,6 +65,21 @@ pub async fn export(
     }
 }
 
+/// What stands in a cell. Names, numbers and causes are what callers write, and a spreadsheet would carry
+/// out what looks like a formula; behind an apostrophe it is text. Numbers with a plus stay as they are.
+fn cell(value: Value) -> String {
+    let text = value.to_string();
+    let is_formula = match text.as_bytes() {
+        [b'=' | b'@' | b'\t' | b'\r', ..] => true,
+        [b'+' | b'-', rest @ ..] => !rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    match value {
+        Value::Text(text) if is_formula => format!("'{text}"),
+        _ => text,
+    }
+}
+
 /// Writes records as CSV, behind a line of names if it is the beginning of a table.
 pub(crate) fn write_table(out: &mut Vec<u8>, heading: bool, records: &[Cdr]) -> io::Result<()> {
     let mut table = WriterBuilder::new().from_writer(out);
@@ -72,7 +87,7 @@ pub(crate) fn write_table(out: &mut Vec<u8>, heading: bool, records: &[Cdr]) -> 
         table.write_record(column_names()).map_err(io::Error::other)?;
     }
     for cdr in records {
-        let values = COLUMNS.iter().map(|column| (column.get)(cdr).to_string());
+        let values = COLUMNS.iter().map(|column| cell((column.get)(cdr)));
         table.write_record(values).map_err(io::Error::other)?;
     }
     table.flush()
@@ -81,4 +96,21 @@ pub(crate) fn write_table(out: &mut Vec<u8>, heading: bool, records: &[Cdr]) -> 
 /// The names of a table's columns, as docs/cdr.md describes them.
 pub fn column_names() -> impl Iterator<Item = &'static str> {
     COLUMNS.iter().map(|column| column.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_caller_writes_is_no_formula_in_a_spreadsheet() {
+        let written = |text: &str| cell(Value::Text(text.into()));
+        for formula in ["=HYPERLINK(\"//x\")", "@SUM(1)", "+1+cmd|'x'!A", "-1-1", "\t=1", "\r=1"] {
+            assert_eq!(written(formula), format!("'{formula}"));
+        }
+        for plain in ["", "+4930123", "-5", "12=3", "Ann"] {
+            assert_eq!(written(plain), plain);
+        }
+        assert_eq!(cell(Value::Real(-0.5)), "-0.5");
+    }
 }
