@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Role, random_secret};
@@ -47,14 +47,14 @@ impl Session {
         bool::from(self.proof.as_bytes().ct_eq(sent))
     }
 
-    /// Returns when it is over.
+    /// Returns when it is over, also where its cookie is not seen again.
     pub(crate) async fn ends(&self) {
-        self.over.cancelled().await;
+        let _ = timeout_at(self.begun + LONGEST_SESSION, self.over.cancelled()).await;
     }
 
     /// Whether it is over.
     pub(crate) fn is_over(&self) -> bool {
-        self.over.is_cancelled()
+        self.over.is_cancelled() || self.begun.elapsed() >= LONGEST_SESSION
     }
 }
 
@@ -158,6 +158,16 @@ mod tests {
         let (cookie, _) = begin("ann");
         sessions.end(&cookie);
         assert!(sessions.find(now, &cookie).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_followed_in_a_session_ends_with_it_though_its_cookie_is_not_seen_again() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        let begin = |at| sessions.begin(at, "ann", Role::Viewer, true).expect("begun").1;
+        assert!(!begin(now).is_over());
+        let old = begin(now.checked_sub(LONGEST_SESSION).expect("a time"));
+        assert!(old.is_over());
+        old.ends().await;
     }
 
     #[test]
