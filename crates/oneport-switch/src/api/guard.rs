@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -88,6 +88,15 @@ impl<K: Clone + Eq + Hash> Rates<K> {
         }
         one.left -= cost;
         Ok(())
+    }
+}
+
+/// Who counts as one sender: an address, or with IPv6 a network of 64 bits, of which each host has all the
+/// addresses that it likes (RFC 4291, 2.5.1).
+pub(super) fn sender(from: IpAddr) -> IpAddr {
+    match from {
+        IpAddr::V4(_) => from,
+        IpAddr::V6(from) => Ipv6Addr::from_bits(from.to_bits() >> 64 << 64).into(),
     }
 }
 
@@ -197,7 +206,7 @@ pub(super) async fn guard(
 
 fn admit(shared: &Shared, from: IpAddr, request: &Request) -> Result<Option<Asker>, Problem> {
     let now = Instant::now();
-    shared.rates.take(now, from, 1.0).map_err(Problem::too_fast)?;
+    shared.rates.take(now, sender(from), 1.0).map_err(Problem::too_fast)?;
     if !host_of(request).is_some_and(|host| is_ours(host, &shared.hosts)) {
         return Err(Problem::other_host());
     }
@@ -215,7 +224,7 @@ fn admit(shared: &Shared, from: IpAddr, request: &Request) -> Result<Option<Aske
 fn by_token(shared: &Shared, now: Instant, from: IpAddr, secret: &str) -> Result<Asker, Problem> {
     // It is not even looked at where too many were wrong.
     let Some(token) = shared.tokens.identify(secret.as_bytes()) else {
-        shared.rates.take(now, from, COST_OF_WRONG_TOKEN).map_err(Problem::too_fast)?;
+        shared.rates.take(now, sender(from), COST_OF_WRONG_TOKEN).map_err(Problem::too_fast)?;
         tracing::warn!("API: a wrong token from {from}");
         return Err(Problem::wrong_token());
     };
@@ -279,6 +288,14 @@ mod tests {
             assert!(!check(post, &[("sec-fetch-site", site), own]), "{site}");
         }
         assert!(!check(post, &[("sec-fetch-site", "same-origin"), other]));
+    }
+
+    #[test]
+    fn a_host_with_many_addresses_is_one_sender() {
+        let sent_by = |text: &str| sender(text.parse().expect("an address"));
+        assert_eq!(sent_by("2001:db8:0:1::7"), sent_by("2001:db8:0:1:ffff::8"));
+        assert_ne!(sent_by("2001:db8:0:1::7"), sent_by("2001:db8:0:2::7"));
+        assert_ne!(sent_by("192.0.2.1"), sent_by("192.0.2.2"));
     }
 
     #[test]

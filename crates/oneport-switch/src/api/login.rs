@@ -1,17 +1,21 @@
 //! The console's own paths: its files, and signing in and out. What its page shows and does goes by the
 //! paths of the API.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{ConnectInfo, FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 use tokio::time::Instant;
 
 use super::error::Problem;
 use super::extract::Body;
-use super::guard::{by_cookie, cookie, is_from_own_page};
+use super::guard::{by_cookie, cookie, is_from_own_page, sender};
 use super::listener::Client;
 use super::token::Role;
 use super::users::{checked_name, checked_password, hashed};
@@ -151,6 +155,12 @@ pub(super) async fn sign_in(
         tracing::warn!("console: a wrong name or password from {from}");
         return Err(Problem::not_signed_in());
     };
+    // Whoever was changed or removed while the hash was computed does not come in as what they were: the end
+    // of their sessions is behind them.
+    let _alone = shared.changing_users.lock().await;
+    if !shared.users().await?.contains(&known) {
+        return Err(Problem::not_signed_in());
+    }
     tracing::info!("console: {} ({}) signs in from {from}", known.name, known.role);
     shared.begin(&known, &headers)
 }
@@ -223,6 +233,20 @@ pub(super) async fn change_password(
     shared.begin(&user, &headers)
 }
 
+/// Does something on a thread of its own when there is a place, which it holds to its end: whoever asked may
+/// hang up before, and would make room for the next while it still takes memory and a core.
+async fn in_turn<R: Send + 'static>(
+    places: &Arc<Semaphore>,
+    act: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, JoinError> {
+    let place = places.clone().acquire_owned().await;
+    let held = move || {
+        let _place = place;
+        act()
+    };
+    tokio::task::spawn_blocking(held).await
+}
+
 impl Inner {
     /// The users that there are.
     pub(super) async fn users(&self) -> Result<Vec<StoredUser>, Problem> {
@@ -235,7 +259,7 @@ impl Inner {
             return Err(Problem::of_another_page());
         }
         let from = client.0.ip().to_canonical();
-        self.guesses.take(Instant::now(), from, 1.0).map_err(Problem::guessed_too_often)?;
+        self.guesses.take(Instant::now(), sender(from), 1.0).map_err(Problem::guessed_too_often)?;
         Ok(from)
     }
 
@@ -245,8 +269,7 @@ impl Inner {
         &self,
         act: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, Problem> {
-        let _place = self.hashing.acquire().await;
-        let done = tokio::task::spawn_blocking(act).await;
+        let done = in_turn(&self.hashing, act).await;
         done.map_err(|error| Problem::unavailable(format!("cannot hash: {error}")))
     }
 
@@ -263,5 +286,35 @@ impl Inner {
             LONGEST_SESSION.as_secs()
         );
         Ok(([(header::SET_COOKIE, cookie)], Json(Standing::of(&session))).into_response())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn a_hash_for_which_nobody_waits_any_more_keeps_its_place_to_its_end() {
+        let places = Arc::new(Semaphore::new(1));
+        let (begins, begun) = oneshot::channel();
+        let (end, ended) = mpsc::channel::<()>();
+        let asker = tokio::spawn({
+            let places = places.clone();
+            async move {
+                let act = move || {
+                    let _ = begins.send(());
+                    let _ = ended.recv();
+                };
+                in_turn(&places, act).await
+            }
+        });
+        begun.await.expect("it has begun");
+        asker.abort();
+        assert!(asker.await.expect_err("it has hung up").is_cancelled());
+        assert_eq!(places.available_permits(), 0);
+        drop(end);
+        assert_eq!(in_turn(&places, || 7).await.expect("it is its turn"), 7);
     }
 }

@@ -117,7 +117,7 @@ pub(crate) struct Inner {
     /// How many passwords each address may still try.
     guesses: guard::Rates,
     /// One hash is computed at a time.
-    hashing: Semaphore,
+    hashing: Arc<Semaphore>,
     /// Held while users change, each of which is a look and a write.
     changing_users: tokio::sync::Mutex<()>,
     sessions: Sessions,
@@ -205,7 +205,7 @@ impl Api {
             hosts: config.hosts.clone(),
             rates: guard::Rates::default(),
             guesses: guard::Rates::new(login::GUESSES, login::GUESSES_PER_SECOND),
-            hashing: Semaphore::new(1),
+            hashing: Arc::new(Semaphore::new(1)),
             changing_users: tokio::sync::Mutex::default(),
             sessions: Sessions::default(),
             cookie: format!("oneport-{}", address.port()),

@@ -271,6 +271,32 @@ async fn a_session_ends_with_its_user_their_role_and_by_signing_off() {
 }
 
 #[tokio::test]
+async fn whoever_is_removed_while_they_sign_in_does_not_come_in() {
+    let scene = scene().await;
+    user(&scene, "ann", "admin", false).await;
+    user(&scene, "bob", "admin", false).await;
+    let credentials = json!({ "user": "ann", "password": "password of ann" });
+    // Their hashes are computed one by one, and the removal waits for none of them.
+    let signing_in: Vec<_> = (0..8)
+        .map(|_| {
+            let (mut browser, credentials) = (Browser::of(&scene), credentials.clone());
+            tokio::spawn(async move {
+                browser.enter("/console/session", credentials).await;
+                browser
+            })
+        })
+        .collect();
+    // They have all been asked for when somebody who comes later is answered.
+    tokio::task::yield_now().await;
+    assert_eq!(scene.client.get("/v1/users").await.status, 200);
+    assert_eq!(scene.client.send("DELETE", "/v1/users/ann", None).await.status, 204);
+    for browser in signing_in {
+        let browser = browser.await.expect("answered");
+        assert_eq!(browser.get("/v1/status").await.status, 401);
+    }
+}
+
+#[tokio::test]
 async fn whoever_guesses_passwords_waits_and_learns_no_names() {
     let scene = scene().await;
     user(&scene, "ann", "viewer", false).await;
