@@ -46,7 +46,6 @@ pub(crate) struct Look {
 }
 
 /// By what a row is put in its place.
-#[derive(PartialEq, PartialOrd)]
 enum Key {
     Number(f64),
     Text(String),
@@ -65,7 +64,12 @@ impl Key {
             (Self::Unknown, _) => Ordering::Greater,
             (_, Self::Unknown) => Ordering::Less,
             _ => {
-                let order = self.partial_cmp(other).unwrap_or(Ordering::Equal);
+                let order = match (self, other) {
+                    (Self::Number(a), Self::Number(b)) => a.total_cmp(b),
+                    (Self::Text(a), Self::Text(b)) => a.cmp(b),
+                    // Nothing is sorted by numbers and texts at once.
+                    _ => Ordering::Equal,
+                };
                 if descending { order.reverse() } else { order }
             }
         }

@@ -30,7 +30,14 @@ const SCREENS = [
 /** Screens that are reached from others. */
 const INNER = { call: Call };
 
-const place = () => location.hash.replace(/^#\/?/, '').split('?')[0].split('/').map(decodeURIComponent);
+const place = () => {
+  try {
+    return location.hash.replace(/^#\/?/, '').split('?')[0].split('/').map(decodeURIComponent);
+  } catch {
+    // An address that nobody can read leads to the overview.
+    return [''];
+  }
+};
 
 function usePlace() {
   const [where, set] = useState(place);
