@@ -24,6 +24,7 @@ mod hangup;
 mod iax2;
 mod import;
 mod key;
+mod ladder;
 mod listen;
 mod live;
 mod load;
@@ -77,6 +78,7 @@ enum Command {
     Originate(originate::OriginateArgs),
     Record(record::Record),
     Capture(capture::Capture),
+    Ladder(ladder::LadderArgs),
     Listen(listen::Listen),
     Reload(hangup::Reload),
     Drain(draining::Drain),
@@ -117,6 +119,7 @@ fn main() -> ExitCode {
             Command::Originate(originate) => originate.run(),
             Command::Record(record) => record.run(),
             Command::Capture(capture) => capture.run(),
+            Command::Ladder(ladder) => ladder.run(),
             Command::Listen(listen) => listen.run(),
             Command::Reload(reload) => reload.run(),
             Command::Drain(drain) => drain.run(),

@@ -180,6 +180,9 @@ fn one_id_leads_through_a_call_s_legs_recording_capture_log_records_and_metrics(
     ] {
         assert!(metrics.contains(sample), "no {sample}:\n{metrics}");
     }
+    let ladder = operator.run(&["ladder", "--ascii", &id]);
+    let places = ["NEW", "ACCEPT", "ANSWER"].map(|message| ladder.find(&format!("- {message}")));
+    assert!(places.is_sorted() && places[0].is_some(), "{ladder}");
     operator.run(&["hangup", &id]);
     let mut said = Vec::new();
     Codec::Ulaw.decode(&speech(), &mut said);

@@ -554,7 +554,11 @@ model! {
         pub leg: usize,
         /// Whether it came to the switch.
         pub incoming: bool,
-        /// What it says, in one line.
+        /// What it says in a few words, such as `NEW 600`.
+        pub message: String,
+        /// Whether its sender had sent it before.
+        pub repeated: bool,
+        /// All that it says, in one line.
         pub text: String,
     }
 

@@ -42,13 +42,17 @@ impl Switch {
         let numbers: Vec<(Instant, Numbers)> =
             legs.iter().map(|(_, begun, numbers, _)| (*begun, *numbers)).collect();
         let messages = self.captures.beginning(&numbers).map(|(at, leg, way, datagram)| {
-            let text = match Datagram::decode(&datagram) {
-                Ok(datagram) => datagram.to_string(),
-                Err(error) => format!("malformed: {error}"),
+            let (message, text, repeated) = match Datagram::decode(&datagram) {
+                Ok(datagram) => {
+                    let repeated =
+                        matches!(&datagram, Datagram::Full(frame) if frame.header.retransmission);
+                    (datagram.gist().to_string(), datagram.to_string(), repeated)
+                }
+                Err(error) => ("malformed".into(), format!("malformed: {error}"), false),
             };
             // What came before its NEW was kept, such as the way to a call token, is before its beginning.
             let ms = millis(at.since(begun)) - millis(begun.since(at));
-            LadderMessage { ms, leg, incoming: way == Way::In, text }
+            LadderMessage { ms, leg, incoming: way == Way::In, message, repeated, text }
         });
         let messages = messages.collect();
         Some(Ladder { legs: legs.into_iter().map(|(.., name)| name).collect(), messages })

@@ -418,6 +418,7 @@ async fn a_call_that_is_up_is_told_by_the_messages_that_began_it() {
     let ladder = scene.client.get(&format!("/v1/calls/{id}/ladder")).await.json();
     assert_eq!(ladder["legs"].as_array().expect("legs").len(), 1);
     let messages = ladder["messages"].as_array().expect("messages");
+    assert!(messages.iter().any(|one| one["message"] == "NEW 7"), "{messages:#?}");
     let said: Vec<String> = messages
         .iter()
         .map(|one| format!("{} {}", one["incoming"], one["text"].as_str().expect("a text")))
