@@ -46,9 +46,12 @@ impl Asker {
         }
     }
 
-    /// Whether it may ask no more, since its session is over.
-    pub(super) fn is_gone(&self) -> bool {
-        matches!(self, Self::User(session) if session.is_over())
+    /// Returns when it may ask no more: its token was withdrawn, or its session is over.
+    pub(super) async fn asks_no_more(&self, tokens: &Tokens) {
+        match self {
+            Self::Token(token) => tokens.is_withdrawn(token).await,
+            Self::User(session) => session.ends().await,
+        }
     }
 }
 

@@ -64,6 +64,8 @@ pub(super) async fn events(
     let receiver = shared.ask(|_, switch, _| switch.news()).await?;
     let kinds: Option<Vec<String>> =
         query.kinds.map(|kinds| kinds.split(',').map(|kind| kind.trim().to_string()).collect());
+    let tokens = shared.tokens.clone();
+    let over = async move { asker.asks_no_more(&tokens).await };
     let events = BroadcastStream::new(receiver).filter_map(move |received| {
         // It holds its place as long as it listens.
         let _ = &place;
@@ -85,7 +87,7 @@ pub(super) async fn events(
     });
     // What cannot be put into JSON is not told; nothing here is of that kind.
     let events = events.filter_map(Result::ok).map(Ok);
-    // Whoever has signed off hears no more.
-    let events = events.take_while(move |_| !asker.is_gone());
+    // Whoever may ask no more hears no more, whether anything happens or not.
+    let events = futures_util::StreamExt::take_until(events, over);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }

@@ -124,9 +124,19 @@ impl Tokens {
     /// Returns when a token is good no more, or lets nobody listen any more; another name or role changes
     /// nothing.
     pub(crate) async fn listens_no_more(&self, token: &Token) {
+        self.ceases_where(token, |one| one.listens).await;
+    }
+
+    /// Returns when a token is good no more; another name or role changes nothing.
+    pub(crate) async fn is_withdrawn(&self, token: &Token) {
+        self.ceases_where(token, |_| true).await;
+    }
+
+    /// Returns when a token is good no more, or no longer what `holds` asks for.
+    async fn ceases_where(&self, token: &Token, holds: impl Fn(&Token) -> bool) {
         let mut good = self.good.subscribe();
-        let listens = |good: &[Token]| good.iter().any(|one| one.hash == token.hash && one.listens);
-        let _ = good.wait_for(|good| !listens(good)).await;
+        let is_good = |good: &[Token]| good.iter().any(|one| one.hash == token.hash && holds(one));
+        let _ = good.wait_for(|good| !is_good(good)).await;
     }
 }
 

@@ -51,11 +51,6 @@ impl Session {
     pub(crate) async fn ends(&self) {
         let _ = timeout_at(self.begun + LONGEST_SESSION, self.over.cancelled()).await;
     }
-
-    /// Whether it is over.
-    pub(crate) fn is_over(&self) -> bool {
-        self.over.is_cancelled() || self.begun.elapsed() >= LONGEST_SESSION
-    }
 }
 
 impl fmt::Debug for Session {
@@ -138,6 +133,7 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
 
     #[test]
     fn a_session_is_found_by_its_cookie_until_it_is_ended_idle_or_old() {
@@ -152,7 +148,8 @@ mod tests {
             at += IDLE / 2;
             assert_eq!(sessions.find(at, &cookie).map(|one| one.user), Some("ann".into()));
         }
-        assert!(sessions.find(now + LONGEST_SESSION, &cookie).is_none() && session.is_over());
+        assert!(sessions.find(now + LONGEST_SESSION, &cookie).is_none());
+        assert!(session.over.is_cancelled());
         let (cookie, _) = begin("ann");
         assert!(sessions.find(now + IDLE, &cookie).is_none());
         let (cookie, _) = begin("ann");
@@ -164,10 +161,8 @@ mod tests {
     async fn what_is_followed_in_a_session_ends_with_it_though_its_cookie_is_not_seen_again() {
         let (sessions, now) = (Sessions::default(), Instant::now());
         let begin = |at| sessions.begin(at, "ann", Role::Viewer, true).expect("begun").1;
-        assert!(!begin(now).is_over());
-        let old = begin(now.checked_sub(LONGEST_SESSION).expect("a time"));
-        assert!(old.is_over());
-        old.ends().await;
+        assert!(begin(now).ends().now_or_never().is_none());
+        begin(now.checked_sub(LONGEST_SESSION).expect("a time")).ends().await;
     }
 
     #[test]

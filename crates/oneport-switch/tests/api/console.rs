@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
+use crate::stream::Listener;
 use crate::{CONFIG, Scene, ann_calls, phone, scene, scene_with};
 
 const OWN: &str = "sec-fetch-site: same-origin\r\n";
@@ -268,6 +269,17 @@ async fn a_session_ends_with_its_user_their_role_and_by_signing_off() {
         let last = boss.send(method, "/v1/users/boss", body).await;
         assert_eq!(last.status, 409, "the last administrator stays: {}", last.body);
     }
+}
+
+#[tokio::test]
+async fn what_a_session_listens_to_ends_with_it_though_nothing_happens() {
+    let scene = scene().await;
+    let browser = signed_in(&scene, "ann", "viewer").await;
+    let cookie = browser.cookie.as_deref().expect("a session");
+    let headers = format!("{OWN}cookie: {cookie}\r\n");
+    let mut news = Listener::begin_by(&browser.client, "?kinds=overload", &headers).await;
+    assert_eq!(browser.send("DELETE", "/console/session", None).await.status, 204);
+    news.ends().await;
 }
 
 #[tokio::test]

@@ -14,9 +14,14 @@ pub(crate) struct Listener {
 impl Listener {
     pub(crate) async fn begin(scene: &Scene, query: &str) -> Self {
         let client = Client::new(scene.api.address(), Some("viewer-viewer-viewer"));
+        Self::begin_by(&client, query, "").await
+    }
+
+    /// The same by this client, with headers of its own.
+    pub(crate) async fn begin_by(client: &Client, query: &str, headers: &str) -> Self {
         let mut stream = TcpStream::connect(client.address).await.expect("it listens");
         let host = client.address.to_string();
-        let head = client.head("GET", &format!("/v1/events{query}"), &host, "");
+        let head = client.head("GET", &format!("/v1/events{query}"), &host, headers);
         stream.write_all(head.as_bytes()).await.expect("sent");
         let mut listener = Self { lines: BufReader::new(stream).lines() };
         let status = listener.line().await;
@@ -28,6 +33,12 @@ impl Listener {
     async fn line(&mut self) -> String {
         let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
         line.expect("a line in time").expect("readable").expect("the stream goes on")
+    }
+
+    /// Returns when the stream ends; what still comes is not looked at.
+    pub(crate) async fn ends(&mut self) {
+        let ended = async { while self.lines.next_line().await.expect("readable").is_some() {} };
+        tokio::time::timeout(PATIENCE, ended).await.expect("it ends, though nothing happens");
     }
 
     /// The next event: its kind, its number, and what it says.
@@ -112,6 +123,21 @@ async fn so_many_may_listen_and_no_more() {
         free.await.expect("in time").then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_token_that_began_it_though_nothing_happens() {
+    let scene = scene().await;
+    let mut looks = Listener::begin(&scene, "?kinds=overload").await;
+    let mut other = Listener::begin_by(&scene.as_role("operator"), "?kinds=registration", "").await;
+    let withdrawn = "[api.tokens.look]\nsecret = \"viewer-viewer-viewer\"\n";
+    assert!(CONFIG.contains(withdrawn));
+    std::fs::write(scene.file(), CONFIG.replace(withdrawn, "")).expect("writable");
+    assert_eq!(scene.client.send("POST", "/v1/reload", None).await.status, 200);
+    looks.ends().await;
+    let phone = phone();
+    let _registration = crate::registered(&phone, &scene, "ann").await;
+    assert_eq!(other.next().await.0, "registration", "who may still listen does");
 }
 
 /// So many calls that end at once, and of which there are three events each.
