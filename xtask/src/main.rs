@@ -1,6 +1,7 @@
 //! The project's own chores: `cargo xtask test`, `peers`, `sim`, `torture`, `jitter`, `bench`, `fuzz`,
-//! `mutants`, `docs`, `ci`.
+//! `mutants`, `docs`, `book`, `ci`.
 
+mod book;
 #[expect(unreachable_pub, reason = "it is a file of the testkit, which has all of this public")]
 #[path = "../../crates/oneport-testkit/src/peers/install.rs"]
 mod peers;
@@ -100,6 +101,8 @@ enum Chore {
     },
     /// Writes what the documentation has of the code: tables of keys, the description of the API
     Docs,
+    /// Makes a book of the documentation, target/book, and checks its links; installs mdBook where it may
+    Book,
     /// What every change must pass
     Ci,
 }
@@ -148,6 +151,7 @@ fn main() -> ExitCode {
         Chore::Fuzz { seconds } => fuzz(seconds),
         Chore::Mutants { modules, shard } => mutants(&modules, shard.as_deref()),
         Chore::Docs => docs(),
+        Chore::Book => book::make(),
         Chore::Ci => ci(),
     };
     match result {
@@ -228,6 +232,12 @@ fn test(without_peers: bool) -> Result<(), String> {
             "--skip",
             "the_page_about_carriers",
             "--skip",
+            "asterisk::the_page_about",
+            "--skip",
+            "the_page_about_firewalls",
+            "--skip",
+            "five_minutes_lead",
+            "--skip",
             "that_asterisk_prints",
             "--skip",
             "one_id_leads_through",
@@ -246,7 +256,7 @@ fn test(without_peers: bool) -> Result<(), String> {
         println!(
             "NOT tested: anything with real peers (Asterisk 22, iaxmodem, sipp, tshark, ffmpeg), which is all \
              of crates/oneport-interop, what needs network namespaces with a NAT, the scenes of \
-             three boxes and of a carrier, the page about carriers, what operators see of a call through Asterisk, the softphone there, and what \
+             three boxes and of a carrier, the pages about carriers, Asterisk, dialers, nodes, firewalls, security and the first five minutes, what operators see of a call through Asterisk, the softphone there, and what \
              sqlite3 and systemd's own tools say"
         );
         return Ok(());
@@ -254,6 +264,7 @@ fn test(without_peers: bool) -> Result<(), String> {
     peers::install_all().map_err(|missing| {
         format!("{missing}\nor test without the peers: cargo xtask test --without-peers")
     })?;
+    book::make()?;
     suites::test(&["--workspace"], &[])?;
     cargo(&["test", "--locked", "--doc", "--workspace"])?;
     peers::install_libraries().map_err(|missing| missing.to_string())?;

@@ -1,7 +1,13 @@
 //! Pages of the documentation, whose files and commands are taken as they are written.
 
+mod asterisk;
+mod book;
+mod boxes;
 mod carriers;
+mod markdown;
+mod network;
 mod operation;
 mod page;
 mod readme;
+mod small;
 mod switch;

@@ -6,6 +6,7 @@ use std::process::Command;
 use assert_cmd::cargo::cargo_bin;
 use oneport_testkit::peers::program_of;
 
+use crate::markdown::Markdown;
 use crate::page::Page;
 
 const PAGE: &str = include_str!("../../../../docs/operation.md");
@@ -27,10 +28,11 @@ fn the_commands_of_the_page_for_operators_run_as_they_are_written() {
     assert!(records.lines().count() >= 3, "{records}");
 }
 
-/// The block of the page without a shell's name that begins so.
+/// The block of the page that begins so.
 fn block(page: &str, beginning: &str) -> String {
-    let block = page.split("\n```\n").skip(1).find(|block| block.starts_with(beginning));
-    block.unwrap_or_else(|| panic!("no block begins with {beginning}")).to_string()
+    let blocks = Markdown::of(page).blocks.into_iter().map(|block| block.text);
+    let block = blocks.into_iter().find(|block| block.starts_with(beginning));
+    block.unwrap_or_else(|| panic!("no block begins with {beginning}"))
 }
 
 #[test]

