@@ -37,7 +37,7 @@ enum Chore {
         #[arg(requires = "only_peers")]
         suites: Vec<String>,
     },
-    /// Installs what tests need: Asterisk 22, iaxmodem, sipp, tshark, libraries of codecs and sound cards
+    /// Installs what tests need: Asterisk 22, iaxmodem, sipp, tshark, PostgreSQL, MariaDB, libraries of codecs and sound cards
     Peers,
     /// Tells random stories on the simulated network
     Sim {
@@ -214,7 +214,7 @@ fn install_peers() -> Result<(), String> {
     peers::install_all().map_err(|missing| missing.to_string())?;
     peers::install_libraries().map_err(|missing| missing.to_string())?;
     println!(
-        "Asterisk 22, iaxmodem, sipp, tshark, ffmpeg, nftables, systemd's tools, sqlite3, libspeex, libopus, libspandsp, libcodec2, ALSA \
+        "Asterisk 22, iaxmodem, sipp, tshark, ffmpeg, nftables, systemd's tools, PostgreSQL, MariaDB, sqlite3, libspeex, libopus, libspandsp, libcodec2, ALSA \
          and PulseAudio are there"
     );
     Ok(())
@@ -249,13 +249,17 @@ fn test(without_peers: bool) -> Result<(), String> {
             "readme_files",
             "--skip",
             "at_asterisk",
+            "--skip",
+            "at_postgresql",
+            "--skip",
+            "at_mariadb",
         ];
         let tests = ["--workspace", "--exclude", "oneport-interop"];
         suites::test(&tests, &skip)?;
         cargo(&[&["test", "--locked", "--doc"], &tests[..]].concat())?;
         println!(
-            "NOT tested: anything with real peers (Asterisk 22, iaxmodem, sipp, tshark, ffmpeg), which is all \
-             of crates/oneport-interop, what needs network namespaces with a NAT, the scenes of \
+            "NOT tested: anything with real peers (Asterisk 22, iaxmodem, sipp, tshark, ffmpeg, PostgreSQL, MariaDB), \
+             which is all of crates/oneport-interop, stores on a database server, what needs network namespaces with a NAT, the scenes of \
              three boxes and of a carrier, the pages about carriers, Asterisk, dialers, nodes, firewalls, security and the first five minutes, what operators see of a call through Asterisk, the softphone there, and what \
              sqlite3 and systemd's own tools say"
         );
@@ -313,8 +317,15 @@ fn test_peers(times: u32, suites: &[String]) -> Result<(), String> {
     };
     let named: Vec<&str> = suites.iter().flat_map(|name| ["--test", name]).collect();
     let parts = match suites.is_empty() {
-        true => vec![vec!["-p", "oneport-interop"], chosen("oneport-cli", &OF_COMMAND)],
-        false => vec![[&["-p", "oneport-interop", "-p", "oneport-cli"][..], &named].concat()],
+        true => vec![
+            vec!["-p", "oneport-interop"],
+            chosen("oneport-cli", &OF_COMMAND),
+            chosen("oneport-switch", &["store"]),
+        ],
+        false => {
+            let packages = ["-p", "oneport-interop", "-p", "oneport-cli", "-p", "oneport-switch"];
+            vec![[&packages[..], &named].concat()]
+        }
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut failures = BTreeMap::<String, u32>::new();

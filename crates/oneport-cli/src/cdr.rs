@@ -1,14 +1,15 @@
 //! `oneport cdr`: call detail records out of the store, and `oneport why`: what became of a call.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use oneport_switch::store::{CallStory, CdrFilter, ExportError, ExportFormat, SqliteStore, export};
+use oneport_switch::store::{CallStory, CdrFilter, ExportError, ExportFormat, Store, export};
 use oneport_switch::{Config, StorePlace, Utc};
 
 use crate::exit::{Code, Failure, failed, usage};
 use crate::serve::explain;
+use crate::storage;
 
 /// Reads call detail records
 #[derive(Args)]
@@ -28,7 +29,7 @@ struct Place {
     /// Configuration file that names the database
     #[arg(long, value_name = "FILE", default_value = "oneport.toml")]
     config: PathBuf,
-    /// Database, in place of the one that the configuration names
+    /// SQLite file, in place of the database that the configuration names
     #[arg(long, value_name = "FILE")]
     database: Option<PathBuf>,
 }
@@ -92,23 +93,21 @@ fn moment(text: &str) -> Result<Utc, String> {
 }
 
 impl Place {
-    async fn open(&self) -> Result<SqliteStore, Failure> {
-        let path = match &self.database {
-            Some(path) => path.clone(),
-            None => configured(&self.config)?,
+    async fn open(&self) -> Result<Box<dyn Store>, Failure> {
+        let place = match &self.database {
+            Some(path) => StorePlace::File(path.clone()),
+            None => Config::store_place(&self.config).map_err(|error| explain(&error))?,
         };
-        SqliteStore::open_to_read(&path).await.map_err(|error| {
-            failed(error)
-                .hint("--database names the file; it must be readable, and so must its -wal")
+        let store = storage::open_to_read(&place).await.map_err(|error| {
+            failed(error).hint(match &place {
+                StorePlace::Server(_) => storage::hint(&place),
+                _ => "--database names the file; it must be readable, and so must its -wal",
+            })
+        })?;
+        store.ok_or_else(|| {
+            usage(format!("{} keeps no records in a database", self.config.display()))
+                .hint("set path or url in [store], or ask the running switch")
         })
-    }
-}
-
-fn configured(file: &Path) -> Result<PathBuf, Failure> {
-    match Config::store_place(file).map_err(|error| explain(&error))? {
-        StorePlace::File(path) => Ok(path),
-        _ => Err(usage(format!("{} keeps no records in a file", file.display()))
-            .hint("set path in [store], or ask the running switch")),
     }
 }
 
@@ -134,7 +133,7 @@ impl Export {
             Format::Csv => ExportFormat::Csv,
             Format::Json => ExportFormat::Json,
         };
-        match export(&store, &filter, format, &mut io::stdout()).await {
+        match export(&*store, &filter, format, &mut io::stdout()).await {
             Ok(_) => Ok(()),
             // That nobody reads on is no failure.
             Err(ExportError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -150,7 +149,7 @@ impl Why {
                 .hint("it is in the log, in the records, and looks like 019c1f6e-5b1a-7c3e-…")
         })?;
         let store = self.place.open().await?;
-        let story = CallStory::find(&store, call).await.map_err(failed)?;
+        let story = CallStory::find(&*store, call).await.map_err(failed)?;
         let story = story.ok_or_else(|| {
             Failure::new(Code::NoSuchNumber, format!("nothing is kept of call {call}")).hint(
                 "of refusals the last 10,000 are kept; calls that are still up have no record",

@@ -4,8 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use oneport::Driver;
-use oneport_switch::store::{Records, SqliteStore, Store, StoredRegistration, Writer};
-use oneport_switch::{StoreConfig, StorePlace, Switch};
+use oneport_switch::store::{
+    MySqlStore, PostgresStore, Records, SqliteStore, Store, StoreError, StoredRegistration, Writer,
+};
+use oneport_switch::{DatabaseKind, StoreConfig, StorePlace, Switch};
 
 use crate::exit::{Failure, failed};
 
@@ -20,16 +22,8 @@ pub(crate) struct Storage {
 impl Storage {
     /// Opens what the configuration names, and reads who was registered.
     pub(crate) async fn open(config: &StoreConfig) -> Result<Self, Failure> {
-        let hint = "[store] of the configuration names the file: path = \"…\"; enabled = false \
-                    keeps nothing";
-        let explain = |error| failed(error).hint(hint);
-        let store: Option<Arc<dyn Store>> = match &config.place {
-            StorePlace::Nowhere => None,
-            StorePlace::Memory => Some(Arc::new(SqliteStore::in_memory().await.map_err(explain)?)),
-            StorePlace::File(path) => {
-                Some(Arc::new(SqliteStore::open(path).await.map_err(explain)?))
-            }
-        };
+        let explain = |error| failed(error).hint(hint(&config.place));
+        let store = open(&config.place).await.map_err(explain)?;
         let registered = match &store {
             Some(store) => store.registrations().await.map_err(explain)?,
             None => Vec::new(),
@@ -59,5 +53,58 @@ impl Storage {
         };
         let keep = self.config.keep_cdrs;
         self.records.write_to(store, keep, report).map(Some)
+    }
+}
+
+/// Opens what `place` names; `None`: nothing is kept.
+async fn open(place: &StorePlace) -> Result<Option<Arc<dyn Store>>, StoreError> {
+    Ok(Some(match place {
+        StorePlace::Nowhere => return Ok(None),
+        StorePlace::Memory => Arc::new(SqliteStore::in_memory().await?),
+        StorePlace::File(path) => Arc::new(SqliteStore::open(path).await?),
+        StorePlace::Server(url) => {
+            let (kind, url) = (url.kind(), url.with_secret());
+            match kind {
+                DatabaseKind::Postgres => {
+                    let store = PostgresStore::new(&url)?;
+                    store.check().await?;
+                    Arc::new(store)
+                }
+                DatabaseKind::MySql => {
+                    let store = MySqlStore::new(&url)?;
+                    store.check().await?;
+                    Arc::new(store)
+                }
+            }
+        }
+    }))
+}
+
+/// Opens what `place` names, to read it, whether its switch runs or not; `None`: only the switch itself
+/// could.
+pub(crate) async fn open_to_read(place: &StorePlace) -> Result<Option<Box<dyn Store>>, StoreError> {
+    Ok(Some(match place {
+        StorePlace::Nowhere | StorePlace::Memory => return Ok(None),
+        StorePlace::File(path) => Box::new(SqliteStore::open_to_read(path).await?),
+        StorePlace::Server(url) => {
+            let (kind, url) = (url.kind(), url.with_secret());
+            match kind {
+                DatabaseKind::Postgres => Box::new(PostgresStore::to_read(&url)?),
+                DatabaseKind::MySql => Box::new(MySqlStore::to_read(&url)?),
+            }
+        }
+    }))
+}
+
+/// How to mend a place that cannot be opened.
+pub(crate) const fn hint(place: &StorePlace) -> &'static str {
+    match place {
+        StorePlace::Server(_) => {
+            "url of [store] names the database, and secret, secret_file or secret_env its password; \
+             docs/store.md says how to make one"
+        }
+        _ => {
+            "[store] of the configuration names the file: path = \"…\"; enabled = false keeps nothing"
+        }
     }
 }

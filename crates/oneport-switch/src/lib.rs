@@ -48,8 +48,8 @@ pub use builtin::Builtin;
 pub use cdr::{Cdr, HungUpBy, LegDirection, Quality, RemoteQuality};
 pub use conference::ConferenceMember;
 pub use config::{
-    ApiConfig, ChosenByCommand, Config, ConfigError, KnownHosts, StoreConfig, StorePlace, Summary,
-    schema as config_schema,
+    ApiConfig, ChosenByCommand, Config, ConfigError, DatabaseKind, DatabaseUrl, KnownHosts,
+    StoreConfig, StorePlace, Summary, schema as config_schema,
 };
 pub use decision::Decision;
 pub use ledger::Journal;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use oneport_switch::Config;
+use oneport_switch::{Config, StorePlace};
 
 #[test]
 fn every_mistake_is_placed_named_and_mended() {
@@ -154,6 +154,13 @@ fn every_mistake_is_placed_named_and_mended() {
         "[carriers.acme]\nhost = \"192.0.2.1\"\nmax_calls_per_second = 0",
         "[carriers.acme]\nhost = \"192.0.2.1\"\n[[routes]]\nnumber = \"1\"\nto = [\"carrier:amce\"]",
         "[peers.\"carrier:acme\"]\nsecret = \"a\"",
+        "[store]\nmax_waiting = 0",
+        "[store]\nurl = \"db.example.org\"",
+        "[store]\nurl = \"sqlite:///var/lib/oneport.db\"",
+        "[store]\nurl = \"postgres://oneport:hush@db.example.org/oneport\"",
+        "[store]\nurl = \"mysql://oneport@/oneport\"",
+        "[store]\nurl = \"postgres://oneport@db.example.org\"",
+        "[store]\nurl = \"postgres://oneport@db/oneport\"\nsecret_file = \"/nonexistent/secret\"",
         "[server\n",
     ];
     let mut answers = String::new();
@@ -163,6 +170,20 @@ fn every_mistake_is_placed_named_and_mended() {
         let _ = writeln!(answers, "   {}\n", error.help.as_deref().unwrap_or("-"));
     }
     insta::assert_snapshot!(answers);
+}
+
+#[test]
+fn a_password_in_a_url_is_refused_and_not_shown() {
+    let text = "[store]\nurl = \"postgres://oneport:hush/@db.example.org/oneport\"";
+    let error = Config::parse(Path::new("oneport.toml"), text).expect_err("seen by everybody");
+    assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
+    let text = "[store]\nurl = \"postgres://oneport@db.example.org/oneport\"\nsecret = \"hu/sh\"";
+    let config = Config::parse(Path::new("oneport.toml"), text).expect("it is well");
+    let shown = format!("{:?} {}", config.store, config.summary());
+    assert!(shown.contains("postgres://oneport@db.example.org/oneport"), "{shown}");
+    assert!(!shown.contains("sh\""), "{shown}");
+    let StorePlace::Server(url) = config.store.place else { panic!("it is on a server") };
+    assert_eq!(url.with_secret().as_str(), "postgres://oneport:hu%2Fsh@db.example.org/oneport");
 }
 
 #[test]

@@ -252,7 +252,7 @@ fn the_example_has_every_key_and_no_other() {
     walk("", &oneport_switch::config_schema(), &example, &mut missing);
     // Maps of JSON keep the order of the file where another crate of a build wants that.
     missing.sort();
-    let places = ["api.tokens", "carriers", "registrations"]
+    let places = ["api.tokens", "carriers", "registrations", "store"]
         .map(|table| ["secret_env", "secret_file"].map(|key| format!(".{table}.{key}")));
     assert_eq!(missing, places.concat());
 }

@@ -30,10 +30,12 @@ pub struct ConfigError {
 
 /// The text with asterisks in the place of secrets, byte for byte: it is shown to people, and logged.
 fn without_secrets(text: &str) -> String {
-    let secret = Regex::new(r#"\b(?:secret|pin)\s*=\s*(?:"([^"\n]*)|'([^'\n]*))"#);
+    let secret = Regex::new(
+        r#"\b(?:secret|pin)\s*=\s*(?:"([^"\n]*)|'([^'\n]*))|://[^\s"'/@:]*:([^\s"']*)@"#,
+    );
     let mut shown = text.to_string();
     for found in secret.iter().flat_map(|secret| secret.captures_iter(text)) {
-        if let Some(value) = found.get(1).or_else(|| found.get(2)) {
+        if let Some(value) = found.iter().skip(1).flatten().next() {
             shown.replace_range(value.range(), &"*".repeat(value.len()));
         }
     }

@@ -81,7 +81,7 @@ impl File {
 
     pub(super) fn store(&self, path: &Path, text: &str) -> Result<StoreConfig, ConfigError> {
         let hosts = Hosts::default();
-        self.store.check(&Source { path, text, beside: Beside::Ignored, hosts: &hosts })
+        self.store.check(&Source { path, text, beside: Beside::Needed, hosts: &hosts })
     }
 
     /// `known`: where hosts were when they were last found.

@@ -54,7 +54,7 @@ pub(crate) use forward::Forwarding;
 pub use hosts::KnownHosts;
 pub use schema::schema;
 use source::Beside;
-pub use store::{StoreConfig, StorePlace};
+pub use store::{DatabaseKind, DatabaseUrl, StoreConfig, StorePlace};
 pub use summary::Summary;
 pub(crate) use summary::{describe_limit, describe_route};
 
@@ -339,7 +339,8 @@ impl Config {
         file::File::parse(path, &text)?.api_address(path, &text)
     }
 
-    /// Where the switch with this file keeps its records; the same holds for the rest of the file.
+    /// Where the switch with this file keeps its records, with the secret that opens that; the same holds for
+    /// the rest of the file.
     ///
     /// # Errors
     /// As [`api_address`](Self::api_address).

@@ -1,12 +1,16 @@
 //! `[store]`: where records and registrations are kept.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use oneport_proto::Secret;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use url::Url;
 
 use super::error::ConfigError;
+use super::secret::places;
 use super::source::Source;
 use super::spanned::Spanned;
 
@@ -38,6 +42,62 @@ pub enum StorePlace {
     Memory,
     /// In this SQLite file.
     File(PathBuf),
+    /// In a database on a server.
+    Server(DatabaseUrl),
+}
+
+/// Kinds of database servers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DatabaseKind {
+    /// PostgreSQL.
+    Postgres,
+    /// MySQL or MariaDB.
+    MySql,
+}
+
+/// Schemes of URLs, and what they mean.
+const SCHEMES: [(&str, DatabaseKind); 4] = [
+    ("postgres", DatabaseKind::Postgres),
+    ("postgresql", DatabaseKind::Postgres),
+    ("mysql", DatabaseKind::MySql),
+    ("mariadb", DatabaseKind::MySql),
+];
+
+/// A database on a server, and the secret that opens it. It prints without that.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl {
+    kind: DatabaseKind,
+    url: Url,
+    secret: Option<Secret>,
+}
+
+impl DatabaseUrl {
+    /// Which kind of server it is.
+    #[must_use]
+    pub const fn kind(&self) -> DatabaseKind {
+        self.kind
+    }
+
+    /// The URL with the secret in it.
+    #[must_use]
+    pub fn with_secret(&self) -> Url {
+        let mut url = self.url.clone();
+        // There is a host, so that there is room for a password.
+        let _ = url.set_password(self.secret.as_ref().map(Secret::expose));
+        url
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.url.fmt(f)
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.url.as_str().fmt(f)
+    }
 }
 
 impl Default for StoreConfig {
@@ -60,6 +120,15 @@ pub(super) struct StoreKeys {
     /// switch stops. Without a configuration file that is the default.
     #[schemars(extend("default" = "oneport.db"))]
     path: Option<PathBuf>,
+    /// A database on a server, in place of a file: `postgres://USER@HOST/DATABASE`, or `mysql://…` for MySQL
+    /// and MariaDB (docs/store.md). The database must be there; its tables are made.
+    url: Option<Spanned<String>>,
+    /// The password for `url`.
+    secret: Option<Spanned<String>>,
+    /// A file with it.
+    secret_file: Option<Spanned<PathBuf>>,
+    /// An environment variable with it.
+    secret_env: Option<Spanned<String>>,
     /// Call detail records of calls that ended longer ago are deleted, bit by bit. 0: never.
     #[schemars(extend("default" = 365))]
     keep_cdrs_days: Option<u64>,
@@ -74,6 +143,7 @@ impl StoreKeys {
         let default = StoreConfig::default();
         let place = match (self.enabled, self.path.as_deref()) {
             (Some(false), _) => StorePlace::Nowhere,
+            (_, _) if let Some(url) = &self.url => StorePlace::Server(self.server(source, url)?),
             (_, Some(path)) if path == Path::new(MEMORY) => StorePlace::Memory,
             (_, path) => {
                 let path = path.unwrap_or_else(|| Path::new(FILE_NAME));
@@ -94,6 +164,44 @@ impl StoreKeys {
             Some(most) => *most.get_ref(),
         };
         Ok(StoreConfig { place, keep_cdrs, max_waiting })
+    }
+}
+
+impl StoreKeys {
+    fn server(
+        &self,
+        source: &Source<'_>,
+        written: &Spanned<String>,
+    ) -> Result<DatabaseUrl, ConfigError> {
+        let example = "such as \"postgres://oneport@db.example.org/oneport\"";
+        let wrong = |what: String| source.wrong(written, what);
+        let url = Url::parse(written.get_ref())
+            .map_err(|why| wrong(format!("this is no URL: {why}")).with_help(example))?;
+        let Some((_, kind)) = SCHEMES.into_iter().find(|(scheme, _)| *scheme == url.scheme())
+        else {
+            let what = format!("`{}` is no kind of database that is known here", url.scheme());
+            let help = "it begins with postgres:// or mysql://; a SQLite file goes into `path`";
+            return Err(wrong(what).with_help(help));
+        };
+        if url.password().is_some() {
+            let what = "a password in a URL is seen wherever that is shown";
+            let help =
+                "put it into `secret`, `secret_file` or `secret_env`, as it is, without any %";
+            return Err(wrong(what.into()).with_help(help));
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            let what = "it names no host".to_string();
+            return Err(wrong(what).with_help(example));
+        }
+        if url.path().trim_matches('/').is_empty() {
+            let what = "it names no database".to_string();
+            return Err(wrong(what).with_help(example));
+        }
+        let place =
+            places(self.secret.as_ref(), self.secret_file.as_ref(), self.secret_env.as_ref())
+                .next();
+        let secret = place.map(|(span, place)| source.secret(span, &place)).transpose()?;
+        Ok(DatabaseUrl { kind, url, secret })
     }
 }
 

@@ -3,10 +3,13 @@
 
 use uuid::Uuid;
 
+use crate::api::Role;
 use crate::cdr::{Cdr, HungUpBy, LegDirection, Quality};
+use crate::refusal::Stage;
 use crate::utc::Utc;
 
-/// What stands in a column.
+/// What stands in a column. A database that has no flags, moments or ids keeps numbers and texts in their
+/// place, and a field takes these as well.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Value {
     None,
@@ -14,6 +17,8 @@ pub(super) enum Value {
     Integer(i64),
     Real(f64),
     Text(String),
+    Moment(Utc),
+    Id(Uuid),
 }
 
 /// Nothing is empty.
@@ -25,6 +30,8 @@ impl std::fmt::Display for Value {
             Self::Integer(number) => number.fmt(f),
             Self::Real(number) => number.fmt(f),
             Self::Text(text) => text.fmt(f),
+            Self::Moment(moment) => moment.fmt(f),
+            Self::Id(id) => id.fmt(f),
         }
     }
 }
@@ -35,7 +42,7 @@ impl std::fmt::Display for Value {
 pub(super) struct Unfit(String);
 
 /// A field of a record.
-trait Field: Sized {
+pub(super) trait Field: Sized {
     fn value(&self) -> Value;
 
     /// # Errors
@@ -60,6 +67,17 @@ impl Field for String {
     }
 }
 
+/// Whatever it is.
+impl Field for Value {
+    fn value(&self) -> Value {
+        self.clone()
+    }
+
+    fn of(value: Value) -> Result<Self, Unfit> {
+        Ok(value)
+    }
+}
+
 impl Field for f64 {
     fn value(&self) -> Value {
         Value::Real(*self)
@@ -73,7 +91,6 @@ impl Field for f64 {
     }
 }
 
-/// Databases have flags as numbers.
 impl Field for bool {
     fn value(&self) -> Value {
         Value::Flag(*self)
@@ -106,23 +123,26 @@ macro_rules! integer {
     })* };
 }
 
-integer!(u8, u32, u64, i32);
+integer!(u8, u32, u64, i32, i64);
 
-/// What is written as text and read from it.
-macro_rules! text {
-    ($($kind:ty),*) => { $(impl Field for $kind {
+/// What some databases have a type for, and others keep as text.
+macro_rules! typed {
+    ($($kind:ty, $variant:ident);*) => { $(impl Field for $kind {
         fn value(&self) -> Value {
-            Value::Text(self.to_string())
+            Value::$variant(*self)
         }
 
         fn of(value: Value) -> Result<Self, Unfit> {
+            if let Value::$variant(value) = value {
+                return Ok(value);
+            }
             let text = String::of(value)?;
             text.parse::<Self>().map_err(|why| Unfit(format!("`{text}`: {why}")))
         }
     })* };
 }
 
-text!(Uuid, Utc);
+typed!(Uuid, Id; Utc, Moment);
 
 /// What has a name.
 macro_rules! named {
@@ -139,7 +159,7 @@ macro_rules! named {
     })* };
 }
 
-named!(LegDirection, HungUpBy);
+named!(LegDirection, HungUpBy, Stage, Role);
 
 impl<T: Field> Field for Option<T> {
     fn value(&self) -> Value {
@@ -151,6 +171,23 @@ impl<T: Field> Field for Option<T> {
             Value::None => Ok(None),
             value => T::of(value).map(Some),
         }
+    }
+}
+
+/// What was read of one row.
+#[derive(Debug)]
+pub(super) struct Row(Vec<Value>);
+
+impl Row {
+    pub(super) const fn new(values: Vec<Value>) -> Self {
+        Self(values)
+    }
+
+    /// Takes what stands in a column.
+    pub(super) fn take<T: Field>(&mut self, place: usize) -> Result<T, Unfit> {
+        let value = self.0.get_mut(place).map(|value| std::mem::replace(value, Value::None));
+        let value = value.ok_or_else(|| Unfit(format!("there is no column {place}")))?;
+        T::of(value).map_err(|Unfit(why)| Unfit(format!("column {place}: {why}")))
     }
 }
 
@@ -298,8 +335,17 @@ pub(super) fn stored() -> impl Iterator<Item = (&'static Column, &'static str)> 
     COLUMNS.iter().filter_map(|column| Some((column, column.sql?)))
 }
 
+/// The record in a row that begins with the [`stored`] columns.
+pub(super) fn read(row: &mut Row) -> Result<Cdr, Unfit> {
+    let mut cdr = blank();
+    for (place, (column, _)) in stored().enumerate() {
+        (column.set)(&mut cdr, row.take(place)?)?;
+    }
+    Ok(cdr)
+}
+
 /// A record of which nothing is known yet.
-pub(super) fn blank() -> Cdr {
+fn blank() -> Cdr {
     Cdr {
         call: Uuid::nil(),
         leg: 0,
@@ -349,7 +395,7 @@ mod tests {
         let mut cdr = blank();
         let call = Uuid::from_u128(7);
         for (name, value) in [
-            ("call", Value::Text(call.to_string())),
+            ("call", Value::Id(call)),
             ("direction", Value::Text("out".into())),
             ("encrypted", Value::Flag(true)),
             ("remote_lost", Value::Integer(3)),

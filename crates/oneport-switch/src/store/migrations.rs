@@ -1,13 +1,18 @@
 //! The forms that the tables have had: each migration makes one of the one before it. Databases keep the
 //! digest of each, so that none is ever changed once it has been published.
 
-use std::sync::LazyLock;
-
 use sqlx::SqlSafeStr;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
-/// Number, name and text of each, as in `migrations/sqlite`.
-const SQLITE: [(i64, &str, &str); 7] = [
+/// The forms of one kind of database. They are listed here, and not by a macro of `sqlx`, since that would
+/// build all of `sqlx` and SQLite a second time for the compiler.
+pub(super) struct Forms(&'static [Form]);
+
+/// Number, name and text of a migration.
+type Form = (i64, &'static str, &'static str);
+
+/// Those of `migrations/sqlite`.
+pub(super) static SQLITE: Forms = Forms(&[
     (1, "records", include_str!("../../migrations/sqlite/0001_records.sql")),
     (2, "quality", include_str!("../../migrations/sqlite/0002_quality.sql")),
     (3, "diagnosis", include_str!("../../migrations/sqlite/0003_diagnosis.sql")),
@@ -15,16 +20,50 @@ const SQLITE: [(i64, &str, &str); 7] = [
     (5, "contact", include_str!("../../migrations/sqlite/0005_contact.sql")),
     (6, "one_way", include_str!("../../migrations/sqlite/0006_one_way.sql")),
     (7, "users", include_str!("../../migrations/sqlite/0007_users.sql")),
-];
+]);
 
-/// Those of SQLite. They are listed here, and not by a macro of `sqlx`, since that would build all of `sqlx`
-/// and SQLite a second time for the compiler.
-pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    let migration = |(number, name, text): (i64, &'static str, &'static str)| {
-        Migration::new(number, name.into(), MigrationType::Simple, text.into_sql_str(), false)
-    };
-    Migrator::with_migrations(SQLITE.map(migration).into())
-});
+/// Those of `migrations/postgres`.
+pub(super) static POSTGRES: Forms =
+    Forms(&[(1, "records", include_str!("../../migrations/postgres/0001_records.sql"))]);
+
+/// Those of `migrations/mysql`.
+pub(super) static MYSQL: Forms =
+    Forms(&[(1, "records", include_str!("../../migrations/mysql/0001_records.sql"))]);
+
+/// Why a database is not opened that has tables which this version cannot know.
+pub(super) const OF_A_NEWER_VERSION: &str = "a newer version of oneport has made it, or changed it, and this \
+                                             one does not know its tables; run that version, or go on with \
+                                             the copy from before the upgrade";
+
+/// Why a database is not read that has not all tables yet.
+pub(super) const OF_AN_OLDER_VERSION: &str = "an older version of oneport has made it; let this version's \
+                                              `oneport serve` open it once";
+
+impl Forms {
+    /// The form that this version gives to its tables.
+    pub(super) fn newest(&self) -> Option<i64> {
+        self.0.iter().map(|(number, ..)| *number).max()
+    }
+
+    /// What gives the tables that form, whichever they have.
+    pub(super) fn migrator(&self) -> Migrator {
+        let migration = |&(number, name, text): &Form| {
+            Migration::new(number, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+        };
+        Migrator::with_migrations(self.0.iter().map(migration).collect())
+    }
+
+    /// Why the tables do not have that form.
+    pub(super) fn why(&self, error: MigrateError) -> sqlx::Error {
+        match error {
+            MigrateError::VersionMissing(version) if Some(version) > self.newest() => {
+                sqlx::Error::Configuration(OF_A_NEWER_VERSION.into())
+            }
+            MigrateError::Execute(error) => error,
+            error => error.into(),
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -32,12 +71,14 @@ mod tests {
 
     #[test]
     fn every_migration_of_the_directory_is_made() {
-        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
-        let files = std::fs::read_dir(directory).expect("readable");
-        let name = |file: std::fs::DirEntry| file.file_name().to_string_lossy().into_owned();
-        let mut names: Vec<String> = files.map(|file| name(file.expect("readable"))).collect();
-        names.sort();
-        let known = SQLITE.map(|(number, name, _)| format!("{number:04}_{name}.sql"));
-        assert_eq!(known.as_slice(), names);
+        for (name, forms) in [("sqlite", &SQLITE), ("postgres", &POSTGRES), ("mysql", &MYSQL)] {
+            let directory = format!("{}/migrations/{name}", env!("CARGO_MANIFEST_DIR"));
+            let files = std::fs::read_dir(directory).expect("readable");
+            let name = |file: std::fs::DirEntry| file.file_name().to_string_lossy().into_owned();
+            let mut names: Vec<String> = files.map(|file| name(file.expect("readable"))).collect();
+            names.sort();
+            let known = forms.0.iter().map(|(number, name, _)| format!("{number:04}_{name}.sql"));
+            assert_eq!(known.collect::<Vec<_>>(), names);
+        }
     }
 }

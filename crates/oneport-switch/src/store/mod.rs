@@ -6,8 +6,13 @@
 mod columns;
 mod export;
 mod migrations;
+mod mysql;
+mod postgres;
 mod query;
+mod server;
+mod sql;
 mod sqlite;
+mod statement;
 mod writer;
 
 use std::fmt;
@@ -25,7 +30,10 @@ use crate::utc::Utc;
 
 pub(crate) use export::write_table;
 pub use export::{ExportError, ExportFormat, column_names, export};
+pub use mysql::MySqlStore;
+pub use postgres::PostgresStore;
 pub use query::{CdrFilter, Order, Page, Paging, RefusalFilter};
+pub use server::ServerStore;
 pub use sqlite::SqliteStore;
 pub use writer::{RecordSender, Records, Writer};
 

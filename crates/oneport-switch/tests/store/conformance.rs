@@ -27,6 +27,7 @@ macro_rules! conformance {
             each_filter_finds_what_fits_and_nothing_else
             pages_follow_one_another_in_both_orders
             of_registrations_the_last_word_holds
+            whatever_a_caller_writes_is_kept
             refusals_are_counted_by_kind_and_only_the_last_thousands_kept
             users_are_kept_by_their_names_and_forgotten
             old_records_are_deleted_a_few_at_a_time
@@ -400,6 +401,22 @@ pub(crate) async fn of_registrations_the_last_word_holds(store: &dyn Store) {
     write(store, &[gone("zoe"), Record::Registered(registration("zoe", 5))]).await;
     let left = vec![registration("bob", 4), registration("zoe", 5)];
     assert_eq!(store.registrations().await, Ok(left));
+}
+
+pub(crate) async fn whatever_a_caller_writes_is_kept(store: &dyn Store) {
+    let names =
+        ["\0", "a\0b", "\u{fffd}\u{10ffff}", "\u{1f4de}\r\n\t\u{7f}", "'); DROP TABLE cdr; --"];
+    let long = "ö".repeat(255);
+    let names = names.into_iter().chain([long.as_str()]);
+    let cdrs: Vec<Cdr> = (0..)
+        .zip(names)
+        .map(|(number, name)| Cdr { calling_name: Some(name.into()), ..full(number) })
+        .collect();
+    write(store, &cdrs.iter().cloned().map(cdr).collect::<Vec<_>>()).await;
+    // One character has no place in the texts of some databases; another stands for it there.
+    let seen = |cdr: &Cdr| cdr.calling_name.as_deref().unwrap_or("").replace('\0', "\u{fffd}");
+    let read: Vec<String> = found(store, CdrFilter::default()).await.iter().map(seen).collect();
+    assert_eq!(read, cdrs.iter().map(seen).collect::<Vec<_>>());
 }
 
 pub(crate) async fn users_are_kept_by_their_names_and_forgotten(store: &dyn Store) {

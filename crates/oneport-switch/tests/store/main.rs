@@ -1,4 +1,5 @@
 //! The stores, all by the same claims.
 
 mod conformance;
+mod servers;
 mod sqlite;

@@ -70,8 +70,34 @@ pub fn install_all() -> Result<(), Missing> {
     ] {
         program_of(program, package)?;
     }
+    postgres()?;
+    mariadb()?;
     axe()?;
     asterisk_root().map(drop)
+}
+
+/// The directory of PostgreSQL's programs, which Debian keeps out of everybody's path: that of the newest
+/// version.
+pub(super) fn postgres() -> Result<PathBuf, Missing> {
+    let find = || {
+        let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let directories = versions.map(|version| version.path().join("bin"));
+        let complete = |directory: &PathBuf| {
+            ["initdb", "postgres", "psql"].iter().all(|name| directory.join(name).exists())
+        };
+        directories.filter(complete).max()
+    };
+    if let Some(directory) = find() {
+        return Ok(directory);
+    }
+    apt_get("postgresql")?;
+    find().ok_or_else(|| missing("initdb", "package postgresql lacks it"))
+}
+
+/// MariaDB's programs, without the service that would run beside those of tests.
+pub(super) fn mariadb() -> Result<(), Missing> {
+    program_of("mariadbd", "mariadb-server-core")?;
+    program_of("mariadb", "mariadb-client-core")
 }
 
 /// Libraries of codecs: a header of each, Debian's package and the feature of `oneport-media` that links it.
@@ -133,7 +159,7 @@ fn has(program: &str) -> bool {
     std::env::split_paths(&path).chain(sbin).any(|directory| directory.join(program).exists())
 }
 
-fn is_root() -> bool {
+pub(super) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }

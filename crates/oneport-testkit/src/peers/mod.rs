@@ -1,5 +1,5 @@
-//! Real peers: Asterisk, iaxmodem, sipp, baresip and Chromium, ffmpeg, which hears codecs, and tshark to look over
-//! everybody's shoulder.
+//! Real peers: Asterisk, iaxmodem, sipp, baresip and Chromium, ffmpeg, which hears codecs, tshark to look over
+//! everybody's shoulder, and the database servers that a store may be on.
 //!
 //! All come from Debian, but axe-core, which npm has. A peer that is missing is an error that says how to
 //! get it, never a reason to skip a test.
@@ -8,6 +8,7 @@ pub mod asterisk;
 pub mod baresip;
 pub mod certificates;
 pub mod chromium;
+pub mod database;
 pub mod iaxmodem;
 mod install;
 mod place;

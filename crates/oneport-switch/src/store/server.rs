@@ -1,0 +1,203 @@
+//! A store on a database server, whichever of those that are known: connections, tables, patience.
+//!
+//! The server need not be there when the store is made: each question looks for it, and the first that finds
+//! it brings the tables to their newest form.
+
+use std::time::Duration;
+
+use sqlx::migrate::Migrate;
+use sqlx::pool::PoolOptions;
+use sqlx::{ConnectOptions, Connection, Database, Pool, Transaction};
+use tokio::sync::OnceCell;
+use url::Url;
+
+use super::StoreError;
+use super::columns::Row;
+use super::migrations::{Forms, OF_A_NEWER_VERSION, OF_AN_OLDER_VERSION};
+use super::sql::Engine;
+use super::statement::{Dialect, Statement};
+
+/// Connections that read at the same time.
+const READERS: u32 = 4;
+
+/// Connections that write: one for records, one for users of the console.
+const WRITERS: u32 = 2;
+
+/// How long a connection is waited for. A server that starts again refuses them meanwhile.
+const CONNECTING: Duration = Duration::from_secs(3);
+
+/// How long the server has for what it is asked.
+const ANSWERING: Duration = Duration::from_secs(10);
+
+/// Options of a connection.
+pub(super) type Options<S> = <<S as Database>::Connection as Connection>::Options;
+
+/// A kind of database server.
+pub(super) trait Server: Database<Connection: Migrate> {
+    const DIALECT: Dialect;
+
+    /// The forms of its tables.
+    const FORMS: &'static Forms;
+
+    /// How it is reached.
+    fn options(url: &Url) -> Result<Options<Self>, sqlx::Error>;
+
+    /// Looks whether a server is one that nothing is lost in, and may say so in the log.
+    fn examine(
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send + '_;
+
+    /// Makes a connection write durably.
+    fn prepare(
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send + '_;
+
+    /// [`Engine::execute`].
+    fn execute<'a>(
+        connection: &'a mut Self::Connection,
+        statement: &'a Statement,
+    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send + 'a;
+
+    /// [`Engine::fetch`].
+    fn fetch<'a>(
+        connection: &'a mut Self::Connection,
+        statement: &'a Statement,
+    ) -> impl Future<Output = Result<Vec<Row>, sqlx::Error>> + Send + 'a;
+}
+
+/// A database on a server.
+#[derive(Debug)]
+pub struct ServerStore<S: Database> {
+    /// What it is, without its password.
+    place: String,
+    options: Options<S>,
+    writers: Pool<S>,
+    readers: Pool<S>,
+    /// Whether it may change the tables.
+    may_migrate: bool,
+    /// Set once the tables have their newest form.
+    ready: OnceCell<()>,
+}
+
+#[expect(private_bounds, reason = "which servers there are is decided here")]
+impl<S: Server> ServerStore<S> {
+    /// The database of `url`, `KIND://USER:PASSWORD@HOST:PORT/DATABASE`. Nothing is asked of the server yet.
+    /// It must be made within a runtime of tokio.
+    ///
+    /// # Errors
+    /// That is no such URL.
+    pub fn new(url: &Url) -> Result<Self, StoreError> {
+        Self::of(url, true)
+    }
+
+    /// The database of `url`, to read it. It must have the tables of this version.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn to_read(url: &Url) -> Result<Self, StoreError> {
+        Self::of(url, false)
+    }
+
+    fn of(url: &Url, may_migrate: bool) -> Result<Self, StoreError> {
+        let place = format!("{} {}", S::NAME, without_password(url));
+        let options = S::options(url)
+            .map_err(|why| StoreError::new(format!("cannot use {place}"), why))?
+            .disable_statement_logging();
+        let pool = |most| {
+            PoolOptions::new()
+                .max_connections(most)
+                .acquire_timeout(CONNECTING)
+                .after_connect(|connection, _| Box::pin(S::prepare(connection)))
+                .connect_lazy_with(options.clone())
+        };
+        let (writers, readers) = (pool(WRITERS), pool(READERS));
+        Ok(Self { place, options, writers, readers, may_migrate, ready: OnceCell::new() })
+    }
+
+    /// Looks whether the server is there, and whether its tables are those of this version.
+    ///
+    /// # Errors
+    /// One of them is not so.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        let checked = self.ready().await;
+        checked.map_err(|why| StoreError::new(format!("cannot open {}", self.place), why))
+    }
+
+    async fn ready(&self) -> Result<(), sqlx::Error> {
+        self.ready.get_or_try_init(|| self.make_ready()).await.copied()
+    }
+
+    async fn make_ready(&self) -> Result<(), sqlx::Error> {
+        // A connection of its own: what holds others off while tables change ends with it.
+        let pool = PoolOptions::new().max_connections(1).acquire_timeout(CONNECTING);
+        let pool = pool.connect_lazy_with(self.options.clone());
+        let made = self.make_ready_by(&pool).await;
+        pool.close().await;
+        made
+    }
+
+    async fn make_ready_by(&self, pool: &Pool<S>) -> Result<(), sqlx::Error> {
+        let mut connection = pool.acquire().await?;
+        S::examine(&mut connection).await?;
+        if self.may_migrate {
+            drop(connection);
+            S::FORMS.migrator().run(pool).await.map_err(|error| S::FORMS.why(error))?;
+        } else {
+            let text = "SELECT max(version) FROM _sqlx_migrations WHERE success";
+            let rows = S::fetch(&mut connection, &Statement::new(S::DIALECT, text)).await?;
+            let version: Result<Option<i64>, _> =
+                rows.into_iter().next().map_or(Ok(None), |mut row| row.take(0));
+            let version = version.map_err(|error| sqlx::Error::Decode(error.into()))?;
+            if version != S::FORMS.newest() {
+                let newer = version > S::FORMS.newest();
+                let why = if newer { OF_A_NEWER_VERSION } else { OF_AN_OLDER_VERSION };
+                return Err(sqlx::Error::Configuration(why.into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A URL as it may be shown.
+fn without_password(url: &Url) -> Url {
+    let mut url = url.clone();
+    // Only URLs that have no user and host have nowhere to put one.
+    let _ = url.set_password(None);
+    url
+}
+
+impl<S: Server> Engine for ServerStore<S> {
+    type Database = S;
+
+    const DIALECT: Dialect = S::DIALECT;
+
+    const PATIENCE: Option<Duration> = Some(ANSWERING);
+
+    fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    async fn reader(&self) -> Result<&Pool<S>, sqlx::Error> {
+        self.ready().await?;
+        Ok(&self.readers)
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, S>, sqlx::Error> {
+        self.ready().await?;
+        self.writers.begin().await
+    }
+
+    async fn execute(
+        connection: &mut S::Connection,
+        statement: &Statement,
+    ) -> Result<u64, sqlx::Error> {
+        S::execute(connection, statement).await
+    }
+
+    async fn fetch(
+        connection: &mut S::Connection,
+        statement: &Statement,
+    ) -> Result<Vec<Row>, sqlx::Error> {
+        S::fetch(connection, statement).await
+    }
+}
