@@ -4,11 +4,12 @@
 //! It knows the engine's handles and its figures, but neither sockets nor stores: records leave
 //! through a [`Ledger`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use indexmap::IndexMap;
 use oneport_proto::{CallEnd, CallId, Instant, Offer, RequestId};
 use oneport_wire::{CauseCode, Format};
 use uuid::Uuid;
@@ -74,7 +75,8 @@ pub(crate) struct Book {
     /// Calls refused since the start, whether that is kept or not; without a cause where none was
     /// sent.
     refused: BTreeMap<(Stage, Option<CauseCode>), u64>,
-    drafts: HashMap<CallId, Draft>,
+    /// Side by side: a hash table that holds them itself is half empty, and takes twice their memory.
+    drafts: IndexMap<CallId, Draft>,
 }
 
 /// The number of another leg.
@@ -88,7 +90,7 @@ impl Default for Book {
             clock: Box::new(Utc::now),
             ledger: None,
             refused: BTreeMap::new(),
-            drafts: HashMap::new(),
+            drafts: IndexMap::new(),
         }
     }
 }
@@ -406,7 +408,7 @@ impl Book {
         trunk: bool,
         reason: Option<&str>,
     ) {
-        let Some(draft) = self.drafts.remove(&leg) else { return };
+        let Some(draft) = self.drafts.swap_remove(&leg) else { return };
         let (true, Some(ledger)) = (draft.kept, &mut self.ledger) else { return };
         let mut cdr = draft.into_cdr(now, end, quality, trunk);
         if let Some(reason) = reason {

@@ -89,7 +89,7 @@ impl Switch {
             _ => false,
         };
         let ringing =
-            |call: &&CallId| self.legs.get(call).is_some_and(|leg| leg.marks.hears_ringing);
+            |call: &&CallId| self.legs.get(*call).is_some_and(|leg| leg.marks.hears_ringing);
         let over: Vec<CallId> =
             self.players.keys().filter(ringing).filter(|call| speaks(call)).copied().collect();
         for call in over {
