@@ -11,6 +11,9 @@ use super::Way;
 /// Bytes that are kept, of all calls: the newest.
 const MOST_BYTES: usize = 1 << 20;
 
+/// Datagrams that are kept. A queue that may hold more doubles its memory for the last few.
+const MOST: usize = 8_192;
+
 /// What a datagram costs beside its bytes.
 const OVERHEAD: usize = 96;
 
@@ -51,11 +54,11 @@ impl Early {
             return;
         }
         self.bytes += datagram.len() + OVERHEAD;
-        self.kept.push_back(Kept { at, way, local, remote, datagram: datagram.into() });
-        while self.bytes > MOST_BYTES {
+        while self.bytes > MOST_BYTES || self.kept.len() >= MOST {
             let Some(oldest) = self.kept.pop_front() else { break };
             self.bytes -= oldest.datagram.len() + OVERHEAD;
         }
+        self.kept.push_back(Kept { at, way, local, remote, datagram: datagram.into() });
     }
 
     /// All of it, oldest first.
@@ -103,5 +106,12 @@ mod tests {
         assert_eq!(early.kept.len(), MOST_BYTES / (100 + OVERHEAD));
         let newest = early.kept.back().map(|kept| kept.at);
         assert_eq!(newest, Some(Instant::from_micros(99_999)));
+
+        let shortest = full(6, 1, 12);
+        for n in 0..MOST as u64 * 2 {
+            early.keep(Instant::from_micros(n), Way::In, (here, here), &shortest);
+        }
+        assert_eq!((early.kept.len(), early.kept.capacity()), (MOST, MOST));
+        assert_eq!(early.bytes, MOST * (shortest.len() + OVERHEAD));
     }
 }
