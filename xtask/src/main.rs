@@ -305,8 +305,16 @@ const OPTIONAL_TESTS: [&str; 10] = [
 ];
 
 /// Suites of the command that need real peers.
-const OF_COMMAND: [&str; 7] =
-    ["nat", "three_boxes", "carrier_scene", "columns", "operator", "pages", "phone"];
+const OF_COMMAND: [&str; 8] = [
+    "nat",
+    "three_boxes",
+    "carrier_scene",
+    "columns",
+    "operator",
+    "pages",
+    "phone",
+    "probe_asterisk",
+];
 
 /// Runs the tests with real peers, or these suites of them, so many times, and counts what fails.
 fn test_peers(times: u32, suites: &[String]) -> Result<(), String> {

@@ -13,6 +13,7 @@ mod api;
 mod call;
 mod capture;
 mod cdr;
+mod chart;
 mod check;
 mod conference;
 mod doctor;
@@ -33,6 +34,7 @@ mod notify;
 mod originate;
 mod phone;
 mod ping;
+mod probe;
 mod quality;
 mod record;
 mod register;
@@ -70,6 +72,7 @@ enum Command {
     Phone(phone::PhoneArgs),
     Register(register::Register),
     Ping(ping::Ping),
+    Probe(Box<probe::Probe>),
     Load(Box<load::Load>),
     Key(key::Key),
     Show(show::Show),
@@ -111,6 +114,7 @@ fn main() -> ExitCode {
             Command::Phone(phone) => phone.run().await,
             Command::Register(register) => register.run().await,
             Command::Ping(ping) => ping.run().await,
+            Command::Probe(probe) => return probe.run().await,
             Command::Load(load) => load.run().await,
             Command::Key(key) => key.run(),
             Command::Show(show) => show.run(),
@@ -136,9 +140,7 @@ fn main() -> ExitCode {
             Command::Cdr(cdr) => cdr.run().await,
             Command::Why(why) => why.run().await,
         }
+        .map(|()| ExitCode::SUCCESS)
     });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
-    }
+    result.unwrap_or_else(|failure| failure.report())
 }

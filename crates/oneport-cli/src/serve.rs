@@ -23,7 +23,7 @@ use crate::storage::Storage;
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  oneport serve                           port 4569, echo and milliwatt for everybody
+  oneport serve                           port 4569, echo, milliwatt and probe for everybody
   oneport serve --config oneport.toml     peers, routes and registrations of a file
 
 The file is read again when it changes, and on SIGHUP; calls go on, and a file with a mistake changes
@@ -216,7 +216,7 @@ async fn greet(addresses: &[SocketAddr], api: Option<&Api>) {
     };
     let text = format!(
         "oneport is listening on UDP {}
-built-in destinations: {}; guests reach echo and milliwatt
+built-in destinations: {}; guests reach echo, milliwatt and probe
 try next, in another terminal:
   oneport call 127.0.0.1{at}/milliwatt --record first.wav --duration 3s
 or from Asterisk's console:

@@ -256,7 +256,8 @@ fn the_schema_tells_an_editor_of_every_section() {
 #[test]
 fn help_needs_no_manual() {
     for command in [
-        "serve", "call", "answer", "phone", "register", "ping", "load", "check", "import", "doctor",
+        "serve", "call", "answer", "phone", "register", "ping", "probe", "load", "check", "import",
+        "doctor",
     ] {
         let help = oneport(&[command, "--help"], None);
         insta::assert_snapshot!(format!("help_{command}"), help.out);

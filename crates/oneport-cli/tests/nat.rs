@@ -269,3 +269,42 @@ fn a_phone_behind_a_nat_whose_port_changed_since_it_registered_is_reached() {
     let answer = String::from_utf8_lossy(&output.stdout);
     assert!(answer.contains("\"answered\": true"), "{answer}{}", said());
 }
+
+/// The NAT gives out ports by chance and forgets an idle way after twelve seconds. Somebody elsewhere is
+/// asked as well.
+#[test]
+fn a_probe_tells_the_nat_its_ports_and_when_it_forgets() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let binary = cargo_bin("oneport");
+    let oneport = binary.to_str().expect("a path");
+    let nat = Nat::new(12);
+    let config = directory.path().join("oneport.toml");
+    fs::write(&config, "[store]\npath = \"oneport.db\"\n").expect("writable");
+    let arguments = ["serve", "--no-api", "--config", config.to_str().expect("a path")];
+    let log = directory.path().join("log");
+    let _switch = nat.start_logged(Side::Outside, oneport, &arguments, &log);
+    wait_for("the switch to listen", Duration::from_secs(60), || {
+        fs::read_to_string(&log).is_ok_and(|said| said.contains("listens on"))
+    });
+    let output = nat
+        .command(Side::Inside, oneport)
+        .args(["probe", "10.77.2.2/probe", "--json", "--deep", "30s", "--duration", "3s"])
+        .args(["--calls", "1"])
+        .output()
+        .expect("runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(report["nat"]["kind"], "changes_ports", "{report}");
+    assert!(report["nat"]["own"].as_str().is_some_and(|own| own.starts_with("10.77.1.2:")));
+    let seen = report["nat"]["seen"][0].as_str().expect("an address");
+    assert!(seen.starts_with("10.77.2.1:"), "{report}");
+    let silences: Vec<(u64, bool)> = report["silences"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|one| Some((one["seconds"].as_u64()?, one["is_remembered"].as_bool()?)))
+        .collect();
+    assert_eq!(silences, [(5, true), (10, true), (20, false), (30, false)], "{report}");
+    assert_eq!(report["length"]["passes"], 1_500, "{report}");
+    assert_eq!(report["call"]["tells_ways_apart"], true, "{report}");
+}

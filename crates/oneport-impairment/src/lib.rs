@@ -33,6 +33,8 @@ pub struct Impairment {
     pub bandwidth: Option<u64>,
     /// How long a datagram may wait before a line that is full; it is lost where it had to wait longer.
     pub queue: Duration,
+    /// Datagrams with a payload of more bytes never come; `None`: of any length they do.
+    pub longest: Option<usize>,
     /// Everything stands still now and then, and comes all at once behind that.
     pub stalls: Option<Stall>,
     /// The receiver sees the sender's clock run faster by so many millionths. Arrivals come so much closer
@@ -63,6 +65,7 @@ impl Impairment {
         reordered_by: Duration::ZERO,
         bandwidth: None,
         queue: Duration::from_secs(1),
+        longest: None,
         stalls: None,
         clock_ppm: 0,
     };
@@ -95,7 +98,7 @@ pub struct Link {
     line_free: Duration,
     /// When the last came out, where they stay in order.
     last: Duration,
-    /// Datagrams lost by chance, and as the queue was full.
+    /// Datagrams lost by chance or for their length, and as the queue was full.
     lost: (u64, u64),
 }
 
@@ -116,7 +119,7 @@ impl Link {
         }
     }
 
-    /// How many datagrams it has lost: by chance, and as its queue was full.
+    /// How many datagrams it has lost: by chance or for their length, and as its queue was full.
     #[must_use]
     pub const fn lost(&self) -> (u64, u64) {
         self.lost
@@ -148,11 +151,11 @@ impl Link {
     /// A datagram with a payload of so many bytes enters at `now`, counted from any origin, but never
     /// backwards.
     pub fn pass(&mut self, now: Duration, bytes: usize) -> Fate {
-        if self.loses() {
+        let impairment = self.impairment;
+        if impairment.longest.is_some_and(|longest| bytes > longest) || self.loses() {
             self.lost.0 += 1;
             return Fate::default();
         }
-        let impairment = self.impairment;
         let mut leaves = now;
         if let Some(bandwidth) = impairment.bandwidth {
             let begins = self.line_free.max(now);
@@ -228,6 +231,13 @@ mod tests {
             let length = lost(&found) as f64 / runs as f64;
             assert!((length - loss_run).abs() < loss_run / 5.0, "{length}, and not {loss_run}");
         }
+    }
+
+    #[test]
+    fn what_is_too_long_never_comes() {
+        let mut link = Link::new(7, Impairment { longest: Some(1_272), ..Impairment::NONE });
+        let came = [20, 1_272, 1_273].map(|bytes| link.pass(ms(0), bytes).arrives.is_some());
+        assert_eq!((came, link.lost()), ([true, true, false], (1, 0)));
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Decision {
                     decision.targets.push(format!("builtin:{builtin}"));
                     decision.summary = "guests may call it".into();
                 }
-                None => decision.summary = "guests reach echo and milliwatt only".into(),
+                None => decision.summary = "guests reach echo, milliwatt and probe only".into(),
             }
             return Ok(decision);
         };

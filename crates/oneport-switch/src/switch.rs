@@ -46,6 +46,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use indexmap::IndexMap;
 use oneport::Diagnosis;
+use oneport::probe::Reflector;
 use oneport_proto::{
     CallEnd, CallId, Endpoint, Instant, ProvisionId, Register, RegistrationId, RequestId,
 };
@@ -114,6 +115,8 @@ pub struct Switch {
     next_lease: u64,
     /// Built-in destinations that speak now.
     players: BTreeMap<CallId, Player>,
+    /// Calls that are probes, whose far end this is.
+    reflectors: HashMap<CallId, Reflector>,
     /// Reads files for playback.
     reader: Reader,
     /// One that has been read, for the call that is led on.
@@ -181,6 +184,7 @@ impl Switch {
             ends: Deadlines::default(),
             legs: IndexMap::new(),
             players: BTreeMap::new(),
+            reflectors: HashMap::new(),
             reader: Reader::default(),
             read: None,
             recordings: Recordings::start(),
@@ -290,6 +294,7 @@ impl Switch {
     ) {
         let Some(leg) = self.remove_leg(now, call) else { return };
         self.players.remove(&call);
+        self.reflectors.remove(&call);
         self.hear_no_more(endpoint, now, call);
         self.captures.over(now, call);
         log_end(now, call, &leg, end, diagnosis);

@@ -2,7 +2,7 @@
 //!
 //! [`Phone`] places and takes calls; a [`Call`] has events and audio. Underneath, a [`Driver`] runs
 //! the engine of [`oneport_proto`] on a thread of its own, with batched datagrams; a switch or a
-//! gateway uses it directly by being its [`Application`].
+//! gateway uses it directly by being its [`Application`]. [`probe`] measures a link.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,6 +25,7 @@ mod driver;
 mod loss_bursts;
 mod phone;
 mod playout;
+pub mod probe;
 mod registration;
 mod score;
 mod socket;

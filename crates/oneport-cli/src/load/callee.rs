@@ -4,13 +4,13 @@ use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant as Moment};
 
+use oneport::probe::{Mark, Reading};
 use oneport::{
     Application, CallId, CauseCode, CodecPriority, DropNotice, DtmfPhase, Format, Offer, negotiate,
 };
 use oneport_proto::{Endpoint, Event, Instant, Media, TrunkConfig};
 use oneport_wire::MediaKind;
 
-use super::mark::{Mark, Reading};
 use super::tally::Tally;
 
 /// How calls are taken.
@@ -130,7 +130,7 @@ impl Application for Callee {
 
     fn handle_tapped(&mut self, _now: Instant, _call: CallId, media: Media<'_>) {
         self.tally.heard += 1;
-        if let Reading::Whole(mark) = Mark::read(self.run, media.payload) {
+        if let Reading::Whole(mark, _) = Mark::read(self.run, media.payload) {
             let came = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
             self.tally.one_way.record(came.saturating_sub(mark.sent));
         }

@@ -6,6 +6,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant as Moment};
 
+use oneport::probe::{Arrival, Heard, Mark, Reading};
 use oneport::{
     Application, CallEnd, CallId, CauseCode, DropNotice, DtmfPhase, EndReason, Format, NewCall,
     Progress,
@@ -13,7 +14,6 @@ use oneport::{
 use oneport_proto::{Endpoint, Event, Instant, Media};
 use oneport_wire::Control;
 
-use super::mark::{Arrival, Heard, Mark, Reading};
 use super::profile::Span;
 use super::tally::Tally;
 
@@ -414,8 +414,8 @@ impl Application for Caller {
             return;
         }
         let mark = match reading {
-            Reading::Whole(mark) if mark.line == line.number => mark,
-            Reading::Whole(_) => return self.tally.crossed += 1,
+            Reading::Whole(mark, _) if mark.line == line.number => mark,
+            Reading::Whole(..) => return self.tally.crossed += 1,
             Reading::Damaged => return self.tally.damaged += 1,
             Reading::Foreign => return self.tally.foreign += 1,
         };

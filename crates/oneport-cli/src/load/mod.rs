@@ -4,12 +4,11 @@ mod callee;
 mod caller;
 mod half_open;
 mod limits;
-mod mark;
 mod network;
 mod picture;
 mod plan;
 mod process;
-mod profile;
+pub(crate) mod profile;
 mod registering;
 mod report;
 mod tally;
@@ -20,12 +19,14 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use oneport::media::Codec;
+use oneport::probe::MARK_LENGTH;
 use oneport::{Driver, DriverConfig, EndpointConfig, Format, NewCall, RegistrationConfig, Target};
 use oneport_proto::TrunkConfig;
 use tokio::time;
 
 use crate::call::Encryption;
 use crate::exit::{Code, Failure, failed, usage};
+use crate::probe::poll::any_towards;
 use crate::secret::SecretArgs;
 use callee::{Callee, Manners};
 use caller::{Caller, Script, Standing};
@@ -162,7 +163,7 @@ pub(crate) struct Load {
     limits: Limits,
 }
 
-fn format(name: &str) -> Result<Format, String> {
+pub(crate) fn format(name: &str) -> Result<Format, String> {
     let audio = |format: &Format| format.sample_rate().is_some();
     Format::from_name(name).filter(audio).ok_or_else(|| {
         let names: Vec<&str> = Format::all().filter(audio).map(Format::name).collect();
@@ -171,7 +172,7 @@ fn format(name: &str) -> Result<Format, String> {
 }
 
 /// Bytes of `millis` of a codec; `None` where that makes no whole frames.
-fn frame_bytes(format: Format, millis: u16) -> Option<usize> {
+pub(crate) fn frame_bytes(format: Format, millis: u16) -> Option<usize> {
     let millis = usize::from(millis);
     if let Some(codec) = Codec::for_format(format) {
         let samples = codec.sample_rate() as usize * millis / 1_000;
@@ -257,14 +258,6 @@ impl Parties {
         if let Some(driver) = self.devices {
             driver.stop().await;
         }
-    }
-}
-
-/// Any address of ours, from which `to` can be reached.
-fn any_towards(to: SocketAddr) -> SocketAddr {
-    match to {
-        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
-        SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
     }
 }
 
@@ -401,8 +394,8 @@ impl Load {
             usage(format!("{} has no frames of {} ms", self.codec, self.frame))
                 .hint("check --frame")
         })?;
-        if frame_bytes < mark::LENGTH {
-            let least = mark::LENGTH;
+        if frame_bytes < MARK_LENGTH {
+            let least = MARK_LENGTH;
             let said = format!("{} ms of {} are {frame_bytes} bytes", self.frame, self.codec);
             return Err(usage(format!("{said}; marks need {least}")).hint("give a longer --frame"));
         }

@@ -6,27 +6,28 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use super::report::{Run, Second};
+use crate::chart::{Panel, Series, as_text};
 
 /// Width and height, in px.
 const SIZE: (u32, u32) = (900, 900);
 
 /// One of the charts, which stand above each other.
-struct Panel {
+struct Chart {
     title: &'static str,
     /// The least that the axis of values shows.
     at_least: f64,
     value: fn(&Second) -> Option<f64>,
 }
 
-const PANELS: [Panel; 4] = [
-    Panel { title: "Mean opinion score", at_least: 4.5, value: |second| second.mos },
-    Panel {
+const CHARTS: [Chart; 4] = [
+    Chart { title: "Mean opinion score", at_least: 4.5, value: |second| second.mos },
+    Chart {
         title: "Round trip of 99 of 100 frames, ms",
         at_least: 5.0,
         value: |second| second.round_trip_p99_ms,
     },
-    Panel { title: "Voice lost, %", at_least: 1.0, value: |second| Some(second.lost_percent) },
-    Panel {
+    Chart { title: "Voice lost, %", at_least: 1.0, value: |second| Some(second.lost_percent) },
+    Chart {
         title: "CPU of the watched process (else of the load), cores",
         at_least: 0.1,
         value: |second| second.watched_cores.or(second.own_cores),
@@ -52,37 +53,24 @@ fn render(text: &mut String, seconds: &[Second]) -> Result<(), Box<dyn Error>> {
     let end = seconds.iter().map(place).fold(1.0, f64::max);
     let area = SVGBackend::with_string(text, SIZE).into_drawing_area();
     area.fill(&WHITE).map_err(as_text)?;
-    for (panel, area) in PANELS.iter().zip(area.split_evenly((PANELS.len(), 1))) {
+    for (chart, area) in CHARTS.iter().zip(area.split_evenly((CHARTS.len(), 1))) {
         let mut points: Vec<(f64, f64)> = seconds
             .iter()
-            .filter_map(|second| Some((place(second), (panel.value)(second)?)))
+            .filter_map(|second| Some((place(second), (chart.value)(second)?)))
             .collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let top = points.iter().map(|point| point.1).fold(panel.at_least, f64::max);
-        let mut chart = ChartBuilder::on(&area)
-            .caption(panel.title, ("sans-serif", 16))
-            .margin(8)
-            .x_label_area_size(34)
-            .y_label_area_size(56)
-            .build_cartesian_2d(0.0..end, 0.0..top * 1.05)
-            .map_err(as_text)?;
-        chart
-            .configure_mesh()
-            .x_desc(unit)
-            .light_line_style(TRANSPARENT)
-            .draw()
-            .map_err(as_text)?;
-        let dots = points.iter().map(|point| Circle::new(*point, 2, BLUE.filled()));
-        chart.draw_series(dots).map_err(as_text)?;
-        chart.draw_series(LineSeries::new(points, &BLUE)).map_err(as_text)?;
+        let panel = Panel {
+            title: chart.title,
+            unit,
+            end,
+            at_least: chart.at_least,
+            ink: BLACK,
+            series: vec![Series { name: "", color: BLUE, is_line: true, points }],
+        };
+        panel.draw(&area)?;
     }
     area.present().map_err(as_text)?;
     Ok(())
-}
-
-/// The errors of the drawing hold what cannot leave it.
-fn as_text(error: impl Error) -> String {
-    error.to_string()
 }
 
 #[cfg(test)]

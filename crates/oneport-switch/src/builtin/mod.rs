@@ -1,5 +1,5 @@
 //! What the switch itself answers: echo, milliwatt, playback, record, conferences,
-//! parking, music, the tone of congestion.
+//! parking, music, the tone of congestion, the far end of a probe.
 
 mod announcement;
 mod music;
@@ -37,11 +37,13 @@ pub enum Builtin {
     Music,
     /// Plays the tone of congestion.
     Congestion,
+    /// An echo that says in the frames of `oneport probe` when they were here, and how many had come.
+    Probe,
 }
 
 impl Builtin {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Echo,
         Self::Milliwatt,
         Self::Playback,
@@ -50,6 +52,7 @@ impl Builtin {
         Self::Park,
         Self::Music,
         Self::Congestion,
+        Self::Probe,
     ];
 
     /// Its name.
@@ -64,6 +67,7 @@ impl Builtin {
             Self::Park => "park",
             Self::Music => "music",
             Self::Congestion => "congestion",
+            Self::Probe => "probe",
         }
     }
 
@@ -79,17 +83,18 @@ impl Builtin {
             Self::Park => "605",
             Self::Music => "606",
             Self::Congestion => "607",
+            Self::Probe => "608",
         }
     }
 
     /// Whether guests may call it.
     pub(crate) const fn is_for_guests(self) -> bool {
-        matches!(self, Self::Echo | Self::Milliwatt)
+        matches!(self, Self::Echo | Self::Milliwatt | Self::Probe)
     }
 
     /// Whether it must understand the audio; an echo need not.
     pub(crate) const fn needs_codec(self) -> bool {
-        !matches!(self, Self::Echo)
+        !matches!(self, Self::Echo | Self::Probe)
     }
 }
 

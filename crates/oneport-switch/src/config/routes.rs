@@ -52,7 +52,7 @@ pub(super) struct RouteKeys {
     /// Destinations, tried in order when one cannot take the call: `peer:NAME`, `peer:NAME/NUMBER`,
     /// `phone:NAME` (the same), `carrier:NAME`, `carrier:NAME/NUMBER`, `builtin:echo`, `builtin:milliwatt`, `builtin:playback`,
     /// `builtin:record`, `builtin:conference`, `builtin:park`, `builtin:music`,
-    /// `builtin:congestion`, each with what stands behind its slash where it has something
+    /// `builtin:congestion`, `builtin:probe`, each with what stands behind its slash where it has something
     /// (`builtin:playback/closed`, `builtin:music/jazz`), or an end: `busy`, `congestion`,
     /// `hangup:CAUSE`. What is built in answers, so that the caller pays: `builtin:congestion`,
     /// which plays the tone, too. `on_congestion` is heard without an answer. In `NUMBER`, `{number}` is the number called, `{number:2}` the same without

@@ -66,7 +66,7 @@ pub(super) struct Server {
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Guests {
-    /// Whether they may call at all. They reach `echo` and `milliwatt` only.
+    /// Whether they may call at all. They reach `echo`, `milliwatt` and `probe` only.
     #[schemars(extend("default" = true))]
     enabled: Option<bool>,
     /// Their calls at once.

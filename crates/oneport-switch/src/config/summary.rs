@@ -32,7 +32,10 @@ impl fmt::Display for Summary<'_> {
         let guests = &config.guests;
         if guests.enabled {
             let (calls, seconds) = (guests.calls, guests.duration.as_secs());
-            writeln!(f, "guests: {calls} calls of {seconds} s at most, to echo and milliwatt")?;
+            writeln!(
+                f,
+                "guests: {calls} calls of {seconds} s at most, to echo, milliwatt and probe"
+            )?;
         } else {
             writeln!(f, "guests: none")?;
         }

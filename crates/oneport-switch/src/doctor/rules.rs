@@ -274,7 +274,7 @@ impl Doctor<'_> {
         let (severity, what, mend) = match self.survey.dialect {
             Dialect::Ours => (
                 Severity::Notice,
-                "guests may call echo and milliwatt",
+                "guests may call echo, milliwatt and probe",
                 "enabled = false, in [guests]",
             ),
             Dialect::Asterisk => (

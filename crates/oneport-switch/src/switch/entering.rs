@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use oneport::probe::Reflector;
 use oneport_media::Codec;
 use oneport_media::progress::Progress;
-use oneport_proto::{CallId, CodecPriority, Endpoint, Instant, negotiate};
+use oneport_proto::{CallId, CodecPriority, Endpoint, Instant, Media, Speech, negotiate};
 use oneport_wire::{CauseCode, Format, FormatSet};
 
 use super::parking::{Parked, Slot};
@@ -94,7 +95,7 @@ impl Switch {
                     Some(Announcement::Tone(Progress::Congestion).player(codec, now, country))
                 }
                 (Builtin::Park, Some(codec)) => self.parking_music(now, codec),
-                (Builtin::Echo | Builtin::Park, _)
+                (Builtin::Echo | Builtin::Probe | Builtin::Park, _)
                 | (Builtin::Record | Builtin::Conference, Some(_)) => None,
                 _ => return Err(no_codec()),
             }
@@ -130,6 +131,11 @@ impl Switch {
         }
         match (builtin, codec) {
             (Builtin::Echo, _) => drop(endpoint.link(call, call)),
+            (Builtin::Probe, _) => {
+                self.reflectors.insert(call, Reflector::default());
+                // It has just been accepted, or has ended meanwhile.
+                let _ = endpoint.link_translated(call, call);
+            }
             (Builtin::Record, Some(codec)) => {
                 self.ends.set(call, now + files.longest_recording);
                 let directory = files.record.clone();
@@ -148,6 +154,21 @@ impl Switch {
         }
         self.call_answered(now, call);
         Ok(())
+    }
+
+    /// Sends back what is heard of a probe, with what it asks for.
+    pub(super) fn reflect(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        heard: Media<'_>,
+        say: &mut dyn FnMut(Speech<'_>),
+    ) {
+        let Some(reflector) = self.reflectors.get_mut(&call) else { return };
+        self.payload.clear();
+        self.payload.extend_from_slice(heard.payload);
+        reflector.reflect(now.as_micros(), &mut self.payload);
+        say(Speech::Voice(Media { payload: &self.payload, ..heard }));
     }
 
     /// A call comes here again when its file has been read.

@@ -231,6 +231,9 @@ impl Application for Switch {
         heard: Speech<'_>,
         say: &mut dyn FnMut(Speech<'_>),
     ) {
+        if let (Speech::Voice(media), true) = (heard, self.reflectors.contains_key(&from)) {
+            return self.reflect(now, from, media, say);
+        }
         if let Speech::Pause { timestamp, level } = heard {
             self.hear_pause(now, from, timestamp, level);
         }
@@ -238,7 +241,10 @@ impl Application for Switch {
     }
 
     fn translated(&mut self, now: Instant, _from: CallId, to: CallId, took: Duration) {
-        self.transcodings.took(now, to, took);
+        // What a probe is told costs next to nothing, and is no transcoding.
+        if !self.reflectors.contains_key(&to) {
+            self.transcodings.took(now, to, took);
+        }
     }
 
     fn handle_tapped(&mut self, now: Instant, call: CallId, media: Media<'_>) {

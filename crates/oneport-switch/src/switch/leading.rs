@@ -100,7 +100,7 @@ impl Switch {
         }
         match left.front().map(Vec::as_slice) {
             None if peer.is_none() => {
-                let why = "guests reach echo and milliwatt only; give the caller a peer with a \
+                let why = "guests reach echo, milliwatt and probe only; give the caller a peer with a \
                            secret";
                 self.refuse(endpoint, now, call, CauseCode::NO_ROUTE, why);
             }
@@ -108,7 +108,7 @@ impl Switch {
                 self.refuse(endpoint, now, call, CauseCode::NO_ROUTE, "no route");
             }
             Some([Target::Builtin(place)]) if peer.is_none() && !place.builtin.is_for_guests() => {
-                let why = "guests reach echo and milliwatt only; give the caller a peer with a \
+                let why = "guests reach echo, milliwatt and probe only; give the caller a peer with a \
                            secret";
                 self.refuse(endpoint, now, call, CauseCode::REJECTED, why);
             }

@@ -189,7 +189,7 @@ impl Cause {
                  without limits for other traffic"
             }
             Self::Loss { .. } => {
-                "measure the way with `oneport ping`, and look for a bad line or a link that is full"
+                "measure the way with `oneport probe`, and look for a bad line or a link that is full"
             }
             Self::Jitter { .. } => {
                 "use a wire in place of Wi-Fi, or a longer or adaptive jitter buffer at the far end"

@@ -96,7 +96,7 @@ impl<'a> Draft<'a> {
             _ if proof || self.address().is_some() => None,
             Kind::User => Some(
                 "without a secret it lets in everybody who knows the name; callers without a name \
-                 are guests here, and reach echo and milliwatt ([guests])",
+                 are guests here, and reach echo, milliwatt and probe ([guests])",
             ),
             _ if self.is_dynamic() => {
                 Some("it registers without a secret or key, so everybody could in its place")
