@@ -5,7 +5,7 @@
 
 use oneport_switch::sip::rtp::{Packet, Sequence, read_compound};
 use oneport_switch::sip::sdp::{
-    self, Capabilities, CryptoSuite, KEY_BYTES, Local, MasterKey, SrtpUse,
+    self, Capabilities, CryptoSuite, Fingerprint, KEY_BYTES, Local, MasterKey, SrtpUse,
 };
 use oneport_switch::sip::srtp::SrtpContext;
 
@@ -25,18 +25,24 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         }
         2 => drop(read_compound(bytes, 1)),
         _ => {
-            let key = MasterKey([7; KEY_BYTES]);
-            let mut context = SrtpContext::new(CryptoSuite::AesCm128HmacSha1_80, &key);
-            assert!(context.unprotect(&mut bytes.to_vec()).is_err());
-            assert!(context.unprotect_report(&mut bytes.to_vec()).is_err());
+            let key = MasterKey::from([7; KEY_BYTES]);
+            for suite in [CryptoSuite::AesCm128HmacSha1_80, CryptoSuite::AeadAes128Gcm] {
+                let mut context = SrtpContext::new(suite, &key);
+                assert!(context.unprotect(&mut bytes.to_vec()).is_err());
+                assert!(context.unprotect_report(&mut bytes.to_vec()).is_err());
+            }
         }
     }
 });
 
 fn describe(text: &str) {
     let address = "192.0.2.1:4000".parse().expect("an address");
-    let local = Local { key: Some(MasterKey([1; KEY_BYTES])), ..Local::new(address, 1) };
-    for srtp in [SrtpUse::Off, SrtpUse::Accepted, SrtpUse::Required] {
+    let local = Local {
+        key: Some(MasterKey::from([1; KEY_BYTES])),
+        fingerprint: Some(Fingerprint::of(b"ours")),
+        ..Local::new(address, 1)
+    };
+    for srtp in [SrtpUse::Off, SrtpUse::Accepted, SrtpUse::Required, SrtpUse::Handshake] {
         let capabilities = Capabilities { srtp, comfort_noise: true, ..Capabilities::default() };
         let _ = sdp::accept(text, &capabilities, &local, None);
         let Ok((answer, agreed)) = sdp::answer(text, &capabilities, &local) else { continue };

@@ -59,6 +59,7 @@ fn a_phone_behind_a_nat_is_called_and_heard_and_hears() {
             login: ("desk", "secret"),
             transport: "udp",
             authority: None,
+            encrypts: None,
             listen: (Nat::INSIDE, 5060).into(),
             says: Path::new(&file("desk.wav")),
             dials: None,

@@ -241,6 +241,25 @@ pub async fn each_frame_returns(
     }
 }
 
+/// Speaks until something comes back, and hears that out: Asterisk answers before its echo listens, and what comes
+/// before the key that decrypts it is lost.
+///
+/// # Panics
+/// Nothing comes back.
+pub async fn until_heard(reader: &mut AudioReader, speaker: &AudioWriter) {
+    let begun = std::time::Instant::now();
+    loop {
+        speaker.send(Format::ULAW, &[0xD5; 160], 20);
+        let heard = tokio::time::timeout(Duration::from_millis(20), reader.next_frame()).await;
+        if heard.is_ok() {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "nothing comes back");
+    }
+    let still = Duration::from_millis(500);
+    while tokio::time::timeout(still, reader.next_frame()).await.is_ok() {}
+}
+
 /// What iax.conf needs for [`call_over`].
 pub const PHONE: &str = "[phone]\ntype=user\ncontext=phone\n";
 

@@ -3,10 +3,8 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::time::{Duration, Instant};
 
-use oneport::{AudioReader, AudioWriter, Format};
-use oneport_interop::{PATIENCE, each_frame_returns, phone, speech, wait_for_silence};
+use oneport_interop::{PATIENCE, each_frame_returns, phone, speech, until_heard, wait_for_silence};
 use oneport_testkit::peers::asterisk::Asterisk;
 use oneport_testkit::peers::certificates::Authority;
 use oneport_testkit::peers::{own_loopback, wait_for};
@@ -21,21 +19,6 @@ same => n,Echo()
 exten => did,1,Answer()
 same => n,Dial(PJSIP/+12125550199@us,30)
 ";
-
-/// Says nothing until it comes back: a caller can decrypt what is said only when the answer, in which the key
-/// is, has come by TLS, and what comes before is lost.
-async fn until_heard(reader: &mut AudioReader, speaker: &AudioWriter) {
-    let begun = Instant::now();
-    loop {
-        speaker.send(Format::ULAW, &[0xFF; 160], 20);
-        if timeout(Duration::from_millis(20), reader.next_frame()).await.is_ok() {
-            break;
-        }
-        assert!(begun.elapsed() < PATIENCE, "nothing comes back");
-    }
-    // What is still on its way.
-    while timeout(Duration::from_millis(500), reader.next_frame()).await.is_ok() {}
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn signalling_voice_and_proofs_are_as_secret_as_a_carrier_wants_them() {

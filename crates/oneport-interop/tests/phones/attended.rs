@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use oneport::{Call, CallEvent, CauseCode, Phone, Progress};
 use oneport_interop::gateway::{System, gateway_with_records, loopback};
-use oneport_interop::{PATIENCE, each_frame_returns, named, phone, speech, wait_for_silence};
+use oneport_interop::{
+    PATIENCE, each_frame_returns, named, phone, speech, until_heard, wait_for_silence,
+};
 use oneport_switch::Cdr;
 use oneport_switch::store::{CdrFilter, Order, Paging, SqliteStore, Store};
 use oneport_testkit::peers::asterisk::Asterisk;
 use oneport_testkit::peers::wait_for;
 use tokio::time::timeout;
-
-use crate::pjsip::until_heard;
 
 /// Asterisk as the phone `desk`, which talks to Bob (700) and to Carl (800).
 struct Scene {

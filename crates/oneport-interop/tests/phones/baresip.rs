@@ -8,7 +8,7 @@ use oneport::media::Codec;
 use oneport_interop::gateway::{gateway, loopback_for_tcp};
 use oneport_interop::{PATIENCE, named, phone};
 use oneport_testkit::audio::tone::{read_wav, share_of, tone, write_wav};
-use oneport_testkit::peers::baresip::{Baresip, Telephone};
+use oneport_testkit::peers::baresip::{Baresip, Encryption, Telephone};
 use oneport_testkit::peers::certificates::Authority;
 use oneport_testkit::peers::wait_for;
 use tokio::time::timeout;
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 /// A call to it and one from it: what it says is heard here, and what is said here it hears.
 #[tokio::test(flavor = "multi_thread")]
 async fn baresip_registers_is_called_and_calls_with_voice_both_ways() {
-    speaks_both_ways("", "", None).await;
+    speaks_both_ways("", "", None, None).await;
 }
 
 /// The same by TLS, and with its voice encrypted, of which neither side takes any other.
@@ -30,11 +30,48 @@ async fn baresip_does_the_same_by_tls_with_its_voice_encrypted() {
         ours.certificate, ours.key
     );
     let file = authority.file();
-    speaks_both_ways(&listens, "srtp = \"required\"\n", Some((tls, &file))).await;
+    let described = Some(Encryption::Described);
+    speaks_both_ways(&listens, "srtp = \"required\"\n", Some((tls, &file)), described).await;
+}
+
+/// Its certificate for handshakes is RSA, of which none is spoken here: no voice passes, and the call ends and says
+/// why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_with_the_certificate_of_baresip_comes_to_nothing_and_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let says = directory.path().join("tone.wav");
+    write_wav(&says, &tone(440.0, 60 * 8_000));
+    let (ann, _) = phone();
+    let system = gateway(
+        "[peers.desk]\nprotocol = \"sip\"\nsecret = \"secret\"\ncodecs = [\"ulaw\"]\nsrtp = \"dtls\"\n",
+    );
+    let told = Telephone {
+        registrar: system.sip,
+        login: ("desk", "secret"),
+        transport: "udp",
+        authority: None,
+        encrypts: Some(Encryption::Handshake),
+        listen: loopback_for_tcp(),
+        says: &says,
+        dials: None,
+    };
+    let telephone = Baresip::start(&[], &told);
+    wait_for("baresip to be registered", PATIENCE, || telephone.log().contains("200 OK"));
+    let mut call = ann.call(system.iax, named("desk", "ann", "a")).await.expect("placed");
+    timeout(PATIENCE, call.answered()).await.expect("in time").expect("answered");
+    let end = timeout(2 * PATIENCE, call.ended()).await.expect("in time").expect("running");
+    let why = end.text.as_deref().unwrap_or_default();
+    assert!(why.starts_with("voice cannot be encrypted: the handshake (DTLS)"), "{end:?}");
+    assert_eq!(end.stats.received.frames, 0);
 }
 
 /// `listens` and `keys` are for the switch and for the peer; with an authority, the phone registers there by TLS.
-async fn speaks_both_ways(listens: &str, keys: &str, by_tls: Option<(SocketAddr, &Path)>) {
+async fn speaks_both_ways(
+    listens: &str,
+    keys: &str,
+    by_tls: Option<(SocketAddr, &Path)>,
+    encrypts: Option<Encryption>,
+) {
     let directory = tempfile::tempdir().expect("a directory");
     let says = directory.path().join("tone.wav");
     write_wav(&says, &tone(440.0, 60 * 8_000));
@@ -49,6 +86,7 @@ async fn speaks_both_ways(listens: &str, keys: &str, by_tls: Option<(SocketAddr,
         login: ("desk", "secret"),
         transport: if by_tls.is_some() { "tls" } else { "udp" },
         authority: by_tls.map(|(_, authority)| authority),
+        encrypts,
         // It listens by TCP as well.
         listen: loopback_for_tcp(),
         says: &says,
@@ -94,6 +132,7 @@ async fn baresip_is_told_of_the_messages_in_its_mailbox() {
             login: ("desk", "secret"),
             transport: "udp",
             authority: None,
+            encrypts: None,
             listen: loopback_for_tcp(),
             says: &says,
             dials: None,

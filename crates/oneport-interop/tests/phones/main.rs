@@ -2,6 +2,7 @@
 
 mod attended;
 mod baresip;
+mod dtls;
 mod pjsip;
 mod sipp;
 mod strangers;

@@ -2,18 +2,18 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
-use oneport::{AudioReader, AudioWriter, Format};
 use oneport_interop::gateway::{gateway, loopback, loopback_for_tcp};
-use oneport_interop::{PATIENCE, each_frame_returns, named, phone, speech, wait_for_silence};
+use oneport_interop::{
+    PATIENCE, each_frame_returns, named, phone, speech, until_heard, wait_for_silence,
+};
 use oneport_testkit::peers::asterisk::Asterisk;
 use oneport_testkit::peers::certificates::Authority;
 use oneport_testkit::peers::wait_for;
 use tokio::time::timeout;
 
 /// A phone at `own` that registers as `desk` at `to`.
-fn pjsip(own: SocketAddr, to: SocketAddr, transport: &str, algorithm: &str) -> String {
+pub(crate) fn pjsip(own: SocketAddr, to: SocketAddr, transport: &str, algorithm: &str) -> String {
     let to = format!("{to}\\;transport={transport}");
     let believes = match transport {
         "tls" => "method=tlsv1_2\nca_list_file={home}/etc/ca.pem\nverify_server=yes\n",
@@ -32,7 +32,7 @@ fn pjsip(own: SocketAddr, to: SocketAddr, transport: &str, algorithm: &str) -> S
     )
 }
 
-const DIALPLAN: &str = "[desk]
+pub(crate) const DIALPLAN: &str = "[desk]
 exten => desk,1,Verbose(0,called by ${CALLERID(num)})
 same => n,Answer()
 same => n,Echo()
@@ -106,20 +106,6 @@ async fn asterisk_registers_as_a_phone_is_called_and_calls() {
         wait_for_silence(&asterisk);
         assert_eq!(system.connections(), connections, "all of it by one connection");
     }
-}
-
-/// Speaks until something comes back, and hears that out: Asterisk answers before its echo listens.
-pub(crate) async fn until_heard(reader: &mut AudioReader, speaker: &AudioWriter) {
-    let begun = Instant::now();
-    loop {
-        speaker.send(Format::ULAW, &[0xD5; 160], 20);
-        let heard = timeout(Duration::from_millis(20), reader.next_frame()).await;
-        if heard.is_ok() {
-            break;
-        }
-        assert!(begun.elapsed() < PATIENCE, "nothing comes back");
-    }
-    while timeout(Duration::from_millis(500), reader.next_frame()).await.is_ok() {}
 }
 
 /// It does not subscribe, and is told all the same: when it registers, and at each change.

@@ -181,9 +181,10 @@ pub(super) struct PeerKeys {
     /// frames.
     #[schemars(extend("default" = false))]
     message_waiting_frames: Option<bool>,
-    /// Whether the voice of a phone that speaks SIP is encrypted (SRTP, with keys in the description, RFC 4568): never
-    /// (`off`), where it offers that (`allowed`), or always (`required`). Who reads the signalling reads the keys, so
-    /// it goes with TLS.
+    /// Whether the voice of a phone that speaks SIP is encrypted (SRTP): never (`off`), where it offers that
+    /// (`allowed`), always, and calls to it by keys in the description (`required`, RFC 4568), or always by keys of a
+    /// handshake beside the voice (`dtls`, RFC 5763). Its calls may have either, but with `dtls`. Who reads the
+    /// signalling reads keys in it, and who changes it may stand in between: so it goes with TLS.
     #[schemars(transform = Words(&SRTP.map(|(name, _)| name)), extend("default" = "off"))]
     srtp: Option<Spanned<String>>,
     /// How a phone that speaks SIP is told of its `mailbox` (RFC 3842): when it registers and at each change without

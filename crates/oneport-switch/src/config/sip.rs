@@ -157,9 +157,10 @@ pub(super) struct CarrierKeys {
     /// (`inband`).
     #[schemars(transform = Words(&Keys::NAMES), extend("default" = "rfc4733"))]
     dtmf: Option<Spanned<String>>,
-    /// Whether its voice is encrypted (SRTP, with keys in the description, RFC 4568): never (`off`),
-    /// where it offers that (`allowed`), or always (`required`). Who reads the signalling reads the
-    /// keys, so it goes with `transport = "tls"`.
+    /// Whether its voice is encrypted (SRTP): never (`off`), where it offers that (`allowed`), always, and our calls
+    /// by keys in the description (`required`, RFC 4568), or always by keys of a handshake beside the voice (`dtls`,
+    /// RFC 5763). Its calls may have either, but with `dtls`. Who reads the signalling reads keys in it, and who
+    /// changes it may stand in between: so it goes with `transport = "tls"`.
     #[schemars(transform = Words(&SRTP.map(|(name, _)| name)), extend("default" = "off"))]
     srtp: Option<Spanned<String>>,
     /// As for peers.
@@ -181,8 +182,12 @@ pub(super) struct CarrierKeys {
 }
 
 /// Whether voice is encrypted, by the names that files have for it.
-pub(super) const SRTP: [(&str, SrtpUse); 3] =
-    [("off", SrtpUse::Off), ("allowed", SrtpUse::Accepted), ("required", SrtpUse::Required)];
+pub(super) const SRTP: [(&str, SrtpUse); 4] = [
+    ("off", SrtpUse::Off),
+    ("allowed", SrtpUse::Accepted),
+    ("required", SrtpUse::Required),
+    ("dtls", SrtpUse::Handshake),
+];
 
 /// Whether voice is encrypted.
 pub(super) fn read_srtp(

@@ -8,6 +8,7 @@ use oneport_wire::{CauseCode, Format};
 use super::Shared;
 use super::headers;
 use super::inner::LegEvent;
+use super::media::MediaEvent;
 use super::message::Invitation;
 use super::phones::digest::Asked;
 use super::phones::{Binding, Claim, OnCall, Sender, line};
@@ -173,7 +174,7 @@ async fn lead_on(shared: &Arc<Shared>, incoming: Incoming, caller: Caller) {
         timer.and_then(|header| SessionTimer::read(header, Side::Called, &invitation.supported));
     let talk = Talk { leg, dialog, session, keys, timer, held: false, word: Some(word) };
     let entered = talk.enter(&peer, shared, Stage::Calls);
-    if let Some(talk) = lead(talk, invitation.sdp).await {
+    if let Some(talk) = lead(talk, invitation.sdp, &peer).await {
         drop(entered);
         talk.run(&carrier, &peer, shared).await;
     }
@@ -198,8 +199,9 @@ fn replaced(incoming: &Incoming, shared: &Shared) -> Result<Option<String>, u16>
 }
 
 /// Waits until the switch has decided; `None`: the call is over.
-async fn lead(mut talk: Talk, offer: Option<String>) -> Option<Talk> {
+async fn lead(mut talk: Talk, offer: Option<String>, peer: &str) -> Option<Talk> {
     let mut description: Option<String> = None;
+    let mut speaks = true;
     loop {
         tokio::select! {
             event = talk.leg.next_event() => match event {
@@ -222,10 +224,12 @@ async fn lead(mut talk: Talk, offer: Option<String>) -> Option<Talk> {
                 }
                 Some(LegEvent::Progress(Progress::Ringing)) => talk.dialog.ring(None),
                 Some(LegEvent::Progress(Progress::EarlyMedia)) => {
+                    talk.session.told();
                     talk.dialog.ring(description.clone());
                 }
                 Some(LegEvent::Answered) => match description.take() {
                     Some(text) => {
+                        talk.session.told();
                         talk.dialog.answer(text, talk.timer);
                         return Some(talk);
                     }
@@ -253,6 +257,14 @@ async fn lead(mut talk: Talk, offer: Option<String>) -> Option<Talk> {
                 }
                 None => return None,
                 Some(_) => {}
+            },
+            event = talk.session.next_event(), if speaks => match event {
+                Some(MediaEvent::Insecure(why)) => {
+                    talk.insecure(why, peer);
+                    return None;
+                }
+                Some(_) => {}
+                None => speaks = false,
             },
         }
     }

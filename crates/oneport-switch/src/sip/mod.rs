@@ -24,6 +24,7 @@
 pub(crate) mod caller;
 pub(crate) mod causes;
 mod challenges;
+pub mod dtls;
 pub(crate) mod headers;
 mod inbound;
 mod inner;

@@ -55,6 +55,8 @@ pub struct Evidence {
     pub stranger: Option<SocketAddr>,
     /// Packets that make no sense, or that could not be decrypted.
     pub malformed: u64,
+    /// Whether a handshake has yet to bring the keys of what flows.
+    pub unsecured: bool,
     /// Packets that they say they have sent, if they report at all.
     pub they_sent: Option<u32>,
     /// Whether somebody else's packets have come to another port of ours of late.
@@ -160,6 +162,8 @@ pub enum Reason {
     },
     /// Packets come, but none makes sense: they are encrypted with another key, or are none.
     Undecipherable,
+    /// The handshake that brings the keys is not complete.
+    NoHandshake,
     /// Packets come from somewhere else than the stream is bound to.
     Stranger {
         /// Where they come from.
@@ -241,6 +245,10 @@ impl fmt::Display for Reason {
             Self::Undecipherable => {
                 f.write_str("packets come and none can be read: another key (SRTP), or no RTP")
             }
+            Self::NoHandshake => f.write_str(
+                "the handshake that brings the keys (DTLS) is not complete: the range of ports is \
+                 blocked on the way, or the other side does not take part in it",
+            ),
             Self::Stranger { from, expected } => write!(
                 f,
                 "packets come from {from}, and {} is where they should come from",
@@ -296,7 +304,7 @@ impl fmt::Display for Reason {
 
 impl Reason {
     /// The names of all.
-    pub const NAMES: [&str; 15] = [
+    pub const NAMES: [&str; 16] = [
         "codec_mismatch",
         "not_translated",
         "undecipherable",
@@ -312,6 +320,7 @@ impl Reason {
         "nothing_said",
         "silence",
         "transcoding_full",
+        "no_handshake",
     ];
 
     const fn place(&self) -> usize {
@@ -331,6 +340,7 @@ impl Reason {
             Self::NothingSaid => 12,
             Self::Silence => 13,
             Self::TranscodingFull { .. } => 14,
+            Self::NoHandshake => 15,
         }
     }
 
@@ -488,6 +498,9 @@ fn judge(
 
 /// Nothing of theirs could be used.
 fn why_nothing_comes(before: &Evidence, now: &Evidence) -> Reason {
+    if now.unsecured {
+        return Reason::NoHandshake;
+    }
     if now.unknown_payloads > before.unknown_payloads {
         return Reason::CodecMismatch { payload_type: now.unknown_payload };
     }
@@ -532,6 +545,9 @@ fn why_nothing_goes(at: Instant, before: &Evidence, now: &Evidence) -> Option<Re
     let turned_away = now.turned_away(at);
     if now.said == before.said {
         return None;
+    }
+    if now.unsecured {
+        return Some(Reason::NoHandshake);
     }
     let at = now.found.or(now.theirs);
     let Some(place) = at else { return Some(Reason::NowhereToSend) };

@@ -222,6 +222,8 @@ async fn take_to_carrier(shared: Arc<Shared>, offered: Offered, name: &str) {
 /// Early dialogs of a call: somebody else may take their place while it rings.
 struct Ringing<'a> {
     shared: &'a Arc<Shared>,
+    /// Who is called.
+    peer: &'a str,
     /// What the switch knows of it; nothing is to be named that it does not know.
     known: Option<Known>,
     entered: Vec<Entered>,
@@ -229,10 +231,10 @@ struct Ringing<'a> {
 
 impl<'a> Ringing<'a> {
     /// `peer`: who is called; `word`: by which the switch knows the leg.
-    fn begin(shared: &'a Arc<Shared>, peer: &str, word: Option<&str>) -> Self {
+    fn begin(shared: &'a Arc<Shared>, peer: &'a str, word: Option<&str>) -> Self {
         let known =
             |word: &str| Known { word: word.into(), peer: peer.into(), stage: Stage::Rings };
-        Self { shared, known: word.map(known), entered: Vec::new() }
+        Self { shared, peer, known: word.map(known), entered: Vec::new() }
     }
 
     /// There is this one, maybe since before.
@@ -265,6 +267,13 @@ async fn ring(
             }
             event = session.next_event(), if speaks => {
                 speaks = event.is_some();
+                if let Some(MediaEvent::Insecure(why)) = event {
+                    tracing::warn!("SIP: {}: {}: {why}", dialog.call_id(), ringing.peer);
+                    let cause = CauseCode::BEARER_NOT_AVAILABLE;
+                    dialog.hang_up(cause);
+                    leg.hang_up(cause, Some(why.to_string()));
+                    return Attempt::Over;
+                }
                 // Its voice has overtaken what describes it, or is all there is.
                 if let (Some(MediaEvent::Early { format }), None) = (event, accepted) {
                     leg.accept(format);

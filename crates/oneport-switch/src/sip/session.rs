@@ -7,7 +7,7 @@ use oneport_wire::Format;
 use super::inner::Leg;
 use super::media::{MediaEvent, MediaPlane, MediaPort, Meter, NoPort};
 use super::sdp::{
-    self, Capabilities, Direction, Local, MasterKey, Negotiated, Order, SdpError, SrtpUse,
+    self, Capabilities, Direction, Local, MasterKey, Negotiated, Order, SdpError, Srtp, SrtpUse,
 };
 use super::settings::{Carrier, Keys};
 
@@ -47,6 +47,7 @@ impl Session {
         let mut local = Local::new(address, u64::from(fastrand::u32(1..)));
         if carrier.srtp != SrtpUse::Off {
             local.key = Some(MasterKey::draw().map_err(|error| NoPort::System(error.into()))?);
+            local.fingerprint = Some(plane.fingerprint());
         }
         Ok(Self { port, capabilities, local, agreed: None, holds: false })
     }
@@ -61,6 +62,10 @@ impl Session {
         if let Some(expected) = sdp::expected(&self.capabilities) {
             self.port.expect(&expected);
         }
+        if self.capabilities.srtp == SrtpUse::Handshake {
+            self.port.expect_handshake();
+        }
+        self.told();
         sdp::offer(&self.capabilities, &self.local)
     }
 
@@ -80,6 +85,11 @@ impl Session {
     pub(crate) fn accept(&mut self, answer: &str) -> Result<Format, SdpError> {
         let agreed = sdp::accept(answer, &self.capabilities, &self.local, self.agreed.as_ref())?;
         Ok(self.agree(agreed))
+    }
+
+    /// What we have described leaves now.
+    pub(crate) fn told(&self) {
+        self.port.told();
     }
 
     /// Speaks this format alone from now on.
@@ -127,6 +137,9 @@ impl Session {
 
     fn agree(&mut self, agreed: Negotiated) -> Format {
         let format = agreed.format;
+        if let Some(Srtp::Handshake(handshake)) = &agreed.srtp {
+            self.local.begins = Some(handshake.begins);
+        }
         self.port.negotiated(&agreed);
         self.agreed = Some(agreed);
         format

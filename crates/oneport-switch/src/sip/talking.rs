@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time;
 
 use super::Shared;
+use super::dtls::Insecure;
 use super::inner::{Leg, LegEvent};
 use super::media::MediaEvent;
 use super::message::Party;
@@ -127,6 +128,7 @@ impl Talk {
                     Some(_) => {}
                 },
                 event = self.session.next_event(), if speaks => match event {
+                    Some(MediaEvent::Insecure(why)) => return self.insecure(why, peer),
                     Some(event) => self.heard(event, shared),
                     None => speaks = false,
                 },
@@ -160,6 +162,13 @@ impl Talk {
                 }
             }
         }
+    }
+
+    /// Its voice cannot be encrypted, and so it ends.
+    pub(crate) fn insecure(&mut self, why: Insecure, peer: &str) {
+        tracing::warn!("SIP: {}: {peer}: {why}", self.dialog.call_id());
+        self.leg.hang_up(CauseCode::BEARER_NOT_AVAILABLE, Some(why.to_string()));
+        self.dialog.hang_up(CauseCode::BEARER_NOT_AVAILABLE);
     }
 
     /// It may be named by others, until what is given back is dropped.

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use oneport::Format;
 use oneport_switch::sip::sdp::Capabilities;
 
+use crate::handshakes::Line;
 use crate::setting::*;
 
 struct Counting;
@@ -70,4 +71,30 @@ async fn packets_allocate_nothing_either_way_relayed_or_transcoded() {
             .expect("running");
         assert_eq!((allocations - base, packets), (0, 320), "{speaks}");
     }
+}
+
+#[tokio::test]
+async fn packets_with_keys_of_a_handshake_allocate_nothing_either_way() {
+    let scene = counted_scene_before(|| ALLOCATIONS.get()).await;
+    let mut line = Line::secured(scene).await;
+    let mut base = 0;
+    let begun = std::time::Instant::now();
+    let payload = [0x80; 160];
+    for n in 0..320_u32 {
+        // Who is further ahead of time has another clock.
+        while begun.elapsed().as_millis() + 1_000 < u128::from(n) * 20 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        if n == 20 {
+            let allocations = line.scene.gateway.driver.with(|_, gate, _| gate.allocations);
+            base = allocations.await.expect("running");
+        }
+        line.sends(n as u16, &payload);
+        line.scene.heard().await;
+        line.scene.says(Format::ULAW, n * 20, payload.to_vec());
+        line.hears();
+    }
+    let counts = line.scene.gateway.driver.with(|_, gate, _| (gate.allocations, gate.packets));
+    let (allocations, packets) = counts.await.expect("running");
+    assert_eq!((allocations - base, packets), (0, 320));
 }

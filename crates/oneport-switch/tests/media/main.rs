@@ -2,6 +2,7 @@
 
 mod allocations;
 mod calls;
+mod handshakes;
 mod one_way;
 mod ports;
 mod setting;

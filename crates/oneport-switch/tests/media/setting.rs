@@ -175,6 +175,11 @@ pub(crate) async fn scene_before(capabilities: &Capabilities) -> Scene {
     joined(Format::ULAW, capabilities, media(0, 100), || 0).await
 }
 
+/// The same, while allocations are counted.
+pub(crate) async fn counted_scene_before(count: fn() -> u64) -> Scene {
+    joined(Format::ULAW, &Capabilities::default(), media(180, 20), count).await
+}
+
 pub(crate) async fn scene_of(
     iax: Format,
     capabilities: &Capabilities,
@@ -297,7 +302,7 @@ impl Phone {
     /// What a port would agree upon.
     fn agreed(&self, port: &MediaPort, capabilities: &Capabilities) -> Negotiated {
         // Keys are of use only where both want them.
-        let key = |byte| Some(MasterKey([byte; KEY_BYTES]));
+        let key = |byte| Some(MasterKey::from([byte; KEY_BYTES]));
         let ours = Local { key: key(1), ..Local::new(self.address(), 1) };
         let theirs = Local { key: key(2), ..Local::new(port.local(), 2) };
         let offer = sdp::offer(capabilities, &ours);

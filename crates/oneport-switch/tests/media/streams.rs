@@ -5,7 +5,7 @@ use oneport_switch::sip::media::MediaEvent;
 use oneport_switch::sip::rtp::{
     Block, Ntp, Packet, Reception, Report, SenderInfo, read_compound, write_report,
 };
-use oneport_switch::sip::sdp::{Capabilities, SrtpUse};
+use oneport_switch::sip::sdp::{Capabilities, Srtp, SrtpUse};
 use oneport_switch::sip::srtp::SrtpContext;
 
 use crate::setting::*;
@@ -98,7 +98,7 @@ async fn reports_go_both_ways_and_feed_the_figures() {
 async fn an_encrypted_stream_takes_what_is_authentic_once_and_sends_nothing_in_the_clear() {
     let secure = Capabilities { srtp: SrtpUse::Required, ..Capabilities::default() };
     let mut scene = scene(Format::ULAW, &secure).await;
-    let keys = scene.agreed.srtp.clone().expect("encrypted");
+    let Some(Srtp::Described(keys)) = scene.agreed.srtp.clone() else { panic!("not encrypted") };
     let mut sends = SrtpContext::new(keys.suite, &keys.theirs);
     let mut hears = SrtpContext::new(keys.suite, &keys.ours);
     let send = |packet: &[u8]| {

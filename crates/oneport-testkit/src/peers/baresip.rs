@@ -25,15 +25,25 @@ pub struct Telephone<'a> {
     pub login: (&'a str, &'a str),
     /// What carries its SIP: `udp`, `tcp` or `tls`.
     pub transport: &'a str,
-    /// The authority whose servers of TLS it believes (PEM); with one it also encrypts its voice, with keys in the
-    /// description, and takes no other.
+    /// The authority whose servers of TLS it believes (PEM).
     pub authority: Option<&'a Path>,
+    /// How it encrypts its voice; then it takes no other.
+    pub encrypts: Option<Encryption>,
     /// Where it listens.
     pub listen: SocketAddr,
     /// What it says: a WAV file of 8,000 samples a second.
     pub says: &'a Path,
     /// What it dials at once, if anything.
     pub dials: Option<&'a str>,
+}
+
+/// Where a baresip has the keys of its voice from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Encryption {
+    /// The description.
+    Described,
+    /// A handshake.
+    Handshake,
 }
 
 impl Baresip {
@@ -59,13 +69,13 @@ impl Baresip {
             here = here.display(),
         );
         let Telephone { registrar, login: (name, secret), transport, .. } = told;
-        let (secured, encrypted) = match told.authority {
-            Some(file) => {
-                (format!("module srtp.so\nsip_cafile {}\n", file.display()), ";mediaenc=srtp-mand")
-            }
-            None => (String::new(), ""),
+        let believes = told.authority.map(|file| format!("sip_cafile {}\n", file.display()));
+        let (module, encrypted) = match told.encrypts {
+            Some(Encryption::Described) => ("module srtp.so\n", ";mediaenc=srtp-mand"),
+            Some(Encryption::Handshake) => ("module dtls_srtp.so\n", ";mediaenc=dtls_srtp"),
+            None => ("", ""),
         };
-        let config = config + &secured;
+        let config = config + module + &believes.unwrap_or_default();
         let account = format!(
             "<sip:{name}@{registrar};transport={transport}>;auth_pass={secret};answermode=auto;\
              regint=60{encrypted}\n"

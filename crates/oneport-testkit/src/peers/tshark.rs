@@ -81,6 +81,17 @@ impl Capture {
         ours.map(|values| hexadecimal(&values[1])).collect()
     }
 
+    /// Ends it and gives the content of all datagrams.
+    ///
+    /// # Panics
+    /// tshark cannot read what it wrote.
+    #[must_use]
+    pub fn datagrams(mut self) -> Vec<Vec<u8>> {
+        self.stop();
+        let packets = fields(&self.path, &[], &["udp.payload"]);
+        packets.iter().map(|values| hexadecimal(&values[0])).collect()
+    }
+
     /// Ends it and gives the file as it is.
     ///
     /// # Panics

@@ -208,7 +208,7 @@ mod tests {
             ("secret = \"s\"\ntrunk = true\n", "a peer that speaks SIP has no `trunk`"),
             ("secret = \"s\"\nauth = [\"plaintext\"]\n", "`plaintext` is no way to prove a secret"),
             ("secret = \"s\"\ndtmf = \"inband_to\"\n", "SIP has keys one way"),
-            ("secret = \"s\"\nsrtp = \"dtls\"\n", "`dtls` is no use of SRTP"),
+            ("secret = \"s\"\nsrtp = \"zrtp\"\n", "`zrtp` is no use of SRTP"),
             ("secret = \"s\"\nmwi = \"subscribed\"\n", "there is no mailbox to be told of"),
             ("secret = \"s\"\nmailbox = \"m\"\nmwi = \"often\"\n", "`often` is no way to be told"),
         ] {

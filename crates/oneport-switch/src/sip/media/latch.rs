@@ -18,12 +18,12 @@ const SHORT_SILENCE: Duration = Duration::from_secs(1);
 
 /// How sure it is that an address is theirs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Trust {
+pub(super) enum Trust {
     /// Nothing but its packets speaks for it.
     Packets,
     /// The description, or the signalling, has the same host.
     Host,
-    /// The description has this address.
+    /// The description has this address, or they have proved in a handshake that it is theirs.
     Described,
 }
 
@@ -55,6 +55,8 @@ pub struct Latch {
     /// Whether it learns; else nothing counts but the description.
     learns: bool,
     described: Option<SocketAddr>,
+    /// Where they were in a handshake that proved that it was them.
+    proved: Option<SocketAddr>,
     /// The host that signalling comes from.
     host: Option<IpAddr>,
     bound: Option<Bound>,
@@ -66,7 +68,7 @@ impl Latch {
     /// One that learns, or believes nothing but descriptions.
     #[must_use]
     pub const fn new(learns: bool) -> Self {
-        Self { learns, described: None, host: None, bound: None, candidate: None }
+        Self { learns, described: None, proved: None, host: None, bound: None, candidate: None }
     }
 
     /// Signalling comes from this host.
@@ -79,13 +81,25 @@ impl Latch {
     pub fn describe(&mut self, described: Option<SocketAddr>) {
         if self.described != described {
             (self.described, self.bound, self.candidate) = (described, None, None);
+            self.proved = None;
         }
+    }
+
+    /// They have proved to be there.
+    pub const fn prove(&mut self, at: SocketAddr) {
+        self.proved = Some(at);
+    }
+
+    /// How sure it is that they are there; `None`: not at all.
+    pub(super) fn believes(&self, from: SocketAddr) -> Option<Trust> {
+        let trust = self.trust(from);
+        (self.learns || trust == Trust::Described).then_some(trust)
     }
 
     /// Where media is to be sent.
     #[must_use]
     pub fn target(&self) -> Option<SocketAddr> {
-        self.bound.map(|bound| bound.address).or(self.described)
+        self.bound.map(|bound| bound.address).or(self.proved).or(self.described)
     }
 
     /// Where they were found.
@@ -95,7 +109,7 @@ impl Latch {
     }
 
     fn trust(&self, from: SocketAddr) -> Trust {
-        if self.described == Some(from) {
+        if self.described == Some(from) || self.proved == Some(from) {
             return Trust::Described;
         }
         let host = self.described.map(|described| described.ip());
@@ -113,10 +127,7 @@ impl Latch {
             (bound.heard, bound.source) = (now, source);
             return Entry::Theirs;
         }
-        let trust = self.trust(from);
-        if !self.learns && trust != Trust::Described {
-            return Entry::Stranger;
-        }
+        let Some(trust) = self.believes(from) else { return Entry::Stranger };
         if let Some(bound) = &self.bound {
             let patience = if bound.source == source { SHORT_SILENCE } else { SILENCE };
             if trust <= bound.trust && now.since(bound.heard) < patience {
@@ -220,6 +231,17 @@ mod tests {
         latch.describe(Some(address(NAT)));
         assert_eq!((latch.target(), latch.found()), (Some(address(NAT)), None));
         assert_eq!(latch.enter(at(4_030), address(NAT), 1, 5), Entry::Latched);
+    }
+
+    #[test]
+    fn where_they_have_proved_to_be_they_are_until_they_describe_another_place() {
+        let mut latch = latch();
+        latch.prove(address(NAT));
+        assert_eq!((latch.target(), latch.found()), (Some(address(NAT)), None));
+        assert_eq!(latch.enter(at(0), address(NAT), 1, 1), Entry::Latched, "at once");
+        assert_eq!(latch.enter(at(20), address(EVIL), 2, 1), Entry::Stranger);
+        latch.describe(Some(address(EVIL)));
+        assert_eq!(latch.target(), Some(address(EVIL)));
     }
 
     #[test]

@@ -7,12 +7,15 @@
 //! waking up in between, and a frame that comes leaves as a packet at once. The driver wakes up for it
 //! through one descriptor (`epoll`) with all sockets behind it.
 
+mod handshakes;
 mod keys;
 mod latch;
 mod line;
 mod ports;
 mod relay;
 mod reports;
+mod secrecy;
+mod shaking;
 mod stream;
 
 use std::io;
@@ -30,8 +33,10 @@ use rustix::event::{EventfdFlags, eventfd};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+use super::dtls::{Identity, Insecure, NoIdentity, Secured};
 use super::one_way::OneWay;
-use super::sdp::Negotiated;
+use super::sdp::{CryptoSuite, Fingerprint, Negotiated};
+use handshakes::Part;
 use ports::{Pair, Ports};
 
 pub use latch::{Entry, Latch};
@@ -115,6 +120,13 @@ pub enum MediaEvent {
     Mended,
     /// The other side says that it leaves (BYE of RTCP).
     Left,
+    /// A handshake (DTLS) has brought the keys.
+    Secured {
+        /// How media is encrypted from now on.
+        suite: CryptoSuite,
+    },
+    /// It has not, and will not: nothing can be said or heard.
+    Insecure(Insecure),
 }
 
 /// What was counted of a stream.
@@ -152,9 +164,38 @@ enum Command {
         index: u16,
         expected: Box<Negotiated>,
     },
+    ExpectHandshake {
+        index: u16,
+    },
     ExpectHost {
         index: u16,
         host: IpAddr,
+    },
+    Told {
+        index: u16,
+    },
+    /// A handshake wants this to be sent.
+    Shake {
+        index: u16,
+        part: Part,
+        turn: u64,
+        to: SocketAddr,
+        datagram: Vec<u8>,
+    },
+    /// A handshake has brought keys.
+    Secured {
+        index: u16,
+        part: Part,
+        turn: u64,
+        with: SocketAddr,
+        secured: Box<Secured>,
+    },
+    /// A handshake is over without any.
+    Insecure {
+        index: u16,
+        part: Part,
+        turn: u64,
+        why: Insecure,
     },
     Described {
         index: u16,
@@ -195,6 +236,8 @@ struct Shared {
     /// Wakes the relay.
     bell: OwnedFd,
     places: Places,
+    /// Who we are in handshakes.
+    identity: Arc<Identity>,
 }
 
 impl Shared {
@@ -218,7 +261,7 @@ impl MediaPlane {
     /// A plane, and the relay that has to be run for it.
     ///
     /// # Errors
-    /// The system is short of descriptors.
+    /// The system is short of something.
     pub fn start(config: MediaConfig) -> io::Result<(Self, MediaRelay)> {
         Self::start_within(config, Places::default())
     }
@@ -226,12 +269,14 @@ impl MediaPlane {
     /// The same, with so many places for calls that are transcoded.
     ///
     /// # Errors
-    /// The system is short of descriptors.
+    /// The system is short of something.
     pub fn start_within(config: MediaConfig, places: Places) -> io::Result<(Self, MediaRelay)> {
+        let identity = Identity::draw().map_err(|error: NoIdentity| io::Error::other(error))?;
+        let identity = Arc::new(identity);
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let (commands, receiver): (_, Receiver<Command>) = mpsc::channel();
         let ports = Mutex::new(Ports::new(config.address, &config.ports));
-        let shared = Arc::new(Shared { config, ports, commands, bell, places });
+        let shared = Arc::new(Shared { config, ports, commands, bell, places, identity });
         let relay = MediaRelay::new(shared.clone(), receiver)?;
         Ok((Self(shared), relay))
     }
@@ -266,6 +311,12 @@ impl MediaPlane {
             self.0.give_back(index);
         }
         opened
+    }
+
+    /// By which certificate we prove who we are in handshakes: that of this plane, from its start on.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.0.identity.fingerprint()
     }
 
     /// Whether one more call may be transcoded.
@@ -326,6 +377,16 @@ impl MediaPort {
     /// its signalling, and nothing is sent until it is known where to.
     pub fn expect(&self, expected: &Negotiated) {
         self.command(Command::Expect { index: self.index, expected: Box::new(expected.clone()) });
+    }
+
+    /// Our description wants a handshake. It may begin before the other side has described anything.
+    pub fn expect_handshake(&self) {
+        self.command(Command::ExpectHandshake { index: self.index });
+    }
+
+    /// Our description has left: from now on the other side understands a handshake that we begin.
+    pub fn told(&self) {
+        self.command(Command::Told { index: self.index });
     }
 
     /// The host that the other side's signalling comes from: media from there is believed sooner.

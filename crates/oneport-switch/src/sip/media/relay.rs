@@ -18,13 +18,17 @@ use rustix::net::{RecvAncillaryBuffer, RecvFlags, recvmsg};
 use rustix::time::Timespec;
 use tokio::sync::mpsc;
 
+use super::handshakes::{Handshakes, Part, Place};
 use super::keys::{Keys, PACE};
 use super::latch::Latch;
 use super::line::{Line, Passed};
 use super::ports::Pair;
 use super::reports::Reports;
+use super::secrecy::Secrecy;
+use super::shaking::{Early, Shaking};
 use super::stream::{Heard, Incoming, Outgoing, Partner, Stream};
 use super::{Command, Figures, MediaEvent, Shared};
+use crate::sip::dtls::is_handshake;
 use crate::sip::one_way::{Evidence, PATIENCE, Watch};
 use crate::sip::rtp::Spacing;
 use crate::transcoding::Ticket;
@@ -65,12 +69,16 @@ pub struct MediaRelay {
     next_key: Option<Instant>,
     datagram: Box<[u8; LONGEST]>,
     packet: Vec<u8>,
+    handshakes: Handshakes,
+    /// How many streams there have been.
+    opened: u32,
 }
 
 impl MediaRelay {
     pub(super) fn new(shared: Arc<Shared>, commands: Receiver<Command>) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &shared.bell, epoll::EventData::new_u64(BELL), epoll::EventFlags::IN)?;
+        let handshakes = Handshakes::start(shared.identity.clone(), &shared)?;
         Ok(Self {
             shared,
             commands,
@@ -84,6 +92,8 @@ impl MediaRelay {
             next_key: None,
             datagram: Box::new([0; LONGEST]),
             packet: Vec::with_capacity(LONGEST + 64),
+            handshakes,
+            opened: 0,
         })
     }
 
@@ -139,8 +149,15 @@ impl MediaRelay {
             return self.put(index, stream);
         };
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        let datagram = self.datagram.get_mut(..length).unwrap_or_default();
+        if is_handshake(datagram) {
+            let part = if is_report { Part::Reports } else { Part::Media };
+            if let Some(whose) = stream.shake(part, from, datagram) {
+                self.handshakes.receive(Place { index, part }, whose, datagram);
+            }
+            return self.put(index, stream);
+        }
         if is_report {
-            let datagram = self.datagram.get_mut(..length).unwrap_or_default();
             stream.receive_report(now, from, datagram);
             return self.put(index, stream);
         }
@@ -256,6 +273,7 @@ impl MediaRelay {
             let others = self.heard.is_some_and(|heard| now.since(heard) < PATIENCE);
             for stream in streams.iter_mut().skip(self.part).step_by(PARTS).flatten() {
                 stream.evidence.others_heard = others;
+                stream.shaking.refill();
                 stream.look(now, packet);
             }
             self.part = (self.part + 1) % PARTS;
@@ -321,6 +339,40 @@ impl MediaRelay {
                 if let Some(stream) = stream_at(&mut self.streams, index) {
                     stream.agree(now, agreed);
                 }
+                self.begin_handshakes(index);
+            }
+            Command::ExpectHandshake { index } => {
+                if let Some(stream) = stream_at(&mut self.streams, index) {
+                    stream.shaking.expect();
+                }
+            }
+            Command::Told { index } => {
+                if let Some(stream) = stream_at(&mut self.streams, index) {
+                    stream.shaking.told();
+                }
+                self.begin_handshakes(index);
+            }
+            Command::Shake { index, part, turn, to, datagram } => {
+                if let Some(stream) = stream_at(&mut self.streams, index)
+                    && stream.shaking.turn() == turn
+                {
+                    let socket = match part {
+                        Part::Media => &stream.rtp,
+                        Part::Reports => &stream.rtcp,
+                    };
+                    // What is lost is sent again.
+                    let _ = socket.send_to(&datagram, to);
+                }
+            }
+            Command::Secured { index, part, turn, with, secured } => {
+                if let Some(stream) = stream_at(&mut self.streams, index) {
+                    stream.secured(part, turn, with, &secured);
+                }
+            }
+            Command::Insecure { index, part, turn, why } => {
+                if let Some(stream) = stream_at(&mut self.streams, index) {
+                    stream.insecure(part, turn, why);
+                }
             }
             Command::Expect { index, expected } => {
                 if let Some(stream) = stream_at(&mut self.streams, index) {
@@ -353,12 +405,26 @@ impl MediaRelay {
                 let Some(mut stream) = self.take(index) else { return };
                 stream.report(now, true, &mut self.packet);
                 let figures = stream.known_figures();
+                self.handshakes.end(index);
                 // Its sockets are closed before anybody else gets the ports.
                 drop(stream);
                 self.shared.give_back(index);
                 if let Some(tell) = tell {
                     let _ = tell.send(figures);
                 }
+            }
+        }
+    }
+
+    /// Begins what handshakes a stream may begin now, with what has come of them already.
+    fn begin_handshakes(&mut self, index: u16) {
+        let Some(stream) = stream_at(&mut self.streams, index) else { return };
+        for begin in stream.begins(index) {
+            self.handshakes.begin(begin);
+        }
+        for Early { part, from, datagram } in stream.shaking.early() {
+            if let Some(whose) = stream.shake(part, from, &datagram) {
+                self.handshakes.receive(Place { index, part }, whose, &datagram);
             }
         }
     }
@@ -380,6 +446,7 @@ impl MediaRelay {
         ours: SocketAddr,
     ) -> io::Result<()> {
         let Pair { index, rtp, rtcp } = pair;
+        self.opened = self.opened.wrapping_add(1);
         // What comes back (ICMP) is told, too.
         match rtp.local_addr()?.is_ipv6() {
             true => setsockopt(&rtp, sockopt::Ipv6RecvErr, &true)?,
@@ -399,7 +466,9 @@ impl MediaRelay {
             rtcp,
             agreed: None,
             expected: None,
-            crypto: None,
+            secrecy: Secrecy::Plain,
+            secrecy_of_reports: None,
+            shaking: Shaking::new(self.opened),
             partner: None,
             ticket: Arc::new(Ticket::new(&self.shared.places)),
             latch: Latch::new(self.shared.config.latching),

@@ -108,6 +108,7 @@ impl Stream {
             *told = true;
             self.tell(MediaEvent::TimedOut { silent_for: self.patience });
         }
+        self.miss_handshake(now);
         let evidence = self.known(now);
         match self.watch.look(now, &evidence) {
             Some(Verdict::OneWay(one_way)) => self.tell(MediaEvent::OneWay(one_way)),

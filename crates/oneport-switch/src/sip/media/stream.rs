@@ -15,11 +15,12 @@ use super::keys::Keys;
 use super::latch::{Entry, Latch};
 use super::line::{Line, Passed, is_silent, lasts};
 use super::reports::Reports;
+use super::secrecy::{Secrecy, Unopened};
+use super::shaking::Shaking;
 use super::{Figures, MediaEvent};
 use crate::sip::one_way::{Evidence, Watch};
 use crate::sip::rtp::{Come, Header, Packet, SenderClock, Sequence, Spacing, is_rtcp};
-use crate::sip::sdp::{Negotiated, Payload, Srtp};
-use crate::sip::srtp::{SrtpContext, SrtpError};
+use crate::sip::sdp::{Negotiated, Payload};
 use crate::transcoding::Ticket;
 
 /// Of so many frames one is looked at for silence.
@@ -78,37 +79,6 @@ pub(super) struct Outgoing {
     pub(super) is_pause: bool,
 }
 
-/// Encryption of a stream, with what was agreed upon.
-#[derive(Debug)]
-pub(super) struct Crypto {
-    agreed: Srtp,
-    ours: Box<SrtpContext>,
-    theirs: Box<SrtpContext>,
-}
-
-impl Crypto {
-    /// That of a new agreement: a key that stays goes on where it was, since no number may be used twice
-    /// with it.
-    fn renewed(before: Option<Self>, agreed: &Srtp) -> Self {
-        let context = |key| Box::new(SrtpContext::new(agreed.suite, key));
-        let before = before.filter(|before| before.agreed.suite == agreed.suite);
-        let (before_ours, before_theirs) = match before {
-            Some(Self { agreed, ours, theirs }) => {
-                (Some((agreed.ours, ours)), Some((agreed.theirs, theirs)))
-            }
-            None => (None, None),
-        };
-        let kept = |before: Option<(_, _)>, key| {
-            before.filter(|(known, _)| known == key).map(|(_, kept)| kept)
-        };
-        Self {
-            agreed: agreed.clone(),
-            ours: kept(before_ours, &agreed.ours).unwrap_or_else(|| context(&agreed.ours)),
-            theirs: kept(before_theirs, &agreed.theirs).unwrap_or_else(|| context(&agreed.theirs)),
-        }
-    }
-}
-
 /// A stream and all that is known of it.
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -117,7 +87,10 @@ pub(super) struct Stream {
     pub(super) agreed: Option<Box<Negotiated>>,
     /// What may come before something is.
     pub(super) expected: Option<Box<Negotiated>>,
-    pub(super) crypto: Option<Crypto>,
+    pub(super) secrecy: Secrecy,
+    /// That of reports, where they have a port and a handshake of their own.
+    pub(super) secrecy_of_reports: Option<Secrecy>,
+    pub(super) shaking: Shaking,
     pub(super) partner: Option<Partner>,
     /// By that its voice may be transcoded.
     pub(super) ticket: Arc<Ticket>,
@@ -182,20 +155,6 @@ impl Incoming {
 }
 
 impl Stream {
-    /// Decrypts a report, where it is encrypted; `None`: it is none of theirs.
-    pub(super) fn open_report<'a>(&mut self, datagram: &'a mut [u8]) -> Option<&'a [u8]> {
-        let length = match &mut self.crypto {
-            Some(crypto) => crypto.theirs.unprotect_report(datagram).ok()?,
-            None => datagram.len(),
-        };
-        datagram.get(..length)
-    }
-
-    /// Encrypts a report of ours, where it has to be; `false`: it cannot be sent.
-    pub(super) fn seal_report(&mut self, packet: &mut Vec<u8>) -> bool {
-        self.crypto.as_mut().is_none_or(|crypto| crypto.ours.protect_report(packet).is_ok())
-    }
-
     pub(super) fn tell(&self, event: MediaEvent) {
         // Who does not listen, or not fast enough, does without.
         let _ = self.events.try_send(event);
@@ -222,8 +181,7 @@ impl Stream {
         if self.agreed.as_deref().map(flow) != Some(flow(&agreed)) {
             self.watch.begin(now, &self.evidence);
         }
-        let before = self.crypto.take();
-        self.crypto = agreed.srtp.as_ref().map(|srtp| Crypto::renewed(before, srtp));
+        self.encrypt(&agreed);
         self.agreed = Some(agreed);
         self.expected = None;
     }
@@ -253,17 +211,13 @@ impl Stream {
         if agreed.rtcp_mux && is_rtcp(datagram) {
             return self.receive_report(now, from, datagram);
         }
-        let datagram = match &mut self.crypto {
-            Some(crypto) => match crypto.theirs.unprotect(datagram) {
-                Ok(length) => datagram.get(..length).unwrap_or_default(),
-                // It comes twice on many a network.
-                Err(SrtpError::Replayed) => return,
-                Err(_) => {
-                    self.evidence.malformed += 1;
-                    return;
-                }
-            },
-            None => datagram,
+        let datagram = match self.secrecy.open(datagram) {
+            Ok(datagram) => datagram,
+            Err(Unopened::Twice) => return,
+            Err(Unopened::NotTheirs) => {
+                self.evidence.malformed += 1;
+                return;
+            }
         };
         let Ok(Packet { header, payload }) = Packet::read(datagram) else {
             self.evidence.malformed += 1;
@@ -408,7 +362,7 @@ impl Stream {
             self.outgoing.spacing.pause();
             return;
         }
-        let Self { rtp, outgoing, evidence, crypto, .. } = self;
+        let Self { rtp, outgoing, evidence, secrecy, .. } = self;
         let Outgoing { source, spacing, line, packets, bytes, sent, .. } = outgoing;
         let Some(line) = line else { return };
         let speaks = line.to();
@@ -422,7 +376,7 @@ impl Stream {
                 timestamp: departing.timestamp,
                 source: *source,
             };
-            if send(rtp, crypto, to, &header, payload, packet) {
+            if send(rtp, secrecy, to, &header, payload, packet) {
                 (*packets, *bytes, *sent) =
                     (*packets + 1, *bytes + payload.len() as u64, Some(now));
                 evidence.sent += 1;
@@ -500,7 +454,7 @@ impl Stream {
         payload: &[u8],
         packet: &mut Vec<u8>,
     ) {
-        if send(&self.rtp, &mut self.crypto, to, header, payload, packet) {
+        if send(&self.rtp, &mut self.secrecy, to, header, payload, packet) {
             self.outgoing.packets += 1;
             self.outgoing.bytes += payload.len() as u64;
             self.outgoing.sent = Some(now);
@@ -511,7 +465,7 @@ impl Stream {
 /// Sends a packet, put together in `packet`.
 fn send(
     socket: &UdpSocket,
-    crypto: &mut Option<Crypto>,
+    secrecy: &mut Secrecy,
     to: SocketAddr,
     header: &Header,
     payload: &[u8],
@@ -520,7 +474,7 @@ fn send(
     packet.clear();
     packet.extend_from_slice(&header.write());
     packet.extend_from_slice(payload);
-    if crypto.as_mut().is_some_and(|crypto| crypto.ours.protect(packet).is_err()) {
+    if !secrecy.seal(packet) {
         return false;
     }
     match socket.send_to(packet, to) {

@@ -314,6 +314,24 @@ fn a_reason_that_comes_to_light_later_is_told_too_and_each_once() {
 }
 
 #[test]
+fn a_handshake_that_is_not_complete_is_named_before_what_follows_from_it() {
+    let start = Evidence {
+        unsecured: true,
+        ours: address(PUBLIC),
+        theirs: address(OTHER),
+        ..Evidence::default()
+    };
+    let told = told(start, |now, one| {
+        say(now, one);
+        one.unsent += 1;
+        one.malformed += 1;
+    });
+    let expected = OneWay { unheard: Unheard::Both, reason: Reason::NoHandshake };
+    let verdicts: Vec<Verdict> = told.iter().map(|(_, verdict)| *verdict).collect();
+    assert_eq!(verdicts, [Verdict::OneWay(expected)]);
+}
+
+#[test]
 fn a_reason_is_a_sentence_that_names_the_address() {
     let reason = Reason::OurPrivateAddress { ours: PRIVATE.parse().expect("an address") };
     assert_eq!(

@@ -3,17 +3,15 @@
 use oneport_wire::Format;
 use sdp_types::{Media, Session};
 
-use super::crypto::{Crypto, CryptoSuite};
-use super::read::{Voice, is_voice, parse, refused};
-use super::write::{self, Line, describe};
+use super::crypto::Crypto;
+use super::encoding::COMFORT_NOISE;
+use super::handshake::Setup;
+use super::read::{Secrecy, Voice, is_voice, parse, refused};
+use super::write::{self, Line, PLAIN, Secret, describe};
 use super::{
-    Capabilities, Direction, Local, Negotiated, Order, Payload, RefusedMedia, SdpError, Srtp,
-    SrtpUse,
+    Capabilities, DescribedKeys, Direction, Handshake, Local, Negotiated, Order, Payload,
+    RefusedMedia, SdpError, Srtp, SrtpUse,
 };
-
-/// The payload type of comfort noise (RFC 3551 §6), and the transport of what is not encrypted.
-const COMFORT_NOISE: u8 = 13;
-const PLAIN: &str = "RTP/AVP";
 
 /// Answers an offer: with one voice codec, and keys and comfort noise where both can.
 ///
@@ -25,20 +23,17 @@ pub fn answer(
     local: &Local,
 ) -> Result<(String, Negotiated), SdpError> {
     let session = parse(offer)?;
-    let (place, voice, crypto) = choose(&session, capabilities, local)?;
+    let (place, voice, secured) = choose(&session, capabilities, local)?;
     let (payload, format) = codec(&voice, capabilities).ok_or(SdpError::NoCommonCodec)?;
     let events = voice.events_beside(payload.clock_rate).filter(|_| capabilities.telephone_event);
     // Comfort noise has a clock of 8,000 (RFC 3389 §4).
     let noise = voice.comfort_noise.filter(|_| capabilities.comfort_noise);
     let noise = noise.filter(|_| payload.clock_rate == 8_000);
     let direction = capabilities.direction.and(voice.direction.reversed());
-    let rtcp_mux = voice.rtcp_mux && capabilities.rtcp_mux;
+    let (secrecy, srtp) = secured.unzip();
+    let shakes = matches!(srtp, Some(Srtp::Handshake(_)));
+    let rtcp_mux = voice.rtcp_mux && (capabilities.rtcp_mux || shakes);
     let lines = lines(&session, place);
-    let ours = crypto.as_ref().zip(local.key.clone()).map(|(theirs, key)| Crypto {
-        tag: theirs.tag,
-        suite: theirs.suite,
-        key,
-    });
     let line = Line {
         transport: &voice.transport,
         formats: vec![(payload, format)],
@@ -46,7 +41,7 @@ pub fn answer(
         comfort_noise: noise,
         rtcp_mux,
         direction,
-        crypto: ours.clone(),
+        secrecy,
     };
     let text = describe(capabilities, local, &lines, &line);
     let negotiated = Negotiated {
@@ -62,7 +57,7 @@ pub fn answer(
         ptime: voice.ptime,
         max_ptime: voice.max_ptime,
         direction,
-        srtp: crypto.zip(ours).map(|(theirs, ours)| srtp(ours, theirs)),
+        srtp,
         their_version: version(&session),
         lines,
         transport: voice.transport,
@@ -94,7 +89,7 @@ pub fn accept(
     }
     is_voice(media).ok_or(SdpError::NotAnAnswer)?;
     let voice = Voice::read(&session, media)?;
-    let srtp = accepted_crypto(&voice, capabilities, local, agreed)?;
+    let srtp = accepted_secrecy(&voice, capabilities, local, agreed)?;
     let kept = agreed.map(|agreed| agreed.receives.clone()).filter(|kept| !kept.is_empty());
     let receives = kept.unwrap_or_else(|| write::offered(capabilities));
     let common = voice
@@ -107,7 +102,8 @@ pub fn accept(
         None => write::offered_events(capabilities),
     };
     let events = voice.events_beside(sends.clock_rate).filter(|_| !receives_events.is_empty());
-    let rtcp_mux = voice.rtcp_mux && capabilities.rtcp_mux;
+    let shakes = matches!(srtp, Some(Srtp::Handshake(_)));
+    let rtcp_mux = voice.rtcp_mux && (capabilities.rtcp_mux || shakes);
     Ok(Negotiated {
         remote: voice.remote,
         remote_rtcp: if rtcp_mux { voice.remote } else { voice.remote_rtcp },
@@ -154,26 +150,36 @@ pub fn expected(capabilities: &Capabilities) -> Option<Negotiated> {
     })
 }
 
+/// How we say that a line is encrypted, and what that means.
+type Secured = (Secret, Srtp);
+
 /// The line that is spoken, its place, and how it is encrypted.
 fn choose(
     session: &Session,
     capabilities: &Capabilities,
     local: &Local,
-) -> Result<(usize, Voice, Option<Crypto>), SdpError> {
+) -> Result<(usize, Voice, Option<Secured>), SdpError> {
     let mut wrong = SdpError::NoVoice;
     let usable = session.medias.iter().enumerate().filter_map(|(place, media)| {
         let read = is_voice(media).map(|_| consider(session, media, capabilities, local))?;
         match read {
-            Ok((voice, crypto)) => Some((place, voice, crypto)),
+            Ok((voice, secured)) => Some((place, voice, secured)),
             Err(error) => {
                 wrong = error;
                 None
             }
         }
     });
-    // What is encrypted is better, where both are offered.
+    // What is encrypted is better, where both are offered, and best by keys that no description has.
     let mut usable: Vec<_> = usable.collect();
-    usable.sort_by_key(|(place, _, crypto)| (crypto.is_none(), *place));
+    usable.sort_by_key(|(place, voice, _)| {
+        let rank = match voice.secrecy {
+            Secrecy::Handshake => 0,
+            Secrecy::Described => 1,
+            Secrecy::Plain => 2,
+        };
+        (rank, *place)
+    });
     usable.into_iter().next().ok_or(wrong)
 }
 
@@ -182,19 +188,38 @@ fn consider(
     media: &Media,
     capabilities: &Capabilities,
     local: &Local,
-) -> Result<(Voice, Option<Crypto>), SdpError> {
+) -> Result<(Voice, Option<Secured>), SdpError> {
     let voice = Voice::read(session, media)?;
-    let crypto = match (voice.is_secure, capabilities.srtp) {
-        (false, SrtpUse::Required) => return Err(SdpError::EncryptionRequired),
-        (false, _) => None,
-        (true, SrtpUse::Off) => return Err(SdpError::EncryptionNotSpoken),
-        (true, _) => {
-            let crypto = voice.crypto.first().cloned().filter(|_| local.key.is_some());
-            Some(crypto.ok_or(SdpError::EncryptionNotSpoken)?)
+    let secured = match (voice.secrecy, capabilities.srtp) {
+        (Secrecy::Plain, SrtpUse::Required | SrtpUse::Handshake) => {
+            return Err(SdpError::EncryptionRequired);
+        }
+        (Secrecy::Plain, SrtpUse::Off | SrtpUse::Accepted) => None,
+        (_, SrtpUse::Off) | (Secrecy::Described, SrtpUse::Handshake) => {
+            return Err(SdpError::EncryptionNotSpoken);
+        }
+        (Secrecy::Described, SrtpUse::Accepted | SrtpUse::Required) => {
+            let theirs = voice.crypto.first().cloned().ok_or(SdpError::EncryptionNotSpoken)?;
+            let key = local.key.clone().ok_or(SdpError::EncryptionNotSpoken)?;
+            let ours = Crypto { tag: theirs.tag, suite: theirs.suite, key };
+            Some((Secret::Described(ours.clone()), described(ours, theirs)))
+        }
+        (Secrecy::Handshake, _) => {
+            let begins = match voice.told.setup.unwrap_or(Setup::Active) {
+                Setup::Active => false,
+                Setup::Passive => true,
+                // Whoever is behind a NAT begins, or nothing gets in to them: and that is not us.
+                Setup::ActPass => local.begins.unwrap_or(false),
+                Setup::HoldConn => return Err(SdpError::EncryptionNotSpoken),
+            };
+            let handshake = handshake(&voice, begins)?;
+            let fingerprint = local.fingerprint.ok_or(SdpError::EncryptionNotSpoken)?;
+            let ours = Secret::Handshake(fingerprint, Setup::of(begins));
+            Some((ours, Srtp::Handshake(handshake)))
         }
     };
     codec(&voice, capabilities).ok_or(SdpError::NoCommonCodec)?;
-    Ok((voice, crypto))
+    Ok((voice, secured))
 }
 
 /// The codec that both speak.
@@ -210,31 +235,51 @@ fn codec(voice: &Voice, capabilities: &Capabilities) -> Option<(Payload, Format)
 }
 
 /// How an answer encrypts what was offered so.
-fn accepted_crypto(
+fn accepted_secrecy(
     voice: &Voice,
     capabilities: &Capabilities,
     local: &Local,
     agreed: Option<&Negotiated>,
 ) -> Result<Option<Srtp>, SdpError> {
-    let ours = match agreed.and_then(|agreed| agreed.srtp.as_ref()) {
-        Some(srtp) => Some(Crypto { tag: srtp.tag, suite: srtp.suite, key: srtp.ours.clone() }),
-        None => write::offered_crypto(capabilities, local),
+    let ours = match agreed {
+        Some(agreed) if agreed.srtp.is_some() => write::kept_secrecy(agreed, local),
+        _ => write::offered_secrecy(capabilities, local),
     };
-    match (ours, voice.is_secure) {
-        (None, false) => Ok(None),
-        (None, true) => Err(SdpError::NotAnAnswer),
-        (Some(_), false) => Err(SdpError::EncryptionRequired),
-        (Some(ours), true) => {
+    match (ours, voice.secrecy) {
+        (None, Secrecy::Plain) => Ok(None),
+        (None, _) => Err(SdpError::NotAnAnswer),
+        (Some(_), Secrecy::Plain) => Err(SdpError::EncryptionRequired),
+        (Some(Secret::Described(ours)), Secrecy::Described) => {
             let fits = |crypto: &&Crypto| crypto.tag == ours.tag && crypto.suite == ours.suite;
             let theirs = voice.crypto.iter().find(fits).cloned();
-            Ok(Some(srtp(ours, theirs.ok_or(SdpError::EncryptionNotSpoken)?)))
+            Ok(Some(described(ours, theirs.ok_or(SdpError::EncryptionNotSpoken)?)))
         }
+        (Some(Secret::Handshake(_, offered)), Secrecy::Handshake) => {
+            // An answer that says nothing leaves the beginning to us (RFC 4145 §4), or what it was.
+            let begins = match (voice.told.setup, offered) {
+                (Some(Setup::Active), Setup::ActPass | Setup::Passive) => false,
+                (Some(Setup::Passive), Setup::ActPass | Setup::Active) => true,
+                (None, Setup::Passive) => false,
+                (None, _) => true,
+                (Some(_), _) => return Err(SdpError::NotAnAnswer),
+            };
+            Ok(Some(Srtp::Handshake(handshake(voice, begins)?)))
+        }
+        (Some(_), _) => Err(SdpError::NotAnAnswer),
     }
 }
 
-fn srtp(ours: Crypto, theirs: Crypto) -> Srtp {
-    let suite: CryptoSuite = theirs.suite;
-    Srtp { suite, tag: theirs.tag, ours: ours.key, theirs: theirs.key }
+fn described(ours: Crypto, theirs: Crypto) -> Srtp {
+    let (suite, tag) = (theirs.suite, theirs.tag);
+    Srtp::Described(DescribedKeys { suite, tag, ours: ours.key, theirs: theirs.key })
+}
+
+fn handshake(voice: &Voice, begins: bool) -> Result<Handshake, SdpError> {
+    let told = &voice.told;
+    // A certificate of which nothing is known proves nothing.
+    let known = !told.fingerprints.is_empty();
+    let told = known.then_some(told).ok_or(SdpError::EncryptionNotSpoken)?;
+    Ok(Handshake { begins, theirs: told.fingerprints.clone(), id: told.id.clone() })
 }
 
 fn lines(session: &Session, spoken: usize) -> Vec<Option<RefusedMedia>> {

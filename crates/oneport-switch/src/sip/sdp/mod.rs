@@ -7,6 +7,7 @@
 mod answer;
 mod crypto;
 mod encoding;
+mod handshake;
 mod read;
 mod write;
 
@@ -18,6 +19,7 @@ use thiserror::Error;
 
 pub use answer::{accept, answer, expected};
 pub use crypto::{CryptoSuite, KEY_BYTES, MasterKey};
+pub use handshake::Fingerprint;
 pub use write::{offer, offer_again};
 
 /// The longest description that is read, in bytes.
@@ -47,8 +49,10 @@ pub enum SrtpUse {
     Off,
     /// Where the other side offers it. We offer it not.
     Accepted,
-    /// Always: what is not encrypted is refused.
+    /// Always: what is not encrypted is refused. We offer keys in the description.
     Required,
+    /// Always, and by keys that a handshake beside the media brings (DTLS-SRTP, RFC 5763).
+    Handshake,
 }
 
 /// Which way media flows, for whoever says it.
@@ -160,13 +164,17 @@ pub struct Local {
     pub version: u64,
     /// The key of what we send, if it can be encrypted. It must be new for each call.
     pub key: Option<MasterKey>,
+    /// That of the certificate by which we prove who we are in a handshake, if there can be one.
+    pub fingerprint: Option<Fingerprint>,
+    /// Whether we have begun the handshake of before, if there was one: who does stays the same.
+    pub begins: Option<bool>,
 }
 
 impl Local {
     /// A first description, which is not encrypted.
     #[must_use]
     pub const fn new(address: SocketAddr, session_id: u64) -> Self {
-        Self { address, session_id, version: 1, key: None }
+        Self { address, session_id, version: 1, key: None, fingerprint: None, begins: None }
     }
 }
 
@@ -179,9 +187,18 @@ pub struct Payload {
     pub clock_rate: u32,
 }
 
-/// Keys and method of SRTP.
+/// How media is encrypted.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Srtp {
+pub enum Srtp {
+    /// By keys that the descriptions have (RFC 4568).
+    Described(DescribedKeys),
+    /// By keys that a handshake brings (RFC 5763).
+    Handshake(Handshake),
+}
+
+/// Keys and method that descriptions have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DescribedKeys {
     /// How it is encrypted, both ways.
     pub suite: CryptoSuite,
     /// The number under which both have agreed on it.
@@ -190,6 +207,17 @@ pub struct Srtp {
     pub ours: MasterKey,
     /// The key of what comes.
     pub theirs: MasterKey,
+}
+
+/// Of whom a handshake is, and how it is begun. Where all of it stays the same, so do the keys.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Handshake {
+    /// Whether we begin it (`active`); else they do.
+    pub begins: bool,
+    /// One of these is that of their certificate.
+    pub theirs: Vec<Fingerprint>,
+    /// Their name of it (`a=tls-id`), if they have one.
+    pub id: Option<String>,
 }
 
 /// A media line that is not spoken; it keeps its place in each description.

@@ -8,6 +8,7 @@ use sdp_types::{Connection, Media, Session};
 
 use super::crypto::Crypto;
 use super::encoding::{COMFORT_NOISE, Encoding};
+use super::handshake::Told;
 use super::{
     Direction, LONGEST, MOST_MEDIA, MOST_PAYLOADS, Payload, RefusedMedia, SdpError, is_usable,
 };
@@ -41,19 +42,37 @@ pub(super) struct Voice {
     pub(super) formats: Vec<(Payload, Format)>,
     pub(super) events: Vec<Payload>,
     pub(super) comfort_noise: Option<u8>,
-    pub(super) is_secure: bool,
+    pub(super) secrecy: Secrecy,
     pub(super) crypto: Vec<Crypto>,
+    pub(super) told: Told,
     pub(super) transport: String,
 }
 
-/// Whether a line is voice over RTP that is not refused, and if so whether it is encrypted.
-pub(super) fn is_voice(media: &Media) -> Option<bool> {
-    let secure = match media.proto.to_ascii_uppercase().as_str() {
-        "RTP/AVP" | "RTP/AVPF" => false,
-        "RTP/SAVP" | "RTP/SAVPF" => true,
+/// How a line is encrypted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Secrecy {
+    Plain,
+    /// By keys in the description.
+    Described,
+    /// By keys that a handshake brings.
+    Handshake,
+}
+
+/// Whether a line is voice over RTP that is not refused, and if so how it is encrypted.
+pub(super) fn is_voice(media: &Media) -> Option<Secrecy> {
+    let secrecy = match media.proto.to_ascii_uppercase().as_str() {
+        "RTP/AVP" | "RTP/AVPF" => Secrecy::Plain,
+        // Some have written it so before RFC 5764 gave it a transport of its own.
+        "RTP/SAVP" | "RTP/SAVPF"
+            if media.has_attribute("fingerprint") && !media.has_attribute("crypto") =>
+        {
+            Secrecy::Handshake
+        }
+        "RTP/SAVP" | "RTP/SAVPF" => Secrecy::Described,
+        "UDP/TLS/RTP/SAVP" | "UDP/TLS/RTP/SAVPF" => Secrecy::Handshake,
         _ => return None,
     };
-    (media.media.eq_ignore_ascii_case("audio") && media.port != 0).then_some(secure)
+    (media.media.eq_ignore_ascii_case("audio") && media.port != 0).then_some(secrecy)
 }
 
 /// The line as one that is not spoken.
@@ -96,12 +115,13 @@ impl Voice {
             formats: Vec::new(),
             events: Vec::new(),
             comfort_noise: None,
-            is_secure: is_voice(media) == Some(true),
+            secrecy: is_voice(media).unwrap_or(Secrecy::Plain),
             crypto: media
                 .get_attribute_values("crypto")
                 .flatten()
                 .filter_map(Crypto::read)
                 .collect(),
+            told: Told::read(session, media),
             transport: media.proto.clone(),
         };
         for payload_type in media.fmt.split_ascii_whitespace().take(MOST_PAYLOADS) {

@@ -14,8 +14,24 @@ fn there() -> Local {
     local("198.51.100.2:20000")
 }
 
+/// What the descriptions have agreed upon.
+fn described(srtp: Option<Srtp>) -> DescribedKeys {
+    match srtp {
+        Some(Srtp::Described(keys)) => keys,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Which handshake the descriptions have agreed upon.
+fn handshake(srtp: Option<Srtp>) -> Handshake {
+    match srtp {
+        Some(Srtp::Handshake(handshake)) => handshake,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn key(byte: u8) -> Option<MasterKey> {
-    Some(MasterKey([byte; KEY_BYTES]))
+    Some(MasterKey::from([byte; KEY_BYTES]))
 }
 
 /// An offer with these lines behind the usual ones.
@@ -213,7 +229,8 @@ fn descriptions_that_cannot_be_used_say_why() {
         (offer_of(&["m=audio 99999 RTP/AVP 0"]), SdpError::Malformed),
         (offer_of(&["m=audio 0 RTP/AVP 0"]), SdpError::NoVoice),
         (offer_of(&["m=image 4000 udptl t38"]), SdpError::NoVoice),
-        (offer_of(&["m=audio 4000 UDP/TLS/RTP/SAVP 0"]), SdpError::NoVoice),
+        (offer_of(&["m=audio 4000 TCP/TLS/RTP/SAVP 0"]), SdpError::NoVoice),
+        (offer_of(&["m=audio 4000 UDP/TLS/RTP/SAVP 0"]), SdpError::EncryptionNotSpoken),
         (offer_of(&["m=audio 4000 RTP/AVP x"]), SdpError::NoCommonCodec),
         (offer_of(&["m=audio 4000 RTP/AVP 0", "c=IN IP4 example.org"]), SdpError::NoAddress),
         (offer_of(&["m=audio 4000 RTP/AVP 0", "c=IN IP4 224.2.1.1/127"]), SdpError::NoAddress),
@@ -250,9 +267,9 @@ fn keys_of_srtp_are_offered_answered_and_accepted() {
     assert!(text.contains("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:"), "{text}");
     let (answer_text, at_theirs) = answer(&text, &secure, &theirs).expect("answered");
     let at_ours = accept(&answer_text, &secure, &ours, None).expect("accepted");
-    let (theirs, ours) = (at_theirs.srtp.expect("encrypted"), at_ours.srtp.expect("encrypted"));
+    let (theirs, ours) = (described(at_theirs.srtp), described(at_ours.srtp));
     assert_eq!((&ours.ours, &ours.theirs), (&theirs.theirs, &theirs.ours));
-    assert_eq!(ours.theirs.0, [2; KEY_BYTES]);
+    assert_eq!(ours.theirs, MasterKey::from([2; KEY_BYTES]));
     assert!(!format!("{ours:?}").contains("[1"), "keys are not printed");
 
     let plain = offer(&Capabilities::default(), &here());
@@ -268,7 +285,7 @@ fn of_two_lines_the_encrypted_one_is_taken_and_keys_that_are_not_spoken_are_left
     let ours = Local { key: key(1), ..here() };
     let lines = ["m=audio 4000 RTP/AVP 0", "m=audio 4010 RTP/SAVP 0", &good];
     let (text, agreed) = answer(&offer_of(&lines), &accepted, &ours).expect("answered");
-    let srtp = agreed.srtp.expect("encrypted");
+    let srtp = described(agreed.srtp);
     assert_eq!((srtp.tag, srtp.suite), (4, CryptoSuite::AesCm128HmacSha1_32));
     assert!(text.contains("m=audio 0 RTP/AVP 0\r\nm=audio 10000 RTP/SAVP 0\r\n"), "{text}");
     for wrong in [
@@ -285,6 +302,119 @@ fn of_two_lines_the_encrypted_one_is_taken_and_keys_that_are_not_spoken_are_left
         let text = offer_of(&["m=audio 4000 RTP/SAVP 0", &wrong, &good]);
         assert!(answer(&text, &accepted, &ours).is_ok(), "{wrong}");
     }
+}
+
+#[test]
+fn a_handshake_is_offered_answered_accepted_and_stays_the_same_in_the_session() {
+    let secure = Capabilities { srtp: SrtpUse::Handshake, ..Capabilities::default() };
+    let prints = [Fingerprint::of(b"ours"), Fingerprint::of(b"theirs")];
+    let ours = Local { fingerprint: Some(prints[0]), ..here() };
+    let theirs = Local { fingerprint: Some(prints[1]), ..there() };
+    let text = offer(&secure, &ours);
+    for line in ["UDP/TLS/RTP/SAVP 0", "a=setup:actpass\r\n", "a=rtcp-mux\r\n"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(text.contains(&format!("a=fingerprint:{}\r\n", prints[0])), "{text}");
+    let (back, at_theirs) = answer(&text, &secure, &theirs).expect("answered");
+    assert!(back.contains("a=setup:passive\r\n") && !back.contains("crypto"), "{back}");
+    let at_ours = accept(&back, &secure, &ours, None).expect("accepted");
+    let shaken = handshake(at_ours.srtp.clone());
+    assert_eq!((shaken.begins, &shaken.theirs[..]), (true, &prints[1..]));
+    assert!(!handshake(at_theirs.srtp.clone()).begins);
+
+    // Offered again by either side it is the same one.
+    let again = offer_again(&secure, &Local { version: 2, ..ours.clone() }, &at_ours);
+    assert!(again.contains("a=setup:active\r\n"), "{again}");
+    let told = Local { begins: Some(false), ..theirs.clone() };
+    let (back, at_theirs_now) = answer(&again, &secure, &told).expect("answered");
+    assert_eq!(at_theirs_now.srtp, at_theirs.srtp);
+    let now = accept(&back, &secure, &ours, Some(&at_ours)).expect("accepted");
+    assert_eq!(now.srtp, at_ours.srtp);
+    // An offer that leaves it to us who begins changes nothing.
+    let open = again.replace("a=setup:active", "a=setup:actpass");
+    for begins in [false, true] {
+        let told = Local { begins: Some(begins), ..theirs.clone() };
+        let (_, agreed) = answer(&open, &secure, &told).expect("answered");
+        assert_eq!(handshake(agreed.srtp).begins, begins);
+    }
+}
+
+#[test]
+fn who_begins_a_handshake_is_as_both_say_and_what_brings_none_is_refused() {
+    let print = format!("a=fingerprint:{}", Fingerprint::of(b"theirs"));
+    let local = Local { key: key(1), fingerprint: Some(Fingerprint::of(b"ours")), ..here() };
+    let line = "m=audio 4000 UDP/TLS/RTP/SAVPF 0";
+    let offered = |setup: &str, print: &str| offer_of(&[line, print, setup]);
+    for srtp in [SrtpUse::Accepted, SrtpUse::Required, SrtpUse::Handshake] {
+        let secure = Capabilities { srtp, ..Capabilities::default() };
+        for (setup, begins) in [
+            ("a=setup:active", false),
+            ("a=setup:passive", true),
+            ("a=setup:actpass", false),
+            ("a=mid:0", false),
+        ] {
+            let (text, agreed) =
+                answer(&offered(setup, &print), &secure, &local).expect("answered");
+            let shaken = handshake(agreed.srtp);
+            assert_eq!((shaken.begins, shaken.id), (begins, None), "{setup}");
+            assert!(text.contains("UDP/TLS/RTP/SAVPF 0"), "{text}");
+            assert!(text.contains(if begins { "a=setup:active" } else { "a=setup:passive" }));
+        }
+        for (setup, print) in [
+            ("a=setup:holdconn", print.as_str()),
+            ("a=setup:active", "a=fingerprint:sha-1 AB"),
+            ("a=setup:active", "a=tls-id:x"),
+        ] {
+            let found = answer(&offered(setup, print), &secure, &local).map(|(text, _)| text);
+            assert_eq!(found, Err(SdpError::EncryptionNotSpoken), "{setup} {print}");
+        }
+    }
+    let off = Capabilities::default();
+    let found = answer(&offered("a=setup:active", &print), &off, &local).map(|(text, _)| text);
+    assert_eq!(found, Err(SdpError::EncryptionNotSpoken));
+
+    let secure = Capabilities { srtp: SrtpUse::Handshake, ..Capabilities::default() };
+    for (setup, begins) in [
+        ("a=setup:active", Ok(false)),
+        ("a=setup:passive", Ok(true)),
+        ("a=mid:0", Ok(true)),
+        ("a=setup:actpass", Err(SdpError::NotAnAnswer)),
+    ] {
+        let agreed = accept(&offered(setup, &print), &secure, &local, None);
+        assert_eq!(agreed.map(|agreed| handshake(agreed.srtp).begins), begins, "{setup}");
+    }
+    let plain = accept(&offer_of(&["m=audio 4000 RTP/AVP 0"]), &secure, &local, None);
+    assert_eq!(plain, Err(SdpError::EncryptionRequired));
+}
+
+#[test]
+fn a_handshake_is_taken_before_keys_in_the_description_and_has_what_the_session_says() {
+    let print = Fingerprint::of(b"theirs");
+    let crypto =
+        "a=crypto:4 AES_CM_128_HMAC_SHA1_32 inline:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNk";
+    let local = Local { key: key(1), fingerprint: Some(Fingerprint::of(b"ours")), ..here() };
+    let accepted = Capabilities { srtp: SrtpUse::Accepted, ..Capabilities::default() };
+    let text = offer_of(&[
+        "m=audio 4000 RTP/AVP 0",
+        "m=audio 4010 RTP/SAVP 0",
+        crypto,
+        "m=audio 4020 UDP/TLS/RTP/SAVP 0",
+    ]);
+    let of_session =
+        format!("t=0 0\r\na=fingerprint:{print}\r\na=setup:active\r\na=tls-id:abc\r\n");
+    let text = text.replacen("t=0 0\r\n", &of_session, 1);
+    let (back, agreed) = answer(&text, &accepted, &local).expect("answered");
+    assert_eq!(port(&back), [0, 0, 10_000]);
+    let shaken = handshake(agreed.srtp);
+    assert_eq!((shaken.theirs, shaken.id.as_deref()), (vec![print], Some("abc")));
+    // Some write it without the transport that it has since RFC 5764.
+    let line = format!("a=fingerprint:{print}");
+    let old = offer_of(&["m=audio 4000 RTP/SAVPF 0", &line]);
+    let (back, agreed) = answer(&old, &accepted, &local).expect("answered");
+    assert!(back.contains("RTP/SAVPF 0") && !handshake(agreed.srtp).begins, "{back}");
+    let both = offer_of(&["m=audio 4000 RTP/SAVP 0", &line, crypto]);
+    let (_, agreed) = answer(&both, &accepted, &local).expect("answered");
+    assert_eq!(described(agreed.srtp).tag, 4);
 }
 
 #[test]
@@ -371,7 +501,7 @@ fn any_capabilities() -> impl Strategy<Value = Capabilities> {
     let formats = proptest::sample::subsequence(known.to_vec(), 1..=known.len()).prop_shuffle();
     let directions =
         [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive];
-    let uses = [SrtpUse::Off, SrtpUse::Accepted, SrtpUse::Required];
+    let uses = [SrtpUse::Off, SrtpUse::Accepted, SrtpUse::Required, SrtpUse::Handshake];
     (
         (formats, any::<bool>(), any::<[bool; 3]>()),
         (proptest::sample::select(directions.to_vec()), proptest::sample::select(uses.to_vec())),
@@ -409,19 +539,26 @@ proptest! {
     fn offer_answer_and_acceptance_agree(
         one in any_capabilities(), other in any_capabilities(), v6: bool,
     ) {
-        let ours = Local { key: key(1), ..if v6 { local("[2001:db8::1]:4000") } else { here() } };
-        let theirs = Local { key: key(2), ..there() };
+        let ours = if v6 { local("[2001:db8::1]:4000") } else { here() };
+        let prints = [Fingerprint::of(b"ours"), Fingerprint::of(b"theirs")];
+        let ours = Local { key: key(1), fingerprint: Some(prints[0]), ..ours };
+        let theirs = Local { key: key(2), fingerprint: Some(prints[1]), ..there() };
         let text = offer(&one, &ours);
         match answer(&text, &other, &theirs) {
             Err(SdpError::NoCommonCodec) => {
                 prop_assert!(one.formats.iter().all(|format| !other.formats.contains(format)));
             }
             Err(SdpError::EncryptionRequired) => {
-                prop_assert!(other.srtp == SrtpUse::Required && one.srtp != SrtpUse::Required);
+                let plain = [SrtpUse::Off, SrtpUse::Accepted];
+                prop_assert!(!plain.contains(&other.srtp) && plain.contains(&one.srtp));
             }
-            Err(SdpError::EncryptionNotSpoken) => {
-                prop_assert!(other.srtp == SrtpUse::Off && one.srtp == SrtpUse::Required);
-            }
+            Err(SdpError::EncryptionNotSpoken) => match one.srtp {
+                SrtpUse::Handshake => prop_assert!(other.srtp == SrtpUse::Off),
+                SrtpUse::Required => {
+                    prop_assert!([SrtpUse::Off, SrtpUse::Handshake].contains(&other.srtp));
+                }
+                other => prop_assert!(false, "{other:?}"),
+            },
             Err(error) => prop_assert!(false, "{error}"),
             Ok((back, at_theirs)) => {
                 let at_ours = accept(&back, &one, &ours, None).expect("accepted");
@@ -434,10 +571,17 @@ proptest! {
                 prop_assert_eq!(at_ours.comfort_noise, at_theirs.comfort_noise);
                 prop_assert_eq!((at_ours.remote, at_theirs.remote), (Some(theirs.address), Some(ours.address)));
                 prop_assert_eq!((at_ours.ptime, at_theirs.ptime), (other.ptime, one.ptime));
-                prop_assert_eq!(
-                    at_ours.srtp.map(|srtp| (srtp.ours, srtp.theirs)),
-                    at_theirs.srtp.clone().map(|srtp| (srtp.theirs, srtp.ours))
-                );
+                match (at_ours.srtp, &at_theirs.srtp) {
+                    (Some(Srtp::Described(ours)), Some(Srtp::Described(theirs))) => {
+                        prop_assert_eq!((&ours.ours, &ours.theirs), (&theirs.theirs, &theirs.ours));
+                    }
+                    (Some(Srtp::Handshake(ours)), Some(Srtp::Handshake(theirs))) => {
+                        prop_assert!(ours.begins != theirs.begins);
+                        prop_assert_eq!((&ours.theirs[..], &theirs.theirs[..]), (&prints[1..], &prints[..1]));
+                        prop_assert!(at_ours.rtcp_mux);
+                    }
+                    (ours, theirs) => prop_assert!(ours.is_none() && theirs.is_none()),
+                }
                 // And once more in the session.
                 let theirs = Local { version: 2, ..theirs.clone() };
                 let again = offer_again(&other, &theirs, &at_theirs);

@@ -5,7 +5,14 @@ use sdp_types::{Attribute, Connection, Media, Origin, Session};
 
 use super::crypto::{Crypto, CryptoSuite};
 use super::encoding::{COMFORT_NOISE, Encoding, telephone_event_as};
-use super::{Capabilities, Direction, Local, Negotiated, Payload, RefusedMedia, SrtpUse};
+use super::handshake::{Fingerprint, Setup};
+use super::{Capabilities, Direction, Local, Negotiated, Payload, RefusedMedia, Srtp, SrtpUse};
+
+/// The transport of what is not encrypted, of what has its keys in the description, and of what gets them by
+/// a handshake (RFC 5764 §8).
+pub(super) const PLAIN: &str = "RTP/AVP";
+const DESCRIBED: &str = "RTP/SAVP";
+const HANDSHAKE: &str = "UDP/TLS/RTP/SAVP";
 
 /// What a line of ours says.
 pub(super) struct Line<'a> {
@@ -15,7 +22,14 @@ pub(super) struct Line<'a> {
     pub(super) comfort_noise: Option<u8>,
     pub(super) rtcp_mux: bool,
     pub(super) direction: Direction,
-    pub(super) crypto: Option<Crypto>,
+    pub(super) secrecy: Option<Secret>,
+}
+
+/// How a line of ours is encrypted.
+#[derive(Clone)]
+pub(super) enum Secret {
+    Described(Crypto),
+    Handshake(Fingerprint, Setup),
 }
 
 /// The formats that we offer, in our order.
@@ -45,9 +59,28 @@ pub(super) fn offered_events(capabilities: &Capabilities) -> Vec<Payload> {
 }
 
 /// How we offer to encrypt, where we do.
-pub(super) fn offered_crypto(capabilities: &Capabilities, local: &Local) -> Option<Crypto> {
-    let key = local.key.clone().filter(|_| capabilities.srtp == SrtpUse::Required)?;
-    Some(Crypto { tag: 1, suite: CryptoSuite::AesCm128HmacSha1_80, key })
+pub(super) fn offered_secrecy(capabilities: &Capabilities, local: &Local) -> Option<Secret> {
+    match capabilities.srtp {
+        SrtpUse::Off | SrtpUse::Accepted => None,
+        SrtpUse::Required => {
+            let suite = CryptoSuite::AesCm128HmacSha1_80;
+            Some(Secret::Described(Crypto { tag: 1, suite, key: local.key.clone()? }))
+        }
+        SrtpUse::Handshake => Some(Secret::Handshake(local.fingerprint?, Setup::ActPass)),
+    }
+}
+
+/// How we offer to go on encrypting.
+pub(super) fn kept_secrecy(agreed: &Negotiated, local: &Local) -> Option<Secret> {
+    Some(match agreed.srtp.as_ref()? {
+        Srtp::Described(keys) => {
+            Secret::Described(Crypto { tag: keys.tag, suite: keys.suite, key: keys.ours.clone() })
+        }
+        // Who begins stays the same, so that nothing has to begin anew (RFC 8842 §5.5).
+        Srtp::Handshake(handshake) => {
+            Secret::Handshake(local.fingerprint?, Setup::of(handshake.begins))
+        }
+    })
 }
 
 /// Offers voice. The same is offered for the same arguments.
@@ -58,15 +91,21 @@ pub fn offer(capabilities: &Capabilities, local: &Local) -> String {
 }
 
 fn first_line<'a>(capabilities: &Capabilities, local: &Local) -> Line<'a> {
-    let crypto = offered_crypto(capabilities, local);
+    let secrecy = offered_secrecy(capabilities, local);
+    let (transport, shakes) = match &secrecy {
+        None => (PLAIN, false),
+        Some(Secret::Described(_)) => (DESCRIBED, false),
+        Some(Secret::Handshake(..)) => (HANDSHAKE, true),
+    };
     Line {
-        transport: if crypto.is_some() { "RTP/SAVP" } else { "RTP/AVP" },
+        transport,
         formats: offered(capabilities),
         events: offered_events(capabilities),
         comfort_noise: capabilities.comfort_noise.then_some(COMFORT_NOISE),
-        rtcp_mux: capabilities.rtcp_mux,
+        // A port of its own has a handshake of its own.
+        rtcp_mux: capabilities.rtcp_mux || shakes,
         direction: capabilities.direction,
-        crypto,
+        secrecy,
     }
 }
 
@@ -82,11 +121,7 @@ pub fn offer_again(capabilities: &Capabilities, local: &Local, agreed: &Negotiat
         (line.formats, line.events) = (known, agreed.receives_events.clone());
         line.comfort_noise = agreed.comfort_noise;
     }
-    line.crypto = agreed.srtp.as_ref().map(|srtp| Crypto {
-        tag: srtp.tag,
-        suite: srtp.suite,
-        key: srtp.ours.clone(),
-    });
+    line.secrecy = kept_secrecy(agreed, local);
     describe(capabilities, local, &agreed.lines, &line)
 }
 
@@ -154,8 +189,13 @@ fn speak(capabilities: &Capabilities, local: &Local, line: &Line<'_>) -> Media {
     if let Some(ptime) = capabilities.ptime {
         say("ptime", ptime.as_millis().to_string());
     }
-    if let Some(crypto) = &line.crypto {
-        say("crypto", crypto.write());
+    match &line.secrecy {
+        Some(Secret::Described(crypto)) => say("crypto", crypto.write()),
+        Some(Secret::Handshake(fingerprint, setup)) => {
+            say("setup", setup.name().into());
+            say("fingerprint", fingerprint.to_string());
+        }
+        None => {}
     }
     if line.rtcp_mux {
         media.add_attribute(Attribute::new("rtcp-mux"));
