@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::io;
 
 use clap::ValueEnum;
+use oneport_switch::LogTail;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -12,7 +13,9 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// How the log is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
@@ -24,20 +27,21 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Begins the log, on standard error; `ONEPORT_LOG` says how much of it.
-pub(crate) fn begin(format: LogFormat) {
+/// Begins the log, on standard error; `ONEPORT_LOG` says how much of it. Its last lines are for the API.
+pub(crate) fn begin(format: LogFormat) -> LogTail {
     let wanted = std::env::var("ONEPORT_LOG").ok();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter(wanted.as_deref()))
-        .with_writer(io::stderr);
+    let (filter, tail) = (filter(wanted.as_deref()), LogTail::default());
+    let log = tracing_subscriber::registry().with(filter).with(tail.clone());
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     match format {
         LogFormat::Text => {
-            log.with_ansi(crate::style::is_colourful()).with_target(false).init();
+            log.with(lines.with_ansi(crate::style::is_colourful()).with_target(false)).init();
         }
         LogFormat::Json => {
-            log.with_ansi(false).fmt_fields(JsonFields).event_format(JsonLines).init();
+            log.with(lines.with_ansi(false).fmt_fields(JsonFields).event_format(JsonLines)).init();
         }
     }
+    tail
 }
 
 /// What is logged: `info` and above where nothing else, or nothing that can be understood, is wanted. The SIP

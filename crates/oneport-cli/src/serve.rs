@@ -10,7 +10,7 @@ use miette::{LabeledSpan, NamedSource, miette};
 use oneport::{Driver, DriverConfig, StartError};
 use oneport_switch::api::{Api, ApiError, Reloader, state_directory, token_file};
 use oneport_switch::store::Store;
-use oneport_switch::{ApiConfig, Builtin, Config, ConfigError, KnownHosts, Switch};
+use oneport_switch::{ApiConfig, Builtin, Config, ConfigError, KnownHosts, LogTail, Switch};
 
 use crate::drain::Drains;
 use crate::exit::{Code, Failure, failed};
@@ -52,7 +52,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        crate::log::begin(self.log_format);
+        let log = crate::log::begin(self.log_format);
         let mut config = match &self.config {
             None => Config::default(),
             Some(path) => {
@@ -78,7 +78,7 @@ impl Serve {
         let storage = Storage::open(&config.store).await?;
         let driver = start(config.clone(), chosen, &storage)?;
         let gateway = Switch::start_gateway(&driver, &config).map_err(failed)?;
-        let api = start_api(&api, &driver, storage.store(), self.config.as_deref())?;
+        let api = start_api(&api, &driver, storage.store(), self.config.as_deref(), log)?;
         let writer = storage.start(&driver).map_err(failed)?;
         let mut reloads = self.config.as_deref().map(Reloads::of).transpose().map_err(failed)?;
         let reloader = match (&api, &self.config) {
@@ -178,11 +178,12 @@ fn start_api(
     driver: &Driver<Switch>,
     store: Option<Arc<dyn Store>>,
     file: Option<&Path>,
+    log: LogTail,
 ) -> Result<Option<Api>, Failure> {
     if !config.enabled {
         return Ok(None);
     }
-    match Api::start(config, driver, store, file, &state_directory()) {
+    match Api::start(config, driver, store, file, Some(log), &state_directory()) {
         Ok(api) => {
             tracing::info!("the API listens on http://{}", api.address());
             Ok(Some(api))

@@ -174,7 +174,7 @@ async fn the_voice_of_two_asterisks_comes_back_for_a_recording() {
         [api.tokens.boss]\nsecret = \"boss-boss-boss-boss\"\nrole = \"admin\"\n";
     let config = Config::parse(Path::new("api.toml"), text).expect("it is good");
     let state = bridged.state.path();
-    let api = Api::start(&config.api, &bridged.driver, None, None, state).expect("started");
+    let api = Api::start(&config.api, &bridged.driver, None, None, None, state).expect("started");
     let ask = async |method: &str, path: &str| {
         let mut stream = TcpStream::connect(api.address()).await.expect("it listens");
         let request = format!(

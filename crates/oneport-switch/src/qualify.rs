@@ -9,6 +9,7 @@ use std::time::Duration;
 use oneport_proto::{Endpoint, Instant, PokeId};
 
 use crate::deadlines::Deadlines;
+use crate::polls::Polls;
 
 /// Polls lost in a row after which a peer counts as gone. One may be lost by anybody.
 const LOST: u32 = 2;
@@ -92,6 +93,12 @@ struct Watch {
     config: QualifyConfig,
     status: Status,
     lost: u32,
+    polls: Polls,
+}
+
+/// Since the origin of the engine's time.
+const fn origin(now: Instant) -> Duration {
+    Duration::from_micros(now.as_micros())
 }
 
 impl Watch {
@@ -145,7 +152,8 @@ impl Qualify {
         if self.watches.get(name).is_some_and(|watch| watch.address == address) {
             return;
         }
-        let watch = Watch { address, config, status: Status::Unknown, lost: 0 };
+        let polls = self.watches.remove(name).map(|watch| watch.polls).unwrap_or_default();
+        let watch = Watch { address, config, status: Status::Unknown, lost: 0, polls };
         self.watches.insert(name.into(), watch);
         self.due.set(name.into(), now);
     }
@@ -158,6 +166,11 @@ impl Qualify {
 
     pub(crate) fn status(&self, name: &str) -> Status {
         self.watches.get(name).map_or(Status::Unknown, |watch| watch.status)
+    }
+
+    /// The last polls of a peer: seconds since, and the milliseconds that the answer took if one came.
+    pub(crate) fn polls(&self, now: Instant, name: &str) -> Vec<(f64, Option<f64>)> {
+        self.watches.get(name).map_or_else(Vec::new, |watch| watch.polls.tell(origin(now)))
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {
@@ -193,6 +206,7 @@ impl Qualify {
         let name = self.pokes.remove(&poke)?;
         let watch = self.watches.get_mut(&name)?;
         let before = watch.status;
+        watch.polls.note(origin(now), rtt);
         let next = match rtt {
             Some(rtt) => watch.answered(now, rtt),
             None => watch.was_lost(now),
@@ -218,6 +232,7 @@ mod tests {
             config: QualifyConfig { smoothing, ..QualifyConfig::default() },
             status: Status::Unknown,
             lost: 0,
+            polls: Polls::default(),
         }
     }
 
@@ -262,9 +277,17 @@ mod tests {
         assert!(polled(&mut qualify, at(4)).is_empty());
         assert_eq!(polled(&mut qualify, at(5)), ["2"]);
         assert_eq!(polled(&mut qualify, at(20)), ["1", "2"]);
+        let answered = Some(3.0);
+        let polls = qualify.polls(at(30), "1");
+        assert_eq!(polls, [(30.0, answered), (10.0, answered)], "as many as there were");
+        let moved = SocketAddr::from(([192, 0, 2, 9], 4569));
+        qualify.watch(at(21), "1", moved, QualifyConfig::default());
+        assert_eq!(qualify.polls(at(30), "1"), polls, "though it has moved");
+        assert_eq!(polled(&mut qualify, at(21)), ["1"]);
         qualify.forget("2");
-        assert_eq!(qualify.next(), Some(at(40)));
-        assert_eq!(polled(&mut qualify, at(40)), ["1"]);
+        assert!(qualify.polls(at(30), "2").is_empty());
+        assert_eq!(qualify.next(), Some(at(41)));
+        assert_eq!(polled(&mut qualify, at(41)), ["1"]);
     }
 
     #[test]

@@ -1,13 +1,21 @@
 //! A switch with a console, an administrator, and phones that call.
 
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use oneport::{Call, Driver, DriverConfig, NewCall, Phone, PhoneConfig, Secret};
+use oneport::media::{Codec, tone};
+use oneport::{
+    Call, Driver, DriverConfig, Format, NewCall, Phone, PhoneConfig, Registration,
+    RegistrationConfig, Secret,
+};
 use oneport_switch::api::Api;
 use oneport_switch::store::{Records, SqliteStore};
-use oneport_switch::{Config, Switch};
+use oneport_switch::{Config, LogTail, Switch};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::browser::Browser;
 
@@ -28,6 +36,16 @@ listen = "127.0.0.1:0"
 [peers.dialer]
 secret = "secret of dialer"
 
+[peers.crowd]
+secret = "secret of crowd"
+
+[peers.scribe]
+secret = "secret of scribe"
+
+[peers.desk]
+secret = "secret of desk"
+qualify_seconds = 1
+
 [peers.gone]
 address = "127.0.0.1:9"
 qualify_limit_ms = 100
@@ -44,11 +62,57 @@ name = "office"
 number = "8"
 to = ["builtin:milliwatt"]
 
+[[routes]]
+name = "desk"
+number = "9"
+to = ["peer:desk"]
+
 [[limits]]
 name = "dialer lines"
 peers = ["dialer"]
 max_calls = 3
 "#;
+
+/// A telephone that has registered as `desk`.
+pub(crate) struct Desk {
+    phone: Phone,
+    _registration: Registration,
+}
+
+impl Desk {
+    /// Answers the call that rings next.
+    pub(crate) async fn answers(&self) -> Call {
+        self.phone.incoming().await.expect("it rings").answer().await.expect("answered")
+    }
+}
+
+fn phone() -> Phone {
+    let listen = vec!["127.0.0.1:0".parse().expect("an address")];
+    Phone::bind(PhoneConfig { listen, ..PhoneConfig::default() }).expect("bound")
+}
+
+/// Says a tone until it is dropped.
+pub(crate) async fn say(call: &Call, frequency: f64) {
+    let speaker = call.speaker().expect("accepted");
+    let mut tone = tone::Sine::new(frequency, 8_000, 0.3);
+    loop {
+        let samples: Vec<i16> = tone.by_ref().take(160).collect();
+        let mut payload = Vec::new();
+        Codec::Ulaw.encode(&samples, &mut payload);
+        speaker.send(Format::ULAW, &payload, 20);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The log of all switches of this process: lines of other tests are among its own.
+fn log() -> LogTail {
+    static LOG: LazyLock<LogTail> = LazyLock::new(|| {
+        let tail = LogTail::default();
+        tracing_subscriber::registry().with(LevelFilter::INFO).with(tail.clone()).init();
+        tail
+    });
+    LOG.clone()
+}
 
 /// A switch with a console.
 pub(crate) struct Scene {
@@ -62,7 +126,8 @@ impl Scene {
     pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("oneport.toml");
-        std::fs::write(&file, CONFIG).expect("writable");
+        let recordings = format!("{CONFIG}\n[audio]\nrecord = {:?}\n", directory.path());
+        std::fs::write(&file, recordings).expect("writable");
         let config = Config::load(&file).expect("a good configuration");
         let api = config.api.clone();
         let driver = DriverConfig {
@@ -80,10 +145,13 @@ impl Scene {
         };
         let _writer = records.write_to(store.clone(), None, report).expect("started");
         let state: &Path = directory.path();
-        let api = Api::start(&api, &driver, Some(store), Some(&file), state).expect("started");
-        let listen = vec!["127.0.0.1:0".parse().expect("an address")];
-        let phone = Phone::bind(PhoneConfig { listen, ..PhoneConfig::default() }).expect("bound");
-        Self { api, driver, phone, directory }
+        let api = Api::start(&api, &driver, Some(store), Some(&file), Some(log()), state)
+            .expect("started");
+        Self { api, driver, phone: phone(), directory }
+    }
+
+    fn switch(&self) -> SocketAddr {
+        self.driver.local_addresses()[0]
     }
 
     /// A browser in which the administrator has just been made, by the printed link.
@@ -100,16 +168,42 @@ impl Scene {
 
     /// A call by the dialer, placed and not waited for.
     pub(crate) async fn placed(&self, number: &str, calling: &str) -> Call {
+        self.placed_by("dialer", number, calling).await
+    }
+
+    /// The same by this peer.
+    pub(crate) async fn placed_by(&self, peer: &str, number: &str, calling: &str) -> Call {
         let mut call = NewCall::to(number);
-        call.username = Some("dialer".into());
-        call.secret = Some(Secret::from("secret of dialer"));
+        call.username = Some(peer.into());
+        call.secret = Some(Secret::from(format!("secret of {peer}").as_str()));
         call.calling_number = Some(calling.into());
-        self.phone.call(self.driver.local_addresses()[0], call).await.expect("placed")
+        self.phone.call(self.switch(), call).await.expect("placed")
+    }
+
+    /// A telephone that is the desk.
+    pub(crate) async fn desk(&self) -> Desk {
+        let phone = phone();
+        let config = RegistrationConfig {
+            to: self.switch(),
+            username: "desk".into(),
+            secret: Some(Secret::from("secret of desk")),
+            key: None,
+            allow_plaintext: false,
+            refresh: Duration::from_secs(60),
+        };
+        let mut registration = phone.register(config).await.expect("running");
+        registration.next_event().await.expect("registered");
+        Desk { phone, _registration: registration }
     }
 
     /// A call by the dialer that was answered.
     pub(crate) async fn answered(&self, number: &str, calling: &str) -> Call {
-        let mut call = self.placed(number, calling).await;
+        self.answered_by("dialer", number, calling).await
+    }
+
+    /// The same by this peer.
+    pub(crate) async fn answered_by(&self, peer: &str, number: &str, calling: &str) -> Call {
+        let mut call = self.placed_by(peer, number, calling).await;
         call.answered().await.expect("answered");
         call
     }

@@ -10,7 +10,9 @@ use utoipa::IntoParams;
 use super::Shared;
 use super::error::{Problem, Refused};
 use super::extract::{Ask, Body, PageQuery};
-use super::model::{CallRows, CallSort, CallState, CallView, Calls, Legs, Originate, Transfer};
+use super::model::{
+    CallRows, CallSort, CallState, CallView, Calls, Legs, Originate, TimelineView, Transfer,
+};
 use crate::switch::NotPlaced;
 use crate::switch::snapshot::CallFilter;
 use crate::switch::table::TableQuery;
@@ -170,6 +172,30 @@ pub(super) async fn show(
     let wanted = id.clone();
     let found = shared.ask(move |endpoint, switch, now| {
         switch.find_call(&wanted).and_then(|call| switch.show_call(endpoint, now, call))
+    });
+    found.await?.map(Json).ok_or_else(|| no_such_call(&id))
+}
+
+/// How a call has sounded since its beginning, here and at the other sides. It costs each leg 400 bytes at most.
+#[utoipa::path(
+    get,
+    path = "/v1/calls/{id}/timeline",
+    tag = "calls",
+    params(("id" = String, Path, description = "Its id")),
+    security(("token" = ["viewer"])),
+    responses(
+        (status = 200, description = "Its legs", body = TimelineView),
+        (status = 404, description = "It is not up", body = Refused),
+    )
+)]
+pub(super) async fn timeline(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<Json<TimelineView>, Problem> {
+    let wanted = id.clone();
+    let found = shared.ask(move |endpoint, switch, now| {
+        let call = switch.find_call(&wanted)?;
+        switch.show_timeline(endpoint, now, call)
     });
     found.await?.map(Json).ok_or_else(|| no_such_call(&id))
 }

@@ -167,7 +167,7 @@ fn needed(method: &Method, path: &str) -> Option<Role> {
     Some(match *method {
         _ if paths::is_of_users(path) || path == paths::CONFIGURATION => Role::Admin,
         // It has what a capture has: keys that were pressed.
-        Method::GET if path.ends_with(paths::LADDER) => Role::Operator,
+        Method::GET if path.ends_with(paths::LADDER) || path == paths::LOG => Role::Operator,
         Method::GET | Method::HEAD => Role::Viewer,
         _ if paths::ADMIN.contains(&path) => Role::Admin,
         _ => Role::Operator,

@@ -20,6 +20,7 @@ mod extract;
 mod guard;
 mod ladder;
 mod listener;
+mod log;
 mod login;
 mod metrics;
 pub mod model;
@@ -59,6 +60,7 @@ use utoipa_axum::routes;
 use crate::Switch;
 use crate::config::ApiConfig;
 use crate::console::Sessions;
+use crate::log_tail::LogTail;
 use crate::store::Store;
 use error::Problem;
 
@@ -110,6 +112,7 @@ pub enum ApiError {
 pub(crate) struct Inner {
     driver: Driver<Switch>,
     store: Option<Arc<dyn Store>>,
+    log: Option<LogTail>,
     tokens: Arc<token::Tokens>,
     reloader: Option<Reloader>,
     hosts: Vec<String>,
@@ -166,7 +169,7 @@ impl std::fmt::Debug for Api {
 
 impl Api {
     /// Starts it for the switch of `driver`, whose records are in `store` and whose configuration came
-    /// from `file`. Where no token is
+    /// from `file`. It shows the log of `log`. Where no token is
     /// configured, one is made and written to [`token_file`] in `state`.
     ///
     /// # Errors
@@ -176,6 +179,7 @@ impl Api {
         driver: &Driver<Switch>,
         store: Option<Arc<dyn Store>>,
         file: Option<&Path>,
+        log: Option<LogTail>,
         state: &Path,
     ) -> Result<Self, ApiError> {
         let bind = |source| ApiError::Bind { address: config.listen, source };
@@ -200,6 +204,7 @@ impl Api {
         let shared = Inner {
             driver: driver.clone(),
             store: store.clone(),
+            log,
             tokens,
             reloader: reloader.clone(),
             hosts: config.hosts.clone(),
@@ -340,6 +345,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(drain::show, drain::drain, drain::undrain))
         .routes(routes!(metrics::metrics))
         .routes(routes!(peers::peers))
+        .routes(routes!(peers::peer))
         .routes(routes!(peers::registrations))
         .routes(routes!(carriers::carriers))
         .routes(routes!(calls::list, calls::originate))
@@ -347,6 +353,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(calls::netstats))
         .routes(routes!(calls::table))
         .routes(routes!(calls::transfer))
+        .routes(routes!(calls::timeline))
         .routes(routes!(ladder::ladder))
         .routes(routes!(capture::capture))
         .routes(routes!(audio::audio))
@@ -362,6 +369,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(records::refusal_counts))
         .routes(routes!(routes::decide))
         .routes(routes!(events::events))
+        .routes(routes!(log::log))
         .routes(routes!(users::list, users::add))
         .routes(routes!(users::change, users::remove))
 }

@@ -70,6 +70,22 @@ model! {
         pub limits: Vec<String>,
     }
 
+    /// A poll of a peer.
+    struct PollView {
+        /// Since it ended.
+        pub seconds_ago: f64,
+        /// Until the answer came; null where none did.
+        pub round_trip_ms: Option<f64>,
+    }
+
+    /// A peer, and how fast it has answered of late.
+    struct PeerInFull {
+        /// As in the list.
+        pub peer: PeerView,
+        /// Its last polls, oldest first: 180 at most.
+        pub polls: Vec<PollView>,
+    }
+
     /// Peers in the order of their names.
     struct Peers {
         /// Some of them.
@@ -316,6 +332,42 @@ model! {
         pub last_message: String,
     }
 
+    /// How a leg has sounded for a part of its life, at worst; null: not known, or nothing was heard.
+    struct PartView {
+        /// Since the part ended.
+        pub seconds_ago: f64,
+        /// Frames lost on their way here.
+        pub lost_percent: Option<f64>,
+        /// Interarrival jitter (RFC 3550).
+        pub jitter_ms: Option<f64>,
+        /// How late frames came behind the fastest.
+        pub late_ms: Option<f64>,
+        /// Round trip.
+        pub round_trip_ms: Option<f64>,
+        /// Frames lost on their way there, as the other side says.
+        pub lost_percent_there: Option<f64>,
+        /// Jitter there.
+        pub jitter_ms_there: Option<f64>,
+        /// Delay of the jitter buffer there.
+        pub buffer_ms_there: Option<f64>,
+    }
+
+    /// How a leg has sounded since its beginning.
+    struct LegTimeline {
+        /// The leg, as in the call.
+        pub channel: String,
+        /// Oldest first: of ten seconds each, and of twice as long whenever there would be more than 24.
+        pub parts: Vec<PartView>,
+    }
+
+    /// How a call has sounded since its beginning.
+    struct TimelineView {
+        /// Its id.
+        pub call: String,
+        /// Its legs, that of the caller first.
+        pub legs: Vec<LegTimeline>,
+    }
+
     /// Voice flows one way only on a leg, or not at all.
     struct OneWayView {
         /// Who is not heard: `peer`, `other` (whoever it speaks with) or `both`.
@@ -502,6 +554,9 @@ model! {
         pub loss_percent: Option<f64>,
         /// Frames lost on the way to it, as it says.
         pub loss_percent_there: Option<u8>,
+        /// The greater of both for each part of its timeline, oldest first; null where nothing was heard.
+        #[serde(default)]
+        pub losses: Vec<Option<f64>>,
         /// Interarrival jitter of what comes from it (RFC 3550).
         pub jitter_ms: f64,
         /// Round trip, smoothed.

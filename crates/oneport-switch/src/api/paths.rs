@@ -9,6 +9,9 @@ pub(super) const ADMIN: [&str; 2] = ["/v1/reload", "/v1/drain"];
 /// What an administrator alone sees, since it tells who may do what.
 pub(super) const CONFIGURATION: &str = "/v1/configuration";
 
+/// What an operator sees and a viewer does not: it tells of everybody, in words.
+pub(super) const LOG: &str = "/v1/log";
+
 /// The end of paths that tell what was said to set a call up.
 pub(super) const LADDER: &str = "/ladder";
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::media::{Figures, Meter};
 use super::settings::{Carrier, Transport};
+use crate::polls::Polls;
 
 /// How long what was counted of a call is kept behind its end.
 const LINGERS: Duration = Duration::from_secs(3);
@@ -95,6 +96,8 @@ impl Standing {
 struct Entry {
     carrier: Carrier,
     standing: Standing,
+    /// Its last polls, with times since it was first known.
+    polls: (Instant, Polls),
     /// When its calls began within the last second.
     begun: VecDeque<Instant>,
 }
@@ -148,11 +151,13 @@ impl Carriers {
                 continue;
             }
             let mut standing = Standing::new(carrier.register.is_some());
-            if let Some(before) = entries.get(&name) {
+            let mut polls = (Instant::now(), Polls::default());
+            if let Some(before) = entries.remove(&name) {
                 standing.calls = before.standing.calls;
+                polls = before.polls;
             }
             let begun = VecDeque::new();
-            entries.insert(name.clone(), Entry { carrier, standing, begun });
+            entries.insert(name.clone(), Entry { carrier, standing, polls, begun });
             changed.push(name);
         }
         (changed, gone)
@@ -170,6 +175,22 @@ impl Carriers {
             (name.clone(), entry.carrier.clone(), entry.standing.clone())
         };
         entries.iter().map(each).collect()
+    }
+
+    /// A carrier was asked whether it is there, and has answered in so much time or not at all.
+    pub(crate) fn polled(&self, name: &str, round_trip: Option<Duration>) {
+        if let Some(entry) = self.lock().get_mut(name) {
+            let (first, polls) = &mut entry.polls;
+            polls.note(first.elapsed(), round_trip);
+        }
+    }
+
+    /// The last polls of a carrier: seconds since, and the milliseconds that the answer took if one came.
+    pub(crate) fn polls(&self, name: &str) -> Vec<(f64, Option<f64>)> {
+        let entries = self.lock();
+        entries.get(name).map_or_else(Vec::new, |Entry { polls: (first, polls), .. }| {
+            polls.tell(first.elapsed())
+        })
     }
 
     /// Changes what is known of a carrier; what `change` makes of it.

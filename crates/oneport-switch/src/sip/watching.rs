@@ -43,6 +43,7 @@ pub(crate) async fn watch(stack: Stack, carriers: Arc<Carriers>, name: String, c
         }
         let answers = !answering.is_empty();
         answering.append(&mut silent);
+        carriers.polled(&name, round_trip);
         let changed = carriers.note(&name, |standing| {
             standing.addresses = answering;
             standing.round_trip = round_trip;

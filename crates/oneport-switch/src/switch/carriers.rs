@@ -138,6 +138,17 @@ impl Switch {
         }))
     }
 
+    /// The last polls of a peer behind the gateway: seconds since, and the milliseconds that the answer took
+    /// if one came. `None` for any other peer.
+    pub(super) fn polls_behind_gateway(&self, name: &str) -> Option<Vec<(f64, Option<f64>)>> {
+        let gateway = self.gateway.as_ref();
+        if self.config.phones.contains_key(name) {
+            return Some(gateway.map(|link| link.phones.polls(name)).unwrap_or_default());
+        }
+        let carrier = name.strip_prefix(CARRIER)?;
+        Some(gateway.map(|link| link.carriers.polls(carrier)).unwrap_or_default())
+    }
+
     /// All carriers, with how they stand.
     pub(crate) fn show_carriers(&self) -> CarriersView {
         let known = self.gateway.as_ref().map(|link| link.carriers.all()).unwrap_or_default();

@@ -110,7 +110,8 @@ impl Switch {
                     tracing::debug!("{call}: {failure}");
                     self.forward_where_absent(call, &targets, failed);
                     if let [target @ (Target::Builtin(_) | Target::End(_))] = &*targets {
-                        let reason = records::not_led_to(target, failed, &failure);
+                        let reason =
+                            records::not_led_to(target, self.book.route(call), failed, &failure);
                         self.book.because(call, reason);
                     }
                     (cause, why) = (failed, failure);

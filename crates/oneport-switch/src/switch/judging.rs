@@ -10,6 +10,7 @@ use oneport_proto::{CallId, CallStats, Endpoint, Instant};
 use super::Switch;
 use crate::cdr::hundredths;
 use crate::news::What;
+use crate::timeline::Timeline;
 
 /// From the beginning of one round to that of the next.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -127,7 +128,7 @@ impl Switch {
         }
         let from = self.judging.left.len().saturating_sub(AT_ONCE);
         for call in self.judging.left.split_off(from) {
-            self.look_at(endpoint, call);
+            self.look_at(endpoint, now, call);
         }
         if !self.judging.left.is_empty() {
             self.judging.next = Some(now + PAUSE);
@@ -139,10 +140,14 @@ impl Switch {
         judging.next = (!legs.is_empty()).then(|| begun + PERIOD);
     }
 
-    fn look_at(&mut self, endpoint: &Endpoint, call: CallId) {
+    fn look_at(&mut self, endpoint: &Endpoint, now: Instant, call: CallId) {
         let Some(stats) = endpoint.call_stats(call) else { return };
         let diagnosis = self.diagnose(call, &stats);
+        // What a carrier's packets show, where the leg leads to the gateway.
+        let figures = self.stats_of_carrier(call);
         let Some(leg) = self.legs.get_mut(&call) else { return };
+        let timeline = leg.marks.timeline.get_or_insert_with(|| Timeline::new(leg.begun).into());
+        timeline.note(now, figures.as_ref().unwrap_or(&stats));
         if let Some(peer) = leg.peer.as_deref().filter(|peer| self.config.peers.contains_key(*peer))
         {
             let seen = self.judging.seen.entry(peer.into()).or_default();

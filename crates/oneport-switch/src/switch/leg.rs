@@ -16,6 +16,7 @@ use super::parking::{Parked, TransferredBy};
 use crate::builtin::{Announcement, Builtin};
 use crate::limits::Direction;
 use crate::routing::Target;
+use crate::timeline::Timeline;
 use crate::watch::{Bounds, Ending};
 
 /// What a leg holds its places under limits by.
@@ -80,6 +81,8 @@ pub(super) struct Marks {
     pub(super) native_to: Option<String>,
     /// Bytes of voice sent, when it was last looked at.
     pub(super) bytes_seen: u64,
+    /// How it has sounded since its beginning.
+    pub(super) timeline: Option<Box<Timeline>>,
     /// Causes for which it is choppy that were told, a bit each.
     pub(super) causes_told: u32,
     /// What was told of voice that flows one way only.

@@ -289,11 +289,20 @@ pub(super) fn full_limit(full: &Full) -> Reason {
     reason
 }
 
-/// Why a destination that is here, or the end of a route, did not take a call.
-pub(super) fn not_led_to(target: &Target, cause: CauseCode, why: &str) -> Reason {
+/// Why a destination that is here, or the end of `route`, did not take a call.
+pub(super) fn not_led_to(
+    target: &Target,
+    route: Option<&str>,
+    cause: CauseCode,
+    why: &str,
+) -> Reason {
     let mut reason = match target {
-        Target::End(_) => Reason::new(Stage::Route, "route_ends", why)
-            .fix("that is what the route says; give it another destination to change it"),
+        Target::End(_) => {
+            let mut reason = Reason::new(Stage::Route, "route_ends", why)
+                .fix("that is what the route says; give it another destination to change it");
+            reason.rule = route.map(|route| format!("route {route}"));
+            reason
+        }
         _ => Reason::new(Stage::Destination, "builtin", why),
     };
     reason.destination = Some(target.to_string());

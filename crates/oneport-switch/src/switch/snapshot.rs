@@ -18,9 +18,9 @@ use uuid::Uuid;
 
 use super::{Leg, State, Switch};
 use crate::api::model::{
-    CallState, CallView, Calls, CapacityView, Heard, HeardThere, LegView, Legs, LimitView,
-    LimitsView, PeerState, PeerView, Peers, RegisteredHere, RegisteredThere, RegistrationState,
-    Registrations, Status, User,
+    CallState, CallView, Calls, CapacityView, Heard, HeardThere, LegTimeline, LegView, Legs,
+    LimitView, LimitsView, PartView, PeerInFull, PeerState, PeerView, Peers, PollView,
+    RegisteredHere, RegisteredThere, RegistrationState, Registrations, Status, TimelineView, User,
 };
 use crate::cdr::hundredths;
 use crate::config::Peer;
@@ -32,6 +32,7 @@ use crate::qualify::Status as PollStatus;
 use crate::refusal::Stage;
 use crate::sip::streams::Counts as StreamCounts;
 use crate::tally::{Tally, Voice};
+use crate::timeline::Part;
 
 /// Limits that are shown, where each number has one of its own.
 const MOST_LIMITS: usize = 1_000;
@@ -202,6 +203,25 @@ impl Switch {
         })
     }
 
+    /// How the legs of a call have sounded since their beginning, that of the caller first. `call` is that.
+    pub(crate) fn show_timeline(
+        &self,
+        endpoint: &Endpoint,
+        now: Instant,
+        call: CallId,
+    ) -> Option<TimelineView> {
+        let caller = self.legs.get(&call)?;
+        let legs = [(call, caller)].into_iter().chain(self.called_legs(caller));
+        let each = legs.map(|(id, leg)| LegTimeline {
+            channel: channel_of(endpoint, id, leg),
+            parts: (leg.marks.timeline.iter())
+                .flat_map(|timeline| timeline.tell(now))
+                .map(PartView::from)
+                .collect(),
+        });
+        Some(TimelineView { call: caller.id.to_string(), legs: each.collect() })
+    }
+
     /// A page of all legs.
     pub(crate) fn legs(&self, endpoint: &Endpoint, now: Instant, page: &Page<u64>) -> Legs {
         let all = self.legs.iter().map(|(call, leg)| (leg.lease.0, (*call, leg)));
@@ -215,18 +235,16 @@ impl Switch {
         let numbers = endpoint.call_numbers(call);
         let stats = self.figures_of(endpoint, call);
         let signalling = endpoint.call_signalling(call).unwrap_or_default();
-        let our_number = numbers.map(|(ours, _)| ours.get());
         let diagnosis = self.diagnose(call, &stats);
         let causes = diagnosis.iter().flat_map(Diagnosis::causes);
         let remedies = diagnosis.iter().flat_map(Diagnosis::remedies);
-        let name = leg.peer.clone().unwrap_or_else(|| leg.address.to_string());
         LegView {
             call: leg.id.to_string(),
-            channel: format!("IAX2/{name}-{}", our_number.unwrap_or(0)),
+            channel: channel_of(endpoint, call, leg),
             incoming: leg.direction == Direction::In,
             peer: leg.peer.clone(),
             address: leg.address.to_string(),
-            our_number,
+            our_number: numbers.map(|(ours, _)| ours.get()),
             their_number: numbers.and_then(|(_, theirs)| theirs).map(|number| number.get()),
             codec: stats.format.map(|format| format.name().into()),
             encrypted: stats.encrypted,
@@ -277,6 +295,21 @@ impl Switch {
         let more = left.next().is_some();
         let next = peers.last().filter(|_| more).map(|peer| peer.name.clone());
         Peers { peers, total, next }
+    }
+
+    /// A peer, with its last polls; `None`: there is none of this name.
+    pub(crate) fn peer_in_full(&self, now: Instant, name: &str) -> Option<PeerInFull> {
+        let peer = self.config.peers.get(name)?;
+        let calls = self.calls_by_peer().get(name).copied().unwrap_or_default();
+        let polls = match self.polls_behind_gateway(name) {
+            Some(polls) => polls,
+            None => self.qualify.polls(now, name),
+        };
+        let told = |(seconds_ago, round_trip_ms)| PollView { seconds_ago, round_trip_ms };
+        Some(PeerInFull {
+            peer: self.show_peer(now, name, peer, calls),
+            polls: polls.into_iter().map(told).collect(),
+        })
     }
 
     fn peer_state(&self, name: &str, peer: &Peer) -> (PeerState, Option<Duration>) {
@@ -470,6 +503,28 @@ impl Switch {
 fn message(said: Option<Said>) -> String {
     let Some(Said { ours, subclass }) = said else { return String::new() };
     format!("{}:{subclass}", if ours { "Tx" } else { "Rx" })
+}
+
+/// The name of a leg as Asterisk would write it.
+fn channel_of(endpoint: &Endpoint, call: CallId, leg: &Leg) -> String {
+    let name = leg.peer.clone().unwrap_or_else(|| leg.address.to_string());
+    let number = endpoint.call_numbers(call).map_or(0, |(ours, _)| ours.get());
+    format!("IAX2/{name}-{number}")
+}
+
+impl From<Part> for PartView {
+    fn from(part: Part) -> Self {
+        Self {
+            seconds_ago: part.seconds_ago,
+            lost_percent: part.lost_percent,
+            jitter_ms: part.jitter_ms,
+            late_ms: part.late_ms,
+            round_trip_ms: part.round_trip_ms,
+            lost_percent_there: part.lost_percent_there,
+            jitter_ms_there: part.jitter_ms_there,
+            buffer_ms_there: part.buffer_ms_there,
+        }
+    }
 }
 
 fn heard(stats: &CallStats) -> Heard {

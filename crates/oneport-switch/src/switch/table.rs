@@ -264,6 +264,12 @@ impl Switch {
             mos_there: mos(Score::there(&stats)),
             loss_percent: loss_percent(&stats),
             loss_percent_there: stats.remote.map(|there| there.lost_percent),
+            losses: leg
+                .marks
+                .timeline
+                .as_ref()
+                .map(|timeline| timeline.losses())
+                .unwrap_or_default(),
             jitter_ms: super::snapshot::millis(stats.received.jitter),
             rtt_ms: stats.rtt.map(super::snapshot::millis),
             trouble: match self.show_one_way(now, call) {

@@ -9,6 +9,7 @@ mod exposition;
 mod guard;
 mod listening;
 mod listening_ends;
+mod log;
 mod one_way;
 mod originate;
 mod recording;
@@ -16,17 +17,21 @@ mod rooms;
 mod schema;
 mod straight;
 mod stream;
+mod timeline;
 mod transcoded;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use oneport::{Call, Driver, DriverConfig, NewCall, Phone, PhoneConfig, Secret};
 use oneport_switch::api::Api;
 use oneport_switch::store::{Records, SqliteStore};
-use oneport_switch::{Config, Switch};
+use oneport_switch::{Config, LogTail, Switch};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use client::Client;
 
@@ -82,6 +87,16 @@ username = "us"
 secret = "anything"
 "#;
 
+/// The log of all switches of this process.
+fn log() -> LogTail {
+    static LOG: LazyLock<LogTail> = LazyLock::new(|| {
+        let tail = LogTail::default();
+        tracing_subscriber::registry().with(LevelFilter::INFO).with(tail.clone()).init();
+        tail
+    });
+    LOG.clone()
+}
+
 /// A switch with an API.
 struct Scene {
     api: Api,
@@ -116,7 +131,8 @@ async fn scene_with(text: &str) -> Scene {
     };
     let _writer = records.write_to(store.clone(), None, report).expect("started");
     let state = directory.path();
-    let api = Api::start(&api, &driver, Some(store), Some(&file), state).expect("started");
+    let api =
+        Api::start(&api, &driver, Some(store), Some(&file), Some(log()), state).expect("started");
     let client = Client::new(api.address(), Some("admin-admin-admin-admin"));
     Scene { api, driver, client, directory }
 }

@@ -27,6 +27,7 @@ use super::caller::Identity;
 use super::numbers::NumberRule;
 use super::settings::{Carrier, PhoneConfig, Transport};
 use crate::caller_id::CallerIdRule;
+use crate::polls::Polls;
 use crate::qualify::Status;
 use digest::{Algorithm, Asked, Authorization, Proof, Prover};
 use guard::Guard;
@@ -72,6 +73,7 @@ struct Entry {
     config: Arc<PhoneConfig>,
     binding: Option<Binding>,
     status: Status,
+    polls: Polls,
     /// Calls that are up.
     calls: usize,
     /// Where it was last.
@@ -206,8 +208,8 @@ impl Phones {
         }
         for (name, config) in phones {
             let config = Arc::new(config);
-            let entry =
-                Entry { config, binding: None, status: Status::Unknown, calls: 0, last: None };
+            let (status, polls) = (Status::Unknown, Polls::default());
+            let entry = Entry { config, binding: None, status, polls, calls: 0, last: None };
             table.entries.insert(name, entry);
         }
         drop(table);
@@ -245,6 +247,13 @@ impl Phones {
     /// Whether it answers.
     pub(crate) fn status(&self, name: &str) -> Status {
         self.lock().entries.get(name).map_or(Status::Unknown, |entry| entry.status)
+    }
+
+    /// Its last polls: seconds since, and the milliseconds that the answer took if one came.
+    pub(crate) fn polls(&self, name: &str) -> Vec<(f64, Option<f64>)> {
+        let table = self.lock();
+        let entry = table.entries.get(name);
+        entry.map_or_else(Vec::new, |entry| entry.polls.tell(self.born.elapsed()))
     }
 
     /// Whether a phone is at this address.

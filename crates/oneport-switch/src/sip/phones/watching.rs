@@ -51,15 +51,16 @@ async fn watch_one(
         let asked = Instant::now();
         let answer = stack.ask_at(&binding.contact, binding.address, binding.transport);
         let answered = tokio::time::timeout(watch.limit * 2, answer).await;
-        let pause = match answered {
-            Ok(Some(_)) => {
+        let rtt = answered.is_ok_and(|answer| answer.is_some()).then(|| asked.elapsed());
+        phones.polled(&name, rtt);
+        let pause = match rtt {
+            Some(rtt) => {
                 lost = 0;
-                let rtt = asked.elapsed();
                 let status = if rtt <= watch.limit { Status::Ok(rtt) } else { Status::Lagged(rtt) };
                 phones.note(&name, &binding, status);
                 if status.takes_calls() { watch.interval } else { watch.not_ok_interval }
             }
-            _ => {
+            None => {
                 lost += 1;
                 if lost >= LOST {
                     phones.note(&name, &binding, Status::Unreachable);
@@ -75,6 +76,13 @@ async fn watch_one(
 }
 
 impl Phones {
+    /// A phone was asked, and has answered in so much time or not at all.
+    fn polled(&self, name: &str, round_trip: Option<Duration>) {
+        if let Some(entry) = self.lock().entries.get_mut(name) {
+            entry.polls.note(self.born.elapsed(), round_trip);
+        }
+    }
+
     /// A phone has answered, or not, where it was asked.
     fn note(&self, name: &str, binding: &Binding, status: Status) {
         let changed = self.lock().change(name, |entry| {
