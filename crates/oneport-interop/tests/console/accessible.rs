@@ -4,17 +4,20 @@
 use crate::scene::Scene;
 
 /// The paths of all screens.
-const SCREENS: [&str; 10] = [
+const SCREENS: [&str; 13] = [
     "",
     "calls",
     "call",
     "peers",
+    "peer/gone",
     "carriers",
     "refusals",
     "records",
     "routes",
-    "configuration",
+    "log",
+    "configuration/limit%20dialer%20lines",
     "users",
+    "password",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,7 +34,7 @@ async fn no_screen_has_a_serious_finding_or_is_wider_than_a_phone() {
     scene.placed("none", "103").await.answered().await.expect_err("no such number");
     for theme in ["light", "dark"] {
         browser.evaluate(&format!("localStorage.setItem('oneport-theme', '{theme}')")).await;
-        for width in [390, 1280] {
+        for width in [390, 1280, 1920] {
             browser.driver.set_window_rect(0, 0, width, 900).await.expect("resized");
             for screen in SCREENS {
                 browser.go("about:blank").await;

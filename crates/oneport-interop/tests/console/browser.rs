@@ -119,6 +119,14 @@ impl Browser {
         button.click().await.expect("pressed");
     }
 
+    /// Follows the first link that says this.
+    pub(crate) async fn press_link(&self, text: &str) {
+        let path = format!("//a[normalize-space()={text:?}]");
+        let link =
+            self.wait(text, async || self.driver.find(By::XPath(path.as_str())).await.ok()).await;
+        link.click().await.expect("pressed");
+    }
+
     /// Presses keys, wherever the focus is.
     pub(crate) async fn keys(&self, keys: &str) {
         self.driver.action_chain().send_keys(keys).perform().await.expect("pressed");

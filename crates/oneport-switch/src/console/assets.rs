@@ -19,6 +19,7 @@ macro_rules! files {
 
 /// All of them, by their paths behind `/console/`. Each screen is one file.
 static FILES: &[(&str, &[u8])] = &files![
+    "actions.js"
     "api.js"
     "app.js"
     "console.css"
@@ -28,14 +29,19 @@ static FILES: &[(&str, &[u8])] = &files![
     "lib/LICENSE-htm"
     "lib/LICENSE-preact"
     "lib/preact.js"
+    "listening.js"
     "live.js"
     "parts.js"
+    "polls.js"
     "screens/call.js"
     "screens/calls.js"
     "screens/carriers.js"
     "screens/configuration.js"
+    "screens/log.js"
     "screens/login.js"
     "screens/overview.js"
+    "screens/password.js"
+    "screens/peer.js"
     "screens/peers.js"
     "screens/records.js"
     "screens/refusals.js"

@@ -1,18 +1,22 @@
 // The frame around all screens: who has signed in, where one can go, and the keys.
 
-import { html, render, useEffect, useRef, useState } from './lib/preact.js';
+import { html, render, useEffect, useLayoutEffect, useRef, useState } from './lib/preact.js';
 import { enter, get, may, remove, whenGone } from './api.js';
+import { ListeningBar, stopListening } from './listening.js';
 import { First, SignIn } from './screens/login.js';
 import { Overview } from './screens/overview.js';
 import { Calls } from './screens/calls.js';
 import { Call } from './screens/call.js';
 import { Peers } from './screens/peers.js';
+import { Peer } from './screens/peer.js';
 import { Carriers } from './screens/carriers.js';
 import { Refusals } from './screens/refusals.js';
 import { Records } from './screens/records.js';
 import { Routes } from './screens/routes.js';
+import { Log } from './screens/log.js';
 import { Configuration } from './screens/configuration.js';
 import { Users } from './screens/users.js';
+import { Password } from './screens/password.js';
 
 /** The screens: their path, name, key behind `g`, and the least role that sees them. */
 const SCREENS = [
@@ -23,12 +27,17 @@ const SCREENS = [
   { path: 'refusals', name: 'Refusals', key: 'r', screen: Refusals },
   { path: 'records', name: 'Records', key: 'd', screen: Records },
   { path: 'routes', name: 'Routes', key: 'w', screen: Routes },
+  { path: 'log', name: 'Log', key: 'l', screen: Log, role: 'operator' },
   { path: 'configuration', name: 'Configuration', key: 'f', screen: Configuration, role: 'admin' },
   { path: 'users', name: 'Users', key: 'u', screen: Users, role: 'admin' },
 ];
 
 /** Screens that are reached from others. */
-const INNER = { call: Call };
+const INNER = {
+  call: { name: 'Call', screen: Call },
+  peer: { name: 'Peer', screen: Peer },
+  password: { name: 'Your password', screen: Password },
+};
 
 const place = () => {
   try {
@@ -64,47 +73,45 @@ function Theme() {
   };
   return html`<label class="theme"><span class="hidden">Colours</span>
     <select value=${chosen} onChange=${event => set(event.target.value)}>
-      <option value="system">System colours</option><option value="light">Light</option><option value="dark">Dark</option>
+      <option value="system">System</option><option value="light">Light</option><option value="dark">Dark</option>
     </select></label>`;
 }
 
 /** Whether somebody writes: then keys are letters. */
 const writes = target => target.closest?.('input, textarea, select, dialog') !== null && target.closest !== undefined;
 
+/** `/` leads to the search, and `g` with a screen's key behind it to that screen, however long somebody takes for it. */
 function useKeys(screens) {
-  useEffect(() => {
-    let led = 0;
+  const led = useRef(false);
+  // Whoever sees the screen can press keys.
+  useLayoutEffect(() => {
     const pressed = event => {
       if (event.ctrlKey || event.metaKey || event.altKey || writes(event.target)) return;
-      if (event.key === '/') {
+      const screen = led.current && screens.find(one => one.key === event.key);
+      led.current = !led.current && event.key === 'g';
+      if (screen) {
+        location.hash = `#/${screen.path}`;
+      } else if (event.key === '/') {
         const search = document.querySelector('input[type=search]');
         if (search) {
           event.preventDefault();
           search.focus();
         }
-      } else if (event.key === 'g') {
-        led = event.timeStamp;
-        return;
-      } else if (event.timeStamp - led < 1500) {
-        const screen = screens.find(one => one.key === event.key);
-        if (screen) location.hash = `#/${screen.path}`;
       }
-      led = 0;
     };
     addEventListener('keydown', pressed);
     return () => removeEventListener('keydown', pressed);
   }, [screens]);
 }
 
-function Frame({ who, leave }) {
+function Frame({ who, entered, leave }) {
   const [first, ...rest] = usePlace();
   const main = useRef(null);
   const [open, setOpen] = useState(false);
   const screens = SCREENS.filter(one => may(who, one.role ?? 'viewer'));
   useKeys(screens);
   const known = screens.find(one => one.path === first);
-  const Screen = INNER[first] ?? known?.screen;
-  const title = known?.name ?? 'Call';
+  const { name: title, screen: Screen } = INNER[first] ?? known ?? { name: 'Nothing' };
   const seen = useRef(false);
   useEffect(() => {
     document.title = `${title} – Oneport`;
@@ -121,12 +128,14 @@ function Frame({ who, leave }) {
       <nav id="nav" class=${open ? 'open' : ''} aria-label="Screens">
         <ul>${screens.map(one => html`<li key=${one.path}><a href=${`#/${one.path}`} aria-current=${one === known ? 'page' : undefined} title=${`Key: g ${one.key}`}>${one.name}</a></li>`)}</ul>
         <div class="who"><${Theme} /><span>${who.user} <small>${who.role}</small></span>
+          <a href="#/password" aria-current=${first === 'password' ? 'page' : undefined}>Password</a>
           <button onClick=${leave}>Sign off</button></div>
       </nav>
     </header>
     <main id="main" ref=${main} tabindex="-1">
-      ${Screen ? html`<${Screen} key=${[first, ...rest].join('/')} who=${who} at=${rest} />` : html`<h1>There is no such screen</h1><p><a href="#/">To the overview</a></p>`}
-    </main>`;
+      ${Screen ? html`<${Screen} key=${[first, ...rest].join('/')} who=${who} entered=${entered} at=${rest} />` : html`<h1>There is no such screen</h1><p><a href="#/">To the overview</a></p>`}
+    </main>
+    <${ListeningBar} />`;
 }
 
 function App() {
@@ -153,11 +162,12 @@ function App() {
   if (!who.user && first === 'first' && who.empty && who.store) return html`<${First} code=${code} entered=${entered} />`;
   if (!who.user) return html`<${SignIn} standing=${who} entered=${entered} />`;
   const leave = () => remove('/console/session').finally(() => {
+    stopListening();
     // Whoever comes next may see less.
     location.hash = '#/';
     return look();
   });
-  return html`<${Frame} who=${who} leave=${leave} />`;
+  return html`<${Frame} who=${who} entered=${entered} leave=${leave} />`;
 }
 
 const root = document.getElementById('app');

@@ -8,14 +8,24 @@ import { get } from './api.js';
 const PERIOD = 1000;
 const SOON = 150;
 
+/** How long after events were refused, as too many listen, they are asked for again. */
+const LATER = 5000;
+
 const listeners = new Set();
 let source = null;
 
 function listen() {
   if (source || document.hidden || listeners.size === 0) return;
-  source = new EventSource('/v1/events');
+  const own = new EventSource('/v1/events');
+  source = own;
+  own.onerror = () => {
+    // A connection that breaks is made again by the browser; an answer that is no stream is not.
+    if (source !== own || own.readyState !== EventSource.CLOSED) return;
+    source = null;
+    setTimeout(listen, LATER);
+  };
   for (const kind of KINDS) {
-    source.addEventListener(kind, event => {
+    own.addEventListener(kind, event => {
       const news = JSON.parse(event.data);
       for (const listener of listeners) listener(news);
     });
@@ -29,7 +39,7 @@ function hush() {
 
 const KINDS = [
   'call_begun', 'call_ringing', 'call_answered', 'call_joined', 'call_choppy', 'call_one_way', 'call_both_ways',
-  'call_ended', 'refused', 'registration', 'registration_elsewhere', 'limit', 'peer',
+  'call_ended', 'refused', 'registration', 'registration_elsewhere', 'limit', 'overload', 'peer',
 ];
 
 document.addEventListener('visibilitychange', () => (document.hidden ? hush() : listen()));

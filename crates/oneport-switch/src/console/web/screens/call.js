@@ -1,42 +1,87 @@
 // One call: how both sides hear it, what ails it, and what has become of it.
 
 import { html, useEffect, useRef, useState } from '../lib/preact.js';
-import { get, may, remove } from '../api.js';
+import { useActions } from '../actions.js';
+import { get, may } from '../api.js';
 import { useLive } from '../live.js';
 import { clock, count, fixed, moment } from '../format.js';
-import { Ask, Card, Fault, Heading, Mos, Plot, State, Waiting } from '../parts.js';
+import { Card, Fault, Heading, Mos, Plot, State, Waiting } from '../parts.js';
 
-/** Seconds of the timeline. */
+/** Seconds that are kept here one by one; what was before is known in longer parts. */
 const KEPT = 600;
 
-/** What is drawn of a leg: the share lost in the last second rather than since its beginning. */
-function useTimeline(call) {
+/** How often the parts that the switch keeps are asked for, in milliseconds. */
+const PARTS = 10000;
+
+/** The share that was lost between two counts, per cent; nothing where nothing was to come. */
+function lostBetween(before, now) {
+  const [frames, lost] = [now.frames - before.frames, now.lost - before.lost];
+  return frames >= 0 && lost >= 0 && frames + lost > 0 ? (lost * 100) / (frames + lost) : null;
+}
+
+/** What is heard of each leg second by second, as long as this page is open. */
+function useSeconds(call) {
   const all = useRef(new Map());
-  const before = useRef(new Map());
   useEffect(() => {
     if (!call) return;
     for (const leg of [call.caller, ...call.called]) {
-      const line = all.current.get(leg.channel) ?? [];
-      const last = before.current.get(leg.channel);
-      const frames = leg.heard.frames - (last?.frames ?? leg.heard.frames);
-      const lost = leg.heard.lost - (last?.lost ?? leg.heard.lost);
-      line.push({
-        loss: frames + lost > 0 ? (lost * 100) / (frames + lost) : null,
-        jitter: leg.heard.frames > 0 ? leg.heard.jitter_ms : null,
-        delay: leg.rtt_ms,
-        lossThere: leg.heard_there?.lost_percent ?? null,
-        jitterThere: leg.heard_there?.jitter_ms ?? null,
-      });
-      if (line.length > KEPT) line.shift();
-      all.current.set(leg.channel, line);
-      before.current.set(leg.channel, leg.heard);
+      const known = all.current.get(leg.channel);
+      const there = leg.heard_there ?? { frames: 0, lost: 0 };
+      const seconds = known?.seconds ?? [];
+      if (known) {
+        const reported = known.there.frames !== there.frames;
+        const heard = leg.heard.frames > known.here.frames;
+        seconds.push({
+          at: performance.now(),
+          lost_percent: lostBetween(known.here, leg.heard),
+          jitter_ms: heard ? leg.heard.jitter_ms : null,
+          late_ms: heard ? leg.heard.late_now_ms : null,
+          round_trip_ms: leg.rtt_ms,
+          // It reports now and then, and stands by what it has said.
+          lost_percent_there: reported ? lostBetween(known.there, there) : seconds.at(-1)?.lost_percent_there ?? null,
+          jitter_ms_there: leg.heard_there?.jitter_ms ?? null,
+          buffer_ms_there: leg.heard_there?.delay_ms ?? null,
+        });
+        if (seconds.length > KEPT) seconds.shift();
+      }
+      all.current.set(leg.channel, { seconds, here: leg.heard, there });
     }
   }, [call]);
   return all.current;
 }
 
+/** What the switch has kept of each leg from its beginning on. */
+function useParts(id) {
+  const { data } = useLive(id && `/v1/calls/${encodeURIComponent(id)}/timeline`, { kinds: ['call_answered'], period: PARTS });
+  const [known, know] = useState(null);
+  useEffect(() => { if (data) know({ at: performance.now(), legs: new Map(data.legs.map(leg => [leg.channel, leg.parts])) }); }, [data]);
+  return known;
+}
+
+/** Both, oldest first, each with how long ago it was. */
+function lineOf(channel, parts, seconds) {
+  const now = performance.now();
+  const fine = (seconds.get(channel)?.seconds ?? []).map(one => ({ ...one, seconds_ago: (now - one.at) / 1000 }));
+  const since = parts ? (now - parts.at) / 1000 : 0;
+  const coarse = (parts?.legs.get(channel) ?? []).map(one => ({ ...one, seconds_ago: one.seconds_ago + since }));
+  const oldest = fine[0]?.seconds_ago ?? 0;
+  return [...coarse.filter(one => one.seconds_ago > oldest), ...fine];
+}
+
+/** Loss, jitter and delay of both directions since the leg began. */
+function Timeline({ leg, line }) {
+  if (line.length < 2) return html`<p class="quiet">Its timeline begins with the first voice.</p>`;
+  const seconds = Math.max(leg.seconds, line[0].seconds_ago, 1);
+  const ago = line.map(one => one.seconds_ago);
+  const drawn = (label, unit, ...series) => html`<${Plot} label=${label} unit=${unit} height=${60} seconds=${seconds} ago=${ago}
+    series=${series.map(([name, tone, figure, dashed]) => ({ name, tone, dashed, values: line.map(one => one[figure]) }))} />`;
+  return html`<div class="timeline" role="group" aria-label="Timeline">
+    ${drawn('Loss in both directions', '%', ['lost here', 'bad', 'lost_percent'], ['lost there', 'poor', 'lost_percent_there', true])}
+    ${drawn('Jitter in both directions', 'ms', ['jitter here', 'accent', 'jitter_ms'], ['jitter there', 'fair', 'jitter_ms_there', true])}
+    ${drawn('Delay', 'ms', ['late here', 'accent', 'late_ms'], ['buffer there', 'fair', 'buffer_ms_there', true], ['round trip', 'none', 'round_trip_ms'])}</div>`;
+}
+
 function Leg({ leg, title, line }) {
-  const values = name => (line ?? []).map(one => one[name]);
   return html`<${Card} title=${title} note=${leg.peer ?? leg.address}>
     ${leg.one_way && html`<p class="ail"><strong>Not heard:</strong> ${leg.one_way.why}</p>`}
     ${leg.diagnosis && html`<div class="ail"><p><strong>Choppy:</strong> ${leg.diagnosis}</p>${leg.remedies.length > 0 && html`<ul>${leg.remedies.map(one => html`<li key=${one}>${one}</li>`)}</ul>`}</div>`}
@@ -49,9 +94,7 @@ function Leg({ leg, title, line }) {
       <tr><th scope="row">Round trip</th><td class="num">${leg.rtt_ms === null ? '–' : `${fixed(leg.rtt_ms)} ms`}</td><td></td></tr>
       <tr><th scope="row">Codec</th><td class="num">${leg.codec ?? '–'}${leg.encrypted ? ', encrypted' : ''}</td><td></td></tr>
     </tbody></table>
-    ${!line || line.length < 3 ? html`<p class="quiet">Its timeline grows while this page is open.</p>` : html`
-      <${Plot} label="Loss of each second, per cent" seconds=${line.length} unit="% lost" height=${60} series=${[{ name: 'lost here', tone: 'bad', values: values('loss') }, { name: 'lost there, in all', tone: 'poor', values: values('lossThere') }]} />
-      <${Plot} label="Jitter and round trip in milliseconds" seconds=${line.length} unit="ms" height=${60} series=${[{ name: 'jitter here', tone: 'accent', values: values('jitter') }, { name: 'jitter there', tone: 'fair', values: values('jitterThere') }, { name: 'round trip', tone: 'none', values: values('delay') }]} />`}
+    <${Timeline} leg=${leg} line=${line} />
     <p class="quiet">${leg.channel}: ${leg.first_message} … ${leg.last_message}, ${count(leg.retransmissions)} frames sent again</p>
   <//>`;
 }
@@ -66,7 +109,7 @@ function Ladder({ id }) {
     <tbody>${data.messages.map((one, n) => {
       const arrow = (one.leg === 0) === one.incoming ? '→' : '←';
       const said = html`<span class=${one.incoming ? 'said in' : 'said out'}><span class="hidden">${one.incoming ? 'to the switch' : 'from the switch'} </span>${arrow === '←' ? '← ' : ''}<code>${one.text}</code>${arrow === '→' ? ' →' : ''}</span>`;
-      return html`<tr key=${n}><td class="num">${count(Math.round(one.ms))}</td>${one.leg === 0 ? html`<td>${said}</td><td></td>` : html`<td></td><td></td>`}${data.legs.slice(1).map((_, column) => html`<td key=${column}>${one.leg === column + 1 ? said : ''}</td>`)}</tr>`;
+      return html`<tr key=${n}><td class="num">${count(Math.round(one.ms) || 0)}</td>${one.leg === 0 ? html`<td>${said}</td><td></td>` : html`<td></td><td></td>`}${data.legs.slice(1).map((_, column) => html`<td key=${column}>${one.leg === column + 1 ? said : ''}</td>`)}</tr>`;
     })}</tbody></table></div>`;
 }
 
@@ -90,12 +133,23 @@ function Story({ story }) {
     ${story.refusals.map(one => html`<div class="fault" key=${one.number}><strong>${one.why}</strong><span>${one.stage}${one.rule ? `, ${one.rule}` : ''}${one.cause !== null ? `, cause ${one.cause}` : ''}</span>${one.fix && html`<span>${one.fix}</span>`}</div>`)}`;
 }
 
+const from = call => call.calling_number ?? call.caller.peer ?? 'a guest';
+
+/** What actions need to know of a call. */
+const acted = call => ({
+  id: call.id,
+  from: from(call),
+  to: call.number,
+  answered: call.state === 'answered',
+  recorded: call.recording !== null,
+  bridged: call.called.length === 1,
+});
+
 export function Call({ who, at: [id] }) {
   const [story, setStory] = useState(null);
-  const [asked, setAsked] = useState(false);
   const [fault, setFault] = useState(null);
   const [over, setOver] = useState(false);
-  const { data, error } = useLive(over ? null : `/v1/calls/${encodeURIComponent(id)}`, { kinds: ['call_ringing', 'call_answered', 'call_ended', 'call_choppy', 'call_one_way'] });
+  const { data, error, again } = useLive(over ? null : `/v1/calls/${encodeURIComponent(id)}`, { kinds: ['call_ringing', 'call_answered', 'call_ended', 'call_choppy', 'call_one_way'] });
   const gone = error?.status === 404;
   useEffect(() => { if (gone) setOver(true); }, [gone]);
   useEffect(() => {
@@ -117,23 +171,24 @@ export function Call({ who, at: [id] }) {
     return () => { stop.abort(); clearTimeout(timer); };
   }, [over, id]);
   const call = over ? null : data;
-  const lines = useTimeline(call);
-  const hangUp = () => remove(`/v1/calls/${id}`).catch(setFault);
+  const seconds = useSeconds(call);
+  const parts = useParts(over ? null : id);
+  const { buttons, dialog } = useActions({ who, done: again, failed: setFault });
   if (over) {
-    return html`<${Heading} title="Call"><${State} is="over" /><span class="note">${id}</span><//>
+    return html`<${Heading} title="Call"><${State} is="over" /><span class="note">${id}</span>${may(who, 'operator') && html`<a class="note" href=${`#/log/call/${id}`}>in the log</a>`}<//>
       ${story ? html`<${Story} story=${story} />` : fault ? html`<${Fault} error=${fault} />` : html`<${Waiting} />`}`;
   }
   if (!call) return html`<${Heading} title="Call" />${error ? html`<${Fault} error=${error} />` : html`<${Waiting} />`}`;
   return html`
-    <${Heading} title=${`${call.calling_number ?? call.caller.peer ?? 'a guest'} → ${call.number}`}><${State} is=${call.state} /><span class="note">${clock(call.seconds)}${call.route ? `, by route ${call.route}` : ''}${call.destination ? ` to ${call.destination}` : ''}</span>
-      ${may(who, 'operator') && html`<button class="small" onClick=${() => setAsked(true)}>Hang up</button>`}<//>
+    <${Heading} title=${`${from(call)} → ${call.number}`}><${State} is=${call.state} /><span class="note">${clock(call.seconds)}${call.route ? `, by route ${call.route}` : ''}${call.destination ? ` to ${call.destination}` : ''}</span>
+      ${buttons(acted(call))}<//>
     <${Fault} error=${fault ?? error} />
-    <p class="note idline">${id}${call.transcoded ? ` · transcoded ${call.transcoded.caller} ↔ ${call.transcoded.called}` : ''}${call.recording ? ` · recorded into ${call.recording.file}` : ''}${call.listeners.length > 0 ? ` · ${call.listeners.join(', ')} listen` : ''}</p>
+    <p class="note idline">${id}${may(who, 'operator') && html` · <a href=${`#/log/call/${id}`}>in the log</a>`}${call.transcoded ? ` · transcoded ${call.transcoded.caller} ↔ ${call.transcoded.called}` : ''}${call.recording ? ` · recorded into ${call.recording.file}` : ''}${call.listeners.length > 0 ? ` · ${call.listeners.join(', ')} listen` : ''}</p>
     <div class="cards">
-      <${Leg} leg=${call.caller} title="Caller" line=${lines.get(call.caller.channel)} />
-      ${call.called.map(leg => html`<${Leg} key=${leg.channel} leg=${leg} title="Called" line=${lines.get(leg.channel)} />`)}
+      <${Leg} leg=${call.caller} title="Caller" line=${lineOf(call.caller.channel, parts, seconds)} />
+      ${call.called.map(leg => html`<${Leg} key=${leg.channel} leg=${leg} title="Called" line=${lineOf(leg.channel, parts, seconds)} />`)}
     </div>
     <h2 class="section">Messages</h2>
     ${may(who, 'operator') ? html`<${Ladder} id=${id} />` : html`<p class="quiet">Operators see what was said to set it up.</p>`}
-    ${asked && html`<${Ask} title="Hang up?" label="Hang up" act=${hangUp} close=${() => setAsked(false)}>The call to ${call.number} ends for both sides.<//>`}`;
+    ${dialog}`;
 }

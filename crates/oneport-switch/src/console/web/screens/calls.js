@@ -2,10 +2,11 @@
 // as light as ten.
 
 import { html, useRef, useState } from '../lib/preact.js';
-import { may, query, remove } from '../api.js';
+import { useActions } from '../actions.js';
+import { query } from '../api.js';
 import { useLive } from '../live.js';
 import { clock, count, fixed } from '../format.js';
-import { Ask, Empty, Fault, Heading, Mos, Sort, State, Waiting } from '../parts.js';
+import { Empty, Fault, Heading, Mos, Sort, Spark, State, Status, Waiting } from '../parts.js';
 
 /** Rows of a page. */
 const ROWS = 50;
@@ -32,10 +33,19 @@ const score = leg => html`<${Mos} value=${worse(leg.mos_here, leg.mos_there)} />
 const greatest = (a, b) => (a === null ? b : b === null ? a : Math.max(a, b));
 const lost = leg => {
   const loss = greatest(leg.loss_percent, leg.loss_percent_there);
-  return loss === null ? '–' : html`<span class=${loss >= 5 ? 'bad' : loss >= 1 ? 'poor' : ''}>${fixed(loss)} %</span>`;
+  return loss === null ? '–' : html`<span class=${loss >= 5 ? 'bad' : loss >= 1 ? 'poor' : ''}>${fixed(loss)} %</span> <${Spark} values=${leg.losses} />`;
 };
 
-function Row({ call, operator, hangUp }) {
+/** What actions need to know of a row. */
+const acted = call => ({
+  id: call.id,
+  from: call.calling_number ?? call.caller.who,
+  to: call.number,
+  answered: call.state === 'answered',
+  bridged: call.called.length === 1,
+});
+
+function Row({ call, buttons }) {
   const [called] = call.called;
   const trouble = call.caller.trouble ?? called?.trouble;
   return html`<tr class=${trouble ? 'ill' : ''}>
@@ -45,8 +55,8 @@ function Row({ call, operator, hangUp }) {
     <td data-label="MOS"><${Both} call=${call} show=${score} /></td>
     <td data-label="Loss"><${Both} call=${call} show=${lost} /></td>
     <td data-label="Time" class="num">${clock(call.seconds)}</td>
-    <td class="act"><a class="more" href=${`#/call/${call.id}`} aria-label=${`More of the call to ${call.number}`}>More</a> ${trouble && html`<span class="trouble" title=${trouble}>!<span class="hidden"> ${trouble}</span></span>`}
-      ${operator && html`<button class="small" aria-label=${`Hang up the call to ${call.number}`} onClick=${() => hangUp(call)}>Hang up</button>`}</td>
+    <td class="act">${trouble && html`<span class="trouble" title=${trouble}>!<span class="hidden"> ${trouble}</span></span>`}
+      <a class="more" href=${`#/call/${call.id}`} aria-label=${`More of the call to ${call.number}`}>More</a> ${buttons(acted(call), true)}</td>
   </tr>`;
 }
 
@@ -55,7 +65,6 @@ export function Calls({ who }) {
   const [state, setState] = useState('');
   const [sort, setSort] = useState({ by: 'age', down: false });
   const [page, setPage] = useState(0);
-  const [asked, setAsked] = useState(null);
   const [fault, setFault] = useState(null);
   const typed = useRef(null);
   const path = `/v1/calls/table?${query({ search, state, sort: sort.by, descending: sort.down, offset: page * ROWS, limit: ROWS })}`;
@@ -66,20 +75,11 @@ export function Calls({ who }) {
     typed.current = setTimeout(() => { setSearch(text); setPage(0); }, 200);
   };
   const sortBy = next => { setSort(next); setPage(0); };
-  const hangUp = async call => {
-    try {
-      await remove(`/v1/calls/${call.id}`);
-      setFault(null);
-      again();
-    } catch (refusal) {
-      setFault(refusal);
-    }
-  };
-  const operator = may(who, 'operator');
+  const { buttons, dialog } = useActions({ who, done: again, failed: setFault });
   const pages = data ? Math.max(1, Math.ceil(data.total / ROWS)) : 1;
   const head = (by, label, number) => html`<${Sort} by=${by} label=${label} sort=${sort} set=${sortBy} number=${number} />`;
   return html`
-    <${Heading} title="Calls">${data && html`<span class="note" role="status">${data.total === data.up ? `${count(data.up)} up` : `${count(data.total)} of ${count(data.up)}`}</span>`}<//>
+    <${Heading} title="Calls">${data && html`<${Status} text=${data.total === data.up ? `${count(data.up)} up` : `${count(data.total)} of ${count(data.up)}`} about=${search + state} />`}<//>
     <div class="tools">
       <label class="grow"><span class="hidden">Search</span><input type="search" placeholder="Number, peer, address or id   ( / )" onInput=${type} /></label>
       <label><span class="hidden">State</span><select value=${state} onChange=${event => { setState(event.target.value); setPage(0); }}><option value="">All states</option>${STATES.map(one => html`<option key=${one} value=${one}>${one}</option>`)}</select></label>
@@ -89,10 +89,10 @@ export function Calls({ who }) {
       : data.total === 0 ? html`<${Empty} title="No call fits">Of ${count(data.up)} calls none has that number, name or state.<//>` : html`
     <div class="scroll" tabindex="0" role="region" aria-label="Calls"><table class="list calls"><caption class="hidden">Calls that are up</caption>
       <thead><tr>${head('state', 'State')}${head('from', 'From')}${head('number', 'To')}${head('mos', 'MOS')}${head('loss', 'Loss')}${head('age', 'Time', true)}<th scope="col"><span class="hidden">Actions</span></th></tr></thead>
-      <tbody>${data.rows.map(call => html`<${Row} key=${call.id} call=${call} operator=${operator} hangUp=${setAsked} />`)}</tbody></table></div>
+      <tbody>${data.rows.map(call => html`<${Row} key=${call.id} call=${call} buttons=${buttons} />`)}</tbody></table></div>
     ${pages > 1 && html`<nav class="pages" aria-label="Pages">
       <button disabled=${page === 0} onClick=${() => setPage(page - 1)}>Earlier</button>
       <span>Page ${page + 1} of ${pages}</span>
       <button disabled=${page + 1 >= pages} onClick=${() => setPage(page + 1)}>Later</button></nav>`}`}
-    ${asked && html`<${Ask} title="Hang up?" label="Hang up" act=${() => hangUp(asked)} close=${() => setAsked(null)}>The call from ${asked.calling_number ?? asked.caller.who} to ${asked.number} ends for both sides.<//>`}`;
+    ${dialog}`;
 }

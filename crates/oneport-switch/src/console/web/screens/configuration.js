@@ -1,7 +1,7 @@
 // The configuration file: whether it is good, what a reload would change, and the reload itself.
 
-import { html, useState } from '../lib/preact.js';
-import { post } from '../api.js';
+import { html, useEffect, useRef, useState } from '../lib/preact.js';
+import { post, query } from '../api.js';
 import { useLive } from '../live.js';
 import { count } from '../format.js';
 import { Ask, Card, Fault, Heading, Waiting } from '../parts.js';
@@ -13,8 +13,17 @@ function Changes({ outcome }) {
     <ul class="changes">${outcome.changes.map(one => html`<li key=${one}>${one}</li>`)}</ul></div>`;
 }
 
-export function Configuration() {
-  const { data, error, again } = useLive('/v1/configuration', { period: 10000 });
+/** The lines of the file; the one that was asked for is brought into sight once. */
+function Lines({ text, line }) {
+  const named = useRef(null);
+  useEffect(() => named.current?.scrollIntoView({ block: 'center' }), [line]);
+  return html`<div class="scroll code" tabindex="0" role="region" aria-label="The file"><ol>${text.replace(/\n$/, '').split('\n').map((one, n) => (n + 1 === line
+    ? html`<li key=${n} ref=${named} class="named" aria-current="true"><code>${one}</code></li>`
+    : html`<li key=${n}><code>${one || ' '}</code></li>`))}</ol></div>`;
+}
+
+export function Configuration({ at: [rule] }) {
+  const { data, error, again } = useLive(`/v1/configuration?${query({ rule })}`, { period: 10000 });
   const [outcome, setOutcome] = useState(null);
   const [fault, setFault] = useState(null);
   const [asked, setAsked] = useState(false);
@@ -37,6 +46,7 @@ export function Configuration() {
     ${outcome && html`<${Card} title=${outcome.applied ? 'Reloaded' : 'Validated'}><${Changes} outcome=${outcome} /><//>`}
     <h2 class="section">The file as it is now</h2>
     <p class="note">Secrets are shown as ***. What is written here is in force once it has been reloaded, which happens by itself when the file changes.</p>
-    <div class="scroll code" tabindex="0" role="region" aria-label="The file"><ol>${data.text.replace(/\n$/, '').split('\n').map((line, n) => html`<li key=${n}><code>${line || ' '}</code></li>`)}</ol></div>`}
+    ${rule && html`<p class="told" role="status">${data.line ? html`<code>${rule}</code> is line ${data.line}.` : html`<code>${rule}</code> is not written here: what is usual holds.`}</p>`}
+    <${Lines} text=${data.text} line=${data.line} />`}
     ${asked && html`<${Ask} title="Reload?" label="Reload" act=${() => reload(false)} close=${() => setAsked(false)}>The switch reads its file again. Calls go on; a file with a mistake changes nothing.<//>`}`;
 }

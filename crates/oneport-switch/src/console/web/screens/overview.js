@@ -2,7 +2,7 @@
 
 import { html } from '../lib/preact.js';
 import { useLive } from '../live.js';
-import { bytes, count, fixed, span } from '../format.js';
+import { bytes, count, fixed, span, things } from '../format.js';
 import { Bar, Card, Fault, Figure, Heading, Plot, State, Waiting } from '../parts.js';
 
 const SOUNDS = ['best', 'good', 'fair', 'poor', 'bad'];
@@ -30,10 +30,24 @@ function Limits({ data }) {
     ${limits.length > LIMITS && html`<p class="quiet">${limits.length - LIMITS} more are less used.</p>`}`;
 }
 
+/** How busy each part is against the mark at which new calls are refused, and how many more calls fit. */
+function Room({ capacity }) {
+  const { forecast, mark_percent: mark } = capacity;
+  const busy = [...capacity.threads.map(one => [`CPU of the ${one.thread} thread`, one.cpu_percent]), ['CPU quota of the process', capacity.cpu_quota_percent]];
+  const peers = capacity.peers.filter(one => one.forecast).toSorted((a, b) => a.forecast.calls - b.forecast.calls);
+  return html`
+    ${capacity.refusing && html`<p class="ail"><strong>New calls are refused:</strong> ${capacity.refusing}</p>`}
+    ${forecast ? html`<p class="forecast"><strong>${count(forecast.at_least)}${forecast.at_most > forecast.at_least && ` to ${count(forecast.at_most)}`}</strong> more calls</p><p class="quiet">${forecast.words}</p>`
+      : html`<p class="quiet">Not known yet: ${capacity.why_not}.</p>`}
+    <div class="below">${busy.filter(([, percent]) => percent !== null).map(([label, percent]) => html`<${Bar} key=${label} label=${label} used=${Math.round(percent)} most=${mark} note="%" full="overloaded" nearly="nearly overloaded" />`)}</div>
+    ${peers.length > 0 && html`<table class="facts"><caption class="left">With those that have the least room</caption><tbody>${peers.slice(0, 5).map(one => html`<tr key=${one.peer}><th scope="row"><a href=${`#/peer/${encodeURIComponent(one.peer)}`}>${one.peer}</a></th><td class="num">${things(one.calls, 'call')}, about ${count(one.forecast.calls)} more</td></tr>`)}</tbody></table>`}`;
+}
+
 export function Overview() {
   const { data: overview, error } = useLive('/v1/overview', { kinds: ['call_begun', 'call_answered', 'call_ended', 'refused'] });
   const { data: status } = useLive('/v1/status', { kinds: ['peer', 'registration_elsewhere', 'limit'] });
   const { data: limits } = useLive('/v1/limits', { kinds: ['limit'] });
+  const { data: capacity } = useLive('/v1/capacity', { kinds: ['overload'], period: 3000 });
   if (!overview) return html`<${Heading} title="Overview" />${error ? html`<${Fault} error=${error} />` : html`<${Waiting} />`}`;
   const { history, process, sockets } = overview;
   const recent = history.refused.slice(-30).reduce((sum, one) => sum + one, 0);
@@ -61,6 +75,7 @@ export function Overview() {
         <table class="facts"><caption class="hidden">Calls by state</caption><tbody>${overview.states.filter(one => one.calls > 0).map(one => html`<tr key=${one.state}><th scope="row"><${State} is=${one.state} /></th><td class="num">${count(one.calls)}</td></tr>`)}</tbody></table>`}
       <//>
       <${Card} title="Limits">${limits ? html`<${Limits} data=${limits} />` : html`<${Waiting} />`}<//>
+      <${Card} title="Room for more">${capacity ? html`<${Room} capacity=${capacity} />` : html`<${Waiting} />`}<//>
       <${Card} title="Process and sockets">
         <${Bar} label="CPU" used=${Math.round(process.cpu_percent)} most=${process.cores * 100} note="% of a core" />
         <table class="facts"><tbody>

@@ -4,7 +4,7 @@ import { html, useState } from '../lib/preact.js';
 import { query } from '../api.js';
 import { useLive } from '../live.js';
 import { count, fixed, span } from '../format.js';
-import { Empty, Fault, Heading, State, Waiting } from '../parts.js';
+import { Empty, Fault, Heading, State, Status, Waiting } from '../parts.js';
 
 /** Peers of a page. */
 const PAGE = 100;
@@ -13,7 +13,7 @@ const STATES = ['ok', 'lagged', 'unreachable', 'unknown', 'unmonitored'];
 
 function Peer({ peer }) {
   return html`<tr>
-    <td data-label="Peer"><div class="leg"><strong>${peer.name}</strong><small>${peer.codecs.join(', ')}</small></div></td>
+    <td data-label="Peer"><div class="leg"><a href=${`#/peer/${encodeURIComponent(peer.name)}`}><strong>${peer.name}</strong></a><small>${peer.codecs.join(', ')}</small></div></td>
     <td data-label="State"><${State} is=${peer.state} /></td>
     <td data-label="Latency" class="num">${peer.latency_ms === null ? '–' : `${fixed(peer.latency_ms)} ms`}</td>
     <td data-label="Address"><div class="leg">${peer.address ?? html`<span class="quiet">${peer.registers ? 'not registered' : 'not known'}</span>`}
@@ -43,7 +43,7 @@ export function Peers() {
   const { data: registrations } = useLive('/v1/registrations?limit=1', { kinds, period: 5000 });
   const choose = event => { setState(event.target.value); setBefore([]); };
   return html`
-    <${Heading} title="Peers and registrations">${data && html`<span class="note" role="status">${count(data.total)} ${state || 'peers'}${registrations ? `, ${count(registrations.total)} registered here` : ''}</span>`}<//>
+    <${Heading} title="Peers and registrations">${data && html`<${Status} text=${`${count(data.total)} ${state || 'peers'}${registrations ? `, ${count(registrations.total)} registered here` : ''}`} about=${state} />`}<//>
     <div class="tools"><label><span class="hidden">State</span><select value=${state} onChange=${choose}><option value="">All states</option>${STATES.map(one => html`<option key=${one} value=${one}>${one}</option>`)}</select></label></div>
     <${Fault} error=${error} />
     ${!data ? !error && html`<${Waiting} />` : data.total === 0 ? html`<${Empty} title=${state ? `No peer is ${state}` : 'No peer is configured'}>${state ? 'Choose another state.' : html`<code>[peers.NAME]</code> in the configuration makes one.`}<//>` : html`
