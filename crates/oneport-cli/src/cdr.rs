@@ -100,7 +100,7 @@ impl Place {
         };
         let store = storage::open_to_read(&place).await.map_err(|error| {
             failed(error).hint(match &place {
-                StorePlace::Server(_) => storage::hint(&place),
+                StorePlace::Server { .. } => storage::hint(&place),
                 _ => "--database names the file; it must be readable, and so must its -wal",
             })
         })?;

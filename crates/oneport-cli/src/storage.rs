@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use oneport::Driver;
 use oneport_switch::store::{
-    MySqlStore, PostgresStore, Records, SqliteStore, Store, StoreError, StoredRegistration, Writer,
+    MySqlStore, PostgresStore, QueuedStore, Records, SqliteStore, Store, StoreError,
+    StoredRegistration, Writer,
 };
 use oneport_switch::{DatabaseKind, StoreConfig, StorePlace, Switch};
 
@@ -23,7 +24,7 @@ impl Storage {
     /// Opens what the configuration names, and reads who was registered.
     pub(crate) async fn open(config: &StoreConfig) -> Result<Self, Failure> {
         let explain = |error| failed(error).hint(hint(&config.place));
-        let store = open(&config.place).await.map_err(explain)?;
+        let store = open(config).await.map_err(explain)?;
         let registered = match &store {
             Some(store) => store.registrations().await.map_err(explain)?,
             None => Vec::new(),
@@ -56,15 +57,17 @@ impl Storage {
     }
 }
 
-/// Opens what `place` names; `None`: nothing is kept.
-async fn open(place: &StorePlace) -> Result<Option<Arc<dyn Store>>, StoreError> {
-    Ok(Some(match place {
+/// Opens what `config` names; `None`: nothing is kept. A server that is not there now may come later: what
+/// waits for it waits on the disk.
+async fn open(config: &StoreConfig) -> Result<Option<Arc<dyn Store>>, StoreError> {
+    Ok(Some(match &config.place {
         StorePlace::Nowhere => return Ok(None),
         StorePlace::Memory => Arc::new(SqliteStore::in_memory().await?),
         StorePlace::File(path) => Arc::new(SqliteStore::open(path).await?),
-        StorePlace::Server(url) => {
+        StorePlace::Server { url, queue } => {
             let (kind, url) = (url.kind(), url.with_secret());
-            match kind {
+            // That one is not there now is told by the queue, when it is asked for registrations.
+            let store: Arc<dyn Store> = match kind {
                 DatabaseKind::Postgres => {
                     let store = PostgresStore::new(&url)?;
                     store.check().await?;
@@ -75,7 +78,8 @@ async fn open(place: &StorePlace) -> Result<Option<Arc<dyn Store>>, StoreError> 
                     store.check().await?;
                     Arc::new(store)
                 }
-            }
+            };
+            QueuedStore::new(store, queue, config.max_queued).await?
         }
     }))
 }
@@ -86,7 +90,7 @@ pub(crate) async fn open_to_read(place: &StorePlace) -> Result<Option<Box<dyn St
     Ok(Some(match place {
         StorePlace::Nowhere | StorePlace::Memory => return Ok(None),
         StorePlace::File(path) => Box::new(SqliteStore::open_to_read(path).await?),
-        StorePlace::Server(url) => {
+        StorePlace::Server { url, .. } => {
             let (kind, url) = (url.kind(), url.with_secret());
             match kind {
                 DatabaseKind::Postgres => Box::new(PostgresStore::to_read(&url)?),
@@ -99,7 +103,7 @@ pub(crate) async fn open_to_read(place: &StorePlace) -> Result<Option<Box<dyn St
 /// How to mend a place that cannot be opened.
 pub(crate) const fn hint(place: &StorePlace) -> &'static str {
     match place {
-        StorePlace::Server(_) => {
+        StorePlace::Server { .. } => {
             "url of [store] names the database, and secret, secret_file or secret_env its password; \
              docs/store.md says how to make one"
         }

@@ -155,6 +155,7 @@ fn every_mistake_is_placed_named_and_mended() {
         "[carriers.acme]\nhost = \"192.0.2.1\"\n[[routes]]\nnumber = \"1\"\nto = [\"carrier:amce\"]",
         "[peers.\"carrier:acme\"]\nsecret = \"a\"",
         "[store]\nmax_waiting = 0",
+        "[store]\nurl = \"postgres://oneport@db/oneport\"\nmax_queued = 0",
         "[store]\nurl = \"db.example.org\"",
         "[store]\nurl = \"sqlite:///var/lib/oneport.db\"",
         "[store]\nurl = \"postgres://oneport:hush@db.example.org/oneport\"",
@@ -182,7 +183,7 @@ fn a_password_in_a_url_is_refused_and_not_shown() {
     let shown = format!("{:?} {}", config.store, config.summary());
     assert!(shown.contains("postgres://oneport@db.example.org/oneport"), "{shown}");
     assert!(!shown.contains("sh\""), "{shown}");
-    let StorePlace::Server(url) = config.store.place else { panic!("it is on a server") };
+    let StorePlace::Server { url, .. } = config.store.place else { panic!("it is on a server") };
     assert_eq!(url.with_secret().as_str(), "postgres://oneport:hu%2Fsh@db.example.org/oneport");
 }
 

@@ -13,6 +13,7 @@ use super::model::{CallState, PeerState};
 use super::prometheus::{Exposition, Format, Kind, Metric};
 use crate::limits::Direction;
 use crate::sip::streams::Turned;
+use crate::store::QueueReport;
 use crate::switch::snapshot::{Figures, PeerFigures};
 
 /// Declares metrics and the list of all.
@@ -157,6 +158,12 @@ metrics! {
         "Packets missing in captures of calls, since whoever asked for them fetched them too slowly.";
     RECORDS_WAITING = Gauge "oneport_store_queue_records" []
         "Records that wait to be written; calls are refused where store.max_waiting do.";
+    DATABASE_UP = Gauge "oneport_store_up" []
+        "1: the database takes records; 0: it does not, and they wait on the disk.";
+    DISK_QUEUE = Gauge "oneport_store_disk_queue_records" []
+        "Records that wait on the disk until the database takes them.";
+    DISK_QUEUE_MOST = Gauge "oneport_store_disk_queue_records_max" []
+        "Records that may wait there (store.max_queued); 0: the store needs no such queue.";
     REFUSALS_LEFT_OUT = Counter "oneport_store_refusals_left_out_total" []
         "Refusals that were not kept, since too many records waited.";
     EVENTS_MISSED = Counter "oneport_events_missed_total" []
@@ -178,6 +185,8 @@ struct Own {
     uptime: f64,
     lag: f64,
     missed: u64,
+    /// What waits on the disk for the database.
+    queue: Option<QueueReport>,
 }
 
 /// Metrics for Prometheus, or in OpenMetrics for whoever accepts that, then with ids of calls as
@@ -206,6 +215,7 @@ pub(super) async fn metrics(
         uptime: shared.started.elapsed().as_secs_f64(),
         lag: asked.elapsed().as_secs_f64(),
         missed: shared.missed.load(std::sync::atomic::Ordering::Relaxed),
+        queue: shared.store.as_ref().and_then(|store| store.queue()),
     };
     Ok(([(header::CONTENT_TYPE, format.content_type())], write(format, &figures, &own)))
 }
@@ -227,6 +237,11 @@ fn write(format: Format, figures: &Figures, own: &Own) -> String {
     page.begin(&CAPTURE_LEFT_OUT).add(&[], figures.captures_left_out as f64);
     let (waiting, left_out) = figures.records;
     page.begin(&RECORDS_WAITING).add(&[], waiting as f64);
+    let queue = own.queue.as_ref();
+    let up = queue.is_none_or(|queue| queue.outage.is_none());
+    page.begin(&DATABASE_UP).add(&[], f64::from(u8::from(up)));
+    page.begin(&DISK_QUEUE).add(&[], queue.map_or(0, |queue| queue.waiting) as f64);
+    page.begin(&DISK_QUEUE_MOST).add(&[], queue.map_or(0, |queue| queue.most) as f64);
     page.begin(&REFUSALS_LEFT_OUT).add(&[], left_out as f64);
     page.begin(&EVENTS_MISSED).add(&[], own.missed as f64);
     page.finish()

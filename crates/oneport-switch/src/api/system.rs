@@ -11,6 +11,7 @@ use super::Shared;
 use super::error::{Problem, Refused};
 use super::extract::Ask;
 use super::model::{CapacityView, Health, LimitsView, Reloaded, Status};
+use crate::store::QueueReport;
 
 /// How long a living switch takes to answer at most.
 const ALIVE: Duration = Duration::from_secs(2);
@@ -73,6 +74,11 @@ pub(super) async fn status(State(shared): State<Shared>) -> Result<Json<Status>,
     status.version = env!("CARGO_PKG_VERSION").into();
     status.uptime_seconds = shared.started.elapsed().as_secs();
     status.listen = shared.driver.local_addresses().iter().map(ToString::to_string).collect();
+    let queue = shared.store.as_ref().and_then(|store| store.queue());
+    if let Some(QueueReport { waiting, most, outage: Some((since, why)) }) = queue {
+        let queued = format!("{waiting} of at most {most} records wait on the disk");
+        status.troubles.insert(0, format!("no database since {since}, {queued}: {why}"));
+    }
     Ok(Json(status))
 }
 

@@ -17,6 +17,9 @@ use super::spanned::Spanned;
 /// The name of the database where none is given.
 const FILE_NAME: &str = "oneport.db";
 
+/// The name of the queue before a server where none is given.
+const QUEUE_NAME: &str = "oneport-queue.db";
+
 /// The path that stands for no file.
 const MEMORY: &str = ":memory:";
 
@@ -31,6 +34,8 @@ pub struct StoreConfig {
     pub keep_cdrs: Option<Duration>,
     /// Records that may wait to be written before new calls are refused.
     pub max_waiting: u64,
+    /// Records that may wait on the disk for a server.
+    pub max_queued: u64,
 }
 
 /// Where records are kept.
@@ -43,7 +48,12 @@ pub enum StorePlace {
     /// In this SQLite file.
     File(PathBuf),
     /// In a database on a server.
-    Server(DatabaseUrl),
+    Server {
+        /// Which.
+        url: DatabaseUrl,
+        /// The file in which records wait while it does not answer.
+        queue: PathBuf,
+    },
 }
 
 /// Kinds of database servers.
@@ -104,7 +114,7 @@ impl Default for StoreConfig {
     /// In memory, a year of it at most.
     fn default() -> Self {
         let keep_cdrs = Some(DAY * 365);
-        Self { place: StorePlace::Memory, keep_cdrs, max_waiting: 10_000 }
+        Self { place: StorePlace::Memory, keep_cdrs, max_waiting: 10_000, max_queued: 1_000_000 }
     }
 }
 
@@ -129,6 +139,14 @@ pub(super) struct StoreKeys {
     secret_file: Option<Spanned<PathBuf>>,
     /// An environment variable with it.
     secret_env: Option<Spanned<String>>,
+    /// The file in which records wait while the database of `url` does not answer; a relative path starts where
+    /// that of `path` does.
+    #[schemars(extend("default" = "oneport-queue.db"))]
+    queue: Option<PathBuf>,
+    /// Records that may wait there, 1 to 2 kB each. When so many do, further ones wait in memory, up to
+    /// `max_waiting`.
+    #[schemars(range(min = 1), extend("default" = 1000000))]
+    max_queued: Option<Spanned<u64>>,
     /// Call detail records of calls that ended longer ago are deleted, bit by bit. 0: never.
     #[schemars(extend("default" = 365))]
     keep_cdrs_days: Option<u64>,
@@ -143,7 +161,11 @@ impl StoreKeys {
         let default = StoreConfig::default();
         let place = match (self.enabled, self.path.as_deref()) {
             (Some(false), _) => StorePlace::Nowhere,
-            (_, _) if let Some(url) = &self.url => StorePlace::Server(self.server(source, url)?),
+            (_, _) if let Some(url) = &self.url => {
+                let queue = self.queue.as_deref().unwrap_or_else(|| Path::new(QUEUE_NAME));
+                let queue = state_directory(source.path()).join(queue);
+                StorePlace::Server { url: self.server(source, url)?, queue }
+            }
             (_, Some(path)) if path == Path::new(MEMORY) => StorePlace::Memory,
             (_, path) => {
                 let path = path.unwrap_or_else(|| Path::new(FILE_NAME));
@@ -163,7 +185,15 @@ impl StoreKeys {
             }
             Some(most) => *most.get_ref(),
         };
-        Ok(StoreConfig { place, keep_cdrs, max_waiting })
+        let max_queued = match &self.max_queued {
+            None => default.max_queued,
+            Some(most) if *most.get_ref() == 0 => {
+                let what = "with 0 nothing could wait while the database does not answer";
+                return Err(source.wrong(most, what).with_help("1000000 is usual"));
+            }
+            Some(most) => *most.get_ref(),
+        };
+        Ok(StoreConfig { place, keep_cdrs, max_waiting, max_queued })
     }
 }
 

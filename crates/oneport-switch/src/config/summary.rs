@@ -83,7 +83,7 @@ impl fmt::Display for Summary<'_> {
             StorePlace::Nowhere => writeln!(f, "records: none are kept")?,
             StorePlace::Memory => writeln!(f, "records: in memory, until it stops")?,
             StorePlace::File(path) => writeln!(f, "records: in {}", path.display())?,
-            StorePlace::Server(url) => writeln!(f, "records: in {url}")?,
+            StorePlace::Server { url, .. } => writeln!(f, "records: in {url}")?,
         }
         let api = &config.api;
         if !api.enabled {

@@ -9,6 +9,8 @@ mod migrations;
 mod mysql;
 mod postgres;
 mod query;
+mod queue;
+mod queued;
 mod server;
 mod sql;
 mod sqlite;
@@ -33,6 +35,7 @@ pub use export::{ExportError, ExportFormat, column_names, export};
 pub use mysql::MySqlStore;
 pub use postgres::PostgresStore;
 pub use query::{CdrFilter, Order, Page, Paging, RefusalFilter};
+pub use queued::QueuedStore;
 pub use server::ServerStore;
 pub use sqlite::SqliteStore;
 pub use writer::{RecordSender, Records, Writer};
@@ -97,7 +100,8 @@ impl fmt::Debug for StoredUser {
 }
 
 /// Something to be kept.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Record {
     /// A leg has ended.
     Cdr(Box<Cdr>),
@@ -112,6 +116,17 @@ pub enum Record {
     },
 }
 
+/// What waits on this machine's disk for a database.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct QueueReport {
+    /// How many records.
+    pub waiting: u64,
+    /// How many may.
+    pub most: u64,
+    /// Since when the database takes nothing, and what it was last asked for in vain; `None`: it does.
+    pub outage: Option<(Utc, String)>,
+}
+
 /// A database.
 ///
 /// All of it is safe to be called again after an error: what was written already is not written
@@ -119,6 +134,11 @@ pub enum Record {
 pub trait Store: Send + Sync + 'static {
     /// What it is, for people: kind and place, no secret.
     fn describe(&self) -> String;
+
+    /// What waits on this machine's disk for it; `None`: nothing ever does.
+    fn queue(&self) -> Option<QueueReport> {
+        None
+    }
 
     /// Writes all of `records`, in this order, or none of them. When it returns without an error
     /// they are durable: they are there after a crash of the process, the system or its power.

@@ -114,13 +114,17 @@ impl<S: Server> ServerStore<S> {
         Ok(Self { place, options, writers, readers, may_migrate, ready: OnceCell::new() })
     }
 
-    /// Looks whether the server is there, and whether its tables are those of this version.
+    /// Looks whether the server is there, and gives the tables their newest form, or finds that they have it;
+    /// `false`: it is not there now.
     ///
     /// # Errors
-    /// One of them is not so.
-    pub async fn check(&self) -> Result<(), StoreError> {
-        let checked = self.ready().await;
-        checked.map_err(|why| StoreError::new(format!("cannot open {}", self.place), why))
+    /// It is there, and this will not mend itself: another password, no such database, other tables.
+    pub async fn check(&self) -> Result<bool, StoreError> {
+        match self.ready().await {
+            Ok(()) => Ok(true),
+            Err(why) if is_away(&why) => Ok(false),
+            Err(why) => Err(StoreError::new(format!("cannot open {}", self.place), why)),
+        }
     }
 
     async fn ready(&self) -> Result<(), sqlx::Error> {
@@ -155,6 +159,18 @@ impl<S: Server> ServerStore<S> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a server may be back by itself.
+fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        // It is about to start or to stop, or has no room for one more connection.
+        sqlx::Error::Database(error) => {
+            matches!(error.code().as_deref(), Some("57P01" | "57P03" | "53300" | "08004"))
+        }
+        _ => false,
     }
 }
 

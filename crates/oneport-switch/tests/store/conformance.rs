@@ -48,12 +48,12 @@ fn at(seconds: i64) -> Utc {
     Utc::from_unix_millis(1_764_300_000_000 + seconds * 1_000)
 }
 
-fn call(number: u128) -> Uuid {
+pub(crate) fn call(number: u128) -> Uuid {
     Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0000 + number)
 }
 
 /// A record in which everything is said.
-fn full(number: u128) -> Cdr {
+pub(crate) fn full(number: u128) -> Cdr {
     Cdr {
         call: call(number),
         leg: 1,
@@ -160,7 +160,7 @@ fn bare(number: u128) -> Cdr {
     }
 }
 
-fn refusal(number: u128) -> Refusal {
+pub(crate) fn refusal(number: u128) -> Refusal {
     Refusal {
         call: call(number),
         number: 1,
@@ -192,15 +192,15 @@ fn registration(peer: &str, port: u16) -> StoredRegistration {
     }
 }
 
-fn cdr(cdr: Cdr) -> Record {
+pub(crate) fn cdr(cdr: Cdr) -> Record {
     Record::Cdr(Box::new(cdr))
 }
 
-fn refused(refusal: Refusal) -> Record {
+pub(crate) fn refused(refusal: Refusal) -> Record {
     Record::Refusal(Box::new(refusal))
 }
 
-fn all() -> Paging {
+pub(crate) fn all() -> Paging {
     Paging { order: Order::OldestFirst, after: None, most: Paging::MOST }
 }
 

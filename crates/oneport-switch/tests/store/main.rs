@@ -1,5 +1,6 @@
 //! The stores, all by the same claims.
 
 mod conformance;
+mod outage;
 mod servers;
 mod sqlite;

@@ -10,7 +10,7 @@ use oneport_testkit::peers::database::{DatabaseServer, Kind, PASSWORD};
 use url::Url;
 
 /// An empty database of `server`.
-fn database(server: &DatabaseServer) -> Url {
+pub(crate) fn database(server: &DatabaseServer) -> Url {
     let mut url: Url = server.new_database().parse().expect("a URL");
     url.set_password(Some(PASSWORD)).expect("there is a host");
     url
@@ -19,14 +19,14 @@ fn database(server: &DatabaseServer) -> Url {
 async fn postgres() -> (PostgresStore, Arc<DatabaseServer>) {
     let server = DatabaseServer::shared(Kind::Postgres);
     let store = PostgresStore::new(&database(&server)).expect("such a URL");
-    store.check().await.expect("opened");
+    assert_eq!(store.check().await, Ok(true));
     (store, server)
 }
 
 async fn mariadb() -> (MySqlStore, Arc<DatabaseServer>) {
     let server = DatabaseServer::shared(Kind::MariaDb);
     let store = MySqlStore::new(&database(&server)).expect("such a URL");
-    store.check().await.expect("opened");
+    assert_eq!(store.check().await, Ok(true));
     (store, server)
 }
 
@@ -39,7 +39,11 @@ mod at_mariadb {
 }
 
 /// The store of `kind` at `url`, its tables made, or those of this version there already.
-async fn open(kind: Kind, url: &Url, to_read: bool) -> Result<Box<dyn Store>, StoreError> {
+pub(crate) async fn open(
+    kind: Kind,
+    url: &Url,
+    to_read: bool,
+) -> Result<Box<dyn Store>, StoreError> {
     Ok(match (kind, to_read) {
         (Kind::Postgres, false) => {
             let store = PostgresStore::new(url)?;
@@ -64,7 +68,7 @@ async fn open(kind: Kind, url: &Url, to_read: bool) -> Result<Box<dyn Store>, St
     })
 }
 
-fn registered(peer: &str) -> StoredRegistration {
+pub(crate) fn registered(peer: &str) -> StoredRegistration {
     StoredRegistration {
         peer: peer.into(),
         address: "192.0.2.1:4569".into(),
@@ -121,24 +125,26 @@ async fn no_error_has_the_password_and_each_says_which_database(kind: Kind) {
     assert!(error.to_string().contains("no_such_database"), "{error}");
 }
 
-/// Makes a test of each claim for both servers.
+/// Makes a test of each claim for both servers, in a runtime of several threads as that of a switch.
 macro_rules! of_each_kind {
     ($($claim:ident)+) => {
         mod at_postgresql_itself {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $claim() {
                 super::$claim(super::Kind::Postgres).await;
             })+
         }
 
         mod at_mariadb_itself {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $claim() {
                 super::$claim(super::Kind::MariaDb).await;
             })+
         }
     };
 }
+
+pub(crate) use of_each_kind;
 
 of_each_kind! {
     what_was_written_outlives_a_killed_server_and_the_store_finds_it_again

@@ -168,14 +168,20 @@ impl DatabaseServer {
     pub fn kill(&self) {
         let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(mut process) = process.take() else { return };
-        let mut all = BTreeSet::from([process.id().to_string()]);
-        let children = format!("/proc/{0}/task/{0}/children", process.id());
-        let children = fs::read_to_string(children).unwrap_or_default();
-        all.extend(children.split_whitespace().map(Into::into));
-        // One of them may have ended by itself.
-        let kill = format!("kill -9 {} 2>/dev/null", all.into_iter().collect::<Vec<_>>().join(" "));
-        Command::new("sh").args(["-c", &kill]).status().expect("a shell");
+        signal("KILL", &process);
         process.wait().expect("it was started here");
+    }
+
+    /// Stops all its processes where they are: connections stay, and nobody answers.
+    pub fn freeze(&self) {
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        process.iter().for_each(|process| signal("STOP", process));
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        process.iter().for_each(|process| signal("CONT", process));
     }
 
     /// Makes an empty database, and gives its URL without the password.
@@ -258,6 +264,18 @@ impl DatabaseServer {
     fn log_file(&self) -> PathBuf {
         self.directory.path().join("log")
     }
+}
+
+/// Sends a signal to a process and its children.
+fn signal(name: &str, process: &Child) {
+    let mut all = BTreeSet::from([process.id().to_string()]);
+    let children = format!("/proc/{0}/task/{0}/children", process.id());
+    let children = fs::read_to_string(children).unwrap_or_default();
+    all.extend(children.split_whitespace().map(Into::into));
+    // One of them may have ended by itself.
+    let all = all.into_iter().collect::<Vec<_>>().join(" ");
+    let kill = format!("kill -{name} {all} 2>/dev/null");
+    Command::new("sh").args(["-c", &kill]).status().expect("a shell");
 }
 
 impl Drop for DatabaseServer {

@@ -1,0 +1,237 @@
+//! A store that may go away for a while: what is written meanwhile waits in a [`Queue`] on this machine's disk,
+//! where it is as durable, and follows when the store is back, in its order.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{Mutex as Turn, Notify};
+use tokio::time;
+
+use super::queue::Queue;
+use super::{
+    Answer, CdrFilter, Page, Paging, QueueReport, Record, RefusalFilter, Store, StoreError,
+    StoredRegistration, StoredUser,
+};
+use crate::cdr::Cdr;
+use crate::refusal::{Refusal, RefusalCount};
+use crate::utc::Utc;
+
+/// How long the store has for a batch before the queue takes it: peers wait for the answer.
+const DIRECT: Duration = Duration::from_secs(2);
+
+/// Records that follow at a time.
+const FOLLOWING: u32 = 2_000;
+
+/// Pause before the store is asked again: the first, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The store and the queue before it.
+pub struct QueuedStore {
+    inner: Arc<dyn Store>,
+    queue: Queue,
+    /// Records that may wait in the queue.
+    most: u64,
+    /// Those that do.
+    waiting: AtomicU64,
+    /// Held by whoever writes to the store itself, so that nothing overtakes what waits.
+    turn: Turn<()>,
+    /// Since when the store takes nothing, and what it says.
+    outage: Mutex<Option<(Utc, String)>>,
+    /// Something waits.
+    filled: Notify,
+}
+
+impl QueuedStore {
+    /// Puts the queue in the file `path` before `inner`, with `most` records in it at most. What was in it
+    /// already follows. It must be made within a runtime of tokio, and works as long as that runs.
+    ///
+    /// # Errors
+    /// The file cannot be opened or made.
+    pub async fn new(
+        inner: Arc<dyn Store>,
+        path: &Path,
+        most: u64,
+    ) -> Result<Arc<Self>, StoreError> {
+        let queue = Queue::open(path).await?;
+        let waiting = queue.count().await?;
+        let (turn, outage, filled) = (Turn::new(()), Mutex::new(None), Notify::new());
+        let waiting = AtomicU64::new(waiting);
+        let this = Arc::new(Self { inner, queue, most, waiting, turn, outage, filled });
+        tokio::spawn(follow(Arc::downgrade(&this)));
+        Ok(this)
+    }
+
+    fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
+    /// The store does not answer, or takes nothing.
+    fn lost(&self, error: &StoreError) {
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = outage.as_ref().map(|(since, _)| *since);
+        if since.is_none() {
+            tracing::error!("{error}; records wait on the disk of this machine until it is back");
+        }
+        let since = since.unwrap_or_else(Utc::now);
+        *outage = Some((since, error.to_string()));
+    }
+
+    /// All that waited has followed.
+    fn caught_up(&self) {
+        let outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((since, _)) = outage {
+            let seconds = Utc::now().since(since).as_secs();
+            let place = self.inner.describe();
+            tracing::info!("{place} is back after {seconds} s, and has all records");
+        }
+    }
+
+    async fn write_through(&self, records: &[Record]) -> Result<(), StoreError> {
+        let written = time::timeout(DIRECT, self.inner.write(records)).await;
+        written.unwrap_or_else(|_| {
+            let doing = format!("cannot write to {}", self.inner.describe());
+            Err(StoreError::new(doing, format!("no answer within {} s", DIRECT.as_secs())))
+        })
+    }
+
+    async fn write(&self, records: &[Record]) -> Result<(), StoreError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let _turn = self.turn.lock().await;
+        if self.waiting() == 0 {
+            match self.write_through(records).await {
+                Ok(()) => {
+                    self.caught_up();
+                    return Ok(());
+                }
+                Err(error) => self.lost(&error),
+            }
+        }
+        let count = records.len() as u64;
+        if self.waiting() + count > self.most {
+            let why = format!("{} records wait in it, and more may not", self.waiting());
+            return Err(StoreError::new("cannot write to the queue before the database", why));
+        }
+        self.queue.append(records).await?;
+        self.waiting.fetch_add(count, Ordering::SeqCst);
+        self.filled.notify_one();
+        Ok(())
+    }
+
+    /// Who is registered, by the store and by what waits for it. Of a store that does not answer, what waits
+    /// is known all the same.
+    async fn registered(&self) -> Result<Vec<StoredRegistration>, StoreError> {
+        let _turn = self.turn.lock().await;
+        let stored = self.inner.registrations().await.unwrap_or_else(|error| {
+            self.lost(&error);
+            Vec::new()
+        });
+        let mut there: BTreeMap<String, StoredRegistration> =
+            stored.into_iter().map(|one| (one.peer.clone(), one)).collect();
+        let mut after = 0;
+        while let Some(batch) = self.queue.first(after, FOLLOWING).await? {
+            after = batch.last;
+            for record in batch.records {
+                match record {
+                    Record::Registered(one) => {
+                        there.insert(one.peer.clone(), one);
+                    }
+                    Record::Unregistered { peer } => {
+                        there.remove(&peer);
+                    }
+                    Record::Cdr(_) | Record::Refusal(_) => {}
+                }
+            }
+        }
+        Ok(there.into_values().collect())
+    }
+
+    /// Lets the first that wait follow; `false`: none waits.
+    async fn follow(&self) -> Result<bool, StoreError> {
+        let Some(batch) = self.queue.first(0, FOLLOWING).await? else { return Ok(false) };
+        self.inner.write(&batch.records).await.inspect_err(|error| self.lost(error))?;
+        let _turn = self.turn.lock().await;
+        let left = self.queue.remove(batch.last).await?;
+        self.waiting.store(left, Ordering::SeqCst);
+        if left == 0 {
+            self.caught_up();
+        }
+        Ok(true)
+    }
+}
+
+/// Lets follow what waits, as long as there is somebody who writes.
+async fn follow(store: Weak<QueuedStore>) {
+    let mut pause = FIRST_PAUSE;
+    while let Some(store) = store.upgrade() {
+        match store.follow().await {
+            Ok(true) => pause = FIRST_PAUSE,
+            Ok(false) => {
+                // It looks up now and then whether it is still needed.
+                let _ = time::timeout(LONGEST_PAUSE, store.filled.notified()).await;
+            }
+            Err(error) => {
+                tracing::debug!("{error}");
+                drop(store);
+                time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+impl Store for QueuedStore {
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    fn queue(&self) -> Option<QueueReport> {
+        let outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Some(QueueReport { waiting: self.waiting(), most: self.most, outage })
+    }
+
+    fn write<'a>(&'a self, records: &'a [Record]) -> Answer<'a, ()> {
+        Box::pin(self.write(records))
+    }
+
+    fn registrations(&self) -> Answer<'_, Vec<StoredRegistration>> {
+        Box::pin(self.registered())
+    }
+
+    fn cdrs<'a>(&'a self, filter: &'a CdrFilter, paging: Paging) -> Answer<'a, Page<Cdr>> {
+        self.inner.cdrs(filter, paging)
+    }
+
+    fn refusals<'a>(
+        &'a self,
+        filter: &'a RefusalFilter,
+        paging: Paging,
+    ) -> Answer<'a, Page<Refusal>> {
+        self.inner.refusals(filter, paging)
+    }
+
+    fn refusal_counts(&self) -> Answer<'_, Vec<RefusalCount>> {
+        self.inner.refusal_counts()
+    }
+
+    fn users(&self) -> Answer<'_, Vec<StoredUser>> {
+        self.inner.users()
+    }
+
+    fn put_user<'a>(&'a self, user: &'a StoredUser) -> Answer<'a, ()> {
+        self.inner.put_user(user)
+    }
+
+    fn remove_user<'a>(&'a self, name: &'a str) -> Answer<'a, bool> {
+        self.inner.remove_user(name)
+    }
+
+    fn prune(&self, before: Utc, most: u32) -> Answer<'_, u64> {
+        self.inner.prune(before, most)
+    }
+}
