@@ -305,11 +305,12 @@ const OPTIONAL_TESTS: [&str; 10] = [
 ];
 
 /// Suites of the command that need real peers.
-const OF_COMMAND: [&str; 8] = [
+const OF_COMMAND: [&str; 9] = [
     "nat",
     "three_boxes",
     "carrier_scene",
     "columns",
+    "databases",
     "operator",
     "pages",
     "phone",

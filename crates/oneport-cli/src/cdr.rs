@@ -25,7 +25,7 @@ enum CdrCommand {
 
 /// Where the database is.
 #[derive(Args)]
-struct Place {
+pub(crate) struct Place {
     /// Configuration file that names the database
     #[arg(long, value_name = "FILE", default_value = "oneport.toml")]
     config: PathBuf,
@@ -93,11 +93,17 @@ fn moment(text: &str) -> Result<Utc, String> {
 }
 
 impl Place {
-    async fn open(&self) -> Result<Box<dyn Store>, Failure> {
-        let place = match &self.database {
-            Some(path) => StorePlace::File(path.clone()),
-            None => Config::store_place(&self.config).map_err(|error| explain(&error))?,
-        };
+    /// Where that is.
+    pub(crate) fn named(&self) -> Result<StorePlace, Failure> {
+        match &self.database {
+            Some(path) => Ok(StorePlace::File(path.clone())),
+            None => Config::store_place(&self.config).map_err(|error| explain(&error)),
+        }
+    }
+
+    /// Opens it to read.
+    pub(crate) async fn open(&self) -> Result<Box<dyn Store>, Failure> {
+        let place = self.named()?;
         let store = storage::open_to_read(&place).await.map_err(|error| {
             failed(error).hint(match &place {
                 StorePlace::Server { .. } => storage::hint(&place),

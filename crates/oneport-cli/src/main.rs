@@ -45,6 +45,7 @@ mod secret;
 mod serve;
 mod show;
 mod speech;
+mod state;
 mod status;
 mod storage;
 mod style;
@@ -98,6 +99,7 @@ enum Command {
     Firmware(firmware::Firmware),
     Cdr(cdr::Cdr),
     Why(cdr::Why),
+    State(state::State),
 }
 
 fn main() -> ExitCode {
@@ -139,6 +141,7 @@ fn main() -> ExitCode {
             Command::Firmware(firmware) => firmware.run().await,
             Command::Cdr(cdr) => cdr.run().await,
             Command::Why(why) => why.run().await,
+            Command::State(state) => state.run().await,
         }
         .map(|()| ExitCode::SUCCESS)
     });

@@ -100,6 +100,22 @@ pub(crate) async fn open_to_read(place: &StorePlace) -> Result<Option<Box<dyn St
     }))
 }
 
+/// Opens what `place` names, to put something into it while no switch runs on it; `None`: nothing is kept
+/// there.
+pub(crate) async fn open_to_fill(place: &StorePlace) -> Result<Option<Box<dyn Store>>, StoreError> {
+    Ok(Some(match place {
+        StorePlace::Nowhere | StorePlace::Memory => return Ok(None),
+        StorePlace::File(path) => Box::new(SqliteStore::open(path).await?),
+        StorePlace::Server { url, .. } => {
+            let (kind, url) = (url.kind(), url.with_secret());
+            match kind {
+                DatabaseKind::Postgres => Box::new(PostgresStore::new(&url)?),
+                DatabaseKind::MySql => Box::new(MySqlStore::new(&url)?),
+            }
+        }
+    }))
+}
+
 /// How to mend a place that cannot be opened.
 pub(crate) const fn hint(place: &StorePlace) -> &'static str {
     match place {

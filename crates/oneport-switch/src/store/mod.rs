@@ -14,6 +14,7 @@ mod queued;
 mod server;
 mod sql;
 mod sqlite;
+mod state;
 mod statement;
 mod writer;
 
@@ -38,6 +39,7 @@ pub use query::{CdrFilter, Order, Page, Paging, RefusalFilter};
 pub use queued::QueuedStore;
 pub use server::ServerStore;
 pub use sqlite::SqliteStore;
+pub use state::{StateCounts, StateError, copy_state, export_state, import_state};
 pub use writer::{RecordSender, Records, Writer};
 
 /// Refusals that are kept: the last of them.
@@ -81,7 +83,7 @@ pub struct StoredRegistration {
 }
 
 /// Somebody who may use the console.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredUser {
     /// By which the log and those who look know them.
     pub name: String,
@@ -160,6 +162,9 @@ pub trait Store: Send + Sync + 'static {
     /// How many were refused for each kind of reason since the store was made; the most frequent
     /// first.
     fn refusal_counts(&self) -> Answer<'_, Vec<RefusalCount>>;
+
+    /// Makes counts of refusals as high as these, where they are lower.
+    fn raise_refusal_counts<'a>(&'a self, counts: &'a [RefusalCount]) -> Answer<'a, ()>;
 
     /// All users of the console, by their names.
     fn users(&self) -> Answer<'_, Vec<StoredUser>>;

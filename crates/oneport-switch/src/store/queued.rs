@@ -65,6 +65,14 @@ impl QueuedStore {
         Ok(this)
     }
 
+    /// Records that wait in the file `path`, which need not be there.
+    ///
+    /// # Errors
+    /// It is no such file.
+    pub async fn waiting_in(path: &Path) -> Result<u64, StoreError> {
+        if path.exists() { Queue::open(path).await?.count().await } else { Ok(0) }
+    }
+
     fn waiting(&self) -> u64 {
         self.waiting.load(Ordering::SeqCst)
     }
@@ -217,6 +225,10 @@ impl Store for QueuedStore {
 
     fn refusal_counts(&self) -> Answer<'_, Vec<RefusalCount>> {
         self.inner.refusal_counts()
+    }
+
+    fn raise_refusal_counts<'a>(&'a self, counts: &'a [RefusalCount]) -> Answer<'a, ()> {
+        self.inner.raise_refusal_counts(counts)
     }
 
     fn users(&self) -> Answer<'_, Vec<StoredUser>> {

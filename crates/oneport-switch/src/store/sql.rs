@@ -273,6 +273,19 @@ impl<E: Engine> Store for E {
         }))
     }
 
+    fn raise_refusal_counts<'a>(&'a self, counts: &'a [RefusalCount]) -> Answer<'a, ()> {
+        Box::pin(async move {
+            for RefusalCount { stage, kind, count } in counts {
+                let text = "INSERT INTO refusal_count (stage, kind, count) VALUES ";
+                let mut statement = Statement::new(E::DIALECT, text);
+                statement.bind_row([stage.value(), kind.value(), count.value()]);
+                statement.push(&E::DIALECT.or_raise("refusal_count", "stage, kind", "count"));
+                change(self, "cannot write counts of refusals to", statement).await?;
+            }
+            Ok(())
+        })
+    }
+
     fn users(&self) -> Answer<'_, Vec<StoredUser>> {
         let users = E::DIALECT.users();
         let text = format!("SELECT name, role, listens, password FROM {users} ORDER BY name");

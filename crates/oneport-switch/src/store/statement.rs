@@ -43,6 +43,14 @@ impl Dialect {
         format!("{conflict} {column} = {table}.{column} + {new}")
     }
 
+    /// Behind an INSERT into `table`: in a row whose `keys` are there already, `column` becomes what the new one
+    /// has, if that is more.
+    pub(super) fn or_raise(self, table: &str, keys: &str, column: &str) -> String {
+        let greatest = if self == Self::Sqlite { "max" } else { "greatest" };
+        let (conflict, new) = (self.on_conflict(keys), self.new_value(column));
+        format!("{conflict} {column} = {greatest}({table}.{column}, {new})")
+    }
+
     fn on_conflict(self, keys: &str) -> String {
         match self {
             Self::Sqlite | Self::Postgres => format!(" ON CONFLICT ({keys}) DO UPDATE SET"),

@@ -258,6 +258,10 @@ mod tests {
             Box::pin(async { Ok(Vec::new()) })
         }
 
+        fn raise_refusal_counts<'a>(&'a self, _: &'a [RefusalCount]) -> Answer<'a, ()> {
+            Box::pin(async { Ok(()) })
+        }
+
         fn users(&self) -> Answer<'_, Vec<StoredUser>> {
             Box::pin(async { Ok(Vec::new()) })
         }

@@ -135,7 +135,7 @@ pub(crate) fn full(number: u128) -> Cdr {
 }
 
 /// A record in which only what must be said is said.
-fn bare(number: u128) -> Cdr {
+pub(crate) fn bare(number: u128) -> Cdr {
     Cdr {
         peer: None,
         calling_number: None,

@@ -4,3 +4,4 @@ mod conformance;
 mod outage;
 mod servers;
 mod sqlite;
+mod state;
