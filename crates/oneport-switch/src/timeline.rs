@@ -10,7 +10,7 @@ use oneport_proto::{CallStats, Instant};
 const MOST_POINTS: usize = 24;
 
 /// Points for which room is made at once.
-const ROOM: usize = 8;
+const ROOM: usize = 4;
 
 /// Figures of a time, the worst of each; `UNKNOWN` where there are none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,19 +58,24 @@ impl Point {
     }
 }
 
-/// Frames that came and that were lost, up to a look.
+/// Frames that came and that were lost, up to a look. Two years of them fit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Frames {
-    came: u64,
-    lost: u64,
+    came: u32,
+    lost: u32,
 }
 
 impl Frames {
+    fn new(came: u64, lost: u64) -> Self {
+        let fits = |frames: u64| u32::try_from(frames).unwrap_or(u32::MAX);
+        Self { came: fits(came), lost: fits(lost) }
+    }
+
     /// What was lost since `before`, in hundredths of a per cent of what should have come.
     fn lost_since(self, before: Self) -> u16 {
-        let came = self.came.saturating_sub(before.came);
-        let lost = self.lost.saturating_sub(before.lost);
-        let share = lost.saturating_mul(10_000).checked_div(came.saturating_add(lost));
+        let came = u64::from(self.came.saturating_sub(before.came));
+        let lost = u64::from(self.lost.saturating_sub(before.lost));
+        let share = (lost * 10_000).checked_div(came + lost);
         share.map_or(UNKNOWN, |share| small(u128::from(share)))
     }
 }
@@ -101,56 +106,54 @@ pub(crate) struct Part {
 /// All of a leg's life.
 #[derive(Debug)]
 pub(crate) struct Timeline {
-    /// The beginning of the leg, and the last look at it.
-    begun: Instant,
-    looked: Instant,
+    /// The last look at the leg.
+    looked: Option<Instant>,
+    /// Oldest first.
+    points: Vec<Point>,
     looks: u32,
     here: Frames,
     there: Frames,
     /// What the other side has lost between its last two reports, which hold until the next.
     lost_there: u16,
     /// Of so many looks is a point, and the newest of so many so far.
-    looks_of_point: u32,
-    looks_of_newest: u32,
-    /// Oldest first.
-    points: Vec<Point>,
+    looks_of_point: u16,
+    looks_of_newest: u16,
 }
 
-impl Timeline {
-    /// Of a leg that began then.
-    pub(crate) const fn new(begun: Instant) -> Self {
+impl Default for Timeline {
+    fn default() -> Self {
         Self {
-            begun,
-            looked: begun,
+            looked: None,
+            points: Vec::new(),
             looks: 0,
-            here: Frames { came: 0, lost: 0 },
-            there: Frames { came: 0, lost: 0 },
+            here: Frames::default(),
+            there: Frames::default(),
             lost_there: UNKNOWN,
             looks_of_point: 1,
             looks_of_newest: 0,
-            points: Vec::new(),
         }
     }
+}
 
+impl Timeline {
     /// Takes what a look at the leg shows; looks come at even distances.
     pub(crate) fn note(&mut self, now: Instant, stats: &CallStats) {
-        self.looked = now;
+        self.looked = Some(now);
         self.looks += 1;
         let received = &stats.received;
-        let here = Frames { came: received.frames, lost: received.lost };
+        let here = Frames::new(received.frames, received.lost);
         let mut point = Point {
             lost: here.lost_since(self.here),
             round_trip: stats.rtt.map_or(UNKNOWN, tenths),
             ..NOTHING
         };
-        if received.frames > self.here.came {
+        if here.came > self.here.came {
             point.jitter = tenths(received.jitter);
             point.late = tenths(received.delay.now);
         }
         self.here = here;
         if let Some(report) = &stats.remote {
-            let lost = u64::from(report.lost);
-            let there = Frames { came: u64::from(report.frames), lost };
+            let there = Frames { came: report.frames, lost: report.lost };
             if there != self.there {
                 self.lost_there = there.lost_since(self.there);
             }
@@ -185,7 +188,7 @@ impl Timeline {
     fn halve(&mut self) {
         let pairs = self.points.chunks(2);
         self.points = pairs.filter_map(|pair| pair.iter().copied().reduce(Point::with)).collect();
-        self.looks_of_point *= 2;
+        self.looks_of_point = self.looks_of_point.saturating_mul(2);
     }
 
     /// The greater loss of both directions in each part, per cent, oldest first.
@@ -197,10 +200,11 @@ impl Timeline {
         self.points.iter().map(greater).collect()
     }
 
-    /// What is known by now, oldest first.
-    pub(crate) fn tell(&self, now: Instant) -> Vec<Part> {
-        let look = self.looked.since(self.begun).as_secs_f64() / f64::from(self.looks.max(1));
-        let mut ago = now.since(self.looked).as_secs_f64();
+    /// What is known by now of a leg that began then, oldest first.
+    pub(crate) fn tell(&self, begun: Instant, now: Instant) -> Vec<Part> {
+        let Some(looked) = self.looked else { return Vec::new() };
+        let look = looked.since(begun).as_secs_f64() / f64::from(self.looks.max(1));
+        let mut ago = now.since(looked).as_secs_f64();
         let mut length = look * f64::from(self.looks_of_newest);
         let known = |figure: u16, unit: f64| (figure != UNKNOWN).then(|| f64::from(figure) / unit);
         let mut parts = Vec::with_capacity(self.points.len());
@@ -234,7 +238,7 @@ mod tests {
 
     /// A leg of 50 frames a second, of which those of the eleventh ten seconds are lost, looked at so often.
     fn looked_at(looks: u64) -> Timeline {
-        let mut timeline = Timeline::new(at(0));
+        let mut timeline = Timeline::default();
         let mut stats = CallStats::default();
         for look in 1..=looks {
             match look {
@@ -250,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_point_tells_what_has_happened_since_the_one_before() {
-        let parts = looked_at(12).tell(at(123));
+        let parts = looked_at(12).tell(at(0), at(123));
         let ago: Vec<f64> = parts.iter().map(|part| part.seconds_ago).collect();
         let expected: Vec<f64> = (0..12_u32).rev().map(|n| 3.0 + 10.0 * f64::from(n)).collect();
         assert_eq!(ago, expected);
@@ -264,12 +268,18 @@ mod tests {
     }
 
     #[test]
+    fn all_of_it_takes_400_bytes_at_most() {
+        let most = size_of::<Timeline>() + MOST_POINTS * size_of::<Point>();
+        assert!(most <= 400, "{most} bytes");
+    }
+
+    #[test]
     fn a_day_takes_no_more_room_than_minutes_and_its_worst_moment_is_still_seen() {
         for looks in [25, 100, 8_640] {
             let timeline = looked_at(looks);
             assert!(timeline.points.capacity() <= MOST_POINTS, "{looks}");
             assert!(timeline.points.len() > MOST_POINTS / 2, "{looks}");
-            let parts = timeline.tell(at(looks * 10));
+            let parts = timeline.tell(at(0), at(looks * 10));
             let worst = parts.iter().filter(|part| part.lost_percent == Some(100.0));
             let ago: Vec<f64> = worst.map(|part| part.seconds_ago).collect();
             let [ago] = ago.as_slice() else { panic!("{looks}: {ago:?}") };
@@ -280,7 +290,7 @@ mod tests {
 
     #[test]
     fn what_the_other_side_says_is_told_as_it_changes() {
-        let mut timeline = Timeline::new(at(0));
+        let mut timeline = Timeline::default();
         let report = |frames, lost| {
             let (jitter, delay) = (Duration::from_millis(7), Duration::from_millis(60));
             Some(RemoteReport { frames, lost, jitter, delay, ..RemoteReport::default() })
@@ -289,7 +299,7 @@ mod tests {
         for (n, remote) in (1..).zip(reports) {
             timeline.note(at(n * 10), &CallStats { remote, ..CallStats::default() });
         }
-        let parts = timeline.tell(at(40));
+        let parts = timeline.tell(at(0), at(40));
         let lost: Vec<_> = parts.iter().map(|part| part.lost_percent_there).collect();
         let expected = [Some(10.0), Some(10.0), Some(0.0), None];
         assert_eq!(lost, expected, "it holds until the next report, and begins anew");

@@ -10,7 +10,6 @@ use oneport_proto::{CallId, CallStats, Endpoint, Instant};
 use super::Switch;
 use crate::cdr::hundredths;
 use crate::news::What;
-use crate::timeline::Timeline;
 
 /// From the beginning of one round to that of the next.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -146,7 +145,7 @@ impl Switch {
         // What a carrier's packets show, where the leg leads to the gateway.
         let figures = self.stats_of_carrier(call);
         let Some(leg) = self.legs.get_mut(&call) else { return };
-        let timeline = leg.marks.timeline.get_or_insert_with(|| Timeline::new(leg.begun).into());
+        let timeline = leg.marks.timeline.get_or_insert_default();
         timeline.note(now, figures.as_ref().unwrap_or(&stats));
         if let Some(peer) = leg.peer.as_deref().filter(|peer| self.config.peers.contains_key(*peer))
         {

@@ -215,7 +215,7 @@ impl Switch {
         let each = legs.map(|(id, leg)| LegTimeline {
             channel: channel_of(endpoint, id, leg),
             parts: (leg.marks.timeline.iter())
-                .flat_map(|timeline| timeline.tell(now))
+                .flat_map(|timeline| timeline.tell(leg.begun, now))
                 .map(PartView::from)
                 .collect(),
         });
