@@ -129,7 +129,7 @@ export function ListeningBar() {
   return html`<section class="listening" aria-label="Listening" data-heard=${heard}>
     <span role="status">${over ? html`<strong>${title}</strong>: ${why}` : html`${begun ? 'Listening to' : 'Connecting to'} <a href=${`#/call/${id}`}><strong>${title}</strong></a>`}</span>
     ${!over && html`<${Level} label="caller" value=${levels[0]} /><${Level} label="called" value=${levels[1]} />
-      ${lost > 0 && html`<small>${(lost / 1000).toFixed(1)} s were lost on the way</small>`}`}
+      ${lost >= 100 && html`<small>${(lost / 1000).toFixed(1)} s were lost on the way</small>`}`}
     <button class="small" onClick=${stopListening}>${over ? 'Close' : 'Stop listening'}</button>
   </section>`;
 }
