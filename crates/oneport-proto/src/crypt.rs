@@ -25,6 +25,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::Rng;
 
 use crate::clock::Instant;
+use crate::secret::Secret;
 
 /// Whether a call's frames are encrypted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -378,6 +379,48 @@ impl Crypt {
     }
 }
 
+/// What one side of an encrypted call sends, for somebody who has its secrets and takes no part in it, as whoever reads a
+/// capture. It prints no key.
+#[derive(Debug)]
+pub struct Overhearer {
+    crypt: Crypt,
+    acknowledged: u8,
+}
+
+/// Frames that a side may have on their way, of which one may be acknowledged next.
+const ON_THEIR_WAY: u8 = 64;
+
+impl Overhearer {
+    /// Of a call whose AUTHREQ had this challenge, and one of these secrets.
+    #[must_use]
+    pub fn new(secrets: &[Secret], challenge: &[u8]) -> Self {
+        let keys: Vec<[u8; 16]> = secrets.iter().map(|secret| secret.digest(challenge)).collect();
+        let mut crypt = Crypt::new(&keys, false);
+        crypt.peer_rotates = true;
+        Self { crypt, acknowledged: 0 }
+    }
+
+    /// Decrypts a datagram into `out`; `clock` is where the clock of this side's voice stands now, if it has said any.
+    /// `false`: it makes no sense with any key that is known.
+    pub fn open(&mut self, datagram: &[u8], clock: Option<Timestamp>, out: &mut Vec<u8>) -> bool {
+        let expected =
+            Expected { oldest: self.acknowledged, in_flight: ON_THEIR_WAY, voice: clock };
+        let opened = self.crypt.open(datagram, expected, out);
+        if let (true, Ok(Datagram::Full(frame))) = (opened, Datagram::decode(out)) {
+            let ahead = frame.header.iseq.0.wrapping_sub(self.acknowledged);
+            if ahead <= ON_THEIR_WAY {
+                self.acknowledged = frame.header.iseq.0;
+            }
+        }
+        opened
+    }
+
+    /// This side goes on with another key (RTKEY); its old one still counts for a while.
+    pub fn change_key(&mut self, key: &[u8; 16]) {
+        self.crypt.change_theirs(key);
+    }
+}
+
 /// How far a frame of voice lies from where its clock stands, as far as that is known.
 fn distance(stamp: MiniTimestamp, clock: Option<Timestamp>) -> u16 {
     clock.map_or(0, |clock| apart(stamp, clock.low16()))
@@ -445,6 +488,31 @@ mod tests {
                 assert_eq!(opened, [head, &tail].concat());
             }
         }
+    }
+
+    #[test]
+    fn who_has_the_secret_overhears_one_side_through_a_change_of_key() {
+        let mut rng = ChaCha12Rng::from_seed([7; 32]);
+        let secrets = [Secret::from("wrong"), Secret::from("secret")];
+        let mut overhearer = Overhearer::new(&secrets, b"123456789");
+        let (mut sealed, mut out) = (Vec::new(), Vec::new());
+        let mut hears = |cipher: &Cipher, overhearer: &mut Overhearer, plain: &[u8]| {
+            cipher.seal(&mut rng, plain, &[], &mut sealed);
+            let clock = Some(Timestamp(1_000));
+            overhearer.open(&sealed, clock, &mut out) && out == plain
+        };
+        // MD5 of challenge and secret: see `secret`.
+        let first = Cipher::new(&KEY);
+        let (ack, voice) = (hex("800200030000001401010604"), hex("000203e8616263"));
+        assert!(hears(&first, &mut overhearer, &ack));
+        assert!(hears(&first, &mut overhearer, &voice));
+        let second = Cipher::new(&[9; 16]);
+        assert!(!hears(&second, &mut overhearer, &ack), "not yet");
+        overhearer.change_key(&[9; 16]);
+        assert!(hears(&second, &mut overhearer, &ack));
+        assert!(hears(&first, &mut overhearer, &voice), "it was on its way");
+        let mut stranger = Overhearer::new(&secrets[..1], b"123456789");
+        assert!(!hears(&first, &mut stranger, &ack));
     }
 
     #[test]

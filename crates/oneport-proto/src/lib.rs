@@ -79,7 +79,7 @@ pub use agreement::{Agreement, Nonsense};
 pub use auth::Challenge;
 pub use clock::Instant;
 pub use config::{EndpointConfig, RetransmissionConfig};
-pub use crypt::EncryptionPolicy;
+pub use crypt::{EncryptionPolicy, Overhearer};
 pub use delay_variation::DelayVariation;
 pub use drop_reason::{Counters, DropNotice, DropReason, Limit};
 pub use endpoint::{Endpoint, Handled};

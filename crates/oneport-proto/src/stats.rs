@@ -128,7 +128,8 @@ pub struct RemoteReport {
 
 impl RemoteReport {
     /// Reads the RR elements of a PONG; `None` when it has none.
-    pub(crate) fn read(elements: Elements<'_>) -> Option<Self> {
+    #[must_use]
+    pub fn read(elements: Elements<'_>) -> Option<Self> {
         let mut report = Self::default();
         let mut any = false;
         for element in elements.iter() {
