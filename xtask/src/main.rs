@@ -408,6 +408,7 @@ fn fuzz(seconds: u64) -> Result<(), String> {
     // Decoders of libraries that are there take part.
     let features = peers::codec_features().join(",");
     for target in [
+        "capture",
         "datagram",
         "endpoint",
         "encrypted",

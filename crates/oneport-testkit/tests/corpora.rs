@@ -5,7 +5,7 @@ use std::path::Path;
 
 use oneport_testkit::fuzz;
 
-fn replay(target: &str, body: impl Fn(&[u8])) {
+fn replay(target: &str, mut body: impl FnMut(&[u8])) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
     let entries = fs::read_dir(&directory).expect("a kept corpus").flatten();
     let inputs: Vec<Vec<u8>> =
@@ -17,6 +17,27 @@ fn replay(target: &str, body: impl Fn(&[u8])) {
 #[test]
 fn kept_datagrams_are_read_or_refused() {
     replay("datagram", fuzz::datagram);
+}
+
+#[test]
+fn kept_captures_are_followed_to_their_ends() {
+    replay("capture", fuzz::capture);
+}
+
+#[test]
+fn spoiled_captures_are_followed_to_their_ends() {
+    let mut random = fastrand::Rng::with_seed(5);
+    replay("capture", |input| {
+        for _ in 0..20 {
+            let mut spoiled = input.to_vec();
+            for _ in 0..random.usize(1..20) {
+                let place = random.usize(0..spoiled.len());
+                spoiled[place] = random.u8(..);
+            }
+            spoiled.truncate(random.usize(0..=spoiled.len()));
+            fuzz::capture(&spoiled);
+        }
+    });
 }
 
 #[test]

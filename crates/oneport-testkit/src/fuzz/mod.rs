@@ -1,6 +1,7 @@
 //! Bodies of the fuzz targets in `fuzz/`: each takes any bytes at all. Inputs that once led
 //! somewhere are kept in `fuzz/corpus/` and run as tests.
 
+mod capture;
 mod codecs;
 mod datagram;
 mod encrypted;
@@ -10,6 +11,7 @@ mod keys;
 mod meeting;
 mod transcoder;
 
+pub use capture::capture;
 pub use codecs::codecs;
 pub use datagram::datagram;
 pub use encrypted::encrypted;
