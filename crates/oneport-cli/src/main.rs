@@ -16,6 +16,7 @@ mod cdr;
 mod chart;
 mod check;
 mod conference;
+mod decode;
 mod doctor;
 mod drain;
 mod draining;
@@ -75,6 +76,7 @@ enum Command {
     Ping(ping::Ping),
     Probe(Box<probe::Probe>),
     Load(Box<load::Load>),
+    Decode(Box<decode::Decode>),
     Key(key::Key),
     Show(show::Show),
     Status(status::Status),
@@ -118,6 +120,7 @@ fn main() -> ExitCode {
             Command::Ping(ping) => ping.run().await,
             Command::Probe(probe) => return probe.run().await,
             Command::Load(load) => load.run().await,
+            Command::Decode(decode) => decode.run().await,
             Command::Key(key) => key.run(),
             Command::Show(show) => show.run(),
             Command::Status(status) => status.run(),

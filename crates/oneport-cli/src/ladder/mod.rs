@@ -2,6 +2,7 @@
 //! is of.
 
 pub(crate) mod draw;
+pub(crate) mod svg;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
