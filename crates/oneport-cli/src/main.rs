@@ -51,6 +51,7 @@ mod status;
 mod storage;
 mod style;
 mod table;
+mod terminal;
 mod user;
 mod websocket;
 

@@ -13,7 +13,6 @@ mod run;
 mod screen;
 mod sound;
 mod state;
-mod terminal;
 mod voice;
 
 use std::net::SocketAddr;
@@ -28,6 +27,7 @@ use crate::answer::registration;
 use crate::call::Encryption;
 use crate::exit::{Failure, usage};
 use crate::secret::SecretArgs;
+use crate::terminal;
 use sound::{Files, Sound};
 
 /// A softphone in the terminal: registers, rings, calls
@@ -106,7 +106,7 @@ fn country(code: &str) -> Result<&'static Country, String> {
 
 impl PhoneArgs {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        terminal::check()?;
+        terminal::check("phone", "`oneport call` and `oneport answer`")?;
         let account = match &self.account {
             None => None,
             Some(target) => {

@@ -12,11 +12,11 @@ use super::Habits;
 use super::line::{self, Order, Told, Wires};
 use super::screen;
 use super::sound::Sound;
-use super::state::{Alert, Command, Happened, Key, LineId, OnLine, Standing, State};
-use super::terminal::{self, Terminal};
+use super::state::{Alert, Command, Happened, LineId, OnLine, Standing, State};
 use super::voice::{self, Speaker, ToVoice};
 use crate::exit::{Failure, failed};
 use crate::register::describe;
+use crate::terminal::{self, Key, Terminal};
 
 /// How often the screen is drawn where no key asks for it.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -78,23 +78,6 @@ pub(super) async fn run(
     ended
 }
 
-/// A signal that asks us to go.
-async fn asked_to_go() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let kinds = [SignalKind::terminate(), SignalKind::hangup()];
-        if let [Ok(mut terminate), Ok(mut hang_up)] = kinds.map(signal) {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = hang_up.recv() => {}
-            }
-            return;
-        }
-    }
-    std::future::pending().await
-}
-
 async fn next_of(registration: &mut Option<Registration>) -> RegistrationEvent {
     let event = match registration {
         Some(registration) => registration.next_event().await,
@@ -119,7 +102,7 @@ impl Desk {
         let (began, look) = (Instant::now(), terminal::look());
         let mut clock = time::interval(PERIOD);
         clock.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-        let signal = asked_to_go();
+        let signal = terminal::asked_to_go();
         tokio::pin!(signal);
         let phone = Arc::clone(&self.phone);
         loop {

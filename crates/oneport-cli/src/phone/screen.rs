@@ -8,63 +8,32 @@ use std::time::Duration;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
-use ratatui::symbols::border;
 use ratatui::text::{Line as Row, Span};
-use ratatui::widgets::{Block, Borders, Clear, Paragraph};
+use ratatui::widgets::{Clear, Paragraph};
 
 use super::state::{Entry, Figures, LINES, Line, Origin, Past, Phase, Standing, State};
-
-/// What the terminal can show.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
-    pub(crate) unicode: bool,
-    pub(crate) colours: bool,
-    /// Seconds of the day, in the user's time, when the phone began.
-    pub(crate) began: u64,
-}
+use crate::terminal::Look;
 
 const LEAST: (u16, u16) = (60, 20);
-
-const ASCII: border::Set<'static> = border::Set {
-    top_left: "+",
-    top_right: "+",
-    bottom_left: "+",
-    bottom_right: "+",
-    vertical_left: "|",
-    vertical_right: "|",
-    horizontal_top: "-",
-    horizontal_bottom: "-",
-};
 
 /// The lowest and the highest level that a meter shows, in dB of full scale.
 const FLOOR: f32 = -60.0;
 /// From here on it will distort.
 const LOUD: f32 = -6.0;
 
-impl Look {
-    fn colour(self, colour: Color) -> Style {
-        if self.colours { Style::new().fg(colour) } else { Style::new() }
+fn arrow(look: Look, origin: Origin) -> &'static str {
+    match (origin, look.unicode) {
+        (Origin::Here, true) => "→",
+        (Origin::Here, false) => "->",
+        (Origin::Caller, true) => "←",
+        (Origin::Caller, false) => "<-",
     }
+}
 
-    fn block(self, title: &str) -> Block<'_> {
-        let set = if self.unicode { border::PLAIN } else { ASCII };
-        Block::new().borders(Borders::ALL).border_set(set).title(title)
-    }
-
-    fn arrow(self, origin: Origin) -> &'static str {
-        match (origin, self.unicode) {
-            (Origin::Here, true) => "→",
-            (Origin::Here, false) => "->",
-            (Origin::Caller, true) => "←",
-            (Origin::Caller, false) => "<-",
-        }
-    }
-
-    /// The time of the day, so long after the phone began.
-    fn time(self, at: Duration) -> String {
-        let seconds = (self.began + at.as_secs()) % 86_400;
-        format!("{:02}:{:02}", seconds / 3_600, seconds / 60 % 60)
-    }
+/// The time of the day, so long after the phone began.
+fn time(look: Look, at: Duration) -> String {
+    let seconds = (look.began + at.as_secs()) % 86_400;
+    format!("{:02}:{:02}", seconds / 3_600, seconds / 60 % 60)
 }
 
 /// Draws it.
@@ -157,7 +126,7 @@ fn call_row(line: &Line, state: &State, look: Look) -> Row<'static> {
         line.id,
         line.words(),
         clock(state.now.saturating_sub(since)),
-        look.arrow(line.origin),
+        arrow(look, line.origin),
         line.party(),
     );
     let style = if selected { style.add_modifier(Modifier::REVERSED) } else { style };
@@ -258,8 +227,8 @@ fn past_row(past: &Past, look: Look) -> Row<'static> {
     };
     let text = format!(
         " {}  {talked}  {} {}{name}   {}",
-        look.time(past.at),
-        look.arrow(past.origin),
+        time(look, past.at),
+        arrow(look, past.origin),
         past.number,
         past.why
     );

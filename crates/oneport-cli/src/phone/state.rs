@@ -13,8 +13,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 pub(crate) use entry::Entry;
-pub(crate) use keys::Key;
 pub(crate) use line::{Figures, Line, LineId, Origin, Phase};
+
+use crate::terminal::Key;
 
 /// Calls at the same time; who calls beyond that hears that we are busy.
 pub(crate) const LINES: usize = 5;

@@ -5,7 +5,8 @@ use std::process::{Command, Stdio};
 use assert_cmd::cargo::cargo_bin;
 use oneport_testkit::peers::asterisk::Asterisk;
 
-use crate::terminal::{Terminal, calls};
+use crate::softphone::calls;
+use crate::terminal::Terminal;
 
 const IAX: &str = "[ann]
 type=friend

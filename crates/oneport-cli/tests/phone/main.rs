@@ -4,5 +4,7 @@
 mod asterisk;
 #[cfg(feature = "sound")]
 mod card;
+mod softphone;
 mod switch;
+#[path = "../terminal/mod.rs"]
 mod terminal;

@@ -9,7 +9,8 @@ use oneport::media::tone::Sine;
 use oneport::media::wav;
 use oneport_testkit::peers::free_port;
 
-use crate::terminal::{Terminal, calls};
+use crate::softphone::calls;
+use crate::terminal::Terminal;
 
 const CONFIG: &str = r#"
 [peers.ann]

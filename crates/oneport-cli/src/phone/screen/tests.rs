@@ -3,8 +3,9 @@
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
-use super::super::state::{Happened, Key, LineId, OnLine};
+use super::super::state::{Happened, LineId, OnLine};
 use super::*;
+use crate::terminal::Key;
 
 const LOOK: Look = Look { unicode: true, colours: true, began: 9 * 3_600 };
 

@@ -1,24 +1,13 @@
 //! What keys do.
 
-use super::{Command, Entry, LINES, Line, LineId, Origin, Phase, State, VOLUME, VOLUME_STEP};
-
-/// A key of the keyboard.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Key {
-    Char(char),
-    Enter,
-    Escape,
-    Backspace,
-    Up,
-    Down,
-    Tab,
-    /// Ctrl-C, or a signal that asks us to go.
-    Interrupt,
-}
+use super::{Command, Entry, Key, LINES, Line, LineId, Origin, Phase, State, VOLUME, VOLUME_STEP};
 
 impl State {
     /// A key was pressed.
     pub(crate) fn key(&mut self, key: Key) -> Vec<Command> {
+        if matches!(key, Key::Resize(..)) {
+            return Vec::new();
+        }
         if key != Key::Interrupt && key != Key::Char('q') {
             self.leaving = false;
         }
@@ -93,7 +82,7 @@ impl State {
             Key::Up | Key::Down => self.recall(key == Key::Up),
             Key::Enter => self.confirm(),
             Key::Escape => self.entry = None,
-            Key::Tab | Key::Interrupt => {}
+            _ => {}
         }
     }
 

@@ -1,4 +1,4 @@
-//! A terminal with a softphone in it.
+//! A terminal with one of our commands in it.
 
 use std::io::{Read, Write};
 use std::num::NonZero;
@@ -30,14 +30,12 @@ impl Drop for Terminal {
 }
 
 impl Terminal {
-    /// Begins `oneport phone`, whose secret is `secret`.
-    pub(crate) fn phone(arguments: &[&str], secret: &str, environment: &[(&str, &str)]) -> Self {
+    /// Begins `oneport` with these arguments.
+    pub(crate) fn begin(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let (pty, inside) = open().expect("a terminal");
         pty.resize(Size::new(24, 80)).expect("it has a size");
         let process = Command::new(cargo_bin("oneport"))
-            .arg("phone")
             .args(arguments)
-            .env("ONEPORT_SECRET", secret)
             .env("TERM", "xterm-256color")
             .env("LC_ALL", "C.UTF-8")
             .env_remove("NO_COLOR")
@@ -104,11 +102,4 @@ impl Terminal {
             thread::sleep(Duration::from_millis(20));
         }
     }
-}
-
-/// Calls that a screen of 80 columns shows, and what stands on each.
-pub(crate) fn calls(screen: &str) -> Vec<&str> {
-    let rows = screen.lines().skip_while(|row| !row.contains("Calls")).skip(1).take(5);
-    let rows = rows.map(|row| row.trim_matches(['│', ' ', '>']));
-    rows.filter(|row| row.starts_with(|first: char| first.is_ascii_digit())).collect()
 }
