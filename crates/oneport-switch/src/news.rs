@@ -16,7 +16,9 @@ const MOST_WAITING: usize = 1_024;
 /// Something that happened.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct News {
-    /// Counts all events since the start of the switch, so that a listener sees what it has missed.
+    /// Counts all events since the start of the switch, so that a listener sees what it has missed. Some events
+    /// have the `number` called, so its name in JSON is another.
+    #[serde(rename = "event_number")]
     pub number: u64,
     /// When, in UTC (RFC 3339).
     pub at: String,
@@ -243,5 +245,27 @@ impl Newsroom {
     /// Listens from now on.
     pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<News>> {
         self.sender.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_listener_reads_is_what_was_told() {
+        let begun = What::CallBegun { call: "x".into(), from: None, number: "600".into() };
+        let refused = What::Refused {
+            call: None,
+            from: "192.0.2.1:4569".into(),
+            number: Some("601".into()),
+            cause: Some(34),
+            why: "no".into(),
+        };
+        for what in [begun, refused] {
+            let news = News { number: 7, at: "2026-02-03T04:05:06Z".into(), what };
+            let text = serde_json::to_string(&news).expect("it is JSON");
+            assert_eq!(serde_json::from_str::<News>(&text).expect(&text), news);
+        }
     }
 }

@@ -84,7 +84,10 @@ async fn a_call_is_told_from_its_beginning_to_its_end() {
         let (kind, number, data) = all.next().await;
         assert!(number > before, "{kind} has the number {number}");
         before = number;
-        assert_eq!(data["event"], kind);
+        assert_eq!(
+            (&data["event"], &data["event_number"]),
+            (&kind.as_str().into(), &number.into())
+        );
         calls.extend(data["call"].as_str().map(ToString::to_string));
         if kind == "call_begun" {
             assert_eq!((&data["from"], &data["number"]), (&"ann".into(), &"7".into()));
