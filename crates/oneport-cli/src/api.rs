@@ -50,6 +50,11 @@ pub(crate) struct Client {
 impl ApiArgs {
     /// Finds out where it is.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
+        self.client_within(PATIENCE)
+    }
+
+    /// The same; its answers may take so long.
+    pub(crate) fn client_within(&self, patience: Duration) -> Result<Client, Failure> {
         let (base, port) = match &self.api {
             Some(text) => {
                 let base = match text.contains("://") {
@@ -68,7 +73,7 @@ impl ApiArgs {
             }
         };
         let config = Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
+            .timeout_global(Some(patience))
             .http_status_as_error(false)
             // It is on this machine, or reached by its own address.
             .proxy(None)
@@ -113,6 +118,11 @@ impl ApiArgs {
 }
 
 impl Client {
+    /// Where it is.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Asks for one thing.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         let mut request = self.agent.get(format!("{}{path}", self.base));
@@ -174,6 +184,16 @@ impl Client {
         }
         let request = request.config().timeout_global(None).build();
         Ok(self.answer(request.send_empty())?.into_body().into_reader())
+    }
+
+    /// Asks for something that goes on and on.
+    pub(crate) fn follow(&self, path: &str) -> Result<impl std::io::Read + use<>, Failure> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.config().timeout_global(None).build();
+        Ok(self.answer(request.call())?.into_body().into_reader())
     }
 
     /// Asks for a WebSocket.
@@ -240,8 +260,10 @@ impl Client {
             _ => Code::Failed,
         };
         let refused = answer.body_mut().read_json::<Refused>();
-        let refused = refused.map_err(|_| failed(format!("{} answers {status}", self.base)))?;
-        let failure = Failure::new(code, refused.error);
+        let refused = refused.map_err(|_| {
+            failed(format!("{} answers {status}", self.base)).with_status(status.as_u16())
+        })?;
+        let failure = Failure::new(code, refused.error).with_status(status.as_u16());
         let token = "--token-file names a file with a token; the switch's own is in its state \
                      directory, for its user";
         Err(match (code, refused.hint) {

@@ -42,15 +42,22 @@ pub(crate) struct Failure {
     code: Code,
     sentence: String,
     hint: Option<String>,
+    /// The status of HTTP by which a switch has said so.
+    status: Option<u16>,
 }
 
 impl Failure {
     pub(crate) fn new(code: Code, sentence: impl fmt::Display) -> Self {
-        Self { code, sentence: sentence.to_string(), hint: None }
+        Self { code, sentence: sentence.to_string(), hint: None, status: None }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) const fn with_status(mut self, status: u16) -> Self {
+        self.status = Some(status);
         self
     }
 
@@ -164,5 +171,17 @@ impl Failure {
 
     pub(crate) fn sentence(&self) -> &str {
         &self.sentence
+    }
+
+    pub(crate) const fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// The sentence, and behind it what mends it.
+    pub(crate) fn words(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{}: {hint}", self.sentence),
+            None => self.sentence.clone(),
+        }
     }
 }

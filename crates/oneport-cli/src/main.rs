@@ -52,6 +52,7 @@ mod storage;
 mod style;
 mod table;
 mod terminal;
+mod top;
 mod user;
 mod websocket;
 
@@ -80,6 +81,7 @@ enum Command {
     Decode(Box<decode::Decode>),
     Key(key::Key),
     Show(show::Show),
+    Top(top::Top),
     Status(status::Status),
     Hangup(hangup::HangUp),
     Originate(originate::OriginateArgs),
@@ -124,6 +126,7 @@ fn main() -> ExitCode {
             Command::Decode(decode) => decode.run().await,
             Command::Key(key) => key.run(),
             Command::Show(show) => show.run(),
+            Command::Top(top) => top.run().await,
             Command::Status(status) => status.run(),
             Command::Hangup(hangup) => hangup.run(),
             Command::Originate(originate) => originate.run(),

@@ -292,7 +292,7 @@ fn show_carriers(room: Room, carriers: &[CarrierView]) -> String {
     format!("{}\n{}{troubles}", table(room, &columns, &rows), count(carriers.len(), "carrier"))
 }
 
-const fn registration_word(state: RegistrationState) -> &'static str {
+pub(crate) const fn registration_word(state: RegistrationState) -> &'static str {
     match state {
         RegistrationState::Trying => "trying",
         RegistrationState::Registered => "registered",
@@ -312,7 +312,7 @@ const fn call_word(state: CallState) -> &'static str {
 }
 
 /// `peer:a, peer:b` and `builtin:echo` as they stand in a narrow column.
-fn without_kind(destination: &str) -> String {
+pub(crate) fn without_kind(destination: &str) -> String {
     let names =
         destination.split(", ").map(|one| one.split_once(':').map_or(one, |(_, name)| name));
     names.collect::<Vec<_>>().join(",")
