@@ -1,7 +1,9 @@
 //! The project's own chores: `cargo xtask test`, `peers`, `sim`, `torture`, `jitter`, `bench`, `fuzz`,
-//! `mutants`, `docs`, `book`, `ci`.
+//! `mutants`, `docs`, `book`, `package`, `ci`.
 
 mod book;
+mod licences;
+mod package;
 #[expect(unreachable_pub, reason = "it is a file of the testkit, which has all of this public")]
 #[path = "../../crates/oneport-testkit/src/peers/install.rs"]
 mod peers;
@@ -103,6 +105,17 @@ enum Chore {
     Docs,
     /// Makes a book of the documentation, target/book, and checks its links; installs mdBook where it may
     Book,
+    /// Makes what is installed, in target/package: a Debian package with its manual, completions, licences and
+    /// list of parts (SBOM)
+    Package {
+        /// Makes the static program alone, which needs no library
+        #[arg(long)]
+        r#static: bool,
+        /// Makes both, installs and runs them in a Debian and in a directory with nothing else, and builds once
+        /// more elsewhere, to the same bytes
+        #[arg(long)]
+        check: bool,
+    },
     /// What every change must pass
     Ci,
 }
@@ -152,6 +165,9 @@ fn main() -> ExitCode {
         Chore::Mutants { modules, shard } => mutants(&modules, shard.as_deref()),
         Chore::Docs => docs(),
         Chore::Book => book::make(),
+        Chore::Package { check: true, .. } => package::check(),
+        Chore::Package { r#static: true, .. } => package::make_static().map(drop),
+        Chore::Package { .. } => package::make().map(drop),
         Chore::Ci => ci(),
     };
     match result {

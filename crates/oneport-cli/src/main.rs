@@ -15,6 +15,7 @@ mod capture;
 mod cdr;
 mod chart;
 mod check;
+mod completions;
 mod conference;
 mod decode;
 mod doctor;
@@ -31,6 +32,7 @@ mod listen;
 mod live;
 mod load;
 mod log;
+mod manual;
 mod notify;
 mod originate;
 mod phone;
@@ -99,6 +101,9 @@ enum Command {
     Route(route::Route),
     Check(check::Check),
     Schema(schema::Schema),
+    Completions(completions::Completions),
+    #[command(hide = true)]
+    Manual(manual::Manual),
     Import(import::Import),
     Doctor(doctor::Doctor),
     Firmware(firmware::Firmware),
@@ -143,6 +148,8 @@ fn main() -> ExitCode {
             Command::Route(route) => route.run(),
             Command::Check(check) => check.run(),
             Command::Schema(schema) => schema.run(),
+            Command::Completions(completions) => completions.run(),
+            Command::Manual(manual) => manual.run(),
             Command::Import(import) => import.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Firmware(firmware) => firmware.run().await,

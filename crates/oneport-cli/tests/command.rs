@@ -519,3 +519,43 @@ fn a_running_switch_is_shown_told_and_logged() {
     assert!(ended["message"].as_str().is_some_and(|text| text.contains("echo")), "{ended}");
     assert!(ended["timestamp"].is_string() && ended["level"] == "INFO", "{ended}");
 }
+
+#[test]
+fn the_manual_and_completions_know_every_command() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = directory.path().display().to_string();
+    let made = oneport(&["manual", &at], None);
+    assert_eq!(made.code, 0, "{}", made.errors);
+    let help = oneport(&["--help"], None).out;
+    let (_, commands) = help.split_once("Commands:\n").expect("a list");
+    let (commands, _) = commands.split_once("\n\n").expect("its end");
+    let names = commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names: Vec<_> = names.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.len() > 30, "{names:?}");
+    let bash = oneport(&["completions", "bash"], None).out;
+    for name in names.into_iter().filter(|name| *name != "help") {
+        let page = std::fs::read_to_string(directory.path().join(format!("oneport-{name}.1")));
+        assert!(page.is_ok_and(|page| page.contains(".SH SYNOPSIS")), "{name}");
+        assert!(bash.contains(&format!("oneport,{name})")), "{name}");
+    }
+}
+
+#[test]
+fn the_configuration_of_the_package_is_good_and_so_is_what_it_suggests() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contrib/oneport.toml");
+    let check = oneport(&["check", "--config", example], None);
+    assert_eq!(check.code, 0, "{}", check.errors);
+    // What is a sentence stays a comment.
+    let text = std::fs::read_to_string(example).expect("it is there");
+    let suggested = |line: &str| line.starts_with("# [") || line.contains(" = ");
+    let lines = text.lines().map(|line| match line.strip_prefix("# ") {
+        Some(inside) if suggested(line) => inside,
+        _ => line,
+    });
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("oneport.toml");
+    std::fs::write(&file, lines.collect::<Vec<_>>().join("\n")).expect("writable");
+    let check = oneport(&["check", "--config", &file.display().to_string()], None);
+    assert_eq!(check.code, 0, "{}", check.errors);
+    assert!(check.out.contains("peers: 2") && check.out.contains("peer:box"), "{}", check.out);
+}

@@ -206,22 +206,33 @@ pub(crate) fn asterisk_root() -> Result<PathBuf, Missing> {
     if root.join("usr/sbin/asterisk").exists() {
         return Ok(root);
     }
+    let building = directory.join(format!("asterisk-{RELEASE}.building"));
+    eprintln!("making {} by debootstrap; this takes some minutes", root.display());
+    debootstrap(RELEASE, "asterisk,procps", &building)?;
+    fs::rename(&building, &root).map_err(|error| missing(what, error))?;
+    Ok(root)
+}
+
+/// Makes a Debian of this release, with these packages and what they need, in a directory.
+///
+/// # Errors
+/// It cannot be made; the log beside the directory says why.
+pub fn debootstrap(release: &str, packages: &str, into: &Path) -> Result<(), Missing> {
+    let what = "a Debian in a directory";
     program_of("debootstrap", "debootstrap")?;
     let keyring = Path::new("/usr/share/keyrings/debian-archive-keyring.gpg");
     if !keyring.exists() {
         apt_get("debian-archive-keyring")?;
     }
-    let building = directory.join(format!("asterisk-{RELEASE}.building"));
-    let _ = fs::remove_dir_all(&building);
-    eprintln!("making {} by debootstrap; this takes some minutes", root.display());
-    let log = directory.join("debootstrap.log");
+    let _ = fs::remove_dir_all(into);
+    let log = into.with_extension("log");
     let output = fs::File::create(&log).map_err(|error| missing(what, error))?;
     let errors = output.try_clone().map_err(|error| missing(what, error))?;
     let status = Command::new("debootstrap")
-        .args(["--variant=minbase", "--include=asterisk,procps"])
+        .args(["--variant=minbase", &format!("--include={packages}")])
         .arg(format!("--keyring={}", keyring.display()))
-        .arg(RELEASE)
-        .arg(&building)
+        .arg(release)
+        .arg(into)
         .arg(mirror())
         // Older versions do not know the release's name; all use this script.
         .arg("/usr/share/debootstrap/scripts/sid")
@@ -229,11 +240,10 @@ pub(crate) fn asterisk_root() -> Result<PathBuf, Missing> {
         .stdout(output)
         .stderr(errors)
         .status();
-    if !status.is_ok_and(|status| status.success()) {
-        return Err(missing(what, format!("debootstrap failed; see {}", log.display())));
+    if status.is_ok_and(|status| status.success()) {
+        return Ok(());
     }
-    fs::rename(&building, &root).map_err(|error| missing(what, error))?;
-    Ok(root)
+    Err(missing(what, format!("debootstrap failed; see {}", log.display())))
 }
 
 /// The script of axe-core, got when missing.

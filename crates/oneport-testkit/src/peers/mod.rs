@@ -15,7 +15,9 @@ mod place;
 pub mod sipp;
 pub mod tshark;
 
-pub use install::{Missing, codec_features, install_all, install_libraries, mdbook, program_of};
+pub use install::{
+    Missing, codec_features, debootstrap, install_all, install_libraries, mdbook, program_of,
+};
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::sync::Mutex;
