@@ -20,6 +20,18 @@ pub(crate) const QUEUE: usize = 128;
 const FRAME_MS: u16 = 20;
 
 /// One frame of voice as it arrived: not reordered, not decoded.
+///
+/// ```no_run
+/// # fn example(frame: oneport::AudioFrame) {
+/// use oneport::media::Codec;
+///
+/// let mut samples = Vec::new();
+/// if let Some(codec) = Codec::for_format(frame.format) {
+///     codec.decode(&frame.payload, &mut samples);
+/// }
+/// println!("{} samples, spoken at {} ms", samples.len(), frame.timestamp.0);
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AudioFrame {
     /// Format of the payload.
@@ -38,6 +50,19 @@ impl From<Media<'_>> for AudioFrame {
 }
 
 /// What comes of the other side's voice.
+///
+/// ```no_run
+/// # async fn example(mut reader: oneport::AudioReader) {
+/// use oneport::Heard;
+///
+/// while let Some(heard) = reader.next().await {
+///     match heard {
+///         Heard::Voice(frame) => println!("{} bytes of {}", frame.payload.len(), frame.format),
+///         Heard::Pause { level, .. } => println!("a pause, with noise of -{level} dBov"),
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are frames, which cost no allocation")]
 pub enum Heard {
@@ -58,6 +83,16 @@ pub enum Heard {
 ///
 /// Frames that nobody fetches for 2.5 s are dropped, the newest first, and counted as
 /// [`DropReason::MediaQueueFull`](crate::DropReason).
+///
+/// ```no_run
+/// # async fn example(call: oneport::Call) -> Result<(), oneport::CallError> {
+/// let (mut reader, _) = call.audio().await?;
+/// while let Some(frame) = reader.next_frame().await {
+///     println!("{} bytes of {}", frame.payload.len(), frame.format);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct AudioReader {
     frames: mpsc::Receiver<Heard>,
@@ -84,6 +119,15 @@ impl AudioReader {
 }
 
 /// What we say.
+///
+/// ```no_run
+/// # async fn example(call: oneport::Call) -> Result<(), oneport::CallError> {
+/// let speaker = call.speaker()?;
+/// // A second of silence, at the pace of a telephone.
+/// speaker.play(&vec![0; speaker.sample_rate() as usize]).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct AudioWriter {
     driver: Driver<Lines>,

@@ -12,6 +12,22 @@ use oneport_proto::Path;
 const MOST_WAITING: usize = 1 << 20;
 
 /// What is made of a driver's datagrams on their way. The same seed has the same fates.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport::{BadNetwork, DriverConfig, Impairment};
+///
+/// // One datagram of a hundred is lost, and all are 80 ms on the way.
+/// let bad = Impairment {
+///     loss: 0.01,
+///     delay: Duration::from_millis(80),
+///     ..Impairment::NONE
+/// };
+/// let network = BadNetwork { seed: 5456, sent: bad, received: bad };
+/// let config = DriverConfig { bad_network: Some(network), ..DriverConfig::default() };
+/// assert!(config.bad_network.is_some());
+/// ```
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct BadNetwork {
     /// Where chance begins.

@@ -21,6 +21,22 @@ const KEY_DOWN: Duration = Duration::from_millis(100);
 const KEY_UP: Duration = Duration::from_millis(100);
 
 /// What happens in a call.
+///
+/// ```no_run
+/// # async fn example(mut call: oneport::Call) {
+/// use oneport::{CallEvent, DtmfPhase};
+///
+/// while let Some(event) = call.next_event().await {
+///     match event {
+///         CallEvent::Answered => println!("somebody answers"),
+///         CallEvent::Dtmf { digit, phase: DtmfPhase::Begin } => println!("{}", char::from(digit)),
+///         CallEvent::Text(text) => println!("{text}"),
+///         CallEvent::Ended(end) => println!("it is over: {}", end.cause),
+///         _ => {}
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum CallEvent {
@@ -83,6 +99,18 @@ pub enum CallEvent {
 }
 
 /// A call could not be placed or changed.
+///
+/// ```no_run
+/// # async fn example(mut call: oneport::Call) {
+/// use oneport::{CallError, CauseCode};
+///
+/// match call.answered().await {
+///     Ok(format) => println!("answered, in {format}"),
+///     Err(CallError::Ended(end)) if end.cause == CauseCode::USER_BUSY => println!("busy"),
+///     Err(other) => println!("{other}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Debug, Error)]
 pub enum CallError {
     /// The engine refuses.
@@ -100,6 +128,21 @@ pub enum CallError {
 }
 
 /// A call. Dropping it hangs up.
+///
+/// ```no_run
+/// # async fn example(mut call: oneport::Call) -> Result<(), Box<dyn std::error::Error>> {
+/// use oneport::{CauseCode, media};
+///
+/// call.answered().await?;
+/// let (_, speaker) = call.audio().await?;
+/// speaker.play(&media::wav::read("hello.wav".as_ref(), speaker.sample_rate())?).await;
+/// call.send_dtmf("1#").await?;
+/// call.hangup(CauseCode::NORMAL_CLEARING);
+/// let end = call.ended().await?;
+/// println!("{} frames heard, {} lost", end.stats.received.frames, end.stats.received.lost);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Call {
     driver: Driver<Lines>,
     id: CallId,
@@ -339,6 +382,17 @@ impl Drop for Call {
 }
 
 /// The keys of a call.
+///
+/// ```no_run
+/// # async fn example(mut call: oneport::Call) -> Result<(), oneport::CallError> {
+/// // Keys are pressed while the answer to them is waited for.
+/// let keypad = call.keypad();
+/// let (pressed, event) = tokio::join!(keypad.press("4711#"), call.next_event());
+/// pressed?;
+/// println!("{event:?}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Keypad {
     driver: Driver<Lines>,
@@ -363,6 +417,24 @@ impl Keypad {
 }
 
 /// A call offered to us. Dropping it rejects.
+///
+/// ```no_run
+/// # async fn example(phone: oneport::Phone) -> Result<(), oneport::CallError> {
+/// use oneport::{CauseCode, Challenge, Secret};
+///
+/// while let Some(mut call) = phone.incoming().await {
+///     if call.offer().called_number != "600" {
+///         call.reject(CauseCode::UNALLOCATED);
+///         continue;
+///     }
+///     call.authenticate(Challenge::md5("site", Secret::from("correct horse"))).await?;
+///     call.ring().await?;
+///     let call = call.answer().await?;
+///     call.echo().await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct IncomingCall {
     call: Call,
     offer: Box<Offer>,

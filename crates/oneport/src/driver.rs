@@ -58,6 +58,29 @@ impl Sees {
 
 /// What an endpoint works for: it decides about calls. It runs on the driver's thread, so nothing
 /// in it may block.
+///
+/// ```
+/// use oneport::{Application, Driver, DriverConfig};
+/// use oneport_proto::{Endpoint, Event, Instant};
+///
+/// /// Tells of each event, and does nothing.
+/// struct Watcher;
+///
+/// impl Application for Watcher {
+///     fn handle_event(&mut self, _endpoint: &mut Endpoint, _now: Instant, event: Event) {
+///         println!("{event:?}");
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), oneport::StartError> {
+/// let listen = vec![([127, 0, 0, 1], 0).into()];
+/// let driver = Driver::start(DriverConfig { listen, ..DriverConfig::default() }, Watcher)?;
+/// assert_eq!(driver.local_addresses().len(), 1);
+/// driver.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 pub trait Application: Send + 'static {
     /// Is told once that the endpoint listens.
     fn start(&mut self, endpoint: &mut Endpoint, now: Instant) {
@@ -222,6 +245,13 @@ pub struct DriverConfig {
 }
 
 /// A driver could not start.
+///
+/// ```
+/// use oneport::{Phone, PhoneConfig, StartError};
+///
+/// let nowhere = PhoneConfig { listen: Vec::new(), ..PhoneConfig::default() };
+/// assert!(matches!(Phone::bind(nowhere), Err(StartError::NoAddress)));
+/// ```
 #[derive(Debug, Error)]
 pub enum StartError {
     /// An address cannot be used.
@@ -254,6 +284,14 @@ enum Command<A> {
 }
 
 /// A running endpoint. Clones refer to the same one; when the last is dropped it stops.
+///
+/// ```no_run
+/// # async fn example<A: oneport::Application>(driver: oneport::Driver<A>) {
+/// // On the driver's thread, between two datagrams.
+/// let calls = driver.with(|endpoint, _application, _now| endpoint.calls()).await;
+/// println!("{calls:?}");
+/// # }
+/// ```
 pub struct Driver<A> {
     commands: mpsc::UnboundedSender<Command<A>>,
     /// Dropped behind the one above: the thread finds that nobody commands it any more.
@@ -276,6 +314,14 @@ impl<A> Clone for Driver<A> {
 
 /// A running endpoint, for those who must not keep it running: what the application itself has
 /// begun, and reports to it.
+///
+/// ```no_run
+/// # fn example<A: oneport::Application>(driver: &oneport::Driver<A>) {
+/// // What the application has begun by itself does not keep it running.
+/// let weak = driver.downgrade();
+/// std::thread::spawn(move || weak.post(|endpoint, _, _| println!("{} calls", endpoint.calls())));
+/// # }
+/// ```
 pub struct WeakDriver<A> {
     commands: mpsc::WeakUnboundedSender<Command<A>>,
     waker: Waker,

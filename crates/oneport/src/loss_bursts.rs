@@ -6,6 +6,17 @@ use oneport_proto::VoiceStats;
 
 /// Bursts of lost frames, and the gaps between them, in which frames are lost singly at most (RFC 3611
 /// §4.7.2, `Gmin` 16). A frame counts here 64 frames after it was lost, when it cannot come late any more.
+///
+/// ```no_run
+/// # async fn example(call: oneport::Call) {
+/// use oneport::LossBursts;
+///
+/// if let Some(stats) = call.stats().await {
+///     let loss = LossBursts::of(&stats.received);
+///     println!("{} bursts of {:?}", loss.bursts, loss.burst_length);
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct LossBursts {
     /// How many bursts there were.

@@ -31,6 +31,16 @@ const EVENTS: usize = 256;
 const PROVISIONS: usize = 4;
 
 /// What a phone is told at its start.
+///
+/// ```
+/// use oneport::{Format, PhoneConfig};
+///
+/// let listen = vec!["127.0.0.1:4569".parse()?];
+/// let formats = vec![Format::G722, Format::ULAW];
+/// let config = PhoneConfig { listen, formats, ..PhoneConfig::default() };
+/// assert_eq!(config.formats[0], Format::G722);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PhoneConfig {
     /// Addresses to listen on. By default any port, on IPv4 and, where the system has it, IPv6.
@@ -61,6 +71,23 @@ impl Default for PhoneConfig {
 }
 
 /// A telephone on one UDP port. Dropping it, and what came of it, ends its calls.
+///
+/// ```
+/// use oneport::{NewCall, Phone, PhoneConfig};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let here = || PhoneConfig { listen: vec![([127, 0, 0, 1], 0).into()], ..PhoneConfig::default() };
+/// let (ann, bob) = (Phone::bind(here())?, Phone::bind(here())?);
+///
+/// let mut call = ann.call(bob.local_addresses()[0], NewCall::to("600")).await?;
+/// let incoming = bob.incoming().await.ok_or("bob has stopped")?;
+/// assert_eq!(incoming.offer().called_number, "600");
+/// let _answered = incoming.answer().await?;
+/// println!("they speak {}", call.answered().await?);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Phone {
     driver: Driver<Lines>,
     offers: Mutex<mpsc::Receiver<OfferedCall>>,
@@ -68,6 +95,21 @@ pub struct Phone {
 }
 
 /// A POKE failed.
+///
+/// ```no_run
+/// # async fn example(phone: oneport::Phone) {
+/// use std::time::Duration;
+///
+/// use oneport::PingError;
+///
+/// let peer = ([192, 0, 2, 1], 4569).into();
+/// match phone.ping(peer, Duration::from_secs(2)).await {
+///     Ok(round_trip) => println!("{round_trip:?}"),
+///     Err(PingError::TimedOut) => println!("nobody there, or nothing gets through"),
+///     Err(other) => println!("{other}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Debug, Error)]
 pub enum PingError {
     /// No answer came in time.
@@ -82,6 +124,19 @@ pub enum PingError {
 }
 
 /// Firmware could not be fetched.
+///
+/// ```no_run
+/// # async fn example(phone: oneport::Phone) {
+/// use oneport::FirmwareFetchError;
+///
+/// let server = ([192, 0, 2, 1], 4569).into();
+/// match phone.fetch_firmware(server, "iaxy").await {
+///     Ok(image) => println!("{} bytes", image.len()),
+///     Err(FirmwareFetchError::Failed(why)) => println!("the server has none: {why:?}"),
+///     Err(other) => println!("{other}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Debug, Error)]
 pub enum FirmwareFetchError {
     /// The server, or the way to it.
@@ -97,6 +152,17 @@ pub enum FirmwareFetchError {
 
 /// Settings that a registrar wants this phone to have (PROVISION). They come in the clear. They are
 /// in force when [`accept`](Self::accept) returns `true`.
+///
+/// ```no_run
+/// # async fn example(phone: oneport::Phone) {
+/// while let Some(offer) = phone.provision().await {
+///     println!("{} sends {:?}", offer.from(), offer.settings());
+///     if offer.accept().await {
+///         println!("they are in force");
+///     }
+/// }
+/// # }
+/// ```
 pub struct ProvisionOffer {
     driver: Driver<Lines>,
     id: ProvisionId,

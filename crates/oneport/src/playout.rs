@@ -13,6 +13,20 @@ const TURN: Duration = Duration::from_millis(1_000 / TURNS_PER_SECOND as u64);
 /// What the other side says, as samples at a steady pace, whatever the network does: behind a
 /// [jitter buffer](oneport_media::jitter_buffer) that adapts, in whatever codec, with what is lost concealed and
 /// noise in pauses that the other side tells of.
+///
+/// ```no_run
+/// # async fn example(call: oneport::Call) -> Result<(), oneport::CallError> {
+/// use oneport::Playout;
+///
+/// let (reader, _) = call.audio().await?;
+/// let mut playout = Playout::new(reader, 8_000);
+/// let mut heard = Vec::new();
+/// while playout.next(&mut heard).await {
+///     // 20 ms more are there, whatever the network does.
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Playout {
     reader: AudioReader,

@@ -11,6 +11,20 @@ use crate::driver::Driver;
 use crate::phone::Lines;
 
 /// What becomes of a registration.
+///
+/// ```no_run
+/// # async fn example(mut registration: oneport::Registration) {
+/// use oneport::RegistrationEvent;
+///
+/// while let Some(event) = registration.next_event().await {
+///     match event {
+///         RegistrationEvent::Registered { refresh, .. } => println!("registered for {refresh:?}"),
+///         RegistrationEvent::Failed { retry_in, .. } => println!("again in {retry_in:?}"),
+///         _ => {}
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum RegistrationEvent {
@@ -44,6 +58,27 @@ pub enum RegistrationEvent {
 }
 
 /// A standing registration, renewed until it is given back or dropped.
+///
+/// ```no_run
+/// # async fn example(phone: oneport::Phone) -> Result<(), oneport::Stopped> {
+/// use std::time::Duration;
+///
+/// use oneport::{RegistrationConfig, Secret};
+///
+/// let config = RegistrationConfig {
+///     to: ([192, 0, 2, 1], 4569).into(),
+///     username: "site".into(),
+///     secret: Some(Secret::from("correct horse")),
+///     key: None,
+///     allow_plaintext: false,
+///     refresh: Duration::from_secs(60),
+/// };
+/// let mut registration = phone.register(config).await?;
+/// println!("{:?}", registration.next_event().await);
+/// registration.unregister().await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Registration {
     driver: Driver<Lines>,
     id: RegistrationId,

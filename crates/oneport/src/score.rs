@@ -9,6 +9,18 @@ use oneport_wire::Format;
 use crate::loss_bursts::percent;
 
 /// What one end of a call hears, judged by the E-model (ITU-T G.107).
+///
+/// ```no_run
+/// # async fn example(call: oneport::Call) {
+/// use oneport::Score;
+///
+/// if let Some(stats) = call.stats().await {
+///     if let Some(score) = Score::here(&stats) {
+///         println!("MOS {:.1}, {:.1} % lost", score.mos, score.loss_percent);
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Score {
     /// Frames of those that were sent to it which it does not hear, per cent.

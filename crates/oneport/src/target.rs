@@ -18,6 +18,17 @@ const NUMBER: &AsciiSet = &PLAIN.remove(b'*').remove(b'+').remove(b'!');
 ///
 /// Two are equal if they lead to the same, as RFC 5456 §5.2 has it: only in the user's name is the
 /// case of letters of account. A name and its address are never equal.
+///
+/// ```
+/// use oneport::Target;
+///
+/// let target: Target = "iax:ann@pbx.example.org/600?office".parse()?;
+/// assert_eq!(target.user.as_deref(), Some("ann"));
+/// assert_eq!((target.host.as_str(), target.port), ("pbx.example.org", 4569));
+/// assert_eq!(target.number.as_deref(), Some("600"));
+/// assert_eq!(target.context.as_deref(), Some("office"));
+/// # Ok::<(), oneport::TargetError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The name under which we want to be known there.
@@ -51,6 +62,13 @@ impl PartialEq for Target {
 impl Eq for Target {}
 
 /// A destination is written wrongly.
+///
+/// ```
+/// use oneport::{Target, TargetError};
+///
+/// let wrong = "pbx.example.org:0/600".parse::<Target>();
+/// assert!(matches!(wrong, Err(TargetError::BadPort(port)) if port == "0"));
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum TargetError {
     /// There is no host.
@@ -77,6 +95,19 @@ pub enum TargetError {
 }
 
 /// A host name leads nowhere.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), oneport::TargetError> {
+/// use oneport::Target;
+///
+/// let target: Target = "pbx.example.org/600".parse()?;
+/// match target.resolve().await {
+///     Ok(address) => println!("{address}"),
+///     Err(error) => println!("{error}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Error)]
 pub enum ResolveError {
     /// The system's resolver says no.

@@ -11,6 +11,16 @@ use crate::phone::Lines;
 pub(crate) const QUEUE: usize = 1_024;
 
 /// One packet of video as it arrived: not reordered. Several make a picture.
+///
+/// ```no_run
+/// # async fn example(call: oneport::Call) -> Result<(), oneport::Stopped> {
+/// let (mut reader, writer) = call.video().await?;
+/// while let Some(frame) = reader.next_frame().await {
+///     writer.send(frame.format, &frame.payload, frame.mark);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VideoFrame {
     /// Format of the payload.
@@ -34,6 +44,16 @@ impl From<Video<'_>> for VideoFrame {
 /// What the other side shows.
 ///
 /// Beyond 1,024 packets that nobody fetches, new ones are dropped.
+///
+/// ```no_run
+/// # async fn example(call: oneport::Call) -> Result<(), oneport::Stopped> {
+/// let (mut reader, _) = call.video().await?;
+/// while let Some(frame) = reader.next_frame().await {
+///     println!("{} bytes of {}, {}", frame.payload.len(), frame.format, frame.mark);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct VideoReader {
     frames: mpsc::Receiver<VideoFrame>,
@@ -51,6 +71,18 @@ impl VideoReader {
 }
 
 /// What we show.
+///
+/// ```no_run
+/// # async fn example(call: oneport::Call, packets: &[Vec<u8>]) -> Result<(), oneport::Stopped> {
+/// use oneport::Format;
+///
+/// let (_, writer) = call.video().await?;
+/// for (n, packet) in packets.iter().enumerate() {
+///     writer.send(Format::H264, packet, n + 1 == packets.len());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct VideoWriter {
     driver: Driver<Lines>,

@@ -5,6 +5,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use oneport_wire::DateTime;
 
 /// The date and time in UTC, by the system's clock.
+///
+/// ```
+/// use oneport::NewCall;
+///
+/// let mut call = NewCall::to("600");
+/// call.date_time = Some(oneport::date_time());
+/// ```
 #[must_use]
 pub fn date_time() -> DateTime {
     #[expect(clippy::disallowed_methods, reason = "it is the wall clock that is asked for")]

@@ -15,6 +15,15 @@ const PERIOD: Duration = Duration::from_millis(250);
 const QUOTA_PERIOD: Duration = Duration::from_secs(1);
 
 /// How busy the thread of a driver was since the sample before.
+///
+/// ```
+/// use oneport::Workload;
+///
+/// fn is_busy(workload: &Workload) -> bool {
+///     workload.cpu.is_some_and(|cpu| cpu > workload.time.mul_f64(0.9))
+/// }
+/// assert!(!is_busy(&Workload::default()));
+/// ```
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Workload {
     /// The time that it is about: a quarter of a second or more; more where nothing was to be done.
@@ -31,6 +40,16 @@ pub struct Workload {
 }
 
 /// Use of a CPU quota, as Linux gives one to a container (`cpu.max` of its cgroup, version 2).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport::QuotaUse;
+///
+/// // A container may use half a CPU, and has used a quarter of a second of it in one.
+/// let quota = QuotaUse { cpus: 0.5, used: Duration::from_millis(250), time: Duration::from_secs(1) };
+/// assert_eq!(quota.share(), 0.5);
+/// ```
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct QuotaUse {
     /// CPUs that may be used all the time.

@@ -42,6 +42,14 @@ pub enum Shape {
 }
 
 /// What ails a call.
+///
+/// ```no_run
+/// # fn example(diagnosis: oneport::Diagnosis) {
+/// for cause in diagnosis.causes() {
+///     println!("{}: {cause}; {}", cause.name(), cause.remedy());
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum Cause {

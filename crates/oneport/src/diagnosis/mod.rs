@@ -16,6 +16,14 @@ pub use cause::{Cause, Shape, Way};
 pub use load::{LoadEffect, LoadMeter};
 
 /// What is known beside the figures of one call.
+///
+/// ```
+/// use oneport::Surroundings;
+///
+/// // The clocks of other peers are as far off as this one's: then it is ours.
+/// let surroundings = Surroundings { other_clocks_ppm: Some(180), ..Surroundings::default() };
+/// assert!(surroundings.load.is_none());
+/// ```
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Surroundings {
     /// How the delay of the way to the peer follows what we send it, where that was watched
@@ -51,6 +59,21 @@ impl Transcoding {
 }
 
 /// Why a call does not sound as it should.
+///
+/// ```no_run
+/// # async fn example(mut call: oneport::Call) -> Result<(), oneport::Stopped> {
+/// use oneport::{Diagnosis, Surroundings};
+///
+/// let end = call.ended().await?;
+/// if let Some(diagnosis) = Diagnosis::of(&end.stats, &Surroundings::default()) {
+///     println!("{diagnosis}");
+///     for remedy in diagnosis.remedies() {
+///         println!("- {remedy}");
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct Diagnosis {
     causes: Vec<Cause>,
