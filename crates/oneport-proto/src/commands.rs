@@ -705,6 +705,21 @@ impl Endpoint {
         }
     }
 
+    /// Forgets the registration in `slot`, and tells nobody.
+    pub(crate) fn leave_registration(&mut self, now: Instant, slot: u32) {
+        let Some(Role::Registration(registration)) = self.slots.at(slot).map(|place| &place.role)
+        else {
+            return;
+        };
+        if let Some(cycle) = registration.cycle {
+            if let Some(exchange) = self.slots.at(cycle).and_then(|slot| slot.role.exchange_mut()) {
+                exchange.reliable.clear();
+            }
+            self.rest(now, cycle, None);
+        }
+        self.slots.free(slot);
+    }
+
     fn registration_mut(&mut self, id: RegistrationId) -> Option<&mut Registration> {
         match &mut self.slots.get_mut(id.slot, id.generation)?.role {
             Role::Registration(registration) => Some(registration),

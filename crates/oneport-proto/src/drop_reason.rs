@@ -163,6 +163,14 @@ reasons! {
         ReceiveFailed => "receive_failed",
             "the system reports an error of a socket",
             None;
+        /// It begins something, and another process takes what is new.
+        Retired => "retired",
+            "another process of this switch takes what begins; it was handed this",
+            None;
+        /// An older process of the same port, which has its call, does not fetch what is handed to it.
+        OlderBehind => "older_behind",
+            "its call is with an older process of this switch, which does not keep up",
+            Some("raise net.core.wmem_max, or give the machine more time");
         /// The kernel had no room for what arrived.
         SocketBufferFull => "socket_buffer_full",
             "more arrived than the socket's buffer holds",
@@ -185,6 +193,7 @@ impl DropReason {
                 | Self::Quelched
                 | Self::CallEnded
                 | Self::NobodyListens
+                | Self::Retired
         )
     }
 }
@@ -294,6 +303,8 @@ pub struct Counters {
     pub deadlines_missed: u64,
     /// Variables of offered calls left out, as their number or length exceeded what is taken.
     pub variables_left_out: u64,
+    /// Datagrams handed to older processes of the same port, whose calls they were for.
+    pub handed_on: u64,
 }
 
 impl Default for Counters {
@@ -316,6 +327,7 @@ impl Default for Counters {
             authentication_failures: 0,
             deadlines_missed: 0,
             variables_left_out: 0,
+            handed_on: 0,
         }
     }
 }

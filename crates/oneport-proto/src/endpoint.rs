@@ -292,6 +292,9 @@ impl Endpoint {
             let own = entry.timestamp.filter(|stamp| *stamp != MiniTimestamp(0));
             let stamp = own.map_or(Stamp::Trunk(trunk.timestamp), Stamp::Low);
             let index = self.cx.index.find_by_theirs(from.remote, entry.source);
+            if index.is_none() && self.is_elsewhere(from.remote, entry.source) {
+                continue;
+            }
             let handled = match index {
                 Some(index) if self.slots.requires_encryption(index) => {
                     self.set_subject(from, Some(index));

@@ -4,8 +4,10 @@
 //! number) and (address, our number) to a slot, so one port holds as many calls as memory allows.
 //! Both keys are chosen by strangers, hence the seeded hash.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hash, Hasher};
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -13,21 +15,31 @@ use oneport_wire::CallNumber;
 use rand_chacha::ChaCha12Rng;
 use rand_core::Rng;
 
+use crate::elsewhere::{Elsewhere, Held, HeldChange};
+
 /// Address, port and call number in 20 bytes; with its slot an entry has 24, and cache misses are
 /// what looking up costs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Key {
+pub(crate) struct Key {
     /// [`address_bits`] as its bytes, so that the key is not aligned to 16.
     address: [u8; 16],
     port_and_number: u32,
 }
 
 impl Key {
-    fn new(remote: SocketAddr, number: CallNumber) -> Self {
+    pub(crate) fn new(remote: SocketAddr, number: CallNumber) -> Self {
         Self {
             address: address_bits(remote.ip()).to_ne_bytes(),
             port_and_number: u32::from(remote.port()) << 16 | u32::from(number.get()),
         }
+    }
+
+    /// What it was made of.
+    pub(crate) fn parts(&self) -> (SocketAddr, CallNumber) {
+        let ip = Ipv6Addr::from_bits(u128::from_ne_bytes(self.address)).to_canonical();
+        let [p0, p1, n0, n1] = self.port_and_number.to_be_bytes();
+        let number = CallNumber::from_bits(u16::from_be_bytes([n0, n1]));
+        (SocketAddr::new(ip, u16::from_be_bytes([p0, p1])), number)
     }
 }
 
@@ -51,6 +63,10 @@ pub(crate) struct Index {
     by_theirs: HashMap<Key, u32, FixedState>,
     by_ours: HashMap<Key, u32, FixedState>,
     per_address: HashMap<u128, u32, FixedState>,
+    /// Numbers of calls that other processes have at this port.
+    pub(crate) elsewhere: Option<Box<Elsewhere>>,
+    /// What has changed, where another process wants to know.
+    changes: Option<Vec<HeldChange>>,
 }
 
 /// Numbers a call may have: 0 means "not known yet" and 1 is the stateless responder's.
@@ -64,7 +80,7 @@ impl Index {
         let mut table = || HashMap::with_hasher(FixedState::with_seed(rng.next_u64()));
         let (by_theirs, by_ours) = (table(), table());
         let per_address = HashMap::with_hasher(FixedState::with_seed(rng.next_u64()));
-        Self { by_theirs, by_ours, per_address }
+        Self { by_theirs, by_ours, per_address, elsewhere: None, changes: None }
     }
 
     pub(crate) fn find_by_theirs(&self, remote: SocketAddr, number: CallNumber) -> Option<u32> {
@@ -73,6 +89,27 @@ impl Index {
 
     pub(crate) fn find_by_ours(&self, remote: SocketAddr, number: CallNumber) -> Option<u32> {
         self.by_ours.get(&Key::new(remote, number)).copied()
+    }
+
+    /// The seeded hash, for other tables with such keys.
+    pub(crate) fn hasher(&self) -> FixedState {
+        self.by_ours.hasher().clone()
+    }
+
+    /// Begins to note what changes, or ends that.
+    pub(crate) fn note_changes(&mut self, on: bool) {
+        self.changes = on.then(Vec::new);
+    }
+
+    /// What has changed since this was last asked.
+    pub(crate) fn take_changes(&mut self) -> Vec<HeldChange> {
+        self.changes.as_mut().map(core::mem::take).unwrap_or_default()
+    }
+
+    fn note(&mut self, held: Held, is_held: bool) {
+        if let Some(changes) = &mut self.changes {
+            changes.push(HeldChange { held, is_held });
+        }
     }
 
     /// By what bytes are known again without being kept.
@@ -99,10 +136,11 @@ impl Index {
             #[expect(clippy::cast_possible_truncation, reason = "below 32,766")]
             let offset = ((start + step) % span) as u16;
             let number = CallNumber::from_bits(FIRST_NUMBER + offset);
-            let key = Key::new(remote, number);
-            if let hashbrown::hash_map::Entry::Vacant(entry) = self.by_ours.entry(key) {
-                entry.insert(slot);
-                *self.per_address.entry(address_bits(remote.ip())).or_default() += 1;
+            let elsewhere = self.elsewhere.as_deref();
+            if elsewhere.is_some_and(|elsewhere| !elsewhere.leaves(remote, number)) {
+                continue;
+            }
+            if self.claim(remote, number, slot) {
                 return Some(number);
             }
         }
@@ -118,6 +156,7 @@ impl Index {
         };
         entry.insert(slot);
         *self.per_address.entry(address_bits(remote.ip())).or_default() += 1;
+        self.note(Held::Ours(remote, number), true);
         true
     }
 
@@ -131,7 +170,7 @@ impl Index {
     ) {
         self.by_ours.insert(Key::new(remote, ours), slot);
         if let Some(theirs) = theirs {
-            self.by_theirs.insert(Key::new(remote, theirs), slot);
+            self.learn(remote, theirs, slot);
         }
     }
 
@@ -142,7 +181,11 @@ impl Index {
         number: CallNumber,
         slot: u32,
     ) -> Option<u32> {
-        self.by_theirs.insert(Key::new(remote, number), slot).filter(|before| *before != slot)
+        let before = self.by_theirs.insert(Key::new(remote, number), slot);
+        if before.is_none() {
+            self.note(Held::Theirs(remote, number), true);
+        }
+        before.filter(|before| *before != slot)
     }
 
     /// Forgets the numbers of a slot. A number that another slot has taken over stays.
@@ -154,6 +197,7 @@ impl Index {
         slot: u32,
     ) {
         if self.by_ours.remove(&Key::new(remote, ours)).is_some() {
+            self.note(Held::Ours(remote, ours), false);
             let address = address_bits(remote.ip());
             if let Some(count) = self.per_address.get_mut(&address) {
                 *count -= 1;
@@ -163,10 +207,16 @@ impl Index {
             }
         }
         if let Some(number) = theirs {
-            let key = Key::new(remote, number);
-            if self.by_theirs.get(&key) == Some(&slot) {
-                self.by_theirs.remove(&key);
-            }
+            self.forget_theirs(remote, number, slot);
+        }
+    }
+
+    /// Forgets that a peer's number is that of a slot, if it is.
+    pub(crate) fn forget_theirs(&mut self, remote: SocketAddr, number: CallNumber, slot: u32) {
+        let key = Key::new(remote, number);
+        if self.by_theirs.get(&key) == Some(&slot) {
+            self.by_theirs.remove(&key);
+            self.note(Held::Theirs(remote, number), false);
         }
     }
 

@@ -25,6 +25,7 @@ use oneport_wire::{
 use crate::call::Call;
 use crate::clock::Instant;
 use crate::context::Context;
+use crate::elsewhere::{Held, HeldChange};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::exchange::Exchange;
@@ -129,6 +130,8 @@ pub(crate) struct Numbers {
     by_both: BTreeSet<(CallNumber, CallNumber, u32)>,
     /// IP address, their number, slot.
     by_theirs: BTreeSet<(IpAddr, CallNumber, u32)>,
+    /// What has changed, where another process wants to know.
+    changes: Option<Vec<HeldChange>>,
 }
 
 impl Numbers {
@@ -137,6 +140,7 @@ impl Numbers {
         let Some(theirs) = exchange.theirs else { return };
         self.by_both.insert((exchange.ours, theirs, slot));
         self.by_theirs.insert((exchange.path.remote.ip(), theirs, slot));
+        self.note(exchange, theirs, true);
     }
 
     /// A call has them no more.
@@ -144,6 +148,29 @@ impl Numbers {
         let Some(theirs) = exchange.theirs else { return };
         self.by_both.remove(&(exchange.ours, theirs, slot));
         self.by_theirs.remove(&(exchange.path.remote.ip(), theirs, slot));
+        self.note(exchange, theirs, false);
+    }
+
+    fn note(&mut self, exchange: &Exchange, theirs: CallNumber, is_held: bool) {
+        if let Some(changes) = &mut self.changes {
+            let held = Held::Both(exchange.path.remote, exchange.ours, theirs);
+            changes.push(HeldChange { held, is_held });
+        }
+    }
+
+    /// Begins to note what changes, or ends that.
+    pub(crate) fn note_changes(&mut self, on: bool) {
+        self.changes = on.then(Vec::new);
+    }
+
+    /// What has changed since this was last asked.
+    pub(crate) fn take_changes(&mut self) -> Vec<HeldChange> {
+        self.changes.as_mut().map(core::mem::take).unwrap_or_default()
+    }
+
+    /// Whether a call may be meant by a datagram from `from`.
+    pub(crate) fn finds(&self, from: Path, theirs: CallNumber, ours: Option<CallNumber>) -> bool {
+        self.find(from, theirs, ours) != [None; COMPARED]
     }
 
     /// Whether a call is found by its numbers.
@@ -210,7 +237,7 @@ fn is_little_on_its_way(exchange: &Exchange) -> bool {
 }
 
 /// The numbers that a stray datagram names: the sender's, and ours where it has one.
-fn numbers(datagram: &[u8]) -> Option<(CallNumber, Option<CallNumber>)> {
+pub(crate) fn numbers(datagram: &[u8]) -> Option<(CallNumber, Option<CallNumber>)> {
     let [s0, s1, d0, d1, ..] = *datagram else { return None };
     let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
     let theirs = CallNumber::from_bits(source);

@@ -102,6 +102,14 @@ impl Endpoint {
         if let Some(existing) = existing {
             self.answer_copy(now, existing, header, fingerprint)?;
         }
+        if self.is_retired() {
+            // What the number meant here is over, and whoever takes what is new may have it.
+            if let Some(existing) = existing {
+                self.peer_restarted(now, existing);
+                self.cx.index.forget_theirs(from.remote, header.source, existing);
+            }
+            return Err(DropReason::Retired);
+        }
         if subclass == IaxSubclass::Provision {
             return self.open_provision(now, from, header, existing, elements);
         }

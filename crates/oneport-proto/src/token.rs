@@ -8,6 +8,7 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
@@ -142,10 +143,60 @@ impl Network {
     }
 }
 
+/// What call tokens are made of, so that another process takes those of this one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CallTokenKeys {
+    current: Key,
+    previous: Key,
+    /// The time in tokens, in ms.
+    clock: u32,
+    rotates_in: Duration,
+}
+
+impl fmt::Debug for CallTokenKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl CallTokenKeys {
+    /// Bytes of the whole.
+    pub const LEN: usize = 64 + 64 + 4 + 4;
+
+    /// Both keys, the clock in ms, and in how many ms the keys change, big-endian.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let rotates_in = u32::try_from(self.rotates_in.as_millis()).unwrap_or(u32::MAX);
+        let numbers = [self.clock.to_be_bytes(), rotates_in.to_be_bytes()].concat();
+        [&self.current[..], &self.previous, &numbers].concat()
+    }
+
+    /// The same, read; `None`: those are not so many bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (current, rest) = bytes.split_first_chunk::<64>()?;
+        let (previous, rest) = rest.split_first_chunk::<64>()?;
+        let (clock, rest) = rest.split_first_chunk::<4>()?;
+        let rotates_in = u32::from_be_bytes(rest.try_into().ok()?);
+        Some(Self {
+            current: *current,
+            previous: *previous,
+            clock: u32::from_be_bytes(*clock),
+            rotates_in: Duration::from_millis(rotates_in.into()),
+        })
+    }
+}
+
+/// By how much the clock of tokens goes on with whoever takes over: one that was minted while the keys were on
+/// their way must not seem to be from the future.
+const LEEWAY_MS: u32 = 1_000;
+
 /// Makes and checks tokens.
 pub(crate) struct TokenMint {
     lifetime: Duration,
     origin: Instant,
+    /// What the clock of tokens, in ms, is ahead of the time since then.
+    ahead: u32,
     current: Key,
     previous: Key,
     rotate_at: Instant,
@@ -161,6 +212,7 @@ impl TokenMint {
         let mut mint = Self {
             lifetime,
             origin: now,
+            ahead: 0,
             current: [0; 64],
             previous: [0; 64],
             rotate_at: now + KEY_LIFETIME,
@@ -168,6 +220,33 @@ impl TokenMint {
         rng.fill_bytes(&mut mint.current);
         rng.fill_bytes(&mut mint.previous);
         mint
+    }
+
+    /// For another process.
+    pub(crate) fn keys(&self, now: Instant) -> CallTokenKeys {
+        CallTokenKeys {
+            current: self.current,
+            previous: self.previous,
+            clock: self.clock(now),
+            rotates_in: self.rotate_at.since(now),
+        }
+    }
+
+    /// Goes on with the keys of another process.
+    pub(crate) fn adopt(&mut self, now: Instant, keys: &CallTokenKeys) {
+        (self.current, self.previous) = (keys.current, keys.previous);
+        let since = now.millis_since(self.origin);
+        self.ahead = keys.clock.wrapping_add(LEEWAY_MS).wrapping_sub(since);
+        self.rotate_at = now + keys.rotates_in.min(KEY_LIFETIME);
+    }
+
+    /// Takes over again from a process that had these keys too.
+    pub(crate) fn take_back(&mut self) {
+        self.ahead = self.ahead.wrapping_add(2 * LEEWAY_MS);
+    }
+
+    fn clock(&self, now: Instant) -> u32 {
+        now.millis_since(self.origin).wrapping_add(self.ahead)
     }
 
     /// Replaces the key when it is old. Called with each use, so that it needs no timer.
@@ -192,7 +271,7 @@ impl TokenMint {
         from: SocketAddr,
     ) -> [u8; TOKEN_LEN] {
         self.rotate(rng, now);
-        let millis = now.millis_since(self.origin);
+        let millis = self.clock(now);
         encode(millis, &tag(&self.current, millis, from))
     }
 
@@ -210,7 +289,7 @@ impl TokenMint {
             .iter()
             .fold(subtle::Choice::from(0), |any, key| any | tag(key, millis, from).ct_eq(&given));
         // A time in the future wraps into a very great age.
-        let age = now.millis_since(self.origin).wrapping_sub(millis);
+        let age = self.clock(now).wrapping_sub(millis);
         bool::from(genuine) && u128::from(age) < self.lifetime.as_millis()
     }
 }
@@ -264,6 +343,30 @@ mod tests {
         let now = Instant::from_micros(1_000_000_000);
         let mint = TokenMint::new(Duration::from_secs(10), &mut rng, now);
         (mint, rng, "192.0.2.1:4569".parse().unwrap())
+    }
+
+    #[test]
+    fn tokens_of_a_process_are_taken_by_the_one_that_has_its_keys_and_by_no_other() {
+        let (mut mint, mut rng, from) = setup();
+        let token = mint.mint(&mut rng, at(5_000), from);
+        let keys = mint.keys(at(5_001));
+        let carried = CallTokenKeys::from_bytes(&keys.to_bytes()).unwrap();
+        assert_eq!(carried, keys);
+        assert_eq!(CallTokenKeys::from_bytes(&keys.to_bytes()[1..]), None);
+        // Its clock begins elsewhere, and may be read a little earlier.
+        let early = Instant::from_micros(77);
+        let mut heir = TokenMint::new(Duration::from_secs(10), &mut rng, early);
+        assert!(!heir.check(&mut rng, early, from, &token));
+        heir.adopt(early, &carried);
+        assert!(heir.check(&mut rng, early, from, &token));
+        let other = "192.0.2.2:4569".parse().unwrap();
+        assert!(!heir.check(&mut rng, early, other, &token));
+        let late = early + Duration::from_secs(10);
+        assert!(!heir.check(&mut rng, late, from, &token), "it is too old");
+        // And the older one takes those of the newer, if it has to serve again.
+        let newer = heir.mint(&mut rng, early, from);
+        mint.take_back();
+        assert!(mint.check(&mut rng, at(5_001), from, &newer));
     }
 
     fn at(ms: u64) -> Instant {
