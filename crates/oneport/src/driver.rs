@@ -1,23 +1,29 @@
 //! Runs an [`Endpoint`] on real sockets and real time, on a thread of its own.
 
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::thread;
 use std::time::{self, Duration};
 
 use oneport_proto::{
-    CallId, DropNotice, DropReason, Endpoint, EndpointConfig, Event, Instant, Lateness, Media,
-    MediaSink, Speech, Transmit, TransmitBuffer, Video,
+    CallId, DropNotice, DropReason, Endpoint, EndpointConfig, Event, Generation, Handled,
+    HeldChange, Instant, Lateness, Media, MediaSink, Path, Speech, Transmit, TransmitBuffer, Video,
+    Whose,
 };
 use oneport_wire::CauseCode;
+use smallvec::SmallVec;
 use thiserror::Error;
 use tokio::sync::mpsc::{self, error::TryRecvError};
 use tokio::sync::oneshot;
 
 use crate::bad_link::{BadLink, BadNetwork, Way};
 use crate::socket::{self, BatchSocket, ReceiveBuffers};
+use crate::succession::{
+    self, Channel, Datagrams, Inheritance, MOST_OLDER, RECORD, Received, Record, Role, Stage, Step,
+    SuccessionError, To,
+};
 use crate::waker::{WakeAtLast, WakeUps, Waker};
 use crate::workload::{WorkMeter, Workload};
 
@@ -32,6 +38,8 @@ const KERNEL_SHARE: u32 = 1_000;
 /// While there are calls the thread sleeps no longer than this, so that it sees how late the system wakes
 /// it: twenty looks a second show a tenth of a second surely, and half of what takes 25 ms.
 const GLANCE: Duration = Duration::from_millis(50);
+/// An heir that was told to read says so at once; nobody reads meanwhile.
+const SPEECHLESS: Duration = Duration::from_secs(1);
 /// How long the last frames are repeated after the driver is told to stop.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -185,6 +193,28 @@ pub trait Application: Send + 'static {
         let _ = (endpoint, now);
     }
 
+    /// What is to be said to other processes that serve the same port, one word after the other.
+    fn poll_word(&mut self, now: Instant) -> Option<(To, Vec<u8>)> {
+        let _ = now;
+        None
+    }
+
+    /// Takes a word of another process: of an older one; `None`: of the newest.
+    fn handle_word(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        from: Option<Generation>,
+        word: &[u8],
+    ) {
+        let _ = (endpoint, now, from, word);
+    }
+
+    /// Is told what becomes of this process among those that serve the same port.
+    fn handle_step(&mut self, endpoint: &mut Endpoint, now: Instant, step: Step) {
+        let _ = (endpoint, now, step);
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is wanted.
     fn poll_timeout(&self) -> Option<Instant> {
         None
@@ -277,9 +307,13 @@ pub struct Stopped;
 
 type Act<A> = Box<dyn FnOnce(&mut Endpoint, &mut A, Instant) + Send>;
 
+/// What concerns sockets and other processes.
+type Turn<A> = Box<dyn FnOnce(&mut Shard<A>) + Send>;
+
 /// What a driver's thread is asked for.
 enum Command<A> {
     Act(Act<A>),
+    Turn(Turn<A>),
     Stop,
 }
 
@@ -351,10 +385,48 @@ impl<A: Application> Driver<A> {
     /// # Errors
     /// An address cannot be used, or the system is short of something.
     pub fn start(config: DriverConfig, application: A) -> Result<Self, StartError> {
-        if config.listen.is_empty() {
+        Self::start_on(config, Vec::new(), application)
+    }
+
+    /// Starts on sockets that somebody else has bound, beside the addresses.
+    ///
+    /// # Errors
+    /// As of [`start`](Self::start).
+    pub fn start_on(
+        config: DriverConfig,
+        sockets: Vec<UdpSocket>,
+        application: A,
+    ) -> Result<Self, StartError> {
+        Self::begin(config, sockets, None, application)
+    }
+
+    /// Starts as the heir of a process that serves the port now. It reads nothing before it was told to be
+    /// [`ready`](Self::ready); only then the application starts.
+    ///
+    /// # Errors
+    /// As of [`start`](Self::start).
+    pub fn inherit(
+        config: DriverConfig,
+        mut inheritance: Inheritance,
+        application: A,
+    ) -> Result<Self, StartError> {
+        let sockets = std::mem::take(&mut inheritance.sockets);
+        Self::begin(config, sockets, Some(inheritance), application)
+    }
+
+    fn begin(
+        config: DriverConfig,
+        given: Vec<UdpSocket>,
+        inheritance: Option<Inheritance>,
+        application: A,
+    ) -> Result<Self, StartError> {
+        if config.listen.is_empty() && given.is_empty() {
             return Err(StartError::NoAddress);
         }
         let mut sockets = Vec::new();
+        for socket in given {
+            sockets.push(BatchSocket::taken_over(socket).map_err(StartError::System)?);
+        }
         for address in config.listen {
             let bound = socket::bind(address).and_then(BatchSocket::new);
             sockets.push(bound.map_err(|source| StartError::Bind { address, source })?);
@@ -386,6 +458,7 @@ impl<A: Application> Driver<A> {
                 received: ReceiveBuffers::new(),
                 transmit: TransmitBuffer::with_capacity(65_000, segments),
                 bad_link: config.bad_network.as_ref().map(BadLink::new),
+                among: Among::of(inheritance),
             };
             shard.run(receiver, &wake_ups);
         };
@@ -425,6 +498,30 @@ impl<A: Application> Driver<A> {
             let _ = answer.send(act(endpoint, application, now));
         });
         result.await.map_err(|_| Stopped)
+    }
+
+    /// Begins to hand the port over to an heir, at whose end of `connection` waits
+    /// [`Inheritance::receive`]. It is told what this process holds, gets `word` and `descriptors` for its
+    /// application, and reads once it is ready; until then nothing changes here, nor if it ends before.
+    ///
+    /// # Errors
+    /// There is an heir already, too many older processes live, or the system hands nothing over.
+    pub async fn begin_succession(
+        &self,
+        connection: OwnedFd,
+        word: Vec<u8>,
+        descriptors: Vec<OwnedFd>,
+    ) -> io::Result<()> {
+        let (tell, told) = oneshot::channel();
+        self.command(Command::Turn(Box::new(move |shard| {
+            let _ = tell.send(shard.begin_succession(connection, &word, &descriptors));
+        })));
+        told.await.map_err(|_| io::Error::other(Stopped))?
+    }
+
+    /// The heir of a running process may be told to read.
+    pub fn ready(&self) {
+        self.command(Command::Turn(Box::new(Shard::ready)));
     }
 
     /// The same endpoint, without keeping it running.
@@ -467,6 +564,72 @@ struct Shard<A> {
     received: ReceiveBuffers,
     transmit: TransmitBuffer,
     bad_link: Option<BadLink>,
+    among: Among,
+}
+
+/// This process among those that serve the same port.
+struct Among {
+    own: Generation,
+    /// Whether it reads the sockets.
+    reads: bool,
+    /// An heir that was told to be ready.
+    ready: bool,
+    channels: Vec<Channel>,
+    /// Space for a record.
+    record: Vec<u8>,
+}
+
+impl Among {
+    fn of(inheritance: Option<Inheritance>) -> Self {
+        let Some(Inheritance { generation, predecessor, older, .. }) = inheritance else {
+            let own = Generation::default();
+            return Self {
+                own,
+                reads: true,
+                ready: true,
+                channels: Vec::new(),
+                record: Vec::new(),
+            };
+        };
+        let mut channels = older;
+        channels.push(predecessor);
+        let record = vec![0; RECORD];
+        Self { own: generation, reads: false, ready: false, channels, record }
+    }
+
+    /// The newer process, or the heir.
+    fn newer(&mut self) -> Option<&mut Channel> {
+        self.channels.iter_mut().find(|channel| matches!(channel.role, Role::Newer(..)))
+    }
+
+    /// Hands a datagram on to whose it is; `false` where it is to be taken here. What was dropped is added up.
+    fn hand_on(
+        &mut self,
+        whose: Whose,
+        path: Path,
+        datagram: &[u8],
+        counts: &mut HandedOn,
+    ) -> bool {
+        let (is_for, here): (&dyn Fn(Generation) -> bool, bool) = match &whose {
+            Whose::Here => return false,
+            Whose::Of(older) => (&move |one| one == *older, false),
+            Whose::Shared { classes, here } => (&move |one| classes >> one.class() & 1 == 1, *here),
+        };
+        for channel in &mut self.channels {
+            if matches!(channel.role, Role::Older(older) if is_for(older)) {
+                counts.handed += 1;
+                counts.dropped += channel.hand_on(path, datagram);
+            }
+        }
+        !here
+    }
+}
+
+/// Datagrams handed to older processes, and those for which there was no room.
+#[derive(Default)]
+struct HandedOn {
+    handed: u64,
+    dropped: u64,
 }
 
 impl<A: Application> Shard<A> {
@@ -477,11 +640,19 @@ impl<A: Application> Shard<A> {
 
     fn run(&mut self, mut commands: mpsc::UnboundedReceiver<Command<A>>, wake_ups: &WakeUps) {
         let mut stops = None;
-        let now = self.now();
-        self.application.start(&mut self.endpoint, now);
+        if self.among.reads {
+            let now = self.now();
+            self.application.start(&mut self.endpoint, now);
+        }
+        for channel in &self.among.channels {
+            if let Role::Older(older) | Role::Predecessor(older) = channel.role {
+                self.endpoint.older_lives(older);
+            }
+        }
         let mut woke = time::Instant::now();
         let mut ready = true;
         loop {
+            self.hear();
             let mut more = self.receive();
             if ready {
                 let now = self.now();
@@ -505,13 +676,13 @@ impl<A: Application> Shard<A> {
                 return;
             }
             let mut wait = if more { Duration::ZERO } else { self.until_next_timeout(stops) };
-            if self.endpoint.calls() > 0 {
+            if self.endpoint.calls() > 0 || !self.among.channels.is_empty() {
                 wait = wait.min(GLANCE);
             }
             // Others have waited while it worked.
             let slept = time::Instant::now();
             self.note_lateness(slept - woke);
-            ready = socket::wait(&mut self.sockets, wake_ups, self.application.watched(), wait);
+            ready = self.wait(wake_ups, wait);
             woke = time::Instant::now();
             self.note_lateness((woke - slept).saturating_sub(wait));
             if let Some(workload) = self.work.sample(woke) {
@@ -519,6 +690,15 @@ impl<A: Application> Shard<A> {
                 self.application.handle_workload(&mut self.endpoint, now, &workload);
             }
         }
+    }
+
+    /// Waits until there is something to do; whether what the application watches can be read.
+    fn wait(&mut self, wake_ups: &WakeUps, longest: Duration) -> bool {
+        let Among { reads, channels, .. } = &mut self.among;
+        let mut heard: SmallVec<[&mut Channel; 4]> =
+            channels.iter_mut().filter(|channel| channel.is_heard(*reads)).collect();
+        let sockets = if *reads { &mut self.sockets[..] } else { &mut [] };
+        socket::wait(sockets, &mut heard, wake_ups, self.application.watched(), longest)
     }
 
     /// It came so much later than it was wanted.
@@ -535,6 +715,7 @@ impl<A: Application> Shard<A> {
         for _ in 0..COMMAND_TURNS {
             match commands.try_recv() {
                 Ok(Command::Act(act)) => act(&mut self.endpoint, &mut self.application, now),
+                Ok(Command::Turn(turn)) => turn(self),
                 Err(TryRecvError::Empty) => return Done::All,
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Done::Stop,
             }
@@ -546,8 +727,12 @@ impl<A: Application> Shard<A> {
     fn receive(&mut self) -> bool {
         let now = self.now();
         let since_start = self.origin.elapsed();
-        let Self { endpoint, application, sockets, received, bad_link, .. } = self;
+        let Self { endpoint, application, sockets, received, bad_link, among, .. } = self;
         let mut more = false;
+        if !among.reads {
+            return more;
+        }
+        let mut counts = HandedOn::default();
         let sees = application.sees();
         for socket in sockets.iter().filter(|socket| socket.is_readable) {
             let mut failed = 0;
@@ -563,6 +748,10 @@ impl<A: Application> Shard<A> {
                         link.enter(since_start, Way::In, path, datagram);
                         continue;
                     }
+                    let whose = endpoint.whose(path.remote, datagram);
+                    if among.hand_on(whose, path, datagram, &mut counts) {
+                        continue;
+                    }
                     if sees.wants(datagram) {
                         let local = socket.local_of(&path);
                         application.see_received(now, local, path.remote, datagram);
@@ -575,7 +764,262 @@ impl<A: Application> Shard<A> {
             more |= !drained;
             endpoint.report_drops(DropReason::ReceiveFailed, failed, None, None);
         }
+        if counts.handed > 0 {
+            counts.dropped += among.channels.iter_mut().map(Channel::send_batch).sum::<u64>();
+            endpoint.report_handed_on(counts.handed - counts.dropped);
+            endpoint.report_drops(DropReason::OlderBehind, counts.dropped, None, None);
+        }
         more
+    }
+
+    /// Takes what other processes of the port say.
+    fn hear(&mut self) {
+        for n in 0..self.among.channels.len() {
+            let channel = &self.among.channels[n];
+            if !channel.is_readable || !channel.is_heard(self.among.reads) {
+                continue;
+            }
+            let mut record = std::mem::take(&mut self.among.record);
+            for _ in 0..RECEIVE_TURNS {
+                match self.among.channels[n].receive(&mut record) {
+                    Received::Nothing => break,
+                    Received::Closed => {
+                        self.closed(n);
+                        break;
+                    }
+                    Received::Record(len) => {
+                        let Some(record) = record.get_mut(..len) else { break };
+                        let what = self.among.channels[n].read(record);
+                        self.heard(n, what);
+                    }
+                }
+            }
+            self.among.record = record;
+        }
+        // Those that have ended are left out only here, so that each has its place before.
+        self.among.channels.retain(|channel| !channel.is_closed);
+    }
+
+    /// Another process says something.
+    fn heard(&mut self, n: usize, record: Record<'_>) {
+        let now = self.now();
+        let role = self.among.channels[n].role;
+        let from = match role {
+            Role::Older(generation)
+            | Role::Predecessor(generation)
+            | Role::Newer(generation, _) => generation,
+        };
+        match (record, role) {
+            (Record::Numbers(numbers), Role::Older(_) | Role::Predecessor(_)) => {
+                let numbers: Vec<(Generation, HeldChange)> = numbers.collect();
+                for (whose, change) in &numbers {
+                    self.endpoint.learn_elsewhere(*whose, *change);
+                }
+                // An heir knows what was known when it started.
+                if let Some(heir) = self.among.newer() {
+                    heir.tell_numbers(&numbers);
+                }
+            }
+            (Record::Word(word), _) => {
+                let from = (!matches!(role, Role::Newer(..))).then_some(from);
+                self.application.handle_word(&mut self.endpoint, now, from, &word);
+            }
+            (Record::Ready, Role::Newer(newer, Stage::Starts)) => {
+                self.among.channels[n].role = Role::Newer(newer, Stage::Ready);
+            }
+            (Record::Go(keys), Role::Predecessor(_)) => {
+                self.endpoint.adopt_call_token_keys(now, &keys);
+                self.among.channels[n].role = Role::Older(from);
+                self.among.channels[n].signal(b'S');
+                self.begin_to_read();
+            }
+            (Record::Reads, Role::Newer(newer, Stage::Told(_))) => {
+                self.among.channels[n].role = Role::Newer(newer, Stage::Reads);
+                self.application.handle_step(&mut self.endpoint, now, Step::Retired);
+            }
+            (Record::Datagrams(bytes), _) => self.handed_on(n, bytes),
+            _ => {}
+        }
+    }
+
+    /// Takes datagrams that another process has received: those of calls here, or, as the newest, what begins.
+    fn handed_on(&mut self, n: usize, bytes: &mut [u8]) {
+        let now = self.now();
+        let Self { endpoint, application, sockets, among, .. } = self;
+        let sees = application.sees();
+        let is_retired = !among.reads;
+        for (path, datagram) in Datagrams(bytes) {
+            if sees.wants(datagram)
+                && let Some(socket) = socket::choose(sockets, &path)
+            {
+                let local = socket.local_of(&path);
+                application.see_received(now, local, path.remote, datagram);
+            }
+            let handled = endpoint.handle_datagram(now, path, datagram, &mut Ear(application, now));
+            if handled == Handled::Dropped(DropReason::Retired) && is_retired {
+                let dropped = among.channels[n].hand_on(path, datagram);
+                endpoint.report_drops(DropReason::OlderBehind, dropped, None, None);
+            }
+        }
+        let dropped = among.channels[n].send_batch();
+        endpoint.report_drops(DropReason::OlderBehind, dropped, None, None);
+    }
+
+    /// Another process has ended.
+    fn closed(&mut self, n: usize) {
+        let now = self.now();
+        let channel = &mut self.among.channels[n];
+        channel.is_closed = true;
+        match channel.role {
+            Role::Older(older) => {
+                self.endpoint.forget_elsewhere(older);
+                self.application.handle_step(&mut self.endpoint, now, Step::Gone(older));
+            }
+            Role::Predecessor(older) => {
+                // It has ended while this one started: nobody else serves the port now.
+                self.endpoint.forget_elsewhere(older);
+                self.begin_to_read();
+            }
+            Role::Newer(..) => {
+                self.endpoint.note_numbers(false);
+                self.endpoint.resume();
+                self.among.reads = true;
+                self.application.handle_step(&mut self.endpoint, now, Step::Alone);
+            }
+        }
+    }
+
+    /// Reads the sockets from now on, where this process is ready for it.
+    fn begin_to_read(&mut self) {
+        let predecessor =
+            |channel: &Channel| matches!(channel.role, Role::Predecessor(_)) && !channel.is_closed;
+        let waits = self.among.channels.iter().any(predecessor);
+        if !waits && self.among.ready && !self.among.reads {
+            self.among.reads = true;
+            for socket in &mut self.sockets {
+                socket.is_readable = true;
+            }
+            for channel in &mut self.among.channels {
+                channel.is_readable = true;
+            }
+            let now = self.now();
+            self.application.start(&mut self.endpoint, now);
+        }
+    }
+
+    /// Its process is ready to serve the port.
+    fn ready(&mut self) {
+        self.among.ready = true;
+        for channel in &mut self.among.channels {
+            if matches!(channel.role, Role::Predecessor(_)) {
+                channel.signal(b'R');
+            }
+        }
+        self.begin_to_read();
+    }
+
+    fn begin_succession(
+        &mut self,
+        connection: OwnedFd,
+        word: &[u8],
+        descriptors: &[OwnedFd],
+    ) -> io::Result<()> {
+        let among = &mut self.among;
+        if !among.reads || among.newer().is_some() {
+            return Err(io::Error::other(SuccessionError::UnderWay));
+        }
+        let heir = Generation(among.own.0 + 1);
+        let older = among.channels.iter().filter_map(|channel| match channel.role {
+            Role::Older(older) => Some((older, channel.as_fd())),
+            _ => None,
+        });
+        let older: Vec<(Generation, BorrowedFd<'_>)> = older.collect();
+        if older.len() >= MOST_OLDER {
+            return Err(io::Error::other(SuccessionError::TooMany(older.len())));
+        }
+        if let Some((old, _)) = older.iter().find(|(old, _)| old.class() == among.own.class()) {
+            return Err(io::Error::other(SuccessionError::OldOneLives(old.0)));
+        }
+        let sockets: Vec<BorrowedFd<'_>> = self.sockets.iter().map(AsFd::as_fd).collect();
+        let mut channel = Channel::new(connection, Role::Newer(heir, Stage::Starts))?;
+        succession::bequeath(&channel, heir, &sockets, &older, word, descriptors)?;
+        among.record.resize(RECORD, 0);
+        let own = among.own;
+        self.endpoint.note_numbers(true);
+        let held = self.endpoint.held_numbers(own).into_iter();
+        let held: Vec<(Generation, HeldChange)> =
+            held.map(|(whose, held)| (whose, HeldChange { held, is_held: true })).collect();
+        channel.tell_numbers(&held);
+        self.among.channels.push(channel);
+        let now = self.now();
+        self.application.handle_step(&mut self.endpoint, now, Step::Begins);
+        Ok(())
+    }
+
+    /// Tells other processes what has changed, and lets the heir read once it knows all.
+    fn speak(&mut self) {
+        if self.among.channels.is_empty() {
+            return;
+        }
+        let now = self.now();
+        while let Some((to, word)) = self.application.poll_word(now) {
+            for channel in &mut self.among.channels {
+                let is_meant = match (to, channel.role) {
+                    (To::Newest, Role::Newer(..)) | (To::AllOlder, Role::Older(_)) => true,
+                    (To::Older(wanted), Role::Older(older)) => wanted == older,
+                    _ => false,
+                };
+                if is_meant {
+                    channel.say(&word);
+                }
+            }
+        }
+        let own = self.among.own;
+        let changes = self.endpoint.take_number_changes().into_iter();
+        let changes: Vec<(Generation, HeldChange)> = changes.map(|change| (own, change)).collect();
+        if let Some(newer) = self.among.newer()
+            && !changes.is_empty()
+        {
+            newer.tell_numbers(&changes);
+        }
+        for channel in &mut self.among.channels {
+            channel.flush();
+        }
+        self.hand_over();
+    }
+
+    /// Lets the heir read, where it is ready and has been told everything. What has come until then and was
+    /// not read is read by the heir.
+    fn hand_over(&mut self) {
+        let between = self
+            .among
+            .channels
+            .iter()
+            .any(|channel| matches!(channel.role, Role::Older(_)) && channel.is_between());
+        let now = self.now();
+        let Self { endpoint, among, .. } = self;
+        let own = among.own;
+        let Some(newer) = among.newer() else { return };
+        match newer.role {
+            Role::Newer(heir, Stage::Ready) if newer.is_flushed() && !between => {
+                newer.role = Role::Newer(heir, Stage::Told(now));
+                endpoint.retire(own);
+                newer.go(&endpoint.call_token_keys(now));
+                among.reads = false;
+            }
+            Role::Newer(_, Stage::Told(since)) if now.since(since) >= SPEECHLESS => {
+                // As if it had ended: it hears nothing any more, and whoever started it sees to the rest.
+                let heir = among
+                    .channels
+                    .iter()
+                    .position(|channel| matches!(channel.role, Role::Newer(..)));
+                if let Some(n) = heir {
+                    self.closed(n);
+                    self.among.channels.remove(n);
+                }
+            }
+            _ => {}
+        }
     }
 
     fn time_out(&mut self) {
@@ -609,6 +1053,8 @@ impl<A: Application> Shard<A> {
         while let Some(event) = self.endpoint.poll_event() {
             self.application.handle_event(&mut self.endpoint, now, event);
         }
+        // Whose a number is must be known before anybody answers to it.
+        self.speak();
         while let Some(transmit) = self.endpoint.poll_transmit(&mut self.transmit) {
             if let Some(link) = &mut self.bad_link {
                 let size = transmit.segment_size.unwrap_or(transmit.len).max(1);
@@ -684,7 +1130,8 @@ impl<A: Application> Shard<A> {
     /// Now and then asks the kernel what it has dropped because we were too slow.
     fn watch_kernel(&mut self) {
         let since = self.watched.elapsed();
-        if since < self.next_look {
+        // The newest tells of all that was dropped at the sockets.
+        if since < self.next_look || !self.among.reads {
             return;
         }
         let begun = time::Instant::now();

@@ -29,6 +29,7 @@ pub mod probe;
 mod registration;
 mod score;
 mod socket;
+mod succession;
 mod target;
 mod video;
 mod waker;
@@ -47,6 +48,9 @@ pub use phone::{FirmwareFetchError, Phone, PhoneConfig, PingError, ProvisionOffe
 pub use playout::Playout;
 pub use registration::{Registration, RegistrationEvent};
 pub use score::Score;
+pub use succession::{
+    Inheritance, MOST_OLDER, Step, SuccessionError, To, connection as succession_connection,
+};
 pub use target::{ResolveError, Target, TargetError};
 pub use video::{VideoFrame, VideoReader, VideoWriter};
 pub use wall_clock::date_time;
@@ -57,9 +61,10 @@ pub use oneport_media as media;
 pub use oneport_proto::{
     Agreement, CallEnd, CallId, CallStats, Challenge, CodecPriority, CommandError, Counters,
     DelayVariation, Device, DropNotice, DropReason, DtmfPhase, EncryptionPolicy, EndReason,
-    EndpointConfig, FirmwareError, FirmwareFailure, FirmwareImage, KEY_BITS, KeyError, LagStats,
-    Lateness, LossPattern, NewCall, Offer, PrivateKey, Progress, PublicKey, RegistrationConfig,
-    RegistrationFailure, Secret, Settings, Stalls, TrunkUse, VoiceStats, negotiate,
+    EndpointConfig, FirmwareError, FirmwareFailure, FirmwareImage, Generation, KEY_BITS, KeyError,
+    LagStats, Lateness, LossPattern, NewCall, Offer, PrivateKey, Progress, PublicKey,
+    RegistrationConfig, RegistrationFailure, Secret, Settings, Stalls, TrunkUse, VoiceStats,
+    negotiate,
 };
 pub use oneport_wire::{
     CauseCode, Control, DEFAULT_PORT, Format, MessageCount, ProvisioningElement, Timestamp,

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, IoSliceMut, Read as _};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use oneport_proto::Path;
@@ -13,6 +13,7 @@ use rustix::time::Timespec;
 use smallvec::SmallVec;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::succession::Channel;
 use crate::waker::WakeUps;
 
 /// Bytes asked for in each direction; the system may give less.
@@ -41,6 +42,21 @@ impl BatchSocket {
         let address = io.local_addr()?;
         let kernel = KernelDrops::of(&io, address.is_ipv6());
         Ok(Self { io, state, address, kernel, is_readable: true })
+    }
+
+    /// Takes a socket that another process has bound, or had. What was dropped at it before was told before.
+    ///
+    /// # Errors
+    /// The system does not tell its address, or cannot batch.
+    pub(crate) fn taken_over(socket: UdpSocket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let socket = Socket::from(socket);
+        // Less than asked for is no error.
+        let _ = socket.set_recv_buffer_size(BUFFER);
+        let _ = socket.set_send_buffer_size(BUFFER);
+        let mut socket = Self::new(socket)?;
+        let _ = socket.new_kernel_drops();
+        Ok(socket)
     }
 
     /// Where it listens.
@@ -133,10 +149,17 @@ pub(crate) fn choose<'a>(sockets: &'a [BatchSocket], path: &Path) -> Option<&'a 
     sockets.iter().find(|socket| socket.suits(path)).or_else(|| sockets.iter().find(family))
 }
 
+impl AsFd for BatchSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+}
+
 /// Waits until something has arrived, `wake_ups` is woken, `other` can be read or the time is over; notes
-/// which of the sockets can be read, and gives whether `other` can.
+/// which of the sockets and channels can be read, and gives whether `other` can.
 pub(crate) fn wait(
     sockets: &mut [BatchSocket],
+    channels: &mut [&mut Channel],
     wake_ups: &WakeUps,
     other: Option<BorrowedFd<'_>>,
     longest: Duration,
@@ -145,6 +168,10 @@ pub(crate) fn wait(
     let longest = Timespec::try_from(longest).ok();
     let mut watched: SmallVec<[PollFd<'_>; 8]> =
         sockets.iter().map(|socket| PollFd::new(&socket.io, PollFlags::IN)).collect();
+    watched.extend(channels.iter().map(|channel| {
+        let room = if channel.is_flushed() { PollFlags::empty() } else { PollFlags::OUT };
+        PollFd::new(&**channel, PollFlags::IN | room)
+    }));
     watched.push(PollFd::new(wake_ups, PollFlags::IN));
     watched.extend(other.map(|other| PollFd::from_borrowed_fd(other, PollFlags::IN)));
     let failed = poll(&mut watched, longest.as_ref()).is_err();
@@ -154,10 +181,14 @@ pub(crate) fn wait(
     for (socket, ready) in sockets.iter_mut().zip(&ready) {
         socket.is_readable = *ready;
     }
-    if ready.get(sockets.len()) == Some(&true) {
+    for (channel, ready) in channels.iter_mut().zip(ready.iter().skip(sockets.len())) {
+        channel.is_readable = *ready;
+    }
+    let behind = sockets.len() + channels.len();
+    if ready.get(behind) == Some(&true) {
         wake_ups.clear();
     }
-    ready.get(sockets.len() + 1) == Some(&true)
+    ready.get(behind + 1) == Some(&true)
 }
 
 /// Space for one batch.
