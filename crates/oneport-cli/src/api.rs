@@ -167,6 +167,16 @@ impl Client {
         self.read(request.send_json(body))
     }
 
+    /// Asks for something that takes its time.
+    pub(crate) fn post_patiently<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let mut request = self.agent.post(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.config().timeout_global(None).build();
+        self.read(request.send_empty())
+    }
+
     /// Tells it to do something to which it has nothing to say.
     pub(crate) fn tell(&self, path: &str) -> Result<(), Failure> {
         let mut request = self.agent.post(format!("{}{path}", self.base));

@@ -16,6 +16,8 @@ pub(crate) struct Drains {
     life: watch::Receiver<Life>,
     /// Whether the process ends when it is drained.
     exits: bool,
+    /// A newer process serves: this one ends with its last call, and says nothing to systemd.
+    succeeded: bool,
 }
 
 impl Drains {
@@ -23,7 +25,18 @@ impl Drains {
         let signal = signal(SignalKind::user_defined1());
         let signal = signal.map_err(|error: io::Error| failed(error))?;
         let life = driver.with(|_, switch, _| switch.watch_life()).await.map_err(failed)?;
-        Ok(Self { signal, life, exits })
+        Ok(Self { signal, life, exits, succeeded: false })
+    }
+
+    /// A newer process serves, or none any more.
+    pub(crate) fn succeeded(&mut self, is: bool) {
+        self.succeeded = is;
+        // What it is now is looked at anew.
+        self.life.mark_changed();
+    }
+
+    pub(crate) const fn is_succeeded(&self) -> bool {
+        self.succeeded
     }
 
     /// Waits for something to do, and does it; `true`: that is the end.
@@ -39,8 +52,10 @@ impl Drains {
             }
             Ok(()) = self.life.changed() => {
                 let life = *self.life.borrow_and_update();
-                notify::life(life);
-                self.exits && life == Life::Drained
+                if !self.succeeded {
+                    notify::life(life);
+                }
+                (self.exits || self.succeeded) && life == Life::Drained
             }
             else => std::future::pending().await,
         }

@@ -24,6 +24,7 @@ mod draining;
 mod exit;
 mod firmware;
 mod hangup;
+mod heir;
 mod iax2;
 mod import;
 mod key;
@@ -55,6 +56,7 @@ mod style;
 mod table;
 mod terminal;
 mod top;
+mod upgrade;
 mod user;
 mod websocket;
 
@@ -94,6 +96,7 @@ enum Command {
     Reload(hangup::Reload),
     Drain(draining::Drain),
     Undrain(draining::Undrain),
+    Upgrade(upgrade::Upgrade),
     Conference(conference::Conference),
     #[command(name = "iax2")]
     Iax2(iax2::Iax2),
@@ -142,6 +145,7 @@ fn main() -> ExitCode {
             Command::Reload(reload) => reload.run(),
             Command::Drain(drain) => drain.run(),
             Command::Undrain(undrain) => undrain.run(),
+            Command::Upgrade(upgrade) => upgrade.run(),
             Command::Conference(conference) => conference.run(),
             Command::Iax2(iax2) => iax2.run(),
             Command::User(user) => user.run(),

@@ -32,6 +32,11 @@ pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
+/// Another process is the one that serves, and speaks for the service from now on.
+pub(crate) fn succeeded_by(pid: u32) {
+    tell(&[NotifyState::MainPid(pid)]);
+}
+
 /// Whether it takes calls, for `systemctl status`.
 pub(crate) fn life(life: Life) {
     let status = match life {

@@ -1,19 +1,20 @@
 //! `oneport serve`: the switch.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use miette::{LabeledSpan, NamedSource, miette};
-use oneport::{Driver, DriverConfig, StartError};
-use oneport_switch::api::{Api, ApiError, Reloader, state_directory, token_file};
+use oneport::{Driver, DriverConfig, Inheritance, StartError};
+use oneport_switch::api::{Api, ApiError, Given, Reloader, state_directory, token_file};
 use oneport_switch::store::Store;
 use oneport_switch::{ApiConfig, Builtin, Config, ConfigError, KnownHosts, LogTail, Switch};
 
 use crate::drain::Drains;
 use crate::exit::{Code, Failure, failed};
+use crate::heir::{Activated, Heirs, Heritage, Turn};
 use crate::log::LogFormat;
 use crate::notify;
 use crate::reload::{self, Hosts, Reloads};
@@ -28,7 +29,8 @@ Examples:
 
 The file is read again when it changes, and on SIGHUP; calls go on, and a file with a mistake changes
 nothing. SIGUSR1 drains: calls that are up go on, new ones are refused (cause 42); another SIGUSR1 takes
-calls again. The log goes to standard error; ONEPORT_LOG=debug says more.")]
+calls again. SIGUSR2 starts the installed program, which takes over while calls go on. The log
+goes to standard error; ONEPORT_LOG=debug says more.")]
 pub(crate) struct Serve {
     /// Configuration file; see docs/configuration.md
     #[arg(long, value_name = "FILE")]
@@ -53,6 +55,11 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let log = crate::log::begin(self.log_format);
+        let mut heritage = Heritage::take()?;
+        let mut activated = match heritage {
+            Some(_) => Activated::default(),
+            None => Activated::take()?,
+        };
         let mut config = match &self.config {
             None => Config::default(),
             Some(path) => {
@@ -74,28 +81,61 @@ impl Serve {
         }
         config.api.enabled &= !self.no_api;
         config.chosen_by_command.api = self.no_api || self.api.is_some();
-        let api = config.api.clone();
         let storage = Storage::open(&config.store).await?;
-        let driver = start(config.clone(), chosen, &storage)?;
+        let is_heir = heritage.is_some();
+        let mut given = Given { listener: activated.api.take(), ..Given::default() };
+        let mut asked = config.listen.clone();
+        let port = match heritage.take() {
+            None if activated.udp.is_empty() => Port::Own,
+            None => {
+                // What systemd has bound is the port.
+                asked = activated.udp.iter().filter_map(|udp| udp.local_addr().ok()).collect();
+                Port::Activated(activated.udp)
+            }
+            Some(Heritage { inheritance, listen, api, token }) => {
+                (given.listener, given.token) = (api, token);
+                let new = config.listen.iter().filter(|address| !listen.contains(address));
+                let new: Vec<SocketAddr> = new.copied().collect();
+                asked = [listen, new.clone()].concat();
+                Port::Inherited(Box::new(inheritance), new)
+            }
+        };
+        let driver = start(config.clone(), chosen, port, &storage)?;
+        let mut heirs = Heirs::of(&driver, asked).await?;
+        given.upgrades = Some(heirs.upgrades());
         let gateway = Switch::start_gateway(&driver, &config).map_err(failed)?;
-        let api = start_api(&api, &driver, storage.store(), self.config.as_deref(), log)?;
+        if gateway.is_some() {
+            heirs.have_sip();
+        }
+        if is_heir {
+            driver.ready();
+            heirs.serves().await?;
+        }
+        let file = self.config.as_deref();
+        let store = storage.store();
+        let mut api = start_api(&config.api, &driver, store.clone(), file, log.clone(), given)?;
         let writer = storage.start(&driver).map_err(failed)?;
-        let mut reloads = self.config.as_deref().map(Reloads::of).transpose().map_err(failed)?;
-        let reloader = match (&api, &self.config) {
+        let mut reloads = file.map(Reloads::of).transpose().map_err(failed)?;
+        let reloader_of = |api: Option<&Api>| match (api, file) {
             (Some(api), _) => api.reloader().cloned(),
             (None, Some(file)) => Some(Reloader::new(file, &driver)),
             (None, None) => None,
         };
+        let mut reloader = reloader_of(api.as_ref());
         let mut drains = Drains::of(&driver, self.exit_when_drained).await?;
         let watchdog = notify::watchdog(&driver);
         let listens: Vec<String> =
             driver.local_addresses().iter().map(ToString::to_string).collect();
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!("oneport {version} listens on UDP {}", listens.join(" and "));
-        greet(driver.local_addresses(), api.as_ref()).await;
+        if !is_heir {
+            greet(driver.local_addresses(), api.as_ref()).await;
+        }
         notify::ready();
         let mut stopped = std::pin::pin!(stopped());
         let mut hosts = Hosts::default();
+        // What the API of a process that has been succeeded left, in case it serves again.
+        let mut left = None;
         loop {
             let reload = async {
                 match &mut reloads {
@@ -109,6 +149,29 @@ impl Serve {
                     true => break,
                     false => continue,
                 },
+                turn = heirs.next(&driver, api.as_ref()) => {
+                    match turn {
+                        Turn::None => {}
+                        Turn::Ends => break,
+                        Turn::Retired(pid) => {
+                            notify::succeeded_by(pid);
+                            drains.succeeded(true);
+                            left = api.as_ref().and_then(|api| api.leave().ok());
+                            (reloads, reloader, api) = (None, None, None);
+                        }
+                        Turn::Back => {
+                            notify::succeeded_by(std::process::id());
+                            drains.succeeded(false);
+                            let (listener, token) = left.take().unzip();
+                            let (upgrades, token) = (Some(heirs.upgrades()), token.flatten());
+                            let given = Given { listener, token, upgrades };
+                            api = start_api(&config.api, &driver, store.clone(), file, log.clone(), given)?;
+                            reloads = file.map(Reloads::of).transpose().map_err(failed)?;
+                            reloader = reloader_of(api.as_ref());
+                        }
+                    }
+                    continue;
+                }
                 () = reload => {}
                 () = hosts.moved(reloader.as_ref()) => {}
             }
@@ -118,13 +181,17 @@ impl Serve {
             }
             notify::ready();
         }
-        notify::stopping();
+        if !drains.is_succeeded() {
+            notify::stopping();
+            // Nobody would hand calls on to them.
+            driver.post(|_, switch, _| switch.end_older());
+        }
         if let Some(watchdog) = watchdog {
             watchdog.abort();
             // It is gone, and its hold on the driver with it.
             let _ = watchdog.await;
         }
-        drop((reloads, reloader, api));
+        drop((reloads, reloader, api, left, heirs));
         tracing::info!("stopping; calls are hung up");
         driver.stop().await;
         // The carriers have heard of the ends; now it leaves them.
@@ -136,17 +203,46 @@ impl Serve {
     }
 }
 
-fn start(config: Config, chosen: bool, storage: &Storage) -> Result<Driver<Switch>, Failure> {
-    let mut listen = config.listen.clone();
-    loop {
-        let driver = DriverConfig {
-            listen: listen.clone(),
-            endpoint: config.endpoint.clone(),
-            ..DriverConfig::default()
-        };
+/// Where the sockets of the port come from.
+enum Port {
+    /// They are bound here.
+    Own,
+    /// From systemd.
+    Activated(Vec<UdpSocket>),
+    /// From the process before; others are bound beside.
+    Inherited(Box<Inheritance>, Vec<SocketAddr>),
+}
+
+fn start(
+    config: Config,
+    chosen: bool,
+    port: Port,
+    storage: &Storage,
+) -> Result<Driver<Switch>, Failure> {
+    let endpoint = config.endpoint.clone();
+    let of = |listen: Vec<SocketAddr>| DriverConfig {
+        listen,
+        endpoint: endpoint.clone(),
+        ..DriverConfig::default()
+    };
+    let switch = || {
         let mut switch = Switch::new(config.clone());
         storage.attach(&mut switch);
-        match Driver::start(driver, switch) {
+        switch
+    };
+    let mut listen = match port {
+        Port::Activated(sockets) => {
+            return Driver::start_on(of(Vec::new()), sockets, switch()).map_err(failed);
+        }
+        Port::Inherited(inheritance, new) => {
+            let mut heir = switch();
+            heir.inherit(inheritance.generation);
+            return Driver::inherit(of(new), *inheritance, heir).map_err(failed);
+        }
+        Port::Own => config.listen.clone(),
+    };
+    loop {
+        match Driver::start(of(listen.clone()), switch()) {
             Ok(driver) => return Ok(driver),
             Err(StartError::Bind { address, source })
                 if !chosen && address.is_ipv6() && source.kind() != io::ErrorKind::AddrInUse =>
@@ -179,11 +275,12 @@ fn start_api(
     store: Option<Arc<dyn Store>>,
     file: Option<&Path>,
     log: LogTail,
+    given: Given,
 ) -> Result<Option<Api>, Failure> {
     if !config.enabled {
         return Ok(None);
     }
-    match Api::start(config, driver, store, file, Some(log), &state_directory()) {
+    match Api::start_with(config, driver, store, file, Some(log), &state_directory(), given) {
         Ok(api) => {
             tracing::info!("the API listens on http://{}", api.address());
             Ok(Some(api))

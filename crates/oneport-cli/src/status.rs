@@ -32,6 +32,10 @@ impl Status {
             let up = clock(status.uptime_seconds as f64);
             say!("oneport {} on UDP {}, up {up}", status.version, status.listen.join(", "));
             say!("calls          {} ({} legs)", status.calls, status.legs);
+            for older in &status.older {
+                let (pid, calls) = (older.pid, older.calls);
+                say!("older process  {pid}: {calls} calls ({} legs)", older.legs);
+            }
             let (peers, gone) = (status.peers, status.peers_unreachable);
             say!("peers          {peers}, {gone} of them unreachable or lagged");
             say!("registered     {} here", status.registered_here);

@@ -143,3 +143,56 @@ async fn a_drained_service_ends_with_its_last_call_and_a_second_signal_takes_cal
     service.is_told("STOPPING=1");
     service.ends_well();
 }
+
+#[test]
+fn systemd_is_told_which_process_serves_after_an_upgrade() {
+    let mut service = Service::start(&[]);
+    service.is_told("READY=1");
+    service.signal("-USR2");
+    let begun = Instant::now();
+    let mut buffer = [0; 4096];
+    let main = loop {
+        let named = service.told.iter().find_map(|told| told.strip_prefix("MAINPID="));
+        if let Some(pid) = named {
+            break pid.to_string();
+        }
+        assert!(begun.elapsed() < PATIENCE, "it was not told, but {:?}", service.told);
+        if let Ok(len) = service.socket.recv(&mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..len]);
+            service.told.extend(text.lines().map(ToString::to_string));
+        }
+    };
+    assert_ne!(main, service.process.id().to_string());
+    // It has no calls, and the new one gives signs of life though it is not the process systemd started.
+    service.ends_well();
+    service.told.clear();
+    service.is_told("WATCHDOG=1");
+    assert!(Command::new("kill").args(["-TERM", &main]).status().expect("it runs").success());
+    service.is_told("STOPPING=1");
+}
+
+#[tokio::test]
+async fn a_switch_serves_the_socket_that_systemd_has_bound() {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
+    let address = socket.local_addr().expect("bound");
+    let directory = tempfile::tempdir().expect("a directory");
+    // As systemd does it: descriptors from 3 on, and the number of the process.
+    let script = "exec 3<&0; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" serve --no-api";
+    let mut process = Command::new("sh")
+        .args(["-c", script])
+        .arg(cargo_bin("oneport"))
+        .current_dir(directory.path())
+        .env("STATE_DIRECTORY", directory.path())
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(socket)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    // What is sent before it reads waits at the socket.
+    let phone = phone();
+    let mut call = phone.call(address, NewCall::to("echo")).await.expect("placed");
+    let answered = call.answered().await;
+    let _ = process.kill();
+    let _ = process.wait();
+    answered.expect("it serves");
+}

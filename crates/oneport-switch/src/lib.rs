@@ -60,6 +60,6 @@ pub use limits::LimitUsage;
 pub use log_tail::{LogLevel, LogLine, LogTail};
 pub use news::{News, What};
 pub use refusal::{Refusal, RefusalCount, Stage};
-pub use switch::{Life, ParkedCall, Switch};
+pub use switch::{Life, ParkedCall, Succession, Switch};
 pub use utc::{NoMoment, Utc};
 pub use watch::Ending;

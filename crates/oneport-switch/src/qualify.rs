@@ -141,6 +141,11 @@ pub(crate) struct Qualify {
 }
 
 impl Qualify {
+    /// Watches nobody any more.
+    pub(crate) fn forget_all(&mut self) {
+        *self = Self::default();
+    }
+
     /// Watches `name` at `address`, from now on.
     pub(crate) fn watch(
         &mut self,

@@ -35,9 +35,27 @@ pub(crate) enum Change {
 pub(crate) struct Registrar {
     bindings: BTreeMap<String, Binding>,
     expiry: Deadlines<String>,
+    /// Whose binding has changed, where another process wants to know.
+    changed: Option<Vec<String>>,
 }
 
 impl Registrar {
+    /// Begins to note whose binding changes, or ends that.
+    pub(crate) fn note_changes(&mut self, on: bool) {
+        self.changed = on.then(Vec::new);
+    }
+
+    /// Whose binding has changed since this was last asked, but for those that have expired.
+    pub(crate) fn take_changes(&mut self) -> Vec<String> {
+        self.changed.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn has_changed(&mut self, name: &str) {
+        if let Some(changed) = &mut self.changed {
+            changed.push(name.into());
+        }
+    }
+
     /// Binds `name` to `address` for `granted`.
     pub(crate) fn bind(
         &mut self,
@@ -48,6 +66,7 @@ impl Registrar {
     ) -> Change {
         let binding = Binding { address, expires: now + granted + GRACE };
         self.expiry.set(name.into(), binding.expires);
+        self.has_changed(name);
         match self.bindings.insert(name.into(), binding) {
             Some(before) if before.expires > now && before.address == address => Change::Renewed,
             Some(before) if before.expires > now => Change::Moved { from: before.address },
@@ -58,7 +77,11 @@ impl Registrar {
     /// Forgets `name`; `true` if it was there.
     pub(crate) fn release(&mut self, name: &str) -> bool {
         self.expiry.clear(&name.into());
-        self.bindings.remove(name).is_some()
+        let was_there = self.bindings.remove(name).is_some();
+        if was_there {
+            self.has_changed(name);
+        }
+        was_there
     }
 
     /// Where `name` is.

@@ -35,6 +35,7 @@ mod rooms;
 mod saying_no;
 pub(crate) mod snapshot;
 mod spans;
+mod succession;
 pub(crate) mod table;
 mod taping;
 mod tones;
@@ -91,6 +92,9 @@ pub use parking::ParkedCall;
 use phones::Telephones;
 use registering::Standing;
 pub(crate) use spans::span_of;
+use succession::Others;
+pub(crate) use succession::Question;
+pub use succession::Succession;
 use wording::{log_end, printable};
 
 /// The switch as an application of the engine.
@@ -161,6 +165,8 @@ pub struct Switch {
     tally: Tally,
     news: Newsroom,
     payload: Vec<u8>,
+    /// Other processes of this switch.
+    others: Others,
 }
 
 impl Switch {
@@ -212,6 +218,7 @@ impl Switch {
             tally: Tally::default(),
             news: Newsroom::default(),
             payload: Vec::new(),
+            others: Others::default(),
         }
     }
 

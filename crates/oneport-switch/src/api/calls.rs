@@ -13,9 +13,10 @@ use super::extract::{Ask, Body, PageQuery};
 use super::model::{
     CallRows, CallSort, CallState, CallView, Calls, Legs, Originate, TimelineView, Transfer,
 };
-use crate::switch::NotPlaced;
+use super::older::{self, Listed, merge};
 use crate::switch::snapshot::CallFilter;
 use crate::switch::table::TableQuery;
+use crate::switch::{NotPlaced, Question};
 
 /// Which calls.
 #[derive(Deserialize, IntoParams)]
@@ -48,10 +49,18 @@ pub(super) async fn list(
 ) -> Result<Json<Calls>, Problem> {
     let page = page.by_age()?;
     let filter = CallFilter { peer: query.peer, number: query.number, state: query.state };
-    shared
-        .ask(move |endpoint, switch, now| switch.calls(endpoint, now, &filter, &page))
-        .await
-        .map(Json)
+    let limit = page.limit;
+    let question = Question::Calls(filter.clone(), page.clone());
+    let mut all: Vec<(u64, Calls)> = older::ask(&shared, question).await?;
+    let own = shared.ask(move |endpoint, switch, now| {
+        (switch.first_call(), switch.calls(endpoint, now, &filter, &page))
+    });
+    all.push(own.await?);
+    let pages = all
+        .into_iter()
+        .map(|(first, Calls { calls, total, next })| (first, Listed { some: calls, total, next }));
+    let Listed { some: calls, total, next } = merge(pages.collect(), limit);
+    Ok(Json(Calls { calls, total, next }))
 }
 
 /// The most rows of a table at once, and how many where it is not said.
@@ -173,7 +182,13 @@ pub(super) async fn show(
     let found = shared.ask(move |endpoint, switch, now| {
         switch.find_call(&wanted).and_then(|call| switch.show_call(endpoint, now, call))
     });
-    found.await?.map(Json).ok_or_else(|| no_such_call(&id))
+    if let Some(call) = found.await? {
+        return Ok(Json(call));
+    }
+    let older: Vec<(u64, Option<CallView>)> =
+        older::ask(&shared, Question::Call(id.clone())).await?;
+    let found = older.into_iter().find_map(|(_, call)| call);
+    found.map(Json).ok_or_else(|| no_such_call(&id))
 }
 
 /// How a call has sounded since its beginning, here and at the other sides. It costs each leg 400 bytes at most.
@@ -237,9 +252,14 @@ pub(super) async fn hang_up(
         let call = switch.find_call(&wanted)?;
         endpoint.hangup(now, call, cause, None).ok()
     });
-    match found.await? {
-        Some(()) => Ok(StatusCode::NO_CONTENT),
-        None => Err(no_such_call(&id)),
+    if found.await?.is_some() {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let question = Question::HangUp(id.clone(), cause.0);
+    let older: Vec<(u64, bool)> = older::ask(&shared, question).await?;
+    match older.into_iter().any(|(_, found)| found) {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(no_such_call(&id)),
     }
 }
 
@@ -295,5 +315,14 @@ pub(super) async fn netstats(
     Ask(page): Ask<PageQuery>,
 ) -> Result<Json<Legs>, Problem> {
     let page = page.by_age()?;
-    shared.ask(move |endpoint, switch, now| switch.legs(endpoint, now, &page)).await.map(Json)
+    let limit = page.limit;
+    let mut all: Vec<(u64, Legs)> = older::ask(&shared, Question::Legs(page.clone())).await?;
+    let own = shared
+        .ask(move |endpoint, switch, now| (switch.first_call(), switch.legs(endpoint, now, &page)));
+    all.push(own.await?);
+    let pages = all
+        .into_iter()
+        .map(|(first, Legs { legs, total, next })| (first, Listed { some: legs, total, next }));
+    let Listed { some: legs, total, next } = merge(pages.collect(), limit);
+    Ok(Json(Legs { legs, total, next }))
 }

@@ -150,6 +150,12 @@ metrics! {
         "Deadlines still past after they were handled: each is a mistake of the engine.";
     VARIABLES = Counter "oneport_variables_left_out_total" []
         "Variables of calls left out as there were too many.";
+    HANDED_ON = Counter "oneport_handed_on_total" []
+        "Datagrams handed to older processes of this switch, whose calls they were for; docs/operation.md.";
+    OLDER_PROCESSES = Gauge "oneport_older_processes" []
+        "Older processes of this switch that still have calls.";
+    OLDER_LEGS = Gauge "oneport_older_legs" []
+        "Legs of calls of older processes, which are not among oneport_legs.";
     RECORDINGS = Gauge "oneport_recordings" []
         "Calls that are up and recorded.";
     RECORDING_LEFT_OUT = Counter "oneport_recording_frames_left_out_total" []
@@ -231,6 +237,9 @@ fn write(format: Format, figures: &Figures, own: &Own) -> String {
     write_limits(&mut page, figures);
     write_links(&mut page, figures);
     write_counters(&mut page, &figures.counters);
+    let (processes, legs) = figures.older;
+    page.begin(&OLDER_PROCESSES).add(&[], processes as f64);
+    page.begin(&OLDER_LEGS).add(&[], legs as f64);
     let (recordings, left_out) = figures.recordings;
     page.begin(&RECORDINGS).add(&[], recordings as f64);
     page.begin(&RECORDING_LEFT_OUT).add(&[], left_out as f64);
@@ -454,6 +463,7 @@ fn write_counters(page: &mut Exposition, counters: &Counters) {
     page.begin(&MOVED).add(&[], counters.calls_moved as f64);
     page.begin(&DEADLINES).add(&[], counters.deadlines_missed as f64);
     page.begin(&VARIABLES).add(&[], counters.variables_left_out as f64);
+    page.begin(&HANDED_ON).add(&[], counters.handed_on as f64);
 }
 
 #[cfg(test)]

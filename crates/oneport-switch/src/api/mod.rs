@@ -24,6 +24,7 @@ mod log;
 mod login;
 mod metrics;
 pub mod model;
+mod older;
 mod overview;
 mod paths;
 mod peers;
@@ -36,6 +37,7 @@ mod rooms;
 mod routes;
 mod system;
 mod token;
+mod upgrade;
 mod users;
 
 use std::io;
@@ -70,6 +72,7 @@ pub use reload::{ReloadError, Reloader};
 pub use rooms::Gain;
 pub(crate) use token::random_secret;
 pub use token::{Role, Token, state_directory, token_file};
+pub use upgrade::{USUAL_PATIENCE, UpgradeRequest, Upgrades};
 pub use users::{ChangedUser, NewUser, UserView, Users};
 
 /// The greatest body of a request in bytes.
@@ -115,6 +118,7 @@ pub(crate) struct Inner {
     log: Option<LogTail>,
     tokens: Arc<token::Tokens>,
     reloader: Option<Reloader>,
+    upgrades: Option<Upgrades>,
     hosts: Vec<String>,
     rates: guard::Rates,
     /// How many passwords each address may still try.
@@ -151,9 +155,22 @@ impl Inner {
     }
 }
 
+/// What an API starts with beside its configuration.
+#[derive(Default)]
+pub struct Given {
+    /// Its listener, where another process or systemd has bound that.
+    pub listener: Option<std::net::TcpListener>,
+    /// The token that another process has made and written, by its hash.
+    pub token: Option<[u8; 32]>,
+    /// To whoever starts another process on request.
+    pub upgrades: Option<Upgrades>,
+}
+
 /// A running API. It stops when dropped; then the driver that it was given is free again.
 pub struct Api {
     address: SocketAddr,
+    listener: std::net::TcpListener,
+    token: Option<[u8; 32]>,
     reloader: Option<Reloader>,
     store: Option<Arc<dyn Store>>,
     code: String,
@@ -182,18 +199,41 @@ impl Api {
         log: Option<LogTail>,
         state: &Path,
     ) -> Result<Self, ApiError> {
+        Self::start_with(config, driver, store, file, log, state, Given::default())
+    }
+
+    /// The same with what another process has left.
+    ///
+    /// # Errors
+    /// The address or the directory cannot be used.
+    pub fn start_with(
+        config: &ApiConfig,
+        driver: &Driver<Switch>,
+        store: Option<Arc<dyn Store>>,
+        file: Option<&Path>,
+        log: Option<LogTail>,
+        state: &Path,
+        given: Given,
+    ) -> Result<Self, ApiError> {
+        let Given { listener, token, upgrades } = given;
         let bind = |source| ApiError::Bind { address: config.listen, source };
-        let listener = std::net::TcpListener::bind(config.listen).map_err(bind)?;
+        let listener = match listener {
+            Some(listener) => listener,
+            None => std::net::TcpListener::bind(config.listen).map_err(bind)?,
+        };
+        let kept = listener.try_clone().map_err(bind)?;
         listener.set_nonblocking(true).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
-        let made = match config.tokens.is_empty() {
-            false => None,
-            true => {
+        let made = match (config.tokens.is_empty(), token) {
+            (false, _) => None,
+            (true, Some(hash)) => Some(token::made_by_hash(hash)),
+            (true, None) => {
                 let path = token_file(state, address.port());
                 let wrong = |source| ApiError::Token { file: path.display().to_string(), source };
                 Some(token::make_token(&path).map_err(wrong)?)
             }
         };
+        let token = made.as_ref().map(Token::hash);
         let tokens = Arc::new(token::Tokens::new(made));
         tokens.replace(config.tokens.clone());
         let reloader = file.map(|file| Reloader::with_tokens(file, driver, tokens.clone()));
@@ -207,6 +247,7 @@ impl Api {
             log,
             tokens,
             reloader: reloader.clone(),
+            upgrades,
             hosts: config.hosts.clone(),
             rates: guard::Rates::default(),
             guesses: guard::Rates::new(login::GUESSES, login::GUESSES_PER_SECOND),
@@ -224,7 +265,16 @@ impl Api {
         let body = move || runtime.block_on(serve(listener, Arc::new(shared), stopped));
         let thread = thread::Builder::new().name("oneport-api".into()).spawn(body);
         let thread = Some(thread.map_err(ApiError::System)?);
-        Ok(Self { address, reloader, store, code, stop: Some(stop), thread })
+        let stop = Some(stop);
+        Ok(Self { address, listener: kept, token, reloader, store, code, stop, thread })
+    }
+
+    /// Its listener, and the hash of the token that it has made: what another process goes on with.
+    ///
+    /// # Errors
+    /// The system gives no descriptor.
+    pub fn leave(&self) -> io::Result<(std::net::TcpListener, Option<[u8; 32]>)> {
+        Ok((self.listener.try_clone()?, self.token))
     }
 
     /// Where it listens, with the port that the system chose where 0 was asked for.
@@ -343,6 +393,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(system::capacity))
         .routes(routes!(configuration::show))
         .routes(routes!(drain::show, drain::drain, drain::undrain))
+        .routes(routes!(upgrade::upgrade))
         .routes(routes!(metrics::metrics))
         .routes(routes!(peers::peers))
         .routes(routes!(peers::peer))

@@ -826,6 +826,9 @@ model! {
         pub calls: usize,
         /// Legs of calls.
         pub legs: usize,
+        /// Older processes of this switch, whose calls are not counted above.
+        #[serde(default)]
+        pub older: Vec<OlderView>,
         /// Peers configured.
         pub peers: usize,
         /// Those of them that are LAGGED or UNREACHABLE.
@@ -844,6 +847,29 @@ model! {
         pub refusing: Option<String>,
         /// What is not as it should be, a sentence each.
         pub troubles: Vec<String>,
+    }
+
+    /// A process that has handed the port over to a newer one, and still has calls.
+    #[derive(Eq)]
+    struct OlderView {
+        /// Its place among the processes of the switch since that was started: the first is 0.
+        pub generation: u32,
+        /// Its number in the system.
+        pub pid: u32,
+        /// Of the program.
+        pub version: String,
+        /// Legs of its calls.
+        pub legs: usize,
+        /// Its calls.
+        pub calls: usize,
+    }
+
+    /// Another process has taken over.
+    struct UpgradeView {
+        /// The number in the system of the process that serves now.
+        pub pid: u32,
+        /// The process that served before, with the calls that stay with it.
+        pub older: OlderView,
     }
 
     /// The process lives, or takes calls.

@@ -4,7 +4,7 @@
 pub(super) const OPEN: [&str; 3] = ["/healthz", "/readyz", "/openapi.json"];
 
 /// What changes the switch itself.
-pub(super) const ADMIN: [&str; 2] = ["/v1/reload", "/v1/drain"];
+pub(super) const ADMIN: [&str; 3] = ["/v1/reload", "/v1/drain", "/v1/upgrade"];
 
 /// What an administrator alone sees, since it tells who may do what.
 pub(super) const CONFIGURATION: &str = "/v1/configuration";

@@ -74,6 +74,11 @@ impl Token {
         Self { name: name.into(), hash: Sha256::digest(secret).into(), role, listens: false }
     }
 
+    /// By which another process knows it.
+    pub(crate) const fn hash(&self) -> [u8; 32] {
+        self.hash
+    }
+
     /// Lets its holder listen to calls that are up, whatever its role.
     #[must_use]
     pub fn listening(mut self, listens: bool) -> Self {
@@ -170,6 +175,11 @@ pub(crate) fn random_secret() -> io::Result<String> {
     let mut random = [0; 32];
     getrandom::fill(&mut random)?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The token that another process has made, for the switch's own user.
+pub(super) fn made_by_hash(hash: [u8; 32]) -> Token {
+    Token { name: "state".into(), hash, role: Role::Admin, listens: true }
 }
 
 /// Makes a token for an administrator and writes it where nobody but this user reads it.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use oneport_proto::Instant;
 use oneport_wire::CauseCode;
+use serde::{Deserialize, Serialize};
 
 use crate::builtin::Announcement;
 use crate::routing::Pattern;
@@ -170,6 +171,17 @@ pub(crate) struct Limits<K> {
     /// its own.
     held: HashMap<K, Vec<(usize, String)>>,
     notices: Vec<Notice>,
+    /// Legs whose places have changed, where another process wants to know.
+    changed: Option<Vec<K>>,
+}
+
+/// A place under a limit, as another process is told of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Place {
+    limit: String,
+    /// Where each has its own.
+    number: String,
+    peer: Option<String>,
 }
 
 #[derive(Debug)]
@@ -329,6 +341,56 @@ impl<K: Copy + Eq + Hash> Limits<K> {
             pools: configs.into_iter().map(Pool::new).collect(),
             held: HashMap::new(),
             notices: Vec::new(),
+            changed: None,
+        }
+    }
+
+    /// Begins to note whose places change, or ends that.
+    pub(crate) fn note_changes(&mut self, on: bool) {
+        self.changed = on.then(Vec::new);
+    }
+
+    /// Whose places have changed since this was last asked, and which they have now; none: the leg is over.
+    pub(crate) fn take_changes(&mut self) -> Vec<(K, Vec<Place>)> {
+        let changed = self.changed.as_mut().map(std::mem::take).unwrap_or_default();
+        changed.into_iter().map(|leg| (leg, self.places_of(leg))).collect()
+    }
+
+    /// All legs that hold places.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = (K, Vec<Place>)> {
+        self.held.keys().map(|leg| (*leg, self.places_of(*leg)))
+    }
+
+    fn places_of(&self, leg: K) -> Vec<Place> {
+        let held = self.held.get(&leg).into_iter().flatten();
+        let places = held.filter_map(|(n, number)| {
+            let pool = self.pools.get(*n)?;
+            let lease = pool.places.get(number)?.leases.get(&leg)?;
+            let (limit, number) = (pool.config.name.clone(), number.clone());
+            Some(Place { limit, number, peer: lease.peer.clone() })
+        });
+        places.collect()
+    }
+
+    /// A leg of another process has just these places, whatever the limits say.
+    pub(crate) fn hold(&mut self, now: Instant, leg: K, places: Vec<Place>) {
+        self.release(now, leg);
+        for Place { limit, number, peer } in places {
+            let found = self.pools.iter_mut().enumerate();
+            let mut found = found.filter(|(_, pool)| pool.config.name == limit);
+            let Some((n, pool)) = found.next() else { continue };
+            let max = pool.config.max_calls;
+            let held = pool.places.entry(number.clone()).or_default();
+            held.leases.insert(leg, Lease { peer });
+            held.note(now, max);
+            self.notices.extend(pool.mark(&number));
+            self.held.entry(leg).or_default().push((n, number));
+        }
+    }
+
+    fn has_changed(&mut self, leg: K) {
+        if let Some(changed) = &mut self.changed {
+            changed.push(leg);
         }
     }
 
@@ -354,6 +416,9 @@ impl<K: Copy + Eq + Hash> Limits<K> {
                 self.notices.push(Notice::Passed(full));
             }
             wanted.push((n, place));
+        }
+        if !wanted.is_empty() {
+            self.has_changed(leg);
         }
         for (n, place) in &wanted {
             let Some(pool) = self.pools.get_mut(*n) else { continue };
@@ -390,7 +455,9 @@ impl<K: Copy + Eq + Hash> Limits<K> {
 
     /// Gives back whatever `leg` holds.
     pub(crate) fn release(&mut self, now: Instant, leg: K) {
-        for (n, place) in self.held.remove(&leg).unwrap_or_default() {
+        let Some(held) = self.held.remove(&leg) else { return };
+        self.has_changed(leg);
+        for (n, place) in held {
             let Some(pool) = self.pools.get_mut(n) else { continue };
             let max = pool.config.max_calls;
             if let Some(places) = pool.places.get_mut(&place) {

@@ -35,7 +35,7 @@ impl Switch {
         let before = self.life();
         if before == Life::Serving {
             self.set_life(true);
-            let calls = self.legs.len();
+            let calls = self.legs_up();
             tracing::info!("draining: new calls are refused, {DRAINING}; {calls} legs are up");
         }
         before
@@ -63,13 +63,13 @@ impl Switch {
         self.life.subscribe()
     }
 
-    /// Legs of calls that are up.
+    /// Legs of calls that are up, those of older processes among them: they would end with this one.
     pub(crate) fn legs_up(&self) -> usize {
-        self.legs.len()
+        self.legs.len() + self.count_older().1
     }
 
-    fn set_life(&self, drains: bool) {
-        let life = match (drains, self.legs.len()) {
+    pub(super) fn set_life(&self, drains: bool) {
+        let life = match (drains, self.legs_up()) {
             (false, _) => Life::Serving,
             (true, 0) => Life::Drained,
             (true, calls) => Life::Draining { calls },

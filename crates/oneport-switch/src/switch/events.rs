@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use oneport::{Application, Sees, Workload};
+use oneport::{Application, Generation, Sees, Step, To, Workload};
 use oneport_proto::{
     CallId, DropNotice, DropReason, Endpoint, Event, Instant, Media, Progress, Speech,
 };
@@ -22,11 +22,9 @@ use crate::trunks::Owner;
 impl Application for Switch {
     fn start(&mut self, endpoint: &mut Endpoint, now: Instant) {
         for (name, peer) in &self.config.peers {
-            if let (Some(address), Some(qualify)) = (peer.address, peer.qualify) {
-                self.qualify.watch(now, name, address, qualify);
-            }
             self.trunks.set(Owner::Configured(name.clone()), peer.address.zip(peer.trunk));
         }
+        self.watch_peers(now);
         self.trunks.apply(endpoint);
         self.watch_mailboxes(now);
         self.restore_registrations(endpoint, now);
@@ -34,6 +32,26 @@ impl Application for Switch {
             let id = endpoint.register(now, registration.clone());
             self.registrations.insert(id, Standing::new(registration));
         }
+        self.others_start();
+    }
+
+    fn poll_word(&mut self, now: Instant) -> Option<(To, Vec<u8>)> {
+        self.next_word(now)
+    }
+
+    fn handle_word(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        from: Option<Generation>,
+        word: &[u8],
+    ) {
+        self.hear_word(endpoint, now, from, word);
+        self.trunks.apply(endpoint);
+    }
+
+    fn handle_step(&mut self, endpoint: &mut Endpoint, now: Instant, step: Step) {
+        self.step(endpoint, now, step);
     }
 
     fn handle_event(&mut self, endpoint: &mut Endpoint, now: Instant, event: Event) {

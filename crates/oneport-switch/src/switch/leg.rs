@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use oneport_proto::{CallId, Instant, Offer};
+use oneport_proto::{CallId, Generation, Instant, Offer};
 use oneport_wire::{CauseCode, Format};
 use tracing::Span;
 use uuid::Uuid;
@@ -19,9 +19,25 @@ use crate::routing::Target;
 use crate::timeline::Timeline;
 use crate::watch::{Bounds, Ending};
 
-/// What a leg holds its places under limits by.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+/// What a leg holds its places under limits by: no two legs have the same, nor do those of processes that
+/// follow each other. Later ones are greater.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) struct LeaseId(pub(super) u64);
+
+/// Bits of a lease that count within one process; those above are its generation.
+const COUNT_BITS: u32 = 40;
+
+impl LeaseId {
+    /// The one before the first of a process.
+    pub(super) fn before(generation: Generation) -> Self {
+        Self(u64::from(generation.0) << COUNT_BITS)
+    }
+
+    /// Whose it is.
+    pub(super) fn generation(self) -> Generation {
+        Generation(u32::try_from(self.0 >> COUNT_BITS).unwrap_or(u32::MAX))
+    }
+}
 
 /// One leg of a call.
 pub(super) struct Leg {

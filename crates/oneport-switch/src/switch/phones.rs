@@ -70,6 +70,11 @@ impl Telephones {
         self.contacts.insert(name.into(), contact);
     }
 
+    /// How a phone that is registered is reached.
+    pub(super) fn contact(&self, name: &str) -> Option<String> {
+        self.contacts.get(name).cloned()
+    }
+
     /// A phone is none any more; `true`: it was one.
     pub(super) fn forget(&mut self, name: &str) -> bool {
         self.contacts.remove(name).is_some()

@@ -83,15 +83,7 @@ impl Switch {
             if let Some(contact) = registration.contact {
                 self.telephones.restore(&name, contact);
             }
-            // The clock may have been put back since.
-            let (_, most) = peer.refresh;
-            self.registrar.bind(now, &name, address, left.saturating_sub(GRACE).min(most));
-            if let Some(qualify) = peer.qualify {
-                self.qualify.watch(now, &name, address, qualify);
-            }
-            if peer.trunk.is_some() {
-                endpoint.set_trunk(address, peer.trunk);
-            }
+            self.is_registered_at(endpoint, now, &name, address, left);
             tracing::info!("{name} is still registered at {address} for {} s", left.as_secs());
         }
     }

@@ -11,7 +11,7 @@ use oneport_proto::{
 use super::identity::challenge;
 use super::{Switch, printable, records};
 use crate::news::What;
-use crate::registrar::Change;
+use crate::registrar::{Change, GRACE};
 use crate::trunks::Owner;
 
 /// What a peer that registers without saying for how long gets, within its limits (RFC 5456
@@ -45,6 +45,36 @@ impl fmt::Display for Standing {
 }
 
 impl Switch {
+    /// Polls peers whose address is configured.
+    pub(super) fn watch_peers(&mut self, now: Instant) {
+        for (name, peer) in &self.config.peers {
+            if let (Some(address), Some(qualify)) = (peer.address, peer.qualify) {
+                self.qualify.watch(now, name, address, qualify);
+            }
+        }
+    }
+
+    /// A peer is registered, as was found out elsewhere, for `left` until it is forgotten.
+    pub(super) fn is_registered_at(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        name: &str,
+        address: SocketAddr,
+        left: Duration,
+    ) {
+        let Some(peer) = self.config.peers.get(name) else { return };
+        // The clock may have been put back since.
+        let (_, most) = peer.refresh;
+        self.registrar.bind(now, name, address, left.saturating_sub(GRACE).min(most));
+        if let Some(qualify) = peer.qualify.filter(|_| !self.is_retired()) {
+            self.qualify.watch(now, name, address, qualify);
+        }
+        if peer.trunk.is_some() {
+            endpoint.set_trunk(address, peer.trunk);
+        }
+    }
+
     pub(super) fn register_requested(
         &mut self,
         endpoint: &mut Endpoint,

@@ -13,6 +13,7 @@ use oneport_proto::{
 };
 
 use oneport_wire::CauseCode;
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
@@ -41,7 +42,7 @@ const MOST_LIMITS: usize = 1_000;
 const MOST_TROUBLES: usize = 10;
 
 /// Which part of a list is wanted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Page<K> {
     /// Only what comes behind this.
     pub(crate) after: Option<K>,
@@ -50,7 +51,7 @@ pub(crate) struct Page<K> {
 }
 
 /// Which calls are wanted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct CallFilter {
     /// With this peer on either side.
     pub(crate) peer: Option<String>,
@@ -486,6 +487,7 @@ impl Switch {
             listen: Vec::new(),
             calls,
             legs: self.legs.len(),
+            older: self.older(),
             peers: self.config.peers.len(),
             peers_unreachable,
             registered_here: self.registrar.all(now).count(),
@@ -660,6 +662,8 @@ pub(crate) struct Figures {
     pub(crate) transcoded: (usize, usize),
     /// Connections of SIP that others have opened.
     pub(crate) streams: StreamCounts,
+    /// Older processes, and legs of theirs.
+    pub(crate) older: (usize, usize),
     /// The state of each call.
     pub(crate) calls: Vec<CallState>,
     pub(crate) legs: usize,
@@ -756,6 +760,7 @@ impl Switch {
             transcoded: (self.transcodings.count(), self.config.max_transcoded_calls),
             recordings: (self.taps.count(), self.taps.left_out),
             streams: self.sip_connections(),
+            older: self.count_older(),
             calls: self.legs.values().filter_map(|leg| self.call_state(leg)).collect(),
             legs: self.legs.len(),
             load: self.load_figures(),
