@@ -111,7 +111,6 @@ async fn nothing_that_was_acknowledged_is_lost_when_the_server_is_killed_under_l
         scene.server.start_again();
     }
     let sent = append_some(100).await;
-    drop(append_some);
     drop(sender);
     writer.finished().await;
     assert_eq!(durable.load(Ordering::SeqCst), sent * 3);
