@@ -557,5 +557,5 @@ fn the_configuration_of_the_package_is_good_and_so_is_what_it_suggests() {
     std::fs::write(&file, lines.collect::<Vec<_>>().join("\n")).expect("writable");
     let check = oneport(&["check", "--config", &file.display().to_string()], None);
     assert_eq!(check.code, 0, "{}", check.errors);
-    assert!(check.out.contains("peers: 2") && check.out.contains("peer:box"), "{}", check.out);
+    assert!(check.out.contains("peers: 2") && check.out.contains("peer box"), "{}", check.out);
 }
