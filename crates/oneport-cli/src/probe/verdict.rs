@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oneport::media::quality::{Conditions, mos, rating};
 use oneport::probe::{OneWay, PathMtu};
-use oneport::{CallEnd, CallStats, Cause, Diagnosis, EndReason, Surroundings, Way};
+use oneport::{CallEnd, CallStats, Cause, Diagnosis, EndReason, Shape, Surroundings, Way};
 use oneport_proto::TrunkConfig;
 use serde::Serialize;
 
@@ -115,7 +115,7 @@ pub(crate) fn judge(to: SocketAddr, found: &Found) -> (Verdict, Vec<Finding>) {
         findings.push(finding(
             "polls_lost",
             Weight::Warning,
-            format!("{} % of the polls were not answered", found.polls.lost_percent),
+            format!("{:.1} % of the polls were not answered", found.polls.lost_percent),
             Some("see below which way loses, or call an echo there to find out"),
         ));
     }
@@ -368,7 +368,17 @@ fn causes(way: &OneWay, towards: Way, spoke: &Spoke) -> Vec<Cause> {
 }
 
 fn of_cause(cause: &Cause) -> Finding {
-    finding(cause.name(), Weight::Bad, cause.to_string(), Some(cause.remedy()))
+    finding(cause.name(), Weight::Bad, cause.to_string(), Some(remedy(cause)))
+}
+
+/// What mends it. Whoever reads this has measured the way.
+const fn remedy(cause: &Cause) -> &'static str {
+    match cause {
+        Cause::Loss { shape: Shape::Random | Shape::Untold, .. } => {
+            "look for a bad line, or a link that is full"
+        }
+        _ => cause.remedy(),
+    }
 }
 
 /// What one call showed.
@@ -422,12 +432,12 @@ fn together(both: &OneWay, spoke: &Spoke) -> Vec<Finding> {
     let lost = both.lost_percent();
     if lost >= LEAST_LOSS_PERCENT && both.stats.lost >= 5 {
         let causes = causes(both, Way::Here, spoke);
-        let remedy = causes.iter().find(|cause| matches!(cause, Cause::Loss { .. }));
+        let loss = causes.iter().find(|cause| matches!(cause, Cause::Loss { .. }));
         findings.push(finding(
             "loss",
             Weight::Bad,
             format!("the network loses {lost:.1} % of the voice, there and back together"),
-            remedy.map(Cause::remedy),
+            loss.map(remedy),
         ));
     }
     let late = both.late(95.0);
