@@ -26,6 +26,8 @@ use crate::exit::{Failure, failed};
 
 /// Says to a process that its standard input is a connection with the one before it.
 const HEIR: &str = "ONEPORT_HEIR";
+/// Between the end of a process's connections and the moment at which it can be waited for.
+const GRACE: Duration = Duration::from_millis(200);
 /// How often it is looked whether the heir still lives.
 const LOOK: Duration = Duration::from_millis(50);
 /// Requests that may wait.
@@ -109,16 +111,22 @@ struct Heir {
 }
 
 impl Heir {
-    /// Ends it, if it has not ended.
+    /// What became of one that has let go of its connection: it is about to end, or is ended.
     fn end(mut self) -> String {
-        match self.child.try_wait() {
-            Ok(Some(status)) => format!("the new process has ended: {status}"),
-            _ => {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                "the new process was ended".into()
+        let until = Instant::now() + GRACE;
+        while Instant::now() < until {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return format!("the new process has ended: {status}");
             }
+            std::thread::sleep(GRACE / 20);
         }
+        self.kill();
+        "the new process was ended".into()
+    }
+
+    fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -305,8 +313,8 @@ async fn upgrade(
     let child = child.map_err(|error| format!("{}: {error}", program.display()))?;
     let mut heir = Heir { child };
     if let Err(error) = driver.begin_succession(here, word, descriptors).await {
-        heir.end();
-        return Err(error.to_string());
+        // One that ends at once may have done so before it was told anything.
+        return Err(format!("{}: {error}", heir.end()));
     }
     let until = Instant::now() + patience;
     // Until an heir is begun with it is as it was.
@@ -329,7 +337,7 @@ async fn upgrade(
             return Err(format!("the new process has ended: {status}"));
         }
         if Instant::now() >= until {
-            heir.end();
+            heir.kill();
             return Err(format!("the new process was not ready within {patience:?}"));
         }
         let _ = tokio::time::timeout(LOOK, succession.changed()).await;

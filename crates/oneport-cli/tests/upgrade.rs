@@ -1,0 +1,358 @@
+//! The program is replaced under a switch that has calls, again and again: none of them is dropped, and
+//! frames lost are counted.
+//!
+//! A few calls and rounds by default; `ONEPORT_UPGRADE_CALLS=500 ONEPORT_UPGRADE_ROUNDS=20` runs as many.
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use assert_cmd::cargo::cargo_bin;
+use serde_json::Value;
+
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn from_environment(name: &str, usual: usize) -> usize {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// A port of the loopback that was free a moment ago.
+fn free() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("the loopback has ports");
+    socket.local_addr().expect("bound")
+}
+
+fn free_for_tcp() -> SocketAddr {
+    let socket = TcpListener::bind("127.0.0.1:0").expect("the loopback has ports");
+    socket.local_addr().expect("bound")
+}
+
+/// A switch that was installed in a directory of its own.
+struct Installed {
+    directory: tempfile::TempDir,
+    process: Child,
+    log: mpsc::Receiver<String>,
+    lines: Vec<String>,
+    listen: SocketAddr,
+    callee: SocketAddr,
+}
+
+impl Installed {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (listen, callee) = (free(), free());
+        let api = free_for_tcp();
+        let text = format!(
+            "[server]\nlisten = [\"{listen}\"]\n[api]\nlisten = \"{api}\"\n\
+             [peers.ann]\nsecret = \"a\"\n\
+             [peers.bench]\naddress = \"{callee}\"\n\
+             [[routes]]\nnumber = \"bench\"\nto = [\"peer:bench/bench\"]\n\
+             [[limits]]\nname = \"all\"\nmax_calls = 5000\n\
+             [[limits]]\nname = \"three\"\nnumbers = \"604\"\nmax_calls = 3\n"
+        );
+        std::fs::write(directory.path().join("oneport.toml"), text).expect("writable");
+        std::fs::copy(cargo_bin("oneport"), directory.path().join("oneport")).expect("copied");
+        let mut command = Command::new(directory.path().join("oneport"));
+        command.args(["serve", "--config", "oneport.toml"]);
+        let mut process = in_directory(command, &directory)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let output = BufReader::new(process.stdout.take().expect("piped"));
+        output.lines().next().expect("it greets").expect("text");
+        let errors = BufReader::new(process.stderr.take().expect("piped"));
+        let (sender, log) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in errors.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { directory, process, log, lines: Vec::new(), listen, callee }
+    }
+
+    /// The command of the program as it was built, whatever is installed.
+    fn oneport(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(cargo_bin("oneport"));
+        command.args(arguments).env("ONEPORT_SECRET", "a");
+        in_directory(command, &self.directory)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.oneport(arguments).output().expect("it runs")
+    }
+
+    fn status(&self) -> Value {
+        let output = self.run(&["status", "--json"]);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    }
+
+    /// Puts another program in the place of what is installed.
+    fn install(&self, script: &str) {
+        let new = self.directory.path().join("new");
+        std::fs::write(&new, script).expect("writable");
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&new, executable).expect("ours");
+        std::fs::rename(&new, self.directory.path().join("oneport")).expect("the same directory");
+    }
+
+    fn install_the_real_one(&self) {
+        let new: PathBuf = self.directory.path().join("new");
+        std::fs::copy(cargo_bin("oneport"), &new).expect("copied");
+        std::fs::rename(&new, self.directory.path().join("oneport")).expect("the same directory");
+    }
+
+    /// Marked calls that are bridged, more and more of them, for so many seconds.
+    fn load(&self, calls: &str, seconds: u64) -> Load {
+        let target = format!("iax:ann@{}/bench", self.listen);
+        let duration = format!("{seconds}s");
+        let mut command = self.oneport(&["load", &target, "--calls", calls, "--json"]);
+        command.args(["--answer", &self.callee.to_string(), "--duration", &duration]);
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        Load(Some(command.spawn().expect("it starts")))
+    }
+
+    fn until(&self, what: &str, is: impl Fn(&Value) -> bool) {
+        let begun = Instant::now();
+        loop {
+            let status = self.status();
+            if is(&status) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{what}: {status}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits for a line of the log of any of its processes.
+    fn is_logged(&mut self, what: &str) {
+        let begun = Instant::now();
+        while !self.lines.iter().any(|line| line.contains(what)) {
+            let left = PATIENCE.checked_sub(begun.elapsed());
+            let line = left.and_then(|left| self.log.recv_timeout(left).ok());
+            self.lines.push(line.unwrap_or_else(|| panic!("{what}: not in {:#?}", self.lines)));
+        }
+    }
+
+    /// The number of the process that serves, after an upgrade that goes well.
+    fn upgrade(&self) -> u32 {
+        let output = self.run(&["upgrade"]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{output:?}");
+        let pid = said.split(' ').nth(1).and_then(|pid| pid.parse().ok());
+        pid.unwrap_or_else(|| panic!("no number in {said}"))
+    }
+}
+
+fn in_directory(mut command: Command, directory: &tempfile::TempDir) -> Command {
+    command.current_dir(directory.path()).env("STATE_DIRECTORY", directory.path());
+    command.env_remove("NOTIFY_SOCKET").env("ONEPORT_LOG", "info");
+    command
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        let newest = std::fs::read_to_string(self.directory.path().join("newest")).ok();
+        for pid in newest.iter().flat_map(|pids| pids.lines()) {
+            let _ = Command::new("kill").args(["-KILL", pid]).stderr(Stdio::null()).status();
+        }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// `oneport load`, while it runs.
+struct Load(Option<Child>);
+
+impl Load {
+    /// What it has counted.
+    fn report(mut self) -> Value {
+        let child = self.0.take().expect("it runs");
+        let output = child.wait_with_output().expect("it ends");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn number(report: &Value, path: &str) -> u64 {
+    report.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("no {path}: {report}"))
+}
+
+/// Sees to it that a process of a test which fails does not stay.
+fn remember(installed: &Installed, pid: u32) {
+    let file = installed.directory.path().join("newest");
+    let before = std::fs::read_to_string(&file).unwrap_or_default();
+    std::fs::write(file, format!("{before}{pid}\n")).expect("writable");
+}
+
+fn ended_early(report: &Value) -> u64 {
+    let early = report.pointer("/calls/ended_early").and_then(Value::as_object);
+    let failed = report.pointer("/calls/failed").and_then(Value::as_object);
+    let all = early.into_iter().chain(failed).flat_map(|reasons| reasons.values());
+    all.filter_map(Value::as_u64).sum()
+}
+
+#[test]
+fn no_call_is_dropped_by_upgrades_in_a_row_and_frames_lost_are_counted() {
+    let calls = from_environment("ONEPORT_UPGRADE_CALLS", 20);
+    let rounds = from_environment("ONEPORT_UPGRADE_ROUNDS", 3);
+    let installed = Installed::start();
+    let seconds = 10 + 3 * rounds as u64;
+    let load = installed.load(&format!("{}..{calls}", calls.div_ceil(4)), seconds);
+    installed.until("calls are up", |status| number(status, "/calls") >= 2);
+    let begun = Instant::now();
+    for round in 1..=rounds {
+        // Each process has calls before it hands over, which stay.
+        installed.until("calls begin at the newest", |status| number(status, "/calls") >= 1);
+        remember(&installed, installed.upgrade());
+        let older = installed.status();
+        let older = older.pointer("/older").and_then(Value::as_array).map_or(0, Vec::len);
+        assert_eq!(older, round, "all older processes have calls");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(seconds), "the load is over: too slow a machine");
+    let report = load.report();
+    let (placed, sent) = (number(&report, "/calls/placed"), number(&report, "/voice/sent"));
+    let (heard, lost) = (number(&report, "/voice/heard"), number(&report, "/voice/lost"));
+    println!(
+        "{rounds} upgrades, {placed} calls: {} dropped; {sent} frames sent, {heard} heard, {lost} lost",
+        ended_early(&report)
+    );
+    assert_eq!(ended_early(&report), 0, "{report}");
+    assert_eq!(number(&report, "/calls/completed"), placed, "{report}");
+    for wrong in ["damaged", "crossed", "foreign", "twice"] {
+        assert_eq!(number(&report, &format!("/voice/{wrong}")), 0, "{report}");
+    }
+    assert!(lost <= placed, "more than one frame of a call: {report}");
+    // With the last call each older process ends, and each has kept its records.
+    let no_older = |status: &Value| status.pointer("/older") == Some(&Value::Array(Vec::new()));
+    installed.until("older processes end", no_older);
+    let records = installed.run(&["cdr", "export", "--config", "oneport.toml"]);
+    let records = String::from_utf8_lossy(&records.stdout).lines().skip(1).count();
+    assert_eq!(records as u64, 2 * placed, "one for each leg");
+}
+
+#[test]
+fn a_new_program_that_does_not_start_changes_nothing() {
+    let mut installed = Installed::start();
+    let load = installed.load("4", 12);
+    installed.until("calls are up", |status| number(status, "/calls") == 4);
+    let refused = |installed: &Installed, why: &str| {
+        let output = installed.run(&["upgrade", "--patience", "1s"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(why), "{output:?}");
+        let status = installed.status();
+        assert_eq!(number(&status, "/calls"), 4, "{status}");
+        assert_eq!(status.pointer("/ready"), Some(&Value::Bool(true)), "{status}");
+    };
+    installed.install("#!/bin/sh\nexit 3\n");
+    refused(&installed, "exit status: 3");
+    installed.install("#!/bin/sh\nexec sleep 60\n");
+    refused(&installed, "not ready within 1s");
+    installed.install("no program at all");
+    refused(&installed, "Exec format error");
+    // A mistake in the configuration is found by the new process alone.
+    installed.install_the_real_one();
+    let config = installed.directory.path().join("oneport.toml");
+    let good = std::fs::read_to_string(&config).expect("readable");
+    std::fs::write(&config, format!("{good}\n[peers.ann]\n")).expect("writable");
+    refused(&installed, "exit status: 2");
+    std::fs::write(&config, good).expect("writable");
+    let report = load.report();
+    assert_eq!(ended_early(&report), 0, "{report}");
+    assert_eq!(number(&report, "/voice/lost"), 0, "{report}");
+    // And one that does start is taken by the signal, too.
+    let pid = installed.process.id().to_string();
+    assert!(Command::new("kill").args(["-USR2", &pid]).status().expect("it runs").success());
+    installed.is_logged("a new process serves; 0 legs");
+    assert!(installed.process.wait().expect("ours").success(), "it has no calls, and ends");
+    installed.until("the new one serves", |status| number(status, "/calls") == 0);
+    let output = installed.run(&["upgrade"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    remember(
+        &installed,
+        said.split(' ').nth(1).and_then(|pid| pid.parse().ok()).expect("a number"),
+    );
+}
+
+#[test]
+fn calls_go_on_when_the_new_process_is_killed_and_its_predecessor_serves_again() {
+    let mut installed = Installed::start();
+    let load = installed.load("4", 12);
+    installed.until("calls are up", |status| number(status, "/calls") == 4);
+    let pid = installed.upgrade();
+    remember(&installed, pid);
+    let kill = Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("it runs");
+    assert!(kill.success());
+    installed.is_logged("serves again");
+    installed.until("the old one shows its calls", |status| number(status, "/calls") == 4);
+    let report = load.report();
+    assert_eq!(ended_early(&report), 0, "{report}");
+    let lost = number(&report, "/voice/lost");
+    println!("{lost} frames lost");
+    // And the next upgrade goes well.
+    remember(&installed, installed.upgrade());
+}
+
+#[test]
+fn calls_of_older_processes_are_seen_counted_under_limits_and_ended_at_the_newest() {
+    let installed = Installed::start();
+    let call = || {
+        let target = format!("iax:ann@{}/604", installed.listen);
+        let mut command = installed.oneport(&["call", &target, "--duration", "60s"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Load(Some(command.spawn().expect("it starts")))
+    };
+    let mut up = vec![call(), call()];
+    installed.until("calls are up", |status| number(status, "/calls") == 2);
+    remember(&installed, installed.upgrade());
+    up.push(call());
+    installed.until("one more is up", |status| number(status, "/calls") == 1);
+    let limits = installed.run(&["show", "limits", "--json"]);
+    let limits: Value = serde_json::from_slice(&limits.stdout).expect("JSON");
+    let three =
+        limits["limits"].as_array().into_iter().flatten().find(|limit| limit["name"] == "three");
+    assert_eq!(three.map(|limit| limit["used"].clone()), Some(3.into()), "{limits}");
+    // The limit holds across processes.
+    let target = format!("iax:ann@{}/604", installed.listen);
+    let fourth = installed.run(&["call", &target, "--duration", "1s"]);
+    assert!(!fourth.status.success(), "{fourth:?}");
+    let shown = installed.run(&["show", "calls", "--json"]);
+    let shown: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    let list = shown.get("calls").unwrap_or(&shown);
+    let ids: Vec<String> = list
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|call| Some(call["id"].as_str()?.to_string()))
+        .collect();
+    assert_eq!(ids.len(), 3, "{shown}");
+    for (n, id) in ids.iter().take(2).enumerate() {
+        let hung = installed.run(&["hangup", id]);
+        assert!(hung.status.success(), "{hung:?}");
+        installed.until("it is over", |status| {
+            let older = status.pointer("/older/0/calls").and_then(Value::as_u64).unwrap_or(0);
+            older as usize == 1 - n
+        });
+    }
+    installed.until("the older process ends", |status| {
+        status.pointer("/older") == Some(&Value::Array(Vec::new()))
+    });
+    assert!(installed.run(&["call", &target, "--duration", "1s"]).status.success());
+}
