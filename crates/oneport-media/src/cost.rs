@@ -35,6 +35,19 @@ const fn work(codec: Codec) -> (u32, u32) {
     }
 }
 
+/// Whether little is left of a voice: a score below [`A_VOICE`] in those tables.
+const fn leaves_little(codec: Codec) -> bool {
+    match codec {
+        #[cfg(feature = "lpc10")]
+        Codec::Lpc10 => true,
+        _ => false,
+    }
+}
+
+/// What has less is understood, and is nobody's voice.
+#[cfg(test)]
+const A_VOICE: f64 = 4.0;
+
 /// What it costs to make 20 ms of `to` of 20 ms of `from`; the unit is of no account. The same codec
 /// costs nothing.
 #[must_use]
@@ -49,20 +62,22 @@ pub const fn cost(from: Codec, to: Codec) -> u32 {
     }
 }
 
-/// What a pair of formats costs in both directions, and first whether their rates differ: changing the rate
-/// costs little, but half of what is heard of a voice at 16 kHz is gone then. `None`: one of them is not
-/// understood here.
-fn both_ways(one: Format, other: Format) -> Option<(bool, u32)> {
+/// What a pair of formats costs in both directions, and first whether it leaves little of a voice, and whether
+/// their rates differ: changing the rate costs little, but half of what is heard of a voice at 16 kHz is gone then.
+/// `None`: one of them is not understood here.
+fn both_ways(one: Format, other: Format) -> Option<((bool, bool), u32)> {
     let (one, other) = (Codec::for_format(one)?, Codec::for_format(other)?);
-    Some((one.sample_rate() != other.sample_rate(), cost(one, other) + cost(other, one)))
+    let loses =
+        (leaves_little(one) || leaves_little(other), one.sample_rate() != other.sample_rate());
+    Some((loses, cost(one, other) + cost(other, one)))
 }
 
-/// The formats of `there` in which somebody can be spoken with who speaks one of `here`, those of the same
-/// rate first, and of these the cheapest in both directions; of those that cost the same, the one that is named first.
+/// The formats of `there` in which somebody can be spoken with who speaks one of `here`: those that leave a voice
+/// what it is before LPC-10, then those of the same rate, and of these the cheapest in both directions; of those that cost the same, the one that is named first.
 #[must_use]
 pub fn by_cost(here: &[Format], there: &[Format]) -> Vec<Format> {
     let least = |there: Format| here.iter().filter_map(|here| both_ways(*here, there)).min();
-    let mut formats: Vec<((bool, u32), Format)> =
+    let mut formats: Vec<(((bool, bool), u32), Format)> =
         there.iter().filter_map(|there| Some((least(*there)?, *there))).collect();
     formats.sort_by_key(|(cost, _)| *cost);
     formats.into_iter().map(|(_, format)| format).collect()
@@ -106,6 +121,8 @@ mod tests {
                 cells.into_iter().find(|cells| cells.len() == 7 && cells[2].parse::<f64>().is_ok());
             let row = row.unwrap_or_else(|| panic!("{codec:?} has no row"));
             assert_eq!(work(codec), (tenths(row[3]), tenths(row[4])), "{codec:?}");
+            let score: f64 = row[5].parse().expect("a number");
+            assert_eq!(leaves_little(codec), score < A_VOICE, "{codec:?}");
         }
         let between = document.lines().find(|line| line.starts_with("Rate up: ")).expect("a line");
         let figures: Vec<&str> =
@@ -124,6 +141,17 @@ mod tests {
         assert_eq!(cheapest(&[Format::G729, Format::GSM], Format::ULAW), Some(Format::GSM));
         assert_eq!(cheapest(&[Format::ULAW], Format::G729), None);
         assert_eq!(cheapest(&[], Format::ULAW), None);
+    }
+
+    #[cfg(feature = "lpc10")]
+    #[test]
+    fn what_leaves_little_of_a_voice_is_taken_where_nothing_else_can_be() {
+        let all = [Format::LPC10, Format::GSM, Format::G722];
+        assert!(cost(Codec::Ulaw, Codec::Lpc10) < cost(Codec::Ulaw, Codec::Gsm), "it is cheaper");
+        assert_eq!(by_cost(&[Format::ULAW], &all), [Format::GSM, Format::G722, Format::LPC10]);
+        // It is what the other side speaks that loses: then the cheapest is as good as any.
+        assert_eq!(by_cost(&[Format::LPC10], &[Format::GSM, Format::ULAW])[0], Format::ULAW);
+        assert_eq!(cheapest(&[Format::LPC10], Format::ULAW), Some(Format::LPC10));
     }
 
     #[test]
