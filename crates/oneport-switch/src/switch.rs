@@ -306,8 +306,11 @@ impl Switch {
         self.captures.over(now, call);
         log_end(now, call, &leg, end, diagnosis);
         match leg.state {
-            State::Builtin(Builtin::Record) => self.recordings.end(call),
-            State::Builtin(Builtin::Conference) => self.leave_room(call),
+            State::Builtin(place) => match place.builtin {
+                Builtin::Record => self.recordings.end(call),
+                Builtin::Conference => self.leave_room(call),
+                _ => {}
+            },
             State::Parked(_) => drop(self.parking.leave(call)),
             State::Caller(caller) => {
                 for called in caller.called {

@@ -246,6 +246,26 @@ async fn asterisk_takes_the_place_of_a_call_that_is_up() {
     assert_eq!(calls.len(), 1, "it has become part of the call: {records:#?}");
 }
 
+/// The desk is at the echo; another of its calls is there then.
+#[tokio::test(flavor = "multi_thread")]
+async fn asterisk_takes_the_place_of_a_call_that_ends_here() {
+    let scene = Scene::begin().await;
+    scene.calls("600", "first");
+    scene.takes_the_place_of("first", "");
+    wait_for("the call before to end", PATIENCE, || {
+        !scene.asterisk.cli("core show channels concise").contains("!first!")
+    });
+    let first = scene.records(1).await;
+    assert_eq!((first.len(), first[0].cause), (1, 16), "{first:#?}");
+    let _ = scene.asterisk.cli("channel request hangup all");
+    wait_for_silence(&scene.asterisk);
+    let records = scene.records(2).await;
+    for leg in &records {
+        assert_eq!(leg.destination.as_deref(), Some("builtin:echo"), "{records:#?}");
+        assert!(leg.answer.is_some() && leg.cause == 16, "{records:#?}");
+    }
+}
+
 /// Ann calls the desk, where it rings; the desk picks that up by another call.
 #[tokio::test(flavor = "multi_thread")]
 async fn asterisk_picks_up_a_call_that_rings() {

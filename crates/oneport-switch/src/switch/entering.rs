@@ -117,7 +117,8 @@ impl Switch {
             let _ = endpoint.accept(now, call, format);
         }
         let _ = endpoint.answer(now, call);
-        let state = std::mem::replace(&mut leg.state, State::Builtin(builtin));
+        let entered = Place { builtin, argument };
+        let state = std::mem::replace(&mut leg.state, State::Builtin(Box::new(entered)));
         self.book.led_to(call, format!("builtin:{builtin}"));
         self.book.answered(now, call);
         let mut bounds = peer.map(|peer| peer.bounds.clone()).unwrap_or_default().and(bounds);

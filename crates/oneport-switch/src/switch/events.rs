@@ -11,7 +11,7 @@ use oneport_wire::{CauseCode, Control, frame_type};
 
 use super::leg::VoiceWay;
 use super::wording::refusal_line;
-use super::{Leg, Standing, State, Switch, printable, records};
+use super::{Leg, Standing, Switch, printable, records};
 use crate::bridge;
 use crate::builtin::Builtin;
 use crate::capture::Way;
@@ -233,7 +233,7 @@ impl Application for Switch {
     }
 
     fn handle_media(&mut self, now: Instant, call: CallId, media: Media<'_>) {
-        if let Some(State::Builtin(Builtin::Record)) = self.legs.get(&call).map(|leg| &leg.state) {
+        if self.legs.get(&call).is_some_and(|leg| leg.state.is_at(Builtin::Record)) {
             self.recordings.frame(call, media.format, media.timestamp.0, media.payload);
         } else if self.is_in_room(call) {
             let Media { format, timestamp, payload } = media;

@@ -11,6 +11,7 @@ use super::hunting::common_formats;
 use super::leg::Caller;
 use super::{Leg, State, Switch};
 use crate::bridge;
+use crate::builtin::Place;
 use crate::news::What;
 use crate::overload::Thread;
 use crate::sip::Switchboard;
@@ -332,6 +333,13 @@ impl Switch {
             let why = "the call whose place it takes is answered, or over";
             return Err((CauseCode::USER_BUSY, why.into()));
         }
+        let at = replaced.and_then(|replaced| match &self.legs.get(&replaced)?.state {
+            State::Builtin(place) => Some((replaced, place.clone())),
+            _ => None,
+        });
+        if let Some((replaced, place)) = at {
+            return self.take_place_here(endpoint, now, call, (replaced, &place));
+        }
         let far_end = replaced.and_then(|replaced| Some((replaced, self.far_end(replaced)?)));
         let Some((replaced, stays)) = far_end else {
             let why = "nobody is at the other end of the call whose place it takes";
@@ -349,6 +357,24 @@ impl Switch {
         if let Some(leg) = self.legs.get_mut(&call) {
             leg.to = Some(format!("{other}, in another's place"));
         }
+        let _ = endpoint.hangup(now, replaced, CauseCode::NORMAL_CLEARING, None);
+        Ok(())
+    }
+
+    /// A call takes the place of a leg that is at a built-in, which ends.
+    ///
+    /// # Errors
+    /// It cannot be there, as in a room that is full, or speaks no codec that is spoken there.
+    fn take_place_here(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        (replaced, place): (CallId, &Place),
+    ) -> Result<(), (CauseCode, String)> {
+        self.enter_builtin(endpoint, now, call, place)?;
+        let who = self.legs.get(&call).map(Leg::who).unwrap_or_default();
+        tracing::info!("{call}: {who} takes the place of {replaced}, at {}", place.builtin);
         let _ = endpoint.hangup(now, replaced, CauseCode::NORMAL_CLEARING, None);
         Ok(())
     }

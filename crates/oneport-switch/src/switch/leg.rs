@@ -13,7 +13,7 @@ use super::forwarding::Forwarded;
 use super::one_way::Told;
 use super::originating::Origination;
 use super::parking::{Parked, TransferredBy};
-use crate::builtin::{Announcement, Builtin};
+use crate::builtin::{Announcement, Builtin, Place};
 use crate::limits::Direction;
 use crate::routing::Target;
 use crate::timeline::Timeline;
@@ -116,8 +116,8 @@ pub(super) enum State {
     Originated(Box<Origination>),
     /// It dials digit by digit.
     Dialling { offer: Box<Offer>, format: Format },
-    /// It has come to where it wanted.
-    Builtin(Builtin),
+    /// It has come to where it wanted: a built-in, and what of it.
+    Builtin(Box<Place>),
     /// It waits for, or is linked to, another leg.
     Caller(Box<Caller>),
     /// It waits until somebody fetches it.
@@ -126,6 +126,13 @@ pub(super) enum State {
     Called { caller: CallId },
     /// It changes from one of these to another.
     Gone,
+}
+
+impl State {
+    /// Whether it is at this built-in.
+    pub(super) fn is_at(&self, builtin: Builtin) -> bool {
+        matches!(self, Self::Builtin(place) if place.builtin == builtin)
+    }
 }
 
 /// A caller that is being bridged.

@@ -5,7 +5,7 @@ use oneport_proto::{CallId, Endpoint, Instant};
 use oneport_wire::Timestamp;
 use uuid::Uuid;
 
-use super::{State, Switch};
+use super::Switch;
 use crate::builtin::Builtin;
 use crate::live::Listening;
 use crate::recording::Side;
@@ -32,7 +32,7 @@ impl Switch {
             let since = self.taps.since_begin(call, now);
             self.recordings.pause_of_side((call, side), since, timestamp, level);
         }
-        if let Some(State::Builtin(Builtin::Record)) = self.legs.get(&leg).map(|leg| &leg.state) {
+        if self.legs.get(&leg).is_some_and(|leg| leg.state.is_at(Builtin::Record)) {
             self.recordings.pause(leg, timestamp, level);
         }
     }

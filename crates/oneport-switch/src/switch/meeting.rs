@@ -4,7 +4,7 @@ use oneport_media::Codec;
 use oneport_proto::{CallId, DtmfPhase, Endpoint, Instant};
 use oneport_wire::CauseCode;
 
-use super::{State, Switch};
+use super::Switch;
 use crate::builtin::{Builtin, FRAME_MS, Player};
 use crate::conference::{ConferenceMember, RoomConfig, Talker};
 use crate::news::What;
@@ -144,8 +144,7 @@ impl Switch {
 
     /// Whether a call is in a conference, or at the door of one.
     pub(super) fn is_in_room(&self, call: CallId) -> bool {
-        let state = self.legs.get(&call).map(|leg| &leg.state);
-        matches!(state, Some(State::Builtin(Builtin::Conference)))
+        self.legs.get(&call).is_some_and(|leg| leg.state.is_at(Builtin::Conference))
     }
 
     /// A call in a conference is over.

@@ -5,7 +5,7 @@ use oneport_proto::{CallId, CodecPriority, Endpoint, Instant, negotiate};
 use oneport_wire::CauseCode;
 
 use super::{State, Switch};
-use crate::builtin::{Announcement, Builtin};
+use crate::builtin::{Announcement, Builtin, Place};
 
 /// Notices that are heard at once: they hold no places of any limit.
 const MOST_NOTICES: usize = 100;
@@ -81,7 +81,8 @@ impl Switch {
         let country = peer.tones.unwrap_or(self.config.tones);
         self.players.insert(call, notice.player(codec, now, country));
         if let Some(leg) = self.legs.get_mut(&call) {
-            leg.state = State::Builtin(Builtin::Congestion);
+            let place = Place { builtin: Builtin::Congestion, argument: None };
+            leg.state = State::Builtin(Box::new(place));
             leg.marks.refused_with = Some(cause);
         }
         true

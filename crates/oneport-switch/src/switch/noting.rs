@@ -70,7 +70,7 @@ impl Switch {
         let Some(leg) = self.legs.get(&call) else { return };
         let id = leg.id.to_string();
         let by = match &leg.state {
-            State::Builtin(builtin) => Some(format!("builtin:{builtin}")),
+            State::Builtin(place) => Some(format!("builtin:{}", place.builtin)),
             _ => {
                 let called = leg.other().and_then(|other| self.legs.get(&other));
                 called.and_then(|called| called.peer.as_deref()).map(peer_as_destination)

@@ -163,8 +163,8 @@ impl Switch {
 
     /// Where a call leads, for people.
     pub(super) fn destination_of(&self, leg: &Leg) -> Option<String> {
-        if let State::Builtin(builtin) = &leg.state {
-            return Some(format!("builtin:{builtin}"));
+        if let State::Builtin(place) = &leg.state {
+            return Some(format!("builtin:{}", place.builtin));
         }
         let names: Vec<String> = self
             .called_legs(leg)
