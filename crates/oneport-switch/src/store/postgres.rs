@@ -43,6 +43,11 @@ impl Server for Postgres {
         Err(sqlx::Error::Configuration(why.into()))
     }
 
+    /// The migrator takes a lock of the database.
+    async fn hold_others_off(_: &mut PgConnection) -> Result<(), sqlx::Error> {
+        Ok(())
+    }
+
     /// A server may be told to acknowledge what it has not written yet; not for us.
     async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let sql = "SELECT set_config('synchronous_commit', 'on', false) \

@@ -47,6 +47,12 @@ pub(super) trait Server: Database<Connection: Migrate> {
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send + '_;
 
+    /// Makes other switches that would change the tables too wait until this connection ends, where the migrator
+    /// does not.
+    fn hold_others_off(
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send + '_;
+
     /// Makes a connection write durably.
     fn prepare(
         connection: &mut Self::Connection,
@@ -144,6 +150,7 @@ impl<S: Server> ServerStore<S> {
         let mut connection = pool.acquire().await?;
         S::examine(&mut connection).await?;
         if self.may_migrate {
+            S::hold_others_off(&mut connection).await?;
             drop(connection);
             S::FORMS.migrator().run(pool).await.map_err(|error| S::FORMS.why(error))?;
         } else {
