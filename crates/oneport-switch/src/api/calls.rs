@@ -191,7 +191,7 @@ pub(super) async fn show(
     found.map(Json).ok_or_else(|| no_such_call(&id))
 }
 
-/// How a call has sounded since its beginning, here and at the other sides. It costs each leg 400 bytes at most.
+/// How a call has sounded since its beginning, here and at the other sides. It costs each leg 424 bytes at most.
 #[utoipa::path(
     get,
     path = "/v1/calls/{id}/timeline",
