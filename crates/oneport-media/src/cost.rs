@@ -62,28 +62,39 @@ pub const fn cost(from: Codec, to: Codec) -> u32 {
     }
 }
 
-/// What a pair of formats costs in both directions, and first whether it leaves little of a voice, and whether
-/// their rates differ: changing the rate costs little, but half of what is heard of a voice at 16 kHz is gone then.
+/// What speaking in a pair of formats costs; the order is that of what weighs most.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Price {
+    leaves_little: bool,
+    /// Changing the rate costs little, but half of what is heard of a voice at 16 kHz is gone then.
+    changes_rate: bool,
+    both_ways: u32,
+}
+
 /// `None`: one of them is not understood here.
-fn both_ways(one: Format, other: Format) -> Option<((bool, bool), u32)> {
+fn price(one: Format, other: Format) -> Option<Price> {
     let (one, other) = (Codec::for_format(one)?, Codec::for_format(other)?);
-    let loses =
-        (leaves_little(one) || leaves_little(other), one.sample_rate() != other.sample_rate());
-    Some((loses, cost(one, other) + cost(other, one)))
+    Some(Price {
+        leaves_little: leaves_little(one) || leaves_little(other),
+        changes_rate: one.sample_rate() != other.sample_rate(),
+        both_ways: cost(one, other) + cost(other, one),
+    })
 }
 
 /// The formats of `there` in which somebody can be spoken with who speaks one of `here`: those that leave a voice
-/// what it is before LPC-10, then those of the same rate, and of these the cheapest in both directions; of those that cost the same, the one that is named first.
+/// what it is before LPC-10, then those of the same rate, and of these the cheapest in both directions; of those
+/// that cost the same, the one that is named first.
 #[must_use]
 pub fn by_cost(here: &[Format], there: &[Format]) -> Vec<Format> {
-    let least = |there: Format| here.iter().filter_map(|here| both_ways(*here, there)).min();
-    let mut formats: Vec<(((bool, bool), u32), Format)> =
+    let least = |there: Format| here.iter().filter_map(|here| price(*here, there)).min();
+    let mut formats: Vec<(Price, Format)> =
         there.iter().filter_map(|there| Some((least(*there)?, *there))).collect();
-    formats.sort_by_key(|(cost, _)| *cost);
+    formats.sort_by_key(|(price, _)| *price);
     formats.into_iter().map(|(_, format)| format).collect()
 }
 
-/// The format of `here` that is best together with `there`, as [`by_cost`] has it. `None`: there is none that is understood here.
+/// The format of `here` that is best together with `there`, as [`by_cost`] has it. `None`: there is none that is
+/// understood here.
 #[must_use]
 pub fn cheapest(here: &[Format], there: Format) -> Option<Format> {
     by_cost(&[there], here).first().copied()
