@@ -170,6 +170,11 @@ fn every_path_has_an_example() {
             assert!(PAGE.contains("`oneport listen --wav call.wav $CALL`"), "no example of {path}");
             continue;
         }
+        if path == "/v1/upgrade" {
+            // The switch of this test is part of another program, and has no successor.
+            assert!(PAGE.contains("`oneport upgrade`"), "no example of {path}");
+            continue;
+        }
         let path =
             path.replace("{id}", "$CALL").replace("{room}", "sales").replace("{name}", "ann");
         let is_there = |example: &String| {
