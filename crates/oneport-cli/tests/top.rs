@@ -156,7 +156,9 @@ fn calls_are_seen_searched_opened_and_hung_up() {
     top.press("6");
     top.sees("local hangup after");
     top.press("/local\n");
-    top.wait("one event", |screen| screen.contains(" 1 of "));
+    top.wait("its end", |screen| {
+        screen.lines().any(|row| row.starts_with('>') && row.contains("local hangup after"))
+    });
     top.press("\n");
     let screen = top.sees("leg 1 in");
     assert!(screen.contains("over") && screen.contains("-> 900"), "{screen}");
