@@ -6,7 +6,7 @@ use std::time::Duration;
 use oneport_proto::{Overhearer, RemoteReport, Secret};
 use oneport_wire::{
     AuthMethods, CauseCode, Control, Element, Elements, EncryptionMethods, Format, FormatSet,
-    FullFrame, IaxSubclass, Message, MiniFrame, Seq,
+    FullFrame, IaxSubclass, Message, MiniFrame, Seq, Timestamp,
 };
 
 use crate::fault::{Fault, FaultKind, Faults};
@@ -27,6 +27,9 @@ const SILENT: Duration = Duration::from_secs(3);
 
 /// Frames so near to the end of a capture may be acknowledged behind it.
 const JUST_NOW: Duration = Duration::from_secs(2);
+
+/// What is read with a wrong key says any time; a clock of a call that began here is nearer than this.
+const CLOCKS_APART: Duration = Duration::from_secs(60);
 
 /// Texts that are kept are no longer.
 const LONGEST: usize = 255;
@@ -58,6 +61,8 @@ pub(crate) struct Exchange {
     token: bool,
     token_asked: bool,
     capability: Option<FormatSet>,
+    /// Half of its key, where it is encrypted.
+    challenge: Vec<u8>,
     pub(crate) sealed: Sealed,
     format: Option<Format>,
     began: Time,
@@ -99,6 +104,7 @@ impl Exchange {
             token: false,
             token_asked: false,
             capability: None,
+            challenge: Vec::new(),
             sealed: Sealed::Not,
             format: None,
             began: time,
@@ -498,10 +504,23 @@ impl Exchange {
             return;
         }
         self.sealed = Sealed::Closed;
-        for side in &mut self.sides {
-            side.keys =
-                (!secrets.is_empty()).then(|| Box::new(Overhearer::new(secrets, challenge)));
+        self.challenge = challenge.into();
+        for side in 0..2 {
+            self.begin_reading(side, secrets);
         }
+    }
+
+    /// The keys of a side are those that the secrets yield.
+    pub(crate) fn begin_reading(&mut self, side: usize, secrets: &[Secret]) {
+        let keys =
+            (!secrets.is_empty()).then(|| Box::new(Overhearer::new(secrets, &self.challenge)));
+        self.side_mut(side).keys = keys;
+    }
+
+    /// Whether a clock of this call can stand there: it began with the call.
+    pub(crate) fn can_be(&self, time: Time, stamp: Timestamp) -> bool {
+        let since = time.since(self.began) + CLOCKS_APART;
+        u128::from(stamp.0) <= since.as_millis()
     }
 
     fn read_cause(&mut self, elements: Elements<'_>) {

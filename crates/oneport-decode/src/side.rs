@@ -88,6 +88,8 @@ pub(crate) struct Side {
     /// Bytes of a datagram with a mini frame of it, as far as that is known.
     pub(crate) mini_length: Option<usize>,
     pub(crate) keys: Option<Box<Overhearer>>,
+    /// A frame of it was read by these keys, and what it said was believed.
+    pub(crate) is_read: bool,
     pub(crate) report: Option<RemoteReport>,
     pub(crate) frames: u64,
     pub(crate) sealed: u64,
@@ -113,6 +115,7 @@ impl Side {
             format: None,
             mini_length: None,
             keys: None,
+            is_read: false,
             report: None,
             frames: 0,
             sealed: 0,
