@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -10,6 +11,7 @@ use oneport::{
     Registration, RegistrationConfig, Target,
 };
 use serde::Serialize;
+use tokio::task::JoinSet;
 
 use crate::exit::{Code, Failure, failed, usage};
 use crate::quality::Quality;
@@ -86,18 +88,23 @@ impl Answer {
         let list: Vec<String> = phone.local_addresses().iter().map(ToString::to_string).collect();
         eprintln!("listening on UDP {}", list.join(" and "));
         let registration = self.register(&phone).await?;
-        let mut served = 0;
-        loop {
-            let incoming = tokio::select! {
-                incoming = phone.incoming() => incoming,
-                _ = tokio::signal::ctrl_c() => None,
-            };
-            let Some(incoming) = incoming else { break };
-            served += 1;
-            self.serve(incoming, served).await?;
-            if self.calls.is_some_and(|calls| served >= calls) {
-                break;
+        let this = Arc::new(self);
+        let (mut taken, mut up) = (0, JoinSet::new());
+        while this.calls.is_none_or(|calls| taken < calls) {
+            tokio::select! {
+                incoming = phone.incoming() => {
+                    let Some(incoming) = incoming else { break };
+                    taken += 1;
+                    let this = Arc::clone(&this);
+                    up.spawn(async move { this.serve(incoming, taken).await });
+                }
+                Some(served) = up.join_next() => served.map_err(failed)??,
+                _ = tokio::signal::ctrl_c() => break,
             }
+        }
+        // Those that are up hear of Ctrl-C themselves.
+        while let Some(served) = up.join_next().await {
+            served.map_err(failed)??;
         }
         if let Some(registration) = registration {
             registration.unregister().await;

@@ -194,6 +194,38 @@ fn one_answers_another_and_a_ping_is_answered() {
 }
 
 #[test]
+fn who_answers_takes_another_call_while_one_is_up() {
+    let mut answer = Command::new(cargo_bin("oneport"))
+        .args(["answer", "--listen", "127.0.0.1:0", "--calls", "2", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let errors = BufReader::new(answer.stderr.take().expect("piped"));
+    let line = errors.lines().next().expect("a line").expect("text");
+    let address = line.rsplit(' ').next().expect("the address is last");
+    let mut long = Command::new(cargo_bin("oneport"))
+        .args(["call", &format!("{address}/long"), "--duration", "10m"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    // Whichever is taken first, this one ends while the other is up.
+    let short = oneport(&["call", &format!("{address}/short"), "--duration", "1s"], None);
+    assert_eq!(short.code, 0, "{}", short.errors);
+    let ends = Command::new("kill").args(["-INT", &long.id().to_string()]).status();
+    assert!(ends.expect("it runs").success());
+    long.wait().expect("ours");
+    let output = answer.wait_with_output().expect("it ends");
+    let lines = String::from_utf8(output.stdout).expect("text");
+    let called = lines.lines().map(|line| {
+        let report: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        report["called"].as_str().expect("text").to_string()
+    });
+    assert_eq!(called.collect::<Vec<_>>(), ["short", "long"]);
+}
+
+#[test]
 fn a_wrong_configuration_is_shown_at_its_place() {
     let directory = tempfile::tempdir().expect("a directory");
     let config = directory.path().join("oneport.toml");
