@@ -186,7 +186,8 @@ fn a_bad_network_made_inside_loses_and_delays_as_it_is_told() {
     assert!((10.0..30.0).contains(&lost), "{lost} %: {report}");
     let shortest = report["round_trip_ms"]["p50"].as_f64().expect("voice came back");
     assert!(shortest >= 80.0, "{shortest} ms: {report}");
-    assert_eq!(report["calls"]["answered"], 5, "signalling is repeated: {report}");
+    // Signalling is repeated. Which of its frames are lost differs each time, and one call may need longer.
+    assert!(count(&report["calls"]["answered"]) >= 4, "{report}");
     let overtaken = report_of(&switch.load(&[&["--reorder", "20"][..], &rest].concat()));
     let voice = &overtaken["voice"];
     assert!(count(&voice["out_of_order"]) > 0 && voice["lost"] == 0, "{overtaken}");

@@ -5,8 +5,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -56,7 +55,7 @@ impl Installed {
              [[limits]]\nname = \"three\"\nnumbers = \"604\"\nmax_calls = 3\n"
         );
         std::fs::write(directory.path().join("oneport.toml"), text).expect("writable");
-        std::fs::copy(cargo_bin("oneport"), directory.path().join("oneport")).expect("copied");
+        place(&cargo_bin("oneport"), &directory.path().join("oneport"));
         let mut command = Command::new(directory.path().join("oneport"));
         command.args(["serve", "--config", "oneport.toml"]);
         let mut process = in_directory(command, &directory)
@@ -96,16 +95,18 @@ impl Installed {
 
     /// Puts another program in the place of what is installed.
     fn install(&self, script: &str) {
-        let new = self.directory.path().join("new");
-        std::fs::write(&new, script).expect("writable");
-        let executable = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(&new, executable).expect("ours");
-        std::fs::rename(&new, self.directory.path().join("oneport")).expect("the same directory");
+        let file = self.directory.path().join("script");
+        std::fs::write(&file, script).expect("writable");
+        self.install_file(&file);
     }
 
     fn install_the_real_one(&self) {
-        let new: PathBuf = self.directory.path().join("new");
-        std::fs::copy(cargo_bin("oneport"), &new).expect("copied");
+        self.install_file(&cargo_bin("oneport"));
+    }
+
+    fn install_file(&self, file: &Path) {
+        let new = self.directory.path().join("new");
+        place(file, &new);
         std::fs::rename(&new, self.directory.path().join("oneport")).expect("the same directory");
     }
 
@@ -149,6 +150,13 @@ impl Installed {
         let pid = said.split(' ').nth(1).and_then(|pid| pid.parse().ok());
         pid.unwrap_or_else(|| panic!("no number in {said}"))
     }
+}
+
+/// Copies an executable by another process: what this one has open for writing, a child that another test
+/// starts has too, for a moment in which the program can't be run.
+fn place(from: &Path, to: &Path) {
+    let install = Command::new("install").args(["-m", "755"]).args([from, to]).status();
+    assert!(install.expect("it runs").success(), "{}", to.display());
 }
 
 fn in_directory(mut command: Command, directory: &tempfile::TempDir) -> Command {
