@@ -142,6 +142,11 @@ impl Installed {
         }
     }
 
+    fn signal_to_upgrade(&self) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-USR2", &pid]).status().expect("it runs").success());
+    }
+
     /// The number of the process that serves, after an upgrade that goes well.
     fn upgrade(&self) -> u32 {
         let output = self.run(&["upgrade"]);
@@ -279,14 +284,14 @@ fn a_new_program_that_does_not_start_changes_nothing() {
     let config = installed.directory.path().join("oneport.toml");
     let good = std::fs::read_to_string(&config).expect("readable");
     std::fs::write(&config, format!("{good}\n[peers.ann]\n")).expect("writable");
-    refused(&installed, "exit status: 2");
+    installed.signal_to_upgrade();
+    installed.is_logged("no upgrade: the new process has ended: exit status: 2");
     std::fs::write(&config, good).expect("writable");
     let report = load.report();
     assert_eq!(ended_early(&report), 0, "{report}");
     assert_eq!(number(&report, "/voice/lost"), 0, "{report}");
     // And one that does start is taken by the signal, too.
-    let pid = installed.process.id().to_string();
-    assert!(Command::new("kill").args(["-USR2", &pid]).status().expect("it runs").success());
+    installed.signal_to_upgrade();
     installed.is_logged("a new process serves; 0 legs");
     assert!(installed.process.wait().expect("ours").success(), "it has no calls, and ends");
     installed.until("the new one serves", |status| number(status, "/calls") == 0);
