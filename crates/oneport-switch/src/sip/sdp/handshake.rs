@@ -109,7 +109,7 @@ pub(super) enum Setup {
     Passive,
     /// Whoever answers chooses.
     ActPass,
-    /// Nobody does, for now.
+    /// Neither side: the connection waits for another offer (RFC 4145 §4).
     HoldConn,
 }
 
