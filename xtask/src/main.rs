@@ -345,7 +345,7 @@ fn test_peers(times: u32, suites: &[String]) -> Result<(), String> {
         true => vec![
             vec!["-p", "oneport-interop"],
             chosen("oneport-cli", &OF_COMMAND),
-            chosen("oneport-switch", &["store"]),
+            chosen("oneport-switch", &["cluster", "store"]),
         ],
         false => {
             let packages = ["-p", "oneport-interop", "-p", "oneport-cli", "-p", "oneport-switch"];

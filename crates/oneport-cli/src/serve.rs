@@ -9,8 +9,11 @@ use clap::Args;
 use miette::{LabeledSpan, NamedSource, miette};
 use oneport::{Driver, DriverConfig, Inheritance, StartError};
 use oneport_switch::api::{Api, ApiError, Given, Reloader, state_directory, token_file};
+use oneport_switch::cluster::Cluster;
 use oneport_switch::store::Store;
-use oneport_switch::{ApiConfig, Builtin, Config, ConfigError, KnownHosts, LogTail, Switch};
+use oneport_switch::{
+    ApiConfig, Builtin, Config, ConfigError, KnownHosts, LogTail, StorePlace, Switch,
+};
 
 use crate::drain::Drains;
 use crate::exit::{Code, Failure, failed};
@@ -115,6 +118,7 @@ impl Serve {
         let store = storage.store();
         let mut api = start_api(&config.api, &driver, store.clone(), file, log.clone(), given)?;
         let writer = storage.start(&driver).map_err(failed)?;
+        let mut cluster = join(&config, &driver)?;
         let mut reloads = file.map(Reloads::of).transpose().map_err(failed)?;
         let reloader_of = |api: Option<&Api>| match (api, file) {
             (Some(api), _) => api.reloader().cloned(),
@@ -158,6 +162,8 @@ impl Serve {
                             drains.succeeded(true);
                             left = api.as_ref().and_then(|api| api.leave().ok());
                             (reloads, reloader, api) = (None, None, None);
+                            // The new process is this switch now.
+                            cluster = None;
                         }
                         Turn::Back => {
                             notify::succeeded_by(std::process::id());
@@ -168,6 +174,7 @@ impl Serve {
                             api = start_api(&config.api, &driver, store.clone(), file, log.clone(), given)?;
                             reloads = file.map(Reloads::of).transpose().map_err(failed)?;
                             reloader = reloader_of(api.as_ref());
+                            cluster = join(&config, &driver)?;
                         }
                     }
                     continue;
@@ -194,6 +201,9 @@ impl Serve {
         drop((reloads, reloader, api, left, heirs));
         tracing::info!("stopping; calls are hung up");
         driver.stop().await;
+        if let Some(cluster) = cluster {
+            cluster.leave().await;
+        }
         // The carriers have heard of the ends; now it leaves them.
         drop(gateway);
         if let Some(writer) = writer {
@@ -266,6 +276,15 @@ fn start(
             }
         }
     }
+}
+
+/// Joins the other switches with the same database; `None`: it is alone.
+fn join(config: &Config, driver: &Driver<Switch>) -> Result<Option<Cluster>, Failure> {
+    let (Some(cluster), StorePlace::Server { url, .. }) = (&config.cluster, &config.store.place)
+    else {
+        return Ok(None);
+    };
+    Cluster::join(cluster, url, driver).map(Some).map_err(failed)
 }
 
 /// Starts the API. Where nobody chose its address, that another has it is no failure.

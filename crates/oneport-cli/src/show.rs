@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use oneport_switch::api::model::{
     CallState, CallView, CapacityView, CarrierView, CarriersView, ConferenceView, LegView,
     LimitView, LimitsView, ParkingView, PeerCapacityView, PeerState, PeerView, RegistrationState,
-    Registrations,
+    Registrations, SwitchState, SwitchView, SwitchesView,
 };
 use oneport_switch::store::Page;
 use oneport_switch::{Cdr, Refusal};
@@ -64,6 +64,8 @@ enum What {
     Registrations,
     /// SIP carriers: whether they answer, and whether we are registered there
     Carriers,
+    /// Switches with the same database: whether they are there
+    Switches,
     /// Loss, jitter and delay of each leg
     Netstats,
     /// Limits and their use
@@ -163,6 +165,13 @@ impl What {
                 match as_json {
                     true => pretty(json!(carriers)),
                     false => Ok(show_carriers(room, &carriers.carriers)),
+                }
+            }
+            Self::Switches => {
+                let switches: SwitchesView = client.get("/v1/switches")?;
+                match as_json {
+                    true => pretty(json!(switches)),
+                    false => Ok(show_switches(room, &switches)),
                 }
             }
             Self::Netstats => {
@@ -290,6 +299,35 @@ fn show_carriers(room: Room, carriers: &[CarrierView]) -> String {
         })
         .collect();
     format!("{}\n{}{troubles}", table(room, &columns, &rows), count(carriers.len(), "carrier"))
+}
+
+fn show_switches(room: Room, all: &SwitchesView) -> String {
+    let columns = [name("SWITCH"), left("STATE"), left("ADDRESS"), left("VERSION"), wide("RUN")];
+    let row = |one: &SwitchView| {
+        let state = match one.state {
+            SwitchState::Alive if one.here => "here",
+            SwitchState::Alive => "alive",
+            SwitchState::Dead => "dead",
+            SwitchState::Left => "left",
+            SwitchState::CutOff => "cut off",
+        };
+        vec![
+            one.name.clone(),
+            state.into(),
+            one.address.clone(),
+            one.version.clone(),
+            or_dash(one.incarnation.map(|run| run.to_string())),
+        ]
+    };
+    let rows: Vec<_> = all.switches.iter().map(row).collect();
+    let since = all.cut_off_seconds.unwrap_or_default();
+    let why = all.cut_off.as_ref();
+    let why = why.map(|why| format!("\nthe database does not answer for {since} s: {why}"));
+    let count = match all.switches.len() {
+        0 => "this switch is alone: its configuration has no [cluster]".into(),
+        number => count(number, "switch"),
+    };
+    format!("{}\n{count}{}", table(room, &columns, &rows), why.unwrap_or_default())
 }
 
 pub(crate) const fn registration_word(state: RegistrationState) -> &'static str {

@@ -12,6 +12,7 @@ mod caller_id;
 mod capacity;
 mod capture;
 mod cdr;
+pub mod cluster;
 mod conference;
 mod config;
 mod console;
@@ -51,8 +52,8 @@ pub use builtin::Builtin;
 pub use cdr::{Cdr, HungUpBy, LegDirection, Quality, RemoteQuality};
 pub use conference::ConferenceMember;
 pub use config::{
-    ApiConfig, ChosenByCommand, Config, ConfigError, DatabaseKind, DatabaseUrl, KnownHosts,
-    StoreConfig, StorePlace, Summary, schema as config_schema,
+    ApiConfig, ChosenByCommand, ClusterConfig, Config, ConfigError, DatabaseKind, DatabaseUrl,
+    KnownHosts, StoreConfig, StorePlace, Summary, schema as config_schema,
 };
 pub use decision::Decision;
 pub use ledger::Journal;

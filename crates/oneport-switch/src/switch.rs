@@ -33,6 +33,7 @@ mod registering;
 mod reload;
 mod rooms;
 mod saying_no;
+mod siblings;
 pub(crate) mod snapshot;
 mod spans;
 mod succession;
@@ -91,6 +92,7 @@ pub(crate) use originating::NotPlaced;
 pub use parking::ParkedCall;
 use phones::Telephones;
 use registering::Standing;
+use siblings::Siblings;
 pub(crate) use spans::span_of;
 use succession::Others;
 pub(crate) use succession::Question;
@@ -167,6 +169,8 @@ pub struct Switch {
     payload: Vec<u8>,
     /// Other processes of this switch.
     others: Others,
+    /// Other switches with the same database.
+    siblings: Siblings,
 }
 
 impl Switch {
@@ -219,6 +223,7 @@ impl Switch {
             news: Newsroom::default(),
             payload: Vec::new(),
             others: Others::default(),
+            siblings: Siblings::default(),
         }
     }
 

@@ -162,6 +162,16 @@ fn every_mistake_is_placed_named_and_mended() {
         "[store]\nurl = \"mysql://oneport@/oneport\"",
         "[store]\nurl = \"postgres://oneport@db.example.org\"",
         "[store]\nurl = \"postgres://oneport@db/oneport\"\nsecret_file = \"/nonexistent/secret\"",
+        "[cluster]\nname = \"berlin\"\nsecret = \"s\"\naddress = \"192.0.2.1\"",
+        &clustered("name = \"ber lin\"\nsecret = \"s\"\naddress = \"192.0.2.1\""),
+        &clustered("secret = \"s\"\naddress = \"192.0.2.1\""),
+        &clustered("name = \"berlin\"\naddress = \"192.0.2.1\""),
+        &clustered("name = \"berlin\"\nsecret = \"s\""),
+        &clustered("name = \"berlin\"\nsecret = \"s\"\naddress = \"berlin.example.org\""),
+        &clustered("name = \"berlin\"\nsecret = \"s\"\naddress = \"0.0.0.0\""),
+        &clustered(
+            "name = \"berlin\"\nsecret = \"s\"\naddress = \"192.0.2.1\"\nheartbeat_ms = 2000",
+        ),
         "[server\n",
     ];
     let mut answers = String::new();
@@ -171,6 +181,11 @@ fn every_mistake_is_placed_named_and_mended() {
         let _ = writeln!(answers, "   {}\n", error.help.as_deref().unwrap_or("-"));
     }
     insta::assert_snapshot!(answers);
+}
+
+/// A switch on PostgreSQL with these keys of `[cluster]`.
+fn clustered(keys: &str) -> String {
+    format!("[store]\nurl = \"postgres://oneport@db/oneport\"\n[cluster]\n{keys}")
 }
 
 #[test]

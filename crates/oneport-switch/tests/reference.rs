@@ -64,6 +64,11 @@ fn head(section: &str) -> String {
         "carriers.NAME.caller_id" => {
             format!("[carriers.x]\nhost = \"192.0.2.1\"\n[{name}]\n")
         }
+        "cluster" => {
+            "[store]\nurl = \"postgres://oneport@db/oneport\"\n[cluster]\nname = \"berlin\"\n\
+                      secret = \"s\"\naddress = \"192.0.2.1\"\n"
+                .into()
+        }
         "api.tokens.NAME" => format!("[{name}]\nsecret = \"0123456789abcdef\"\n"),
         _ => format!("[{name}]\n"),
     }
@@ -252,7 +257,7 @@ fn the_example_has_every_key_and_no_other() {
     walk("", &oneport_switch::config_schema(), &example, &mut missing);
     // Maps of JSON keep the order of the file where another crate of a build wants that.
     missing.sort();
-    let places = ["api.tokens", "carriers", "registrations", "store"]
+    let places = ["api.tokens", "carriers", "cluster", "registrations", "store"]
         .map(|table| ["secret_env", "secret_file"].map(|key| format!(".{table}.{key}")));
     assert_eq!(missing, places.concat());
 }

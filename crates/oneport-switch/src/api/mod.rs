@@ -35,6 +35,7 @@ mod records;
 mod reload;
 mod rooms;
 mod routes;
+mod switches;
 mod system;
 mod token;
 mod upgrade;
@@ -399,6 +400,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(peers::peer))
         .routes(routes!(peers::registrations))
         .routes(routes!(carriers::carriers))
+        .routes(routes!(switches::switches))
         .routes(routes!(calls::list, calls::originate))
         .routes(routes!(calls::show, calls::hang_up))
         .routes(routes!(calls::netstats))

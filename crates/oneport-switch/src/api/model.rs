@@ -146,6 +146,46 @@ model! {
         pub carriers: Vec<CarrierView>,
     }
 
+    /// Whether a switch with the same database is there.
+    #[derive(Copy, Eq)]
+    #[serde(rename_all = "snake_case")]
+    enum SwitchState {
+        /// It gives signs of life.
+        Alive,
+        /// It gave none for too long.
+        Dead,
+        /// It has said goodbye.
+        Left,
+        /// It is this one, and the database does not answer.
+        CutOff,
+    }
+
+    /// A switch among those with the same database.
+    struct SwitchView {
+        /// Its name.
+        pub name: String,
+        /// Whether it is the one that answers.
+        pub here: bool,
+        /// Whether it is there.
+        pub state: SwitchState,
+        /// Where its IAX2 port is reached.
+        pub address: String,
+        /// The version of oneport that it runs.
+        pub version: String,
+        /// Which run of it; later ones are greater. Null while the database has not seen it.
+        pub incarnation: Option<i64>,
+    }
+
+    /// The switches with the same database.
+    struct SwitchesView {
+        /// This one first, then the others by their names; none where `[cluster]` is missing.
+        pub switches: Vec<SwitchView>,
+        /// Why this one knows nothing new of the others; null while the database answers.
+        pub cut_off: Option<String>,
+        /// Since when that is so.
+        pub cut_off_seconds: Option<u64>,
+    }
+
     /// How a registration of ours stands.
     #[derive(Copy, Eq)]
     #[serde(rename_all = "snake_case")]

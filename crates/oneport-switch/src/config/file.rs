@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::addresses::{AclKeys, read_acl, read_network};
 use super::api::ApiKeys;
+use super::cluster::ClusterKeys;
 use super::error::{ConfigError, nearest};
 use super::hosts::{Hosts, KnownHosts};
 use super::limits::LimitKeys;
@@ -43,6 +44,7 @@ pub(super) struct File {
     conferences: BTreeMap<Spanned<String>, ConferenceKeys>,
     parking: ParkingKeys,
     store: StoreKeys,
+    cluster: ClusterKeys,
     acls: BTreeMap<String, AclKeys>,
     peers: BTreeMap<Spanned<String>, PeerKeys>,
     sip: SipKeys,
@@ -104,6 +106,7 @@ impl File {
         self.guests.apply(&mut config);
         self.audio.check(&source, &mut config)?;
         config.store = self.store.check(&source)?;
+        config.cluster = self.cluster.check(&source, &config.store.place)?;
         config.overload = self.overload.check(&source)?;
         let defaults = self.timers.check(&source, &mut config.endpoint)?;
         let mut acls = BTreeMap::new();

@@ -4,6 +4,7 @@ mod acl;
 mod addresses;
 mod api;
 mod caller_id;
+mod cluster;
 mod codecs;
 mod device;
 mod error;
@@ -49,6 +50,7 @@ use oneport_wire::{AuthMethods, DEFAULT_PORT, Format, FormatSet};
 
 pub(crate) use acl::Acl;
 pub use api::ApiConfig;
+pub use cluster::ClusterConfig;
 pub(crate) use device::Provision;
 pub use error::ConfigError;
 pub(crate) use forward::Forwarding;
@@ -112,6 +114,8 @@ pub struct Config {
     pub(crate) parking: ParkingConfig,
     /// What is kept of calls and registrations, and where.
     pub store: StoreConfig,
+    /// This switch among others with the same database; `None`: it is alone.
+    pub cluster: Option<ClusterConfig>,
     /// Hosts of peers and registrars, where they were found.
     pub hosts: KnownHosts,
     /// Those that could not be found: their peers cannot be called, and nobody registers there.
@@ -293,6 +297,7 @@ impl Default for Config {
             conferences: BTreeMap::new(),
             parking: ParkingConfig::default(),
             store: StoreConfig::default(),
+            cluster: None,
             hosts: KnownHosts::new(),
             lost_hosts: BTreeSet::new(),
             chosen_by_command: ChosenByCommand::default(),

@@ -37,6 +37,14 @@ impl Source<'_> {
         ConfigError::at(self.path, self.text, at.span(), message)
     }
 
+    pub(super) fn wrong_at(
+        &self,
+        span: std::ops::Range<usize>,
+        message: impl Into<String>,
+    ) -> ConfigError {
+        ConfigError::at(self.path, self.text, span, message)
+    }
+
     /// A secret, or a stand-in where secrets are of no account; `span` is where it is named.
     pub(super) fn secret(
         &self,

@@ -23,8 +23,10 @@ pub(super) static SQLITE: Forms = Forms(&[
 ]);
 
 /// Those of `migrations/postgres`.
-pub(super) static POSTGRES: Forms =
-    Forms(&[(1, "records", include_str!("../../migrations/postgres/0001_records.sql"))]);
+pub(super) static POSTGRES: Forms = Forms(&[
+    (1, "records", include_str!("../../migrations/postgres/0001_records.sql")),
+    (2, "switches", include_str!("../../migrations/postgres/0002_switches.sql")),
+]);
 
 /// Those of `migrations/mysql`.
 pub(super) static MYSQL: Forms =

@@ -35,6 +35,7 @@ pub(crate) use export::write_table;
 pub use export::{ExportError, ExportFormat, column_names, export};
 pub use mysql::MySqlStore;
 pub use postgres::PostgresStore;
+pub(crate) use postgres::options as postgres_options;
 pub use query::{CdrFilter, Order, Page, Paging, RefusalFilter};
 pub use queued::QueuedStore;
 pub use server::ServerStore;

@@ -7,7 +7,7 @@ use sqlx::postgres::{
     PgArgumentBuffer, PgArguments, PgConnectOptions, PgConnection, PgRow, PgTypeInfo,
 };
 use sqlx::types::time::OffsetDateTime;
-use sqlx::{Arguments, Encode, Postgres, Row, Type, TypeInfo, ValueRef};
+use sqlx::{Arguments, ConnectOptions, Encode, Postgres, Row, Type, TypeInfo, ValueRef};
 use url::Url;
 
 use super::columns::Value;
@@ -20,14 +20,19 @@ use crate::utc::Utc;
 /// A database of PostgreSQL: `postgres://USER:PASSWORD@HOST/DATABASE`.
 pub type PostgresStore = ServerStore<Postgres>;
 
+/// How the database of `url` is reached.
+pub(crate) fn options(url: &Url) -> Result<PgConnectOptions, sqlx::Error> {
+    let options: PgConnectOptions = url.as_str().parse()?;
+    Ok(options.application_name("oneport").disable_statement_logging())
+}
+
 impl Server for Postgres {
     const DIALECT: Dialect = Dialect::Postgres;
 
     const FORMS: &'static Forms = &POSTGRES;
 
     fn options(url: &Url) -> Result<PgConnectOptions, sqlx::Error> {
-        let options: PgConnectOptions = url.as_str().parse()?;
-        Ok(options.application_name("oneport"))
+        options(url)
     }
 
     async fn examine(connection: &mut PgConnection) -> Result<(), sqlx::Error> {

@@ -199,6 +199,9 @@ impl Switch {
         if old.place != new.place || old.keep_cdrs != new.keep_cdrs {
             changes.push("store: holds from the next start, but for max_waiting".into());
         }
+        if config.cluster != before.cluster {
+            changes.push("cluster: holds from the next start".into());
+        }
         changes
     }
 
@@ -217,6 +220,7 @@ impl Switch {
         config.api.hosts.clone_from(&before.api.hosts);
         config.store.place.clone_from(&before.store.place);
         config.store.keep_cdrs = before.store.keep_cdrs;
+        config.cluster.clone_from(&before.cluster);
         config.endpoint.exempt_address = before.endpoint.exempt_address;
     }
 }

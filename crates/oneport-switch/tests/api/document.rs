@@ -36,6 +36,7 @@ fn request(operation: &str) -> Option<(&'static str, Option<&'static str>)> {
         "GET /v1/log" => ("/v1/log?limit=3", None),
         "GET /v1/calls/{id}/timeline" => ("/v1/calls/{id}/timeline", None),
         "GET /v1/registrations" => ("/v1/registrations", None),
+        "GET /v1/switches" => ("/v1/switches", None),
         "GET /v1/carriers" => ("/v1/carriers", None),
         "GET /v1/overview" => ("/v1/overview", None),
         "GET /v1/configuration" => ("/v1/configuration", None),

@@ -1,0 +1,93 @@
+//! Several switches with one state: what each knows of the others, by the database that they share.
+//!
+//! A thread of its own holds one connection to PostgreSQL ([`thread`](self)), by which this switch gives signs of
+//! life, hears of changes (LISTEN) and tells the switch what is new. The switch itself asks the database nothing:
+//! whatever a call needs is in its memory when it comes.
+
+mod switches;
+mod thread;
+
+use std::io;
+use std::net::SocketAddr;
+
+use oneport::Driver;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::{ClusterConfig, DatabaseUrl};
+use crate::switch::Switch;
+
+/// Another switch, as the database has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Sibling {
+    pub(crate) name: String,
+    /// Which run of it; later ones are greater.
+    pub(crate) incarnation: i64,
+    /// Where its IAX2 port is.
+    pub(crate) address: SocketAddr,
+    /// Of oneport.
+    pub(crate) version: String,
+    pub(crate) presence: Presence,
+}
+
+/// Whether a switch is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Presence {
+    /// It gives signs of life.
+    Alive,
+    /// It gave none for too long.
+    Dead,
+    /// It has said goodbye.
+    Left,
+}
+
+/// What the thread tells the switch.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Told {
+    /// The database knows this run of the switch by this number.
+    Joined { incarnation: i64 },
+    /// The others: whenever something about them is new, and whenever the database is back.
+    Switches(Vec<Sibling>),
+    /// The database does not answer, for this reason.
+    CutOff(String),
+}
+
+/// What the thread is asked for.
+enum Ask {
+    /// It says goodbye and ends.
+    Leave,
+}
+
+/// This switch among the others, as long as it lives.
+#[derive(Debug)]
+pub struct Cluster {
+    asks: mpsc::UnboundedSender<Ask>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Cluster {
+    /// Joins the switches of the database `url` with the switch of `driver`. Whether the database is there now
+    /// is of no account.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn join(
+        config: &ClusterConfig,
+        url: &DatabaseUrl,
+        driver: &Driver<Switch>,
+    ) -> io::Result<Self> {
+        let driver = driver.downgrade();
+        let tell = Box::new(move |told| {
+            driver.post(move |endpoint, switch, now| switch.cluster_tells(endpoint, now, told));
+        });
+        let (asks, asked) = mpsc::unbounded_channel();
+        let ended = thread::start(config.clone(), url.with_secret(), asked, tell)?;
+        Ok(Self { asks, ended })
+    }
+
+    /// Says goodbye to the others, if the database takes it soon.
+    pub async fn leave(self) {
+        let _ = self.asks.send(Ask::Leave);
+        // An error says the same: its thread is gone.
+        let _ = self.ended.await;
+    }
+}

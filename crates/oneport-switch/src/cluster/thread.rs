@@ -1,0 +1,195 @@
+//! The thread that talks with the database: joins, gives signs of life, hears of changes, and begins anew when
+//! the connection is lost.
+
+use std::io;
+use std::time::Duration;
+
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{self, MissedTickBehavior};
+use url::Url;
+
+use super::switches::{self, CHANGED, CHANNEL};
+use super::{Ask, Sibling, Told};
+use crate::config::ClusterConfig;
+use crate::store::{PostgresStore, postgres_options};
+
+/// How the switch is told.
+pub(super) type Tell = Box<dyn Fn(Told) + Send>;
+
+/// How long a goodbye may take: the process is about to end.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Begins; the receiver ends with the thread.
+pub(super) fn start(
+    config: ClusterConfig,
+    url: Url,
+    asked: mpsc::UnboundedReceiver<Ask>,
+    tell: Tell,
+) -> io::Result<oneshot::Receiver<()>> {
+    let (end, ended) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let body = move || {
+        let _end = end;
+        let (incarnation, others, replaced) = (None, None, false);
+        let member = Member { config, url, asked, tell, incarnation, others, replaced };
+        runtime.block_on(member.work());
+    };
+    std::thread::Builder::new().name("cluster".into()).spawn(body)?;
+    Ok(ended)
+}
+
+/// This switch as the database knows it.
+struct Member {
+    config: ClusterConfig,
+    url: Url,
+    asked: mpsc::UnboundedReceiver<Ask>,
+    tell: Tell,
+    /// The number of this run, once the database has given it one.
+    incarnation: Option<i64>,
+    /// The others as they were told last; `None`: not since the database was away.
+    others: Option<Vec<Sibling>>,
+    /// The last sign of life was not taken, since another process has the name.
+    replaced: bool,
+}
+
+/// Why a connection is of no use any more.
+enum Over {
+    /// This switch goes, or another process is it now.
+    Left,
+    /// It is lost, or the database does not answer.
+    Lost(String),
+}
+
+impl From<sqlx::Error> for Over {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
+
+impl Member {
+    async fn work(mut self) {
+        let mut cut_off = false;
+        loop {
+            let over = match self.connect().await {
+                Ok(connection) => {
+                    cut_off = false;
+                    self.serve(connection).await
+                }
+                Err(over) => over,
+            };
+            let Over::Lost(why) = over else { return };
+            if !std::mem::replace(&mut cut_off, true) {
+                tracing::warn!(
+                    "{} is cut off from the database of the switches: {why}; it goes on with what it knows",
+                    self.config.name
+                );
+                self.others = None;
+                (self.tell)(Told::CutOff(why));
+            }
+            let pause = time::timeout(self.config.heartbeat, self.asked.recv());
+            if pause.await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for an answer of the database no longer than a switch may be without a sign of life.
+    async fn within<T>(
+        &self,
+        work: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, Over> {
+        let patience = self.config.dead_after / 2;
+        match time::timeout(patience, work).await {
+            Ok(done) => Ok(done?),
+            Err(_) => Err(Over::Lost(format!("no answer within {} ms", patience.as_millis()))),
+        }
+    }
+
+    /// A connection by which this switch has joined the others.
+    async fn connect(&mut self) -> Result<PgListener, Over> {
+        // Whoever finds the database first makes its tables.
+        let store = PostgresStore::new(&self.url).map_err(|error| Over::Lost(error.why))?;
+        match store.check().await {
+            Ok(true) => {}
+            Ok(false) => return Err(Over::Lost("it does not answer".into())),
+            Err(error) => return Err(Over::Lost(error.why)),
+        }
+        let options = postgres_options(&self.url)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .connect_lazy_with(options);
+        let mut connection = self.within(PgListener::connect_with(&pool)).await?;
+        connection.eager_reconnect(false);
+        self.within(connection.listen(CHANNEL)).await?;
+        let joined = switches::join(&mut connection, &self.config, self.incarnation);
+        let incarnation = self.within(joined).await?;
+        let incarnation = incarnation.ok_or_else(|| Over::Lost(self.has_a_double()))?;
+        if self.incarnation.replace(incarnation).is_none() {
+            tracing::info!("{} has joined the switches of its database", self.config.name);
+        } else {
+            tracing::info!("{} is back with the switches of its database", self.config.name);
+        }
+        (self.tell)(Told::Joined { incarnation });
+        Ok(connection)
+    }
+
+    /// Serves by this connection as long as it holds.
+    async fn serve(&mut self, mut connection: PgListener) -> Over {
+        let over = self.served(&mut connection).await;
+        let Ok(Ask::Leave) = over else { return over.err().unwrap_or(Over::Left) };
+        if let Some(incarnation) = self.incarnation {
+            let goodbye = switches::leave(&mut connection, &self.config, incarnation);
+            // Whoever is not told finds out.
+            let _ = time::timeout(GOODBYE, goodbye).await;
+        }
+        Over::Left
+    }
+
+    /// Gives signs of life and looks at what is new, until the switch wants to go.
+    async fn served(&mut self, connection: &mut PgListener) -> Result<Ask, Over> {
+        let mut beats = time::interval(self.config.heartbeat);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = beats.tick() => self.beat(connection).await?,
+                told = connection.try_recv() => match told? {
+                    None => return Err(Over::Lost("the connection has ended".into())),
+                    Some(told) if told.payload() == CHANGED => self.look(connection).await?,
+                    // Of another version.
+                    Some(_) => {}
+                },
+                asked = self.asked.recv() => return asked.ok_or(Over::Left),
+            }
+        }
+    }
+
+    async fn beat(&mut self, connection: &mut PgListener) -> Result<(), Over> {
+        let Some(incarnation) = self.incarnation else { return Ok(()) };
+        if self.within(switches::beat(connection, &self.config, incarnation)).await? {
+            self.replaced = false;
+        } else if std::mem::replace(&mut self.replaced, true) {
+            return Err(Over::Lost(self.has_a_double()));
+        }
+        self.look(connection).await
+    }
+
+    /// Two switches of one name are a mistake. A new process of this switch, to which this one hands over,
+    /// has its name for a moment as well.
+    fn has_a_double(&self) -> String {
+        let name = &self.config.name;
+        format!("another process is switch {name} as well; give each a name of its own")
+    }
+
+    /// Looks at the others, and tells of them where something is new.
+    async fn look(&mut self, connection: &mut PgListener) -> Result<(), Over> {
+        let others = self.within(switches::others(connection, &self.config)).await?;
+        if self.others.as_ref() != Some(&others) {
+            self.others = Some(others.clone());
+            (self.tell)(Told::Switches(others));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,4 @@
+//! Several switches with one database of PostgreSQL.
+
+mod at_postgresql;
+mod setting;
