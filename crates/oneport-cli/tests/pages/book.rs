@@ -11,7 +11,8 @@ use crate::markdown::{Markdown, Note};
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// Pages whose commands are run, and the test that does it.
-const RUN: [(&str, &str); 14] = [
+const RUN: [(&str, &str); 15] = [
+    ("alerts.md", "crates/oneport-cli/tests/pages/alerts.rs"),
     ("allstarlink.md", "crates/oneport-cli/tests/pages/asterisk.rs"),
     ("api.md", "crates/oneport-switch/tests/api/examples.rs"),
     ("asterisk.md", "crates/oneport-cli/tests/pages/asterisk.rs"),

@@ -1,9 +1,11 @@
 //! Pages of the documentation, whose files and commands are taken as they are written.
 
+mod alerts;
 mod asterisk;
 mod book;
 mod boxes;
 mod carriers;
+mod figures;
 mod markdown;
 mod network;
 mod operation;

@@ -69,6 +69,17 @@ impl Page {
         self.directory.path().join(name)
     }
 
+    /// Where its API is: address and port.
+    pub(crate) fn api(&self) -> &str {
+        &self.api
+    }
+
+    /// The file with the token of its API.
+    pub(crate) fn token(&self) -> PathBuf {
+        let (_, port) = self.api.rsplit_once(':').expect("a port");
+        self.file(&format!("api-{port}.token"))
+    }
+
     /// Its text, with the ports that were put in.
     pub(crate) fn text(&self) -> &str {
         &self.text

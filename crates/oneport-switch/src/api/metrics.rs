@@ -164,6 +164,8 @@ metrics! {
         "Packets missing in captures of calls, since whoever asked for them fetched them too slowly.";
     RECORDS_WAITING = Gauge "oneport_store_queue_records" []
         "Records that wait to be written; calls are refused where store.max_waiting do.";
+    RECORDS_WAITING_MAX = Gauge "oneport_store_queue_records_max" []
+        "Records that may wait to be written (store.max_waiting); 0: nothing is kept.";
     DATABASE_UP = Gauge "oneport_store_up" []
         "1: the database takes records; 0: it does not, and they wait on the disk.";
     DISK_QUEUE = Gauge "oneport_store_disk_queue_records" []
@@ -244,8 +246,9 @@ fn write(format: Format, figures: &Figures, own: &Own) -> String {
     page.begin(&RECORDINGS).add(&[], recordings as f64);
     page.begin(&RECORDING_LEFT_OUT).add(&[], left_out as f64);
     page.begin(&CAPTURE_LEFT_OUT).add(&[], figures.captures_left_out as f64);
-    let (waiting, left_out) = figures.records;
+    let (waiting, most, left_out) = figures.records;
     page.begin(&RECORDS_WAITING).add(&[], waiting as f64);
+    page.begin(&RECORDS_WAITING_MAX).add(&[], most as f64);
     let queue = own.queue.as_ref();
     let up = queue.is_none_or(|queue| queue.outage.is_none());
     page.begin(&DATABASE_UP).add(&[], f64::from(u8::from(up)));

@@ -650,8 +650,8 @@ pub(crate) struct Figures {
     pub(crate) counters: Counters,
     pub(crate) tally: Tally,
     pub(crate) refused: BTreeMap<(Stage, Option<CauseCode>), u64>,
-    /// Records that are not durable yet, and refusals left out because too many waited.
-    pub(crate) records: (u64, u64),
+    /// Records that are not durable yet, how many may be, and refusals left out because too many waited.
+    pub(crate) records: (u64, u64, u64),
     /// Calls that are recorded, and frames left out of recordings.
     pub(crate) recordings: (usize, u64),
     /// Packets left out of captures.
@@ -754,7 +754,11 @@ impl Switch {
             counters: endpoint.counters().clone(),
             tally: self.tally.clone(),
             refused: self.book.refused_counts().clone(),
-            records: (self.records_waiting(), self.refusals_left_out()),
+            records: (
+                self.records_waiting(),
+                self.book.ledger().map_or(0, |ledger| ledger.most()),
+                self.refusals_left_out(),
+            ),
             captures_left_out: self.captures.left_out,
             one_way: self.count_one_way(),
             transcoded: (self.transcodings.count(), self.config.max_transcoded_calls),

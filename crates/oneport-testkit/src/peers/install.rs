@@ -73,7 +73,52 @@ pub fn install_all() -> Result<(), Missing> {
     postgres()?;
     mariadb()?;
     axe()?;
+    prometheus()?;
     asterisk_root().map(drop)
+}
+
+/// The directory of Prometheus' programs, out of Debian's package, which is not installed: it would run as a
+/// service.
+pub(super) fn prometheus() -> Result<PathBuf, Missing> {
+    let own = directory().join("prometheus");
+    let programs = own.join("usr/bin");
+    let complete = |programs: &Path| {
+        ["prometheus", "promtool"].iter().all(|name| programs.join(name).exists())
+    };
+    if complete(&programs) {
+        return Ok(programs);
+    }
+    let wrong = |error: &dyn fmt::Display| missing("prometheus", error);
+    fs::create_dir_all(directory()).map_err(|error| wrong(&error))?;
+    let _lock = lock(&directory().join("prometheus.lock")).map_err(|error| wrong(&error))?;
+    if complete(&programs) {
+        return Ok(programs);
+    }
+    let making = directory().join("prometheus.making");
+    let _ = fs::remove_dir_all(&making);
+    fs::create_dir(&making).map_err(|error| wrong(&error))?;
+    let download = || {
+        let mut get = Command::new("apt-get");
+        quiet(get.args(["download", "prometheus"]).current_dir(&making))
+    };
+    // What is known of the archive may be of yesterday, and only root can learn more.
+    let got = download() || quiet(Command::new("apt-get").arg("update")) && download();
+    if !got {
+        return Err(wrong(&"`apt-get download prometheus` failed"));
+    }
+    let files = fs::read_dir(&making).map_err(|error| wrong(&error))?;
+    let packages = files.flatten().map(|file| file.path());
+    let package =
+        packages.into_iter().find(|path| path.extension().is_some_and(|end| end == "deb"));
+    let package = package.ok_or_else(|| wrong(&"apt-get has brought no package"))?;
+    let mut unpack = Command::new("dpkg-deb");
+    if !quiet(unpack.arg("--extract").arg(&package).arg(&making)) {
+        return Err(wrong(&format!("{} cannot be unpacked", package.display())));
+    }
+    let _ = fs::remove_file(&package);
+    let _ = fs::remove_dir_all(&own);
+    fs::rename(&making, &own).map_err(|error| wrong(&error))?;
+    if complete(&programs) { Ok(programs) } else { Err(wrong(&"Debian's package lacks a program")) }
 }
 
 /// The directory of PostgreSQL's programs, which Debian keeps out of everybody's path: that of the newest

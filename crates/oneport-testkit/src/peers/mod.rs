@@ -1,5 +1,5 @@
 //! Real peers: Asterisk, iaxmodem, sipp, baresip and Chromium, ffmpeg, which hears codecs, tshark to look over
-//! everybody's shoulder, and the database servers that a store may be on.
+//! everybody's shoulder, the database servers that a store may be on, and Prometheus, which collects metrics.
 //!
 //! All come from Debian, but axe-core, which npm has. A peer that is missing is an error that says how to
 //! get it, never a reason to skip a test.
@@ -12,6 +12,7 @@ pub mod database;
 pub mod iaxmodem;
 mod install;
 mod place;
+pub mod prometheus;
 pub mod sipp;
 pub mod tshark;
 
