@@ -83,22 +83,27 @@ pub(crate) fn tries_next(end: &CallEnd) -> bool {
         | EndReason::PeerRestarted => true,
         // We hang up a leg that rings too long, and no other while its caller waits.
         EndReason::LocalHangup => end.cause == CauseCode::NO_ANSWER,
-        EndReason::RemoteHangup | EndReason::RemoteReject => matches!(
-            end.cause,
-            CauseCode::NO_ROUTE_TRANSIT
-                | CauseCode::DESTINATION_OUT_OF_ORDER
-                | CauseCode::CIRCUIT_CONGESTION
-                | CauseCode::NETWORK_OUT_OF_ORDER
-                | CauseCode::TEMPORARY_FAILURE
-                | CauseCode::SWITCH_CONGESTION
-                | CauseCode::CHANNEL_UNAVAILABLE
-                | CauseCode::RESOURCE_UNAVAILABLE
-                | CauseCode::FACILITY_NOT_SUBSCRIBED
-                | CauseCode::SERVICE_UNAVAILABLE
-                | CauseCode::TIMER_EXPIRY
-        ),
+        EndReason::RemoteHangup | EndReason::RemoteReject => could_not_take(end.cause),
         _ => false,
     }
+}
+
+/// Whether a destination that ends a call with this cause could not take it, rather than did not want it.
+pub(crate) const fn could_not_take(cause: CauseCode) -> bool {
+    matches!(
+        cause,
+        CauseCode::NO_ROUTE_TRANSIT
+            | CauseCode::DESTINATION_OUT_OF_ORDER
+            | CauseCode::CIRCUIT_CONGESTION
+            | CauseCode::NETWORK_OUT_OF_ORDER
+            | CauseCode::TEMPORARY_FAILURE
+            | CauseCode::SWITCH_CONGESTION
+            | CauseCode::CHANNEL_UNAVAILABLE
+            | CauseCode::RESOURCE_UNAVAILABLE
+            | CauseCode::FACILITY_NOT_SUBSCRIBED
+            | CauseCode::SERVICE_UNAVAILABLE
+            | CauseCode::TIMER_EXPIRY
+    )
 }
 
 /// What the caller is told when the called leg ended so.

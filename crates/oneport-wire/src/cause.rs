@@ -41,6 +41,8 @@ impl CauseCode {
     pub const NUMBER_CHANGED: Self = Self(22);
     /// 23: redirected to new destination.
     pub const REDIRECTED: Self = Self(23);
+    /// 25: exchange routing error, such as a call that runs in a circle.
+    pub const ROUTING_ERROR: Self = Self(25);
     /// 26: answered elsewhere.
     pub const ANSWERED_ELSEWHERE: Self = Self(26);
     /// 27: destination out of order.
@@ -75,6 +77,8 @@ impl CauseCode {
     pub const OUTGOING_BARRED: Self = Self(52);
     /// 54: incoming calls barred.
     pub const INCOMING_BARRED: Self = Self(54);
+    /// 55: incoming calls barred within the closed user group.
+    pub const INCOMING_BARRED_IN_GROUP: Self = Self(55);
     /// 57: bearer capability not authorised.
     pub const BEARER_NOT_AUTHORISED: Self = Self(57);
     /// 58: bearer capability not available.
@@ -103,6 +107,8 @@ impl CauseCode {
     pub const NO_CALL_SUSPENDED: Self = Self(85);
     /// 86: call with this identity was cleared.
     pub const CALL_CLEARED: Self = Self(86);
+    /// 87: not a member of the closed user group.
+    pub const NOT_IN_GROUP: Self = Self(87);
     /// 88: incompatible destination.
     pub const INCOMPATIBLE_DESTINATION: Self = Self(88);
     /// 91: invalid transit network.
@@ -151,6 +157,7 @@ impl CauseCode {
             21 => "call rejected",
             22 => "number changed",
             23 => "redirected to new destination",
+            25 => "exchange routing error",
             26 => "answered elsewhere",
             27 => "destination out of order",
             28 => "invalid number format",
@@ -168,6 +175,7 @@ impl CauseCode {
             50 => "facility not subscribed",
             52 => "outgoing calls barred",
             54 => "incoming calls barred",
+            55 => "incoming calls barred in the closed user group",
             57 => "bearer capability not authorised",
             58 => "bearer capability not available",
             63 => "service not available",
@@ -182,6 +190,7 @@ impl CauseCode {
             84 => "call identity in use",
             85 => "no call suspended",
             86 => "call with this identity was cleared",
+            87 => "not in the closed user group",
             88 => "incompatible destination",
             91 => "invalid transit network",
             95 => "invalid message",

@@ -487,6 +487,20 @@ mod tests {
     }
 
     #[test]
+    fn what_each_means_when_it_rises_is_documented() {
+        let document = include_str!("../../../../docs/metrics.md");
+        let mut sections =
+            document.split("\n### `").skip(1).filter_map(|rest| rest.split_once("`\n\n"));
+        for metric in ALL {
+            let (name, text) =
+                sections.next().unwrap_or_else(|| panic!("{} has none", metric.name));
+            assert_eq!(name, metric.name, "sections of docs/metrics.md");
+            assert!(text.trim().len() > 20, "{name}: {text}");
+        }
+        assert_eq!(sections.next(), None, "a metric that is not there");
+    }
+
+    #[test]
     fn names_say_their_units_and_kinds() {
         for metric in ALL {
             assert!(metric.name.starts_with("oneport_"), "{}", metric.name);

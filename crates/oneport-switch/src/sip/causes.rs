@@ -129,6 +129,7 @@ pub(crate) fn reason(cause: CauseCode, text: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bridge::could_not_take;
 
     #[test]
     fn causes_and_answers_that_stand_for_each_other_do_so_both_ways() {
@@ -198,5 +199,37 @@ mod tests {
         let said = reason(CauseCode(42), Some("CPU at \"93\" %, for 2 s\r\n"));
         assert_eq!(said, "Q.850;cause=42;text=\"CPU at 93 %, for 2 s\"");
         assert_eq!(cause_in_reason(&said), Some(CauseCode(42)));
+    }
+
+    /// The first line of a cause's section in `docs/causes.md`.
+    fn first_line(cause: CauseCode) -> String {
+        let fits = |(code, _, way): &&(u8, u16, Way)| *code == cause.0 && *way != Way::ToStatus;
+        let read: Vec<_> =
+            TABLE.iter().filter(fits).map(|(_, status, _)| status.to_string()).collect();
+        let read = match &read[..] {
+            [] => String::new(),
+            [one] => format!(", and read from {one}"),
+            [more @ .., last] => format!(", and read from {} and {last}", more.join(", ")),
+        };
+        let only = if could_not_take(cause) { "" } else { " with `continue_on` only" };
+        format!("*SIP: sent as {}{read}. The next destination is tried{only}.*", status_for(cause))
+    }
+
+    #[test]
+    fn each_cause_has_its_section_in_the_documentation() {
+        let document = include_str!("../../../../docs/causes.md");
+        let mut sections = document.split("\n## ").skip(1);
+        let named = (1..=127).map(CauseCode).filter(|cause| cause.name() != CauseCode(0x7E).name());
+        for cause in named {
+            let section = sections.next().unwrap_or_else(|| panic!("{cause} is missing"));
+            let mut lines = section.lines().filter(|line| !line.is_empty());
+            let heading = format!("{} {}", cause.0, cause.name());
+            assert_eq!(lines.next(), Some(heading.as_str()), "headings of docs/causes.md");
+            assert_eq!(lines.next(), Some(first_line(cause).as_str()), "{cause}");
+            assert!(lines.next().is_some_and(|text| text.starts_with(|c: char| c.is_uppercase())));
+        }
+        assert_eq!(sections.next(), None, "a cause that has no name");
+        let known = |cause: u8| document.contains(&format!("\n## {cause} "));
+        assert!(TABLE.iter().all(|(cause, ..)| known(*cause)), "a cause of the table has no name");
     }
 }

@@ -3,7 +3,7 @@
 use oneport_proto::{CallEnd, CallId, EndReason};
 use oneport_wire::CauseCode;
 
-use super::hunting::{MOST_HOPS, ROUTING_ERROR};
+use super::hunting::MOST_HOPS;
 use super::{State, Switch};
 use crate::routing::{Destination, Target};
 
@@ -49,7 +49,7 @@ impl Switch {
             forwarded.times += 1;
             if forwarded.times > MOST_HOPS {
                 let why = format!("the call is forwarded in a circle, at last by {name}");
-                return Err((ROUTING_ERROR, why));
+                return Err((CauseCode::ROUTING_ERROR, why));
             }
             forwarded.from.get_or_insert_with(|| number.to_string());
             tracing::debug!("{call}: {name} is forwarded to {target}");

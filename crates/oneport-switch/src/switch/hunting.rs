@@ -23,9 +23,6 @@ use crate::watch::Bounds;
 /// A call that came through so many switches runs in a circle.
 pub(super) const MOST_HOPS: u32 = 10;
 
-/// The cause of a call that runs in a circle (Q.850: exchange routing error).
-pub(super) const ROUTING_ERROR: CauseCode = CauseCode(25);
-
 /// What the dial plan says of a call.
 #[derive(Default)]
 pub(super) struct Plan {
@@ -248,7 +245,7 @@ impl Switch {
             let reason = refused("circle", "the call runs in a circle".into())
                 .decided_by("the most switches on the way", MOST_HOPS.to_string())
                 .fix("correct the routes that lead the call back to a switch it came from");
-            (ROUTING_ERROR, Box::new(reason))
+            (CauseCode::ROUTING_ERROR, Box::new(reason))
         })?;
         // All that speak SIP are at the same address: that of the gateway.
         let by_sip = self.config.is_behind_gateway(name);
