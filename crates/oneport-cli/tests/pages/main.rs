@@ -5,6 +5,7 @@ mod asterisk;
 mod book;
 mod boxes;
 mod carriers;
+mod dashboard;
 mod figures;
 mod markdown;
 mod network;
