@@ -15,6 +15,7 @@ use std::time::Duration;
 use oneport::{Driver, Inheritance, succession_connection};
 use oneport_switch::api::model::{OlderView, UpgradeView};
 use oneport_switch::api::{Api, USUAL_PATIENCE, UpgradeRequest, Upgrades};
+use oneport_switch::sip::{Gateway, SipSocket};
 use oneport_switch::{Succession, Switch};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -42,6 +43,9 @@ struct Estate {
     api: bool,
     /// The hash of the token that was made for it.
     token: Option<[u8; 32]>,
+    /// Transports and addresses of SIP, as they were configured.
+    #[serde(default)]
+    sip: Vec<(String, SocketAddr)>,
 }
 
 /// What this process has from the one before, if there is one.
@@ -51,6 +55,7 @@ pub(crate) struct Heritage {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) api: Option<TcpListener>,
     pub(crate) token: Option<[u8; 32]>,
+    pub(crate) sip: Vec<SipSocket>,
 }
 
 impl Heritage {
@@ -72,7 +77,11 @@ impl Heritage {
         let mut descriptors = std::mem::take(&mut inheritance.descriptors).into_iter();
         let api = if estate.api { descriptors.next().map(TcpListener::from) } else { None };
         let (listen, token) = (estate.listen, estate.token);
-        Ok(Some(Self { inheritance, listen, api, token }))
+        let sip = estate.sip.into_iter().zip(descriptors);
+        let sip = sip.filter_map(|((transport, address), socket)| {
+            SipSocket::inherited(&transport, address, socket)
+        });
+        Ok(Some(Self { inheritance, listen, api, token, sip: sip.collect() }))
     }
 }
 
@@ -130,6 +139,14 @@ impl Heir {
     }
 }
 
+/// What of a process an heir gets something of.
+#[derive(Clone, Copy)]
+pub(crate) struct Process<'a> {
+    pub(crate) driver: &'a Driver<Switch>,
+    pub(crate) api: Option<&'a Api>,
+    pub(crate) gateway: Option<&'a Gateway>,
+}
+
 /// Starts heirs.
 pub(crate) struct Heirs {
     program: PathBuf,
@@ -143,8 +160,6 @@ pub(crate) struct Heirs {
     under_way: Option<JoinHandle<Result<(Heir, OlderView), String>>>,
     answer: Option<oneshot::Sender<Result<UpgradeView, String>>>,
     heir: Option<Heir>,
-    /// Why there can be none.
-    never: Option<&'static str>,
 }
 
 /// What has come of it.
@@ -180,15 +195,7 @@ impl Heirs {
             under_way: None,
             answer: None,
             heir: None,
-            never: None,
         })
-    }
-
-    /// There is a gateway to SIP, whose sockets and dialogs nobody else can take.
-    pub(crate) fn have_sip(&mut self) {
-        let why = "this switch has carriers or telephones of SIP, and their calls cannot be kept by an \
-                   upgrade; drain it, and restart it then";
-        self.never = Some(why);
     }
 
     /// For whoever asks for one.
@@ -204,7 +211,7 @@ impl Heirs {
 
     /// Waits for something to do, and does it. Whoever waits for something else at the same time may give it
     /// up at any moment.
-    pub(crate) async fn next(&mut self, driver: &Driver<Switch>, api: Option<&Api>) -> Turn {
+    pub(crate) async fn next(&mut self, process: Process<'_>) -> Turn {
         let under_way = async {
             match &mut self.under_way {
                 Some(under_way) => under_way.await,
@@ -218,11 +225,11 @@ impl Heirs {
                 self.concluded(outcome)
             }
             Some(()) = self.signal.recv() => {
-                self.begin(driver, api, USUAL_PATIENCE, None);
+                self.begin(process, USUAL_PATIENCE, None);
                 Turn::None
             }
             Some(UpgradeRequest { patience, answer }) = self.requests.recv() => {
-                self.begin(driver, api, patience, Some(answer));
+                self.begin(process, patience, Some(answer));
                 Turn::None
             }
             Ok(()) = self.succession.changed() => {
@@ -245,23 +252,31 @@ impl Heirs {
 
     fn begin(
         &mut self,
-        driver: &Driver<Switch>,
-        api: Option<&Api>,
+        process: Process<'_>,
         patience: Duration,
         answer: Option<oneshot::Sender<Result<UpgradeView, String>>>,
     ) {
         let busy = "another process is being started already, or has taken over";
-        let is_busy = self.under_way.is_some() || self.heir.is_some();
-        if let Some(why) = self.never.or_else(|| is_busy.then_some(busy)) {
+        let sip = process.gateway.map(Gateway::sockets).transpose();
+        let why = match &sip {
+            _ if self.under_way.is_some() || self.heir.is_some() => Some(busy.to_string()),
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = why {
             tracing::warn!("no upgrade: {why}");
-            let _ = answer.map(|answer| answer.send(Err(why.into())));
+            let _ = answer.map(|answer| answer.send(Err(why)));
             return;
         }
         let mut estate = Estate { listen: self.listen.clone(), ..Estate::default() };
         let mut descriptors = Vec::new();
-        if let Some(Ok((listener, token))) = api.map(Api::leave) {
+        if let Some(Ok((listener, token))) = process.api.map(Api::leave) {
             (estate.api, estate.token) = (true, token);
             descriptors.push(OwnedFd::from(listener));
+        }
+        for SipSocket { transport, address, socket } in sip.ok().flatten().into_iter().flatten() {
+            estate.sip.push((transport.into(), address));
+            descriptors.push(socket);
         }
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).env(HEIR, "1");
@@ -270,7 +285,7 @@ impl Heirs {
             command.env_remove(name);
         }
         tracing::info!("upgrade: {} is started", self.program.display());
-        let (driver, succession) = (driver.clone(), self.succession.clone());
+        let (driver, succession) = (process.driver.clone(), self.succession.clone());
         let run = upgrade(driver, command, estate, descriptors, succession, patience);
         self.under_way = Some(tokio::spawn(run));
         self.answer = answer;

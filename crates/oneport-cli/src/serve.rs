@@ -17,7 +17,7 @@ use oneport_switch::{
 
 use crate::drain::Drains;
 use crate::exit::{Code, Failure, failed};
-use crate::heir::{Activated, Heirs, Heritage, Turn};
+use crate::heir::{Activated, Heirs, Heritage, Process, Turn};
 use crate::log::LogFormat;
 use crate::notify;
 use crate::reload::{self, Hosts, Reloads};
@@ -88,6 +88,7 @@ impl Serve {
         let is_heir = heritage.is_some();
         let mut given = Given { listener: activated.api.take(), ..Given::default() };
         let mut asked = config.listen.clone();
+        let mut sip = None;
         let port = match heritage.take() {
             None if activated.udp.is_empty() => Port::Own,
             None => {
@@ -95,7 +96,8 @@ impl Serve {
                 asked = activated.udp.iter().filter_map(|udp| udp.local_addr().ok()).collect();
                 Port::Activated(activated.udp)
             }
-            Some(Heritage { inheritance, listen, api, token }) => {
+            Some(Heritage { inheritance, listen, api, token, sip: sockets }) => {
+                sip = Some((inheritance.generation, sockets));
                 (given.listener, given.token) = (api, token);
                 let new = config.listen.iter().filter(|address| !listen.contains(address));
                 let new: Vec<SocketAddr> = new.copied().collect();
@@ -106,10 +108,11 @@ impl Serve {
         let driver = start(config.clone(), chosen, port, &storage)?;
         let mut heirs = Heirs::of(&driver, asked).await?;
         given.upgrades = Some(heirs.upgrades());
-        let gateway = Switch::start_gateway(&driver, &config).map_err(failed)?;
-        if gateway.is_some() {
-            heirs.have_sip();
-        }
+        let gateway = match sip {
+            None => Switch::start_gateway(&driver, &config),
+            Some((own, sockets)) => Switch::inherit_gateway(&driver, &config, own, sockets),
+        };
+        let gateway = gateway.map_err(failed)?;
         if is_heir {
             driver.ready();
             heirs.serves().await?;
@@ -147,13 +150,15 @@ impl Serve {
                     None => std::future::pending().await,
                 }
             };
+            let (api_now, gateway) = (api.as_ref(), gateway.as_ref());
+            let process = Process { driver: &driver, api: api_now, gateway };
             tokio::select! {
                 () = &mut stopped => break,
-                drained = drains.next(&driver) => match drained {
+                drained = drains.next(&driver, gateway) => match drained {
                     true => break,
                     false => continue,
                 },
-                turn = heirs.next(&driver, api.as_ref()) => {
+                turn = heirs.next(process) => {
                     match turn {
                         Turn::None => {}
                         Turn::Ends => break,

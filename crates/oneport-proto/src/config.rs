@@ -1,7 +1,7 @@
 //! What an endpoint is told at its start.
 
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use crate::firmware::FirmwareImage;
@@ -22,6 +22,9 @@ pub struct EndpointConfig {
     pub max_calls_per_address: usize,
     /// An address for which the limit before does not hold: what is there belongs to us. None.
     pub exempt_address: Option<IpAddr>,
+    /// An address whose calls are ours in any case: what begins there begins here, also when a newer process takes all
+    /// else ([`Endpoint::retire`](crate::Endpoint::retire)). None.
+    pub own_address: Option<SocketAddr>,
     /// Calls from addresses that proved nothing (no call token), all together; 8,192.
     pub max_unvalidated_calls: usize,
     /// How long the number of an ended call is not used again; 60 s. In that time repeated frames
@@ -80,6 +83,7 @@ impl Default for EndpointConfig {
             max_calls: 100_000,
             max_calls_per_address: 2_048,
             exempt_address: None,
+            own_address: None,
             max_unvalidated_calls: 8_192,
             number_quarantine: Duration::from_secs(60),
             ping_interval: Duration::from_secs(21),

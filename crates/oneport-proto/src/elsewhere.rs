@@ -252,6 +252,7 @@ impl Endpoint {
             let openings = elsewhere.openings.iter();
             all.extend(openings.map(|(remote, whose)| (*whose, Held::Openings(*remote))));
         }
+        all.extend(self.cx.config.own_address.map(|remote| (own, Held::Openings(remote))));
         all
     }
 

@@ -102,7 +102,7 @@ impl Endpoint {
         if let Some(existing) = existing {
             self.answer_copy(now, existing, header, fingerprint)?;
         }
-        if self.is_retired() {
+        if self.is_retired() && self.cx.config.own_address != Some(from.remote) {
             // What the number meant here is over, and whoever takes what is new may have it.
             if let Some(existing) = existing {
                 self.peer_restarted(now, existing);

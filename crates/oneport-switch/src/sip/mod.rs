@@ -19,13 +19,17 @@
 //!   `session_timer`: how long it holds;
 //! - `replaces`: calls that take the place of one that is up;
 //! - `standing`, `watching`: whether a carrier is there, and how that is found out;
-//! - `phones`: telephones that register here; `porter`: who is heard at all.
+//! - `phones`: telephones that register here; `porter`: who is heard at all;
+//! - `serving`: what the gateway does as long as it runs; `elsewhere`, `heritage`: other processes of this switch at
+//!   the same addresses, and what one leaves to the next.
 
 pub(crate) mod caller;
 pub(crate) mod causes;
 mod challenges;
 pub mod dtls;
+mod elsewhere;
 pub(crate) mod headers;
+mod heritage;
 mod inbound;
 mod inner;
 pub mod media;
@@ -40,6 +44,7 @@ pub mod rtp;
 mod screen;
 pub mod sdp;
 mod secure;
+mod serving;
 mod session;
 mod session_timer;
 pub(crate) mod settings;
@@ -51,36 +56,32 @@ pub(crate) mod streams;
 mod talking;
 mod watching;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use oneport::Workload;
+use oneport::{Generation, To, Workload};
 use oneport_proto::Secret;
 use oneport_wire::MessageCount;
 use thiserror::Error;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{mpsc, oneshot, watch};
 
-use inner::{Inside, Offers};
+use elsewhere::Elsewhere;
+use heritage::Legacy;
+pub use heritage::SipSocket;
+pub(crate) use heritage::SipWord;
+use inner::Inside;
 use media::{MediaConfig, MediaPlane, Places};
-use phones::messages::Messages;
-use phones::watching::Watched as WatchedPhones;
-use phones::{Phones, Registry, registering};
+use phones::{Phones, Registry};
 use porter::Porter;
 use replaces::Talks;
+use serving::{Serving, Told, Turn};
 use settings::{Carrier, PhoneConfig, SipConfig};
-use stack::{Requests, Stack};
+use stack::{Ground, Stack};
 use standing::Carriers;
 use streams::Streams;
-
-/// How often, and how often in all, it is looked whether all dialogs have ended when the gateway stops.
-const FAREWELL_LOOK: Duration = Duration::from_millis(50);
-const FAREWELL_LOOKS: usize = 40;
 
 /// The gateway cannot start.
 #[derive(Debug, Error)]
@@ -100,6 +101,9 @@ pub(crate) trait Switchboard: Send + Sync {
 
     /// The voice of a leg flows one way only; `None`: both are heard again.
     fn one_way(&self, word: &str, one_way: Option<one_way::OneWay>);
+
+    /// Something is said to the gateway of another process.
+    fn say(&self, to: To, word: SipWord);
 
     /// The far ends of two legs are to be joined, and the legs to end. Whether they are, or in words why not.
     fn join(&self, words: [String; 2]) -> oneshot::Receiver<Result<(), String>>;
@@ -144,6 +148,17 @@ fn media_of(config: &SipConfig) -> MediaConfig {
 /// What the gateway is told while it runs.
 enum Command {
     Reconfigure(Box<Behind>),
+    /// The switch of this process takes what begins, and so may the gateway, as soon as the process before reads no
+    /// more.
+    Serve,
+    /// It reads no more, and has left this.
+    Inherit(Box<Legacy>),
+    /// A newer process reads from now on.
+    Leave,
+    /// It has ended: this one reads again.
+    Return,
+    /// An older process has ended.
+    Gone(Generation),
     /// So many messages wait for a phone.
     Messages(String, MessageCount),
 }
@@ -170,20 +185,74 @@ pub(crate) struct Link {
     /// Connections that others have opened.
     pub(crate) streams: Arc<Streams>,
     commands: mpsc::UnboundedSender<Command>,
+    elsewhere: Arc<Elsewhere>,
 }
 
 impl Link {
+    fn command(&self, command: Command) {
+        // A gateway that has stopped does nothing.
+        let _ = self.commands.send(command);
+    }
+
+    /// The switch of this process takes what begins.
+    pub(crate) fn serve(&self) {
+        self.command(Command::Serve);
+    }
+
+    /// A newer process takes it.
+    pub(crate) fn leave(&self) {
+        self.command(Command::Leave);
+    }
+
+    /// That has ended.
+    pub(crate) fn serve_again(&self) {
+        self.command(Command::Return);
+    }
+
+    /// The gateway of another process says something; `None`: that of the newest.
+    pub(crate) fn hear(&self, from: Option<Generation>, word: SipWord) {
+        match (word, from) {
+            (SipWord::Leaves(legacy), Some(_)) => {
+                for (whose, calls) in &legacy.calls {
+                    self.elsewhere.learn(Generation(*whose), calls.clone());
+                }
+                for (whose, calls) in &legacy.up {
+                    self.carriers.count_elsewhere(self.elsewhere.count(Generation(*whose), *calls));
+                }
+                self.command(Command::Inherit(legacy));
+            }
+            (SipWord::Begun(calls), Some(older)) => self.elsewhere.learn(older, calls),
+            (SipWord::Calls(calls), Some(older)) => {
+                self.carriers.count_elsewhere(self.elsewhere.count(older, calls));
+            }
+            (SipWord::Datagram { at, from, bytes }, None) => {
+                self.elsewhere.is_handed(at, from, &bytes);
+            }
+            _ => {}
+        }
+    }
+
+    /// An older process has ended.
+    pub(crate) fn is_gone(&self, older: Generation) {
+        self.carriers.count_elsewhere(self.elsewhere.forget(older));
+        self.command(Command::Gone(older));
+    }
+
+    /// A newer process is told how many calls are up here.
+    pub(crate) fn tell_calls(&self) {
+        self.elsewhere.tell_calls(self.carriers.calls());
+    }
+
     /// Other carriers and phones, or other limits, for calls from now on. Addresses stay as they are.
     pub(crate) fn reconfigure(&self, behind: Behind) {
         // It is known here at once, so that registrations that follow find their phones.
         self.phones.replace(behind.phones.clone());
-        // A gateway that has stopped has no carriers.
-        let _ = self.commands.send(Command::Reconfigure(Box::new(behind)));
+        self.command(Command::Reconfigure(Box::new(behind)));
     }
 
     /// So many messages wait for a phone.
     pub(crate) fn messages(&self, name: &str, count: MessageCount) {
-        let _ = self.commands.send(Command::Messages(name.into(), count));
+        self.command(Command::Messages(name.into(), count));
     }
 }
 
@@ -212,6 +281,17 @@ pub struct Gateway {
     runtime: Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// For another process.
+    sockets: Vec<SipSocket>,
+}
+
+/// Which process a gateway is of.
+pub(crate) struct Descent {
+    pub(crate) own: Generation,
+    /// What the process before has handed over; `None`: there was none, or none with SIP.
+    pub(crate) sockets: Vec<SipSocket>,
+    /// Whether there was one.
+    pub(crate) is_heir: bool,
 }
 
 impl Gateway {
@@ -224,6 +304,7 @@ impl Gateway {
         switch: SocketAddr,
         registry: Box<dyn Registry>,
         board: Arc<dyn Switchboard>,
+        descent: Descent,
     ) -> Result<Self, GatewayError> {
         let Behind { config, carriers, phones: telephones } = behind;
         let (mut drawn, mut key) = ([0; 32], [0; 64]);
@@ -251,6 +332,17 @@ impl Gateway {
             config: shared_config.clone(),
         };
         let door: Arc<dyn stack::Door> = Arc::new(porter);
+        let Descent { own, sockets, is_heir } = descent;
+        // Where nobody has read, nobody has to be waited for.
+        let turn = match (is_heir, sockets.is_empty()) {
+            (false, _) => Turn::Leads,
+            (true, true) => Turn::Waits { predecessor: false },
+            (true, false) => Turn::Waits { predecessor: true },
+        };
+        let sockets = stack::sockets(&config, sockets).map_err(GatewayError::Unusable)?;
+        let for_others = sockets.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
+        let elsewhere = Arc::new(Elsewhere::new(board.clone()));
+        let reads = watch::Sender::new(turn == Turn::Leads);
         let (commands, orders) = mpsc::unbounded_channel();
         let address = inside.address();
         let carriers = known.clone();
@@ -263,13 +355,17 @@ impl Gateway {
             places,
             streams: streams.clone(),
             commands,
+            elsewhere: elsewhere.clone(),
         };
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         // All of it is on its own thread: whoever starts it may be inside a runtime already.
         let body = move || {
             runtime.block_on(async move {
-                let (stack, requests) = match Stack::start(&config, door, streams).await {
+                let reading = reads.subscribe();
+                let ground =
+                    Ground { door, streams, elsewhere: elsewhere.clone(), reads: reading, sockets };
+                let (stack, requests) = match Stack::start(&config, ground).await {
                     Ok(started) => started,
                     Err(why) => return drop(tell.send(Err(why))),
                 };
@@ -280,7 +376,7 @@ impl Gateway {
                 let shared = Arc::new(shared);
                 drop(tell.send(Ok(Arc::downgrade(&shared))));
                 let told = Told { requests, offers, moved, orders };
-                serve(shared, changed, told, stopped).await;
+                Serving::new(shared, own, elsewhere, reads, turn).run(changed, told, stopped).await;
             });
         };
         let thread = thread::Builder::new().name("oneport-sip".into()).spawn(body)?;
@@ -289,7 +385,30 @@ impl Gateway {
             Ok(Err(why)) => return Err(GatewayError::Unusable(why)),
             Err(_) => return Err(GatewayError::Unusable("it has ended at once".into())),
         };
-        Ok(Self { link, shared, runtime: handle, stop: Some(stop), thread: Some(thread) })
+        Ok(Self {
+            link,
+            shared,
+            runtime: handle,
+            stop: Some(stop),
+            thread: Some(thread),
+            sockets: for_others,
+        })
+    }
+
+    /// Its sockets, for a process that takes over.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub fn sockets(&self) -> std::io::Result<Vec<SipSocket>> {
+        self.sockets.iter().map(copy).collect()
+    }
+
+    /// Whether nothing is to be done here any more, as another process reads: it knows all that it has to, no dialog is
+    /// left, and nothing that somebody has asked or was asked is without an answer.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let over = |shared: Arc<Shared>| self.link.elsewhere.has_told() && shared.stack.is_quiet();
+        self.shared.upgrade().is_none_or(over)
     }
 
     /// What it holds now.
@@ -318,6 +437,11 @@ impl Gateway {
     }
 }
 
+fn copy(one: &SipSocket) -> std::io::Result<SipSocket> {
+    let SipSocket { transport, address, socket } = one;
+    Ok(SipSocket { transport, address: *address, socket: socket.try_clone()? })
+}
+
 impl Drop for Gateway {
     fn drop(&mut self) {
         drop(self.stop.take());
@@ -326,110 +450,4 @@ impl Drop for Gateway {
             let _ = thread.join();
         }
     }
-}
-
-/// Tasks that watch one carrier.
-struct Watched {
-    watching: AbortHandle,
-    /// Ends the registration.
-    stop: CancellationToken,
-    registering: tokio::task::JoinHandle<()>,
-}
-
-impl Watched {
-    fn begin(shared: &Shared, name: &str) -> Option<Self> {
-        let (carrier, _) = shared.carriers.find(name)?;
-        let (stack, carriers) = (shared.stack.clone(), shared.carriers.clone());
-        let stop = CancellationToken::new();
-        let watching =
-            watching::watch(stack.clone(), carriers.clone(), name.into(), carrier.clone());
-        let registering = watching::register(stack, carriers, name.into(), carrier, stop.clone());
-        Some(Self {
-            watching: tokio::spawn(watching).abort_handle(),
-            stop,
-            registering: tokio::spawn(registering),
-        })
-    }
-
-    fn end(self) -> tokio::task::JoinHandle<()> {
-        self.watching.abort();
-        self.stop.cancel();
-        self.registering
-    }
-}
-
-/// What the gateway is told: by those outside, by the switch, of phones, and by whoever runs it.
-struct Told {
-    requests: Requests,
-    offers: Offers,
-    /// Names of phones that have come, gone or moved.
-    moved: mpsc::UnboundedReceiver<String>,
-    orders: mpsc::UnboundedReceiver<Command>,
-}
-
-async fn serve(
-    shared: Arc<Shared>,
-    carriers: Vec<String>,
-    told: Told,
-    mut stopped: oneshot::Receiver<()>,
-) {
-    let Told { requests, mut offers, mut moved, mut orders } = told;
-    let Requests { mut calls, mut registers, mut subscribes } = requests;
-    let mut messages = Messages::default();
-    let mut watched_phones = WatchedPhones::default();
-    let mut watched: HashMap<String, Watched> = HashMap::new();
-    for name in carriers {
-        watched.extend(Watched::begin(&shared, &name).map(|one| (name, one)));
-    }
-    loop {
-        tokio::select! {
-            _ = &mut stopped => break,
-            Some(offered) = offers.next() => {
-                tokio::spawn(outbound::take(shared.clone(), offered));
-            }
-            Some(incoming) = calls.recv() => {
-                tokio::spawn(inbound::take(shared.clone(), incoming));
-            }
-            Some(request) = registers.recv() => {
-                tokio::spawn(registering::take(shared.clone(), request));
-            }
-            Some(request) = subscribes.recv() => messages.take(&shared, request),
-            Some(name) = moved.recv() => {
-                messages.moved(&shared, &name);
-                watched_phones.changed(&shared.stack, &shared.phones, name);
-            }
-            Some(order) = orders.recv() => {
-                let behind = match order {
-                    Command::Reconfigure(behind) => behind,
-                    Command::Messages(name, count) => {
-                        messages.wait(&shared, &name, count);
-                        continue;
-                    }
-                };
-                let Behind { config, carriers, .. } = *behind;
-                let (changed, gone) = shared.carriers.replace(carriers);
-                for name in gone.iter().chain(&changed) {
-                    drop(watched.remove(name).map(Watched::end));
-                }
-                for name in changed {
-                    watched.extend(Watched::begin(&shared, &name).map(|one| (name, one)));
-                }
-                *shared.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
-            }
-            else => break,
-        }
-    }
-    let ending: Vec<_> = watched.into_values().map(Watched::end).collect();
-    shared.inside.clone().stop().await;
-    // Carriers are told of the end of their calls, too.
-    for _ in 0..FAREWELL_LOOKS {
-        if shared.stack.held().0 == 0 {
-            break;
-        }
-        tokio::time::sleep(FAREWELL_LOOK).await;
-    }
-    for registration in ending {
-        let _ = registration.await;
-    }
-    shared.stack.stop();
 }

@@ -104,6 +104,36 @@ impl Head {
     }
 }
 
+/// To which call a message belongs, and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Gist {
+    pub(super) is_answer: bool,
+    /// Of the request that it is, or answers.
+    pub(super) method: String,
+    pub(super) call_id: String,
+    /// Whether it is part of a dialog: its To header has a tag.
+    pub(super) is_in_dialog: bool,
+    /// The Call-ID of the dialog whose place it is to take (RFC 3891).
+    pub(super) replaces: Option<String>,
+}
+
+impl Gist {
+    /// Reads it; `None` of what is no message.
+    pub(super) fn read(datagram: &[u8]) -> Option<Self> {
+        let end = datagram.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let head = Head::read(&String::from_utf8_lossy(datagram.get(..end)?))?;
+        let (_, method) = head.sequence()?;
+        let replaces = head.first("replaces").and_then(|value| value.split(';').next());
+        Some(Self {
+            is_answer: head.start.starts_with("SIP/"),
+            method: method.into(),
+            call_id: head.first("call-id")?.into(),
+            is_in_dialog: head.first("to").is_some_and(has_tag),
+            replaces: replaces.map(|call_id| call_id.trim().into()),
+        })
+    }
+}
+
 /// Looks at a datagram. `knows` says of a method whether it is one at all.
 pub(super) fn look_at(datagram: &[u8], knows: impl Fn(&str) -> bool) -> Verdict {
     let end = datagram.windows(4).position(|four| four == b"\r\n\r\n");

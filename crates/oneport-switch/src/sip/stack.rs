@@ -5,7 +5,8 @@
 //! first answer is held back until that has come.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,9 +19,11 @@ use rsipstack::transaction::endpoint::{Endpoint, EndpointInnerRef, EndpointOptio
 use rsipstack::transport::TransportLayer;
 use rsipstack::transport::tls::TlsConfig;
 use rsipstack::transport::udp::UdpConnection;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::elsewhere::Elsewhere;
+use super::heritage::SipSocket;
 use super::secure::{Secured, usual_authorities};
 use super::settings::{Login, SipConfig, Transport};
 use super::socket::Screened;
@@ -73,6 +76,7 @@ pub(crate) struct Stack {
     /// Dialogs in which a change of ours is not answered yet, by their ids.
     changing: Arc<Mutex<HashSet<String>>>,
     acknowledgements: Acknowledgements,
+    elsewhere: Arc<Elsewhere>,
     names: Names,
     secured: Arc<Secured>,
     stop: CancellationToken,
@@ -88,6 +92,52 @@ fn as_library(transport: Transport) -> rsipstack::sip::Transport {
     }
 }
 
+/// What it stands on.
+pub(crate) struct Ground {
+    pub(crate) door: Arc<dyn Door>,
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) elsewhere: Arc<Elsewhere>,
+    /// Whether this process reads its sockets.
+    pub(crate) reads: watch::Receiver<bool>,
+    pub(crate) sockets: Vec<SipSocket>,
+}
+
+/// The sockets that are configured, of which some are there already. Those that are there and not configured any more
+/// stay: older processes still send by them.
+///
+/// # Errors
+/// In words, which address cannot be used, and why.
+pub(crate) fn sockets(
+    config: &SipConfig,
+    mut inherited: Vec<SipSocket>,
+) -> Result<Vec<SipSocket>, String> {
+    let mut sockets = Vec::new();
+    for (transport, address) in &config.listen {
+        let (name, address) = (transport.name(), *address);
+        let known = |one: &SipSocket| (one.transport, one.address) == (name, address);
+        if let Some(n) = inherited.iter().position(known) {
+            sockets.push(inherited.remove(n));
+            continue;
+        }
+        let bound = match transport {
+            Transport::Udp => UdpSocket::bind(address).map(OwnedFd::from),
+            Transport::Tcp | Transport::Tls => TcpListener::bind(address).map(OwnedFd::from),
+        };
+        let socket = bound.map_err(|error| cannot_listen(*transport, address, &error))?;
+        sockets.push(SipSocket { transport: name, address, socket });
+    }
+    sockets.append(&mut inherited);
+    Ok(sockets)
+}
+
+fn cannot_listen(
+    transport: Transport,
+    address: SocketAddr,
+    error: &dyn std::fmt::Display,
+) -> String {
+    format!("cannot listen on {} {address} for SIP: {error}", transport.name())
+}
+
 impl Stack {
     /// Listens; calls come out of the receiver. To be called inside a runtime.
     ///
@@ -95,9 +145,9 @@ impl Stack {
     /// An address or a certificate cannot be used: in words, which and why.
     pub(crate) async fn start(
         config: &SipConfig,
-        door: Arc<dyn Door>,
-        streams: Arc<Streams>,
+        ground: Ground,
     ) -> Result<(Self, Requests), String> {
+        let Ground { door, streams, elsewhere, reads, sockets } = ground;
         let stop = CancellationToken::new();
         let transports = TransportLayer::new(stop.clone());
         let listed = door.clone();
@@ -115,27 +165,31 @@ impl Stack {
         let tls = TlsConfig { ca_certs, ..TlsConfig::default() };
         transports.set_tls_config(tls.clone());
         let (mut listens, mut connected) = (Vec::new(), Vec::new());
-        for (transport, address) in &config.listen {
-            let wrong = |error: &dyn std::fmt::Display| {
-                format!("cannot listen on {} {address} for SIP: {error}", transport.name())
-            };
+        for SipSocket { transport, address, socket } in sockets {
+            let Some(transport) = Transport::named(transport) else { continue };
+            let wrong = |error: &dyn std::fmt::Display| cannot_listen(transport, address, error);
             let external = config.public_address.map(|ip| SocketAddr::new(ip, address.port()));
-            if *transport == Transport::Udp {
-                let socket = Screened::bind(*address, door.clone());
+            if transport == Transport::Udp {
+                let (door, elsewhere) = (door.clone(), elsewhere.clone());
+                let socket = Screened::new(socket.into(), door, elsewhere, reads.clone());
                 let socket = Arc::new(socket.map_err(|error| wrong(&error))?);
                 let udp = UdpConnection::from_socket(socket, external, Some(stop.clone()));
                 let udp = udp.await.map_err(|error| wrong(&error))?;
-                listens.push((*transport, udp.get_addr().get_socketaddr().unwrap_or(*address)));
+                listens.push((transport, udp.get_addr().get_socketaddr().unwrap_or(address)));
                 transports.add_transport(udp.into());
                 continue;
             }
-            let certificate = config.certificate.as_ref().filter(|_| *transport == Transport::Tls);
+            let certificate = config.certificate.as_ref().filter(|_| transport == Transport::Tls);
             let acceptor =
                 certificate.map(|(certificate, key)| listening::acceptor(certificate, key));
             let acceptor = acceptor.transpose()?;
-            let bound = Bound::bind(*transport, *address, external, acceptor);
+            if transport == Transport::Tls && acceptor.is_none() {
+                // Another process had a certificate for it, and this one has none.
+                continue;
+            }
+            let bound = Bound::new(transport, socket.into(), external, acceptor);
             let bound = bound.map_err(|error| wrong(&error))?;
-            listens.push((*transport, bound.address));
+            listens.push((transport, bound.address));
             connected.push(bound);
         }
         let host = config.public_address.map_or_else(|| "oneport".into(), |ip| ip.to_string());
@@ -146,7 +200,7 @@ impl Stack {
             .with_transport_layer(transports)
             .with_option(option)
             .with_inspector(Box::new(Postmark(door.clone())))
-            .with_transport_inspector(Box::new(Doorman(door.clone())))
+            .with_transport_inspector(Box::new(Doorman(door.clone(), elsewhere.clone())))
             .build();
         let requests = endpoint.incoming_transactions().map_err(|error| error.to_string())?;
         let stack = Self {
@@ -156,6 +210,7 @@ impl Stack {
             causes: Arc::default(),
             acknowledgements: Acknowledgements::default(),
             changing: Arc::default(),
+            elsewhere,
             names: Names::ask(&config.name_servers),
             stop,
             public: config.public_address,
@@ -170,7 +225,7 @@ impl Stack {
         // What the library knows when it begins to serve it would listen on itself.
         tokio::task::yield_now().await;
         for bound in connected {
-            bound.listen(&stack, door.clone(), streams.clone());
+            bound.listen(&stack, door.clone(), streams.clone(), reads.clone());
         }
         tokio::spawn(stack.clone().receive(requests, takers));
         Ok((stack, Requests { calls, registers, subscribes }))
@@ -185,6 +240,17 @@ impl Stack {
     pub(crate) fn held(&self) -> (usize, usize) {
         let stats = self.endpoint.get_stats();
         (self.layer.len(), stats.running_transactions + stats.finished_transactions)
+    }
+
+    /// Call-IDs of all dialogs.
+    pub(crate) fn call_ids(&self) -> Vec<String> {
+        let ids = self.layer.all_dialog_ids().into_iter();
+        ids.filter_map(|id| Some(self.layer.get_dialog_with(&id)?.id().call_id)).collect()
+    }
+
+    /// Whether no dialog is left, and nothing that somebody has asked or was asked is without an answer.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.layer.is_empty() && self.endpoint.get_stats().running_transactions == 0
     }
 
     /// Our address as somebody at `remote` sees it: the public one, else that from which the system

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::heritage::KnownCarrier;
 use super::media::{Figures, Meter};
 use super::settings::{Carrier, Transport};
 use crate::polls::Polls;
@@ -110,6 +111,8 @@ pub(crate) struct Carriers {
     meters: Mutex<HashMap<String, Meter>>,
     /// Calls of phones that are up.
     of_phones: AtomicUsize,
+    /// Calls that are up at older processes.
+    elsewhere: AtomicUsize,
 }
 
 /// Which way a call goes.
@@ -214,9 +217,54 @@ impl Carriers {
         entries.iter().find(here).map(|(name, _)| name.clone())
     }
 
-    /// Calls of all carriers that are up.
-    fn up(entries: &BTreeMap<String, Entry>) -> usize {
-        entries.values().map(|entry| entry.standing.calls.0 + entry.standing.calls.1).sum()
+    /// Calls that are up, of all carriers and phones.
+    fn up(&self, entries: &BTreeMap<String, Entry>) -> usize {
+        let of_carriers = entries.values().map(|one| one.standing.calls.0 + one.standing.calls.1);
+        of_carriers.sum::<usize>() + self.of_phones.load(Ordering::Relaxed)
+    }
+
+    /// Calls of this process that are up.
+    pub(crate) fn calls(&self) -> usize {
+        self.up(&self.lock())
+    }
+
+    /// So many are up at older processes, where they count as well.
+    pub(crate) fn count_elsewhere(&self, calls: usize) {
+        self.elsewhere.store(calls, Ordering::Relaxed);
+    }
+
+    /// Whether there are as many as there may be.
+    fn are_full(&self, entries: &BTreeMap<String, Entry>, most: usize) -> bool {
+        self.up(entries) + self.elsewhere.load(Ordering::Relaxed) >= most
+    }
+
+    /// How all stand, for a process that takes over.
+    pub(super) fn known(&self) -> Vec<KnownCarrier> {
+        let entries = self.lock();
+        let each = |(name, Entry { standing, .. }): (&String, &Entry)| KnownCarrier {
+            name: name.clone(),
+            servers: standing
+                .addresses
+                .iter()
+                .map(|server| (server.transport.name().into(), server.address))
+                .collect(),
+            answers: standing.answers,
+        };
+        entries.iter().map(each).collect()
+    }
+
+    /// They stood so at the process before. Where they are is looked up all the same.
+    pub(super) fn inherit(&self, known: Vec<KnownCarrier>) {
+        for KnownCarrier { name, servers, answers } in known {
+            self.note(&name, |standing| {
+                let servers = servers.into_iter().filter_map(|(transport, address)| {
+                    Some(Target { transport: Transport::named(&transport)?, address })
+                });
+                if standing.addresses.is_empty() {
+                    (standing.addresses, standing.answers) = (servers.collect(), answers);
+                }
+            });
+        }
     }
 
     /// A call begins, unless there are too many of all carriers, or of this one in a second.
@@ -228,9 +276,9 @@ impl Carriers {
         most_in_a_second: usize,
     ) -> Result<(), TooMany> {
         let mut entries = self.lock();
-        let up = Self::up(&entries) + self.of_phones.load(Ordering::Relaxed);
+        let full = self.are_full(&entries, most);
         let Some(entry) = entries.get_mut(name) else { return Ok(()) };
-        if up >= most {
+        if full {
             entry.standing.turned_away += 1;
             return Err(TooMany::Calls);
         }
@@ -315,7 +363,7 @@ impl PlaceOfPhone {
     /// Takes one; `None`: `most` are taken.
     pub(crate) fn take(carriers: &Arc<Carriers>, most: usize) -> Option<Self> {
         let entries = carriers.lock();
-        if Carriers::up(&entries) + carriers.of_phones.load(Ordering::Relaxed) >= most {
+        if carriers.are_full(&entries, most) {
             return None;
         }
         carriers.of_phones.fetch_add(1, Ordering::Relaxed);

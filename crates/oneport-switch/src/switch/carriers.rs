@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oneport::Driver;
+use oneport::{Driver, Generation};
 use oneport_proto::{CallId, CallStats, Endpoint, Instant, Offer};
 
 use super::Switch;
@@ -16,7 +16,7 @@ use crate::config::{Acl, Config};
 use crate::sip::settings::{AUTO, CARRIER, Carrier, SOURCE};
 use crate::sip::standing::{Registered, Standing};
 use crate::sip::streams::Counts as StreamCounts;
-use crate::sip::{Behind, Gateway, GatewayError, Link};
+use crate::sip::{Behind, Descent, Gateway, GatewayError, Link, SipSocket};
 
 impl Switch {
     /// Starts the gateway beside a switch that runs with this configuration; `None` where it has
@@ -28,8 +28,32 @@ impl Switch {
         driver: &Driver<Self>,
         config: &Config,
     ) -> Result<Option<Gateway>, GatewayError> {
+        let none = Descent { own: Generation::default(), sockets: Vec::new(), is_heir: false };
+        Self::start_gateway_of(driver, config, none)
+    }
+
+    /// The same beside a switch that takes over from one of another process, with the sockets of SIP of that one. With
+    /// those there is a gateway in any case: older processes may have calls.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn inherit_gateway(
+        driver: &Driver<Self>,
+        config: &Config,
+        own: Generation,
+        sockets: Vec<SipSocket>,
+    ) -> Result<Option<Gateway>, GatewayError> {
+        Self::start_gateway_of(driver, config, Descent { own, sockets, is_heir: true })
+    }
+
+    fn start_gateway_of(
+        driver: &Driver<Self>,
+        config: &Config,
+        descent: Descent,
+    ) -> Result<Option<Gateway>, GatewayError> {
         let Some(listens) = driver.local_addresses().first() else { return Ok(None) };
-        if config.carriers.is_empty() && config.phones.is_empty() {
+        let is_wanted = !(config.carriers.is_empty() && config.phones.is_empty());
+        if !is_wanted && descent.sockets.is_empty() {
             return Ok(None);
         }
         let mut switch = *listens;
@@ -42,7 +66,7 @@ impl Switch {
         // The gateway must not keep the switch running.
         let registry = Box::new(Desk(driver.downgrade()));
         let board = Arc::new(Board(driver.downgrade()));
-        let gateway = Gateway::start(behind(config), switch, registry, board)?;
+        let gateway = Gateway::start(behind(config), switch, registry, board, descent)?;
         let link = gateway.link().clone();
         driver.post(move |endpoint, switch, now| switch.join_gateway(endpoint, now, link));
         Ok(Some(gateway))
@@ -58,6 +82,7 @@ impl Switch {
         // Phones may ask for their messages as soon as they have registered.
         self.look_at_mailboxes = self.look_at_mailboxes.map(|_| now);
         endpoint.reconfigure(self.config.endpoint.clone());
+        self.let_gateway_serve();
     }
 
     /// Says of those behind the gateway where they are: where it is, which alone knows their secret.
@@ -75,6 +100,8 @@ impl Switch {
         }
         // All their calls come from there.
         self.config.endpoint.exempt_address = Some(inside.ip());
+        // Nobody else knows the secret by which they prove themselves.
+        self.config.endpoint.own_address = Some(inside);
     }
 
     /// The gateway is told of another configuration.

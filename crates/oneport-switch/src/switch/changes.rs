@@ -222,5 +222,6 @@ impl Switch {
         config.store.keep_cdrs = before.store.keep_cdrs;
         config.cluster.clone_from(&before.cluster);
         config.endpoint.exempt_address = before.endpoint.exempt_address;
+        config.endpoint.own_address = before.endpoint.own_address;
     }
 }

@@ -99,7 +99,7 @@ impl Switch {
         call: CallId,
         offer: &Offer,
     ) -> bool {
-        if self.life() == Life::Serving {
+        if self.life() == Life::Serving || self.takes_yet(offer.path.remote) {
             return false;
         }
         let reason = Reason::new(Stage::Opening, "draining", "this switch is being drained")

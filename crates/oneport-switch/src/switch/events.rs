@@ -32,7 +32,7 @@ impl Application for Switch {
             let id = endpoint.register(now, registration.clone());
             self.registrations.insert(id, Standing::new(registration));
         }
-        self.others_start();
+        self.others_start(now);
     }
 
     fn poll_word(&mut self, now: Instant) -> Option<(To, Vec<u8>)> {

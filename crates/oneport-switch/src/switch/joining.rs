@@ -1,7 +1,7 @@
 //! Calls that become one: the far ends of two legs that the gateway has for one telephone (an attended
 //! transfer), a leg that takes the place of another, and whoever fetches a call that is parked.
 
-use oneport::{WeakDriver, Workload};
+use oneport::{To, WeakDriver, Workload};
 use oneport_media::Codec;
 use oneport_proto::{CallId, CodecPriority, Endpoint, Instant, Offer, negotiate};
 use oneport_wire::{CauseCode, Control, Format};
@@ -14,9 +14,9 @@ use crate::bridge;
 use crate::builtin::Place;
 use crate::news::What;
 use crate::overload::Thread;
-use crate::sip::Switchboard;
 use crate::sip::one_way::OneWay;
 use crate::sip::settings::{EARLY_ONLY, REPLACES};
+use crate::sip::{SipWord, Switchboard};
 
 /// What the gateway tells of legs, and wants of them.
 pub(super) struct Board(pub(super) WeakDriver<Switch>);
@@ -29,6 +29,10 @@ impl Switchboard for Board {
     fn one_way(&self, word: &str, one_way: Option<OneWay>) {
         let word = word.to_string();
         self.0.post(move |_, switch, now| switch.gateway_found(now, &word, one_way));
+    }
+
+    fn say(&self, to: To, word: SipWord) {
+        self.0.post(move |_, switch, _| switch.say_of_sip(to, word));
     }
 
     fn join(&self, words: [String; 2]) -> oneshot::Receiver<Result<(), String>> {

@@ -7,6 +7,7 @@
 //! the program may differ.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::SocketAddr;
 
 use oneport::{Generation, Step, To};
 use oneport_proto::{Endpoint, Instant};
@@ -15,12 +16,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 
+use super::drain::Life;
 use super::leg::LeaseId;
 use super::snapshot::{CallFilter, Page};
 use super::{Standing, Switch};
 use crate::api::model::OlderView;
 use crate::limits::Place;
 use crate::registrar::GRACE;
+use crate::sip::SipWord;
 use crate::store::StoredRegistration;
 
 /// Places of so many legs, or so many registrations, are told at once.
@@ -57,6 +60,8 @@ enum Word {
     Ask(u64, Question),
     /// Its answer.
     Answer(u64, Value),
+    /// Of one gateway to SIP to that of another process.
+    Sip(SipWord),
     /// All is to end: calls are hung up.
     End,
 }
@@ -89,6 +94,8 @@ pub(super) struct Others {
     questions: u64,
     /// It takes calls, or has taken some.
     started: bool,
+    /// It was being drained when another process took over.
+    was_drained: bool,
 }
 
 impl Others {
@@ -188,6 +195,9 @@ impl Switch {
             self.tell_places();
             self.tell_registrations(now);
             self.tell_process();
+            if let Some(link) = &self.gateway {
+                link.tell_calls();
+            }
         }
         self.others.to_say.pop_front()
     }
@@ -239,12 +249,36 @@ impl Switch {
     }
 
     /// The switch begins, or its heir does: whoever is older is told what changes.
-    pub(super) fn others_start(&mut self) {
+    pub(super) fn others_start(&mut self, now: Instant) {
         self.others.started = true;
         if self.others.standing() == Succession::Waits {
             self.others.standing.send_replace(Succession::Newest);
         }
         self.note_for_others();
+        // Its gateway may have been there before.
+        self.place_phones(now);
+        self.let_gateway_serve();
+    }
+
+    /// The gateway to SIP serves as soon as the switch does.
+    pub(super) fn let_gateway_serve(&self) {
+        if let Some(link) = self.gateway.as_ref().filter(|_| self.others.started) {
+            link.serve();
+        }
+    }
+
+    /// The gateway says something to that of another process.
+    pub(super) fn say_of_sip(&mut self, to: To, word: SipWord) {
+        self.others.say(to, &Word::Sip(word));
+    }
+
+    /// Whether a call from `from` may begin though this process only ends its calls: the gateway had taken it before
+    /// another took what begins.
+    pub(super) fn takes_yet(&self, from: SocketAddr) -> bool {
+        let inside = self.gateway.as_ref().map(|link| link.address);
+        self.others.standing() == Succession::Retired
+            && !self.others.was_drained
+            && inside == Some(from)
     }
 
     fn note_for_others(&mut self) {
@@ -266,6 +300,9 @@ impl Switch {
             Step::Gone(older) => {
                 let known = self.others.older.remove(&older);
                 let pid = known.map_or(0, |known| known.pid);
+                if let Some(link) = &self.gateway {
+                    link.is_gone(older);
+                }
                 tracing::info!("the older process {pid} has ended");
                 let theirs = |lease: &LeaseId| lease.generation() == older;
                 let gone: Vec<LeaseId> =
@@ -315,7 +352,11 @@ impl Switch {
         self.look_at_mailboxes = None;
         self.others.standing.send_replace(Succession::Retired);
         self.note_for_others();
+        self.others.was_drained = self.life() != Life::Serving;
         self.set_life(true);
+        if let Some(link) = &self.gateway {
+            link.leave();
+        }
     }
 
     /// The newer process, or the heir, has ended.
@@ -331,7 +372,10 @@ impl Switch {
             return;
         }
         tracing::error!("the new process has ended; process {} serves again", std::process::id());
-        self.set_life(false);
+        self.set_life(self.others.was_drained);
+        if let Some(link) = &self.gateway {
+            link.serve_again();
+        }
         self.watch_peers(now);
         self.watch_mailboxes(now);
         for registration in self.config.registrations.clone() {
@@ -389,6 +433,11 @@ impl Switch {
             Word::Answer(number, answer) if is_of_older => {
                 if let Some(waits) = self.others.asked.remove(&number) {
                     let _ = waits.send(answer);
+                }
+            }
+            Word::Sip(word) => {
+                if let Some(link) = &self.gateway {
+                    link.hear(from, word);
                 }
             }
             Word::End if !is_of_older => {

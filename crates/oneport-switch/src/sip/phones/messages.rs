@@ -2,7 +2,7 @@
 //! know (SUBSCRIBE), or without being asked.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use oneport_wire::MessageCount;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::digest::Asked;
 use super::{Binding, Claim, Sender};
 use crate::sip::Shared;
-use crate::sip::replaces::DialogKey;
+use crate::sip::heritage::Subscription;
 use crate::sip::settings::Mwi;
 use crate::sip::stack::{Stack, SubscribeRequest, Subscriber};
 
@@ -27,7 +27,9 @@ const MOST: usize = 4;
 
 /// A subscription that runs. Dropping its sender ends it.
 struct Running {
-    key: DialogKey,
+    subscriber: Arc<Subscriber>,
+    /// Until when it holds.
+    ends: Arc<Mutex<Instant>>,
     /// Renews it for so many seconds; 0 ends it.
     renewals: mpsc::UnboundedSender<u32>,
 }
@@ -48,6 +50,8 @@ pub(in crate::sip) struct Messages {
     counts: HashMap<String, Arc<watch::Sender<MessageCount>>>,
     running: HashMap<String, Vec<Running>>,
     unasked: HashMap<String, Unasked>,
+    /// Subscriptions of another process, until it is known how many messages wait.
+    inherited: Vec<Subscription>,
 }
 
 impl Messages {
@@ -59,6 +63,61 @@ impl Messages {
         }
         self.counts.insert(name.into(), Arc::new(watch::Sender::new(count)));
         self.moved(shared, name);
+        self.go_on(shared);
+    }
+
+    /// So many wait, and another process tells it.
+    pub(in crate::sip) fn count(&mut self, name: &str, count: MessageCount) {
+        self.counts.entry(name.into()).or_default().send_replace(count);
+    }
+
+    /// Another process tells them from now on: the subscriptions that it goes on with.
+    pub(in crate::sip) fn leave(&mut self) -> Vec<Subscription> {
+        self.unasked.clear();
+        let mut left = std::mem::take(&mut self.inherited);
+        let now = Instant::now();
+        for (name, running) in std::mem::take(&mut self.running) {
+            let alive = running.into_iter().filter(|one| !one.renewals.is_closed());
+            left.extend(alive.filter_map(|one| {
+                let ends = *one.ends.lock().unwrap_or_else(PoisonError::into_inner);
+                let seconds = ends.saturating_duration_since(now).as_secs();
+                let seconds = u32::try_from(seconds).ok().filter(|seconds| *seconds > 0)?;
+                Some(one.subscriber.store(&name, seconds))
+            }));
+        }
+        left.sort_unstable_by(|one, other| one.call_id.cmp(&other.call_id));
+        left
+    }
+
+    /// Goes on with the subscriptions of another process.
+    pub(in crate::sip) fn inherit(&mut self, shared: &Shared, left: Vec<Subscription>) {
+        self.inherited.extend(left);
+        self.go_on(shared);
+    }
+
+    fn go_on(&mut self, shared: &Shared) {
+        let known = |one: &mut Subscription| self.counts.contains_key(&one.name);
+        let ready: Vec<Subscription> = self.inherited.extract_if(.., known).collect();
+        for one in ready {
+            let seconds = one.left;
+            if let Some(subscriber) = Subscriber::restore(&shared.stack, &one) {
+                self.begin(&one.name, subscriber, seconds);
+            }
+        }
+    }
+
+    fn begin(&mut self, name: &str, subscriber: Subscriber, seconds: u32) {
+        let Some(counts) = self.counts.get(name).map(|counts| counts.subscribe()) else { return };
+        let running = self.running.entry(name.into()).or_default();
+        if running.len() == MOST {
+            running.remove(0);
+        }
+        let (renewals, renewed) = mpsc::unbounded_channel();
+        let subscriber = Arc::new(subscriber);
+        let ends = Arc::new(Mutex::new(Instant::now()));
+        running.push(Running { subscriber: subscriber.clone(), ends: ends.clone(), renewals });
+        tracing::debug!("{name} is told of its messages for {seconds} s");
+        tokio::spawn(tell(subscriber, counts, renewed, seconds, ends));
     }
 
     /// A phone has come, gone or moved, or is to be told otherwise.
@@ -102,7 +161,7 @@ impl Messages {
         let running = self.running.entry(name.clone()).or_default();
         running.retain(|one| !one.renewals.is_closed());
         if let Some(renewed) = &request.renews {
-            let Some(one) = running.iter().find(|one| one.key == *renewed) else {
+            let Some(one) = running.iter().find(|one| one.subscriber.key() == renewed) else {
                 return request.answer(481, Vec::new());
             };
             let _ = one.renewals.send(seconds);
@@ -110,30 +169,25 @@ impl Messages {
         }
         let mwi = shared.phones.find(&name).and_then(|(config, _)| config.mwi);
         let may = mwi.is_some_and(|mwi| mwi != Mwi::Unsolicited);
-        let Some(count) = self.counts.get(&name).filter(|_| may) else {
+        if !may || !self.counts.contains_key(&name) {
             return request.answer(404, Vec::new());
-        };
-        let counts = count.subscribe();
-        let Some(subscriber) = request.accept(&shared.stack, seconds) else { return };
-        if running.len() == MOST {
-            running.remove(0);
         }
-        let (renewals, renewed) = mpsc::unbounded_channel();
-        running.push(Running { key: subscriber.key().clone(), renewals });
-        tracing::debug!("{name} is told of its messages for {seconds} s");
-        tokio::spawn(tell(subscriber, counts, renewed, seconds));
+        let Some(subscriber) = request.accept(&shared.stack, seconds) else { return };
+        self.begin(&name, subscriber, seconds);
     }
 }
 
 /// Tells somebody how many messages wait, and each time that changes, until its time is up.
 async fn tell(
-    subscriber: Subscriber,
+    subscriber: Arc<Subscriber>,
     mut counts: watch::Receiver<MessageCount>,
     mut renewals: mpsc::UnboundedReceiver<u32>,
     mut seconds: u32,
+    known: Arc<Mutex<Instant>>,
 ) {
     loop {
         let ends = Instant::now() + Duration::from_secs(seconds.into());
+        *known.lock().unwrap_or_else(PoisonError::into_inner) = ends;
         loop {
             let left = ends.saturating_duration_since(Instant::now()).as_secs();
             let state = match left {

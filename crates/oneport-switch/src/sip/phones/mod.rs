@@ -244,6 +244,11 @@ impl Phones {
         table.entries.get(name).map(|entry| (entry.config.clone(), entry.binding.clone()))
     }
 
+    /// The names of all.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.lock().entries.keys().cloned().collect()
+    }
+
     /// Whether it answers.
     pub(crate) fn status(&self, name: &str) -> Status {
         self.lock().entries.get(name).map_or(Status::Unknown, |entry| entry.status)

@@ -20,6 +20,11 @@ const LOST: u32 = 2;
 pub(crate) struct Watched(HashMap<String, AbortHandle>);
 
 impl Watched {
+    /// Another process asks them.
+    pub(crate) fn forget_all(&mut self) {
+        self.0.drain().for_each(|(_, task)| task.abort());
+    }
+
     /// A phone has come, gone or moved.
     pub(crate) fn changed(&mut self, stack: &Stack, phones: &Arc<Phones>, name: String) {
         if let Some(before) = self.0.remove(&name) {

@@ -10,6 +10,7 @@ use rsipstack::sip::{Contact, Header, Headers, Method, Param, Request, SipMessag
 use rsipstack::transaction::endpoint::{MessageInspector, TransportEventInspector};
 use rsipstack::transport::{SipAddr, TransportEvent};
 
+use super::super::elsewhere::Elsewhere;
 use super::super::settings::Transport;
 use super::super::streams::Most;
 use super::super::{causes, challenges};
@@ -41,7 +42,7 @@ fn address_of(from: &SipAddr) -> Option<SocketAddr> {
 }
 
 /// Drops what is not to be heard, before the library keeps or answers anything of it.
-pub(super) struct Doorman(pub(super) Arc<dyn Door>);
+pub(super) struct Doorman(pub(super) Arc<dyn Door>, pub(super) Arc<Elsewhere>);
 
 impl Doorman {
     fn admits(&self, message: &SipMessage, from: &SipAddr) -> bool {
@@ -50,6 +51,18 @@ impl Doorman {
         let registers = request.method == Method::Register;
         let user_agent = request.header_value("User-Agent");
         self.0.admits(from.ip(), registers, user_agent.as_deref())
+    }
+
+    /// Notes which call begins with it, if one does.
+    fn note(&self, message: &SipMessage) {
+        let SipMessage::Request(request) = message else { return };
+        let begins = request.method == Method::Invite
+            && request.to_header().and_then(|to| to.tag()).is_ok_and(|tag| tag.is_none());
+        if let Ok(call_id) = request.call_id_header()
+            && begins
+        {
+            self.1.begins(call_id.value());
+        }
     }
 }
 
@@ -64,6 +77,10 @@ impl TransportEventInspector for Doorman {
     {
         let event = match &event {
             TransportEvent::Incoming(message, _, from) if !self.admits(message, from) => None,
+            TransportEvent::Incoming(message, ..) => {
+                self.note(message);
+                Some(event)
+            }
             _ => Some(event),
         };
         Box::pin(std::future::ready(event))

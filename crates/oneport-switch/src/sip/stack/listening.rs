@@ -16,6 +16,7 @@ use rsipstack::transport::tcp_listener::{TcpListenerConnection, TcpListenerConne
 use rsipstack::transport::tls::TlsConnection;
 use rsipstack::transport::{SipAddr, SipConnection};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -61,26 +62,31 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// Binds an address; the system chooses port 0.
-    pub(super) fn bind(
+    /// What listens already, here or in another process.
+    pub(super) fn new(
         transport: Transport,
-        address: SocketAddr,
+        listener: std::net::TcpListener,
         external: Option<SocketAddr>,
         acceptor: Option<TlsAcceptor>,
     ) -> io::Result<Self> {
-        let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         Ok(Self { transport, address, external, acceptor, listener })
     }
 
-    /// Takes connections from now on, until the gateway stops.
-    pub(super) fn listen(self, stack: &Stack, door: Arc<dyn Door>, streams: Arc<Streams>) {
+    /// Takes connections from now on, whenever this process `reads`, until the gateway stops.
+    pub(super) fn listen(
+        self,
+        stack: &Stack,
+        door: Arc<dyn Door>,
+        streams: Arc<Streams>,
+        reads: watch::Receiver<bool>,
+    ) {
         let Self { transport, address, external, acceptor, listener } = self;
         let (endpoint, stop) = (stack.endpoint.clone(), stack.stop.clone());
         let ours = announce(&endpoint, transport, address, external);
-        let all = Listening { transport, ours, acceptor, endpoint, door, streams, stop };
+        let all = Listening { transport, ours, acceptor, endpoint, door, streams, stop, reads };
         tokio::spawn(all.run(listener));
     }
 }
@@ -96,6 +102,7 @@ struct Listening {
     door: Arc<dyn Door>,
     streams: Arc<Streams>,
     stop: CancellationToken,
+    reads: watch::Receiver<bool>,
 }
 
 /// Tells the library that we are there, to be said in what it sends: as it has it.
@@ -119,10 +126,14 @@ impl Listening {
     async fn run(self, listener: TcpListener) {
         let this = Arc::new(self);
         let mut told: Option<Instant> = None;
+        let mut reads = this.reads.clone();
         loop {
+            let is_accepting = *reads.borrow_and_update();
             let accepted = tokio::select! {
+                biased;
                 () = this.stop.cancelled() => return,
-                accepted = listener.accept() => accepted,
+                Ok(()) = reads.changed() => continue,
+                accepted = listener.accept(), if is_accepting => accepted,
             };
             let (stream, from) = match accepted {
                 Ok(accepted) => accepted,

@@ -87,9 +87,10 @@ impl Stack {
             credential: call.login.map(credential),
             headers: Some(headers),
             support_prack: true,
-            call_id: Some(call.call_id),
+            call_id: Some(call.call_id.clone()),
             ..InviteOption::default()
         };
+        self.elsewhere.begins(&call.call_id);
         let (sender, states) = self.layer.new_dialog_state_channel();
         let placed = self.layer.do_invite_async(option, sender);
         let (dialog, outcome) = placed.map_err(|error| error.to_string())?;

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rsipstack::sip::prelude::{HeadersExt, ToTypedHeader};
-use rsipstack::sip::{Header, Method, Response, StatusCode, Uri, typed};
+use rsipstack::sip::{From, Header, Method, Response, StatusCode, To, Uri, typed};
 use rsipstack::transaction::make_tag;
 use rsipstack::transaction::transaction::Transaction;
 use uuid::Uuid;
 
+use super::super::heritage::Subscription;
 use super::super::message::Party;
 use super::super::replaces::DialogKey;
 use super::super::settings::Transport;
@@ -147,6 +148,41 @@ impl Subscriber {
             contact: ours,
             way,
             sequence: AtomicU32::new(0),
+        })
+    }
+
+    /// It as another process can go on with it, for so many seconds.
+    pub(crate) fn store(&self, name: &str, left: u32) -> Subscription {
+        let DialogKey { call_id, our_tag, their_tag } = self.key.clone();
+        Subscription {
+            name: name.into(),
+            call_id,
+            our_tag,
+            their_tag,
+            us: self.us.to_string(),
+            them: self.them.to_string(),
+            target: self.target.to_string(),
+            contact: self.contact.to_string(),
+            transport: self.way.0.name().into(),
+            address: self.way.1,
+            sequence: self.sequence.load(Ordering::Relaxed),
+            left,
+        }
+    }
+
+    /// Goes on with one of another process; `None`: it cannot be read.
+    pub(crate) fn restore(stack: &Stack, stored: &Subscription) -> Option<Self> {
+        let Subscription { call_id, our_tag, their_tag, .. } = stored.clone();
+        Some(Self {
+            stack: stack.clone(),
+            call_id: call_id.clone(),
+            key: DialogKey { call_id, our_tag, their_tag },
+            us: From::from(stored.us.clone()).typed().ok()?,
+            them: To::from(stored.them.clone()).typed().ok()?,
+            target: Uri::try_from(stored.target.as_str()).ok()?,
+            contact: Uri::try_from(stored.contact.as_str()).ok()?,
+            way: (Transport::named(&stored.transport)?, stored.address),
+            sequence: AtomicU32::new(stored.sequence),
         })
     }
 

@@ -1,0 +1,208 @@
+//! A switch that is installed in a directory of its own, and what is done to it.
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use assert_cmd::cargo::cargo_bin;
+use serde_json::Value;
+
+/// How long anything may take on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A port of the loopback that was free a moment ago.
+pub(crate) fn free() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("the loopback has ports");
+    socket.local_addr().expect("bound")
+}
+
+pub(crate) fn free_for_tcp() -> SocketAddr {
+    let socket = TcpListener::bind("127.0.0.1:0").expect("the loopback has ports");
+    socket.local_addr().expect("bound")
+}
+
+/// A switch that was installed in a directory of its own.
+pub(crate) struct Installed {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) process: Child,
+    log: mpsc::Receiver<String>,
+    lines: Vec<String>,
+    pub(crate) listen: SocketAddr,
+    callee: SocketAddr,
+}
+
+impl Installed {
+    pub(crate) fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With routes and peers beside its own, as they are configured.
+    pub(crate) fn start_with(more: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (listen, callee) = (free(), free());
+        let api = free_for_tcp();
+        let text = format!(
+            "[server]\nlisten = [\"{listen}\"]\n[api]\nlisten = \"{api}\"\n\
+             [peers.ann]\nsecret = \"a\"\n\
+             [peers.bench]\naddress = \"{callee}\"\n\
+             [[routes]]\nnumber = \"bench\"\nto = [\"peer:bench/bench\"]\n\
+             [[limits]]\nname = \"all\"\nmax_calls = 5000\n\
+             [[limits]]\nname = \"three\"\nnumbers = \"604\"\nmax_calls = 3\n{more}"
+        );
+        std::fs::write(directory.path().join("oneport.toml"), text).expect("writable");
+        place(&cargo_bin("oneport"), &directory.path().join("oneport"));
+        let mut command = Command::new(directory.path().join("oneport"));
+        command.args(["serve", "--config", "oneport.toml"]);
+        let mut process = in_directory(command, &directory)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let output = BufReader::new(process.stdout.take().expect("piped"));
+        output.lines().next().expect("it greets").expect("text");
+        let errors = BufReader::new(process.stderr.take().expect("piped"));
+        let (sender, log) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in errors.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { directory, process, log, lines: Vec::new(), listen, callee }
+    }
+
+    /// The command of the program as it was built, whatever is installed.
+    pub(crate) fn oneport(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(cargo_bin("oneport"));
+        command.args(arguments).env("ONEPORT_SECRET", "a");
+        in_directory(command, &self.directory)
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.oneport(arguments).output().expect("it runs")
+    }
+
+    pub(crate) fn status(&self) -> Value {
+        let output = self.run(&["status", "--json"]);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    }
+
+    /// Puts another program in the place of what is installed.
+    pub(crate) fn install(&self, script: &str) {
+        let file = self.directory.path().join("script");
+        std::fs::write(&file, script).expect("writable");
+        self.install_file(&file);
+    }
+
+    pub(crate) fn install_the_real_one(&self) {
+        self.install_file(&cargo_bin("oneport"));
+    }
+
+    fn install_file(&self, file: &Path) {
+        let new = self.directory.path().join("new");
+        place(file, &new);
+        std::fs::rename(&new, self.directory.path().join("oneport")).expect("the same directory");
+    }
+
+    /// Marked calls that are bridged, more and more of them, for so many seconds.
+    pub(crate) fn load(&self, calls: &str, seconds: u64) -> Load {
+        let target = format!("iax:ann@{}/bench", self.listen);
+        let duration = format!("{seconds}s");
+        let mut command = self.oneport(&["load", &target, "--calls", calls, "--json"]);
+        command.args(["--answer", &self.callee.to_string(), "--duration", &duration]);
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        Load(Some(command.spawn().expect("it starts")))
+    }
+
+    pub(crate) fn until(&self, what: &str, is: impl Fn(&Value) -> bool) {
+        let begun = Instant::now();
+        loop {
+            let status = self.status();
+            if is(&status) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{what}: {status}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits for a line of the log of any of its processes.
+    pub(crate) fn is_logged(&mut self, what: &str) {
+        let begun = Instant::now();
+        while !self.lines.iter().any(|line| line.contains(what)) {
+            let left = PATIENCE.checked_sub(begun.elapsed());
+            let line = left.and_then(|left| self.log.recv_timeout(left).ok());
+            self.lines.push(line.unwrap_or_else(|| panic!("{what}: not in {:#?}", self.lines)));
+        }
+    }
+
+    pub(crate) fn signal_to_upgrade(&self) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-USR2", &pid]).status().expect("it runs").success());
+    }
+
+    /// The number of the process that serves, after an upgrade that goes well.
+    pub(crate) fn upgrade(&self) -> u32 {
+        let output = self.run(&["upgrade"]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{output:?}");
+        let pid = said.split(' ').nth(1).and_then(|pid| pid.parse().ok());
+        pid.unwrap_or_else(|| panic!("no number in {said}"))
+    }
+}
+
+/// Copies an executable by another process: what this one has open for writing, a child that another test
+/// starts has too, for a moment in which the program can't be run.
+fn place(from: &Path, to: &Path) {
+    let install = Command::new("install").args(["-m", "755"]).args([from, to]).status();
+    assert!(install.expect("it runs").success(), "{}", to.display());
+}
+
+fn in_directory(mut command: Command, directory: &tempfile::TempDir) -> Command {
+    command.current_dir(directory.path()).env("STATE_DIRECTORY", directory.path());
+    command.env_remove("NOTIFY_SOCKET").env("ONEPORT_LOG", "info");
+    command
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        let newest = std::fs::read_to_string(self.directory.path().join("newest")).ok();
+        for pid in newest.iter().flat_map(|pids| pids.lines()) {
+            let _ = Command::new("kill").args(["-KILL", pid]).stderr(Stdio::null()).status();
+        }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// `oneport load`, while it runs.
+pub(crate) struct Load(pub(crate) Option<Child>);
+
+impl Load {
+    /// What it has counted.
+    pub(crate) fn report(mut self) -> Value {
+        let child = self.0.take().expect("it runs");
+        let output = child.wait_with_output().expect("it ends");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Sees to it that a process of a test which fails does not stay.
+pub(crate) fn remember(installed: &Installed, pid: u32) {
+    let file = installed.directory.path().join("newest");
+    let before = std::fs::read_to_string(&file).unwrap_or_default();
+    std::fs::write(file, format!("{before}{pid}\n")).expect("writable");
+}

@@ -1,0 +1,9 @@
+//! The program is replaced under a switch that has calls, again and again: none of them is dropped, and
+//! frames lost are counted.
+//!
+//! A few calls and rounds by default; `ONEPORT_UPGRADE_CALLS=500 ONEPORT_UPGRADE_ROUNDS=20` runs as many.
+
+mod iax2;
+mod installed;
+mod sip;
+mod wire;

@@ -1,0 +1,330 @@
+//! Calls of SIP through upgrades: dialogs stay with the process that has them, and what comes for them goes to it.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use oneport::{Call, CauseCode, Format, NewCall, Phone, PhoneConfig};
+use oneport_interop::{echo_is_exact, speech};
+use oneport_testkit::peers::asterisk::Asterisk;
+use oneport_testkit::peers::{free_port, wait_for};
+use serde_json::Value;
+
+use crate::installed::{Installed, Load, PATIENCE, free, remember};
+use crate::wire::Wire;
+
+/// A carrier that is not asked whether it is there.
+fn carrier(name: &str, at: SocketAddr) -> String {
+    format!("[carriers.{name}]\nhost = \"{at}\"\noptions_seconds = 0\ncodecs = [\"ulaw\"]\n")
+}
+
+fn sip(at: SocketAddr) -> String {
+    format!("[sip]\nudp = [\"{at}\"]\n")
+}
+
+fn route(number: &str, to: &str) -> String {
+    format!("[[routes]]\nnumber = \"{number}\"\nto = [{to}]\n")
+}
+
+/// Calls of each older process, the oldest first.
+fn older(status: &Value) -> Vec<u64> {
+    let older = status.pointer("/older").and_then(Value::as_array);
+    older.into_iter().flatten().filter_map(|process| process["calls"].as_u64()).collect()
+}
+
+fn upgrade(installed: &Installed) {
+    remember(installed, installed.upgrade());
+}
+
+#[test]
+fn dialogs_of_two_older_processes_are_changed_and_ended_each_by_its_own() {
+    let at = free();
+    let mut wire = Wire::to(at);
+    let installed = Installed::start_with(
+        &[sip(at), carrier("acme", wire.address()), route("600", "\"builtin:echo\"")].concat(),
+    );
+    let mut first = wire.talks("first", "600");
+    upgrade(&installed);
+    let second = wire.talks("second", "600");
+    upgrade(&installed);
+    let third = wire.talks("third", "600");
+    installed.until("three calls of three processes", |status| {
+        older(status) == [1, 1] && status["calls"] == 1
+    });
+    wire.changes(&mut first, "a=sendonly");
+    wire.changes(&mut first, "a=sendrecv");
+    wire.presses(&mut first, '5');
+    wire.hangs_up(second);
+    installed.until("the second has ended, and its process", |status| {
+        older(status) == [1] && status["calls"] == 1
+    });
+    wire.hangs_up(first);
+    installed.until("the first has ended, and its process", |status| older(status).is_empty());
+    wire.hangs_up(third);
+    installed.until("no call is up", |status| status["calls"] == 0);
+}
+
+#[test]
+fn an_invite_that_is_repeated_behind_an_upgrade_and_its_cancel_reach_who_has_the_call() {
+    let at = free();
+    let (mut wire, mut called) = (Wire::to(at), Wire::to(at));
+    let installed = Installed::start_with(
+        &[
+            sip(at),
+            carrier("acme", wire.address()),
+            carrier("beta", called.address()),
+            route("700", "\"carrier:beta\""),
+        ]
+        .concat(),
+    );
+    let dialog = wire.dialog("rings", "700");
+    wire.invites(&dialog);
+    let invite = called.is_called();
+    called.answers(&invite, "180 Ringing");
+    let rings = wire.is_answered("INVITE", &dialog, "180").header("To").to_string();
+    upgrade(&installed);
+    wire.invites(&dialog);
+    let again = wire.is_answered("INVITE", &dialog, "180").header("To").to_string();
+    assert_eq!(again, rings, "it is the same call");
+    wire.gives_up(&dialog);
+    let cancel = called.hears("CANCEL", |message| message.is("CANCEL"));
+    called.answers(&cancel, "200 OK");
+    called.answers(&invite, "487 Request Terminated");
+    called.hears("ACK", |message| message.is("ACK"));
+    installed.until("the older process has ended", |status| older(status).is_empty());
+    let invites = called.came.iter().filter(|message| message.is("INVITE"));
+    let calls: std::collections::BTreeSet<&str> =
+        invites.map(|one| one.header("Call-ID")).collect();
+    assert_eq!(calls.len(), 1, "nobody was called twice: {calls:?}");
+}
+
+#[test]
+fn an_older_process_tries_the_next_destination_and_hears_what_comes_of_it() {
+    let at = free();
+    let (mut acme, mut beta) = (Wire::to(at), Wire::to(at));
+    let installed = Installed::start_with(
+        &[
+            sip(at),
+            carrier("acme", acme.address()),
+            carrier("beta", beta.address()),
+            route("800", "\"carrier:acme\", \"carrier:beta\""),
+        ]
+        .concat(),
+    );
+    let target = format!("iax:ann@{}/800", installed.listen);
+    let mut command = installed.oneport(&["call", &target, "--duration", "60s"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let call = Load(Some(command.spawn().expect("it starts")));
+    let invite = acme.is_called();
+    acme.answers(&invite, "180 Ringing");
+    upgrade(&installed);
+    acme.answers(&invite, "503 Service Unavailable");
+    acme.hears("ACK", |message| message.is("ACK"));
+    let invite = beta.is_called();
+    beta.answers(&invite, "180 Ringing");
+    beta.answers(&invite, "200 OK");
+    beta.hears("ACK", |message| message.is("ACK"));
+    installed.until("it is up at the older process", |status| older(status) == [1]);
+    drop(call);
+    // Whoever has called is gone without a word; the switch sees that in time, or is told.
+    let calls = installed.run(&["show", "calls", "--json"]);
+    let calls: Value = serde_json::from_slice(&calls.stdout).expect("JSON");
+    let id = calls["calls"][0]["id"].as_str().unwrap_or_else(|| panic!("{calls}")).to_string();
+    assert!(installed.run(&["hangup", &id]).status.success());
+    let bye = beta.hears("BYE", |message| message.is("BYE"));
+    beta.answers(&bye, "200 OK");
+    installed.until("the older process has ended", |status| older(status).is_empty());
+}
+
+#[test]
+fn a_new_process_whose_sip_cannot_start_leaves_the_old_one_with_it() {
+    let at = free();
+    let mut wire = Wire::to(at);
+    let installed = Installed::start_with(
+        &[sip(at), carrier("acme", wire.address()), route("600", "\"builtin:echo\"")].concat(),
+    );
+    let first = wire.talks("first", "600");
+    let config = installed.directory.path().join("oneport.toml");
+    let good = std::fs::read_to_string(&config).expect("readable");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("the loopback has ports");
+    let address = taken.local_addr().expect("bound");
+    let udp = format!("udp = [\"{at}\"]");
+    assert!(good.contains(&udp));
+    let bad = good.replace(&udp, &format!("{udp}\ntcp = [\"{address}\"]"));
+    std::fs::write(&config, bad).expect("writable");
+    let output = installed.run(&["upgrade"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("the new process has ended"), "{output:?}");
+    std::fs::write(&config, good).expect("writable");
+    let second = wire.talks("second", "600");
+    wire.hangs_up(first);
+    wire.hangs_up(second);
+    upgrade(&installed);
+    let third = wire.talks("third", "600");
+    wire.hangs_up(third);
+}
+
+#[test]
+fn a_registration_at_a_carrier_is_renewed_by_the_new_process_and_never_ended() {
+    let at = free();
+    let mut wire = Wire::to(at);
+    let registers = "username = \"us\"\nsecret = \"s\"\nregister = true\n";
+    let mut installed = Installed::start_with(
+        &[sip(at), carrier("acme", wire.address()), registers.into()].concat(),
+    );
+    let register = |wire: &mut Wire| {
+        let request = wire.hears("REGISTER", |message| message.is("REGISTER"));
+        wire.answers(&request, "200 OK");
+        request
+    };
+    let first = register(&mut wire);
+    upgrade(&installed);
+    let second = loop {
+        let request = register(&mut wire);
+        if request.header("Call-ID") != first.header("Call-ID") {
+            break request;
+        }
+    };
+    assert_eq!(second.header("Contact"), first.header("Contact"));
+    // With no call left the old process ends, and says nothing.
+    assert!(installed.process.wait().expect("ours").success());
+    let ended =
+        |message: &crate::wire::Message| message.is("REGISTER") && message.header("Expires") == "0";
+    assert!(!wire.hears_within(Duration::from_secs(1), ended), "{:#?}", wire.came);
+    assert!(!wire.came.iter().any(ended), "{:#?}", wire.came);
+}
+
+#[test]
+fn sip_is_served_again_by_the_older_process_when_the_new_one_is_killed() {
+    let at = free();
+    let mut wire = Wire::to(at);
+    let mut installed = Installed::start_with(
+        &[sip(at), carrier("acme", wire.address()), route("600", "\"builtin:echo\"")].concat(),
+    );
+    let first = wire.talks("first", "600");
+    let pid = installed.upgrade();
+    remember(&installed, pid);
+    let lost = wire.talks("lost", "600");
+    let kill = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+    assert!(kill.expect("it runs").success());
+    installed.is_logged("serves again");
+    let second = wire.talks("second", "600");
+    wire.hangs_up(first);
+    wire.hangs_up(second);
+    drop(lost);
+    upgrade(&installed);
+    let third = wire.talks("third", "600");
+    wire.hangs_up(third);
+}
+
+/// A call of Ann's, or through an Asterisk, that has been answered.
+async fn talk(phone: &Phone, to: SocketAddr, number: &str, secret: Option<&str>) -> Call {
+    let mut call = NewCall::to(number);
+    call.username = Some(if secret.is_some() { "ann" } else { "phone" }.into());
+    call.secret = secret.map(Into::into);
+    call.formats = vec![Format::ULAW];
+    let mut call = phone.call(to, call).await.expect("placed");
+    let answered = tokio::time::timeout(PATIENCE, call.answered()).await;
+    match answered.unwrap_or_else(|_| panic!("{number}: nobody answers")) {
+        Ok(_) => call,
+        Err(error) => panic!("{number}: {error}"),
+    }
+}
+
+/// Speaks on all of them, and hears all of it.
+async fn speak(calls: &[Call], spoken: &[u8]) {
+    let mut speaking = tokio::task::JoinSet::new();
+    for call in calls {
+        let (mut reader, speaker) = call.audio().await.expect("accepted");
+        let spoken = spoken.to_vec();
+        speaking.spawn(async move {
+            echo_is_exact(&mut reader, &speaker, &spoken).await;
+        });
+    }
+    while let Some(heard) = speaking.join_next().await {
+        heard.expect("all of it is heard");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_with_an_asterisk_in_both_directions_are_heard_whole_through_upgrades_in_a_row() {
+    let calls = std::env::var("ONEPORT_UPGRADE_SIP_CALLS").ok().and_then(|text| text.parse().ok());
+    let calls: usize = calls.unwrap_or(5);
+    let (at, their_sip) = (free(), free_port());
+    let phone_of =
+        "disallow=all\nallow=ulaw\n[phone]\ntype=user\ncontext=agents\nrequirecalltoken=no\n";
+    let pjsip = format!(
+        "[transport]\ntype=transport\nprotocol=udp\nbind=127.0.0.1:{their_sip}\n\
+         [us]\ntype=endpoint\ncontext=carrier\ndisallow=all\nallow=ulaw\nauth=us\naors=us\n\
+         [us]\ntype=auth\nauth_type=userpass\nusername=us\npassword=secret\n\
+         [us]\ntype=aor\nmax_contacts=1\nremove_existing=yes\n\
+         [us]\ntype=identify\nendpoint=us\nmatch=127.0.0.1\n"
+    );
+    let files: [(&str, &[u8]); 2] = [
+        ("etc/pjsip.conf", pjsip.as_bytes()),
+        ("etc/rtp.conf", b"[general]\nrtpstart=40000\nrtpend=41999\n"),
+    ];
+    let dialplan = "[carrier]\nexten => _212554XXXX,1,Answer()\nsame => n,Echo()\n\
+                    [agents]\nexten => _212555XXXX,1,Dial(PJSIP/${EXTEN}@us,60)\n\
+                    same => n,Hangup(${HANGUPCAUSE})\n";
+    let asterisk = Asterisk::start_with(phone_of, dialplan, &files);
+    let installed = Installed::start_with(&format!(
+        "{}rtp_ports = \"44000-45999\"\n\
+         [carriers.acme]\nhost = \"127.0.0.1:{their_sip}\"\nusername = \"us\"\nsecret = \"secret\"\n\
+         register = true\ncodecs = [\"ulaw\"]\n\
+         [[routes]]\npattern = \"_212554XXXX\"\nto = [\"carrier:acme\"]\n\
+         [[routes]]\npattern = \"_212555XXXX\"\nfrom = [\"carrier:acme\"]\nto = [\"builtin:echo\"]\n",
+        sip(at)
+    ));
+    wait_for("the carrier to have us registered", PATIENCE, || {
+        asterisk.cli("pjsip show contacts").contains("us/sip:us@127.0.0.1")
+    });
+    let listen = vec!["127.0.0.1:0".parse().expect("an address")];
+    let phone = Phone::bind(PhoneConfig { listen, ..PhoneConfig::default() }).expect("bound");
+    let speech = speech();
+    let mut up = Vec::new();
+    for round in 0..3 {
+        for n in 0..calls {
+            let (out, back) = (format!("212554{round}{n:03}"), format!("212555{round}{n:03}"));
+            up.push(talk(&phone, installed.listen, &out, Some("a")).await);
+            up.push(talk(&phone, asterisk.address(), &back, None).await);
+        }
+        // Before, during and behind an upgrade.
+        let upgrading = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::task::block_in_place(|| upgrade(&installed));
+        };
+        tokio::join!(speak(&up, &speech[..16_000]), upgrading);
+        speak(&up, &speech[..4_000]).await;
+        let status = installed.status();
+        assert_eq!(older(&status).len(), round + 1, "{status}");
+        assert_eq!(older(&status).iter().sum::<u64>() as usize, up.len(), "{status}");
+    }
+    wait_for("the carrier to have us registered by the newest", PATIENCE, || {
+        asterisk.cli("pjsip show contacts").contains("us/sip:us@127.0.0.1")
+    });
+    // The far end hangs up on a call of the oldest process, and that is the one that ends.
+    let channels = asterisk.cli("core show channels concise");
+    let channel =
+        channels.lines().find(|line| line.starts_with("PJSIP/us") && line.contains("2125540000"));
+    let channel =
+        channel.unwrap_or_else(|| panic!("{channels}")).split('!').next().expect("a name");
+    let _ = asterisk.cli(&format!("channel request hangup {channel}"));
+    let mut first = up.remove(0);
+    let end = tokio::time::timeout(PATIENCE, first.ended()).await;
+    assert!(end.is_ok(), "it does not end");
+    installed.until("one call less at the oldest", |status| {
+        older(status) == [2 * calls as u64 - 1, 2 * calls as u64, 2 * calls as u64]
+    });
+    speak(&up, &speech[..4_000]).await;
+    for call in up {
+        call.hangup(CauseCode::NORMAL_CLEARING);
+    }
+    installed.until("older processes end", |status| older(status).is_empty());
+    wait_for("the carrier to have no call", PATIENCE, || {
+        asterisk.cli("core show channels").contains("0 active calls")
+    });
+    let records = installed.run(&["cdr", "export", "--config", "oneport.toml"]);
+    let records = String::from_utf8_lossy(&records.stdout).lines().skip(1).count();
+    assert_eq!(records, 3 * calls * 3, "two for each call out, one for each that ends here");
+}

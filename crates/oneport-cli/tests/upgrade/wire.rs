@@ -1,0 +1,221 @@
+//! A carrier that speaks SIP over UDP as it is told to, message by message.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use crate::installed::{PATIENCE, free};
+
+/// One side of a dialog with the switch, as the carrier that has begun it.
+#[derive(Clone)]
+pub(crate) struct Dialog {
+    call_id: String,
+    number: String,
+    /// The To header, with the switch's tag when it has given one.
+    to: String,
+    sequence: u32,
+}
+
+/// A message that has come.
+#[derive(Clone, Debug)]
+pub(crate) struct Message(String);
+
+impl Message {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let line = self.0.lines().find_map(|line| {
+            let (known, value) = line.split_once(':')?;
+            known.eq_ignore_ascii_case(name).then_some(value.trim())
+        });
+        line.unwrap_or_else(|| panic!("no {name} in {}", self.0))
+    }
+
+    pub(crate) fn is(&self, start: &str) -> bool {
+        self.0.starts_with(start)
+    }
+
+    /// Whether it answers a request of this method.
+    fn answers(&self, method: &str) -> bool {
+        self.is("SIP/2.0") && self.header("CSeq").ends_with(method)
+    }
+
+    pub(crate) fn is_about(&self, dialog: &Dialog) -> bool {
+        self.header("Call-ID") == dialog.call_id
+    }
+}
+
+/// The carrier.
+pub(crate) struct Wire {
+    socket: UdpSocket,
+    switch: SocketAddr,
+    /// All that has come.
+    pub(crate) came: Vec<Message>,
+}
+
+impl Wire {
+    /// A carrier of a switch that is to be at this address.
+    pub(crate) fn to(switch: SocketAddr) -> Self {
+        let socket = UdpSocket::bind(free()).expect("free");
+        socket.set_read_timeout(Some(Duration::from_millis(50))).expect("set");
+        Self { socket, switch, came: Vec::new() }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.socket.local_addr().expect("bound")
+    }
+
+    fn send(&self, text: &str) {
+        self.socket.send_to(text.as_bytes(), self.switch).expect("sent");
+    }
+
+    /// The next message that is not only a copy of one that has come.
+    fn next(&mut self) -> Option<Message> {
+        let mut buffer = [0; 8_192];
+        let (length, _) = self.socket.recv_from(&mut buffer).ok()?;
+        let message = Message(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        self.came.push(message.clone());
+        Some(message)
+    }
+
+    /// Waits for a message.
+    pub(crate) fn hears(&mut self, what: &str, is: impl Fn(&Message) -> bool) -> Message {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(message) = self.next().filter(&is) {
+                return message;
+            }
+        }
+        panic!("no {what} in {:#?}", self.came)
+    }
+
+    /// Whether one comes within so much time.
+    pub(crate) fn hears_within(&mut self, time: Duration, is: impl Fn(&Message) -> bool) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            if self.next().is_some_and(|message| is(&message)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn description(&self) -> String {
+        format!(
+            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+             m=audio {} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n",
+            self.address().port()
+        )
+    }
+
+    fn request(&self, method: &str, dialog: &Dialog, branch: &str, body: &str) {
+        let Dialog { call_id, number, to, sequence } = dialog;
+        let (us, switch) = (self.address(), self.switch);
+        let kind = match body {
+            "" => "",
+            _ if method == "INFO" => "Content-Type: application/dtmf-relay\r\n",
+            _ => "Content-Type: application/sdp\r\n",
+        };
+        self.send(&format!(
+            "{method} sip:{number}@{switch} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch={branch}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:carrier@{us}>;tag=wire\r\nTo: {to}\r\n\
+             Call-ID: {call_id}\r\nCSeq: {sequence} {method}\r\nContact: <sip:carrier@{us}>\r\n\
+             {kind}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+    }
+
+    /// The branch of a request.
+    fn branch(dialog: &Dialog) -> String {
+        format!("z9hG4bK{}{}", dialog.call_id, dialog.sequence)
+    }
+
+    /// Sends an INVITE, which may be sent again.
+    pub(crate) fn invites(&self, dialog: &Dialog) {
+        self.request("INVITE", dialog, &Self::branch(dialog), &self.description());
+    }
+
+    /// A dialog that is to be.
+    pub(crate) fn dialog(&self, call_id: &str, number: &str) -> Dialog {
+        let to = format!("<sip:{number}@{}>", self.switch);
+        Dialog { call_id: call_id.into(), number: number.into(), to, sequence: 1 }
+    }
+
+    /// Calls a number that answers.
+    pub(crate) fn talks(&mut self, call_id: &str, number: &str) -> Dialog {
+        let mut dialog = self.dialog(call_id, number);
+        self.invites(&dialog);
+        let answered = self.is_answered("INVITE", &dialog, "200");
+        dialog.to = answered.header("To").into();
+        self.acknowledges(&dialog);
+        dialog
+    }
+
+    pub(crate) fn acknowledges(&self, dialog: &Dialog) {
+        self.request("ACK", dialog, &format!("{}ack", Self::branch(dialog)), "");
+    }
+
+    /// Waits for an answer.
+    pub(crate) fn is_answered(&mut self, method: &str, dialog: &Dialog, status: &str) -> Message {
+        let start = format!("SIP/2.0 {status}");
+        self.hears(&format!("{status} to {method}"), |message| {
+            message.is(&start) && message.answers(method) && message.is_about(dialog)
+        })
+    }
+
+    /// Changes the session.
+    pub(crate) fn changes(&mut self, dialog: &mut Dialog, attribute: &str) {
+        dialog.sequence += 1;
+        let body = format!("{}{attribute}\r\n", self.description());
+        self.request("INVITE", dialog, &Self::branch(dialog), &body);
+        self.is_answered("INVITE", dialog, "200");
+        self.acknowledges(dialog);
+    }
+
+    /// Presses a key.
+    pub(crate) fn presses(&mut self, dialog: &mut Dialog, key: char) {
+        dialog.sequence += 1;
+        let body = format!("Signal={key}\r\nDuration=100\r\n");
+        self.request("INFO", dialog, &Self::branch(dialog), &body);
+        self.is_answered("INFO", dialog, "200");
+    }
+
+    /// Hangs up.
+    pub(crate) fn hangs_up(&mut self, mut dialog: Dialog) {
+        dialog.sequence += 1;
+        self.request("BYE", &dialog, &Self::branch(&dialog), "");
+        self.is_answered("BYE", &dialog, "200");
+    }
+
+    /// Gives an INVITE up that is not answered.
+    pub(crate) fn gives_up(&mut self, dialog: &Dialog) {
+        self.request("CANCEL", dialog, &Self::branch(dialog), "");
+        self.is_answered("CANCEL", dialog, "200");
+        let mut refused = dialog.clone();
+        refused.to = self.is_answered("INVITE", dialog, "487").header("To").into();
+        self.request("ACK", &refused, &Self::branch(dialog), "");
+    }
+
+    /// Waits for an INVITE of the switch.
+    pub(crate) fn is_called(&mut self) -> Message {
+        self.hears("INVITE", |message| message.is("INVITE"))
+    }
+
+    /// Answers a request of the switch.
+    pub(crate) fn answers(&self, request: &Message, status: &str) {
+        let (us, is_final) = (self.address(), status.starts_with("200"));
+        let body = match is_final && request.is("INVITE") {
+            true => self.description(),
+            false => String::new(),
+        };
+        let to = request.header("To");
+        let tag = if to.contains(";tag=") { "" } else { ";tag=called" };
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        self.send(&format!(
+            "SIP/2.0 {status}\r\nVia: {}\r\nFrom: {}\r\nTo: {to}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\n\
+             Contact: <sip:called@{us}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+            request.header("Via"),
+            request.header("From"),
+            request.header("Call-ID"),
+            request.header("CSeq"),
+            body.len()
+        ));
+    }
+}
