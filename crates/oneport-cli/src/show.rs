@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use oneport_switch::api::model::{
     CallState, CallView, CapacityView, CarrierView, CarriersView, ConferenceView, LegView,
-    LimitView, LimitsView, ParkingView, PeerCapacityView, PeerState, PeerView, RegistrationState,
-    Registrations, SwitchState, SwitchView, SwitchesView,
+    LimitView, LimitsView, ParkingView, PeerCapacityView, PeerState, PeerView, RadioView,
+    RegistrationState, Registrations, SwitchState, SwitchView, SwitchesView,
 };
 use oneport_switch::store::Page;
 use oneport_switch::{Cdr, Refusal};
@@ -76,6 +76,8 @@ enum What {
     Conferences,
     /// Calls that wait in the parking lot
     Parking,
+    /// Radio nodes: who is linked with whom, and who is keyed
+    Radio,
     /// The last call detail records
     Cdr {
         /// Only those of this peer
@@ -200,6 +202,10 @@ impl What {
             Self::Parking => {
                 let parking: ParkingView = client.get("/v1/parking")?;
                 if as_json { pretty(json!(parking)) } else { Ok(show_parking(room, &parking)) }
+            }
+            Self::Radio => {
+                let radio: RadioView = client.get("/v1/radio")?;
+                if as_json { pretty(json!(radio)) } else { Ok(show_radio(room, &radio)) }
             }
             Self::Cdr { peer, number, last } => {
                 let last = last.to_string();
@@ -617,6 +623,53 @@ fn show_parking(room: Room, parking: &ParkingView) -> String {
         .collect();
     let (taken, slots) = (parking.parked.len(), parking.slots);
     format!("{}\n{taken} of {} taken", table(room, &columns, &rows), count(slots as usize, "slot"))
+}
+
+/// A line for each node.
+fn show_radio(room: Room, radio: &RadioView) -> String {
+    let columns = [
+        left("NODE"),
+        left("KEYED"),
+        right("FOR"),
+        right("TIMES"),
+        right("IN ALL"),
+        name("LINKED WITH"),
+        wide("PEER"),
+        wide("CALL"),
+        wide("SAID"),
+    ];
+    let rows: Vec<_> = (radio.nodes.iter())
+        .map(|node| {
+            let ends = radio.links.iter().filter_map(|link| match &node.node {
+                own if *own == link.from => Some(link.to.as_str()),
+                own if *own == link.to => Some(link.from.as_str()),
+                _ => None,
+            });
+            let others: Vec<&str> = ends.collect();
+            vec![
+                node.node.clone(),
+                match node.keyed {
+                    Some(true) => "KEYED",
+                    Some(false) => "no",
+                    None => "-",
+                }
+                .into(),
+                or_dash(node.for_seconds.map(clock)),
+                or_dash(node.times),
+                or_dash(node.keyed_seconds.map(|seconds| format!("{seconds:.1} s"))),
+                or_dash(Some(others.join(",")).filter(|others| !others.is_empty())),
+                or_dash(node.peer.as_ref()),
+                or_dash(node.call.as_ref()),
+                or_dash(node.said.as_ref()),
+            ]
+        })
+        .collect();
+    let (nodes, links) = (count(rows.len(), "node"), count(radio.links.len(), "link"));
+    let mut last = format!("{nodes}, {links}, {} keyed", radio.keyed);
+    if radio.left_out > 0 {
+        last.push_str(&format!(", {} left out", count(radio.left_out, "node")));
+    }
+    format!("{}\n{last}", table(room, &columns, &rows))
 }
 
 fn show_cdrs(room: Room, cdrs: &[Cdr]) -> String {

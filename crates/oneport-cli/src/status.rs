@@ -36,6 +36,10 @@ impl Status {
                 let (pid, calls) = (older.pid, older.calls);
                 say!("older process  {pid}: {calls} calls ({} legs)", older.legs);
             }
+            match &status.profile {
+                Some(profile) => say!("encryption     {}, by profile {profile}", status.encryption),
+                None => say!("encryption     {}", status.encryption),
+            }
             let (peers, gone) = (status.peers, status.peers_unreachable);
             say!("peers          {peers}, {gone} of them unreachable or lagged");
             say!("registered     {} here", status.registered_here);

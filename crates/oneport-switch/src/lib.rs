@@ -4,6 +4,7 @@
 //! [`Switch`] is an [`oneport::Application`]: it decides on the driver's thread, with the time
 //! handed in, and never waits.
 
+mod allstar;
 pub mod api;
 mod book;
 mod bridge;
@@ -33,6 +34,7 @@ mod overload;
 mod parking;
 mod polls;
 mod qualify;
+mod radio;
 mod recording;
 mod refusal;
 mod registrar;

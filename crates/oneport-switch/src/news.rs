@@ -183,6 +183,39 @@ pub enum What {
         /// What was measured, or how many were refused.
         why: String,
     },
+    /// A radio node at the far end of a leg is keyed, or is not any more.
+    RadioKeyed {
+        /// The call's id.
+        call: String,
+        /// The node.
+        node: String,
+        /// Whether it is keyed.
+        keyed: bool,
+        /// How long it was; null while it is.
+        seconds: Option<f64>,
+    },
+    /// A radio node is linked with others than before, as it says.
+    RadioLinks {
+        /// The call's id.
+        call: String,
+        /// The node that says so.
+        node: String,
+        /// With how many others.
+        count: usize,
+        /// The first 100 of them.
+        linked: Vec<String>,
+    },
+    /// A radio node has said something to people.
+    RadioText {
+        /// The call's id.
+        call: String,
+        /// The node at the far end of the leg.
+        node: String,
+        /// `message`, `telemetry`, `ident` or `disconnect`.
+        kind: String,
+        /// In words.
+        said: String,
+    },
     /// A peer is well, or is not any more.
     Peer {
         /// The peer.
@@ -212,6 +245,9 @@ impl What {
             Self::RegistrationElsewhere { .. } => "registration_elsewhere",
             Self::Limit { .. } => "limit",
             Self::Overload { .. } => "overload",
+            Self::RadioKeyed { .. } => "radio_keyed",
+            Self::RadioLinks { .. } => "radio_links",
+            Self::RadioText { .. } => "radio_text",
             Self::Peer { .. } => "peer",
         }
     }

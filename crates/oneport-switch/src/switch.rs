@@ -21,6 +21,7 @@ mod leading;
 mod leg;
 mod listening;
 mod meeting;
+mod nodes;
 mod notice;
 mod noting;
 mod one_way;
@@ -28,6 +29,7 @@ mod originating;
 mod overloading;
 mod parking;
 mod phones;
+mod radio;
 mod records;
 mod registering;
 mod reload;
@@ -55,6 +57,7 @@ use oneport_proto::{
 use oneport_wire::{CauseCode, MessageCount};
 use tokio::sync::watch;
 
+use crate::allstar::Nodes;
 use crate::book::Book;
 use crate::builtin::{Builtin, Player, Read, Reader};
 use crate::capacity::Meter;
@@ -72,6 +75,7 @@ use crate::news::Newsroom;
 use crate::overload::{Overload, Thread};
 use crate::parking::Parking;
 use crate::qualify::Qualify;
+use crate::radio::Radio;
 use crate::recording::Recordings;
 use crate::registrar::Registrar;
 use crate::sip::Link;
@@ -146,6 +150,10 @@ pub struct Switch {
     /// Who has not said the PIN of its conference yet.
     at_the_door: HashMap<CallId, AtTheDoor>,
     parking: Parking<CallId>,
+    /// Where nodes of AllStarLink are.
+    nodes: Nodes,
+    /// Who is linked with whom there, and who is keyed.
+    radio: Radio<CallId>,
     /// Keys that are tones in the voice of legs.
     inband: Inband,
     book: Book,
@@ -184,6 +192,8 @@ impl Switch {
             overloads: [Thread::Media, Thread::Sip].map(Overload::of),
             capacity: Meter::default(),
             next_lease: 0,
+            nodes: Nodes::new(config.nodes.clone()),
+            radio: Radio::default(),
             config,
             life: watch::Sender::default(),
             registrar: Registrar::default(),

@@ -127,8 +127,27 @@ fn a_dialler_is_told_of_its_trunk() {
 }
 
 #[test]
+fn of_amateur_radio_it_is_shown_and_not_blamed_that_nothing_is_encrypted() {
+    let peer = "[peers.far]\nsecret = \"horse staple correct\"\naddress = \"198.51.100.7\"\n\
+                encryption = \"off\"\n";
+    let ids = |text: &str| -> Vec<(&str, Severity)> {
+        let found = examine(Path::new("oneport.toml"), text, &|_| false).expect("good");
+        let about = found
+            .iter()
+            .filter(|one| one.id.id().contains("encrypt") || one.id.id().contains("radio"));
+        about.map(|one| (one.id.id(), one.severity)).collect()
+    };
+    assert_eq!(ids(peer), [("not-encrypted", Severity::Warning)]);
+    let radio = format!("[server]\nprofile = \"amateur-radio\"\n{peer}");
+    assert_eq!(ids(&radio), [("radio-in-the-clear", Severity::Notice)]);
+}
+
+#[test]
 fn each_weakness_is_found_and_documented() {
-    let found: BTreeSet<Weakness> = weak().iter().map(|finding| finding.id).collect();
+    // Nothing that encrypts may stand beside it.
+    let radio = "[server]\nprofile = \"amateur-radio\"\n";
+    let radio = examine(Path::new("oneport.toml"), radio, &|_| false).expect("good");
+    let found: BTreeSet<Weakness> = weak().iter().chain(&radio).map(|finding| finding.id).collect();
     let document = include_str!("../../../docs/doctor.md");
     for weakness in Weakness::ALL {
         assert!(found.contains(&weakness), "{} is never found", weakness.id());

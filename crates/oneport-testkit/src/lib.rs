@@ -3,6 +3,7 @@
 pub mod audio;
 pub mod fuzz;
 pub use oneport_impairment as impairment;
+pub mod name_server;
 pub mod nat;
 pub mod peers;
 pub mod relay;

@@ -67,7 +67,10 @@ impl fmt::Display for Message<'_> {
                 write!(f, "IAX {subclass}")?;
                 elements.iter().try_for_each(|element| write!(f, " {element:?}"))
             }
-            Self::Text { payload, .. } => write!(f, "TEXT {:?}", crate::Str::new(payload)),
+            Self::Text { payload, .. } => {
+                write!(f, "TEXT {:?}", crate::Str::new(payload))?;
+                self.radio_text().map_or(Ok(()), |radio| write!(f, " ({radio})"))
+            }
             Self::Html { subclass, payload } => {
                 write!(f, "HTML {subclass}, {} bytes", payload.len())
             }

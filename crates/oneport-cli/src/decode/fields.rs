@@ -256,6 +256,10 @@ impl Fields {
                     Message::Text { payload, .. } => {
                         let said = payload.strip_suffix(&[0]).unwrap_or(payload);
                         put("text", Str::new(said).to_string().into());
+                        if let Some(radio) = message.radio_text() {
+                            put("radio", radio.kind().into());
+                            put("meaning", radio.to_string().into());
+                        }
                     }
                     Message::DtmfBegin(digit) | Message::DtmfEnd(digit) => {
                         put("digit", char::from(*digit).to_string().into());
@@ -327,6 +331,9 @@ impl Fields {
                                 };
                                 line(3, &format!("{name} [{}]", element.id()), value);
                             }
+                        }
+                        if let Some(radio) = message.radio_text() {
+                            line(2, "meaning", radio.to_string());
                         }
                     }
                     Err(error) => line(2, "subclass", format!("{}: {error}", frame.subclass)),

@@ -32,30 +32,30 @@ struct Gathered {
 
 /// The ladder of a call that is over.
 #[derive(Debug)]
-pub(super) struct Drawn {
-    pub(super) ends: [SocketAddr; 2],
-    pub(super) title: String,
+pub(crate) struct Drawn {
+    pub(crate) ends: [SocketAddr; 2],
+    pub(crate) title: String,
     kept: Vec<Kept>,
     left_out: u64,
 }
 
 /// A ladder, what all its legs meet at, and what is said behind its messages.
-pub(super) struct Scene {
-    pub(super) title: String,
-    pub(super) ladder: Ladder,
-    pub(super) here: String,
-    pub(super) notes: BTreeMap<usize, Vec<String>>,
+pub(crate) struct Scene {
+    pub(crate) title: String,
+    pub(crate) ladder: Ladder,
+    pub(crate) here: String,
+    pub(crate) notes: BTreeMap<usize, Vec<String>>,
 }
 
 /// Gathers.
 #[derive(Debug, Default)]
-pub(super) struct Ladders {
+pub(crate) struct Ladders {
     open: HashMap<u64, Gathered>,
 }
 
 impl Ladders {
     /// Takes a frame of an exchange.
-    pub(super) fn take(&mut self, datagram: &UdpDatagram<'_>, seen: &Seen<'_>) {
+    pub(crate) fn take(&mut self, datagram: &UdpDatagram<'_>, seen: &Seen<'_>) {
         let Some(exchange) = seen.exchange else { return };
         let gathered = self.open.entry(exchange).or_default();
         let (message, repeated, text, is_voice) = match &seen.frame {
@@ -102,7 +102,7 @@ impl Ladders {
     }
 
     /// The ladder of one that is over.
-    pub(super) fn end(&mut self, story: &Story) -> Option<Drawn> {
+    pub(crate) fn end(&mut self, story: &Story) -> Option<Drawn> {
         let Gathered { mut kept, left_out, .. } = self.open.remove(&story.number)?;
         for one in kept.iter_mut().filter(|one| one.voice > 1) {
             one.message.message = format!("{}, {} frames", one.message.message, one.voice);
@@ -113,7 +113,7 @@ impl Ladders {
     }
 
     /// Forgets one that is over and not wanted.
-    pub(super) fn forget(&mut self, exchange: u64) {
+    pub(crate) fn forget(&mut self, exchange: u64) {
         self.open.remove(&exchange);
     }
 }
@@ -128,12 +128,12 @@ fn again(seen: &Seen<'_>) -> bool {
 }
 
 /// Whether an exchange has a ladder worth drawing where all are drawn.
-pub(super) fn is_drawn(story: &Story) -> bool {
+pub(crate) fn is_drawn(story: &Story) -> bool {
     matches!(story.kind, Kind::Call | Kind::Registration | Kind::Device)
 }
 
 /// Puts calls that meet at a host on one axis of time; those that do not stand by themselves.
-pub(super) fn scenes(drawn: Vec<Drawn>) -> Vec<Scene> {
+pub(crate) fn scenes(drawn: Vec<Drawn>) -> Vec<Scene> {
     let meeting = match drawn.as_slice() {
         [] | [_] => None,
         [first, rest @ ..] => first

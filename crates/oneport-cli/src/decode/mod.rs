@@ -2,11 +2,11 @@
 //! wrong.
 
 mod fields;
-mod ladders;
-mod report;
+pub(crate) mod ladders;
+pub(crate) mod report;
+pub(crate) mod source;
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -19,8 +19,8 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 use oneport::Secret;
 use oneport_decode::{
-    CaptureError, Datagrams, End, FoldedFault, Hear, Packet, Part, Seen, Sounds, Story, Time,
-    Tracker, TrackerConfig, UdpDatagram, Weight,
+    Datagrams, End, FoldedFault, Hear, Packet, Part, Seen, Sounds, Story, Time, Tracker,
+    TrackerConfig, UdpDatagram, Weight,
 };
 use oneport_wire::{DEFAULT_PORT, Datagram, Element, FullFrame, Message};
 use serde_json::{Value, json};
@@ -32,6 +32,7 @@ use crate::ladder::{look, painted};
 use crate::table::count;
 use fields::Fields;
 use ladders::{Drawn, Ladders, Scene};
+use source::{Reached, packets};
 
 /// Calls whose ladders are drawn where none are asked for by number.
 const MOST_LADDERS: usize = 20;
@@ -174,7 +175,7 @@ impl Decode {
 }
 
 /// An address without the port that all have.
-fn short(address: SocketAddr) -> String {
+pub(crate) fn short(address: SocketAddr) -> String {
     match (address.port(), address.ip()) {
         (DEFAULT_PORT, ip) => ip.to_canonical().to_string(),
         _ => SocketAddr::new(address.ip().to_canonical(), address.port()).to_string(),
@@ -182,7 +183,7 @@ fn short(address: SocketAddr) -> String {
 }
 
 /// What others wrote, without what a terminal would obey.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '.' } else { c }).collect()
 }
 
@@ -324,43 +325,20 @@ impl<'a> Session<'a> {
 
     /// Reads a file, or standard input.
     fn read(&mut self, path: &Path) -> Result<ControlFlow<()>, Failure> {
-        let wrong = |error: CaptureError| {
-            let hint = match &error {
-                CaptureError::NoCapture => {
-                    "a capture by tcpdump, Wireshark or `oneport capture` is one; unpack it if it is compressed"
-                }
-                CaptureError::Empty => {
-                    "whoever wrote it may have it in a buffer still (tcpdump -U)"
-                }
-                CaptureError::Damaged { .. } | CaptureError::TooLarge { .. } => {
-                    "what came before was read"
-                }
-                _ => "check the file",
-            };
-            failed(format!("{}: {error}", path.display())).hint(hint)
-        };
-        let each = |packet: Packet<'_>| self.take(&packet);
-        let end = if path.as_os_str() == "-" {
-            oneport_decode::read(io::stdin(), each)
-        } else {
-            let file = File::open(path).map_err(|error| wrong(error.into()))?;
-            oneport_decode::read(file, each)
-        };
-        match end {
-            Ok(End::Whole) => Ok(ControlFlow::Continue(())),
-            Ok(End::Stopped) => Ok(ControlFlow::Break(())),
-            Ok(End::Cut) => {
+        match packets(path, |packet| self.take(&packet))? {
+            Reached::End(End::Whole) => Ok(ControlFlow::Continue(())),
+            Reached::End(End::Stopped) => Ok(ControlFlow::Break(())),
+            Reached::End(End::Cut) => {
                 let packets = self.datagrams.counts().packets;
                 eprintln!("{}: it ends in the middle of packet {}", path.display(), packets + 1);
                 Ok(ControlFlow::Continue(()))
             }
-            Err(error @ (CaptureError::Damaged { .. } | CaptureError::TooLarge { .. })) => {
+            Reached::Damaged(error) => {
                 // What was read counts.
                 self.output.flush();
                 eprintln!("{}: {error}", path.display());
                 Ok(ControlFlow::Continue(()))
             }
-            Err(error) => Err(wrong(error)),
         }
     }
 
@@ -773,8 +751,10 @@ fn one_line(datagram: &UdpDatagram<'_>, seen: &Seen<'_>, began: Time) -> String 
         Ok(frame @ Datagram::Full(full)) => {
             let header = &full.header;
             let again = if header.retransmission { " R" } else { "" };
+            let meaning = full.message().ok().and_then(|message| message.radio_text());
+            let meaning = meaning.map(|meaning| format!(" ({meaning})")).unwrap_or_default();
             format!(
-                "{}>{} {}ms {}/{}{again} {}",
+                "{}>{} {}ms {}/{}{again} {}{meaning}",
                 header.source,
                 header.destination,
                 header.timestamp,

@@ -11,7 +11,7 @@ use crate::live::millis;
 use crate::table::clock;
 
 /// A fault for programs.
-pub(super) fn fault_json(fault: &Fault) -> Value {
+pub(crate) fn fault_json(fault: &Fault) -> Value {
     json!({
         "fault": fault.kind.name(),
         "weight": weight(fault.kind.weight()),
@@ -31,7 +31,7 @@ const fn weight(weight: Weight) -> &'static str {
 }
 
 /// Faults of one kind, for programs.
-pub(super) fn folded_json(fault: &FoldedFault) -> Value {
+pub(crate) fn folded_json(fault: &FoldedFault) -> Value {
     let mut record = fault_json(&fault.first);
     if let Value::Object(record) = &mut record {
         record.insert("count".into(), fault.count.into());
@@ -40,14 +40,14 @@ pub(super) fn folded_json(fault: &FoldedFault) -> Value {
 }
 
 /// What the voice of a side is worth where it was captured.
-fn score(story: &Story, side: &SideStory) -> Option<Score> {
+pub(crate) fn score(story: &Story, side: &SideStory) -> Option<Score> {
     let both = story.sides.iter().map(|side| side.round_trips.mean());
     let rtt = both.flatten().reduce(|one, other| one + other);
     let format = side.format.or(story.format);
     Score::here(&CallStats { format, rtt, received: side.voice, ..CallStats::default() })
 }
 
-fn loss_percent(side: &SideStory) -> f64 {
+pub(crate) fn loss_percent(side: &SideStory) -> f64 {
     let (lost, frames) = (side.voice.lost, side.voice.frames);
     lost as f64 * 100.0 / (lost + frames).max(1) as f64
 }
@@ -61,7 +61,7 @@ fn ms(duration: Duration) -> f64 {
 }
 
 /// A call, registration or poll, for programs.
-pub(super) fn json(story: &Story) -> Value {
+pub(crate) fn json(story: &Story) -> Value {
     let moment = |time: Option<Time>| time.map(Time::seconds);
     let side = |side: &SideStory| {
         let voice = &side.voice;
@@ -131,7 +131,7 @@ pub(super) fn json(story: &Story) -> Value {
 }
 
 /// What it is, in a line: who wanted what of whom, and what became of it.
-pub(super) fn headline(story: &Story) -> String {
+pub(crate) fn headline(story: &Story) -> String {
     let name = |text: &Option<String>| text.as_deref().map(printable);
     let [one, other] = &story.sides;
     let (from, to) = (super::short(one.address), super::short(other.address));
@@ -154,7 +154,7 @@ pub(super) fn headline(story: &Story) -> String {
 }
 
 /// How it went, in a line.
-fn course(story: &Story) -> String {
+pub(crate) fn course(story: &Story) -> String {
     let mut parts: Vec<String> = Vec::new();
     let outcome = match story.outcome {
         Outcome::GivenUp => "ended before anybody answered".into(),
@@ -202,7 +202,7 @@ fn course(story: &Story) -> String {
 }
 
 /// What came of a side, in a line; nothing where it said nothing.
-fn voice(story: &Story, side: &SideStory) -> Option<String> {
+pub(crate) fn voice(story: &Story, side: &SideStory) -> Option<String> {
     let voice = &side.voice;
     let mut parts: Vec<String> = Vec::new();
     if voice.frames > 0 {
@@ -247,7 +247,7 @@ fn voice(story: &Story, side: &SideStory) -> Option<String> {
 }
 
 /// All that is said of one for people: a headline, and what is known below it.
-pub(super) fn text(story: &Story) -> Vec<String> {
+pub(crate) fn text(story: &Story) -> Vec<String> {
     let mut lines = vec![headline(story), format!("    {}", course(story))];
     for side in &story.sides {
         if let Some(voice) = voice(story, side) {
@@ -258,7 +258,7 @@ pub(super) fn text(story: &Story) -> Vec<String> {
 }
 
 /// Faults of one kind for people: what, where, and what helps.
-pub(super) fn fault_text(fault: &FoldedFault) -> Vec<String> {
+pub(crate) fn fault_text(fault: &FoldedFault) -> Vec<String> {
     let mark = match fault.first.kind.weight() {
         Weight::Problem => '!',
         Weight::Notice => '-',

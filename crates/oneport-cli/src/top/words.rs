@@ -172,6 +172,18 @@ pub(crate) fn event(what: &What) -> (String, Tone, Option<&str>) {
             let word = crate::show::state_word(*state);
             (format!("{peer} is {word}"), peer_state(*state), None)
         }
+        What::RadioKeyed { call, node, keyed: true, .. } => {
+            (format!("node {node} is keyed"), Tone::Good, Some(call))
+        }
+        What::RadioKeyed { call, node, seconds, .. } => {
+            let lasted = seconds.map(|seconds| format!(", after {seconds:.1} s"));
+            let lasted = lasted.unwrap_or_default();
+            (format!("node {node} is keyed no more{lasted}"), Tone::Quiet, Some(call))
+        }
+        What::RadioLinks { call, node, count, .. } => {
+            (format!("node {node} is linked with {count} others"), Tone::Plain, Some(call))
+        }
+        What::RadioText { call, said, .. } => (said.clone(), Tone::Plain, Some(call)),
         other => (other.name().replace('_', " "), Tone::Plain, None),
     };
     (words, tone, call.map(String::as_str))

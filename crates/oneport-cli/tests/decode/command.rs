@@ -267,3 +267,46 @@ async fn an_encrypted_call_is_read_with_its_secret_through_changes_of_key_and_no
     let missing = heard.iter().filter(|frame| !is_in(&theirs, frame)).count();
     assert!(missing < BEGINNING, "{missing} of {} that the phone heard", heard.len());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_radio_nodes_say_in_texts_is_said_in_words() {
+    let peers = "[ann]\ntype=friend\nhost=dynamic\nsecret=right\nauth=md5\ncontext=radio\ndisallow=all\nallow=ulaw\n";
+    let dial_plan = "[radio]\nexten => 2000,1,Answer()\nsame => n,SendText(L T2001,R2002)\n\
+                     same => n,SendText(K 2001 2000 1 7)\nsame => n,SendText(good morning)\n\
+                     same => n,Hangup()\n";
+    let asterisk = Asterisk::start(peers, dial_plan);
+    let listen = vec!["127.0.0.1:0".parse().expect("an address")];
+    let phone = Phone::bind(PhoneConfig { listen, ..PhoneConfig::default() }).expect("bound");
+    let port = phone.local_addresses()[0].port();
+    let capture = Capture::start(&[port, asterisk.address().port()]);
+    let call = phone.call(asterisk.address(), named("2000", "ann", "right")).await;
+    let mut call = call.expect("placed");
+    call.ended().await.expect("it hangs up");
+    phone.stop().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("texts.pcap");
+    std::fs::write(&file, capture.into_bytes()).expect("writable");
+    let of = |arguments: &[&str]| {
+        let arguments = [&["--message", "TEXT"], arguments].concat();
+        text(command(&file, asterisk.address().port(), &arguments).output().expect("it runs"))
+    };
+    let lines = of(&[]);
+    for line in [
+        "TEXT L T2001,R2002 (linked with 2001, 2002 (is heard only))",
+        "TEXT K 2001 2000 1 7 (node 2000 is keyed, for 7 s)",
+        "TEXT good morning\n",
+    ] {
+        assert!(lines.contains(line), "{line}\n{lines}");
+    }
+    let meanings = |line: &str| {
+        let record: Value = serde_json::from_str(line).expect("a record");
+        (
+            record["radio"].as_str().map(str::to_string),
+            record["meaning"].as_str().map(str::to_string),
+        )
+    };
+    let records: Vec<_> = of(&["--json"]).lines().map(meanings).collect();
+    let keyed = (Some("keyed".into()), Some("node 2000 is keyed, for 7 s".into()));
+    assert!(records.contains(&keyed) && records.contains(&(None, None)), "{records:?}");
+    assert!(of(&["-V"]).contains("meaning: node 2000 is keyed, for 7 s\n"));
+}

@@ -84,6 +84,21 @@ fn the_page_about_allstarlink_lets_nodes_call_each_other_and_nobody_encrypt() {
     arrives(&boxes, "node2001", "2001@radio-secure");
     arrives(&boxes, "node2000", "2000@radio-secure");
     assert!(!said.contains(", encrypted"), "{said}");
+    let row = |node: &str| {
+        let mut lines = said.lines();
+        lines.find(|line| line.starts_with(node)).unwrap_or_else(|| panic!("no {node}:\n{said}"))
+    };
+    assert!(row("2001 ").contains("2000,2002,2003"), "{said}");
+    assert!(row("2001 ").contains("node 2001 to all: net at eight"), "{said}");
+    assert!(row("2002 ").contains("KEYED"), "{said}");
+    assert!(said.contains("4 nodes, 3 links, 0 keyed"), "{said}");
+    // Node 2000 to 1998, that to the switch itself, and from there to 2001.
+    let looked_up = said.lines().filter(|line| line.contains(",1998,")).count();
+    assert!(looked_up >= 1, "{said}");
+    let came_back = said.lines().any(|line| line.contains(",in,radio,"));
+    assert!(came_back, "the call comes in as one of node 2000:\n{said}");
+    assert!(said.contains("encryption     off, by profile amateur-radio"), "{said}");
+    assert!(said.contains("[radio-in-the-clear]"), "{said}");
     let command = "oneport call iax:mobile@127.0.0.1/2000 --encryption required --duration 1s";
     let refused = boxes.run(&format!(
         "export ONEPORT_SECRET=horsestaplecorrect\n{command} --json || echo \"code $?\""

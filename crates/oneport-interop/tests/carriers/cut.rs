@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use oneport_interop::{PATIENCE, each_frame_returns, phone, speech, wait_for_silence};
+use oneport_testkit::name_server::Entry;
 use oneport_testkit::peers::asterisk::Asterisk;
 use oneport_testkit::peers::certificates::Authority;
 use oneport_testkit::peers::{own_loopback, wait_for};
@@ -14,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::names::{Entry, Names};
+use crate::names::names;
 use crate::shared::{ann, gateway};
 
 /// A connection that is passed on: what cuts it, and when it has ended.
@@ -73,7 +74,7 @@ async fn a_call_whose_connection_is_cut_ends_at_the_carrier_too() {
     let theirs = authority.certificate("carrier", "DNS:sip.carrier.example");
     let (there, behind) = (own_loopback(), own_loopback());
     let relay = Relay::start((there, 5061).into(), (behind, 5061).into()).await;
-    let names = Names::start(vec![("sip.carrier.example", Entry::Address(there))]);
+    let names = names(vec![("sip.carrier.example", Entry::Address(there))]);
     let pjsip = format!(
         "[tls]\ntype=transport\nprotocol=tls\nbind={behind}:5061\nmethod=tlsv1_2\n\
          cert_file={{home}}/etc/carrier.pem\npriv_key_file={{home}}/etc/carrier.key\n\
@@ -99,7 +100,7 @@ async fn a_call_whose_connection_is_cut_ends_at_the_carrier_too() {
          options_seconds = 0\ncodecs = [\"ulaw\"]\n\
          [[routes]]\nnumber = \"12125550100\"\nto = [\"carrier:acme\"]\n",
         authority.file(),
-        names.address,
+        names.address.ip(),
     ));
     let (phone, _) = phone();
     let begun = std::time::Instant::now();

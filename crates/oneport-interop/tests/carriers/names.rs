@@ -1,14 +1,12 @@
-//! A name server, and carriers that are found by it (RFC 3263).
+//! Carriers that are found by a name server (RFC 3263).
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use oneport::{Call, CallError, CauseCode};
 use oneport_interop::gateway::{System, loopback_for_tcp};
 use oneport_interop::{PATIENCE, phone};
+use oneport_testkit::name_server::{Entries, Entry, NameServer};
 use oneport_testkit::peers::own_loopback;
 use oneport_testkit::peers::sipp::{Scenario, Sipp};
 use tokio::time::timeout;
@@ -16,109 +14,15 @@ use tokio::time::timeout;
 use crate::script::Script;
 use crate::shared::{ann, gateway, route};
 
-/// What a name stands for.
-#[derive(Clone)]
-pub(crate) enum Entry {
-    Address(Ipv4Addr),
-    /// Priority, port and name of a server.
-    Server(u16, u16, &'static str),
-    /// Order, preference and service of a NAPTR entry, and the name of its servers.
-    Pointer(u16, u16, &'static str, &'static str),
-}
-
-/// A name server of a few names, on port 53 of an address of its own. Stops when dropped.
-pub(crate) struct Names {
-    pub(crate) address: Ipv4Addr,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Names {
-    pub(crate) fn start(entries: Vec<(&'static str, Entry)>) -> Self {
-        let address = own_loopback();
-        let socket = UdpSocket::bind((address, 53)).expect("tests run as root");
-        socket.set_read_timeout(Some(Duration::from_millis(50))).expect("set");
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let serve = move || {
-            let mut buffer = [0; 1024];
-            while !stopped.load(Ordering::Relaxed) {
-                let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
-                if let Some(answer) = answer(&buffer[..length], &entries) {
-                    socket.send_to(&answer, from).expect("sent");
-                }
-            }
-        };
-        Self { address, stop, thread: Some(std::thread::spawn(serve)) }
-    }
-}
-
-impl Drop for Names {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// A name as it is on the wire (RFC 1035 §3.1).
-fn encode(name: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for label in name.split('.') {
-        bytes.push(u8::try_from(label.len()).expect("short"));
-        bytes.extend(label.bytes());
-    }
-    bytes.push(0);
-    bytes
-}
-
-/// The answer to a question (RFC 1035 §4): all entries of that name and kind.
-fn answer(question: &[u8], entries: &[(&str, Entry)]) -> Option<Vec<u8>> {
-    let name_end = 12 + question.get(12..)?.iter().position(|byte| *byte == 0)? + 1;
-    let asked = question.get(12..name_end + 4)?;
-    let (name, rest) = asked.split_at(asked.len() - 4);
-    let kind = u16::from_be_bytes([rest[0], rest[1]]);
-    let mut answers = Vec::new();
-    for (known, entry) in entries {
-        if !encode(known).eq_ignore_ascii_case(name) {
-            continue;
-        }
-        let (of, data) = match entry {
-            Entry::Address(address) => (1, address.octets().to_vec()),
-            Entry::Server(priority, port, target) => {
-                let mut data = [priority.to_be_bytes(), [0, 1], port.to_be_bytes()].concat();
-                data.extend(encode(target));
-                (33, data)
-            }
-            Entry::Pointer(order, preference, service, target) => {
-                let length = u8::try_from(service.len()).expect("short");
-                let mut data = [order.to_be_bytes(), preference.to_be_bytes()].concat();
-                data.extend([&[1, b's', length], service.as_bytes(), &[0]].concat());
-                data.extend(encode(target));
-                (35, data)
-            }
-        };
-        if of == kind {
-            let length = u16::try_from(data.len()).expect("short");
-            // A pointer to the name in the question, class IN, for a minute.
-            answers.push(
-                [&[0xC0, 12, 0, kind as u8, 0, 1, 0, 0, 0, 60][..], &length.to_be_bytes(), &data]
-                    .concat(),
-            );
-        }
-    }
-    let known = entries.iter().any(|(known, _)| encode(known).eq_ignore_ascii_case(name));
-    let count = u8::try_from(answers.len()).ok()?;
-    let flags = [0x85, if known { 0x80 } else { 0x83 }];
-    let head = [&question[..2], &flags, &[0, 1, 0, count, 0, 0, 0, 0]].concat();
-    Some([head, asked.to_vec(), answers.concat()].concat())
+/// A name server on port 53, which is the only one that the gateway asks, of an address of its own.
+pub(crate) fn names(entries: Entries) -> NameServer {
+    NameServer::start((own_loopback(), 53).into(), entries)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_without_room_is_followed_by_the_carriers_next_one() {
     let addresses = [own_loopback(), own_loopback()];
-    let names = Names::start(vec![
+    let names = names(vec![
         ("_sip._udp.carrier.example", Entry::Server(20, 5080, "spare.carrier.example")),
         ("_sip._udp.carrier.example", Entry::Server(10, 5090, "first.carrier.example")),
         ("first.carrier.example", Entry::Address(addresses[0])),
@@ -144,11 +48,11 @@ fn called(script: Script, listen: SocketAddr, transport: &str) -> Sipp {
 }
 
 /// A carrier that is found by its name.
-fn carrier(names: &Names, more: &str) -> String {
+fn carrier(names: &NameServer, more: &str) -> String {
     format!(
         "name_servers = [\"{}\"]\n\
          [carriers.acme]\nhost = \"carrier.example\"\noptions_seconds = 0\n{more}\n{}",
-        names.address,
+        names.address.ip(),
         route("\"carrier:acme\"")
     )
 }
@@ -176,8 +80,8 @@ async fn reached(system: &System) -> Call {
 }
 
 /// What the carrier's name stands for: by TCP rather than by UDP, at two hosts of other names.
-fn by_tcp_rather_than_udp(by_tcp: Ipv4Addr, by_udp: Ipv4Addr) -> Names {
-    Names::start(vec![
+fn by_tcp_rather_than_udp(by_tcp: Ipv4Addr, by_udp: Ipv4Addr) -> NameServer {
+    names(vec![
         ("carrier.example", Entry::Pointer(20, 10, "SIP+D2U", "_sip._udp.plain.example")),
         ("carrier.example", Entry::Pointer(10, 10, "SIP+D2T", "_sip._tcp.pop.example")),
         ("carrier.example", Entry::Pointer(1, 1, "E2U+sip", "_sip._udp.wrong.example")),
@@ -237,7 +141,7 @@ async fn a_name_without_preferences_is_found_by_its_servers_or_its_address_alone
             false => vec![("carrier.example", Entry::Address(address))],
         };
         let port = if has_servers { 5080 } else { 5060 };
-        let names = Names::start(entries);
+        let names = names(entries);
         let script = Script::is_called().picks_up().gets_bye();
         let mut sipp = called(script, (address, port).into(), "u1");
         let system = gateway(&carrier(&names, "transport = \"auto\""));

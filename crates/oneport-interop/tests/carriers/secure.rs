@@ -5,12 +5,13 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 
 use oneport_interop::{PATIENCE, each_frame_returns, phone, speech, until_heard, wait_for_silence};
+use oneport_testkit::name_server::Entry;
 use oneport_testkit::peers::asterisk::Asterisk;
 use oneport_testkit::peers::certificates::Authority;
 use oneport_testkit::peers::{own_loopback, wait_for};
 use tokio::time::timeout;
 
-use crate::names::{Entry, Names};
+use crate::names::names;
 use crate::shared::{ann, gateway};
 
 const DIALPLAN: &str = "[carrier]
@@ -27,7 +28,7 @@ async fn signalling_voice_and_proofs_are_as_secret_as_a_carrier_wants_them() {
     let theirs = authority.certificate("carrier", "DNS:sip.carrier.example");
     let ours = authority.certificate("us", "IP:127.0.0.1");
     let there = own_loopback();
-    let names = Names::start(vec![("sip.carrier.example", Entry::Address(there))]);
+    let names = names(vec![("sip.carrier.example", Entry::Address(there))]);
     let pjsip = format!(
         "[tls]\ntype=transport\nprotocol=tls\nbind={there}:5061\nmethod=tlsv1_2\n\
          cert_file={{home}}/etc/carrier.pem\npriv_key_file={{home}}/etc/carrier.key\n\
@@ -66,7 +67,7 @@ async fn signalling_voice_and_proofs_are_as_secret_as_a_carrier_wants_them() {
         ours.certificate,
         ours.key,
         authority.file(),
-        names.address,
+        names.address.ip(),
     ));
     let _ = asterisk.cli("pjsip set logger on");
     wait_for("Asterisk to have us registered", PATIENCE, || {

@@ -4,13 +4,14 @@
 use crate::scene::Scene;
 
 /// The paths of all screens.
-const SCREENS: [&str; 13] = [
+const SCREENS: [&str; 14] = [
     "",
     "calls",
     "call",
     "peers",
     "peer/gone",
     "carriers",
+    "radio",
     "refusals",
     "records",
     "routes",
@@ -24,7 +25,9 @@ const SCREENS: [&str; 13] = [
 async fn no_screen_has_a_serious_finding_or_is_wider_than_a_phone() {
     let scene = Scene::new().await;
     let browser = scene.entered().await;
-    let _calls = [scene.answered("7", "100").await, scene.answered("8", "101").await];
+    let calls = [scene.answered("7", "100").await, scene.answered("8", "101").await];
+    calls[0].send_text("L T2001,R2002,C2003").await.expect("up");
+    calls[1].key(b"").await.expect("up");
     let page = scene.api.console();
     browser.keys("gc").await;
     let row = browser.element("a.more").await;

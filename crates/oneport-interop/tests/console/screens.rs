@@ -112,3 +112,23 @@ async fn an_administrator_makes_a_viewer_who_sees_less() {
     assert!(!row.contains("Hang up"), "a viewer looks: {row}");
     browser.quit().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn radio_nodes_are_drawn_and_listed_as_they_key_and_tell_of_others() {
+    let scene = Scene::new().await;
+    let browser = scene.entered().await;
+    let call = scene.answered("7", "2000").await;
+    browser.keys("ga").await;
+    browser.sees("h1", "Radio").await;
+    browser.sees(".empty", "No node is linked").await;
+    call.send_text("L T2001,R2002").await.expect("up");
+    browser.counts("tbody tr", 3).await;
+    browser.sees("tbody tr", "2001, 2002").await;
+    call.key(b"").await.expect("up");
+    browser.sees("tbody tr", "keyed").await;
+    browser.counts(".radio g.keyed", 1).await;
+    call.unkey().await.expect("up");
+    browser.counts(".radio g.keyed", 0).await;
+    browser.counts(".radio line", 2).await;
+    browser.quit().await;
+}

@@ -29,7 +29,7 @@ pub(super) struct EventQuery {
     /// Only events of these kinds, separated by commas: `call_begun`, `call_ringing`,
     /// `call_answered`, `call_transcoded`, `call_choppy`, `conference_talker`, `call_one_way`,
     /// `call_both_ways`, `call_ended`, `refused`, `registration`, `registration_elsewhere`, `limit`, `overload`,
-    /// `peer`.
+    /// `radio_keyed`, `radio_links`, `radio_text`, `peer`.
     kinds: Option<String>,
 }
 

@@ -66,6 +66,18 @@ metrics! {
         "Calls whose ends speak different codecs, so that their voice is transcoded.";
     TRANSCODED_MAX = Gauge "oneport_transcoded_calls_max" []
         "How many calls may be transcoded: audio.max_transcoded_calls.";
+    RADIO_NODES = Gauge "oneport_radio_nodes" []
+        "Radio nodes at the far ends of legs that are up.";
+    RADIO_LINKED = Gauge "oneport_radio_linked_nodes" []
+        "Nodes with which those are linked, as they say, each once.";
+    RADIO_KEYED = Gauge "oneport_radio_keyed_nodes" []
+        "Radio nodes at the far ends of legs that are keyed now.";
+    RADIO_TIMES = Counter "oneport_radio_transmissions_total" []
+        "How often radio nodes were keyed.";
+    RADIO_SECONDS = Counter "oneport_radio_keyed_seconds_total" []
+        "How long radio nodes were keyed, of all together.";
+    RADIO_TEXTS = Counter "oneport_radio_texts_total" ["kind"]
+        "Texts of radio nodes, by their kind; docs/allstarlink.md.";
     SIP_CONNECTIONS = Gauge "oneport_sip_connections" ["whose"]
         "Connections by TCP and TLS that others have to the SIP gateway: carriers and phones that have registered (known), and whoever else (stranger).";
     SIP_TURNED = Counter "oneport_sip_connections_closed_total" ["reason"]
@@ -298,6 +310,16 @@ fn write_calls(page: &mut Exposition, figures: &Figures) {
     let mut samples = page.begin(&MOS);
     for (direction, mos) in [(IN, &tally.mos.0), (OUT, &tally.mos.1)] {
         samples.histogram(&[direction], mos);
+    }
+    let radio = &figures.radio;
+    page.begin(&RADIO_NODES).add(&[], radio.nodes as f64);
+    page.begin(&RADIO_LINKED).add(&[], radio.linked as f64);
+    page.begin(&RADIO_KEYED).add(&[], radio.keyed as f64);
+    page.begin(&RADIO_TIMES).add(&[], radio.times as f64);
+    page.begin(&RADIO_SECONDS).add(&[], radio.seconds);
+    let mut samples = page.begin(&RADIO_TEXTS);
+    for (kind, count) in &radio.texts {
+        samples.add(&[kind], *count as f64);
     }
     let (transcoded, most) = figures.transcoded;
     page.begin(&TRANSCODED).add(&[], transcoded as f64);

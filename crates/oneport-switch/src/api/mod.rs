@@ -30,6 +30,7 @@ mod paths;
 mod peers;
 mod prometheus;
 mod pulse;
+mod radio;
 mod recording;
 mod records;
 mod reload;
@@ -416,6 +417,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(rooms::gain))
         .routes(routes!(rooms::kick))
         .routes(routes!(rooms::parking))
+        .routes(routes!(radio::radio))
         .routes(routes!(records::story))
         .routes(routes!(records::cdrs))
         .routes(routes!(records::refusals))

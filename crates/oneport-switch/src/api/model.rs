@@ -869,6 +869,12 @@ model! {
         /// Older processes of this switch, whose calls are not counted above.
         #[serde(default)]
         pub older: Vec<OlderView>,
+        /// The profile of the configuration: `amateur-radio`; null without one.
+        #[serde(default)]
+        pub profile: Option<String>,
+        /// Whether calls are encrypted: `off`, `allowed` (some may be), `required` (all are).
+        #[serde(default)]
+        pub encryption: String,
         /// Peers configured.
         pub peers: usize,
         /// Those of them that are LAGGED or UNREACHABLE.
@@ -1008,6 +1014,54 @@ model! {
         pub changes: Vec<String>,
         /// Calls that go on untouched.
         pub calls: usize,
+    }
+
+    /// A radio node (docs/allstarlink.md): at the far end of a call, or one of which such a node tells.
+    struct RadioNodeView {
+        /// Its number; of one without a number its peer.
+        pub node: String,
+        /// The id of its call; null where others tell of it.
+        pub call: Option<String>,
+        /// The peer of its leg; null for a guest, and where others tell of it.
+        pub peer: Option<String>,
+        /// Whether it is keyed; null where nobody says.
+        pub keyed: Option<bool>,
+        /// How that is known: `frames` (KEY and UNKEY), `voice` (it sends some), `report` (it has said so in a text).
+        pub keyed_by: Option<String>,
+        /// How long it has been so; null of a node of this switch that is not keyed.
+        pub for_seconds: Option<f64>,
+        /// How long it was keyed since its call began.
+        pub keyed_seconds: Option<f64>,
+        /// How often.
+        pub times: Option<u64>,
+        /// With how many others it is linked, as it says.
+        pub linked: Option<usize>,
+        /// The last that it has said to people, in words.
+        pub said: Option<String>,
+    }
+
+    /// A link of two nodes.
+    struct RadioLinkView {
+        /// The node that tells of it.
+        pub from: String,
+        /// The other one. A node tells of those that it reaches through others, too.
+        pub to: String,
+        /// `transceive`, `monitor` (`to` is heard, and hears nothing), `local_monitor` or `connecting`.
+        pub mode: String,
+        /// The id of the call that it is; null where a node tells of it.
+        pub call: Option<String>,
+    }
+
+    /// Which radio nodes are linked with which, and who is keyed.
+    struct RadioView {
+        /// In the order of their numbers, 1,000 at most and those of calls.
+        pub nodes: Vec<RadioNodeView>,
+        /// Links, 2,000 at most.
+        pub links: Vec<RadioLinkView>,
+        /// Nodes of calls that are keyed now.
+        pub keyed: usize,
+        /// Nodes that are told of, and had no room here or where they are told of.
+        pub left_out: usize,
     }
 }
 

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::addresses::{AclKeys, read_acl, read_network};
+use super::allstar::AllStarKeys;
 use super::api::ApiKeys;
 use super::cluster::ClusterKeys;
 use super::error::{ConfigError, nearest};
@@ -19,6 +20,7 @@ use super::limits::LimitKeys;
 use super::music::{MusicKeys, read_class, read_music};
 use super::overload::OverloadKeys;
 use super::peers::PeerKeys;
+use super::profile::{Profile, quarantine};
 use super::registrations::RegistrationKeys;
 use super::rooms::{ConferenceKeys, ParkingKeys, read_conferences, read_notice};
 use super::routes::{Names, RouteKeys};
@@ -36,19 +38,20 @@ use crate::sip::settings::CARRIER;
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
-    server: Server,
+    pub(super) server: Server,
     timers: Timers,
     guests: Guests,
     audio: Audio,
     music: BTreeMap<Spanned<String>, MusicKeys>,
     conferences: BTreeMap<Spanned<String>, ConferenceKeys>,
     parking: ParkingKeys,
+    allstar: AllStarKeys,
     store: StoreKeys,
     cluster: ClusterKeys,
     acls: BTreeMap<String, AclKeys>,
-    peers: BTreeMap<Spanned<String>, PeerKeys>,
-    sip: SipKeys,
-    carriers: BTreeMap<Spanned<String>, CarrierKeys>,
+    pub(super) peers: BTreeMap<Spanned<String>, PeerKeys>,
+    pub(super) sip: SipKeys,
+    pub(super) carriers: BTreeMap<Spanned<String>, CarrierKeys>,
     routes: Vec<RouteKeys>,
     limits: Vec<LimitKeys>,
     overload: OverloadKeys,
@@ -103,11 +106,15 @@ impl File {
         let source = Source { path, text, beside, hosts: &hosts };
         let mut config = Config::default();
         self.server.check(&source, &mut config)?;
+        if config.profile == Some(Profile::AmateurRadio) {
+            self.check_for_radio(&source)?;
+        }
         self.guests.apply(&mut config);
         self.audio.check(&source, &mut config)?;
         config.store = self.store.check(&source)?;
         config.cluster = self.cluster.check(&source, &config.store.place)?;
         config.overload = self.overload.check(&source)?;
+        config.nodes = self.allstar.check(&source)?;
         let defaults = self.timers.check(&source, &mut config.endpoint)?;
         let mut acls = BTreeMap::new();
         for (name, keys) in self.acls {
@@ -182,6 +189,9 @@ impl File {
             let notice = read_notice(&source, keys.on_congestion.as_ref(), &config.files)?;
             let limit = keys.check(&source, &names, &config.routes, &mut taken)?;
             config.limits.push(LimitConfig { notice, ..limit });
+        }
+        if let (Some(profile), Some(_)) = (&self.server.profile, config.profile) {
+            quarantine(&source, profile, &rules, &peers, &mut config.limits)?;
         }
         config.peers = peers;
         for keys in self.registrations {

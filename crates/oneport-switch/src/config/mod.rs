@@ -2,6 +2,7 @@
 
 mod acl;
 mod addresses;
+mod allstar;
 mod api;
 mod caller_id;
 mod cluster;
@@ -16,6 +17,7 @@ mod limits;
 mod music;
 mod overload;
 mod peers;
+mod profile;
 mod registrations;
 mod rooms;
 mod routes;
@@ -55,6 +57,7 @@ pub(crate) use device::Provision;
 pub use error::ConfigError;
 pub(crate) use forward::Forwarding;
 pub use hosts::KnownHosts;
+pub(crate) use profile::Profile;
 pub use schema::schema;
 pub(crate) use shown::{line_of, without_secrets};
 use source::Beside;
@@ -62,6 +65,7 @@ pub use store::{DatabaseKind, DatabaseUrl, StoreConfig, StorePlace};
 pub use summary::Summary;
 pub(crate) use summary::{describe_limit, describe_route};
 
+use crate::allstar::NodesConfig;
 use crate::builtin::MusicClass;
 use crate::caller_id::CallerIdRule;
 use crate::conference::RoomConfig;
@@ -82,6 +86,8 @@ pub struct Config {
     /// The engine's limits and timers, call tokens included.
     pub endpoint: EndpointConfig,
     pub(crate) guests: GuestLimits,
+    /// What kind of switch it is, where the file says so.
+    pub(crate) profile: Option<Profile>,
     /// For peers that say nothing else, and for names that do not exist.
     pub(crate) encryption: EncryptionPolicy,
     pub(crate) peers: BTreeMap<String, Peer>,
@@ -112,6 +118,8 @@ pub struct Config {
     /// Conferences that are not as usual.
     pub(crate) conferences: BTreeMap<String, RoomConfig>,
     pub(crate) parking: ParkingConfig,
+    /// How nodes of AllStarLink are looked up.
+    pub(crate) nodes: NodesConfig,
     /// What is kept of calls and registrations, and where.
     pub store: StoreConfig,
     /// This switch among others with the same database; `None`: it is alone.
@@ -151,6 +159,15 @@ pub(crate) struct ConnectedLineRule {
     pub(crate) receives: bool,
 }
 
+/// How a peer stands for all nodes of AllStarLink.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NodeRule {
+    /// A node that calls must come from where the look-up says it is.
+    Checked,
+    /// It need not.
+    Unchecked,
+}
+
 /// Somebody with a name.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Peer {
@@ -170,6 +187,8 @@ pub(crate) struct Peer {
     pub(crate) transfer: Option<TransferKind>,
     /// Where it is, if it does not register.
     pub(crate) address: Option<SocketAddr>,
+    /// Whether it is every node of AllStarLink, each of which is looked up.
+    pub(crate) nodes: Option<NodeRule>,
     /// The address that it would have if its host could be found.
     pub(crate) lost: Option<String>,
     pub(crate) codecs: Vec<Format>,
@@ -272,6 +291,7 @@ impl Default for Config {
                 calls_per_address: 2,
                 duration: Duration::from_secs(300),
             },
+            profile: None,
             encryption: EncryptionPolicy::Off,
             peers: BTreeMap::new(),
             routes: Vec::new(),
@@ -296,6 +316,7 @@ impl Default for Config {
             music: BTreeMap::new(),
             conferences: BTreeMap::new(),
             parking: ParkingConfig::default(),
+            nodes: NodesConfig::default(),
             store: StoreConfig::default(),
             cluster: None,
             hosts: KnownHosts::new(),

@@ -26,7 +26,7 @@ use super::source::{Beside, Source};
 use super::spanned::Spanned;
 use super::timers::{self, PeerTimers};
 use super::tones::{self, DTMF, EARLY_TONES};
-use super::{Acl, ConnectedLineRule, DEFAULT_CODECS, Forwarding, Peer};
+use super::{Acl, ConnectedLineRule, DEFAULT_CODECS, Forwarding, NodeRule, Peer};
 use crate::caller_id::CallerIdRule;
 use crate::routing::DEFAULT_CONTEXT;
 use crate::sip::settings::Mwi;
@@ -66,10 +66,17 @@ pub(super) struct PeerKeys {
     outkey: Option<Spanned<PathBuf>>,
     /// `off`, `allowed`, `required`. It needs a secret, also where RSA proves who calls.
     #[schemars(transform = Words(&ENCRYPTION), extend("x-default" = "that of `[server]`"))]
-    encryption: Option<Spanned<String>>,
+    pub(super) encryption: Option<Spanned<String>>,
     /// Where it is, for peers that do not register. Host name or address, with or without port.
     address: Option<Spanned<String>>,
-    /// The name under which we call it.
+    /// Whether it stands for every node of AllStarLink, wherever that is: `allstar:NAME` in a route looks the number
+    /// called up (`[allstar]`), and nodes that call under its name are known by their number.
+    allstar: bool,
+    /// Whether a node that calls must come from where the look-up says it is, as `app_rpt` wants it. Without this
+    /// the peer needs a secret.
+    #[schemars(extend("default" = true))]
+    allstar_check: Option<Spanned<bool>>,
+    /// The name under which we call it. For nodes of AllStarLink: `radio`, or what their list says.
     username: Option<String>,
     /// A word for the records of its legs (docs/cdr.md), such as who pays for them.
     account_code: Option<String>,
@@ -186,7 +193,7 @@ pub(super) struct PeerKeys {
     /// handshake beside the voice (`dtls`, RFC 5763). Its calls may have either, but with `dtls`. Who reads the
     /// signalling reads keys in it, and who changes it may stand in between: so it goes with TLS.
     #[schemars(transform = Words(&SRTP.map(|(name, _)| name)), extend("default" = "off"))]
-    srtp: Option<Spanned<String>>,
+    pub(super) srtp: Option<Spanned<String>>,
     /// How a phone that speaks SIP is told of its `mailbox` (RFC 3842): when it registers and at each change without
     /// being asked, until it subscribes (`auto`); only where it subscribes (`subscribed`); or always without being
     /// asked (`unsolicited`).
@@ -285,7 +292,9 @@ impl PeerKeys {
             Some(word) => read_encryption(source, word)?,
             None => encryption,
         };
-        if secrets.is_empty() && self.inkeys.is_empty() && self.address.is_none() {
+        let nodes = self.read_nodes(source, secrets.is_empty() && self.inkeys.is_empty())?;
+        if secrets.is_empty() && self.inkeys.is_empty() && self.address.is_none() && nodes.is_none()
+        {
             let what =
                 format!("peer `{}` has neither a secret nor a key nor an address", name.get_ref());
             return Err(source.wrong(name, what).with_help(
@@ -406,6 +415,7 @@ impl PeerKeys {
             transfer,
             trunk,
             address,
+            nodes,
             lost: lost.map(|written| written.get_ref().clone()),
             codecs,
             video: read_video(source, &self.video)?,
@@ -440,6 +450,36 @@ impl PeerKeys {
 }
 
 impl PeerKeys {
+    /// Whether it stands for nodes of AllStarLink.
+    fn read_nodes(
+        &self,
+        source: &Source<'_>,
+        has_no_proof: bool,
+    ) -> Result<Option<NodeRule>, ConfigError> {
+        let check = self.allstar_check.as_ref();
+        if !self.allstar {
+            return match check {
+                Some(check) if !check.get_ref() => {
+                    let error = source.wrong(check, "no node of AllStarLink calls as this peer");
+                    Err(error.with_help("add allstar = true"))
+                }
+                _ => Ok(None),
+            };
+        }
+        if let Some(address) = &self.address {
+            let error = source.wrong(address, "nodes of AllStarLink are wherever they are found");
+            return Err(error.with_help("leave `address` out, or `allstar`"));
+        }
+        match check {
+            Some(check) if !check.get_ref() && has_no_proof => {
+                let error = source.wrong(check, "anybody could call as any node");
+                Err(error.with_help("give the peer a `secret`, or leave the key out"))
+            }
+            Some(check) if !check.get_ref() => Ok(Some(NodeRule::Unchecked)),
+            _ => Ok(Some(NodeRule::Checked)),
+        }
+    }
+
     /// Its own timers, else those of all.
     fn read_timers(
         &self,

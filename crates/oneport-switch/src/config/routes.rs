@@ -50,7 +50,8 @@ pub(super) struct RouteKeys {
     #[schemars(extend("x-default" = "always"))]
     hours: Vec<Spanned<String>>,
     /// Destinations, tried in order when one cannot take the call: `peer:NAME`, `peer:NAME/NUMBER`,
-    /// `phone:NAME` (the same), `carrier:NAME`, `carrier:NAME/NUMBER`, `builtin:echo`, `builtin:milliwatt`, `builtin:playback`,
+    /// `phone:NAME` (the same), `allstar:NAME` (a peer that stands for nodes of AllStarLink: the number is that of the
+    /// node), `carrier:NAME`, `carrier:NAME/NUMBER`, `builtin:echo`, `builtin:milliwatt`, `builtin:playback`,
     /// `builtin:record`, `builtin:conference`, `builtin:park`, `builtin:music`,
     /// `builtin:congestion`, `builtin:probe`, each with what stands behind its slash where it has something
     /// (`builtin:playback/closed`, `builtin:music/jazz`), or an end: `busy`, `congestion`,
@@ -336,7 +337,7 @@ pub(super) fn read_destination(
     let written = text.get_ref();
     let (kind, rest) = written.split_once(':').unwrap_or((written, ""));
     match kind {
-        "peer" | "phone" | "carrier" => {
+        "peer" | "phone" | "allstar" | "carrier" => {
             let (name, number) = match rest.split_once('/') {
                 Some((name, number)) => (name, Some(number)),
                 None => (rest, None),
@@ -352,6 +353,11 @@ pub(super) fn read_destination(
                     Some(name) => error.with_help(format!("did you mean `{name}`?")),
                     None => error.with_help(format!("add [{what}s.{name}]")),
                 });
+            }
+            let is_for_nodes = names.peers.get(&known).is_some_and(|peer| peer.nodes.is_some());
+            if kind == "allstar" && !is_for_nodes {
+                let what = format!("peer `{name}` does not stand for nodes of AllStarLink");
+                return Err(source.wrong(text, what).with_help("give it allstar = true"));
             }
             let rewrite = |number| Rewrite::parse(number, pattern.group_count());
             let number = number.map(rewrite).transpose();
@@ -383,7 +389,7 @@ pub(super) fn read_destination(
             Ok(Destination::End(read_cause(source, &cause)?))
         }
         _ => Err(source.wrong(text, format!("`{written}` is no destination")).with_help(
-            "write \"peer:NAME\", \"peer:NAME/NUMBER\", \"carrier:NAME\", \"builtin:echo\", \"busy\", \
+            "write \"peer:NAME\", \"peer:NAME/NUMBER\", \"allstar:NAME\", \"carrier:NAME\", \"builtin:echo\", \"busy\", \
              \"congestion\" or \"hangup:CAUSE\"",
         )),
     }

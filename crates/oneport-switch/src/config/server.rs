@@ -13,6 +13,7 @@ use super::addresses::read_listen;
 use super::device::read_firmware;
 use super::error::ConfigError;
 use super::peers::{ENCRYPTION, read_encryption};
+use super::profile::{PROFILES, Profile};
 use super::schema::Words;
 use super::source::{Beside, Source};
 use super::spanned::Spanned;
@@ -49,10 +50,16 @@ pub(super) struct Server {
     /// The country whose tones peers hear that say nothing else, by its code.
     #[schemars(transform = tones::country_words, extend("default" = "us"))]
     tones: Option<Spanned<String>>,
+    /// Rules for a whole kind of switch. `general`: none. `amateur-radio`: nothing is encrypted in any direction, and a key that says
+    /// otherwise is a mistake; call tokens are required, but of peers with `call_token = "optional"`, which need a
+    /// secret and share a limit `quarantine` of 2 calls at once and 1 new one in a second (`[[limits]]` may have one of
+    /// that name for them in its place).
+    #[schemars(transform = Words(&PROFILES), extend("default" = "general"))]
+    pub(super) profile: Option<Spanned<String>>,
     /// For peers that say nothing else: `off`, `allowed` (encrypted where both sides can),
     /// `required` (refused otherwise).
     #[schemars(transform = Words(&ENCRYPTION), extend("default" = "off"))]
-    encryption: Option<Spanned<String>>,
+    pub(super) encryption: Option<Spanned<String>>,
     /// How long an encrypted call keeps the key of what we send, where the other side lets us
     /// change it. 0: for ever.
     #[schemars(extend("default" = 120))]
@@ -139,6 +146,9 @@ impl Server {
         }
         if let Some(code) = &self.tones {
             config.tones = tones::read_country(source, code)?;
+        }
+        if let Some(word) = &self.profile {
+            config.profile = Profile::read(source, word)?;
         }
         if let Some(word) = &self.encryption {
             config.encryption = read_encryption(source, word)?;

@@ -45,7 +45,7 @@ pub(super) struct SipKeys {
     tcp: Vec<Spanned<String>>,
     /// The same by TLS, where it is 5061 without a port. It needs `certificate` and
     /// `certificate_key`.
-    tls: Vec<Spanned<String>>,
+    pub(super) tls: Vec<Spanned<String>>,
     /// The address at which carriers reach us, where a NAT is between. Its ports must lead here as they
     /// are.
     #[schemars(extend("x-default" = "that from which the system sends to the carrier"))]
@@ -93,7 +93,7 @@ pub(super) struct CarrierKeys {
     /// `udp`, `tcp` or `tls`; `auto`: what the name server's NAPTR entries of `host` prefer, with the others behind
     /// it where that does not answer, else `udp`.
     #[schemars(transform = Words(&Transport::WORDS), extend("default" = "udp"))]
-    transport: Option<Spanned<String>>,
+    pub(super) transport: Option<Spanned<String>>,
     /// The domain in our own name, and that of the registrar.
     #[schemars(extend("x-default" = "`host`"))]
     domain: Option<String>,
@@ -162,7 +162,7 @@ pub(super) struct CarrierKeys {
     /// RFC 5763). Its calls may have either, but with `dtls`. Who reads the signalling reads keys in it, and who
     /// changes it may stand in between: so it goes with `transport = "tls"`.
     #[schemars(transform = Words(&SRTP.map(|(name, _)| name)), extend("default" = "off"))]
-    srtp: Option<Spanned<String>>,
+    pub(super) srtp: Option<Spanned<String>>,
     /// As for peers.
     #[schemars(transform = timers::DURATION.schema(), extend("default" = 0))]
     max_duration_seconds: Option<Spanned<u64>>,
@@ -481,6 +481,7 @@ impl CarrierKeys {
             qualify: None,
             trunk: None,
             transfer: None,
+            nodes: None,
             lost: None,
             codecs,
             account_code: self.account_code,

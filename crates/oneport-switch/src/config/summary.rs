@@ -27,6 +27,13 @@ impl fmt::Display for Summary<'_> {
         let Self(config) = self;
         let listen: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
         writeln!(f, "listens on UDP {}", listen.join(", "))?;
+        if let Some(profile) = config.profile {
+            writeln!(
+                f,
+                "profile {}: nothing is encrypted, and call tokens are required",
+                profile.name()
+            )?;
+        }
         let (all, each) = (config.endpoint.max_calls, config.endpoint.max_calls_per_address);
         writeln!(f, "limits: {all} calls at once, {each} for an address")?;
         let guests = &config.guests;
@@ -213,6 +220,7 @@ fn describe_carrier(carrier: &Carrier) -> String {
 
 fn describe(peer: &Peer, phone: Option<&PhoneConfig>) -> String {
     let mut words = vec![match (peer.address, phone) {
+        _ if peer.nodes.is_some() => "every node of AllStarLink".into(),
         (Some(address), _) => format!("at {address}"),
         (None, Some(_)) => "registers by SIP".into(),
         (None, None) => "registers".into(),
@@ -222,6 +230,7 @@ fn describe(peer: &Peer, phone: Option<&PhoneConfig>) -> String {
             let ways: Vec<&str> = phone.digests.iter().map(|way| way.name()).collect();
             format!("proves itself by {}", ways.join(" or "))
         }
+        (true, true, None) if peer.nodes.is_some() => "known by where it is looked up".into(),
         (true, true, None) => "known by its address".into(),
         _ => format!("proves itself by {}", peer.methods),
     });

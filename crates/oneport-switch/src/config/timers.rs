@@ -237,7 +237,12 @@ impl Range {
         Self { what, unit: Unit::Seconds, least, most, never: false, advice }
     }
 
-    const fn ms(what: &'static str, least: u64, most: u64, advice: &'static str) -> Self {
+    pub(super) const fn ms(
+        what: &'static str,
+        least: u64,
+        most: u64,
+        advice: &'static str,
+    ) -> Self {
         Self { unit: Unit::Milliseconds, ..Self::seconds(what, least, most, advice) }
     }
 

@@ -43,6 +43,7 @@ static FILES: &[(&str, &[u8])] = &files![
     "screens/password.js"
     "screens/peer.js"
     "screens/peers.js"
+    "screens/radio.js"
     "screens/records.js"
     "screens/refusals.js"
     "screens/routes.js"

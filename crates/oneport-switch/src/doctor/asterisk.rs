@@ -74,6 +74,7 @@ fn survey(conf: &Conf, acls: &Conf) -> Survey {
         tokenless: tokenless.collect(),
         api: None,
         no_overload_control: None,
+        for_radio: None,
         jitter_buffer: last("jitterbuffer").is_some_and(|setting| read::is_true(&setting.value)),
     }
 }

@@ -69,11 +69,12 @@ pub enum Weakness {
     RegistrationWithoutSecret,
     ApiInTheClear,
     NoOverloadControl,
+    RadioInTheClear,
 }
 
 impl Weakness {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Plaintext,
         Self::PermitEverywhere,
         Self::NoCallToken,
@@ -95,6 +96,7 @@ impl Weakness {
         Self::RegistrationWithoutSecret,
         Self::ApiInTheClear,
         Self::NoOverloadControl,
+        Self::RadioInTheClear,
     ];
 
     /// Its name.
@@ -122,6 +124,7 @@ impl Weakness {
             Self::RegistrationWithoutSecret => "registration-without-secret",
             Self::ApiInTheClear => "api-in-the-clear",
             Self::NoOverloadControl => "no-overload-control",
+            Self::RadioInTheClear => "radio-in-the-clear",
         }
     }
 
@@ -175,6 +178,10 @@ impl Weakness {
             }
             Self::NoOverloadControl => {
                 "Past what the machine can do each new call is taken, until all are choppy."
+            }
+            Self::RadioInTheClear => {
+                "Everybody on the way can hear the calls, as everybody on the air can; amateur radio \
+                 wants it so."
             }
         }
     }
@@ -230,6 +237,8 @@ struct Survey {
     api: Option<(SocketAddr, Place)>,
     /// New calls are taken whatever there is to do, or nearly so: what the file says, and where.
     no_overload_control: Option<(String, Place)>,
+    /// Where it says that it is for amateur radio, which encrypts nothing.
+    for_radio: Option<Place>,
     /// Asterisk's jitter buffer is on.
     jitter_buffer: bool,
 }

@@ -10,7 +10,7 @@ use oneport_wire::AuthMethods;
 use toml::de::{DeTable, DeValue};
 
 use super::{Dialect, Finding, Registrar, RouteSubject, Subject, Survey, rules};
-use crate::config::{Config, ConfigError, Peer};
+use crate::config::{Config, ConfigError, Peer, Profile};
 use crate::import::Place;
 use crate::routing::Destination;
 
@@ -137,8 +137,15 @@ impl Document<'_> {
             tokenless: tokenless.collect(),
             api: api.filter(|_| is_beyond).map(|place| (config.api.listen, place)),
             no_overload_control: self.overload(config),
+            for_radio: self.profile(server, config),
             jitter_buffer: false,
         }
+    }
+
+    /// Where the file says that it is for amateur radio.
+    fn profile(&self, server: Option<&DeTable<'_>>, config: &Config) -> Option<Place> {
+        let said = server?.get("profile")?;
+        (config.profile == Some(Profile::AmateurRadio)).then(|| self.place(said.span()))
     }
 
     /// What the file says of overload, and where, if that leaves too little to act in time.

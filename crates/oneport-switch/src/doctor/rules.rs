@@ -26,6 +26,7 @@ pub(super) fn apply(survey: &Survey) -> Vec<Finding> {
     doctor.guests();
     doctor.api();
     doctor.overload();
+    doctor.radio();
     doctor.registrations();
     doctor.routes();
     doctor.codecs();
@@ -88,6 +89,15 @@ impl Doctor<'_> {
         match self.survey.dialect {
             Dialect::Ours => ours.into(),
             Dialect::Asterisk => asterisk.into(),
+        }
+    }
+
+    /// Whether nothing is encrypted since it must not be.
+    fn radio(&mut self) {
+        if let Some(place) = &self.survey.for_radio {
+            let what = "encryption is off in every direction, by profile amateur-radio";
+            let mend = "leave `profile` out where the calls go over no radio of amateurs";
+            self.finding(Weakness::RadioInTheClear, Severity::Notice, place, what, mend);
         }
     }
 
@@ -164,6 +174,7 @@ impl Doctor<'_> {
         if let Some(address) = subject.address
             && !read::is_private(address)
             && !subject.encrypted
+            && self.survey.for_radio.is_none()
         {
             let what = format!("calls with `{name}` at {address} are not encrypted");
             let mend = self.line("encryption = \"required\"", "forceencryption=yes");

@@ -153,12 +153,13 @@ impl Switch {
             engine.call_token.users.clear();
             engine.call_token.peers.clear();
             engine.firmware.clear();
-            format!("{engine:?}{:?}{:?}", config.encryption, config.timezone)
+            format!("{engine:?}{:?}{:?}{:?}", config.profile, config.encryption, config.timezone)
         };
         for (what, same) in [
             ("[guests] has changed", alike(&before.guests, &config.guests)),
             ("[server] or [timers] has changed", engine(before) == engine(config)),
             ("firmware has changed", before.endpoint.firmware == config.endpoint.firmware),
+            ("[allstar] has changed", before.nodes == config.nodes),
             ("[parking] has changed", before.parking == config.parking),
             ("[overload] has changed", before.overload == config.overload),
             ("[audio] has changed", alike(&before.files, &config.files)),

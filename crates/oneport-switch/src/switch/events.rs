@@ -59,6 +59,7 @@ impl Application for Switch {
         if let Event::Frame { call, frame_type: frame_type::CNG, subclass, timestamp, .. } = event {
             self.hear_pause(now, call, timestamp, subclass);
         }
+        self.hear_of_radio(now, &event);
         let other = |call: CallId| self.legs.get(&call).and_then(Leg::other);
         match event {
             Event::CallOffered { call, offer } => self.offered(endpoint, now, call, offer),
@@ -180,6 +181,7 @@ impl Application for Switch {
                     *end.stats = stats;
                 }
                 let diagnosis = self.diagnose(call, &end.stats);
+                self.radio_over(now, call);
                 self.call_over(now, call, &end, diagnosis.as_ref());
                 self.end_record(now, call, &end, diagnosis.as_ref());
                 self.ended(endpoint, now, call, &end, diagnosis.as_ref());
@@ -313,13 +315,16 @@ impl Application for Switch {
         let players = players.chain(self.taps.next()).chain(self.captures.next());
         let players = players.chain(self.reader.next()).chain(self.inband.next());
         let players = players.chain(self.transcodings.next());
-        let players = players.chain(self.judging.next());
+        let players =
+            players.chain(self.judging.next()).chain(self.nodes.next()).chain(self.radio.next());
         players.chain(self.ends.next()).chain(self.registrar.next_expiry()).min()
     }
 
     fn handle_timeout(&mut self, endpoint: &mut Endpoint, now: Instant) {
         self.qualify.poll(endpoint, now);
         self.files_read(endpoint, now);
+        self.nodes_found(endpoint, now);
+        self.look_for_voice(endpoint, now);
         self.go_on_with_keys(endpoint, now);
         self.play(endpoint, now);
         self.mix(endpoint, now);

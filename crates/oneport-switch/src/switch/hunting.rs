@@ -9,6 +9,7 @@ use oneport_proto::{CallEnd, CallId, Endpoint, Instant, NewCall, Offer};
 use oneport_wire::{AuthMethods, CauseCode, Format, FormatSet};
 
 use super::leg::Marks;
+use super::nodes::node_reason;
 use super::{LeaseId, Leg, State, Switch, records};
 use crate::bridge;
 use crate::builtin::Announcement;
@@ -96,6 +97,9 @@ impl Switch {
                     continue;
                 }
             };
+            let Some(targets) = self.await_nodes(now, call, targets) else {
+                return self.book.goes_on(call);
+            };
             let result = match &*targets {
                 [Target::Builtin(place)] => self.enter_builtin(endpoint, now, call, place),
                 [Target::End(end)] => Err((*end, "its route ends here".into())),
@@ -175,6 +179,12 @@ impl Switch {
         peer: &Peer,
     ) -> Result<SocketAddr, (CauseCode, Box<Reason>)> {
         let refused = |kind, why: String| Reason::new(Stage::Destination, kind, why);
+        if peer.nodes.is_some() {
+            let why = format!("{name} is every node of AllStarLink, and none is asked for");
+            let reason = refused("no_node", why)
+                .fix("ring a peer of one's own, and lead the call to a route with `allstar:`");
+            return Err((CauseCode::INVALID_NUMBER, reason.into()));
+        }
         if let Some(written) =
             peer.lost.as_deref().filter(|_| self.registrar.find(now, name).is_none())
         {
@@ -233,7 +243,6 @@ impl Switch {
         let Some(leg) = self.legs.get(&call) else { return Ok(()) };
         let State::Caller(caller) = &leg.state else { return Ok(()) };
         let Some(peer) = self.config.peers.get(name) else { return Ok(()) };
-        let to = self.way_to(now, name, peer)?;
         let offer = &caller.offer;
         if number.is_empty() {
             let why = format!("nothing is left of {} for {name}", offer.called_number);
@@ -241,6 +250,17 @@ impl Switch {
                 .fix("correct how its route rewrites the number, or what the caller dials");
             return Err((CauseCode::INVALID_NUMBER, reason.into()));
         }
+        let node = match peer.nodes {
+            Some(_) => {
+                Some(self.nodes.known(now, number).map_err(|unknown| node_reason(&unknown))?)
+            }
+            None => None,
+        };
+        let to = match &node {
+            Some(node) => node.address,
+            None => self.way_to(now, name, peer)?,
+        };
+        let dialled_there = node.as_ref().map_or(number, |node| node.number.as_str());
         let variables = with_one_more_hop(&offer.variables).ok_or_else(|| {
             let reason = refused("circle", "the call runs in a circle".into())
                 .decided_by("the most switches on the way", MOST_HOPS.to_string())
@@ -271,7 +291,11 @@ impl Switch {
             formats = self.formats_to_transcode(name, peer, leg, caller)?;
         }
         formats.extend((self.video_of(leg) & peer.video).iter());
-        let mut new = new_call(peer, number);
+        let mut new = new_call(peer, dialled_there);
+        if let Some(node) = &node {
+            new.username = new.username.or_else(|| node.user.clone());
+            new.secret = new.secret.or_else(|| node.secret.clone());
+        }
         new.calling_number = offer.calling_number.clone();
         new.calling_name = offer.calling_name.clone();
         new.calling_ani = offer.calling_ani.clone();

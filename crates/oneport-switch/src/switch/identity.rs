@@ -6,6 +6,7 @@ use oneport_proto::{CallId, Challenge, CommandError, Endpoint, Instant, Offer};
 use oneport_wire::CauseCode;
 
 use super::leg::Marks;
+use super::nodes::NodeCalls;
 use super::spans::span_of;
 use super::{Leg, State, Switch, printable, records};
 use crate::config::Peer;
@@ -59,8 +60,8 @@ impl Switch {
         let known = known.filter(|peer| peer.permits(address.ip()));
         let challenge = match known {
             Some(peer) if !peer.has_proof() => {
-                // It is known by its address alone.
-                if peer.address.map(|own| own.ip()) == Some(address.ip()) {
+                // It is known by its address alone, or by that of the node it says it is.
+                if peer.nodes.is_some() || peer.address.map(|own| own.ip()) == Some(address.ip()) {
                     self.legs.insert(call, leg(Some(username), State::Identifying(offer)));
                     return self.identified_by_address(endpoint, now, call);
                 }
@@ -127,10 +128,19 @@ impl Switch {
 
     /// The caller is who it says: where does it want to go?
     pub(super) fn identified(&mut self, endpoint: &mut Endpoint, now: Instant, call: CallId) {
-        let Some(leg) = self.legs.get_mut(&call) else { return };
+        let Some(leg) = self.legs.get(&call) else { return };
         let State::Identifying(offer) = &leg.state else { return };
         let mut offer = offer.clone();
-        let peer = leg.peer.clone();
+        let (peer, address) = (leg.peer.clone(), leg.address);
+        match self.node_calls(now, call, peer.as_deref(), &offer) {
+            NodeCalls::Welcome => {}
+            NodeCalls::Waits => return,
+            NodeCalls::Refused(cause, reason) => {
+                let why = reason.to_string();
+                self.book.because(call, *reason);
+                return self.refuse(endpoint, now, call, cause, &why);
+            }
+        }
         let known = peer.as_ref().and_then(|name| self.config.peers.get(name));
         if let Some(peer) = known {
             peer.caller_id.apply(&mut offer);
@@ -141,12 +151,12 @@ impl Switch {
         let keys_by = known.map(|peer| peer.keys_by).unwrap_or_default();
         self.inband.enter(endpoint, call, keys_by);
         if let Some(trunk) = known.and_then(|peer| peer.trunk) {
-            self.trunks.set(Owner::Call(call), Some((leg.address, trunk)));
+            self.trunks.set(Owner::Call(call), Some((address, trunk)));
             self.trunks.apply(endpoint);
         }
         if peer.is_none() {
             let limits = &self.config.guests;
-            if let Err(why) = self.guests.enter(limits, leg.address.ip()) {
+            if let Err(why) = self.guests.enter(limits, address.ip()) {
                 let cause = CauseCode::REJECTED;
                 // It is not among the guests, so it must not be counted out.
                 let path = offer.path;

@@ -24,6 +24,7 @@ impl Switch {
         self.tell_gateway();
         endpoint.reconfigure(self.config.endpoint.clone());
         self.decoy.learn(&self.config);
+        self.nodes.reconfigure(now, self.config.nodes.clone());
         let names = before.peers.keys().chain(self.config.peers.keys());
         let names: BTreeSet<String> = names.cloned().collect();
         for name in &names {

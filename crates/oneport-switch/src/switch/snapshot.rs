@@ -488,6 +488,8 @@ impl Switch {
             calls,
             legs: self.legs.len(),
             older: self.older(),
+            profile: self.config.profile.map(|profile| profile.name().into()),
+            encryption: self.config.encryption_in_use().into(),
             peers: self.config.peers.len(),
             peers_unreachable,
             registered_here: self.registrar.all(now).count(),
@@ -644,6 +646,22 @@ pub(crate) struct ThreadFigures {
     pub(crate) delay: Option<f64>,
 }
 
+/// Radio nodes.
+#[derive(Clone, Debug)]
+pub(crate) struct RadioFigures {
+    /// At the far ends of legs.
+    pub(crate) nodes: usize,
+    /// Of which those tell, each once.
+    pub(crate) linked: usize,
+    /// Nodes that are keyed.
+    pub(crate) keyed: usize,
+    /// How often nodes were keyed, and how long in all.
+    pub(crate) times: u64,
+    pub(crate) seconds: f64,
+    /// Texts by their kind.
+    pub(crate) texts: BTreeMap<&'static str, u64>,
+}
+
 /// What metrics are made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Figures {
@@ -660,6 +678,8 @@ pub(crate) struct Figures {
     pub(crate) one_way: usize,
     /// Calls that are transcoded, and how many may be.
     pub(crate) transcoded: (usize, usize),
+    /// Radio nodes.
+    pub(crate) radio: RadioFigures,
     /// Connections of SIP that others have opened.
     pub(crate) streams: StreamCounts,
     /// Older processes, and legs of theirs.
@@ -763,6 +783,7 @@ impl Switch {
             one_way: self.count_one_way(),
             transcoded: (self.transcodings.count(), self.config.max_transcoded_calls),
             recordings: (self.taps.count(), self.taps.left_out),
+            radio: self.radio_figures(now),
             streams: self.sip_connections(),
             older: self.count_older(),
             calls: self.legs.values().filter_map(|leg| self.call_state(leg)).collect(),

@@ -68,6 +68,7 @@ fn request(operation: &str) -> Option<(&'static str, Option<&'static str>)> {
         "POST /v1/drain" => ("/v1/drain", None),
         "DELETE /v1/drain" => ("/v1/drain", None),
         "POST /v1/upgrade" => ("/v1/upgrade", None),
+        "GET /v1/radio" => ("/v1/radio", None),
         "GET /v1/parking" => ("/v1/parking", None),
         "GET /v1/conferences" => ("/v1/conferences", None),
         "DELETE /v1/conferences/{room}/members/{id}" => {

@@ -12,6 +12,7 @@ mod listening_ends;
 mod log;
 mod one_way;
 mod originate;
+mod radio;
 mod recording;
 mod rooms;
 mod schema;

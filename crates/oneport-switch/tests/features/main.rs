@@ -1,5 +1,6 @@
 //! What a switch does with calls beside leading them to each other, with telephones on the loopback.
 
+mod allstar;
 mod bounds;
 mod conference;
 mod drain;

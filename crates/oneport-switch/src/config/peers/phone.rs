@@ -114,6 +114,7 @@ impl PeerKeys {
         let text = |key: &Option<Spanned<String>>| key.is_some();
         let keys = [
             ("address", text(&self.address)),
+            ("allstar", self.allstar || self.allstar_check.is_some()),
             ("username", self.username.is_some()),
             ("inkeys", !self.inkeys.is_empty()),
             ("outkey", self.outkey.is_some()),

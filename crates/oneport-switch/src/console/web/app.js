@@ -10,6 +10,7 @@ import { Call } from './screens/call.js';
 import { Peers } from './screens/peers.js';
 import { Peer } from './screens/peer.js';
 import { Carriers } from './screens/carriers.js';
+import { Radio } from './screens/radio.js';
 import { Refusals } from './screens/refusals.js';
 import { Records } from './screens/records.js';
 import { Routes } from './screens/routes.js';
@@ -24,6 +25,7 @@ const SCREENS = [
   { path: 'calls', name: 'Calls', key: 'c', screen: Calls },
   { path: 'peers', name: 'Peers', key: 'p', screen: Peers },
   { path: 'carriers', name: 'Carriers', key: 't', screen: Carriers },
+  { path: 'radio', name: 'Radio', key: 'a', screen: Radio },
   { path: 'refusals', name: 'Refusals', key: 'r', screen: Refusals },
   { path: 'records', name: 'Records', key: 'd', screen: Records },
   { path: 'routes', name: 'Routes', key: 'w', screen: Routes },

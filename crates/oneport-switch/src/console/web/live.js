@@ -40,6 +40,7 @@ function hush() {
 const KINDS = [
   'call_begun', 'call_ringing', 'call_answered', 'call_joined', 'call_choppy', 'call_one_way', 'call_both_ways',
   'call_ended', 'refused', 'registration', 'registration_elsewhere', 'limit', 'overload', 'peer',
+  'radio_keyed', 'radio_links', 'radio_text',
 ];
 
 document.addEventListener('visibilitychange', () => (document.hidden ? hush() : listen()));

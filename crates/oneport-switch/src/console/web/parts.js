@@ -69,7 +69,7 @@ export function Mos({ value }) {
 const MARKS = {
   answered: 'good', ringing: 'fair', calling: 'fair', dialling: 'none', identifying: 'none', parked: 'poor',
   ok: 'good', lagged: 'poor', unreachable: 'bad', unknown: 'none', unmonitored: 'none',
-  registered: 'good', trying: 'fair', failed: 'bad', serving: 'good', draining: 'poor', drained: 'bad',
+  keyed: 'bad', idle: 'none', registered: 'good', trying: 'fair', failed: 'bad', serving: 'good', draining: 'poor', drained: 'bad',
 };
 export const State = ({ is }) => html`<span class=${`state ${MARKS[is] ?? 'none'}`}><i aria-hidden="true"></i>${is}</span>`;
 

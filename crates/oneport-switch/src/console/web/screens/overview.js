@@ -53,7 +53,7 @@ export function Overview() {
   const recent = history.refused.slice(-30).reduce((sum, one) => sum + one, 0);
   const answered = overview.states.find(one => one.state === 'answered').calls;
   return html`
-    <${Heading} title="Overview">${status && html`<span class="note">${status.ready ? 'takes calls' : 'takes no new calls'} · up ${span(status.uptime_seconds)} · ${status.version}</span>`}<//>
+    <${Heading} title="Overview">${status && html`<span class="note">${status.ready ? 'takes calls' : 'takes no new calls'} · up ${span(status.uptime_seconds)} · ${status.version}${status.profile ? ` · ${status.profile}: encryption ${status.encryption}` : ''}</span>`}<//>
     <${Fault} error=${error} />
     ${status && status.troubles.length > 0 && html`<section class="troubles" aria-label="Needs you"><h2>Needs you</h2><ul>${status.troubles.map(one => html`<li key=${one}>${one}</li>`)}</ul></section>`}
     <dl class="figures">
