@@ -143,7 +143,7 @@ fn calls_are_seen_searched_opened_and_hung_up() {
     let screen = top.wait("a ladder", |screen| screen.matches(" ANSWER ").count() == 2);
     assert!(screen.matches(" NEW ").count() >= 2 && screen.contains("switch"), "{screen}");
     top.press("g\n");
-    top.sees("to the switch, at");
+    top.sees("to switch, at");
     top.press("qqq");
     top.wait("the list", |screen| rows(screen).len() == 1);
     top.press("D");
@@ -264,5 +264,30 @@ fn mistakes_are_told_before_the_screen_is_taken() {
     let output = output.expect("it runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{errors}");
-    assert!(errors.contains("`oneport show` and `oneport status` work without one"), "{errors}");
+    assert!(
+        errors.contains("`oneport show`, `oneport status` and `oneport decode` work without one"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_capture_has_the_same_list_and_ladder_without_a_switch() {
+    let file = "/../../testdata/asterisk-register-call-reject.pcap";
+    let file = format!("{}{file}", env!("CARGO_MANIFEST_DIR"));
+    let mut top = Terminal::begin(&["top", "--pcap", &file, "--port", "24569"], &[]);
+    top.wait("its calls", |screen| screen.contains("calls 2  registrations 1"));
+    top.press("/rejected\n");
+    top.wait("one of them", |screen| screen.contains("1 of 3"));
+    top.press("\n");
+    top.wait("what is known", |screen| screen.contains("became of it"));
+    top.press("\n");
+    top.wait("its ladder", |screen| screen.contains(" NEW ") && screen.contains(" REJECT "));
+    top.press("qqD");
+    top.sees("nothing is held or hung up");
+    top.press("2");
+    top.sees("a capture has calls alone");
+    top.press("q");
+    assert_eq!(top.ends(), 0);
+    let mut nothing = Terminal::begin(&["top", "--pcap", "/dev/null"], &[]);
+    assert_eq!(nothing.ends(), 1);
 }

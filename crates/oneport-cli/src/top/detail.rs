@@ -20,12 +20,12 @@ pub(crate) struct Fact {
     pub(crate) tone: Tone,
 }
 
-fn fact(name: &str, text: impl Into<String>) -> Fact {
+pub(crate) fn fact(name: &str, text: impl Into<String>) -> Fact {
     Fact { name: name.into(), text: text.into(), tone: Tone::Plain }
 }
 
 impl Fact {
-    const fn toned(mut self, tone: Tone) -> Self {
+    pub(crate) const fn toned(mut self, tone: Tone) -> Self {
         self.tone = tone;
         self
     }
@@ -60,7 +60,8 @@ pub(crate) fn of(known: &Known, facts: &Facts) -> Option<Vec<Fact>> {
             Some(of_carrier(known, carrier))
         }
         Tab::Limits => known.limits.iter().find(|limit| limit.name == facts.key).map(of_limit),
-        Tab::Calls | Tab::Events => None,
+        Tab::Calls => known.captured.get(&facts.key).map(|call| call.facts.clone()),
+        Tab::Events => None,
     }
 }
 

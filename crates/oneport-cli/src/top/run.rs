@@ -1,13 +1,14 @@
 //! Joins keys, the switch and the screen, and decides nothing itself.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time;
 
 use super::link::Link;
-use super::screen;
 use super::state::{Command, State};
+use super::{saving, screen};
 use crate::api::ApiArgs;
 use crate::exit::Failure;
 use crate::terminal::{self, Key, Terminal};
@@ -17,10 +18,22 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// It is drawn no more often than that.
 const FRAME: Duration = Duration::from_millis(40);
 
-/// Shows a switch until its user goes.
-pub(super) async fn run(args: ApiArgs, mut state: State) -> Result<(), Failure> {
+/// What is shown.
+pub(super) enum Shown {
+    /// The switch at the other end of its API.
+    Switch(ApiArgs),
+    /// A file, and the ports of IAX2 in it.
+    Capture(PathBuf, Vec<u16>),
+}
+
+/// Shows it until its user goes.
+pub(super) async fn run(shown: Shown, mut state: State) -> Result<(), Failure> {
     let (tell, mut told) = unbounded_channel();
-    let link = Link::begin(args, tell)?;
+    let (link, capture) = match shown {
+        Shown::Switch(args) => (Some(Link::begin(args, tell)?), None),
+        Shown::Capture(file, ports) => (None, Some((file, ports))),
+    };
+    let capture = capture.as_ref().map(|(file, ports)| (file.as_path(), ports.as_slice()));
     let look = terminal::look();
     let mut terminal = Terminal::take()?;
     let (columns, rows) = terminal.size()?;
@@ -33,10 +46,15 @@ pub(super) async fn run(args: ApiArgs, mut state: State) -> Result<(), Failure> 
     let mut commands = state.tick(Duration::ZERO);
     loop {
         for command in std::mem::take(&mut commands) {
-            match command {
-                Command::Ask(question) => link.ask(question),
-                Command::Listen => link.listen()?,
-                Command::Quit => return Ok(()),
+            match (command, &link) {
+                (Command::Ask(question), Some(link)) => link.ask(question),
+                (Command::Listen, Some(link)) => link.listen()?,
+                (Command::Ask(_) | Command::Listen, None) => {}
+                (Command::Save(name, content), _) => {
+                    let words = saving::write(&name, &content, capture);
+                    state.say(words.unwrap_or_else(|why| why));
+                }
+                (Command::Quit, _) => return Ok(()),
             }
         }
         terminal.draw(|frame| screen::draw(frame, &mut state, look))?;

@@ -61,7 +61,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, state: &mut State, look: Look) {
         return;
     }
     // What is opened needs more room than the lists.
-    let hour = if area.height >= TALL { HOUR } else { 0 };
+    let hour = if area.height >= TALL && state.about.is_none() { HOUR } else { 0 };
     let figures = if state.pages.is_empty() || hour > 0 { 3 } else { 1 };
     let [title, figures, hour, body, said, keys] = Layout::vertical([
         Constraint::Length(1),
@@ -180,17 +180,24 @@ fn draw_said(frame: &mut Frame<'_>, state: &State, look: Look, area: Rect) {
     let buffer = frame.buffer_mut();
     let at = (area.x + 1, area.y);
     let room = area.width.saturating_sub(2);
-    if let Some(entry) = &state.entry {
-        let text = format!("/{entry}");
+    let typed = state.entry.as_ref().map(|entry| format!("/{entry}"));
+    let named = state.saving.as_ref().map(|(_, name)| format!("into the file: {name}"));
+    if let Some(text) = named.or(typed) {
         put(buffer, at, room, &text, BOLD, look);
         let width = u16::try_from(Span::raw(text).width()).unwrap_or(room);
         frame.set_cursor_position((at.0 + width.min(room), at.1));
         return;
     }
+    let notes = match state.pages.last() {
+        Some(Page::Ladder(page)) => page.notes.get(&page.cursor).map(|notes| notes.join("; ")),
+        _ => None,
+    };
     let remark = || state.list().chosen().and_then(|item| item.remark.as_deref());
     if let Some(notice) = state.notice() {
         let style = look.colour(Color::Yellow).add_modifier(Modifier::BOLD);
         put(buffer, at, room, notice, style, look);
+    } else if let Some(notes) = notes {
+        put(buffer, at, room, &notes, style(look, Tone::Fair), look);
     } else if let (true, Some(remark)) = (state.pages.is_empty(), remark()) {
         put(buffer, at, room, remark, Style::new(), look);
     } else if let Some(deaf) = &state.deaf {
@@ -207,7 +214,31 @@ fn keys_of(state: &State) -> &'static [(&'static str, &'static str)] {
         _ if state.menu.is_some() => {
             &[("j k", "choose"), ("Enter", "takes it"), ("Esc", "never mind")]
         }
+        _ if state.saving.is_some() => {
+            &[("Enter", "writes it"), (".pcapng .txt .svg", "what"), ("Esc", "never mind")]
+        }
         _ if state.entry.is_some() => &[("Enter", "goes on"), ("Esc", "shows all again")],
+        Some(Page::Ladder(_)) if state.about.is_some() => &[
+            ("j k", "choose"),
+            ("Enter", "message"),
+            ("a", "ACK"),
+            ("F2", "save"),
+            ("?", "help"),
+            ("Esc", "back"),
+        ],
+        Some(_) if state.about.is_some() => {
+            &[("Enter", "ladder"), ("j k", "more"), ("F2", "save"), ("?", "help"), ("Esc", "back")]
+        }
+        None if state.about.is_some() => &[
+            ("Enter", "open"),
+            ("x", "ladder"),
+            ("/", "search"),
+            ("f", "filter"),
+            ("t z", "sort"),
+            ("F2", "save"),
+            ("?", "help"),
+            ("q", "quit"),
+        ],
         Some(Page::Call(_)) => &[
             ("Enter", "ladder"),
             ("j k", "more"),
@@ -219,6 +250,8 @@ fn keys_of(state: &State) -> &'static [(&'static str, &'static str)] {
         Some(Page::Ladder(_)) => &[
             ("j k", "choose"),
             ("Enter", "message"),
+            ("a", "ACK"),
+            ("F2", "save"),
             ("D", "hang up"),
             ("p", "pause"),
             ("?", "help"),

@@ -9,7 +9,7 @@ mod pages;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -23,8 +23,10 @@ pub(crate) use keys::{Menu, MenuKind};
 pub(crate) use pages::{CallPage, Facts, LadderPage, Page, Timeline};
 
 use super::ask::{Answer, CallQuery, Fault, Question, Schedule, Told, Wanted};
+use super::capture::{self, Capture, Captured};
 use super::list::{Item, List};
 use super::rows;
+use super::saving::Content;
 
 /// How long what was said last stays.
 const NOTICE: Duration = Duration::from_secs(8);
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     Ask(Question),
     /// Follows its events.
     Listen,
+    /// Writes a file of this name.
+    Save(String, Content),
     /// Ends it.
     Quit,
 }
@@ -107,13 +111,17 @@ pub(crate) struct Known {
     pub(crate) carriers: Vec<CarrierView>,
     pub(crate) limits: Vec<LimitView>,
     pub(crate) refusals: Option<Vec<Refusal>>,
+    /// Calls of a capture, by their numbers in it.
+    pub(crate) captured: BTreeMap<String, Captured>,
 }
 
 /// The whole.
 #[derive(Debug)]
 pub(crate) struct State {
-    /// Where the switch is.
+    /// Where the switch is, or the name of a capture.
     pub(crate) place: String,
+    /// What there is in the capture; `None`: it is a switch.
+    pub(crate) about: Option<Vec<String>>,
     pub(crate) known: Known,
     pub(crate) link: Link,
     pub(crate) now: Duration,
@@ -123,6 +131,8 @@ pub(crate) struct State {
     pub(crate) pages: Vec<Page>,
     /// What is being typed after `/`.
     pub(crate) entry: Option<String>,
+    /// The call that is put into a file, and the name of that as it is typed.
+    pub(crate) saving: Option<(String, String)>,
     pub(crate) menu: Option<Menu>,
     /// Calls that are hung up if that is confirmed, and how they are called.
     pub(crate) confirm: Option<Vec<(String, String)>>,
@@ -161,6 +171,7 @@ impl State {
         });
         let mut state = Self {
             place,
+            about: None,
             known: Known::default(),
             link: Link::Up,
             now: Duration::ZERO,
@@ -168,6 +179,7 @@ impl State {
             lists,
             pages: Vec::new(),
             entry: None,
+            saving: None,
             menu: None,
             confirm: None,
             help: None,
@@ -185,6 +197,20 @@ impl State {
         };
         // Its events are no answer that is awaited.
         state.lists[Tab::Events.place()].fill(Vec::new());
+        state.resize(80, 24);
+        state
+    }
+
+    /// Of a capture.
+    pub(crate) fn of_capture(file: String, capture: Capture, began: Timestamp) -> Self {
+        let mut state = Self::new(file, began, TimeZone::UTC);
+        let (columns, filters) = (&capture::COLUMNS, &capture::FILTERS);
+        let mut list = List::new(columns, filters, capture::BEGAN, false, false);
+        list.fill(capture.calls.iter().map(|call| call.item.clone()).collect());
+        state.lists[Tab::Calls.place()] = list;
+        let calls = capture.calls.into_iter().map(|call| (call.item.key.clone(), call));
+        state.known.captured = calls.collect();
+        (state.about, state.listen_at) = (Some(capture.about), None);
         state.resize(80, 24);
         state
     }
@@ -223,7 +249,7 @@ impl State {
     /// So many columns and rows are there.
     pub(crate) fn resize(&mut self, columns: u16, rows: u16) {
         self.size = (columns, rows);
-        let hour = if rows >= TALL { HOUR } else { 0 };
+        let hour = if rows >= TALL && self.about.is_none() { HOUR } else { 0 };
         let height = usize::from(rows.saturating_sub(hour)).saturating_sub(AROUND);
         for list in &mut self.lists {
             list.resize(height);
@@ -253,6 +279,9 @@ impl State {
     /// What is wanted for the screen as it is.
     fn wanted(&self) -> Vec<Wanted> {
         let each = |period, question| Wanted { question, period: seconds(period) };
+        if self.about.is_some() {
+            return Vec::new();
+        }
         if let Link::Lost(..) = self.link {
             return vec![Wanted { question: Question::Status, period: AGAIN }];
         }

@@ -25,6 +25,11 @@ const CLASSES: [(&str, Tone); 5] = [
 const FIVE_MINUTES: usize = 30;
 
 pub(super) fn title(frame: &mut Frame<'_>, state: &State, look: Look, area: Rect) {
+    if state.about.is_some() {
+        let title = format!(" oneport top  {}", state.place);
+        frame.render_widget(Paragraph::new(Line::from(title).style(BOLD)), area);
+        return;
+    }
     let (word, tone) = match &state.link {
         Link::Lost(_, since) => {
             let gone = state.now.saturating_sub(*since).as_secs();
@@ -48,6 +53,12 @@ pub(super) fn title(frame: &mut Frame<'_>, state: &State, look: Look, area: Rect
 
 /// Up to three lines of figures.
 pub(super) fn figures(frame: &mut Frame<'_>, state: &State, look: Look, area: Rect) {
+    if let Some(about) = &state.about {
+        let lines: Vec<Line<'_>> =
+            about.iter().map(|line| Line::from(format!(" {line}"))).collect();
+        frame.render_widget(Paragraph::new(lines), area);
+        return;
+    }
     let lines = vec![calls(state, look), sound(state, look), health(state, look, area.width)];
     frame.render_widget(Paragraph::new(lines), area);
 }

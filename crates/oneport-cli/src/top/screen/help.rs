@@ -9,7 +9,7 @@ use super::popup;
 use crate::terminal::Look;
 use crate::top::state::State;
 
-const KEYS: [&str; 28] = [
+const KEYS: [&str; 30] = [
     "1 - 6, Tab     calls, trunks, carriers, peers, limits, events",
     "j k, arrows    the next, the one before",
     "g G            the first, the last",
@@ -31,6 +31,8 @@ const KEYS: [&str; 28] = [
     "Space          marks a call; D hangs up all that are marked",
     "Left Right     in a call, others who are rung for it",
     "r F6           in a ladder, the whole of a message",
+    "a              in a ladder, acknowledgements as well, or not",
+    "w F2           the call into a file: .pcapng, .txt or .svg",
     "i F5           forgets the events",
     "p              holds everything as it is, or goes on",
     "? h F1         this",

@@ -16,12 +16,13 @@ use crate::terminal::Look;
 use crate::top::list::Tone;
 use crate::top::state::LadderPage;
 
-/// What all legs meet at.
-const HERE: &str = "switch";
-
 pub(super) fn draw(frame: &mut Frame<'_>, page: &mut LadderPage, look: Look, area: Rect) {
-    let title = Line::from(format!(" Ladder of call {}", page.id)).style(BOLD);
-    frame.render_widget(Paragraph::new(title), Rect { height: 1, ..area });
+    let mut title = vec![Span::styled(format!(" Ladder of call {}", page.id), BOLD)];
+    if page.hidden() > 0 {
+        let text = format!("  without {}", crate::table::count(page.hidden(), "ACK"));
+        title.push(Span::styled(text, style(look, Tone::Quiet)));
+    }
+    frame.render_widget(Paragraph::new(Line::from(title)), Rect { height: 1, ..area });
     let area = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     let messages = page.ladder.as_ref().filter(|ladder| !ladder.messages.is_empty());
     let Some(ladder) = messages else {
@@ -42,13 +43,18 @@ pub(super) fn draw(frame: &mut Frame<'_>, page: &mut LadderPage, look: Look, are
     page.top = page.top.clamp((page.cursor + 1).saturating_sub(seen), page.cursor);
     page.top = page.top.min(ladder.messages.len().saturating_sub(seen));
     let how = draw::Look { unicode: look.unicode, columns: area.width.into() };
-    let drawn = draw::draw(ladder, HERE, &BTreeMap::new(), how);
+    let drawn = draw::draw(ladder, &page.here, &BTreeMap::new(), how);
     let line = |line: &draw::Line| -> Line<'static> {
         line.iter().map(|(tone, text)| Span::styled(text.clone(), tone_of(look, *tone))).collect()
     };
     // The names stay at the top.
     let mut rows: Vec<Line<'_>> = drawn.iter().take(1).map(line).collect();
     rows.extend(drawn.iter().skip(1 + page.top).take(seen).map(line));
+    for place in page.notes.keys().filter(|place| **place >= page.top) {
+        if let Some(row) = rows.get_mut(1 + place - page.top) {
+            *row = std::mem::take(row).patch_style(look.colour(Color::Yellow).patch(BOLD));
+        }
+    }
     if let Some(chosen) = rows.get_mut(1 + page.cursor - page.top) {
         *chosen = std::mem::take(chosen).patch_style(Modifier::REVERSED);
     }
@@ -61,7 +67,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, page: &mut LadderPage, look: Look, are
     if page.opened
         && let Some(message) = ladder.messages.get(page.cursor)
     {
-        whole(frame, ladder, message, look, area);
+        whole(frame, page, ladder, message, look, area);
     }
 }
 
@@ -77,15 +83,29 @@ fn tone_of(look: Look, tone: draw::Tone) -> Style {
 }
 
 /// All of a message.
-fn whole(frame: &mut Frame<'_>, ladder: &Ladder, message: &LadderMessage, look: Look, area: Rect) {
+fn whole(
+    frame: &mut Frame<'_>,
+    page: &LadderPage,
+    ladder: &Ladder,
+    message: &LadderMessage,
+    look: Look,
+    area: Rect,
+) {
     let width = area.width.saturating_sub(4).min(100);
     let far = ladder.legs.get(message.leg).map_or("", String::as_str);
+    let here = &page.here;
     let way = match message.incoming {
-        true => format!("{far} to the {HERE}"),
-        false => format!("the {HERE} to {far}"),
+        true => format!("{far} to {here}"),
+        false => format!("{here} to {far}"),
     };
     let mut lines = vec![format!("{way}, at {:.3} s", message.ms / 1e3), String::new()];
-    lines.extend(wrapped(&message.text, usize::from(width.saturating_sub(4))));
+    let room = usize::from(width.saturating_sub(4));
+    let said = if message.text.is_empty() { &message.message } else { &message.text };
+    lines.extend(wrapped(said, room));
+    for note in page.notes.get(&page.cursor).into_iter().flatten() {
+        lines.push(String::new());
+        lines.extend(wrapped(&format!("! {note}"), room));
+    }
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2);
     let area = popup(frame, area, width, height);
     let lines: Vec<Line<'_>> =

@@ -60,7 +60,9 @@ fn placed(list: &List, width: u16) -> Vec<(usize, Column, u16, u16)> {
 
 fn tabs(frame: &mut Frame<'_>, state: &State, look: Look, area: Rect) {
     let mut spans = Vec::new();
-    for (number, tab) in (1..).zip(Tab::ALL) {
+    // A capture has calls alone.
+    let tabs = if state.about.is_some() { &Tab::ALL[..1] } else { &Tab::ALL[..] };
+    for (number, tab) in (1..).zip(tabs.iter().copied()) {
         let chosen = tab == state.tab;
         let mark = if chosen { BOLD.add_modifier(Modifier::REVERSED) } else { Style::new() };
         spans.push(Span::raw(" "));
@@ -176,6 +178,7 @@ fn nothing(state: &State) -> String {
         return "Nothing fits. l shows all again.".into();
     }
     match state.tab {
+        Tab::Calls if state.about.is_some() => "There is no call of IAX2 in the capture. oneport decode says what else there is.",
         Tab::Calls => "No call is up. Calls appear here as they come; to place one: oneport call 127.0.0.1/echo",
         Tab::Trunks => "No trunk is configured: peers with an address or trunk = true are trunks.",
         Tab::Carriers => "No carrier is configured: [sip.carriers.NAME] makes one.",

@@ -276,7 +276,7 @@ fn a_message_is_shown_whole() {
     keys(&mut state, "g\n");
     let text = shown(&mut state, LOOK, 80, 24);
     assert!(
-        text.contains("NEW 912125550100 with all of its") && text.contains("to the switch"),
+        text.contains("NEW 912125550100 with all of its") && text.contains("to switch"),
         "{text}"
     );
 }
@@ -371,4 +371,53 @@ fn long_texts_are_broken_at_spaces_and_long_words_anywhere() {
     assert_eq!(wrapped("a bc def", 4), ["a bc", "def"]);
     assert_eq!(wrapped("abcdefghij k", 4), ["abcd", "efgh", "ij k"]);
     assert_eq!(wrapped("", 4), [""]);
+}
+
+/// One of the captures in `testdata`.
+fn captured(name: &str) -> State {
+    let file = format!("{}/../../testdata/{name}.pcap", env!("CARGO_MANIFEST_DIR"));
+    let capture = crate::top::capture::read(file.as_ref(), &[4_569, 24_569]).expect("a capture");
+    State::of_capture(format!("{name}.pcap"), capture, "2026-02-03T04:05:06Z".parse().unwrap())
+}
+
+#[test]
+fn calls_of_a_capture_are_the_same_list() {
+    let mut state = captured("asterisk-register-call-reject");
+    insta::assert_snapshot!(shown(&mut state, LOOK, 120, 24));
+    keys(&mut state, "\n");
+    insta::assert_snapshot!(shown(&mut state, LOOK, 80, 24));
+}
+
+#[test]
+fn the_ladder_of_a_captured_call_is_the_same_too() {
+    let mut state = captured("iaxmodem-register-call");
+    keys(&mut state, "Gx");
+    insta::assert_snapshot!(shown(&mut state, LOOK, 80, 24));
+    assert_eq!(state.tick(Duration::from_secs(60)), [], "nothing is asked of anybody");
+}
+
+#[test]
+fn a_captured_call_is_put_into_a_file_by_the_ending_of_its_name() {
+    use crate::top::saving::Content;
+    let mut state = captured("asterisk-register-call-reject");
+    keys(&mut state, "/rejected\n");
+    let press = |state: &mut State, text: &str| -> Vec<Command> {
+        let mut commands = state.key(Key::Function(2));
+        commands.extend(state.key(Key::Control('u')));
+        text.chars().for_each(|character| commands.extend(state.key(Key::Char(character))));
+        commands.extend(state.key(Key::Enter));
+        commands
+    };
+    let packets = press(&mut state, "bad.pcapng");
+    assert_eq!(packets, [Command::Save("bad.pcapng".into(), Content::Packets(3))]);
+    let [Command::Save(_, Content::Text(text))] = &*press(&mut state, "bad.txt") else {
+        panic!("a text")
+    };
+    assert!(text.contains(" NEW nobody ") && text.contains(" ACK "), "{text}");
+    let [Command::Save(_, Content::Text(picture))] = &*press(&mut state, "bad.svg") else {
+        panic!("a picture")
+    };
+    assert!(picture.starts_with("<svg"), "{picture}");
+    assert_eq!(state.key(Key::Function(2)), []);
+    assert_eq!((state.key(Key::Escape), &state.saving), (Vec::new(), &None), "never mind");
 }

@@ -1,9 +1,12 @@
 //! What keys do: those of sngrep and of vi.
 
+use std::collections::BTreeMap;
+
 use super::{CallPage, Command, Facts, LadderPage, Page, State, Tab};
 use crate::terminal::Key;
 use crate::top::ask::Question;
 use crate::top::list::Step;
+use crate::top::saving::{self, Content};
 
 /// What is chosen from a menu.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +50,7 @@ impl State {
             _ if self.help.is_some() => self.help_key(key),
             _ if self.confirm.is_some() => self.confirm_key(key),
             _ if self.menu.is_some() => self.menu_key(key),
+            _ if self.saving.is_some() => self.saving_key(key),
             _ if self.entry.is_some() => self.entry_key(key),
             _ if self.pages.is_empty() => self.list_key(key),
             _ => self.page_key(key),
@@ -138,6 +142,61 @@ impl State {
         self.search(&text);
     }
 
+    /// Where shall the call at hand be put?
+    fn ask_for_name(&mut self) {
+        let Some(call) = self.call_at_hand() else { return self.say("no call is chosen") };
+        let is_drawn =
+            matches!(self.pages.last(), Some(Page::Ladder(page)) if page.all().is_some());
+        if self.about.is_none() && !is_drawn {
+            return self.say("open its ladder first (x): that is what is written");
+        }
+        let short: String = call.chars().take(8).collect();
+        let ending = if self.about.is_some() { "pcapng" } else { "txt" };
+        self.saving = Some((call, format!("call-{short}.{ending}")));
+    }
+
+    fn saving_key(&mut self, key: Key) {
+        let Some((_, name)) = &mut self.saving else { return };
+        match key {
+            Key::Char(character) => name.push(character),
+            Key::Control('u') => name.clear(),
+            Key::Backspace => drop(name.pop()),
+            Key::Escape => self.saving = None,
+            Key::Enter => {
+                if let Some((call, name)) = self.saving.take()
+                    && !name.trim().is_empty()
+                {
+                    self.save(&call, name.trim());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn save(&mut self, call: &str, name: &str) {
+        let kind = saving::Kind::of(name);
+        let content = match (kind, self.known.captured.get(call), self.pages.last()) {
+            (saving::Kind::Packets, Some(captured), _) => {
+                Content::Packets(captured.item.key.parse().unwrap_or(0))
+            }
+            (saving::Kind::Packets, None, _) => {
+                return self
+                    .say(format!("`oneport capture {call}` writes its packets while it is up"));
+            }
+            (_, Some(captured), _) => {
+                let title = captured.facts.first().map_or(call, |fact| fact.text.as_str());
+                saving::drawn(kind, title, &captured.ladder, &captured.here, &captured.notes)
+            }
+            (_, None, Some(Page::Ladder(page))) => {
+                let Some(ladder) = page.all() else { return };
+                let title = format!("call {call}");
+                saving::drawn(kind, &title, ladder, &page.here, &BTreeMap::new())
+            }
+            _ => return,
+        };
+        self.commands.push(Command::Save(name.into(), content));
+    }
+
     fn search(&mut self, text: &str) {
         let list = self.list_mut();
         if list.search != text {
@@ -149,10 +208,14 @@ impl State {
     /// Keys that do the same everywhere; `false`: it is none.
     fn common_key(&mut self, key: Key) -> bool {
         match key {
+            Key::Char('p' | 'D') | Key::Delete if self.about.is_some() => {
+                self.say("a capture is over: nothing is held or hung up");
+            }
             Key::Char('?' | 'h') | Key::Function(1) => self.help = Some(0),
             Key::Char('p') => self.pause(),
             Key::Char('D') | Key::Delete => self.ask_to_hang_up(),
             Key::Char('x') | Key::Function(4) => self.open_ladder(),
+            Key::Char('w') | Key::Function(2) => self.ask_for_name(),
             _ => return false,
         }
         true
@@ -167,6 +230,11 @@ impl State {
             return;
         }
         match key {
+            Key::Char('2'..='6') | Key::Tab | Key::BackTab | Key::Left | Key::Right
+                if self.about.is_some() =>
+            {
+                self.say("a capture has calls alone");
+            }
             Key::Char(digit @ '1'..='6') => {
                 let tab = Tab::ALL.into_iter().nth(digit as usize - '1' as usize);
                 self.tab = tab.unwrap_or(self.tab);
@@ -236,6 +304,9 @@ impl State {
     fn open(&mut self) {
         let Some(item) = self.list().chosen() else { return };
         let page = match (&item.call, self.tab) {
+            (Some(_), tab) if self.about.is_some() => {
+                Page::Facts(Facts { tab, key: item.key.clone(), top: 0 })
+            }
             (Some(call), _) => Page::Call(Box::new(CallPage::new(call.clone()))),
             (None, Tab::Events | Tab::Calls) => return,
             (None, tab) => Page::Facts(Facts { tab, key: item.key.clone(), top: 0 }),
@@ -254,7 +325,12 @@ impl State {
         if let Some(Page::Ladder(_)) = self.pages.last() {
             return;
         }
-        match self.call_at_hand() {
+        let call = self.call_at_hand();
+        if let Some(captured) = call.as_ref().and_then(|call| self.known.captured.get(call)) {
+            self.pages.push(Page::Ladder(Box::new(LadderPage::captured(captured))));
+            return;
+        }
+        match call {
             Some(call) => self.pages.push(Page::Ladder(Box::new(LadderPage::new(call)))),
             None => self.say("no call is chosen"),
         }
@@ -328,6 +404,7 @@ impl State {
                 ladder.opened = ladder.ladder.as_ref().is_some_and(|all| !all.messages.is_empty());
                 return;
             }
+            (Page::Ladder(ladder), Key::Char('a')) => return ladder.turn_acks(),
             (Page::Call(call), Key::Right | Key::Tab) => return call.turn(true),
             (Page::Call(call), Key::Left | Key::BackTab) => return call.turn(false),
             _ => {}

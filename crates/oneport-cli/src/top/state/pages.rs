@@ -7,6 +7,7 @@ use oneport_switch::store::CallStory;
 
 use super::{Tab, seconds};
 use crate::top::ask::{Answer, Fault, Question, Wanted};
+use crate::top::capture::Captured;
 use crate::top::list::Step;
 
 /// Looks at a call that are kept: ten minutes of them.
@@ -133,7 +134,20 @@ impl CallPage {
 #[derive(Debug)]
 pub(crate) struct LadderPage {
     pub(crate) id: String,
+    /// Those that are shown.
     pub(crate) ladder: Option<Ladder>,
+    /// All there are.
+    all: Option<Ladder>,
+    /// The places among all of those that are shown.
+    places: Vec<usize>,
+    /// Whether acknowledgements are shown: each message has one, and so has each poll.
+    acks: bool,
+    /// What all its legs meet at.
+    pub(crate) here: String,
+    /// What is said of messages that are shown, by their place.
+    pub(crate) notes: BTreeMap<usize, Vec<String>>,
+    /// The same of all.
+    all_notes: BTreeMap<usize, Vec<String>>,
     /// Why there are none, or no more.
     pub(crate) why: Option<String>,
     /// Whether no more can come.
@@ -146,8 +160,74 @@ pub(crate) struct LadderPage {
 }
 
 impl LadderPage {
-    pub(crate) const fn new(id: String) -> Self {
-        Self { id, ladder: None, why: None, ended: false, cursor: 0, top: 0, opened: false }
+    pub(crate) fn new(id: String) -> Self {
+        Self {
+            id,
+            here: "switch".into(),
+            notes: BTreeMap::new(),
+            all_notes: BTreeMap::new(),
+            ladder: None,
+            all: None,
+            places: Vec::new(),
+            acks: false,
+            why: None,
+            ended: false,
+            cursor: 0,
+            top: 0,
+            opened: false,
+        }
+    }
+
+    /// Of a call in a capture: all of it is there.
+    pub(crate) fn captured(call: &Captured) -> Self {
+        let mut page = Self::new(call.item.key.clone());
+        (page.here, page.all_notes, page.ended) = (call.here.clone(), call.notes.clone(), true);
+        page.take(call.ladder.clone());
+        page
+    }
+
+    /// All messages there are, acknowledgements among them.
+    pub(crate) const fn all(&self) -> Option<&Ladder> {
+        self.all.as_ref()
+    }
+
+    /// Acknowledgements that are not shown.
+    pub(crate) fn hidden(&self) -> usize {
+        self.all.as_ref().map_or(0, |all| all.messages.len() - self.places.len())
+    }
+
+    /// Shows acknowledgements, or does not.
+    pub(super) fn turn_acks(&mut self) {
+        let at = self.places.get(self.cursor).copied().unwrap_or(0);
+        self.acks = !self.acks;
+        self.sift();
+        let behind = self.places.iter().position(|place| *place >= at);
+        self.cursor = behind.unwrap_or_else(|| self.count().saturating_sub(1));
+    }
+
+    fn take(&mut self, all: Ladder) {
+        // Whoever has gone to the last message stays with the last.
+        let last = self.cursor > 0 && self.cursor + 1 >= self.count();
+        self.all = Some(all);
+        self.sift();
+        if last {
+            self.cursor = self.count().saturating_sub(1);
+        }
+    }
+
+    fn sift(&mut self) {
+        let Some(all) = &self.all else { return };
+        let messages = all.messages.iter().enumerate();
+        let shown = messages.filter(|(place, message)| {
+            self.acks || message.message != "ACK" || self.all_notes.contains_key(place)
+        });
+        self.places = shown.map(|(place, _)| place).collect();
+        let noted = self.places.iter().enumerate();
+        let noted =
+            noted.filter_map(|(now, place)| Some((now, self.all_notes.get(place)?.clone())));
+        self.notes = noted.collect();
+        let messages = self.places.iter().filter_map(|place| all.messages.get(*place).cloned());
+        self.ladder = Some(Ladder { legs: all.legs.clone(), messages: messages.collect() });
     }
 
     fn count(&self) -> usize {
@@ -169,7 +249,7 @@ impl Page {
         match self {
             Self::Call(page) => Some(&page.id),
             Self::Ladder(page) => Some(&page.id),
-            Self::Facts(_) => None,
+            Self::Facts(facts) => (facts.tab == Tab::Calls).then_some(facts.key.as_str()),
         }
     }
 
@@ -210,12 +290,7 @@ impl Page {
                 page.story = Some(story);
             }
             (Self::Ladder(page), Answer::Ladder(id, ladder)) if id == page.id => {
-                // Whoever looks at the last message goes on to do so.
-                let last = page.cursor + 1 >= page.count();
-                page.ladder = Some(ladder);
-                if last {
-                    page.cursor = page.count().saturating_sub(1);
-                }
+                page.take(ladder);
             }
             _ => {}
         }

@@ -318,9 +318,10 @@ fn a_ladder_is_gone_through_and_its_messages_are_opened() {
         other => panic!("{other:?}"),
     };
     answer(&mut state, 10);
-    assert_eq!(cursor(&state), (9, false), "the last is looked at");
+    assert_eq!(cursor(&state), (0, false), "it begins with the first");
+    state.keys("G");
     answer(&mut state, 12);
-    assert_eq!(cursor(&state), (11, false), "and so is one that has come");
+    assert_eq!(cursor(&state), (11, false), "whoever has gone to the last stays with the last");
     state.keys("gj\n");
     answer(&mut state, 15);
     assert_eq!(cursor(&state), (1, true));
@@ -328,6 +329,36 @@ fn a_ladder_is_gone_through_and_its_messages_are_opened() {
     assert_eq!(cursor(&state), (1, false));
     state.keys("\x1b");
     assert!(state.pages.is_empty());
+}
+
+#[test]
+fn acknowledgements_are_shown_where_they_are_asked_for() {
+    let mut state = top().with_calls(vec![row(ID, "600")]);
+    state.keys("x");
+    let message = |gist: &str| LadderMessage {
+        ms: 0.0,
+        leg: 0,
+        incoming: true,
+        message: gist.into(),
+        repeated: false,
+        text: gist.into(),
+    };
+    let messages = ["NEW", "ACK", "ACCEPT", "ACK", "ANSWER"].map(message).into();
+    let ladder = Ladder { legs: vec!["IAX2/ann-1".into()], messages };
+    state.answer(Question::Ladder(ID.into()), Ok(Answer::Ladder(ID.into(), ladder)));
+    let seen = |state: &State| match state.pages.last() {
+        Some(Page::Ladder(page)) => {
+            let messages = &page.ladder.as_ref().expect("a ladder").messages;
+            let chosen = messages[page.cursor].message.clone();
+            (messages.len(), page.hidden(), chosen)
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(seen(&state), (3, 2, "NEW".into()));
+    state.keys("ja");
+    assert_eq!(seen(&state), (5, 0, "ACCEPT".into()), "what was chosen stays so");
+    state.keys("ka");
+    assert_eq!(seen(&state), (3, 2, "ACCEPT".into()));
 }
 
 #[test]
