@@ -4,6 +4,8 @@
 //! value of late is the base; what a frame has above it is its delay. Since the base is looked for anew
 //! all the time, it goes with clocks that drift apart.
 
+use super::filling::Filling;
+
 /// Width of a cell of the histogram, in µs.
 const CELL_US: i64 = 2_500;
 /// Its cells: delays up to 2 s.
@@ -43,6 +45,7 @@ pub(super) struct Arrivals {
     next_recent: usize,
     /// When the last of them came, or the first that came together with it.
     recent_came: i64,
+    filling: Filling,
     target: i64,
 }
 
@@ -58,6 +61,7 @@ impl Arrivals {
             recent: [0; RECENT],
             next_recent: 0,
             recent_came: i64::MIN / 2,
+            filling: Filling::new(),
             target: 0,
         };
         new.reset();
@@ -74,10 +78,16 @@ impl Arrivals {
         self.target
     }
 
+    /// How long after the base frames will be there soon, in µs, where a queue on the way is filling.
+    pub(super) const fn expected(&self) -> Option<i64> {
+        self.filling.expected()
+    }
+
     /// The clocks are others now; the network is the same.
     pub(super) fn restart(&mut self) {
         self.least = [i64::MAX; PARTS];
         self.recent = [0; RECENT];
+        self.filling = Filling::new();
     }
 
     /// What was learned lately was wrong: begins anew.
@@ -112,10 +122,12 @@ impl Arrivals {
         if now - self.recent_came < TOGETHER_US {
             let last = (self.next_recent + RECENT - 1) % RECENT;
             self.recent[last] = self.recent[last].min(delay);
+            self.filling.came_together(delay);
         } else {
             self.recent_came = now;
             self.recent[self.next_recent] = delay;
             self.next_recent = (self.next_recent + 1) % RECENT;
+            self.filling.came(now, delay, self.target);
         }
     }
 

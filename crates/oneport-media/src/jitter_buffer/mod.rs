@@ -15,6 +15,7 @@
 //! applications" (1994); Y. Liang and others, "Adaptive playout scheduling and loss concealment" (2003).
 
 mod arrivals;
+mod filling;
 mod frames;
 mod sound;
 
@@ -292,6 +293,8 @@ impl JitterBuffer {
         // What a pull takes must be there at its beginning.
         let needed = self.arrivals.target();
         let wanted = needed + self.pull + (MARGIN_US + needed).min(MOST_MARGIN_US);
+        let soon = self.arrivals.expected().map_or(0, |expected| expected + self.pull);
+        let wanted = wanted.max(soon);
         wanted.clamp(micros(self.config.least_delay).min(self.most_us()), self.most_us())
     }
 
@@ -299,6 +302,12 @@ impl JitterBuffer {
     fn delay_at(&self, now: i64) -> Option<i64> {
         let ready = us(self.sound.ready(), self.config.sample_rate);
         Some(now + ready - self.next? - self.arrivals.base()?)
+    }
+
+    /// Whether a queue on the way fills, so that the delay is to be changed at once, in a pause or where frames are
+    /// missing, rather than little by little.
+    fn fills(&self) -> bool {
+        self.arrivals.expected().is_some()
     }
 
     /// Timestamps are whole milliseconds of a clock that is not the samples' own: a frame this near to the
@@ -533,7 +542,10 @@ impl JitterBuffer {
         let missing = ahead - self.held;
         // Within a gap it is known to the millisecond how much is missing.
         let seam = if self.gap > 0 { 1_000 } else { self.seam() + 1 };
-        if ahead < seam {
+        if self.held > 0 && self.fills() && delay + STEP_US <= target {
+            // One long wait is heard less than many short ones.
+            self.make_up(STEP_US, true, decoder);
+        } else if ahead < seam {
             self.decode(decoder);
         } else if missing <= 0 {
             self.next = Some(first * 1000);
@@ -641,7 +653,7 @@ impl JitterBuffer {
         }
         if error < -SHORT_PAUSE_US {
             let speaks = !self.sound.is_quiet();
-            if speaks && (error > -SHORT_US || self.unscaled < spacing) {
+            if speaks && (self.fills() || error > -SHORT_US || self.unscaled < spacing) {
                 return false;
             }
             let added = self.sound.lengthen(samples(-error, rate), error < -FAR_SHORT_US);

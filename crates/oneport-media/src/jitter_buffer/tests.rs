@@ -329,6 +329,34 @@ fn a_network_that_becomes_slower_is_followed_and_left_when_it_is_fast_again() {
 }
 
 #[test]
+fn a_queue_that_fills_is_met_by_two_waits_rather_than_by_many() {
+    let mut line = Line::new();
+    let mut waits = std::collections::VecDeque::new();
+    let mut waited = Vec::new();
+    for n in 0..400_u32 {
+        // From the fourth second on frames are later by 3 ms each, 200 ms in all.
+        let delay = (3 * n.saturating_sub(200)).min(200);
+        waits.push_back((n * 20 + delay, n));
+        while let Some((at, n)) = waits.pop_front_if(|(at, _)| *at <= n * 20) {
+            let came = Duration::from_millis(1_000 + u64::from(at));
+            let mut payload = Vec::new();
+            Codec::Slin.encode(&frame(n), &mut payload);
+            assert_eq!(line.buffer.insert(came, n * 20, &payload), Inserted::Kept, "{n}");
+        }
+        let before = line.buffer.stats().waited;
+        line.goes_on();
+        waited.push(line.buffer.stats().waited > before);
+    }
+    // Once while it was not known yet, and twice as long as it took.
+    let rows = waited.windows(2).filter(|pair| !pair[0] && pair[1]).count();
+    let stats = line.buffer.stats();
+    assert!(rows <= 3, "{rows} waits; {stats:?}");
+    assert_eq!((stats.late, stats.restarts), (0, 0), "{stats:?}");
+    let delay = line.buffer.delay().expect("speaking");
+    assert!((200..280).contains(&delay.as_millis()), "{delay:?}");
+}
+
+#[test]
 fn of_a_frame_that_is_a_little_late_the_rest_is_heard_in_its_place() {
     let mut line = Line::new();
     line.run(0..200, 0);
