@@ -119,7 +119,11 @@ impl Switch {
             }
             Change::Said(_, kind) => {
                 let said = station.said.clone().unwrap_or_default();
-                tracing::info!("{call}: {said}");
+                match kind {
+                    // Each link and each transmission has some.
+                    "telemetry" => tracing::debug!("{call}: {said}"),
+                    _ => tracing::info!("{call}: {said}"),
+                }
                 self.news.tell(|| What::RadioText { call: id, node, kind: kind.into(), said });
             }
         }
@@ -131,11 +135,11 @@ impl Switch {
         let mut links: BTreeMap<(&str, &str), RadioLinkView> = BTreeMap::new();
         let mut left_out = BTreeSet::new();
         for (call, station) in self.radio.stations() {
-            // Of a node in several calls the one is shown in which it does something.
-            let is_quiet =
-                |known: &RadioNodeView| known.keyed != Some(true) && known.linked == Some(0);
-            if nodes.get(station.node.as_str()).is_none_or(is_quiet) {
-                nodes.insert(&station.node, self.show_station(now, call, station));
+            // Of a node in several calls the one is shown in which it is keyed, or tells of others.
+            let view = self.show_station(now, call, station);
+            let does = |view: &RadioNodeView| (view.keyed, view.linked);
+            if nodes.get(station.node.as_str()).is_none_or(|known| does(known) < does(&view)) {
+                nodes.insert(&station.node, view);
             }
         }
         for (call, station) in self.radio.stations() {

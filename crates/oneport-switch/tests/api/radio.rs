@@ -89,6 +89,25 @@ async fn a_node_that_keys_and_what_it_tells_is_shown_told_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_node_in_several_calls_the_one_is_shown_in_which_it_is_keyed() {
+    let (scene, ann, _bob, _phones) = two_nodes().await;
+    let another = phone();
+    let mut call = named("7", "ann", "secret of ann");
+    call.calling_number = Some("2000".into());
+    let mut second = another.call(scene.switch(), call).await.expect("placed");
+    second.answered().await.expect("answered");
+    ann.send_text("!IAXKEY! 1 1 0 0").await.expect("up");
+    second.key(b"").await.expect("up");
+    let keyed = wait_for("the node to be keyed", async || {
+        let radio = scene.client.get("/v1/radio").await.json();
+        (radio["keyed"] == 1).then_some(radio)
+    })
+    .await;
+    assert_eq!(node(&keyed, "2000")["keyed"], true, "{keyed}");
+    assert_eq!(keyed["nodes"].as_array().map(Vec::len), Some(2), "{keyed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn behind_newkey1_a_node_is_keyed_while_it_sends_voice() {
     let (scene, ann, _bob, _phones) = two_nodes().await;
     let mut events = Listener::begin(&scene, "?kinds=radio_keyed").await;
