@@ -274,10 +274,41 @@ fn a_phone_behind_a_nat_whose_port_changed_since_it_registered_is_reached() {
 /// asked as well.
 #[test]
 fn a_probe_tells_the_nat_its_ports_and_when_it_forgets() {
+    let report = deep_probe(&Nat::new(12));
+    assert_eq!(report["nat"]["kind"], "changes_ports", "{report}");
+    assert!(report["nat"]["own"].as_str().is_some_and(|own| own.starts_with("10.77.1.2:")));
+    let seen = report["nat"]["seen"][0].as_str().expect("an address");
+    assert!(seen.starts_with("10.77.2.1:"), "{report}");
+    assert_eq!(silences(&report), TWELVE_SECONDS, "{report}");
+    assert_eq!(report["length"]["passes"], 1_500, "{report}");
+    assert_eq!(report["call"]["tells_ways_apart"], true, "{report}");
+}
+
+#[test]
+fn a_nat_that_gives_out_the_same_port_again_is_caught_forgetting() {
+    let report = deep_probe(&Nat::that_keeps_ports(12));
+    assert_eq!(report["nat"]["kind"], "keeps_ports", "{report}");
+    assert_eq!(silences(&report), TWELVE_SECONDS, "{report}");
+}
+
+/// What a NAT that forgets after twelve seconds makes of silences, all of it proved.
+const TWELVE_SECONDS: [(u64, bool, bool); 4] =
+    [(5, true, true), (10, true, true), (20, false, true), (30, false, true)];
+
+fn silences(report: &serde_json::Value) -> Vec<(u64, bool, bool)> {
+    let silences = report["silences"].as_array().expect("a list").iter();
+    let each = silences.filter_map(|one| {
+        let is = |name: &str| one[name].as_bool();
+        Some((one["seconds"].as_u64()?, is("is_remembered")?, is("is_proved")?))
+    });
+    each.collect()
+}
+
+/// The report of a probe from inside, silences of half a minute included.
+fn deep_probe(nat: &Nat) -> serde_json::Value {
     let directory = tempfile::tempdir().expect("a directory");
     let binary = cargo_bin("oneport");
     let oneport = binary.to_str().expect("a path");
-    let nat = Nat::new(12);
     let config = directory.path().join("oneport.toml");
     fs::write(&config, "[store]\npath = \"oneport.db\"\n").expect("writable");
     let arguments = ["serve", "--no-api", "--config", config.to_str().expect("a path")];
@@ -293,18 +324,5 @@ fn a_probe_tells_the_nat_its_ports_and_when_it_forgets() {
         .output()
         .expect("runs");
     let text = String::from_utf8_lossy(&output.stdout);
-    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(report["nat"]["kind"], "changes_ports", "{report}");
-    assert!(report["nat"]["own"].as_str().is_some_and(|own| own.starts_with("10.77.1.2:")));
-    let seen = report["nat"]["seen"][0].as_str().expect("an address");
-    assert!(seen.starts_with("10.77.2.1:"), "{report}");
-    let silences: Vec<(u64, bool)> = report["silences"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .filter_map(|one| Some((one["seconds"].as_u64()?, one["is_remembered"].as_bool()?)))
-        .collect();
-    assert_eq!(silences, [(5, true), (10, true), (20, false), (30, false)], "{report}");
-    assert_eq!(report["length"]["passes"], 1_500, "{report}");
-    assert_eq!(report["call"]["tells_ways_apart"], true, "{report}");
+    serde_json::from_str(&text).expect("JSON")
 }

@@ -44,6 +44,7 @@ mod taping;
 mod tones;
 mod transcoding;
 mod transfer;
+mod waking;
 mod wording;
 
 use std::collections::{BTreeMap, HashMap};
@@ -101,6 +102,7 @@ pub(crate) use spans::span_of;
 use succession::Others;
 pub(crate) use succession::Question;
 pub use succession::Succession;
+use waking::Wakes;
 use wording::{log_end, printable};
 
 /// The switch as an application of the engine.
@@ -127,6 +129,8 @@ pub struct Switch {
     players: BTreeMap<CallId, Player>,
     /// Calls that are probes, whose far end this is.
     reflectors: HashMap<CallId, Reflector>,
+    /// Polls that they have asked for.
+    wakes: Wakes,
     /// Reads files for playback.
     reader: Reader,
     /// One that has been read, for the call that is led on.
@@ -205,6 +209,7 @@ impl Switch {
             legs: IndexMap::new(),
             players: BTreeMap::new(),
             reflectors: HashMap::new(),
+            wakes: Wakes::default(),
             reader: Reader::default(),
             read: None,
             recordings: Recordings::start(),

@@ -54,6 +54,19 @@ impl Nat {
     /// Namespaces or nftables are not to be had; the message says which command failed.
     #[must_use]
     pub fn new(timeout_seconds: u32) -> Self {
+        Self::with_ports(timeout_seconds, "fully-random")
+    }
+
+    /// The same with a router that gives out the port that the inside has, again and again.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    #[must_use]
+    pub fn that_keeps_ports(timeout_seconds: u32) -> Self {
+        Self::with_ports(timeout_seconds, "")
+    }
+
+    fn with_ports(timeout_seconds: u32, ports: &str) -> Self {
         for (program, package) in [("ip", "iproute2"), ("nft", "nftables")] {
             program_of(program, package).unwrap_or_else(|missing| panic!("{missing}"));
         }
@@ -81,7 +94,7 @@ impl Nat {
               table ip nat {{
                 chain after {{
                   type nat hook postrouting priority 100;
-                  ip saddr 10.77.1.0/24 oifname \"out\" masquerade fully-random
+                  ip saddr 10.77.1.0/24 oifname \"out\" masquerade {ports}
                 }}
               }}
               table ip filter {{

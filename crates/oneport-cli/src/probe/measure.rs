@@ -168,7 +168,13 @@ pub(super) async fn measure(wishes: &Wishes, tell: &dyn Fn(&str)) -> Result<Foun
     let slowest = found.polls.rtt_max_ms.unwrap_or_default();
     let timeout = Duration::from_secs_f64(slowest * 3.0 / 1e3) + Duration::from_millis(250);
     let timeout = timeout.min(PATIENCE);
-    let silences = wishes.deep.map(|limit| Lifetimes::begin(wishes.to, limit, timeout));
+    let silences = match wishes.deep {
+        Some(limit) => {
+            tell("silence, to see whether a NAT forgets us");
+            Some(Lifetimes::begin(wishes, limit, timeout).await)
+        }
+        None => None,
+    };
     tell("addresses");
     found.views = look_from_outside(&mut poller, wishes, timeout).await.map_err(failed)?;
     if wishes.lengths {

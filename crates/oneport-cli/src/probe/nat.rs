@@ -3,14 +3,26 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use oneport::probe::Wake;
+use oneport::{NewCall, Phone, PhoneConfig};
 use serde::Serialize;
 use tokio::task::JoinSet;
-use tokio::time;
+use tokio::time::{self, Instant};
 
+use super::measure::{SET_UP, Wishes};
 use super::poll::{Outcome, Poller, any_towards};
 
 /// How long sockets are silent to see whether a NAT forgets them, in seconds.
 const SILENCES: [u64; 11] = [5, 10, 20, 30, 45, 60, 90, 120, 180, 240, 300];
+
+/// A silence that no NAT ends: whether the other end does what it is asked for.
+const CONTROL: u64 = 1;
+
+/// How long behind the first the second datagram comes that ends a silence.
+const AGAIN: Duration = Duration::from_millis(300);
+
+/// How long a call lasts behind the last that is said in it.
+const UNTIL_HEARD: Duration = Duration::from_secs(1);
 
 /// Two ports of ours, as we and as others see them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,21 +81,46 @@ pub(crate) fn own_address(to: SocketAddr) -> Option<IpAddr> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub(crate) struct Silence {
     pub(crate) seconds: u64,
-    /// It was seen at the same address afterwards.
+    /// The way to it was there afterwards.
     pub(crate) is_remembered: bool,
+    /// The other end found that out: it sent something unasked, or saw another address. Else it was seen at the same
+    /// address, which may have been given out anew.
+    pub(crate) is_proved: bool,
+}
+
+/// A socket that is silent.
+struct Silent {
+    poller: Poller,
+    seconds: u64,
+    since: Instant,
+    seen: SocketAddr,
+}
+
+/// What a socket that was silent has found.
+struct Found {
+    seconds: u64,
+    was_woken: bool,
+    is_seen_there: bool,
 }
 
 /// Sockets that are silent for unequal times, all at once.
-pub(crate) struct Lifetimes(JoinSet<Option<Silence>>);
+pub(crate) struct Lifetimes(JoinSet<Option<Found>>);
 
 impl Lifetimes {
-    /// Begins to be silent, for `limit` at most.
-    pub(crate) fn begin(to: SocketAddr, limit: Duration, timeout: Duration) -> Self {
+    /// Begins to be silent, for `limit` at most. The other end is asked by a call to the first of `numbers` that takes it,
+    /// which is over when this returns, to send something unasked to each socket when its time is up.
+    pub(crate) async fn begin(wishes: &Wishes, limit: Duration, timeout: Duration) -> Self {
+        let mut silents = Vec::new();
+        let seconds = SILENCES.into_iter().filter(|seconds| Duration::from_secs(*seconds) <= limit);
+        for seconds in [CONTROL].into_iter().chain(seconds) {
+            let Ok(mut poller) = Poller::new(wishes.to) else { continue };
+            let Some(seen) = seen_at(&mut poller, timeout).await else { continue };
+            silents.push(Silent { poller, seconds, since: Instant::now(), seen });
+        }
+        ask_to_be_woken(wishes, &silents).await;
         let mut silences = JoinSet::new();
-        for seconds in SILENCES {
-            if Duration::from_secs(seconds) <= limit {
-                silences.spawn(be_silent(to, seconds, timeout));
-            }
+        for silent in silents {
+            silences.spawn(silent.wait(timeout));
         }
         Self(silences)
     }
@@ -94,17 +131,56 @@ impl Lifetimes {
         while let Some(silence) = self.0.join_next().await {
             found.extend(silence.ok().flatten());
         }
-        found.sort_unstable_by_key(|silence| silence.seconds);
-        found
+        judge(found)
     }
 }
 
-async fn be_silent(to: SocketAddr, seconds: u64, timeout: Duration) -> Option<Silence> {
-    let mut poller = Poller::new(to).ok()?;
-    let before = seen_at(&mut poller, timeout).await?;
-    time::sleep(Duration::from_secs(seconds)).await;
-    let after = seen_at(&mut poller, timeout).await?;
-    Some(Silence { seconds, is_remembered: before == after })
+/// Where the shortest silence was ended by the other end, it does what it is asked for.
+fn judge(mut found: Vec<Found>) -> Vec<Silence> {
+    found.sort_unstable_by_key(|silence| silence.seconds);
+    let wakes = found.iter().any(|silence| silence.seconds == CONTROL && silence.was_woken);
+    let each = found.into_iter().filter(|silence| silence.seconds != CONTROL);
+    each.map(|Found { seconds, was_woken, is_seen_there }| Silence {
+        seconds,
+        is_remembered: if wakes { was_woken } else { is_seen_there },
+        is_proved: wakes || !is_seen_there,
+    })
+    .collect()
+}
+
+/// Places a call, and says in it when each socket is to be woken: twice, as datagrams are lost.
+async fn ask_to_be_woken(wishes: &Wishes, silents: &[Silent]) {
+    let config = super::driver_config(wishes.to);
+    let config =
+        PhoneConfig { listen: config.listen, endpoint: config.endpoint, ..PhoneConfig::default() };
+    let Ok(phone) = Phone::bind(config) else { return };
+    for number in &wishes.numbers {
+        let call = NewCall { called_number: number.clone(), ..wishes.call.clone() };
+        let Ok(mut call) = phone.call(wishes.to, call).await else { continue };
+        if !matches!(time::timeout(SET_UP, call.answered()).await, Ok(Ok(_))) {
+            continue;
+        }
+        for silent in silents {
+            let due = Duration::from_secs(silent.seconds).saturating_sub(silent.since.elapsed());
+            for after in [due, due + AGAIN] {
+                let wake = Wake { port: silent.seen.port(), after };
+                let _ = call.send_text(wake.to_string()).await;
+            }
+        }
+        time::sleep(UNTIL_HEARD).await;
+        break;
+    }
+    phone.stop().await;
+}
+
+impl Silent {
+    async fn wait(mut self, timeout: Duration) -> Option<Found> {
+        let patience = AGAIN + timeout + Duration::from_secs(1);
+        let until = self.since + Duration::from_secs(self.seconds) + patience;
+        let was_woken = self.poller.is_polled(until).await;
+        let is_seen_there = seen_at(&mut self.poller, timeout).await? == self.seen;
+        Some(Found { seconds: self.seconds, was_woken, is_seen_there })
+    }
 }
 
 /// Where the other end sees a socket; asked twice where the first poll is lost.
@@ -156,10 +232,29 @@ mod tests {
 
     #[test]
     fn a_nat_forgets_between_the_longest_silence_it_bears_and_the_next() {
-        let silence = |seconds, is_remembered| Silence { seconds, is_remembered };
+        let silence = |seconds, is_remembered| Silence { seconds, is_remembered, is_proved: true };
         let found = [silence(10, true), silence(30, true), silence(60, false), silence(90, false)];
         assert_eq!(forgets(&found), Some((30, 60)));
         assert_eq!(forgets(&found[..2]), None);
         assert_eq!(forgets(&found[2..]), Some((0, 60)));
+    }
+
+    #[test]
+    fn only_what_comes_unasked_proves_that_a_nat_remembers() {
+        let of = |found: &[(u64, bool, bool)]| -> Vec<(u64, bool, bool)> {
+            let found = found.iter().map(|(seconds, was_woken, is_seen_there)| Found {
+                seconds: *seconds,
+                was_woken: *was_woken,
+                is_seen_there: *is_seen_there,
+            });
+            let judged = judge(found.collect()).into_iter();
+            judged.map(|one| (one.seconds, one.is_remembered, one.is_proved)).collect()
+        };
+        // It keeps the port, and forgot the way between 5 and 10 s.
+        let keeps = [(10, false, true), (1, true, true), (5, true, true)];
+        assert_eq!(of(&keeps), [(5, true, true), (10, false, true)]);
+        // The other end wakes nobody: what is seen has to do.
+        let alone = [(1, false, true), (5, false, true), (10, false, false)];
+        assert_eq!(of(&alone), [(5, true, false), (10, false, true)]);
     }
 }

@@ -196,6 +196,25 @@ impl Poller {
         outcome.await.unwrap_or(Ok(Outcome::Silence))
     }
 
+    /// Waits until somebody polls this socket; whether that was before `until`.
+    pub(crate) async fn is_polled(&self, until: Instant) -> bool {
+        let mut buffer = [0; 2_048];
+        let polled = time::timeout_at(until, async {
+            loop {
+                // What routers say of polls of before is of no account.
+                let Ok((length, _)) = self.socket.recv_from(&mut buffer).await else { continue };
+                let Ok(Datagram::Full(frame)) = Datagram::decode(&buffer[..length]) else {
+                    continue;
+                };
+                let message = frame.message();
+                if matches!(message, Ok(Message::Iax { subclass: IaxSubclass::Poke, .. })) {
+                    return;
+                }
+            }
+        });
+        polled.await.is_ok()
+    }
+
     fn next_poll(&mut self, size: usize) -> Vec<u8> {
         self.number = if self.number >= 0x3FFF { 2 } else { self.number + 1 };
         let millis = u32::try_from(self.begun.elapsed().as_millis()).unwrap_or_default();

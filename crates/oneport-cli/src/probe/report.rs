@@ -390,10 +390,15 @@ impl Report {
                 format!("remembered for {remembered} s, forgotten after {forgotten} s")
             }
             // Who gets its own port again cannot tell whether it was forgotten meanwhile.
+            None if self.silences.iter().all(|silence| silence.is_proved) => {
+                format!("remembered for {longest} s at least")
+            }
             None if keeps => {
                 format!("seen at the same port after {longest} s, as it would be anyway")
             }
-            None => format!("remembered for {longest} s at least"),
+            None => format!(
+                "seen at the same port after {longest} s: remembered, unless it was given out again"
+            ),
         }
     }
 

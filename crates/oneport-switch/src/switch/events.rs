@@ -60,6 +60,7 @@ impl Application for Switch {
             self.hear_pause(now, call, timestamp, subclass);
         }
         self.hear_of_radio(now, &event);
+        self.hear_of_wakes(now, &event);
         let other = |call: CallId| self.legs.get(&call).and_then(Leg::other);
         match event {
             Event::CallOffered { call, offer } => self.offered(endpoint, now, call, offer),
@@ -315,8 +316,11 @@ impl Application for Switch {
         let players = players.chain(self.taps.next()).chain(self.captures.next());
         let players = players.chain(self.reader.next()).chain(self.inband.next());
         let players = players.chain(self.transcodings.next());
-        let players =
-            players.chain(self.judging.next()).chain(self.nodes.next()).chain(self.radio.next());
+        let players = players
+            .chain(self.judging.next())
+            .chain(self.nodes.next())
+            .chain(self.radio.next())
+            .chain(self.wakes.next());
         players.chain(self.ends.next()).chain(self.registrar.next_expiry()).min()
     }
 
@@ -325,6 +329,7 @@ impl Application for Switch {
         self.files_read(endpoint, now);
         self.nodes_found(endpoint, now);
         self.look_for_voice(endpoint, now);
+        self.send_wakes(endpoint, now);
         self.go_on_with_keys(endpoint, now);
         self.play(endpoint, now);
         self.mix(endpoint, now);

@@ -17,3 +17,4 @@ mod saying_no;
 mod setting;
 mod tones;
 mod transcoding;
+mod waking;

@@ -9,10 +9,12 @@ mod clock;
 mod fit;
 mod mark;
 mod mtu;
+mod wake;
 mod ways;
 
 pub use clock::ClockOffset;
 pub use fit::Load;
 pub use mark::{Arrival, Heard, MARK_LENGTH, Mark, Reading, Reflector, SEEN_LENGTH, Seen};
 pub use mtu::{MtuSearch, PathMtu};
+pub use wake::Wake;
 pub use ways::{Above, Baseline, OneWay, Returned, Ways, percentile};
