@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask test`, `peers`, `sim`, `torture`, `jitter`, `bench`, `fuzz`,
+//! The project's own chores: `cargo xtask test`, `peers`, `sim`, `fleets`, `torture`, `jitter`, `bench`, `fuzz`,
 //! `mutants`, `docs`, `book`, `package`, `ci`.
 
 mod book;
@@ -49,6 +49,15 @@ enum Chore {
         /// Stops that one after so many seconds of its time
         #[arg(long, requires = "seed")]
         until: Option<u64>,
+        /// How many
+        #[arg(long, default_value_t = 10_000)]
+        seeds: u64,
+    },
+    /// Tells random stories of fleets of switches that share limits by one database
+    Fleets {
+        /// Tells just this one
+        #[arg(long)]
+        seed: Option<u64>,
         /// How many
         #[arg(long, default_value_t = 10_000)]
         seeds: u64,
@@ -150,6 +159,7 @@ fn main() -> ExitCode {
             example("sim", ["one".into(), seed.to_string()].into_iter().chain(until))
         }
         Chore::Sim { seeds, .. } => example("sim", ["all".into(), seeds.to_string()]),
+        Chore::Fleets { seed, seeds } => fleets(seed, seeds),
         Chore::Torture { seed, count, write } => {
             let what = if write.is_some() { "write" } else { "run" };
             // A directory is meant to be where the caller is.
@@ -207,6 +217,27 @@ fn example(name: &str, arguments: impl IntoIterator<Item = String>) -> Result<()
     let mut cargo = Command::new("cargo");
     cargo.args(["run", "--quiet", "--locked", "-p", "oneport-testkit", "--example", name, "--"]);
     run(cargo.args(arguments))
+}
+
+/// The stories are a test of the switch, here of a fast one and with more of them.
+fn fleets(seed: Option<u64>, seeds: u64) -> Result<(), String> {
+    let mut cargo = Command::new("cargo");
+    cargo.args([
+        "test",
+        "--locked",
+        "--release",
+        "-p",
+        "oneport-switch",
+        "--lib",
+        "in_no_fleet",
+        "--",
+    ]);
+    cargo.arg("--nocapture");
+    match seed {
+        Some(seed) => cargo.env("ONEPORT_FLEET", seed.to_string()),
+        None => cargo.env("ONEPORT_FLEETS", seeds.to_string()),
+    };
+    run(&mut cargo)
 }
 
 /// The tests that compare these documents with the code write them too.

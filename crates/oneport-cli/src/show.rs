@@ -553,7 +553,9 @@ fn show_capacity(room: Room, capacity: &CapacityView) -> String {
 }
 
 fn show_limits(room: Room, limits: &[LimitView]) -> String {
-    let columns = [
+    let is_shared =
+        limits.iter().any(|limit| limit.shared.is_some() || limit.shared_rate.is_some());
+    let mut columns = vec![
         name("LIMIT"),
         right("USED"),
         right("MAX"),
@@ -563,9 +565,12 @@ fn show_limits(room: Room, limits: &[LimitView]) -> String {
         right("AT CAP"),
         name("MOST BY"),
     ];
+    if is_shared {
+        columns.extend([right("LEASED"), right("ELSEWHERE"), right("USED THERE")]);
+    }
     let row = |limit: &LimitView| {
         let top = limit.top.first().map(|user| format!("{} ({})", user.name, user.calls));
-        vec![
+        let mut row = vec![
             limit.name.clone(),
             limit.used.to_string(),
             match (limit.max_calls, limit.soft) {
@@ -577,7 +582,14 @@ fn show_limits(room: Room, limits: &[LimitView]) -> String {
             limit.refused.to_string(),
             clock(limit.at_cap_seconds),
             or_dash(top),
-        ]
+        ];
+        if is_shared {
+            let shared = limit.shared.as_ref().or(limit.shared_rate.as_ref());
+            row.push(or_dash(shared.map(|shared| shared.leased)));
+            row.push(or_dash(shared.map(|shared| shared.elsewhere)));
+            row.push(or_dash(shared.map(|shared| shared.in_use_elsewhere)));
+        }
+        row
     };
     let rows: Vec<_> = limits.iter().map(row).collect();
     format!("{}\n{}", table(room, &columns, &rows), count(limits.len(), "limit"))

@@ -59,7 +59,7 @@ pub use config::{
 };
 pub use decision::Decision;
 pub use ledger::Journal;
-pub use limits::LimitUsage;
+pub use limits::{Ceiling, LimitUsage};
 pub use log_tail::{LogLevel, LogLine, LogTail};
 pub use news::{News, What};
 pub use refusal::{Refusal, RefusalCount, Stage};

@@ -35,6 +35,7 @@ mod registering;
 mod reload;
 mod rooms;
 mod saying_no;
+mod sharing;
 mod siblings;
 pub(crate) mod snapshot;
 mod spans;
@@ -97,6 +98,7 @@ pub(crate) use originating::NotPlaced;
 pub use parking::ParkedCall;
 use phones::Telephones;
 use registering::Standing;
+use sharing::Sharing;
 use siblings::Siblings;
 pub(crate) use spans::span_of;
 use succession::Others;
@@ -183,6 +185,7 @@ pub struct Switch {
     others: Others,
     /// Other switches with the same database.
     siblings: Siblings,
+    sharing: Sharing,
 }
 
 impl Switch {
@@ -192,7 +195,7 @@ impl Switch {
         let mut decoy = Decoy::default();
         decoy.learn(&config);
         Self {
-            limits: Limits::new(config.limits.clone()),
+            limits: sharing::limits_of(&config),
             overloads: [Thread::Media, Thread::Sip].map(Overload::of),
             capacity: Meter::default(),
             next_lease: 0,
@@ -239,6 +242,7 @@ impl Switch {
             payload: Vec::new(),
             others: Others::default(),
             siblings: Siblings::default(),
+            sharing: Sharing::default(),
         }
     }
 

@@ -753,6 +753,22 @@ model! {
         pub calls: usize,
     }
 
+    /// How much of a limit other switches hold.
+    struct SharedView {
+        /// Slots that are leased to this switch, or that it may use still.
+        pub leased: usize,
+        /// Slots that the others hold.
+        pub elsewhere: usize,
+        /// Of these, slots that stay theirs when the database does not hear of them: calls, and a few more.
+        pub in_use_elsewhere: usize,
+        /// How many there are: the least that any of them is configured with.
+        pub max: usize,
+        /// How many switches have the limit.
+        pub switches: usize,
+        /// How long ago the lease was renewed; null: not since the start.
+        pub age_seconds: Option<f64>,
+    }
+
     /// A limit and its use.
     struct LimitView {
         /// Its name; the number behind it where each number has a limit of its own.
@@ -777,6 +793,12 @@ model! {
         pub history: Vec<usize>,
         /// The ten who hold the most.
         pub top: Vec<User>,
+        /// Where several switches keep it together: calls at once.
+        #[serde(default)]
+        pub shared: Option<SharedView>,
+        /// The same of calls within a second.
+        #[serde(default)]
+        pub shared_rate: Option<SharedView>,
     }
 
     /// All limits.

@@ -4,6 +4,10 @@
 //! life, hears of changes (LISTEN) and tells the switch what is new. The switch itself asks the database nothing:
 //! whatever a call needs is in its memory when it comes.
 
+#[cfg(test)]
+mod fleet;
+pub mod lease;
+pub(crate) mod slots;
 mod switches;
 mod thread;
 
@@ -62,6 +66,8 @@ enum Ask {
 pub struct Cluster {
     asks: mpsc::UnboundedSender<Ask>,
     ended: oneshot::Receiver<()>,
+    slots: mpsc::UnboundedSender<slots::Ask>,
+    gave_back: oneshot::Receiver<()>,
 }
 
 impl Cluster {
@@ -76,18 +82,28 @@ impl Cluster {
         driver: &Driver<Switch>,
     ) -> io::Result<Self> {
         let driver = driver.downgrade();
+        let (slots, slots_asked) = mpsc::unbounded_channel();
+        let asks_slots = slots.clone();
+        driver.post(move |_, switch, _| switch.share_limits(asks_slots));
+        let told = driver.clone();
+        let tell = Box::new(move |news| {
+            told.post(move |endpoint, switch, now| switch.slots_tell(endpoint, now, news));
+        });
+        let gave_back = slots::start(config, url.with_secret(), slots_asked, tell)?;
         let tell = Box::new(move |told| {
             driver.post(move |endpoint, switch, now| switch.cluster_tells(endpoint, now, told));
         });
         let (asks, asked) = mpsc::unbounded_channel();
         let ended = thread::start(config.clone(), url.with_secret(), asked, tell)?;
-        Ok(Self { asks, ended })
+        Ok(Self { asks, ended, slots, gave_back })
     }
 
     /// Says goodbye to the others, if the database takes it soon.
     pub async fn leave(self) {
+        let _ = self.slots.send(slots::Ask::Leave);
         let _ = self.asks.send(Ask::Leave);
         // An error says the same: its thread is gone.
+        let _ = self.gave_back.await;
         let _ = self.ended.await;
     }
 }

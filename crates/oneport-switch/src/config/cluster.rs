@@ -19,6 +19,15 @@ use super::{DatabaseKind, StorePlace};
 const HEARTBEAT: (u64, u64) = (100, 60_000);
 const DEAD_AFTER: (u64, u64) = (500, 600_000);
 
+/// Of a lease, in ms.
+const LEASE: (u64, u64) = (2_000, 600_000);
+
+/// A switch is not presumed dead before so many leases.
+const LEAST_LEASES: u32 = 2;
+
+/// The longest time after which a switch is presumed dead, in s.
+const MOST_PRESUMED_DEAD_S: u64 = 604_800;
+
 /// Heartbeats that fit at least into the time after which a switch counts as dead: one or two may be late.
 const LEAST_HEARTBEATS: u32 = 3;
 
@@ -35,6 +44,10 @@ pub struct ClusterConfig {
     pub heartbeat: Duration,
     /// A switch without one for so long counts as dead.
     pub dead_after: Duration,
+    /// How long its slots of shared limits are its own without being renewed.
+    pub lease: Duration,
+    /// When the slots of its calls are free even if nobody knows that it is dead: by then it has ended them itself.
+    pub presumed_dead_after: Option<Duration>,
 }
 
 #[derive(Deserialize, JsonSchema, Default)]
@@ -58,6 +71,14 @@ pub(super) struct ClusterKeys {
     /// `heartbeat_ms`.
     #[schemars(range(min = 500, max = 600000), extend("default" = 5000))]
     dead_after_ms: Option<Spanned<u64>>,
+    /// How long idle slots of shared limits stay with a switch that the database does not hear of.
+    #[schemars(range(min = 2000, max = 600000), extend("default" = 15000))]
+    lease_ms: Option<Spanned<u64>>,
+    /// After so many seconds without the database a switch ends its calls under shared limits, and a little later
+    /// the others have their slots, even if nobody knows that it is dead; `0`: never, and the slots of a machine
+    /// that is lost stay taken until the switch of its name starts again.
+    #[schemars(range(min = 0, max = 604800), extend("default" = 3600))]
+    presumed_dead_after_s: Option<Spanned<u64>>,
 }
 
 impl ClusterKeys {
@@ -118,15 +139,50 @@ impl ClusterKeys {
             );
             return Err(source.wrong(written, what).with_help(help));
         }
-        let address = read_address(source, address)?;
-        Ok(Some(ClusterConfig { name: written.clone(), secret, address, heartbeat, dead_after }))
+        let lease = millis(source, self.lease_ms.as_ref(), LEASE, 15_000)?;
+        let presumed_dead_after = self.read_presumed_dead(source, lease)?;
+        Ok(Some(ClusterConfig {
+            name: written.clone(),
+            secret,
+            address: read_address(source, address)?,
+            heartbeat,
+            dead_after,
+            lease,
+            presumed_dead_after,
+        }))
+    }
+
+    fn read_presumed_dead(
+        &self,
+        source: &Source<'_>,
+        lease: Duration,
+    ) -> Result<Option<Duration>, ConfigError> {
+        let Some(written) = &self.presumed_dead_after_s else {
+            return Ok(Some(Duration::from_secs(3_600).max(lease * LEAST_LEASES)));
+        };
+        let time = Duration::from_secs(*written.get_ref());
+        if time.is_zero() {
+            return Ok(None);
+        }
+        let within = lease * LEAST_LEASES..=Duration::from_secs(MOST_PRESUMED_DEAD_S);
+        if within.contains(&time) {
+            return Ok(Some(time));
+        }
+        let what = format!(
+            "{} is not within {} (twice lease_ms) to {MOST_PRESUMED_DEAD_S}",
+            time.as_secs(),
+            (lease * LEAST_LEASES).as_secs_f64()
+        );
+        let help = "choose a time that no outage of the database lasts, or 0 for never";
+        Err(source.wrong(written, what).with_help(help))
     }
 
     /// Where the first of its keys stands.
     fn first_span(&self) -> Option<std::ops::Range<usize>> {
         let texts = [&self.secret, &self.secret_env, &self.address];
         let texts = texts.into_iter().flatten().map(Spanned::span);
-        let numbers = [&self.heartbeat_ms, &self.dead_after_ms];
+        let numbers =
+            [&self.heartbeat_ms, &self.dead_after_ms, &self.lease_ms, &self.presumed_dead_after_s];
         let numbers = numbers.into_iter().flatten().map(Spanned::span);
         let file = self.secret_file.as_ref().map(Spanned::span);
         texts.chain(numbers).chain(file).min_by_key(|span| span.start)

@@ -3,7 +3,10 @@
 //!
 //! A limit holds no count but a set of leases, each owned by a live call. So what is in use is what
 //! lives: a call that ends gives back exactly what it has taken, once, however it ends. It knows
-//! nothing of calls but their handles.
+//! nothing of calls but their handles. Where several switches keep limits together, `shared` says how much of
+//! each is for this one.
+
+mod shared;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
@@ -15,7 +18,10 @@ use oneport_wire::CauseCode;
 use serde::{Deserialize, Serialize};
 
 use crate::builtin::Announcement;
+use crate::cluster::lease::Share;
 use crate::routing::Pattern;
+
+use shared::Shared;
 
 /// The span over which beginnings of calls are counted.
 const SECOND: Duration = Duration::from_secs(1);
@@ -83,9 +89,12 @@ pub(crate) struct Attempt<'a> {
 }
 
 /// Which of its two ceilings a limit has reached.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Ceiling {
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ceiling {
+    /// Calls at once.
     Calls,
+    /// Calls that begin within a second.
     CallsPerSecond,
 }
 
@@ -101,11 +110,16 @@ pub(crate) struct Full {
     pub(crate) reserved: usize,
     pub(crate) cause: CauseCode,
     pub(crate) notice: Option<Announcement>,
+    /// The limit is shared with other switches, and what this one has of it is in use.
+    pub(crate) share: Option<Box<Share>>,
 }
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { limit, used, max, reserved, .. } = self;
+        if let Some(share) = &self.share {
+            return shared::write_full(f, self, share);
+        }
         match self.ceiling {
             Ceiling::Calls if *reserved > 0 => write!(
                 f,
@@ -161,6 +175,10 @@ pub struct LimitUsage {
     /// Where each number has a limit of its own, of numbers that are not called just now: the most
     /// at once of one of them, and how long all places were taken of all of them.
     pub forgotten: (usize, Duration),
+    /// Calls at once, where they are shared with other switches.
+    pub shared: Option<Share>,
+    /// The same of calls within a second.
+    pub shared_rate: Option<Share>,
 }
 
 /// All limits. `K` is the handle of a leg.
@@ -173,6 +191,9 @@ pub(crate) struct Limits<K> {
     notices: Vec<Notice>,
     /// Legs whose places have changed, where another process wants to know.
     changed: Option<Vec<K>>,
+    /// What this switch has of limits that others have as well, and when something is to be done about that.
+    shared: Shared,
+    next: Option<Instant>,
 }
 
 /// A place under a limit, as another process is told of it.
@@ -182,6 +203,8 @@ pub(crate) struct Place {
     /// Where each has its own.
     number: String,
     peer: Option<String>,
+    #[serde(default)]
+    is_emergency: bool,
 }
 
 #[derive(Debug)]
@@ -199,6 +222,8 @@ struct Pool<K> {
 #[derive(Debug)]
 struct Places<K> {
     leases: HashMap<K, Lease>,
+    /// How many of them are of emergency calls, which no limit stands against.
+    emergencies: usize,
     /// When calls have begun within the last second.
     begun: VecDeque<Instant>,
     peak: usize,
@@ -214,12 +239,14 @@ struct Places<K> {
 #[derive(Debug)]
 struct Lease {
     peer: Option<String>,
+    is_emergency: bool,
 }
 
 impl<K> Default for Places<K> {
     fn default() -> Self {
         Self {
             leases: HashMap::new(),
+            emergencies: 0,
             begun: VecDeque::new(),
             peak: 0,
             warned: false,
@@ -233,6 +260,24 @@ impl<K> Default for Places<K> {
 }
 
 impl<K: Copy + Eq + Hash> Places<K> {
+    fn insert(&mut self, leg: K, lease: Lease) {
+        self.emergencies += usize::from(lease.is_emergency);
+        if self.leases.insert(leg, lease).is_some_and(|before| before.is_emergency) {
+            self.emergencies -= 1;
+        }
+    }
+
+    fn remove(&mut self, leg: K) {
+        if self.leases.remove(&leg).is_some_and(|before| before.is_emergency) {
+            self.emergencies -= 1;
+        }
+    }
+
+    /// Calls that limits stand against.
+    fn counted(&self) -> usize {
+        self.leases.len() - self.emergencies
+    }
+
     /// Forgets beginnings that are a second old.
     fn forget_old(&mut self, now: Instant) {
         while self.begun.front().is_some_and(|begun| now.since(*begun) >= SECOND) {
@@ -297,12 +342,18 @@ impl<K: Copy + Eq + Hash> Pool<K> {
     }
 
     /// What stands against one more call.
-    fn refusal(&mut self, now: Instant, place: &str, direction: Direction) -> Option<Full> {
+    fn refusal(
+        &mut self,
+        now: Instant,
+        place: &str,
+        direction: Direction,
+        shared: &mut Shared,
+    ) -> Option<Full> {
         let config = &self.config;
         // Nothing is kept of a number that may be refused.
-        let (used, begun) = self.places.get_mut(place).map_or((0, 0), |places| {
+        let (used, counted, begun) = self.places.get_mut(place).map_or((0, 0, 0), |places| {
             places.forget_old(now);
-            (places.leases.len(), places.begun.len())
+            (places.leases.len(), places.counted(), places.begun.len())
         });
         let limit = match place {
             "" => config.name.clone(),
@@ -325,12 +376,39 @@ impl<K: Copy + Eq + Hash> Pool<K> {
                 reserved,
                 cause,
                 notice,
+                share: None,
             });
         }
-        let max = config.max_calls_per_second.filter(|max| begun >= *max)?;
-        let (ceiling, cause) = (Ceiling::CallsPerSecond, config.cause);
-        let notice = config.notice.clone();
-        Some(Full { limit, ceiling, used: begun, max, reserved: 0, cause, notice })
+        let full = |ceiling, used, max, reserved, share| {
+            let (cause, notice) = (config.cause, config.notice.clone());
+            let limit = limit.clone();
+            Full { limit, ceiling, used, max, reserved, cause, notice, share }
+        };
+        if let Some(max) = config.max_calls_per_second.filter(|max| begun >= *max) {
+            return Some(full(Ceiling::CallsPerSecond, begun, max, 0, None));
+        }
+        let ceilings = [
+            (Ceiling::Calls, config.max_calls, counted, reserved),
+            (Ceiling::CallsPerSecond, config.max_calls_per_second, begun, 0),
+        ];
+        for (ceiling, max, used, reserved) in ceilings {
+            let Some(max) = max.filter(|_| !config.soft) else { continue };
+            if let Some((share, reserved)) = shared.lack(&config.name, ceiling, used, reserved) {
+                return Some(full(ceiling, used, max, reserved, Some(Box::new(share))));
+            }
+        }
+        None
+    }
+
+    /// How much of a ceiling is in use here, of limits that each number has for itself by the number that uses most.
+    fn used(&self, now: Instant, ceiling: Ceiling) -> usize {
+        let used = self.places.values().map(|places| match ceiling {
+            Ceiling::Calls => places.counted(),
+            Ceiling::CallsPerSecond => {
+                places.begun.iter().filter(|begun| now.since(**begun) < SECOND).count()
+            }
+        });
+        used.max().unwrap_or(0)
     }
 }
 
@@ -342,6 +420,8 @@ impl<K: Copy + Eq + Hash> Limits<K> {
             held: HashMap::new(),
             notices: Vec::new(),
             changed: None,
+            shared: Shared::default(),
+            next: None,
         }
     }
 
@@ -367,7 +447,8 @@ impl<K: Copy + Eq + Hash> Limits<K> {
             let pool = self.pools.get(*n)?;
             let lease = pool.places.get(number)?.leases.get(&leg)?;
             let (limit, number) = (pool.config.name.clone(), number.clone());
-            Some(Place { limit, number, peer: lease.peer.clone() })
+            let (peer, is_emergency) = (lease.peer.clone(), lease.is_emergency);
+            Some(Place { limit, number, peer, is_emergency })
         });
         places.collect()
     }
@@ -375,13 +456,13 @@ impl<K: Copy + Eq + Hash> Limits<K> {
     /// A leg of another process has just these places, whatever the limits say.
     pub(crate) fn hold(&mut self, now: Instant, leg: K, places: Vec<Place>) {
         self.release(now, leg);
-        for Place { limit, number, peer } in places {
+        for Place { limit, number, peer, is_emergency } in places {
             let found = self.pools.iter_mut().enumerate();
             let mut found = found.filter(|(_, pool)| pool.config.name == limit);
             let Some((n, pool)) = found.next() else { continue };
             let max = pool.config.max_calls;
             let held = pool.places.entry(number.clone()).or_default();
-            held.leases.insert(leg, Lease { peer });
+            held.insert(leg, Lease { peer, is_emergency });
             held.note(now, max);
             self.notices.extend(pool.mark(&number));
             self.held.entry(leg).or_default().push((n, number));
@@ -400,6 +481,12 @@ impl<K: Copy + Eq + Hash> Limits<K> {
     /// # Errors
     /// The first limit that stands against it.
     pub(crate) fn take(&mut self, now: Instant, leg: K, attempt: &Attempt<'_>) -> Result<(), Full> {
+        let taken = self.take_all(now, leg, attempt);
+        self.next = self.leases_due(now);
+        taken
+    }
+
+    fn take_all(&mut self, now: Instant, leg: K, attempt: &Attempt<'_>) -> Result<(), Full> {
         let mut wanted = Vec::new();
         for (n, pool) in self.pools.iter_mut().enumerate() {
             let Some(place) = pool.place_of(attempt) else { continue };
@@ -407,7 +494,8 @@ impl<K: Copy + Eq + Hash> Limits<K> {
             if held.is_some_and(|(_, own)| *own == place) {
                 continue;
             }
-            if let Some(full) = pool.refusal(now, &place, attempt.direction) {
+            let direction = attempt.direction;
+            if let Some(full) = pool.refusal(now, &place, direction, &mut self.shared) {
                 if !pool.config.soft && !attempt.is_emergency {
                     pool.refused += 1;
                     pool.forget_empty(now);
@@ -424,11 +512,14 @@ impl<K: Copy + Eq + Hash> Limits<K> {
             let Some(pool) = self.pools.get_mut(*n) else { continue };
             let max = pool.config.max_calls;
             let places = pool.places.entry(place.clone()).or_default();
-            places.leases.insert(leg, Lease { peer: attempt.peer.map(Into::into) });
+            let (peer, is_emergency) = (attempt.peer.map(Into::into), attempt.is_emergency);
+            places.insert(leg, Lease { peer, is_emergency });
             if pool.config.max_calls_per_second.is_some() {
                 places.begun.push_back(now);
             }
+            let (counted, begun) = (places.counted(), places.begun.len());
             places.note(now, max);
+            self.shared.begun(&pool.config.name, counted, begun);
             self.notices.extend(pool.mark(place));
         }
         for (n, place) in wanted {
@@ -443,7 +534,7 @@ impl<K: Copy + Eq + Hash> Limits<K> {
             if let Some(pool) = self.pools.get_mut(n) {
                 let max = pool.config.max_calls;
                 if let Some(places) = pool.places.get_mut(&before) {
-                    places.leases.remove(&leg);
+                    places.remove(leg);
                     places.note(now, max);
                 }
                 self.notices.extend(pool.mark(&before));
@@ -461,7 +552,7 @@ impl<K: Copy + Eq + Hash> Limits<K> {
             let Some(pool) = self.pools.get_mut(n) else { continue };
             let max = pool.config.max_calls;
             if let Some(places) = pool.places.get_mut(&place) {
-                places.leases.remove(&leg);
+                places.remove(leg);
                 places.note(now, max);
             }
             self.notices.extend(pool.mark(&place));
@@ -485,6 +576,7 @@ impl<K: Copy + Eq + Hash> Limits<K> {
             }
             self.pools.push(pool);
         }
+        self.share_limits();
         self.held.retain(|_, held| {
             held.retain_mut(|(pool, _)| kept_as.get(pool).map(|n| *pool = *n).is_some());
             !held.is_empty()
@@ -504,6 +596,8 @@ impl<K: Copy + Eq + Hash> Limits<K> {
                 pool.places.entry(String::new()).or_default();
             }
             let Pool { config, places, refused, forgotten } = pool;
+            let shared = self.shared.share(&config.name, Ceiling::Calls);
+            let shared_rate = self.shared.share(&config.name, Ceiling::CallsPerSecond);
             if places.is_empty() {
                 // No number that it is on is called just now.
                 all.push(LimitUsage {
@@ -516,6 +610,8 @@ impl<K: Copy + Eq + Hash> Limits<K> {
                     refused: *refused,
                     at_cap: forgotten.1,
                     forgotten: *forgotten,
+                    shared,
+                    shared_rate,
                     ..LimitUsage::default()
                 });
             }
@@ -550,6 +646,8 @@ impl<K: Copy + Eq + Hash> Limits<K> {
                     history: places.history.iter().copied().collect(),
                     top,
                     forgotten: *forgotten,
+                    shared,
+                    shared_rate,
                 });
             }
         }

@@ -275,3 +275,89 @@ fn after_a_million_random_steps_the_leases_are_those_of_the_calls_that_live() {
     }
     assert_eq!(limits.held.len(), live.len());
 }
+
+/// What the database would do for this switch, where others have said these things before.
+fn lease(limits: &mut Limits<i32>, others: &[(&str, usize)]) {
+    use crate::cluster::lease::{Answer, Ledger, Need, Renewal};
+    let request = limits.lease_request(at(0)).expect("something is to be asked");
+    let mut ledger = Ledger::default();
+    for (name, slots) in others {
+        let renewal = Renewal {
+            incarnation: 1,
+            number: 1,
+            max: Some(10),
+            keep: 0,
+            told: *slots,
+            target: *slots,
+            need: Need::None,
+            judged: Vec::new(),
+        };
+        ledger.renew(name, &renewal).expect("the first");
+    }
+    let (key, renewal) = request.renewals[0].clone();
+    ledger.renew("berlin", &renewal).expect("the first");
+    let ledgers = vec![(key, Ok(ledger))];
+    let answer = Answer { number: request.number, ledgers, session: 1, present: [].into() };
+    limits.leases_answered(at(0), answer);
+}
+
+#[test]
+fn of_a_shared_limit_only_what_is_leased_is_let_through_and_the_refusal_says_who_holds_the_rest() {
+    use crate::cluster::lease::Timing;
+    let mut limits = Limits::new(vec![carrier(10)]);
+    limits.share_with_others("berlin", Timing::of_lease(Duration::from_secs(15)), || at(0));
+    let nothing = limits.take(at(0), 0, &to("media")).unwrap_err();
+    assert_eq!(
+        nothing.to_string(),
+        "limit carrier of 10 calls is shared: 0 are up here, and 0 may be; the database that says which slots are \
+         free has not answered yet"
+    );
+    limits.leases_joined(at(0), 2);
+    lease(&mut limits, &[("bonn", 7)]);
+    for leg in 0..3 {
+        limits.take(at(0), leg, &to("media")).unwrap();
+    }
+    let full = limits.take(at(0), 3, &to("media")).unwrap_err();
+    assert_eq!(
+        full.to_string(),
+        "limit carrier of 10 calls is shared: 3 are up here, and 3 may be; other switches hold 7, 7 of them in use"
+    );
+    let emergency = Attempt { is_emergency: true, ..to("media") };
+    limits.take(at(0), 4, &emergency).unwrap();
+    limits.release(at(0), 0);
+    limits.take(at(0), 5, &to("media")).unwrap();
+    assert!(limits.take(at(0), 6, &to("media")).is_err(), "an emergency call takes no slot");
+    assert_eq!(limits.over_lease(at(0), |_| true), []);
+    limits.retire_leases();
+    assert!(limits.take(at(0), 7, &to("media")).is_err(), "a newer process has the slots");
+}
+
+#[test]
+fn ten_thousand_calls_within_what_is_leased_ask_the_database_a_few_times_at_most() {
+    use std::cell::Cell;
+
+    use crate::cluster::lease::{Answer, Ledger, Timing};
+    thread_local!(static NOW: Cell<u64> = const { Cell::new(0) });
+    let mut limits = Limits::new(vec![carrier(1_000)]);
+    let clock = || at(NOW.get());
+    limits.share_with_others("berlin", Timing::of_lease(Duration::from_secs(15)), clock);
+    limits.leases_joined(at(0), 1);
+    let (mut ledger, mut requests) = (Ledger::default(), 0);
+    for call in 0..10_000 {
+        NOW.set(call / 5);
+        let now = at(NOW.get());
+        if let Some(request) = limits.lease_request(now) {
+            requests += 1;
+            let (key, renewal) = request.renewals[0].clone();
+            ledger.renew("berlin", &renewal).expect("one after the other");
+            let ledgers = vec![(key, Ok(ledger.clone()))];
+            let (number, present) = (request.number, [].into());
+            limits.leases_answered(now, Answer { number, ledgers, session: 1, present });
+        }
+        limits.take(now, call, &to("media")).expect("there is room");
+        if let Some(before) = call.checked_sub(20) {
+            limits.release(now, before);
+        }
+    }
+    assert!(requests <= 5, "{requests} requests in two seconds");
+}

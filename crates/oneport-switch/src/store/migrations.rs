@@ -26,6 +26,7 @@ pub(super) static SQLITE: Forms = Forms(&[
 pub(super) static POSTGRES: Forms = Forms(&[
     (1, "records", include_str!("../../migrations/postgres/0001_records.sql")),
     (2, "switches", include_str!("../../migrations/postgres/0002_switches.sql")),
+    (3, "slots", include_str!("../../migrations/postgres/0003_slots.sql")),
 ]);
 
 /// Those of `migrations/mysql`.

@@ -320,7 +320,8 @@ impl Application for Switch {
             .chain(self.judging.next())
             .chain(self.nodes.next())
             .chain(self.radio.next())
-            .chain(self.wakes.next());
+            .chain(self.wakes.next())
+            .chain(self.limits.next());
         players.chain(self.ends.next()).chain(self.registrar.next_expiry()).min()
     }
 
@@ -334,6 +335,7 @@ impl Application for Switch {
         self.play(endpoint, now);
         self.mix(endpoint, now);
         self.make_noise(endpoint, now);
+        self.renew_leases(endpoint, now);
         self.end_overdue(endpoint, now);
         self.end_watched(endpoint, now);
         self.judge(endpoint, now);

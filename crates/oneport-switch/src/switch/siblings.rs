@@ -57,6 +57,7 @@ impl Switch {
         match told {
             Told::Joined { incarnation } => {
                 self.siblings.incarnation = Some(incarnation);
+                self.begin_leases(incarnation);
                 self.siblings.cut_off = None;
             }
             Told::CutOff(why) => self.siblings.cut_off = Some((now, why)),

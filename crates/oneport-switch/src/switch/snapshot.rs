@@ -21,9 +21,11 @@ use super::{Leg, State, Switch};
 use crate::api::model::{
     CallState, CallView, Calls, CapacityView, Heard, HeardThere, LegTimeline, LegView, Legs,
     LimitView, LimitsView, PartView, PeerInFull, PeerState, PeerView, Peers, PollView,
-    RegisteredHere, RegisteredThere, RegistrationState, Registrations, Status, TimelineView, User,
+    RegisteredHere, RegisteredThere, RegistrationState, Registrations, SharedView, Status,
+    TimelineView, User,
 };
 use crate::cdr::hundredths;
+use crate::cluster::lease::Share;
 use crate::config::Peer;
 use crate::decision::Decision;
 use crate::limits::{Direction, LimitUsage, Scope};
@@ -591,6 +593,21 @@ impl From<LimitUsage> for LimitView {
             at_cap_seconds: tenths(usage.at_cap),
             history: usage.history,
             top: top.collect(),
+            shared: usage.shared.map(SharedView::from),
+            shared_rate: usage.shared_rate.map(SharedView::from),
+        }
+    }
+}
+
+impl From<Share> for SharedView {
+    fn from(share: Share) -> Self {
+        Self {
+            leased: share.bound.slots(),
+            elsewhere: share.elsewhere,
+            in_use_elsewhere: share.told_elsewhere,
+            max: share.max,
+            switches: share.switches,
+            age_seconds: share.age.map(tenths),
         }
     }
 }

@@ -135,6 +135,11 @@ impl Switch {
         matches!(self.others.standing(), Succession::Retired | Succession::Ends)
     }
 
+    /// The generation of this one.
+    pub(super) fn others_own(&self) -> Generation {
+        self.others.own
+    }
+
     /// Older processes that still have calls.
     pub(crate) fn older(&self) -> Vec<OlderView> {
         self.others.older.values().cloned().collect()
@@ -351,6 +356,7 @@ impl Switch {
         self.qualify.forget_all();
         self.look_at_mailboxes = None;
         self.others.standing.send_replace(Succession::Retired);
+        self.hand_leases_over();
         self.note_for_others();
         self.others.was_drained = self.life() != Life::Serving;
         self.set_life(true);
@@ -373,6 +379,7 @@ impl Switch {
         }
         tracing::error!("the new process has ended; process {} serves again", std::process::id());
         self.set_life(self.others.was_drained);
+        self.take_leases_back();
         if let Some(link) = &self.gateway {
             link.serve_again();
         }

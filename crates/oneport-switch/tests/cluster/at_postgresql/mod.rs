@@ -1,3 +1,4 @@
 //! What needs the server itself.
 
 mod presence;
+mod slots;

@@ -1,0 +1,249 @@
+//! All slots that this switch holds, and their renewal.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oneport_proto::Instant;
+
+use super::block::{Block, Bound, Share};
+use super::ledger::{Ledger, News, Outdated, Renewal};
+use super::sessions::Sessions;
+use super::{Key, Timing, flaw};
+
+/// How well the leases of a switch stand, by the one that was renewed longest ago.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Standing {
+    /// They are renewed in time.
+    #[default]
+    Fresh,
+    /// The database does not answer; no call begins beyond what it has been told.
+    Stale,
+    /// Other switches may take what is idle here.
+    Over,
+    /// They may take everything.
+    PresumedDead,
+}
+
+/// What the ledgers are to say. It may be done twice, and late: each change that it makes is one that another
+/// would have to have seen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// Which one.
+    pub number: u64,
+    /// What is said of each.
+    pub renewals: Vec<(Key, Renewal)>,
+}
+
+/// What became of a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// Of which.
+    pub number: u64,
+    /// The ledgers as they were once the renewal was in them, or why it is not. One that is missing was changed
+    /// by others all the time.
+    pub ledgers: Vec<(Key, Result<Ledger, Outdated>)>,
+    /// By which session with the database, by a number that changes with each.
+    pub session: u64,
+    /// Which runs of switches have sessions.
+    pub present: BTreeSet<i64>,
+}
+
+/// A request that is under way.
+#[derive(Debug)]
+struct Flight {
+    number: u64,
+    sent: Instant,
+}
+
+/// The slots of this switch under all limits that it shares.
+#[derive(Debug)]
+pub struct Leases {
+    name: String,
+    timing: Timing,
+    /// This run; `None`: the database cannot be asked.
+    incarnation: Option<i64>,
+    blocks: BTreeMap<Key, Block>,
+    number: u64,
+    flight: Option<Flight>,
+    sessions: Sessions,
+    /// Another process is this switch now.
+    superseded: bool,
+}
+
+impl Leases {
+    /// Nothing is leased yet.
+    #[must_use]
+    pub fn new(name: &str, timing: Timing) -> Self {
+        Self {
+            name: name.into(),
+            timing,
+            incarnation: None,
+            blocks: BTreeMap::new(),
+            number: 0,
+            flight: None,
+            sessions: Sessions::default(),
+            superseded: false,
+        }
+    }
+
+    /// These limits are shared, each with so many slots for all switches together; others are not any more.
+    pub fn configure(&mut self, now: Instant, limits: &BTreeMap<Key, usize>) {
+        for (key, block) in &mut self.blocks {
+            block.configure(now, limits.get(key).copied());
+        }
+        for (key, max) in limits {
+            self.blocks.entry(key.clone()).or_insert_with(|| Block::new(now, key, *max));
+        }
+    }
+
+    /// This switch gives back all that it has, once its calls are over.
+    pub fn leave(&mut self, now: Instant) {
+        self.configure(now, &BTreeMap::new());
+    }
+
+    /// Whether nothing is held any more, as far as the database knows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    /// Another process is this switch now, or will be: nothing begins here any more.
+    pub fn retire(&mut self) {
+        self.superseded = true;
+        self.blocks.values_mut().for_each(Block::supersede);
+    }
+
+    /// How well they stand; `None`: there are none yet.
+    #[must_use]
+    pub fn standing(&self, now: Instant) -> Option<Standing> {
+        let ages = self.blocks.values().filter_map(|block| block.age(now));
+        let Timing { fresh, lease, presumed_dead, .. } = self.timing;
+        ages.max().map(|age| match age {
+            _ if presumed_dead.is_some_and(|time| age >= time) => Standing::PresumedDead,
+            _ if age >= lease => Standing::Over,
+            _ if age >= fresh => Standing::Stale,
+            _ => Standing::Fresh,
+        })
+    }
+
+    /// How many slots may be in use; `None`: the limit is not shared.
+    #[must_use]
+    pub fn bound(&self, now: Instant, key: &Key) -> Option<Bound> {
+        let block = self.blocks.get(key).filter(|block| block.is_configured())?;
+        Some(block.bound(now, &self.timing))
+    }
+
+    /// A call has begun, and `used` slots are in use.
+    pub fn begun(&mut self, now: Instant, key: &Key, used: usize) {
+        if let Some(block) = self.blocks.get_mut(key) {
+            block.begun(now, &self.timing, used);
+        }
+    }
+
+    /// A call was refused since no slot is free here.
+    pub fn refuse(&mut self, now: Instant, key: &Key) {
+        if let Some(block) = self.blocks.get_mut(key) {
+            block.refuse(now);
+        }
+    }
+
+    /// How many of the calls that are up must end now, of `used`.
+    #[must_use]
+    pub fn over(&self, now: Instant, key: &Key, used: usize) -> usize {
+        match self.blocks.get(key) {
+            Some(block) if block.is_configured() && !self.superseded => {
+                used.saturating_sub(block.most(now, &self.timing))
+            }
+            _ => 0,
+        }
+    }
+
+    /// How a limit is shared, for people.
+    #[must_use]
+    pub fn share(&self, now: Instant, key: &Key) -> Option<Share> {
+        let block = self.blocks.get(key).filter(|block| block.is_configured())?;
+        Some(block.share(now, &self.timing, &self.name))
+    }
+
+    /// The database can be asked, by this run of the switch.
+    pub fn joined(&mut self, now: Instant, incarnation: i64) {
+        self.incarnation = Some(incarnation);
+        self.flight = None;
+        self.blocks.values_mut().for_each(|block| block.is_due(now));
+    }
+
+    /// The database does not answer: what became of the request that is under way is not known.
+    pub fn cut_off(&mut self) {
+        self.incarnation = None;
+        self.flight = None;
+    }
+
+    /// Another switch has changed a ledger; `used` slots are in use here.
+    pub fn hear(&mut self, now: Instant, key: &Key, news: News, used: usize) {
+        let Some(block) = self.blocks.get_mut(key) else { return };
+        match news {
+            News::Wanted(need) => block.is_wanted(now, need, used),
+            News::Freed => block.is_free(now, used),
+        }
+    }
+
+    /// When something is to be done next: a request, or calls that are over the lease.
+    #[must_use]
+    pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        let asks = self.incarnation.is_some() && self.flight.is_none() && !self.superseded;
+        let blocks = self.blocks.values();
+        let due = blocks.clone().map(Block::due).filter(|_| asks).min();
+        let falls = blocks.filter_map(|block| block.falls(now, &self.timing)).min();
+        [due, falls].into_iter().flatten().min()
+    }
+
+    /// What is to be asked of the database now, where `used` says how many slots of each are in use. There is no
+    /// more than one request at a time.
+    pub fn poll_request(&mut self, now: Instant, used: impl Fn(&Key) -> usize) -> Option<Request> {
+        let incarnation = self.incarnation.filter(|_| !self.superseded)?;
+        if self.flight.is_some() || !self.blocks.values().any(|block| block.due() <= now) {
+            return None;
+        }
+        self.number += 1;
+        let number = self.number;
+        // Those that are due before long come along.
+        let due = now + self.timing.renew / 4;
+        let blocks = self.blocks.iter_mut().filter(|(_, block)| block.due() <= due);
+        let renew = |(key, block): (&Key, &mut Block)| {
+            let run = (incarnation, number);
+            let used = used(key);
+            let renewal = block.renew(now, &self.timing, &self.name, run, used, &self.sessions);
+            (key.clone(), renewal)
+        };
+        let renewals = blocks.map(renew).collect();
+        self.flight = Some(Flight { number, sent: now });
+        Some(Request { number, renewals })
+    }
+
+    /// The database has answered.
+    pub fn answer(&mut self, now: Instant, answer: Answer, used: impl Fn(&Key) -> usize) {
+        let Some(flight) = self.flight.take_if(|flight| flight.number == answer.number) else {
+            return;
+        };
+        let sent = if flaw::CountsFromAnswer.is_there() { now } else { flight.sent };
+        self.sessions.look(now, answer.session, &answer.present);
+        for (key, ledger) in answer.ledgers {
+            let Some(block) = self.blocks.get_mut(&key) else { continue };
+            match ledger {
+                Ok(ledger) if !block.is_configured() => {
+                    if !ledger.holders.contains_key(&self.name) {
+                        self.blocks.remove(&key);
+                    }
+                }
+                Ok(ledger) => block.confirm(now, sent, &self.name, ledger, used(&key)),
+                Err(Outdated::Superseded) => return self.retire(),
+                Err(Outdated::Overtaken) => {}
+            }
+        }
+        let known = now + self.timing.gone;
+        for block in self.blocks.values_mut() {
+            if block.waits_for_death(&self.sessions) {
+                block.is_due(known);
+            }
+        }
+    }
+}

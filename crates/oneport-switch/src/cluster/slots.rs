@@ -1,0 +1,352 @@
+//! The thread that carries what is said of slots to the database and back, by a connection of its own.
+//!
+//! That connection is also what others see of the life of this process: it holds a lock under the number of this
+//! run, and nobody closes it but the machine when the process has ended. One that has failed is kept beside the next
+//! until that one holds the lock as well, so that what closes it is never a process that lives.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::{Error, Row as _};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time;
+use url::Url;
+
+use super::lease::{Answer, Exchange, Key, Ledger, News, Request, Versioned};
+use crate::config::ClusterConfig;
+use crate::store::postgres_options;
+
+/// On which changes of slots are told.
+const CHANNEL: &str = "oneport_slots";
+
+/// What locks of runs are known by among all advisory locks of the database.
+const RUNS: i32 = 0x1A_02;
+
+/// Time between two attempts to have a connection.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What the switch is told.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// The database can be asked.
+    Ready { incarnation: i64 },
+    /// It cannot, or does not answer.
+    Lost,
+    /// It has answered.
+    Answer(Answer),
+    /// Another switch has changed a ledger.
+    News(Key, News),
+}
+
+/// What the thread is asked for.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// That it begins, for this run.
+    Begin { incarnation: i64 },
+    /// To say this.
+    Request(Request),
+    /// To give back all that this run holds, and to end.
+    Leave,
+}
+
+/// How the switch is told.
+pub(super) type Tell = Box<dyn Fn(Told) + Send>;
+
+/// News as the others are told them.
+#[derive(Serialize, Deserialize)]
+struct Notice {
+    by: String,
+    key: Key,
+    news: News,
+}
+
+/// Begins; the receiver ends with the thread.
+pub(super) fn start(
+    config: &ClusterConfig,
+    url: Url,
+    asked: mpsc::UnboundedReceiver<Ask>,
+    tell: Tell,
+) -> io::Result<oneshot::Receiver<()>> {
+    let (end, ended) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (name, patience) = (config.name.clone(), config.lease / 5);
+    let body = move || {
+        let _end = end;
+        let carrier = Carrier { name, patience, url, asked, tell, sessions: 0 };
+        runtime.block_on(carrier.work());
+    };
+    std::thread::Builder::new().name("slots".into()).spawn(body)?;
+    Ok(ended)
+}
+
+struct Carrier {
+    name: String,
+    /// How long the database may take.
+    patience: Duration,
+    url: Url,
+    asked: mpsc::UnboundedReceiver<Ask>,
+    tell: Tell,
+    /// How many there have been.
+    sessions: u64,
+}
+
+/// Why a session is not served any more.
+enum Over {
+    /// All that there was is given back.
+    Left,
+    /// The process goes on without being this switch.
+    Succeeded,
+    Lost(String),
+}
+
+impl From<Error> for Over {
+    fn from(error: Error) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
+
+impl Carrier {
+    async fn work(mut self) {
+        let incarnation = loop {
+            match self.asked.recv().await {
+                Some(Ask::Begin { incarnation }) => break incarnation,
+                Some(Ask::Request(_)) => {}
+                Some(Ask::Leave) | None => return,
+            }
+        };
+        // Connections that have failed, and may stand all the same.
+        let mut failed = Vec::new();
+        let mut said = false;
+        loop {
+            let over = match self.connect().await {
+                Ok(mut connection) => {
+                    let over = match self.claim(&mut connection, incarnation).await {
+                        Err(over) => over,
+                        Ok(()) => {
+                            failed.clear();
+                            said = false;
+                            self.sessions += 1;
+                            (self.tell)(Told::Ready { incarnation });
+                            self.serve(&mut connection, incarnation).await
+                        }
+                    };
+                    failed.push(connection);
+                    over
+                }
+                Err(over) => over,
+            };
+            match over {
+                Over::Left => return,
+                // Its calls stay until they end, and its connection says that it lives.
+                Over::Succeeded => return std::future::pending().await,
+                Over::Lost(why) => {
+                    if !std::mem::replace(&mut said, true) {
+                        tracing::warn!("slots of shared limits cannot be renewed: {why}");
+                        (self.tell)(Told::Lost);
+                    }
+                }
+            }
+            // What was asked for meanwhile is not said any more: the switch has been told.
+            let pause = time::sleep(PAUSE);
+            tokio::pin!(pause);
+            loop {
+                tokio::select! {
+                    () = &mut pause => break,
+                    asked = self.asked.recv() => match asked {
+                        Some(Ask::Leave) => return,
+                        None => return std::future::pending().await,
+                        Some(_) => {}
+                    },
+                }
+            }
+        }
+    }
+
+    /// Waits for the database as long as makes sense.
+    async fn within<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Over> {
+        match time::timeout(self.patience, work).await {
+            Ok(done) => Ok(done?),
+            Err(_) => Err(Over::Lost(format!("no answer within {} ms", self.patience.as_millis()))),
+        }
+    }
+
+    async fn connect(&self) -> Result<PgListener, Over> {
+        let options = postgres_options(&self.url)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .connect_lazy_with(options);
+        let mut connection = self.within(PgListener::connect_with(&pool)).await?;
+        connection.eager_reconnect(false);
+        Ok(connection)
+    }
+
+    /// From here on others see that this run lives, and how it ends.
+    async fn claim(&self, connection: &mut PgListener, incarnation: i64) -> Result<(), Over> {
+        let claimed = async {
+            connection.listen(CHANNEL).await?;
+            // The database's machine is not to give this connection up before the lease is over.
+            let sql = "SELECT set_config('tcp_keepalives_idle', '3600', false), \
+                              set_config('tcp_user_timeout', '0', false), \
+                              set_config('synchronous_commit', 'on', false), \
+                              pg_advisory_lock_shared($1, $2)";
+            let run = i32::try_from(incarnation).unwrap_or(i32::MAX);
+            sqlx::query(sql).bind(RUNS).bind(run).execute(&mut *connection).await.map(drop)
+        };
+        self.within(claimed).await
+    }
+
+    async fn serve(&mut self, connection: &mut PgListener, incarnation: i64) -> Over {
+        loop {
+            tokio::select! {
+                told = connection.try_recv() => match told {
+                    Err(error) => return error.into(),
+                    Ok(None) => return Over::Lost("the connection has ended".into()),
+                    Ok(Some(told)) => self.hear(told.payload()),
+                },
+                asked = self.asked.recv() => match asked {
+                    None => return Over::Succeeded,
+                    Some(Ask::Begin { .. }) => {}
+                    Some(Ask::Request(request)) => {
+                        if let Err(over) = self.exchange(connection, request).await {
+                            return over;
+                        }
+                    }
+                    Some(Ask::Leave) => {
+                        let given_back = give_back(connection, &self.name, Some(incarnation));
+                        if let Err(Over::Lost(why)) = self.within(given_back).await {
+                            tracing::warn!("slots of shared limits are not given back: {why}");
+                        }
+                        return Over::Left;
+                    }
+                },
+            }
+        }
+    }
+
+    fn hear(&self, payload: &str) {
+        // What a later version says that is not known here concerns nobody here.
+        let Ok(Notice { by, key, news }) = serde_json::from_str(payload) else { return };
+        if by != self.name {
+            (self.tell)(Told::News(key, news));
+        }
+    }
+
+    async fn exchange(&self, connection: &mut PgListener, request: Request) -> Result<(), Over> {
+        let mut exchange = Exchange::new(&self.name, request);
+        loop {
+            let keys = exchange.keys();
+            if keys.is_empty() {
+                break;
+            }
+            let read = self.within(read(connection, &keys)).await?;
+            let changes = exchange.read(read);
+            if changes.is_empty() {
+                continue;
+            }
+            let set = self.within(set(connection, &changes)).await?;
+            for (key, news) in exchange.set(&set) {
+                self.within(tell(connection, &self.name, key, news)).await?;
+            }
+        }
+        let present = self.within(present(connection)).await?;
+        (self.tell)(Told::Answer(exchange.answer(self.sessions, present)));
+        Ok(())
+    }
+}
+
+fn text<T: Serialize>(value: &T) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::Encode(error.into()))
+}
+
+fn value<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|error| Error::Decode(error.into()))
+}
+
+/// The ledgers of these keys that there are.
+async fn read(connection: &mut PgListener, keys: &[Key]) -> Result<Vec<Versioned>, Error> {
+    let keys: Vec<String> = keys.iter().map(text).collect::<Result<_, _>>()?;
+    let sql = "SELECT key, version, holders FROM slots WHERE key = ANY($1)";
+    let rows = sqlx::query(sql).bind(keys).fetch_all(connection).await?;
+    let row = |row: sqlx::postgres::PgRow| {
+        let key = value(row.try_get(0)?)?;
+        let ledger: Ledger = value(row.try_get(2)?)?;
+        Ok(Versioned { key, version: row.try_get(1)?, ledger })
+    };
+    rows.into_iter().map(row).collect()
+}
+
+/// Sets ledgers whose version is still that: of which keys. Rows are locked in the order of their keys, so that two
+/// switches do not wait for each other.
+async fn set(connection: &mut PgListener, changes: &[Versioned]) -> Result<BTreeSet<Key>, Error> {
+    let keys = changes.iter().map(|change| text(&change.key));
+    let keys: Vec<String> = keys.collect::<Result<_, _>>()?;
+    let versions: Vec<i64> = changes.iter().map(|change| change.version).collect();
+    let holders = changes.iter().map(|change| text(&change.ledger));
+    let holders: Vec<String> = holders.collect::<Result<_, _>>()?;
+    let sql = "WITH change AS (\
+                   SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[]) AS c (key, version, holders)\
+               ), locked AS (\
+                   SELECT key FROM slots WHERE key = ANY($1) ORDER BY key FOR UPDATE\
+               ), updated AS (\
+                   UPDATE slots AS s SET version = s.version + 1, holders = change.holders \
+                   FROM change JOIN locked ON locked.key = change.key \
+                   WHERE s.key = change.key AND s.version = change.version RETURNING s.key\
+               ), inserted AS (\
+                   INSERT INTO slots (key, version, holders) \
+                   SELECT key, 1, holders FROM change WHERE version = 0 ORDER BY key \
+                   ON CONFLICT DO NOTHING RETURNING key\
+               ) \
+               SELECT key FROM updated UNION ALL SELECT key FROM inserted";
+    let query = sqlx::query(sql).bind(keys).bind(versions).bind(holders);
+    let rows = query.fetch_all(connection).await?;
+    rows.into_iter().map(|row| value(row.try_get(0)?)).collect()
+}
+
+/// Which runs of switches have sessions.
+async fn present(connection: &mut PgListener) -> Result<BTreeSet<i64>, Error> {
+    let sql = "SELECT DISTINCT objid::bigint FROM pg_locks \
+               WHERE locktype = 'advisory' AND granted AND classid = $1::bigint::oid AND objsubid = 2 \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let rows = sqlx::query(sql).bind(i64::from(RUNS)).fetch_all(connection).await?;
+    rows.into_iter().map(|row| row.try_get(0)).collect()
+}
+
+async fn tell(connection: &mut PgListener, name: &str, key: Key, news: News) -> Result<(), Error> {
+    let payload = text(&Notice { by: name.into(), key, news })?;
+    let query = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(payload);
+    query.execute(connection).await.map(drop)
+}
+
+/// Takes all that a switch holds out of the ledgers, if it is of this run; of how many.
+async fn give_back(
+    connection: &mut PgListener,
+    name: &str,
+    incarnation: Option<i64>,
+) -> Result<usize, Error> {
+    let mut given_back = 0;
+    loop {
+        let rows =
+            sqlx::query("SELECT key FROM slots ORDER BY key").fetch_all(&mut *connection).await?;
+        let keys: Vec<Key> =
+            rows.into_iter().map(|row| value(row.try_get(0)?)).collect::<Result<_, Error>>()?;
+        let mut changes = read(connection, &keys).await?;
+        changes.retain_mut(|change| change.ledger.forget(name, incarnation));
+        if changes.is_empty() {
+            return Ok(given_back);
+        }
+        let set = set(connection, &changes).await?;
+        given_back += set.len();
+        for Versioned { key, ledger, .. } in
+            changes.into_iter().filter(|change| set.contains(&change.key))
+        {
+            if let Some(news) = ledger.news(name) {
+                tell(connection, name, key, news).await?;
+            }
+        }
+    }
+}
