@@ -373,13 +373,19 @@ impl Book {
     }
 
     /// A call was turned away of which nothing was kept.
-    pub(crate) fn turned_away(&mut self, from: SocketAddr, username: Option<&str>, reason: Reason) {
+    pub(crate) fn turned_away(
+        &mut self,
+        from: SocketAddr,
+        username: Option<&str>,
+        called_number: &str,
+        reason: Reason,
+    ) {
         *self.refused.entry((reason.stage, None)).or_default() += 1;
         let place = (self.new_id(), 1, self.now());
         if let Some(ledger) = &mut self.ledger {
             let from = (username.map(Into::into), from);
             let refusal: Refusal =
-                reason.into_refusal(place, from, (None, String::new()), None, true);
+                reason.into_refusal(place, from, (None, called_number.into()), None, true);
             ledger.append_if_room(Record::Refusal(Box::new(refusal)));
         }
     }

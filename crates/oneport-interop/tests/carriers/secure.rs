@@ -4,7 +4,9 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 
+use oneport_interop::gateway::gateway_with_records;
 use oneport_interop::{PATIENCE, each_frame_returns, phone, speech, until_heard, wait_for_silence};
+use oneport_switch::store::{Order, Paging, RefusalFilter, Store};
 use oneport_testkit::name_server::Entry;
 use oneport_testkit::peers::asterisk::Asterisk;
 use oneport_testkit::peers::certificates::Authority;
@@ -12,7 +14,8 @@ use oneport_testkit::peers::{own_loopback, wait_for};
 use tokio::time::timeout;
 
 use crate::names::names;
-use crate::shared::{ann, gateway};
+use crate::script::{Script, VOICE};
+use crate::shared::{ann, calling, carrier, gateway, loopback};
 
 const DIALPLAN: &str = "[carrier]
 exten => _+X.,1,Answer()
@@ -92,4 +95,65 @@ async fn signalling_voice_and_proofs_are_as_secret_as_a_carrier_wants_them() {
     each_frame_returns(&mut reader, &speaker, &speech()[..8_000], 5).await;
     drop(call);
     wait_for_silence(&asterisk);
+}
+
+/// A carrier's call gets 488, and its refusal says why: voice in the clear where it has to be encrypted, voice that
+/// is encrypted where none is, and no codec in common are three things.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_refused_for_its_encryption_and_for_its_codecs_in_words_of_their_own() {
+    let encrypted = "[local_ip] RTP/SAVP 0\na=crypto:1 AES_CM_128_HMAC_SHA1_80 \
+                     inline:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5";
+    let cases = [
+        (
+            "srtp = \"required\"",
+            VOICE,
+            "encryption_required",
+            "it offers no voice that is encrypted in the way that is required (SRTP): carriers.acme.srtp is \"required\"",
+            ("carriers.acme.srtp", "required"),
+        ),
+        (
+            "srtp = \"dtls\"",
+            VOICE,
+            "encryption_required",
+            "it offers no voice that is encrypted in the way that is required (SRTP): carriers.acme.srtp is \"dtls\"",
+            ("carriers.acme.srtp", "dtls"),
+        ),
+        (
+            "",
+            encrypted,
+            "encryption_not_spoken",
+            "it offers voice only as it is not encrypted here (SRTP): carriers.acme.srtp is \"off\"",
+            ("carriers.acme.srtp", "off"),
+        ),
+        (
+            "codecs = [\"alaw\"]",
+            VOICE,
+            "no_common_codec",
+            "it offers no codec that carriers.acme.codecs has",
+            ("carriers.acme.codecs", "alaw"),
+        ),
+    ];
+    for (keys, voice, kind, why, (rule, value)) in cases {
+        let from = loopback();
+        let text = carrier("acme", from, keys);
+        let (system, store) = gateway_with_records(&text).await;
+        let script = Script::calls(&[], Some(voice)).may_hear(100).hears(488).acks_refusal(1);
+        calling(script, from, system.sip, "600").finished();
+        let all = Paging { order: Order::OldestFirst, after: None, most: Paging::MOST };
+        let filter =
+            RefusalFilter { peer: Some("carrier:acme".into()), ..RefusalFilter::default() };
+        let mut found = Vec::new();
+        let begun = std::time::Instant::now();
+        while found.is_empty() {
+            assert!(begun.elapsed() < PATIENCE, "{keys}: no refusal is kept");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            found = store.refusals(&filter, all).await.expect("readable").records;
+        }
+        let refusal = &found[0];
+        assert_eq!((refusal.kind.as_str(), refusal.why.as_str()), (kind, why), "{keys}");
+        let decided = (refusal.rule.as_deref(), refusal.value.as_deref());
+        assert_eq!(decided, (Some(rule), Some(value)));
+        assert_eq!((refusal.called_number.as_str(), found.len()), ("600", 1));
+        assert!(refusal.ended_call && refusal.fix.is_some(), "{refusal:?}");
+    }
 }

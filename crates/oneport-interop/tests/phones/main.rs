@@ -3,6 +3,7 @@
 mod attended;
 mod baresip;
 mod dtls;
+mod messages;
 mod pjsip;
 mod sipp;
 mod strangers;

@@ -9,7 +9,7 @@ use oneport_interop::{PATIENCE, each_frame_returns, named, phone, speech};
 use oneport_testkit::peers::sipp::{Scenario, Sipp};
 use tokio::time::timeout;
 
-const REGISTERS: &str = include_str!("scenarios/registers.xml");
+pub(crate) const REGISTERS: &str = include_str!("scenarios/registers.xml");
 const REGISTERS_AND_CALLS: &str = include_str!("scenarios/registers_and_calls.xml");
 const GUESSES: &str = include_str!("scenarios/guesses.xml");
 const ACKNOWLEDGES: &str = include_str!("scenarios/acknowledges_ringing.xml");
@@ -33,7 +33,7 @@ fn sipp(xml: &str, to: SocketAddr, (name, secret): (&str, &str), transport: &str
     sipp_at(listen, xml, to, (name, secret), transport)
 }
 
-fn sipp_at(
+pub(crate) fn sipp_at(
     listen: SocketAddr,
     xml: &str,
     to: SocketAddr,

@@ -183,10 +183,10 @@ pub(super) struct CarrierKeys {
 
 /// Whether voice is encrypted, by the names that files have for it.
 pub(super) const SRTP: [(&str, SrtpUse); 4] = [
-    ("off", SrtpUse::Off),
-    ("allowed", SrtpUse::Accepted),
-    ("required", SrtpUse::Required),
-    ("dtls", SrtpUse::Handshake),
+    (SrtpUse::Off.word(), SrtpUse::Off),
+    (SrtpUse::Accepted.word(), SrtpUse::Accepted),
+    (SrtpUse::Required.word(), SrtpUse::Required),
+    (SrtpUse::Handshake.word(), SrtpUse::Handshake),
 ];
 
 /// Whether voice is encrypted.

@@ -224,6 +224,8 @@ mod tests {
 
         fn one_way(&self, _: &str, _: Option<crate::sip::one_way::OneWay>) {}
 
+        fn turned_away(&self, _: &str, _: SocketAddr, _: &str, _: crate::refusal::Reason) {}
+
         fn join(&self, _: [String; 2]) -> tokio::sync::oneshot::Receiver<Result<(), String>> {
             tokio::sync::oneshot::channel().1
         }

@@ -13,12 +13,14 @@ use super::message::Invitation;
 use super::phones::digest::Asked;
 use super::phones::{Binding, Claim, OnCall, Sender, line};
 use super::replaces::{Replaces, Stage};
+use super::sdp::SdpError;
 use super::session::Session;
 use super::session_timer::{LEAST, SessionTimer, Side};
 use super::settings::{CARRIER, Carrier, EARLY_ONLY, HOPS, LEG, REPLACES, SOURCE, Transport};
 use super::stack::{DialogEvent, Incoming, Server};
 use super::standing::{Metered, Place, PlaceOfPhone, TooMany, Way, linger};
 use super::talking::Talk;
+use crate::refusal::{self, Reason};
 
 /// The variable in which a call from a carrier has its Call-ID.
 pub(crate) const CALL_ID: &str = "SIPCALLID";
@@ -133,13 +135,18 @@ async fn lead_on(shared: &Arc<Shared>, incoming: Incoming, caller: Caller) {
     };
     let formats = match &invitation.sdp {
         Some(sdp) => session.common(sdp, &carrier.codecs),
-        None => carrier.codecs.clone(),
+        None => Ok(carrier.codecs.clone()),
     };
-    if formats.is_empty() {
-        let table = if peer == name { "peers" } else { "carriers" };
-        tracing::info!("{peer}: refused: it offers no codec that {table}.{name}.codecs has");
-        return shared.stack.refuse(incoming, 488, None);
-    }
+    let formats = match formats {
+        Ok(formats) => formats,
+        Err(error) => {
+            let table = if peer == name { "peers" } else { "carriers" };
+            let refusal = unspoken(error, &format!("{table}.{name}"), &carrier);
+            tracing::info!("{peer}: refused: {refusal}");
+            shared.board.turned_away(&peer, from, &invitation.request, refusal);
+            return shared.stack.refuse(incoming, 488, None);
+        }
+    };
     let replaced = match replaced(&incoming, shared) {
         Ok(replaced) => replaced,
         Err(status) => return shared.stack.refuse(incoming, status, None),
@@ -179,6 +186,36 @@ async fn lead_on(shared: &Arc<Shared>, incoming: Incoming, caller: Caller) {
         talk.run(&carrier, &peer, shared).await;
     }
     tokio::spawn(linger(Some(metered)));
+}
+
+/// Why a call is refused whose description cannot be answered; `table` is its sender's in the configuration.
+fn unspoken(error: SdpError, table: &str, carrier: &Carrier) -> Reason {
+    let reason = |kind, why: String| Reason::new(refusal::Stage::Opening, kind, why);
+    let encrypts = |kind, why: &str, fix: &str| {
+        let value = carrier.srtp.word();
+        reason(kind, format!("{why}: {table}.srtp is \"{value}\""))
+            .decided_by(format!("{table}.srtp"), value)
+            .fix(fix)
+    };
+    match error {
+        SdpError::NoCommonCodec => {
+            let codecs: Vec<&str> = carrier.codecs.iter().map(|one| one.name()).collect();
+            reason("no_common_codec", format!("it offers no codec that {table}.codecs has"))
+                .decided_by(format!("{table}.codecs"), codecs.join(", "))
+                .fix("have a codec in common")
+        }
+        SdpError::EncryptionRequired => encrypts(
+            "encryption_required",
+            "it offers no voice that is encrypted in the way that is required (SRTP)",
+            "let it encrypt its voice, or set srtp = \"allowed\" here",
+        ),
+        SdpError::EncryptionNotSpoken => encrypts(
+            "encryption_not_spoken",
+            "it offers voice only as it is not encrypted here (SRTP)",
+            "set srtp = \"allowed\" here, or let it send voice in the clear",
+        ),
+        error => reason("unusable_description", error.to_string()),
+    }
 }
 
 /// Whose place a call is to take (RFC 3891), if it is to take one, as the switch is told of it.

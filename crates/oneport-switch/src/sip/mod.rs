@@ -83,6 +83,8 @@ use stack::{Ground, Stack};
 use standing::Carriers;
 use streams::Streams;
 
+use crate::refusal::Reason;
+
 /// The gateway cannot start.
 #[derive(Debug, Error)]
 pub enum GatewayError {
@@ -104,6 +106,9 @@ pub(crate) trait Switchboard: Send + Sync {
 
     /// Something is said to the gateway of another process.
     fn say(&self, to: To, word: SipWord);
+
+    /// A call of this peer from there to this number was turned away before the switch was told of it.
+    fn turned_away(&self, peer: &str, from: SocketAddr, number: &str, why: Reason);
 
     /// The far ends of two legs are to be joined, and the legs to end. Whether they are, or in words why not.
     fn join(&self, words: [String; 2]) -> oneshot::Receiver<Result<(), String>>;

@@ -70,12 +70,17 @@ impl Session {
     }
 
     /// Of `formats` those in which an offer can be answered.
-    pub(crate) fn common(&self, offer: &str, formats: &[Format]) -> Vec<Format> {
+    ///
+    /// # Errors
+    /// There is none: why it cannot be answered in any.
+    pub(crate) fn common(&self, offer: &str, formats: &[Format]) -> Result<Vec<Format>, SdpError> {
+        let all = Capabilities { formats: formats.to_vec(), ..self.capabilities.clone() };
+        sdp::answer(offer, &all, &self.local)?;
         let speaks = |format: &Format| {
             let one = Capabilities { formats: vec![*format], ..self.capabilities.clone() };
             sdp::answer(offer, &one, &self.local).is_ok()
         };
-        formats.iter().copied().filter(speaks).collect()
+        Ok(formats.iter().copied().filter(speaks).collect())
     }
 
     /// Takes the answer to our offer.

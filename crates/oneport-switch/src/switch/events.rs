@@ -215,7 +215,7 @@ impl Application for Switch {
                 let who = username.as_deref().map_or_else(|| "guest".into(), printable);
                 let line = refusal_line(reason, limit, untold);
                 let refusal = records::turned_away(reason, limit);
-                self.book.turned_away(from.remote, username.as_deref(), refusal);
+                self.book.turned_away(from.remote, username.as_deref(), "", refusal);
                 tracing::warn!("{who} at {from} refused: {line}");
                 self.opening_refused(&who, from, reason);
             }

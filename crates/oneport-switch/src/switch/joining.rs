@@ -1,6 +1,8 @@
 //! Calls that become one: the far ends of two legs that the gateway has for one telephone (an attended
 //! transfer), a leg that takes the place of another, and whoever fetches a call that is parked.
 
+use std::net::SocketAddr;
+
 use oneport::{To, WeakDriver, Workload};
 use oneport_media::Codec;
 use oneport_proto::{CallId, CodecPriority, Endpoint, Instant, Offer, negotiate};
@@ -9,11 +11,12 @@ use tokio::sync::oneshot;
 
 use super::hunting::common_formats;
 use super::leg::Caller;
-use super::{Leg, State, Switch};
+use super::{Leg, State, Switch, printable};
 use crate::bridge;
 use crate::builtin::Place;
 use crate::news::What;
 use crate::overload::Thread;
+use crate::refusal::Reason;
 use crate::sip::one_way::OneWay;
 use crate::sip::settings::{EARLY_ONLY, REPLACES};
 use crate::sip::{SipWord, Switchboard};
@@ -33,6 +36,11 @@ impl Switchboard for Board {
 
     fn say(&self, to: To, word: SipWord) {
         self.0.post(move |_, switch, _| switch.say_of_sip(to, word));
+    }
+
+    fn turned_away(&self, peer: &str, from: SocketAddr, number: &str, why: Reason) {
+        let (peer, number) = (printable(peer), printable(number));
+        self.0.post(move |_, switch, _| switch.sip_call_refused(&peer, from, &number, why));
     }
 
     fn join(&self, words: [String; 2]) -> oneshot::Receiver<Result<(), String>> {

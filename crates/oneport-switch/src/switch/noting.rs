@@ -10,6 +10,7 @@ use crate::cdr::hundredths;
 use crate::limits::Notice;
 use crate::news::What;
 use crate::qualify::Status;
+use crate::refusal::Reason;
 use crate::routing::peer_as_destination;
 
 impl From<Status> for PeerState {
@@ -149,6 +150,24 @@ impl Switch {
             cause: None,
             why: format!("registration: {why}"),
         });
+    }
+
+    /// The gateway has turned a call away before anything was kept of it.
+    pub(super) fn sip_call_refused(
+        &mut self,
+        peer: &str,
+        from: std::net::SocketAddr,
+        number: &str,
+        why: Reason,
+    ) {
+        self.news.tell(|| What::Refused {
+            call: None,
+            from: format!("{peer} at {from}"),
+            number: Some(number.into()),
+            cause: None,
+            why: format!("SIP: {why}"),
+        });
+        self.book.turned_away(from, Some(peer), number, why);
     }
 
     /// The same of a phone that speaks SIP.

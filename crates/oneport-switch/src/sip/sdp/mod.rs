@@ -55,6 +55,18 @@ pub enum SrtpUse {
     Handshake,
 }
 
+impl SrtpUse {
+    /// The word that stands for it in the configuration.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Accepted => "allowed",
+            Self::Required => "required",
+            Self::Handshake => "dtls",
+        }
+    }
+}
+
 /// Which way media flows, for whoever says it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Direction {
