@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use assert_cmd::cargo::cargo_bin;
+use oneport_testkit::audio::tone::{tone, write_wav};
 use oneport_testkit::nat::{Nat, Side};
 use oneport_testkit::peers::asterisk::Asterisk;
 use oneport_testkit::peers::wait_for;
@@ -67,24 +68,6 @@ fn figure(json: &str, part: &str, key: &str) -> u64 {
     digits.parse().unwrap_or_else(|_| panic!("no {part}.{key} in {json}"))
 }
 
-/// Twelve seconds of a tone, as a WAV file: the header and samples of 16 bits.
-fn write_tone(path: &Path) {
-    let samples: Vec<u8> = (0..96_000_u32)
-        .map(|n| if n / 8 % 2 == 0 { 4_000_i16 } else { -4_000 })
-        .flat_map(i16::to_le_bytes)
-        .collect();
-    let len = u32::try_from(samples.len()).expect("short");
-    let mut wav = b"RIFF".to_vec();
-    wav.extend((len + 36).to_le_bytes());
-    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    wav.extend(8_000_u32.to_le_bytes());
-    wav.extend(16_000_u32.to_le_bytes());
-    wav.extend(b"\x02\0\x10\0data");
-    wav.extend(len.to_le_bytes());
-    wav.extend(samples);
-    fs::write(path, wav).expect("writable");
-}
-
 /// Calls the echo from behind the NAT, and does something to the call after four of its twelve
 /// seconds, given what passed at the switch so far: sender and bytes in hexadecimal on each line. What
 /// the caller and the switch said.
@@ -97,7 +80,8 @@ fn echo_call_disturbed(encryption: &str, disturb: impl FnOnce(&Nat, &str)) -> (O
     fs::write(file("secret"), "right\n").expect("writable");
     let config = format!("[peers.ann]\nsecret = \"right\"\nencryption = \"{encryption}\"\n");
     fs::write(file("oneport.toml"), config).expect("writable");
-    write_tone(Path::new(&file("tone.wav")));
+    // Twelve seconds.
+    write_wav(Path::new(&file("tone.wav")), &tone(500.0, 12 * 8_000));
     let log = directory.path().join("log");
     let arguments = ["serve", "--no-api", "--config", &file("oneport.toml")];
     let _switch = nat.start_logged(Side::Outside, oneport, &arguments, &log);
