@@ -22,6 +22,7 @@ mod decision;
 mod decoy;
 pub mod doctor;
 mod guests;
+mod hep;
 pub mod import;
 mod inband;
 mod ledger;
@@ -55,7 +56,7 @@ pub use cdr::{Cdr, HungUpBy, LegDirection, Quality, RemoteQuality};
 pub use conference::ConferenceMember;
 pub use config::{
     ApiConfig, ChosenByCommand, ClusterConfig, Config, ConfigError, DatabaseKind, DatabaseUrl,
-    KnownHosts, StoreConfig, StorePlace, Summary, schema as config_schema,
+    HepConfig, KnownHosts, StoreConfig, StorePlace, Summary, schema as config_schema,
 };
 pub use decision::Decision;
 pub use ledger::Journal;

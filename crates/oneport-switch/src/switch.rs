@@ -8,6 +8,7 @@ mod dialling;
 mod drain;
 mod entering;
 mod events;
+mod exporting;
 mod extensions;
 mod forecasting;
 mod forwarding;
@@ -69,6 +70,7 @@ use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::decoy::Decoy;
 use crate::guests::Guests;
+use crate::hep::Exporter;
 use crate::inband::Inband;
 use crate::limits::{LimitUsage, Limits, Notice};
 use crate::live::Live;
@@ -140,6 +142,8 @@ pub struct Switch {
     recordings: Recordings,
     /// Calls whose datagrams somebody looks at.
     captures: Captures<CallId>,
+    /// Who hands copies of signalling on, and the date.
+    hep: Option<(Exporter, exporting::Dated)>,
     /// Calls that are up and recorded.
     taps: Taps,
     /// Calls whose legs speak different codecs, or want frames of another length.
@@ -194,6 +198,7 @@ impl Switch {
     pub fn new(config: Config) -> Self {
         let mut decoy = Decoy::default();
         decoy.learn(&config);
+        let hep = exporting::start(&config);
         Self {
             limits: sharing::limits_of(&config),
             overloads: [Thread::Media, Thread::Sip].map(Overload::of),
@@ -217,6 +222,7 @@ impl Switch {
             read: None,
             recordings: Recordings::start(),
             captures: Captures::default(),
+            hep,
             taps: Taps::default(),
             transcodings: Transcodings::default(),
             live: Live::default(),
@@ -260,6 +266,9 @@ impl Switch {
     fn remove_leg(&mut self, now: Instant, call: CallId) -> Option<Leg> {
         self.release(now, call);
         let leg = self.legs.swap_remove(&call)?;
+        if let Some((exporter, _)) = &self.hep {
+            exporter.over(leg.id);
+        }
         self.legs_have_changed();
         Some(leg)
     }

@@ -182,6 +182,13 @@ fn every_mistake_is_placed_named_and_mended() {
         &clustered(
             "name = \"berlin\"\nsecret = \"s\"\naddress = \"192.0.2.1\"\nheartbeat_ms = 2000",
         ),
+        "[hep]\nsecret = \"s\"",
+        "[hep]\nto = \"homer:x\"",
+        "[hep]\nto = \"\"",
+        "[hep]\nto = \"192.0.2.1:0\"",
+        "[hep]\nto = \"homer\"\ntransport = \"sctp\"",
+        "[hep]\nto = \"homer\"\ncapture_id = -1",
+        "[hep]\nto = \"homer\"\nsecret_file = \"/nonexistent/secret\"",
         "[server\n",
     ];
     let mut answers = String::new();

@@ -7,6 +7,7 @@ mod boxes;
 mod carriers;
 mod dashboard;
 mod figures;
+mod homer;
 mod markdown;
 mod network;
 mod operation;

@@ -174,6 +174,10 @@ metrics! {
         "Frames that are missing in recordings of calls, since the disk did not keep up.";
     CAPTURE_LEFT_OUT = Counter "oneport_capture_packets_left_out_total" []
         "Packets missing in captures of calls, since whoever asked for them fetched them too slowly.";
+    HEP_SENT = Counter "oneport_hep_packets_total" []
+        "Copies of signalling sent to whoever collects them (HEP3).";
+    HEP_LEFT_OUT = Counter "oneport_hep_left_out_total" []
+        "Copies of signalling that were not sent: the way to whoever collects them was lost or too slow.";
     RECORDS_WAITING = Gauge "oneport_store_queue_records" []
         "Records that wait to be written; calls are refused where store.max_waiting do.";
     RECORDS_WAITING_MAX = Gauge "oneport_store_queue_records_max" []
@@ -258,6 +262,14 @@ fn write(format: Format, figures: &Figures, own: &Own) -> String {
     page.begin(&RECORDINGS).add(&[], recordings as f64);
     page.begin(&RECORDING_LEFT_OUT).add(&[], left_out as f64);
     page.begin(&CAPTURE_LEFT_OUT).add(&[], figures.captures_left_out as f64);
+    let mut samples = page.begin(&HEP_SENT);
+    if let Some((sent, _)) = figures.exported {
+        samples.add(&[], sent as f64);
+    }
+    let mut samples = page.begin(&HEP_LEFT_OUT);
+    if let Some((_, left_out)) = figures.exported {
+        samples.add(&[], left_out as f64);
+    }
     let (waiting, most, left_out) = figures.records;
     page.begin(&RECORDS_WAITING).add(&[], waiting as f64);
     page.begin(&RECORDS_WAITING_MAX).add(&[], most as f64);

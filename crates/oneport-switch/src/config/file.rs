@@ -15,6 +15,7 @@ use super::allstar::AllStarKeys;
 use super::api::ApiKeys;
 use super::cluster::ClusterKeys;
 use super::error::{ConfigError, nearest};
+use super::hep::HepKeys;
 use super::hosts::{Hosts, KnownHosts};
 use super::limits::LimitKeys;
 use super::music::{MusicKeys, read_class, read_music};
@@ -48,6 +49,7 @@ pub(super) struct File {
     allstar: AllStarKeys,
     store: StoreKeys,
     cluster: ClusterKeys,
+    hep: HepKeys,
     acls: BTreeMap<String, AclKeys>,
     pub(super) peers: BTreeMap<Spanned<String>, PeerKeys>,
     pub(super) sip: SipKeys,
@@ -113,6 +115,7 @@ impl File {
         self.audio.check(&source, &mut config)?;
         config.store = self.store.check(&source)?;
         config.cluster = self.cluster.check(&source, &config.store.place)?;
+        config.hep = self.hep.check(&source)?;
         config.overload = self.overload.check(&source)?;
         config.nodes = self.allstar.check(&source)?;
         let defaults = self.timers.check(&source, &mut config.endpoint)?;

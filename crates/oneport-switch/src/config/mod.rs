@@ -11,6 +11,7 @@ mod device;
 mod error;
 mod file;
 mod forward;
+mod hep;
 mod hosts;
 mod keys;
 mod limits;
@@ -56,6 +57,7 @@ pub use cluster::ClusterConfig;
 pub(crate) use device::Provision;
 pub use error::ConfigError;
 pub(crate) use forward::Forwarding;
+pub use hep::HepConfig;
 pub use hosts::KnownHosts;
 pub(crate) use profile::Profile;
 pub use schema::schema;
@@ -124,6 +126,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// This switch among others with the same database; `None`: it is alone.
     pub cluster: Option<ClusterConfig>,
+    /// Where copies of signalling go; `None`: nowhere.
+    pub hep: Option<HepConfig>,
     /// Hosts of peers and registrars, where they were found.
     pub hosts: KnownHosts,
     /// Those that could not be found: their peers cannot be called, and nobody registers there.
@@ -319,6 +323,7 @@ impl Default for Config {
             nodes: NodesConfig::default(),
             store: StoreConfig::default(),
             cluster: None,
+            hep: None,
             hosts: KnownHosts::new(),
             lost_hosts: BTreeSet::new(),
             chosen_by_command: ChosenByCommand::default(),

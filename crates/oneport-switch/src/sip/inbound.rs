@@ -164,6 +164,7 @@ async fn lead_on(shared: &Arc<Shared>, incoming: Incoming, caller: Caller) {
     new.variables.extend(replaced.map(|replaced| (REPLACES.into(), replaced)));
     let word = uuid::Uuid::new_v4().simple().to_string();
     new.variables.push((LEG.into(), word.clone()));
+    shared.stack.named(&dialog.call_id(), &word);
     let metered = Metered::begin(&shared.carriers, &word, session.meter());
     let number = new.called_number.clone();
     let leg = match shared.inside.call(&peer, new).await {

@@ -79,7 +79,7 @@ use porter::Porter;
 use replaces::Talks;
 use serving::{Serving, Told, Turn};
 use settings::{Carrier, PhoneConfig, SipConfig};
-use stack::{Ground, Stack};
+use stack::{Export, Ground, Stack};
 use standing::Carriers;
 use streams::Streams;
 
@@ -189,6 +189,8 @@ pub(crate) struct Link {
     pub(crate) places: Places,
     /// Connections that others have opened.
     pub(crate) streams: Arc<Streams>,
+    /// Who hands copies of messages on.
+    pub(crate) export: Export,
     commands: mpsc::UnboundedSender<Command>,
     elsewhere: Arc<Elsewhere>,
 }
@@ -352,6 +354,7 @@ impl Gateway {
         let address = inside.address();
         let carriers = known.clone();
         let streams = Arc::new(Streams::default());
+        let export = Export::default();
         let link = Link {
             address,
             secret,
@@ -359,6 +362,7 @@ impl Gateway {
             phones: phones.clone(),
             places,
             streams: streams.clone(),
+            export: export.clone(),
             commands,
             elsewhere: elsewhere.clone(),
         };
@@ -368,8 +372,14 @@ impl Gateway {
         let body = move || {
             runtime.block_on(async move {
                 let reading = reads.subscribe();
-                let ground =
-                    Ground { door, streams, elsewhere: elsewhere.clone(), reads: reading, sockets };
+                let ground = Ground {
+                    door,
+                    streams,
+                    export,
+                    elsewhere: elsewhere.clone(),
+                    reads: reading,
+                    sockets,
+                };
                 let (stack, requests) = match Stack::start(&config, ground).await {
                     Ok(started) => started,
                     Err(why) => return drop(tell.send(Err(why))),

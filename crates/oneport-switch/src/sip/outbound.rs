@@ -91,6 +91,9 @@ async fn take_to_phone(shared: Arc<Shared>, offered: Offered, name: &str) {
     };
     tracing::debug!("{name}: {} to {}", dialog.call_id(), binding.address);
     let word = word.map(|(_, word)| word.as_str());
+    if let Some(word) = word {
+        shared.stack.named(&dialog.call_id(), word);
+    }
     let ringing = Ringing::begin(&shared, name, word);
     match ring(&mut leg, dialog, session, &formats, ringing).await {
         Attempt::Answered(answered) => {
@@ -164,6 +167,9 @@ async fn take_to_carrier(shared: Arc<Shared>, offered: Offered, name: &str) {
             offer.called_number,
             dialog.call_id()
         );
+        if let Some(word) = word {
+            shared.stack.named(&dialog.call_id(), word);
+        }
         let ringing = Ringing::begin(&shared, &peer, word);
         match ring(&mut leg, dialog, session, &formats, ringing).await {
             Attempt::Answered(answered) => {

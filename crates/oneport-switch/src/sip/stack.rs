@@ -33,6 +33,7 @@ use super::streams::Streams;
 mod dialog;
 mod doorway;
 mod events;
+mod exporting;
 mod listening;
 mod names;
 mod outgoing;
@@ -46,6 +47,8 @@ pub(crate) use dialog::{Dialog, Server};
 pub(crate) use doorway::Door;
 use doorway::{Doorman, Postmark};
 pub(crate) use events::{DialogEvent, Reply};
+use exporting::Copying;
+pub(crate) use exporting::Export;
 use listening::Bound;
 use names::Names;
 pub(crate) use outgoing::Call;
@@ -82,6 +85,7 @@ pub(crate) struct Stack {
     stop: CancellationToken,
     public: Option<IpAddr>,
     listens: Arc<[(Transport, SocketAddr)]>,
+    export: Export,
 }
 
 fn as_library(transport: Transport) -> rsipstack::sip::Transport {
@@ -96,6 +100,8 @@ fn as_library(transport: Transport) -> rsipstack::sip::Transport {
 pub(crate) struct Ground {
     pub(crate) door: Arc<dyn Door>,
     pub(crate) streams: Arc<Streams>,
+    /// Who gets copies of messages.
+    pub(crate) export: Export,
     pub(crate) elsewhere: Arc<Elsewhere>,
     /// Whether this process reads its sockets.
     pub(crate) reads: watch::Receiver<bool>,
@@ -147,7 +153,7 @@ impl Stack {
         config: &SipConfig,
         ground: Ground,
     ) -> Result<(Self, Requests), String> {
-        let Ground { door, streams, elsewhere, reads, sockets } = ground;
+        let Ground { door, streams, export, elsewhere, reads, sockets } = ground;
         let stop = CancellationToken::new();
         let transports = TransportLayer::new(stop.clone());
         let listed = door.clone();
@@ -193,13 +199,18 @@ impl Stack {
             connected.push(bound);
         }
         let host = config.public_address.map_or_else(|| "oneport".into(), |ip| ip.to_string());
+        let listens: Arc<[(Transport, SocketAddr)]> = listens.into();
         let option = EndpointOption { callid_suffix: Some(host), ..EndpointOption::default() };
         let endpoint: Endpoint = EndpointBuilder::new()
             .with_user_agent(concat!("oneport/", env!("CARGO_PKG_VERSION")))
             .with_cancel_token(stop.clone())
             .with_transport_layer(transports)
             .with_option(option)
-            .with_inspector(Box::new(Postmark(door.clone())))
+            .with_inspector(Box::new(Copying {
+                inner: Postmark(door.clone()),
+                export: export.clone(),
+                listens: listens.clone(),
+            }))
             .with_transport_inspector(Box::new(Doorman(door.clone(), elsewhere.clone())))
             .build();
         let requests = endpoint.incoming_transactions().map_err(|error| error.to_string())?;
@@ -214,7 +225,8 @@ impl Stack {
             names: Names::ask(&config.name_servers),
             stop,
             public: config.public_address,
-            listens: listens.into(),
+            listens,
+            export,
         };
         let (take_call, calls) = mpsc::unbounded_channel();
         let (take_register, registers) = mpsc::unbounded_channel();
@@ -260,6 +272,13 @@ impl Stack {
             return Some(public);
         }
         local_towards(remote)
+    }
+
+    /// A dialog is the leg of which the switch speaks by this word.
+    pub(crate) fn named(&self, dialog: &str, word: &str) {
+        if let Some(exporter) = self.export.get() {
+            exporter.named(dialog, word);
+        }
     }
 
     /// Where we are called back, as `user`.

@@ -79,6 +79,7 @@ impl Switch {
 
     /// A leg has begun, which may be one of a call that is captured.
     pub(super) fn capture_leg(&mut self, endpoint: &Endpoint, call: CallId) {
+        self.export_leg(endpoint, call);
         if self.captures.is_empty() {
             return;
         }

@@ -76,6 +76,10 @@ impl Switch {
     fn join_gateway(&mut self, endpoint: &mut Endpoint, now: Instant, link: Link) {
         link.places.set_most(self.config.max_transcoded_calls);
         self.transcodings.share(link.places.clone());
+        if let Some((exporter, _)) = &self.hep {
+            // It begins once.
+            let _ = link.export.set(exporter.clone());
+        }
         self.gateway = Some(link);
         self.place_carriers();
         self.place_phones(now);

@@ -203,6 +203,9 @@ impl Switch {
         if config.cluster != before.cluster {
             changes.push("cluster: holds from the next start".into());
         }
+        if config.hep != before.hep {
+            changes.push("hep: holds from the next start".into());
+        }
         changes
     }
 
@@ -222,6 +225,7 @@ impl Switch {
         config.store.place.clone_from(&before.store.place);
         config.store.keep_cdrs = before.store.keep_cdrs;
         config.cluster.clone_from(&before.cluster);
+        config.hep.clone_from(&before.hep);
         config.endpoint.exempt_address = before.endpoint.exempt_address;
         config.endpoint.own_address = before.endpoint.own_address;
     }

@@ -152,6 +152,7 @@ impl Application for Switch {
                     leg.address = to.remote;
                     tracing::info!("{call}: moved from {from} to {to}");
                 }
+                self.export_leg_again(endpoint, call);
             }
             Event::Pong { poke, rtt } => {
                 if let Some(peer) = self.qualify.polled_by(poke) {
@@ -296,10 +297,12 @@ impl Application for Switch {
         datagram: &[u8],
     ) {
         self.captures.see(now, Way::In, local, remote, datagram);
+        self.export_frame(now, true, (local, remote), datagram);
     }
 
     fn see_sent(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
         self.captures.see(now, Way::Out, local, remote, datagram);
+        self.export_frame(now, false, (local, remote), datagram);
     }
 
     fn poll_drops(&mut self) -> Option<(DropReason, u64, Option<CallId>)> {

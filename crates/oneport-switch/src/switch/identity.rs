@@ -54,6 +54,7 @@ impl Switch {
         let Some(username) = offer.username.clone() else {
             let peer = self.peer_at(address);
             self.legs.insert(call, leg(peer, State::Identifying(offer)));
+            self.capture_leg(endpoint, call);
             return self.identified_by_address(endpoint, now, call);
         };
         let known = self.config.peers.get(&username);
@@ -63,6 +64,7 @@ impl Switch {
                 // It is known by its address alone, or by that of the node it says it is.
                 if peer.nodes.is_some() || peer.address.map(|own| own.ip()) == Some(address.ip()) {
                     self.legs.insert(call, leg(Some(username), State::Identifying(offer)));
+                    self.capture_leg(endpoint, call);
                     return self.identified_by_address(endpoint, now, call);
                 }
                 self.decoy.challenge(&username)
@@ -71,6 +73,7 @@ impl Switch {
             None => self.decoy.challenge(&username),
         };
         self.legs.insert(call, leg(Some(username), State::Identifying(offer)));
+        self.capture_leg(endpoint, call);
         match endpoint.challenge_call(now, call, challenge) {
             Ok(()) => {}
             Err(error @ CommandError::EncryptionNotOffered) => {
@@ -178,6 +181,7 @@ impl Switch {
             if let (Some(leg), Some((_, word))) = (self.legs.get_mut(&call), word) {
                 leg.marks.sip = Some(word.clone());
             }
+            self.export_leg_again(endpoint, call);
         }
         if let Some(name) = &peer {
             self.set_up(endpoint, now, name, offer.path.remote, &offer.device);

@@ -205,6 +205,7 @@ impl Switch {
         };
         self.legs.insert(call, leg);
         self.legs_have_changed();
+        self.capture_leg(endpoint, call);
         if let Err((cause, why)) = self.begin_record(endpoint, call) {
             let _ = endpoint.hangup(now, call, cause, None);
             let reason = Reason::new(Stage::Limit, "records_waiting", why)

@@ -691,6 +691,8 @@ pub(crate) struct Figures {
     pub(crate) recordings: (usize, u64),
     /// Packets left out of captures.
     pub(crate) captures_left_out: u64,
+    /// Packets sent to whoever collects signalling, and messages left out; none where nobody does.
+    pub(crate) exported: Option<(u64, u64)>,
     /// Legs on which somebody is not heard.
     pub(crate) one_way: usize,
     /// Calls that are transcoded, and how many may be.
@@ -797,6 +799,7 @@ impl Switch {
                 self.refusals_left_out(),
             ),
             captures_left_out: self.captures.left_out,
+            exported: self.hep.as_ref().map(|(exporter, _)| exporter.counts().read()),
             one_way: self.count_one_way(),
             transcoded: (self.transcodings.count(), self.config.max_transcoded_calls),
             recordings: (self.taps.count(), self.taps.left_out),

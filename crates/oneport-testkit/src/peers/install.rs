@@ -63,6 +63,7 @@ pub fn install_all() -> Result<(), Missing> {
         ("sqlite3", "sqlite3"),
         ("sipp", "sip-tester"),
         ("baresip", "baresip-core"),
+        ("sngrep", "sngrep"),
         ("openssl", "openssl"),
         ("ffmpeg", "ffmpeg"),
         ("chromium", "chromium"),

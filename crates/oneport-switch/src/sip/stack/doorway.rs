@@ -36,7 +36,7 @@ pub(crate) trait Door: Send + Sync + 'static {
 }
 
 /// Where a message has come from.
-fn address_of(from: &SipAddr) -> Option<SocketAddr> {
+pub(super) fn address_of(from: &SipAddr) -> Option<SocketAddr> {
     let address = from.get_socketaddr().ok()?;
     Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
@@ -207,7 +207,7 @@ fn call_back(headers: &mut Headers, (transport, from): (Transport, SocketAddr)) 
     }
 }
 
-fn transport_of(from: &SipAddr) -> Option<Transport> {
+pub(super) fn transport_of(from: &SipAddr) -> Option<Transport> {
     [Transport::Udp, Transport::Tcp, Transport::Tls]
         .into_iter()
         .find(|transport| from.r#type == Some(as_library(*transport)))

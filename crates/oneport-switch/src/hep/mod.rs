@@ -1,0 +1,276 @@
+//! Copies of signalling for Homer and what else takes HEP3: full frames of IAX2, messages of SIP, each with
+//! the id of its call, so that all legs of a call stand in one ladder.
+//!
+//! Whoever hands something on never waits: a bounded queue leads to a thread, which alone knows to which call
+//! what belongs ([`desk`]), writes packets ([`packet`]) and sends them ([`wire`]). What finds the queue full is
+//! left out, and counted.
+
+mod desk;
+mod packet;
+mod secrecy;
+mod wire;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use oneport_wire::CallNumber;
+use uuid::Uuid;
+
+use crate::config::HepConfig;
+use desk::Desk;
+use wire::Wire;
+
+/// Messages and news of calls that wait for the thread; about 2 MB of usual ones.
+const QUEUE: usize = 8_192;
+
+/// What has only one number, or none, is no full frame.
+const FULL_HEADER: usize = 12;
+
+/// Which protocol a message is of, as HEP3 numbers them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Protocol {
+    Sip = 1,
+    Iax = 10,
+}
+
+/// What carried it, as IP numbers them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Carrier {
+    Tcp = 6,
+    Udp = 17,
+}
+
+/// By what a message or a leg is known to belong to a call.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Key {
+    /// The leg with this number of ours.
+    Ours(SocketAddr, CallNumber),
+    /// The leg that begins with this number of theirs, as nobody has one of ours yet.
+    Theirs(SocketAddr, CallNumber),
+    /// The dialog of SIP with this Call-ID.
+    Dialog(Box<str>),
+    /// The word by which the switch and its gateway speak of a leg.
+    Word(Box<str>),
+}
+
+/// A message on its way.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Message {
+    pub(crate) protocol: Protocol,
+    pub(crate) carrier: Carrier,
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
+    /// When it passed, in µs since 1970.
+    pub(crate) unix_micros: u64,
+    pub(crate) key: Option<Key>,
+    pub(crate) content: Box<[u8]>,
+}
+
+/// What the thread is told.
+#[derive(Debug)]
+enum Told {
+    Message(Message),
+    /// A leg of a call has begun, and is known by these.
+    Begun(Uuid, Vec<Key>),
+    /// A leg is known by this too.
+    Known(Uuid, Key),
+    /// A leg of a call is over.
+    Over(Uuid),
+    /// A dialog is the leg that is spoken of by this word.
+    Named {
+        dialog: Box<str>,
+        word: Box<str>,
+    },
+}
+
+/// What was sent, and what was left out.
+#[derive(Default, Debug)]
+pub(crate) struct Counts {
+    sent: AtomicU64,
+    left_out: AtomicU64,
+}
+
+impl Counts {
+    /// Packets sent, and messages left out.
+    pub(crate) fn read(&self) -> (u64, u64) {
+        (self.sent.load(Ordering::Relaxed), self.left_out.load(Ordering::Relaxed))
+    }
+
+    fn add_sent(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn add_left_out(&self) {
+        self.left_out.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Hands copies to the thread that sends them, which ends with the last of these.
+#[derive(Clone, Debug)]
+pub(crate) struct Exporter {
+    queue: SyncSender<Told>,
+    counts: Arc<Counts>,
+}
+
+impl Exporter {
+    /// Starts the thread; `None`: the system has none.
+    pub(crate) fn start(config: &HepConfig) -> Option<Self> {
+        let (queue, told) = sync_channel(QUEUE);
+        let counts = Arc::new(Counts::default());
+        let (config, shared) = (config.clone(), counts.clone());
+        let body = move || run(&config, &told, &shared);
+        match std::thread::Builder::new().name("hep".into()).spawn(body) {
+            Ok(_) => Some(Self { queue, counts }),
+            Err(error) => {
+                tracing::error!("no thread for HEP: {error}");
+                None
+            }
+        }
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// A datagram has come or gone. Only full frames are handed on.
+    pub(crate) fn frame(
+        &self,
+        unix_micros: u64,
+        incoming: bool,
+        (local, remote): (SocketAddr, SocketAddr),
+        datagram: &[u8],
+    ) {
+        let [a, b, c, d, .., kind, subclass] = datagram.get(..FULL_HEADER).unwrap_or_default()
+        else {
+            return;
+        };
+        if a & 0x80 == 0 {
+            return;
+        }
+        let number = |high: u8, low: u8| CallNumber::from_bits(u16::from_be_bytes([high, low]));
+        let (source, destination) = (number(*a, *b), number(*c, *d));
+        let (ours, theirs) = match incoming {
+            true => (destination, source),
+            false => (source, destination),
+        };
+        // NEW, and CALLTOKEN in answer to one, come before there is a leg.
+        let key = match (kind, subclass) {
+            (6, 1) if incoming => Key::Theirs(remote, theirs),
+            (6, 40) if !incoming => Key::Theirs(remote, theirs),
+            _ => Key::Ours(remote, ours),
+        };
+        let (from, to) = if incoming { (remote, local) } else { (local, remote) };
+        self.tell(Told::Message(Message {
+            protocol: Protocol::Iax,
+            carrier: Carrier::Udp,
+            from,
+            to,
+            unix_micros,
+            key: Some(key),
+            content: secrecy::frame(datagram),
+        }));
+    }
+
+    /// A message of SIP has come or gone.
+    pub(crate) fn sip(
+        &self,
+        (from, to): (SocketAddr, SocketAddr),
+        carrier: Carrier,
+        unix_micros: u64,
+        dialog: Option<&str>,
+        text: &str,
+    ) {
+        self.tell(Told::Message(Message {
+            protocol: Protocol::Sip,
+            carrier,
+            from,
+            to,
+            unix_micros,
+            key: dialog.map(|dialog| Key::Dialog(dialog.into())),
+            content: secrecy::sip(text).into_bytes().into(),
+        }));
+    }
+
+    /// A leg of a call has begun.
+    pub(crate) fn begun(&self, call: Uuid, keys: Vec<Key>) {
+        self.tell(Told::Begun(call, keys));
+    }
+
+    /// A leg of a call is known by this too.
+    pub(crate) fn known(&self, call: Uuid, key: Key) {
+        self.tell(Told::Known(call, key));
+    }
+
+    /// A leg of a call is over.
+    pub(crate) fn over(&self, call: Uuid) {
+        self.tell(Told::Over(call));
+    }
+
+    /// The gateway has a dialog for the leg of this word.
+    pub(crate) fn named(&self, dialog: &str, word: &str) {
+        self.tell(Told::Named { dialog: dialog.into(), word: word.into() });
+    }
+
+    fn tell(&self, told: Told) {
+        let is_message = matches!(told, Told::Message(_));
+        // News of a call that do not fit cost the id in its messages, and nothing else.
+        if self.queue.try_send(told).is_err() && is_message {
+            self.counts.add_left_out();
+        }
+    }
+}
+
+/// The thread.
+fn run(config: &HepConfig, told: &Receiver<Told>, counts: &Counts) {
+    let mut desk = Desk::default();
+    let mut wire = Wire::new(config.to.clone(), config.tcp);
+    loop {
+        let wait = desk.next().map(|at| at.saturating_duration_since(Instant::now()));
+        let news = match told.recv_timeout(wait.unwrap_or(Duration::from_secs(3_600))) {
+            Ok(news) => Some(news),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        let now = Instant::now();
+        if let Some(news) = news {
+            desk.take(now, news);
+        }
+        desk.expire(now);
+        while let Some((message, call)) = desk.poll() {
+            let call = call.map(|call| call.to_string());
+            let packet = packet::write(&message, call.as_deref(), config);
+            match wire.send(now, &packet) {
+                true => counts.add_sent(),
+                false => counts.add_left_out(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_the_thread_and_what_it_does_not_take_is_counted() {
+        // Nobody takes anything out of this queue.
+        let (queue, told) = sync_channel(2);
+        let exporter = Exporter { queue, counts: Arc::default() };
+        let here = SocketAddr::from(([127, 0, 0, 1], 4569));
+        let frame = |datagram: &[u8]| exporter.frame(0, true, (here, here), datagram);
+        let full = [0x80, 9, 0, 5, 0, 0, 0, 0, 0, 0, 6, 4];
+        for other in [&[0, 9, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9][..], &[0x80; 11], &[]] {
+            frame(other);
+        }
+        assert_eq!(exporter.counts().read(), (0, 0), "mini frames are not handed on");
+        for _ in 0..5 {
+            frame(&full);
+        }
+        exporter.over(Uuid::nil());
+        assert_eq!(exporter.counts().read(), (0, 3));
+        assert_eq!(told.try_iter().count(), 2);
+    }
+}
