@@ -403,7 +403,10 @@ impl State {
         if matches!(&self.entry, Some(Entry::Transfer { line, .. }) if *line == id) {
             self.entry = None;
         }
-        if !well || line.answered.is_none() || line.phase == Phase::Transferring {
+        let transferring = line.phase == Phase::Transferring;
+        // The other side hangs up when it has sent its party on.
+        let why = if transferring && well { "sent on" } else { why };
+        if !well || line.answered.is_none() || transferring {
             self.say(format!("{}: {why}", line.party()));
         } else if self.notice.as_ref().is_none_or(|(_, until)| *until <= self.now) {
             self.say(format!("the call with {} is over", line.party()));

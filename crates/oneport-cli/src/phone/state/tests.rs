@@ -173,7 +173,8 @@ fn a_call_is_sent_to_another_number() {
     assert_eq!(phone.words(), ["talking"]);
     phone.keys("t701\n");
     phone.ends(line);
-    assert_eq!(phone.notice(), Some("600: hung up there"));
+    assert_eq!(phone.notice(), Some("600: sent on"));
+    assert_eq!(phone.history[0].why, "sent on");
     assert_eq!(phone.keys("t"), []);
     assert_eq!(phone.notice(), Some("there is no call to transfer"));
 }
