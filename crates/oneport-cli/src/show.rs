@@ -1,5 +1,6 @@
 //! `oneport show`: what a running switch has.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -396,7 +397,15 @@ fn show_calls(room: Room, calls: &[CallView]) -> String {
     };
     let rows: Vec<_> = calls.iter().map(row).collect();
     let unheard: String = calls.iter().flat_map(unheard_in).collect();
-    format!("{}\n{}{unheard}", table(room, &columns, &rows), count(calls.len(), "call"))
+    let mut older: BTreeMap<u32, usize> = BTreeMap::new();
+    for process in calls.iter().filter_map(|call| call.process) {
+        *older.entry(process).or_default() += 1;
+    }
+    let older: String = older
+        .into_iter()
+        .map(|(process, calls)| format!(", {calls} of the older process {process}"))
+        .collect();
+    format!("{}\n{}{older}{unheard}", table(room, &columns, &rows), count(calls.len(), "call"))
 }
 
 /// A line for each leg of a call on which somebody is not heard: why is longer than a column.

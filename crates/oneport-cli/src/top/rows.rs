@@ -140,6 +140,7 @@ pub(crate) fn call(row: &CallRow) -> Item {
         (row.recorded, 'R'),
         (row.listened, 'L'),
         (row.transcoded, 'T'),
+        (row.process.is_some(), 'O'),
     ];
     let marks: String = marks.iter().filter(|(is, _)| *is).map(|(_, mark)| *mark).collect();
     let fixed = |value: f64| format!("{value:.1}");

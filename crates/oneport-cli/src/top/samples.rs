@@ -52,6 +52,7 @@ pub(crate) fn call(id: &str) -> CallView {
     called.remedies = vec!["look at the link between, and at its queue".into()];
     CallView {
         id: id.into(),
+        process: None,
         state: CallState::Answered,
         number: "912125550100".into(),
         calling_number: Some("701".into()),

@@ -5,9 +5,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use oneport::{Call, CauseCode, Format, NewCall, Phone, PhoneConfig};
-use oneport_interop::{echo_is_exact, speech};
+use oneport_interop::{each_frame_returns, speech, until_heard};
 use oneport_testkit::peers::asterisk::Asterisk;
-use oneport_testkit::peers::{free_port, wait_for};
+use oneport_testkit::peers::{free_port, own_loopback, wait_for};
 use serde_json::Value;
 
 use crate::installed::{Installed, Load, PATIENCE, free, remember};
@@ -137,6 +137,51 @@ fn an_older_process_tries_the_next_destination_and_hears_what_comes_of_it() {
 }
 
 #[test]
+fn connections_with_a_call_stay_and_others_lead_to_the_new_process() {
+    // No port there is that of a connection which another program has just begun.
+    let at = SocketAddr::from((own_loopback(), 5060));
+    let here = SocketAddr::from(([127, 0, 0, 1], 5060));
+    let installed = Installed::start_with(
+        &[
+            format!("[sip]\ntcp = [\"{at}\"]\n"),
+            carrier("acme", here),
+            route("600", "\"builtin:echo\""),
+        ]
+        .concat(),
+    );
+    let (mut idle, mut first, mut moves) =
+        (Wire::by_stream_to(at), Wire::by_stream_to(at), Wire::by_stream_to(at));
+    let mut stays = first.talks("stays", "600");
+    let mut moved = moves.talks("moved", "600");
+    upgrade(&installed);
+    idle.is_left();
+    let mut new = Wire::by_stream_to(at);
+    let at_the_newest = new.talks("new", "600");
+    installed.until("two calls stay", |status| older(status) == [2] && status["calls"] == 1);
+    first.changes(&mut stays, "a=sendonly");
+    // Whoever is at the other end has lost its connection, and comes by another.
+    drop(moves);
+    let mut other = Wire::by_stream_to(at);
+    other.changes(&mut moved, "a=sendonly");
+    upgrade(&installed);
+    installed.until("each has its process", |status| older(status) == [2, 1]);
+    // That of the second process had no call of its own.
+    other.is_left();
+    let mut other = Wire::by_stream_to(at);
+    other.changes(&mut moved, "a=sendrecv");
+    other.hangs_up(moved);
+    installed.until("one stays", |status| older(status) == [1, 1]);
+    first.hangs_up(stays);
+    new.hangs_up(at_the_newest);
+    installed.until("no older process stays", |status| older(status).is_empty());
+    // With its call each connection is over.
+    first.is_left();
+    let mut last = Wire::by_stream_to(at);
+    let call = last.talks("last", "600");
+    last.hangs_up(call);
+}
+
+#[test]
 fn a_new_process_whose_sip_cannot_start_leaves_the_old_one_with_it() {
     let at = free();
     let mut wire = Wire::to(at);
@@ -231,6 +276,9 @@ async fn talk(phone: &Phone, to: SocketAddr, number: &str, secret: Option<&str>)
     }
 }
 
+/// Frames that may be on their way: with one none overtakes another in an Asterisk, and a busy machine loses none.
+const AHEAD: usize = 1;
+
 /// Speaks on all of them, and hears all of it.
 async fn speak(calls: &[Call], spoken: &[u8]) {
     let mut speaking = tokio::task::JoinSet::new();
@@ -238,7 +286,9 @@ async fn speak(calls: &[Call], spoken: &[u8]) {
         let (mut reader, speaker) = call.audio().await.expect("accepted");
         let spoken = spoken.to_vec();
         speaking.spawn(async move {
-            echo_is_exact(&mut reader, &speaker, &spoken).await;
+            // An Asterisk answers before its echo listens.
+            until_heard(&mut reader, &speaker).await;
+            each_frame_returns(&mut reader, &speaker, &spoken, AHEAD).await;
         });
     }
     while let Some(heard) = speaking.join_next().await {

@@ -1,6 +1,7 @@
-//! A carrier that speaks SIP over UDP as it is told to, message by message.
+//! A carrier that speaks SIP as it is told to, message by message.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crate::installed::{PATIENCE, free};
@@ -42,10 +43,31 @@ impl Message {
     }
 }
 
+/// How messages go.
+enum Line {
+    Datagrams(UdpSocket),
+    /// And what has come of the next message.
+    Stream(TcpStream, Vec<u8>),
+}
+
+/// How long it is waited for the next message at once.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How long the message is with which this begins, if it is whole.
+fn whole(come: &[u8]) -> Option<usize> {
+    let head = come.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let text = String::from_utf8_lossy(&come[..head]).into_owned();
+    let body: usize = Message(text).header("Content-Length").parse().expect("a number");
+    (come.len() >= head + body).then_some(head + body)
+}
+
 /// The carrier.
 pub(crate) struct Wire {
-    socket: UdpSocket,
+    line: Line,
     switch: SocketAddr,
+    address: SocketAddr,
+    /// A stream has ended.
+    pub(crate) is_closed: bool,
     /// All that has come.
     pub(crate) came: Vec<Message>,
 }
@@ -54,25 +76,74 @@ impl Wire {
     /// A carrier of a switch that is to be at this address.
     pub(crate) fn to(switch: SocketAddr) -> Self {
         let socket = UdpSocket::bind(free()).expect("free");
-        socket.set_read_timeout(Some(Duration::from_millis(50))).expect("set");
-        Self { socket, switch, came: Vec::new() }
+        socket.set_read_timeout(Some(LOOK)).expect("set");
+        let address = socket.local_addr().expect("bound");
+        let line = Line::Datagrams(socket);
+        Self { line, switch, address, is_closed: false, came: Vec::new() }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.socket.local_addr().expect("bound")
+    /// The same by TCP, to a switch that is there.
+    pub(crate) fn by_stream_to(switch: SocketAddr) -> Self {
+        let stream = TcpStream::connect(switch).expect("it listens");
+        stream.set_read_timeout(Some(LOOK)).expect("set");
+        let address = stream.local_addr().expect("bound");
+        let line = Line::Stream(stream, Vec::new());
+        Self { line, switch, address, is_closed: false, came: Vec::new() }
+    }
+
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn transport(&self) -> &'static str {
+        if matches!(self.line, Line::Datagrams(_)) { "UDP" } else { "TCP" }
     }
 
     fn send(&self, text: &str) {
-        self.socket.send_to(text.as_bytes(), self.switch).expect("sent");
+        match &self.line {
+            Line::Datagrams(socket) => {
+                let sent = socket.send_to(text.as_bytes(), self.switch).expect("sent");
+                assert_eq!(sent, text.len());
+            }
+            Line::Stream(stream, _) => {
+                let mut stream = stream;
+                stream.write_all(text.as_bytes()).expect("sent");
+            }
+        }
     }
 
-    /// The next message that is not only a copy of one that has come.
+    /// The next message.
     fn next(&mut self) -> Option<Message> {
         let mut buffer = [0; 8_192];
-        let (length, _) = self.socket.recv_from(&mut buffer).ok()?;
-        let message = Message(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        let text = match &mut self.line {
+            Line::Datagrams(socket) => {
+                let (length, _) = socket.recv_from(&mut buffer).ok()?;
+                String::from_utf8_lossy(&buffer[..length]).into_owned()
+            }
+            Line::Stream(stream, come) => match whole(come) {
+                Some(length) => {
+                    String::from_utf8_lossy(&come.drain(..length).collect::<Vec<_>>()).into_owned()
+                }
+                None => {
+                    let length = stream.read(&mut buffer).ok()?;
+                    self.is_closed |= length == 0;
+                    come.extend(&buffer[..length]);
+                    return None;
+                }
+            },
+        };
+        let message = Message(text);
         self.came.push(message.clone());
         Some(message)
+    }
+
+    /// Waits for the end of the stream.
+    pub(crate) fn is_left(&mut self) {
+        let begun = Instant::now();
+        while !self.is_closed {
+            assert!(begun.elapsed() < PATIENCE, "it stays");
+            let _ = self.next();
+        }
     }
 
     /// Waits for a message.
@@ -107,16 +178,16 @@ impl Wire {
 
     fn request(&self, method: &str, dialog: &Dialog, branch: &str, body: &str) {
         let Dialog { call_id, number, to, sequence } = dialog;
-        let (us, switch) = (self.address(), self.switch);
+        let (us, switch, transport) = (self.address(), self.switch, self.transport());
         let kind = match body {
             "" => "",
             _ if method == "INFO" => "Content-Type: application/dtmf-relay\r\n",
             _ => "Content-Type: application/sdp\r\n",
         };
         self.send(&format!(
-            "{method} sip:{number}@{switch} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch={branch}\r\n\
+            "{method} sip:{number}@{switch} SIP/2.0\r\nVia: SIP/2.0/{transport} {us};branch={branch}\r\n\
              Max-Forwards: 70\r\nFrom: <sip:carrier@{us}>;tag=wire\r\nTo: {to}\r\n\
-             Call-ID: {call_id}\r\nCSeq: {sequence} {method}\r\nContact: <sip:carrier@{us}>\r\n\
+             Call-ID: {call_id}\r\nCSeq: {sequence} {method}\r\nContact: <sip:carrier@{us};transport={transport}>\r\n\
              {kind}Content-Length: {}\r\n\r\n{body}",
             body.len()
         ));

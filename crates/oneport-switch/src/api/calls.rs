@@ -15,7 +15,7 @@ use super::model::{
 };
 use super::older::{self, Listed, merge};
 use crate::switch::snapshot::CallFilter;
-use crate::switch::table::TableQuery;
+use crate::switch::table::{Ranked, TableQuery};
 use crate::switch::{NotPlaced, Question};
 
 /// Which calls.
@@ -120,7 +120,12 @@ pub(super) async fn table(
         offset: query.offset,
         limit,
     };
-    shared.ask(move |endpoint, switch, now| switch.call_rows(endpoint, now, &query)).await.map(Json)
+    let all: Vec<(u64, Ranked)> = older::ask(&shared, Question::Rows(query.clone())).await?;
+    let mut all: Vec<Ranked> = all.into_iter().map(|(_, ranked)| ranked).collect();
+    let wanted = query.clone();
+    let own = shared.ask(move |endpoint, switch, now| switch.call_rows(endpoint, now, &wanted));
+    all.push(own.await?);
+    Ok(Json(Ranked::merge(all, &query)))
 }
 
 /// Places a call: rings somebody, and leads it on when it answers, to a number or a destination.
@@ -212,7 +217,13 @@ pub(super) async fn timeline(
         let call = switch.find_call(&wanted)?;
         switch.show_timeline(endpoint, now, call)
     });
-    found.await?.map(Json).ok_or_else(|| no_such_call(&id))
+    if let Some(timeline) = found.await? {
+        return Ok(Json(timeline));
+    }
+    let older: Vec<(u64, Option<TimelineView>)> =
+        older::ask(&shared, Question::Timeline(id.clone())).await?;
+    let found = older.into_iter().find_map(|(_, timeline)| timeline);
+    found.map(Json).ok_or_else(|| no_such_call(&id))
 }
 
 /// How a call ends.

@@ -446,6 +446,9 @@ model! {
     struct CallView {
         /// Its name in all of the API, the log and the records.
         pub id: String,
+        /// The number of the process that has it, where that is an older one than serves now.
+        #[serde(default)]
+        pub process: Option<u32>,
         /// How far it is.
         pub state: CallState,
         /// The number called.
@@ -609,6 +612,9 @@ model! {
     struct CallRow {
         /// Its id.
         pub id: String,
+        /// The number of the process that has it, where that is an older one than serves now.
+        #[serde(default)]
+        pub process: Option<u32>,
         /// How far it is.
         pub state: CallState,
         /// The caller's number.

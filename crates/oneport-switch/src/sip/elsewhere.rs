@@ -17,12 +17,22 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::Switchboard;
 use super::heritage::SipWord;
 use super::screen::Gist;
+use super::settings::Transport;
 
 /// How long an INVITE may be repeated, or be answered once more (64 × T1 and something).
 const REMEMBERED: Duration = Duration::from_secs(40);
 
 /// A datagram that another process has received, and where it is from.
 pub(super) type Handed = (SocketAddr, Vec<u8>);
+
+/// A message by a connection of another process, or for one of ours.
+pub(super) struct Streamed {
+    pub(super) transport: Transport,
+    pub(super) peer: SocketAddr,
+    pub(super) bytes: Vec<u8>,
+    /// It is an older process's, and leaves here.
+    pub(super) is_answered: bool,
+}
 
 #[derive(Default)]
 struct Table {
@@ -38,6 +48,8 @@ struct Table {
     told: Option<usize>,
     /// Sockets that read for this process, and where they take what others have read for them.
     inlets: Vec<(SocketAddr, UnboundedSender<Handed>)>,
+    /// The same for connections.
+    streamed: Option<UnboundedSender<Streamed>>,
 }
 
 /// What is known of other processes.
@@ -59,6 +71,13 @@ impl Elsewhere {
     pub(super) fn inlet(&self, at: SocketAddr) -> UnboundedReceiver<Handed> {
         let (sender, receiver) = unbounded_channel();
         self.lock().inlets.push((at, sender));
+        receiver
+    }
+
+    /// The same for what comes by connections.
+    pub(super) fn streamed(&self) -> UnboundedReceiver<Streamed> {
+        let (sender, receiver) = unbounded_channel();
+        self.lock().streamed = Some(sender);
         receiver
     }
 
@@ -197,6 +216,48 @@ impl Elsewhere {
     fn hand_on(&self, to: To, at: SocketAddr, from: SocketAddr, datagram: &[u8]) {
         let bytes = Base64::encode_string(datagram);
         self.board.say(to, SipWord::Datagram { at, from, bytes });
+    }
+
+    /// A message that has come by a connection of ours: hands it on to the older process whose it is; `false` where it
+    /// is to be looked at here.
+    pub(super) fn takes_streamed(
+        &self,
+        transport: Transport,
+        peer: SocketAddr,
+        message: impl FnOnce() -> Vec<u8>,
+    ) -> bool {
+        if self.lock().older.is_empty() {
+            return false;
+        }
+        let message = message();
+        let Some(older) = Gist::read(&message).and_then(|gist| self.whose(&gist)) else {
+            return false;
+        };
+        let (transport, bytes) = (transport.name().into(), Base64::encode_string(&message));
+        self.board.say(To::Older(older), SipWord::Streamed { transport, peer, bytes });
+        true
+    }
+
+    /// What is said here to somebody whose connection the newest process has.
+    pub(super) fn answers(&self, transport: Transport, peer: SocketAddr, message: &[u8]) {
+        let (transport, bytes) = (transport.name().into(), Base64::encode_string(message));
+        self.board.say(To::Newest, SipWord::Answered { transport, peer, bytes });
+    }
+
+    /// Takes what another process hands on, or wants to be sent.
+    pub(super) fn is_streamed(
+        &self,
+        transport: &str,
+        peer: SocketAddr,
+        bytes: &str,
+        is_answered: bool,
+    ) {
+        let Some(transport) = Transport::named(transport) else { return };
+        let Ok(bytes) = Base64::decode_vec(bytes) else { return };
+        if let Some(taker) = &self.lock().streamed {
+            // A gateway that has stopped takes nothing.
+            let _ = taker.send(Streamed { transport, peer, bytes, is_answered });
+        }
     }
 
     /// Takes a datagram that the newest process has received.

@@ -45,6 +45,24 @@ pub(crate) enum SipWord {
         /// Itself.
         bytes: String,
     },
+    /// Of the newest: what has come by a connection of its own, in Base64.
+    Streamed {
+        /// What carries it, by its name.
+        transport: String,
+        /// Who is at the other end.
+        peer: SocketAddr,
+        /// Itself.
+        bytes: String,
+    },
+    /// Of an older one: what is to be sent by such a connection.
+    Answered {
+        /// What carries it, by its name.
+        transport: String,
+        /// Who is at the other end.
+        peer: SocketAddr,
+        /// Itself.
+        bytes: String,
+    },
 }
 
 /// What a gateway leaves when it stops reading.

@@ -232,6 +232,12 @@ impl Link {
             (SipWord::Calls(calls), Some(older)) => {
                 self.carriers.count_elsewhere(self.elsewhere.count(older, calls));
             }
+            (SipWord::Streamed { transport, peer, bytes }, None) => {
+                self.elsewhere.is_streamed(&transport, peer, &bytes, false);
+            }
+            (SipWord::Answered { transport, peer, bytes }, Some(_)) => {
+                self.elsewhere.is_streamed(&transport, peer, &bytes, true);
+            }
             (SipWord::Datagram { at, from, bytes }, None) => {
                 self.elsewhere.is_handed(at, from, &bytes);
             }

@@ -43,7 +43,7 @@ pub(crate) const EARLY_ONLY: &str = ";early-only";
 pub(crate) const AUTO: &str = "auto";
 
 /// What carries SIP.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Transport {
     /// One message in a datagram.
     Udp,

@@ -34,6 +34,7 @@ mod dialog;
 mod doorway;
 mod events;
 mod exporting;
+mod flows;
 mod listening;
 mod names;
 mod outgoing;
@@ -49,6 +50,7 @@ use doorway::{Doorman, Postmark};
 pub(crate) use events::{DialogEvent, Reply};
 use exporting::Copying;
 pub(crate) use exporting::Export;
+use flows::Flows;
 use listening::Bound;
 use names::Names;
 pub(crate) use outgoing::Call;
@@ -80,6 +82,7 @@ pub(crate) struct Stack {
     changing: Arc<Mutex<HashSet<String>>>,
     acknowledgements: Acknowledgements,
     elsewhere: Arc<Elsewhere>,
+    flows: Flows,
     names: Names,
     secured: Arc<Secured>,
     stop: CancellationToken,
@@ -222,6 +225,7 @@ impl Stack {
             acknowledgements: Acknowledgements::default(),
             changing: Arc::default(),
             elsewhere,
+            flows: Flows::default(),
             names: Names::ask(&config.name_servers),
             stop,
             public: config.public_address,
@@ -240,6 +244,8 @@ impl Stack {
             bound.listen(&stack, door.clone(), streams.clone(), reads.clone());
         }
         tokio::spawn(stack.clone().receive(requests, takers));
+        let streamed = stack.elsewhere.streamed();
+        tokio::spawn(stack.clone().take_streamed(streamed));
         Ok((stack, Requests { calls, registers, subscribes }))
     }
 

@@ -192,6 +192,7 @@ impl Switch {
         let called: Vec<LegView> = self.called_legs(leg).map(shown).collect();
         Some(CallView {
             id: leg.id.to_string(),
+            process: self.older_process(),
             state,
             number: self.number_of(call).into(),
             calling_number: self.book.calling_number(call).map(Into::into),

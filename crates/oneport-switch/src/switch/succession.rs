@@ -19,6 +19,7 @@ use tokio::sync::{oneshot, watch};
 use super::drain::Life;
 use super::leg::LeaseId;
 use super::snapshot::{CallFilter, Page};
+use super::table::TableQuery;
 use super::{Standing, Switch};
 use crate::api::model::OlderView;
 use crate::limits::Place;
@@ -73,6 +74,10 @@ pub(crate) enum Question {
     Calls(CallFilter, Page<u64>),
     /// For one, by its id.
     Call(String),
+    /// For how one has sounded since it began.
+    Timeline(String),
+    /// For rows of the table of calls.
+    Rows(TableQuery),
     /// For a page of legs.
     Legs(Page<u64>),
     /// That it hangs a call up; whether there is one.
@@ -138,6 +143,11 @@ impl Switch {
     /// The generation of this one.
     pub(super) fn others_own(&self) -> Generation {
         self.others.own
+    }
+
+    /// The number of this process, where it is an older one.
+    pub(super) fn older_process(&self) -> Option<u32> {
+        self.is_retired().then(std::process::id)
     }
 
     /// Older processes that still have calls.
@@ -494,6 +504,11 @@ impl Switch {
                 let found = self.find_call(&id);
                 serde_json::to_value(found.and_then(|call| self.show_call(endpoint, now, call)))
             }
+            Question::Timeline(id) => {
+                let found = self.find_call(&id);
+                serde_json::to_value(found.and_then(|call| self.show_timeline(endpoint, now, call)))
+            }
+            Question::Rows(query) => serde_json::to_value(self.call_rows(endpoint, now, &query)),
             Question::Legs(page) => serde_json::to_value(self.legs(endpoint, now, &page)),
             Question::HangUp(id, cause) => {
                 let call = self.find_call(&id);

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 
 use oneport::Score;
 use oneport_proto::{CallId, CallStats, DropReason, Endpoint, Instant};
+use serde::{Deserialize, Serialize};
 
 use super::snapshot::tenths;
 use super::{Leg, State, Switch};
@@ -19,7 +20,7 @@ use crate::routing::peer_as_destination;
 const MOS_CLASSES: [f64; 5] = [4.34, 4.03, 3.6, 3.1, 1.0];
 
 /// What is wanted of the table.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct TableQuery {
     /// In lower case; in a number, a name, a destination or the id.
     pub(crate) search: Option<String>,
@@ -46,6 +47,7 @@ pub(crate) struct Look {
 }
 
 /// By what a row is put in its place.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Key {
     Number(f64),
     Text(String),
@@ -73,6 +75,30 @@ impl Key {
                 if descending { order.reverse() } else { order }
             }
         }
+    }
+}
+
+/// Rows of one process, with what puts each in its place among those of others.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Ranked {
+    rows: Vec<(Key, u64, CallRow)>,
+    total: usize,
+    up: usize,
+}
+
+impl Ranked {
+    /// Those of all processes, as they are wanted. Each has its first ones, as many as could be among them.
+    pub(crate) fn merge(all: Vec<Self>, query: &TableQuery) -> CallRows {
+        let (mut total, mut up, mut rows) = (0, 0, Vec::new());
+        for one in all {
+            (total, up) = (total + one.total, up + one.up);
+            rows.extend(one.rows);
+        }
+        rows.sort_by(|(a, first, _), (b, second, _)| {
+            a.order(b, query.descending).then(first.cmp(second))
+        });
+        let page = rows.into_iter().skip(query.offset).take(query.limit);
+        CallRows { rows: page.map(|(_, _, row)| row).collect(), total, up }
     }
 }
 
@@ -184,13 +210,13 @@ impl Switch {
             || self.destination_of(leg).is_some_and(|to| has(&to))
     }
 
-    /// A part of all calls, in the order that is wanted.
+    /// The first of all calls in the order that is wanted, as far as they could be on its page.
     pub(crate) fn call_rows(
         &self,
         endpoint: &Endpoint,
         now: Instant,
         query: &TableQuery,
-    ) -> CallRows {
+    ) -> Ranked {
         let key = |call: CallId, leg: &Leg| match query.sort {
             CallSort::Age => Key::Number(now.since(leg.begun).as_secs_f64()),
             CallSort::From => Key::text(Some(&self.name_of(leg))),
@@ -221,9 +247,11 @@ impl Switch {
             a.order(b, query.descending).then(first.cmp(second))
         });
         let total = found.len();
-        let page = found.into_iter().skip(query.offset).take(query.limit);
-        let rows = page.filter_map(|(_, _, call)| self.call_row(endpoint, now, call));
-        CallRows { rows: rows.collect(), total, up }
+        let first = found.into_iter().take(query.offset.saturating_add(query.limit));
+        let rows = first.filter_map(|(key, lease, call)| {
+            Some((key, lease, self.call_row(endpoint, now, call)?))
+        });
+        Ranked { rows: rows.collect(), total, up }
     }
 
     /// Who a leg is with: a peer's name, or a guest's address.
@@ -239,6 +267,7 @@ impl Switch {
             .collect();
         Some(CallRow {
             id: leg.id.to_string(),
+            process: self.older_process(),
             state: self.call_state(leg)?,
             calling_number: self.book.calling_number(call).map(Into::into),
             number: self.number_of(call).into(),
@@ -283,6 +312,62 @@ impl Switch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_of_several_processes_are_one_table() {
+        let ranked = |keys: &[f64], first: u64| Ranked {
+            rows: keys
+                .iter()
+                .zip(first..)
+                .map(|(key, lease)| (Key::Number(*key), lease, row(&lease.to_string())))
+                .collect(),
+            total: keys.len() + 1,
+            up: 7,
+        };
+        let page = |offset, limit, descending| {
+            let query = TableQuery { offset, limit, descending, ..TableQuery::default() };
+            let all = vec![ranked(&[1.0, 3.0, 5.0], 0), ranked(&[2.0, 3.0], 10)];
+            let CallRows { rows, total, up } = Ranked::merge(all, &query);
+            assert_eq!((total, up), (7, 14));
+            rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
+        };
+        assert_eq!(page(0, 3, false), ["0", "10", "1"]);
+        assert_eq!(page(2, 2, false), ["1", "11"]);
+        assert_eq!(page(0, 2, true), ["2", "1"]);
+        let text = serde_json::to_string(&ranked(&[1.0], 4)).expect("JSON");
+        let back: Ranked = serde_json::from_str(&text).expect("the same");
+        assert_eq!(back.rows.len(), 1);
+    }
+
+    fn row(id: &str) -> CallRow {
+        let leg = || LegRow {
+            who: "ann".into(),
+            codec: None,
+            encrypted: false,
+            mos_here: None,
+            mos_there: None,
+            loss_percent: None,
+            loss_percent_there: None,
+            losses: Vec::new(),
+            jitter_ms: 0.0,
+            rtt_ms: None,
+            trouble: None,
+        };
+        CallRow {
+            id: id.into(),
+            process: None,
+            state: CallState::Answered,
+            calling_number: None,
+            number: "600".into(),
+            destination: None,
+            seconds: 1.0,
+            recorded: false,
+            listened: false,
+            transcoded: false,
+            caller: leg(),
+            called: Vec::new(),
+        }
+    }
 
     #[test]
     fn what_is_not_known_comes_last_whichever_way_it_is_sorted() {

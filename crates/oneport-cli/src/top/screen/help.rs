@@ -39,7 +39,7 @@ const KEYS: [&str; 30] = [
     "Ctrl-C         ends it",
     "",
     "! something ails a call      * it is marked",
-    "E encrypted  R recorded  L listened to  T transcoded",
+    "E encrypted  R recorded  L listened to  T transcoded  O older process",
 ];
 
 pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, look: Look, area: Rect) {

@@ -59,6 +59,7 @@ fn row(n: u32) -> CallRow {
     let mos = if n == 1 { 2.4 } else { 4.37 };
     CallRow {
         id: format!("01890a5d-ac96-774b-bcce-b30209900{n:03}"),
+        process: None,
         state,
         calling_number: n.is_multiple_of(2).then(|| format!("70{n}")),
         number: format!("912125550{n:03}"),

@@ -35,6 +35,7 @@ fn leg(who: &str) -> LegRow {
 fn row(id: &str, number: &str) -> CallRow {
     CallRow {
         id: id.into(),
+        process: None,
         state: CallState::Answered,
         calling_number: Some("701".into()),
         number: number.into(),

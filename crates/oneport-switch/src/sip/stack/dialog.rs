@@ -17,6 +17,7 @@ use super::super::replaces::DialogKey;
 use super::super::session_timer::{SessionTimer, Side};
 use super::super::settings::Transport;
 use super::events::sdp_in;
+use super::flows::Flow;
 use super::reliable::Reliable;
 use super::requests::Incoming;
 use super::{ALLOW, SUPPORTED, Stack, lock};
@@ -61,6 +62,8 @@ pub(crate) struct Dialog {
     pub(super) telling: Option<JoinHandle<()>>,
     pub(super) stage: Stage,
     pub(super) server: Option<Server>,
+    /// The connection by which it is.
+    pub(super) flow: Option<Flow>,
 }
 
 impl Dialog {
@@ -228,6 +231,7 @@ impl Dialog {
         }
         let (dialog, stack, way) = (self.dialog.clone(), self.stack.clone(), self.way());
         let (outcome, telling) = (self.outcome.take(), self.telling.take());
+        let flow = self.flow.take();
         tokio::spawn(async move {
             if let Some(telling) = telling {
                 // A dialog that is over cannot be told anything.
@@ -243,6 +247,7 @@ impl Dialog {
                 let _ = outcome.await;
             }
             stack.forget(&dialog.id());
+            drop(flow);
         });
     }
 }
@@ -294,7 +299,8 @@ impl Stack {
         transport: Transport,
         server: Option<Server>,
     ) -> Result<Dialog, String> {
-        let Incoming { from, invitation, mut transaction, .. } = incoming;
+        let Incoming { transport: by, from, invitation, mut transaction, .. } = incoming;
+        let flow = self.flows.begin(by, from);
         let contact = self.contact(user, from, transport);
         let (sender, states) = self.layer.new_dialog_state_channel();
         let dialog = self
@@ -311,7 +317,7 @@ impl Stack {
             invitation.needs_prack.then(|| Reliable::begin(dialog.clone(), &self.acknowledgements));
         let (outcome, telling, stage) = (None, None, Stage::Early);
         let stack = self.clone();
-        Ok(Dialog { stack, dialog, states, outcome, reliable, telling, stage, server })
+        Ok(Dialog { stack, dialog, states, outcome, reliable, telling, stage, server, flow })
     }
 
     fn forget(&self, id: &DialogId) {

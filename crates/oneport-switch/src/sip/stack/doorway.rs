@@ -8,7 +8,7 @@ use oneport_wire::CauseCode;
 use rsipstack::sip::prelude::{HeadersExt, ToTypedHeader};
 use rsipstack::sip::{Contact, Header, Headers, Method, Param, Request, SipMessage};
 use rsipstack::transaction::endpoint::{MessageInspector, TransportEventInspector};
-use rsipstack::transport::{SipAddr, TransportEvent};
+use rsipstack::transport::{SipAddr, SipConnection, TransportEvent};
 
 use super::super::elsewhere::Elsewhere;
 use super::super::settings::Transport;
@@ -53,6 +53,20 @@ impl Doorman {
         self.0.admits(from.ip(), registers, user_agent.as_deref())
     }
 
+    /// Whether it has come by a connection of ours, and is for a dialog of another process, which gets it.
+    fn is_elsewhere(
+        &self,
+        message: &SipMessage,
+        connection: &SipConnection,
+        from: &SipAddr,
+    ) -> bool {
+        let is_stream = matches!(connection, SipConnection::Tcp(_) | SipConnection::Tls(_));
+        let place = transport_of(from).zip(address_of(from)).filter(|_| is_stream);
+        place.is_some_and(|(transport, from)| {
+            self.1.takes_streamed(transport, from, || message.to_bytes())
+        })
+    }
+
     /// Notes which call begins with it, if one does.
     fn note(&self, message: &SipMessage) {
         let SipMessage::Request(request) = message else { return };
@@ -76,6 +90,11 @@ impl TransportEventInspector for Doorman {
         Self: 'b,
     {
         let event = match &event {
+            TransportEvent::Incoming(message, connection, from)
+                if self.is_elsewhere(message, connection, from) =>
+            {
+                None
+            }
             TransportEvent::Incoming(message, _, from) if !self.admits(message, from) => None,
             TransportEvent::Incoming(message, ..) => {
                 self.note(message);

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::settings::Transport;
 use super::super::streams::{Place, STRANGERS_TIME, Streams, Turned};
+use super::flows::Flows;
 use super::{Door, Stack, as_library};
 
 /// How long it may take to agree upon TLS.
@@ -86,7 +87,9 @@ impl Bound {
         let Self { transport, address, external, acceptor, listener } = self;
         let (endpoint, stop) = (stack.endpoint.clone(), stack.stop.clone());
         let ours = announce(&endpoint, transport, address, external);
-        let all = Listening { transport, ours, acceptor, endpoint, door, streams, stop, reads };
+        let flows = stack.flows.clone();
+        let all =
+            Listening { transport, ours, acceptor, endpoint, door, streams, stop, reads, flows };
         tokio::spawn(all.run(listener));
     }
 }
@@ -103,6 +106,7 @@ struct Listening {
     streams: Arc<Streams>,
     stop: CancellationToken,
     reads: watch::Receiver<bool>,
+    flows: Flows,
 }
 
 /// Tells the library that we are there, to be said in what it sends: as it has it.
@@ -176,7 +180,8 @@ impl Listening {
             Err(error) => return tracing::debug!("SIP: {from}: {error}"),
         };
         // When it has ended the library cancels what stops it.
-        self.endpoint.transport_layer.add_connection(connection);
+        self.endpoint.transport_layer.add_connection(connection.clone());
+        let ours = connection;
         let since = Instant::now();
         while !place.is_known() {
             if self.door.lives_at(from.ip()) {
@@ -196,7 +201,24 @@ impl Listening {
             }
         }
         drop(socket);
-        stop.cancelled().await;
+        let mut reads = self.reads.clone();
+        let is_left = async {
+            loop {
+                if reads.wait_for(|reads| !*reads).await.is_err() {
+                    // The gateway stops, and all connections with it.
+                    std::future::pending::<()>().await;
+                }
+                if !self.flows.are_with(from) {
+                    return;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            // Whoever is there connects to the process that reads now.
+            () = is_left => drop(ours.close().await),
+        }
     }
 
     /// The connection as the library has it, and its socket.

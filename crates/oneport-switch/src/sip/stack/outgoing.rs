@@ -99,7 +99,8 @@ impl Stack {
         let is_server = call.transport == Transport::Tls && call.contact.is_none();
         let server = is_server.then(|| Server { host: call.host.into(), address: call.to });
         let (stack, stage) = (self.clone(), Stage::Early);
-        Ok(Dialog { stack, dialog, states, outcome, reliable, telling, stage, server })
+        let flow = self.flows.begin(call.transport, call.to);
+        Ok(Dialog { stack, dialog, states, outcome, reliable, telling, stage, server, flow })
     }
 
     /// Asks whether somebody is there; any answer shows it. Its status, or none in time.

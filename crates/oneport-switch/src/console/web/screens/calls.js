@@ -41,7 +41,8 @@ const acted = call => ({
   id: call.id,
   from: call.calling_number ?? call.caller.who,
   to: call.number,
-  answered: call.state === 'answered',
+  // What an older process has can be hung up, and no more.
+  answered: call.state === 'answered' && !call.process,
   bridged: call.called.length === 1,
 });
 
@@ -49,7 +50,7 @@ function Row({ call, buttons }) {
   const [called] = call.called;
   const trouble = call.caller.trouble ?? called?.trouble;
   return html`<tr class=${trouble ? 'ill' : ''}>
-    <td data-label="State"><${State} is=${call.state} /><div class="marks">${call.recorded && html`<span>recorded</span>`}${call.listened && html`<span>listened to</span>`}${call.transcoded && html`<span>transcoded</span>`}</div></td>
+    <td data-label="State"><${State} is=${call.state} /><div class="marks">${call.recorded && html`<span>recorded</span>`}${call.listened && html`<span>listened to</span>`}${call.transcoded && html`<span>transcoded</span>`}${call.process && html`<span>process ${call.process}</span>`}</div></td>
     <td data-label="From"><${Leg} leg=${call.caller} number=${call.calling_number} /></td>
     <td data-label="To"><${Leg} leg=${called} number=${call.number} name=${call.destination} /></td>
     <td data-label="MOS"><${Both} call=${call} show=${score} /></td>
