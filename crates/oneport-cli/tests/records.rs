@@ -14,6 +14,7 @@ fn moment(text: &str) -> Utc {
 
 fn cdr(leg: u32, end: &str) -> Cdr {
     Cdr {
+        switch: None,
         call: CALL.parse().expect("an id"),
         leg,
         direction: if leg == 1 { LegDirection::In } else { LegDirection::Out },
@@ -47,6 +48,7 @@ fn cdr(leg: u32, end: &str) -> Cdr {
 
 fn refusal() -> Refusal {
     Refusal {
+        switch: None,
         call: CALL.parse().expect("an id"),
         number: 1,
         at: moment("2026-02-03T04:05:07.500Z"),

@@ -29,8 +29,8 @@ pub(crate) type Clock = Box<dyn Fn() -> Utc + Send>;
 pub(crate) enum Then {
     /// The peer is told of the end of its call.
     TellEnd(CallId),
-    /// A registration is granted, or its end.
-    Grant(RequestId),
+    /// A registration is granted, or its end; when it was asked for.
+    Grant(RequestId, Instant),
     /// The same for a phone that speaks SIP, by its number among those that wait.
     GrantPhone(u64),
 }
@@ -70,6 +70,8 @@ struct Draft {
 /// All drafts, and the way to the store.
 pub(crate) struct Book {
     clock: Clock,
+    /// The name of this switch among several with one database.
+    switch: Option<String>,
     /// None: nothing is kept.
     ledger: Option<Ledger<Then>>,
     /// Calls refused since the start, whether that is kept or not; without a cause where none was
@@ -88,6 +90,7 @@ impl Default for Book {
     fn default() -> Self {
         Self {
             clock: Box::new(Utc::now),
+            switch: None,
             ledger: None,
             refused: BTreeMap::new(),
             drafts: IndexMap::new(),
@@ -98,6 +101,16 @@ impl Default for Book {
 impl Book {
     pub(crate) fn set_clock(&mut self, clock: Clock) {
         self.clock = clock;
+    }
+
+    /// Names the switch that writes the records, where there are several.
+    pub(crate) fn set_switch(&mut self, name: Option<String>) {
+        self.switch = name;
+    }
+
+    /// The name of the switch that writes the records, where there are several.
+    pub(crate) fn switch(&self) -> Option<&str> {
+        self.switch.as_deref()
     }
 
     /// Lets records leave. At most `most` wait before nothing new is begun.
@@ -273,6 +286,13 @@ impl Book {
         }
     }
 
+    /// A leg that another switch has placed is part of the call that it has there.
+    pub(crate) fn belongs_to(&mut self, leg: CallId, call: Uuid) {
+        if let Some(draft) = self.drafts.get_mut(&leg) {
+            draft.call = call;
+        }
+    }
+
     /// A leg becomes part of the call of another one.
     pub(crate) fn joins(&mut self, leg: CallId, other: CallId) {
         let Some(other) = self.drafts.get(&other) else { return };
@@ -368,7 +388,8 @@ impl Book {
         let from = (draft.peer.clone(), draft.address);
         let numbers = (draft.calling_number.clone(), draft.called_number.clone());
         let place = (draft.call, draft.refusals, at);
-        let refusal = reason.into_refusal(place, from, numbers, cause, ended_call);
+        let mut refusal = reason.into_refusal(place, from, numbers, cause, ended_call);
+        refusal.switch.clone_from(&self.switch);
         ledger.append_if_room(Record::Refusal(Box::new(refusal)));
     }
 
@@ -384,8 +405,9 @@ impl Book {
         let place = (self.new_id(), 1, self.now());
         if let Some(ledger) = &mut self.ledger {
             let from = (username.map(Into::into), from);
-            let refusal: Refusal =
+            let mut refusal: Refusal =
                 reason.into_refusal(place, from, (None, called_number.into()), None, true);
+            refusal.switch.clone_from(&self.switch);
             ledger.append_if_room(Record::Refusal(Box::new(refusal)));
         }
     }
@@ -393,7 +415,8 @@ impl Book {
     /// A peer that is gone for good has no registration to be taken over.
     pub(crate) fn forget_registration(&mut self, name: &str) {
         if let Some(ledger) = &mut self.ledger {
-            ledger.append(Record::Unregistered { peer: name.into() }, None);
+            let switch = self.switch.clone();
+            ledger.append(Record::Unregistered { peer: name.into(), switch }, None);
         }
     }
 
@@ -417,6 +440,7 @@ impl Book {
         let Some(draft) = self.drafts.swap_remove(&leg) else { return };
         let (true, Some(ledger)) = (draft.kept, &mut self.ledger) else { return };
         let mut cdr = draft.into_cdr(now, end, quality, trunk);
+        cdr.switch.clone_from(&self.switch);
         if let Some(reason) = reason {
             cdr.reason = reason.into();
         }
@@ -435,6 +459,7 @@ impl Draft {
         Cdr {
             call: self.call,
             leg: self.leg,
+            switch: None,
             direction: self.direction,
             peer: self.peer,
             address: self.address.to_string(),

@@ -104,8 +104,12 @@ pub struct Cdr {
     /// The call: the same for all its legs, in its refusals and in the log.
     #[schema(value_type = String)]
     pub call: Uuid,
-    /// The leg: 1 came from the caller, the others were placed for it or joined it, in this order.
+    /// The leg: 1 came from the caller, the others were placed for it or joined it, in this order. Of a call that goes
+    /// over several switches each counts its own.
     pub leg: u32,
+    /// Which of several switches with one database has written it; none where it is alone.
+    #[serde(default)]
+    pub switch: Option<String>,
     /// Which way it goes.
     pub direction: LegDirection,
     /// The peer's name; none for a guest.

@@ -98,7 +98,7 @@ mod tests {
     }
 
     fn record(number: usize) -> Record {
-        Record::Unregistered { peer: number.to_string() }
+        Record::Unregistered { peer: number.to_string(), switch: None }
     }
 
     #[test]

@@ -77,6 +77,9 @@ pub struct Refusal {
     pub call: Uuid,
     /// Its number among the refusals of the call, from 1.
     pub number: u32,
+    /// Which of several switches with one database has written it; none where it is alone.
+    #[serde(default)]
+    pub switch: Option<String>,
     /// When.
     #[schema(value_type = String)]
     pub at: Utc,
@@ -214,6 +217,7 @@ impl Reason {
         Refusal {
             call,
             number,
+            switch: None,
             at,
             peer,
             address: address.to_string(),

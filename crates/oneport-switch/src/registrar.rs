@@ -16,6 +16,8 @@ pub(crate) const GRACE: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Binding {
     address: SocketAddr,
+    /// When it proved to be there: what is granted is written first.
+    since: Instant,
     expires: Instant,
 }
 
@@ -56,15 +58,15 @@ impl Registrar {
         }
     }
 
-    /// Binds `name` to `address` for `granted`.
+    /// Binds `name` to `address`, where it was `since`, for `granted`.
     pub(crate) fn bind(
         &mut self,
-        now: Instant,
+        (since, now): (Instant, Instant),
         name: &str,
         address: SocketAddr,
         granted: Duration,
     ) -> Change {
-        let binding = Binding { address, expires: now + granted + GRACE };
+        let binding = Binding { address, since, expires: now + granted + GRACE };
         self.expiry.set(name.into(), binding.expires);
         self.has_changed(name);
         match self.bindings.insert(name.into(), binding) {
@@ -88,6 +90,11 @@ impl Registrar {
     pub(crate) fn find(&self, now: Instant, name: &str) -> Option<SocketAddr> {
         let binding = self.bindings.get(name)?;
         (binding.expires > now).then_some(binding.address)
+    }
+
+    /// Since when `name` is where it is.
+    pub(crate) fn since(&self, name: &str) -> Option<Instant> {
+        Some(self.bindings.get(name)?.since)
     }
 
     /// How long `name` is still known to be where it is.
@@ -133,7 +140,7 @@ mod tests {
         let mut registrar = Registrar::default();
         let address = SocketAddr::from(([192, 0, 2, 1], 4569));
         let granted = Duration::from_secs(60);
-        assert_eq!(registrar.bind(at(0), "site", address, granted), Change::New);
+        assert_eq!(registrar.bind((at(0), at(0)), "site", address, granted), Change::New);
         assert_eq!(registrar.find(at(69), "site"), Some(address));
         assert_eq!(registrar.next_expiry(), Some(at(70)));
         assert_eq!(registrar.find(at(70), "site"), None);
@@ -148,11 +155,14 @@ mod tests {
         let home = SocketAddr::from(([192, 0, 2, 1], 4569));
         let away = SocketAddr::from(([192, 0, 2, 2], 4569));
         let granted = Duration::from_secs(60);
-        registrar.bind(at(0), "site", home, granted);
-        assert_eq!(registrar.bind(at(50), "site", home, granted), Change::Renewed);
-        assert_eq!(registrar.bind(at(90), "site", away, granted), Change::Moved { from: home });
+        registrar.bind((at(0), at(0)), "site", home, granted);
+        assert_eq!(registrar.bind((at(50), at(50)), "site", home, granted), Change::Renewed);
+        assert_eq!(
+            registrar.bind((at(90), at(90)), "site", away, granted),
+            Change::Moved { from: home }
+        );
         assert_eq!(registrar.find(at(100), "site"), Some(away));
         assert!(registrar.release("site") && !registrar.release("site"));
-        assert_eq!(registrar.bind(at(101), "site", home, granted), Change::New);
+        assert_eq!(registrar.bind((at(101), at(101)), "site", home, granted), Change::New);
     }
 }

@@ -199,6 +199,8 @@ impl Switch {
         let mut decoy = Decoy::default();
         decoy.learn(&config);
         let hep = exporting::start(&config);
+        let mut book = Book::default();
+        book.set_switch(config.cluster.as_ref().map(|own| own.name.clone()));
         Self {
             limits: sharing::limits_of(&config),
             overloads: [Thread::Media, Thread::Sip].map(Overload::of),
@@ -233,7 +235,7 @@ impl Switch {
             at_the_door: HashMap::new(),
             parking: Parking::default(),
             inband: Inband::default(),
-            book: Book::default(),
+            book,
             restored: Vec::new(),
             requests: HashMap::new(),
             registrations: HashMap::new(),

@@ -164,6 +164,7 @@ fn every_mistake_is_placed_named_and_mended() {
         "[peers.radio]\nallstar = true\nallstar_check = false",
         "[peers.radio]\nsecret = \"a\"\nallstar_check = false",
         "[peers.ann]\nsecret = \"a\"\n[[routes]]\nnumber = \"1\"\nto = [\"allstar:ann\"]",
+        "[peers.\"switch:bonn\"]\nsecret = \"a\"",
         "[store]\nmax_waiting = 0",
         "[store]\nurl = \"postgres://oneport@db/oneport\"\nmax_queued = 0",
         "[store]\nurl = \"db.example.org\"",

@@ -333,9 +333,10 @@ fn registrations_of_an_earlier_life_go_on_until_they_expire() {
         registered: midnight().before(Duration::from_secs(30)),
         expires: midnight().after(Duration::from_secs(seconds)),
         contact: None,
+        switch: None,
     };
     let mut room = Room::with(PEERS, vec![stored("bob", 40), stored("gone", 40)]);
-    let gone = Record::Unregistered { peer: "gone".into() };
+    let gone = Record::Unregistered { peer: "gone".into(), switch: None };
     assert_eq!(room.pile.all(), [gone], "who is no peer any more is forgotten");
     let call = room.call(ANN, "200", "ann", "a");
     room.settle();
@@ -348,7 +349,7 @@ fn registrations_of_an_earlier_life_go_on_until_they_expire() {
     assert_eq!(refusals[0].kind, "not_registered", "{refusals:?}");
 
     let expired = Room::with(PEERS, vec![stored("bob", 0)]);
-    assert_eq!(expired.pile.all(), [Record::Unregistered { peer: "bob".into() }]);
+    assert_eq!(expired.pile.all(), [Record::Unregistered { peer: "bob".into(), switch: None }]);
 }
 
 #[test]

@@ -180,6 +180,8 @@ model! {
     struct SwitchesView {
         /// This one first, then the others by their names; none where `[cluster]` is missing.
         pub switches: Vec<SwitchView>,
+        /// Peers that are registered at others, and called through them.
+        pub registered_elsewhere: usize,
         /// Why this one knows nothing new of the others; null while the database answers.
         pub cut_off: Option<String>,
         /// Since when that is so.

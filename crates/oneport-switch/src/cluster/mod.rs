@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod fleet;
 pub mod lease;
+mod registrations;
 pub(crate) mod slots;
 mod switches;
 mod thread;
@@ -19,6 +20,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{ClusterConfig, DatabaseUrl};
 use crate::switch::Switch;
+
+pub(crate) use registrations::Shared;
+
+/// Begins the name under which another switch is known as a peer.
+pub(crate) const SWITCH: &str = "switch:";
+
+/// The variable in which a switch says to another whom a call is for.
+pub(crate) const PEER: &str = "ONEPORT_PEER";
+
+/// The variable in which a switch says to another which of its calls it is.
+pub(crate) const CALL: &str = "ONEPORT_CALL";
 
 /// Another switch, as the database has it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,6 +63,8 @@ pub(crate) enum Told {
     Joined { incarnation: i64 },
     /// The others: whenever something about them is new, and whenever the database is back.
     Switches(Vec<Sibling>),
+    /// Where peers are registered; `whole`: who is not among them is registered nowhere.
+    Registrations { whole: bool, peers: Vec<Shared> },
     /// The database does not answer, for this reason.
     CutOff(String),
 }

@@ -1,21 +1,29 @@
 //! The thread that talks with the database: joins, gives signs of life, hears of changes, and begins anew when
 //! the connection is lost.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{self, MissedTickBehavior};
 use url::Url;
 
-use super::switches::{self, CHANGED, CHANNEL};
+use super::registrations::{self, Reader};
+use super::switches::{self, CHANNEL};
 use super::{Ask, Sibling, Told};
 use crate::config::ClusterConfig;
 use crate::store::{PostgresStore, postgres_options};
 
 /// How the switch is told.
 pub(super) type Tell = Box<dyn Fn(Told) + Send>;
+
+/// Time between two searches for what is too old to be kept.
+const PRUNING: Duration = Duration::from_secs(60);
+
+/// Least time from one look at registrations to the next: many change at once when a switch comes or goes.
+const GATHERING: Duration = Duration::from_millis(10);
 
 /// How long a goodbye may take: the process is about to end.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -32,7 +40,9 @@ pub(super) fn start(
     let body = move || {
         let _end = end;
         let (incarnation, others, replaced) = (None, None, false);
-        let member = Member { config, url, asked, tell, incarnation, others, replaced };
+        let registrations = Reader::default();
+        let member =
+            Member { config, url, asked, tell, incarnation, others, replaced, registrations };
         runtime.block_on(member.work());
     };
     std::thread::Builder::new().name("cluster".into()).spawn(body)?;
@@ -51,6 +61,7 @@ struct Member {
     others: Option<Vec<Sibling>>,
     /// The last sign of life was not taken, since another process has the name.
     replaced: bool,
+    registrations: Reader,
 }
 
 /// Why a connection is of no use any more.
@@ -127,6 +138,7 @@ impl Member {
         let joined = switches::join(&mut connection, &self.config, self.incarnation);
         let incarnation = self.within(joined).await?;
         let incarnation = incarnation.ok_or_else(|| Over::Lost(self.has_a_double()))?;
+        self.within(registrations::claim(&mut connection, &self.config.name)).await?;
         if self.incarnation.replace(incarnation).is_none() {
             tracing::info!("{} has joined the switches of its database", self.config.name);
         } else {
@@ -150,20 +162,45 @@ impl Member {
 
     /// Gives signs of life and looks at what is new, until the switch wants to go.
     async fn served(&mut self, connection: &mut PgListener) -> Result<Ask, Over> {
-        let mut beats = time::interval(self.config.heartbeat);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let interval = |period| {
+            let mut interval = time::interval(period);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        };
+        let (mut beats, mut prunes) = (interval(self.config.heartbeat), interval(PRUNING));
+        self.look(connection).await?;
+        self.look_at_registrations(connection).await?;
         loop {
             tokio::select! {
                 _ = beats.tick() => self.beat(connection).await?,
+                _ = prunes.tick() => self.within(registrations::prune(connection)).await?,
                 told = connection.try_recv() => match told? {
                     None => return Err(Over::Lost("the connection has ended".into())),
-                    Some(told) if told.payload() == CHANGED => self.look(connection).await?,
-                    // Of another version.
-                    Some(_) => {}
+                    Some(told) => self.told(connection, told).await?,
                 },
                 asked = self.asked.recv() => return asked.ok_or(Over::Left),
             }
         }
+    }
+
+    /// Looks at what is said to be new, with all that was said meanwhile.
+    async fn told(
+        &mut self,
+        connection: &mut PgListener,
+        first: PgNotification,
+    ) -> Result<(), Over> {
+        time::sleep(GATHERING).await;
+        let mut kinds = BTreeSet::from([first.payload().to_string()]);
+        while let Some(more) = connection.next_buffered() {
+            kinds.insert(more.payload().into());
+        }
+        if kinds.contains(switches::CHANGED) {
+            self.look(connection).await?;
+        }
+        if kinds.contains(registrations::CHANGED) {
+            self.look_at_registrations(connection).await?;
+        }
+        Ok(())
     }
 
     async fn beat(&mut self, connection: &mut PgListener) -> Result<(), Over> {
@@ -189,6 +226,17 @@ impl Member {
         if self.others.as_ref() != Some(&others) {
             self.others = Some(others.clone());
             (self.tell)(Told::Switches(others));
+        }
+        Ok(())
+    }
+
+    /// Looks where peers are registered, and tells what is new.
+    async fn look_at_registrations(&mut self, connection: &mut PgListener) -> Result<(), Over> {
+        let mut reader = std::mem::take(&mut self.registrations);
+        let (whole, peers) = self.within(reader.read(connection)).await?;
+        self.registrations = reader;
+        if whole || !peers.is_empty() {
+            (self.tell)(Told::Registrations { whole, peers });
         }
         Ok(())
     }

@@ -32,6 +32,7 @@ use super::spanned::Spanned;
 use super::store::StoreKeys;
 use super::timers::Timers;
 use super::{Acl, Config, StoreConfig};
+use crate::cluster::SWITCH;
 use crate::limits::LimitConfig;
 use crate::routing::{DEFAULT_CONTEXT, Route};
 use crate::sip::settings::CARRIER;
@@ -134,6 +135,11 @@ impl File {
             if name.get_ref().starts_with(CARRIER) {
                 let what = "names that begin with `carrier:` are those of carriers";
                 let help = "write [carriers.NAME] for a SIP carrier, or choose another name";
+                return Err(source.wrong(&name, what).with_help(help));
+            }
+            if name.get_ref().starts_with(SWITCH) {
+                let what = "names that begin with `switch:` are those of other switches";
+                let help = "they are known by the database of [cluster]; choose another name";
                 return Err(source.wrong(&name, what).with_help(help));
             }
             let lists = keys.read_acls(&source, &acls)?;

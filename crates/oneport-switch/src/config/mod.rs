@@ -70,6 +70,7 @@ pub(crate) use summary::{describe_limit, describe_route};
 use crate::allstar::NodesConfig;
 use crate::builtin::MusicClass;
 use crate::caller_id::CallerIdRule;
+use crate::cluster::SWITCH;
 use crate::conference::RoomConfig;
 use crate::inband::KeyRule;
 use crate::limits::LimitConfig;
@@ -393,7 +394,9 @@ impl Config {
     /// Whether whoever dials this name reaches a peer by it. Carriers are reached by routes alone: who
     /// may call at their cost is for those to say.
     pub(crate) fn is_peer_by_name(&self, number: &str) -> bool {
-        self.peers.contains_key(number) && !number.starts_with(CARRIER)
+        self.peers.contains_key(number)
+            && !number.starts_with(CARRIER)
+            && !number.starts_with(SWITCH)
     }
 
     /// Whether a peer speaks SIP, so that the gateway is between.

@@ -183,6 +183,11 @@ impl Row {
         Self(values)
     }
 
+    /// How many columns it has.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Takes what stands in a column.
     pub(super) fn take<T: Field>(&mut self, place: usize) -> Result<T, Unfit> {
         let value = self.0.get_mut(place).map(|value| std::mem::replace(value, Value::None));
@@ -328,6 +333,15 @@ pub(super) const COLUMNS: &[Column] = &[
     column!(quality.one_way),
     column!(quality.one_way_why),
     column!(quality.one_way_ms),
+    Column {
+        name: "switch",
+        sql: Some("switch"),
+        get: |cdr| Value::Text(cdr.switch.clone().unwrap_or_default()),
+        set: |cdr, value| {
+            cdr.switch = Some(String::of(value)?).filter(|name| !name.is_empty());
+            Ok(())
+        },
+    },
 ];
 
 /// The columns of a database, in the order in which they are written and read.
@@ -349,6 +363,7 @@ fn blank() -> Cdr {
     Cdr {
         call: Uuid::nil(),
         leg: 0,
+        switch: None,
         direction: LegDirection::In,
         peer: None,
         address: String::new(),

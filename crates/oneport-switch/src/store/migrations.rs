@@ -20,6 +20,7 @@ pub(super) static SQLITE: Forms = Forms(&[
     (5, "contact", include_str!("../../migrations/sqlite/0005_contact.sql")),
     (6, "one_way", include_str!("../../migrations/sqlite/0006_one_way.sql")),
     (7, "users", include_str!("../../migrations/sqlite/0007_users.sql")),
+    (8, "switch", include_str!("../../migrations/sqlite/0008_switch.sql")),
 ]);
 
 /// Those of `migrations/postgres`.
@@ -27,11 +28,14 @@ pub(super) static POSTGRES: Forms = Forms(&[
     (1, "records", include_str!("../../migrations/postgres/0001_records.sql")),
     (2, "switches", include_str!("../../migrations/postgres/0002_switches.sql")),
     (3, "slots", include_str!("../../migrations/postgres/0003_slots.sql")),
+    (4, "shared", include_str!("../../migrations/postgres/0004_shared.sql")),
 ]);
 
 /// Those of `migrations/mysql`.
-pub(super) static MYSQL: Forms =
-    Forms(&[(1, "records", include_str!("../../migrations/mysql/0001_records.sql"))]);
+pub(super) static MYSQL: Forms = Forms(&[
+    (1, "records", include_str!("../../migrations/mysql/0001_records.sql")),
+    (2, "switch", include_str!("../../migrations/mysql/0002_switch.sql")),
+]);
 
 /// Why a database is not opened that has tables which this version cannot know.
 pub(super) const OF_A_NEWER_VERSION: &str = "a newer version of oneport has made it, or changed it, and this \

@@ -11,6 +11,7 @@ mod postgres;
 mod query;
 mod queue;
 mod queued;
+mod registrations;
 mod server;
 mod sql;
 mod sqlite;
@@ -18,6 +19,7 @@ mod state;
 mod statement;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
@@ -81,6 +83,9 @@ pub struct StoredRegistration {
     pub expires: Utc,
     /// Transport and URI of a peer that registered by SIP.
     pub contact: Option<String>,
+    /// At which of several switches with one database; none where it is alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch: Option<String>,
 }
 
 /// Somebody who may use the console.
@@ -116,6 +121,9 @@ pub enum Record {
     Unregistered {
         /// The peer's name.
         peer: String,
+        /// At which of several switches with one database: whoever has registered at another since stays there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        switch: Option<String>,
     },
 }
 
@@ -199,7 +207,13 @@ impl CallStory {
         let all = Paging { order: Order::OldestFirst, after: None, most: Paging::MOST };
         let of_call = CdrFilter { call: Some(call), ..CdrFilter::default() };
         let mut legs = store.cdrs(&of_call, all).await?.records;
-        legs.sort_by_key(|leg| leg.leg);
+        // Those of the switch that the call came to first.
+        let mut begun: BTreeMap<Option<String>, Utc> = BTreeMap::new();
+        for leg in &legs {
+            let first = begun.entry(leg.switch.clone()).or_insert(leg.start);
+            *first = leg.start.min(*first);
+        }
+        legs.sort_by_key(|leg| (begun.get(&leg.switch).copied(), leg.switch.clone(), leg.leg));
         let of_call = RefusalFilter { call: Some(call), ..RefusalFilter::default() };
         let refusals = store.refusals(&of_call, all).await?.records;
         Ok((!legs.is_empty() || !refusals.is_empty()).then_some(Self { legs, refusals }))
@@ -214,7 +228,12 @@ impl fmt::Display for CallStory {
             let peer = leg.peer.as_deref().unwrap_or("a guest");
             let seconds = Duration::from_millis(leg.duration_ms).as_secs_f64();
             let cause = oneport_wire::CauseCode(leg.cause);
-            writeln!(f, "leg {number} {way} {peer} ({address}), number {called_number}: {start}")?;
+            let at = leg.switch.as_deref().map(|switch| format!(" at {switch}"));
+            let at = at.unwrap_or_default();
+            writeln!(
+                f,
+                "leg {number}{at} {way} {peer} ({address}), number {called_number}: {start}"
+            )?;
             let answered = match leg.answer {
                 Some(_) => format!("answered, {} s to be billed", leg.billable_seconds()),
                 None => "not answered".into(),

@@ -149,7 +149,7 @@ impl QueuedStore {
                     Record::Registered(one) => {
                         there.insert(one.peer.clone(), one);
                     }
-                    Record::Unregistered { peer } => {
+                    Record::Unregistered { peer, .. } => {
                         there.remove(&peer);
                     }
                     Record::Cdr(_) | Record::Refusal(_) => {}

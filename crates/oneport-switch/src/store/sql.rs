@@ -8,6 +8,7 @@ use sqlx::{Database, Pool, Transaction};
 use uuid::Uuid;
 
 use super::columns::{self, Field, Row, Unfit, Value, stored};
+use super::registrations;
 use super::statement::{Dialect, Statement};
 use super::{
     Answer, CdrFilter, KEPT_REFUSALS, Order, Page, Paging, Record, RefusalFilter, Store,
@@ -22,7 +23,7 @@ use crate::utc::Utc;
 const ROWS: [usize; 4] = [64, 16, 4, 1];
 
 /// Columns of `refusal` behind its number, in the order in which they are written and read.
-const REFUSAL: &str = "call_id, number, time, peer, address, calling_number, called_number, stage, \
+const REFUSAL: &str = "call_id, number, switch, time, peer, address, calling_number, called_number, stage, \
                        kind, rule, value, destination, ended_call, cause, said, why, fix";
 
 /// A database by its own protocol.
@@ -104,7 +105,7 @@ macro_rules! statements {
 pub(super) use statements;
 
 /// What a statement did not do.
-enum Trouble {
+pub(super) enum Trouble {
     Database(sqlx::Error),
     Unfit(Unfit),
     Slow(Duration),
@@ -221,17 +222,7 @@ impl<E: Engine> Store for E {
     }
 
     fn registrations(&self) -> Answer<'_, Vec<StoredRegistration>> {
-        let text = "SELECT peer, address, registered_time, expires_time, contact \
-                    FROM registration ORDER BY peer";
-        Box::pin(read(self, Statement::new(E::DIALECT, text), |row| {
-            Ok(StoredRegistration {
-                peer: row.take(0)?,
-                address: row.take(1)?,
-                registered: row.take(2)?,
-                expires: row.take(3)?,
-                contact: row.take(4)?,
-            })
-        }))
+        Box::pin(read(self, registrations::all(E::DIALECT), registrations::read))
     }
 
     fn cdrs<'a>(&'a self, filter: &'a CdrFilter, paging: Paging) -> Answer<'a, Page<Cdr>> {
@@ -357,7 +348,7 @@ fn push_number(statement: &mut Statement, number: Option<&str>) {
     statement.push(")");
 }
 
-type Connection<E> = <<E as Engine>::Database as Database>::Connection;
+pub(super) type Connection<E> = <<E as Engine>::Database as Database>::Connection;
 
 /// Writes `records`; of call detail records at most `most` stay.
 async fn write<E: Engine>(
@@ -376,7 +367,7 @@ async fn write<E: Engine>(
         let text = format!("INSERT INTO cdr ({}) VALUES ", columns_of_cdr());
         let mut statement = Statement::new(E::DIALECT, text);
         statement.bind_rows(some.iter().map(|cdr| stored().map(|(column, _)| (column.get)(cdr))));
-        statement.push(&E::DIALECT.or_nothing("call_id, leg"));
+        statement.push(&E::DIALECT.or_nothing(&E::DIALECT.keys_of("leg")));
         E::execute(connection, &statement).await?;
     }
     if let Some(most) = most.filter(|_| !cdrs.is_empty()) {
@@ -390,45 +381,11 @@ async fn write<E: Engine>(
         })
         .collect();
     insert_refusals::<E>(connection, &refusals).await?;
-    // Of several about one peer the last holds.
-    let mut standing: BTreeMap<&str, Option<&StoredRegistration>> = BTreeMap::new();
-    for record in records {
-        match record {
-            Record::Registered(registration) => {
-                standing.insert(&registration.peer, Some(registration));
-            }
-            Record::Unregistered { peer } => {
-                standing.insert(peer, None);
-            }
-            _ => {}
-        }
-    }
-    let gone: Vec<&str> =
-        standing.iter().filter(|(_, there)| there.is_none()).map(|(peer, _)| *peer).collect();
-    for some in in_blocks(&gone) {
-        let mut statement = Statement::new(E::DIALECT, "DELETE FROM registration WHERE peer IN ");
-        statement.bind_row(some.iter().map(|peer| Value::Text((*peer).into())));
-        E::execute(connection, &statement).await?;
-    }
-    let there: Vec<&StoredRegistration> = standing.into_values().flatten().collect();
-    for some in in_blocks(&there) {
-        let text = "INSERT INTO registration \
-                    (peer, address, registered_time, expires_time, contact) VALUES ";
-        let mut statement = Statement::new(E::DIALECT, text);
-        statement.bind_rows(some.iter().map(|one| {
-            let StoredRegistration { peer, address, registered, expires, contact } = one;
-            let times = [registered.value(), expires.value()];
-            [peer.value(), address.value()].into_iter().chain(times).chain([contact.value()])
-        }));
-        let columns = ["address", "registered_time", "expires_time", "contact"];
-        statement.push(&E::DIALECT.or_replace("peer", &columns));
-        E::execute(connection, &statement).await?;
-    }
-    Ok(())
+    registrations::write::<E>(connection, records).await
 }
 
 /// `rows` in blocks of [`ROWS`].
-fn in_blocks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+pub(super) fn in_blocks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let length = ROWS.into_iter().find(|length| *length <= rows.len())?;
         let (block, rest) = rows.split_at_checked(length)?;
@@ -464,16 +421,19 @@ async fn insert_refusals<E: Engine>(
         return Ok(());
     }
     // One that was written before is counted already.
-    let mut written: BTreeSet<(Uuid, u32)> = BTreeSet::new();
+    let mut written: BTreeSet<(Uuid, u32, String)> = BTreeSet::new();
     for some in in_blocks(refusals) {
-        let text = "SELECT call_id, number FROM refusal WHERE call_id IN ";
+        let text = "SELECT call_id, number, switch FROM refusal WHERE call_id IN ";
         let mut statement = Statement::new(E::DIALECT, text);
         statement.bind_row(some.iter().map(|refusal| refusal.call.value()));
         for mut row in E::fetch(connection, &statement).await? {
-            written.insert((row.take(0)?, row.take(1)?));
+            written.insert((row.take(0)?, row.take(1)?, row.take(2)?));
         }
     }
-    let new = |refusal: &&&Refusal| written.insert((refusal.call, refusal.number));
+    let new = |refusal: &&&Refusal| {
+        let switch = refusal.switch.clone().unwrap_or_default();
+        written.insert((refusal.call, refusal.number, switch))
+    };
     let new: Vec<&Refusal> = refusals.iter().filter(new).copied().collect();
     let mut counts: BTreeMap<(Stage, &str), u64> = BTreeMap::new();
     for refusal in &new {
@@ -500,6 +460,7 @@ fn values(refusal: &Refusal) -> impl Iterator<Item = Value> {
     [
         refusal.call.value(),
         refusal.number.value(),
+        refusal.switch.clone().unwrap_or_default().value(),
         refusal.at.value(),
         refusal.peer.value(),
         refusal.address.value(),
@@ -523,20 +484,21 @@ fn read_refusal(row: &mut Row) -> Result<Refusal, Unfit> {
     Ok(Refusal {
         call: row.take(0)?,
         number: row.take(1)?,
-        at: row.take(2)?,
-        peer: row.take(3)?,
-        address: row.take(4)?,
-        calling_number: row.take(5)?,
-        called_number: row.take(6)?,
-        stage: row.take(7)?,
-        kind: row.take(8)?,
-        rule: row.take(9)?,
-        value: row.take(10)?,
-        destination: row.take(11)?,
-        ended_call: row.take(12)?,
-        cause: row.take(13)?,
-        said: row.take(14)?,
-        why: row.take(15)?,
-        fix: row.take(16)?,
+        switch: Some(row.take(2)?).filter(|name: &String| !name.is_empty()),
+        at: row.take(3)?,
+        peer: row.take(4)?,
+        address: row.take(5)?,
+        calling_number: row.take(6)?,
+        called_number: row.take(7)?,
+        stage: row.take(8)?,
+        kind: row.take(9)?,
+        rule: row.take(10)?,
+        value: row.take(11)?,
+        destination: row.take(12)?,
+        ended_call: row.take(13)?,
+        cause: row.take(14)?,
+        said: row.take(15)?,
+        why: row.take(16)?,
+        fix: row.take(17)?,
     })
 }

@@ -153,7 +153,10 @@ impl<'a> Contents<'a> {
             }
             Part::Registrations => {
                 let registrations = self.store.registrations().await?;
-                let entries = registrations.into_iter().map(Entry::Registration).collect();
+                // Where it goes to, other switches are.
+                let entries =
+                    registrations.into_iter().map(|one| StoredRegistration { switch: None, ..one });
+                let entries = entries.map(Entry::Registration).collect();
                 (entries, None, Some(Part::Cdrs))
             }
             Part::Cdrs => {

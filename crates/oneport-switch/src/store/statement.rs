@@ -20,6 +20,15 @@ impl Dialect {
         }
     }
 
+    /// What tells records of calls apart: the call, the `number` of the record there, and which of several
+    /// switches has written it, where there may be several.
+    pub(super) fn keys_of(self, number: &str) -> String {
+        match self {
+            Self::Sqlite | Self::MySql => format!("call_id, {number}"),
+            Self::Postgres => format!("call_id, {number}, switch"),
+        }
+    }
+
     /// Behind an INSERT: a row whose `keys` are there already is left as it is.
     pub(super) fn or_nothing(self, keys: &str) -> String {
         match self {

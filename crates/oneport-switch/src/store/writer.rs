@@ -200,7 +200,7 @@ fn lose(batch: &[Record]) {
             Record::Registered(registration) => {
                 tracing::warn!("not stored: registration of {}", registration.peer);
             }
-            Record::Unregistered { peer } => tracing::warn!("not stored: {peer} unregistered"),
+            Record::Unregistered { peer, .. } => tracing::warn!("not stored: {peer} unregistered"),
         }
     }
 }
@@ -280,7 +280,7 @@ mod tests {
     }
 
     fn record(number: usize) -> Record {
-        Record::Unregistered { peer: number.to_string() }
+        Record::Unregistered { peer: number.to_string(), switch: None }
     }
 
     #[tokio::test]

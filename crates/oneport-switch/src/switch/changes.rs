@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use oneport_proto::TokenRule;
 
 use super::{Standing, Switch};
+use crate::cluster::SWITCH;
 use crate::config::{Config, KnownHosts, Peer, describe_limit, describe_route};
 use crate::routing::{DEFAULT_CONTEXT, Route};
 use crate::sip::settings::{CARRIER, PhoneConfig};
@@ -56,10 +57,11 @@ fn entries<T>(map: &BTreeMap<String, T>) -> impl Iterator<Item = (String, &T)> {
 /// A peer, what it is as a phone, and whether it needs call tokens.
 type Compared<'a> = (Peer, Option<&'a PhoneConfig>, Option<TokenRule>);
 
-/// All but carriers, which are compared as such.
+/// All but carriers, which are compared as such, and other switches, which no file has.
 fn peers_of(config: &Config) -> BTreeMap<String, Compared<'_>> {
     let rules = &config.endpoint.call_token.users;
-    let peers = config.peers.iter().filter(|(name, _)| !name.starts_with(CARRIER));
+    let is_own = |name: &str| !name.starts_with(CARRIER) && !name.starts_with(SWITCH);
+    let peers = config.peers.iter().filter(|(name, _)| is_own(name));
     let compared = |(name, peer): (&String, &Peer)| {
         let (mut peer, phone) = (peer.clone(), config.phones.get(name));
         if phone.is_some() {

@@ -350,6 +350,10 @@ impl Application for Switch {
             self.trunks.set(Owner::Registered(name.clone()), None);
             self.phone_gone(&name);
             tracing::info!("registration of {name} expired");
+            if self.config.cluster.is_some() {
+                // The others do not count its time.
+                self.book.forget_registration(&name);
+            }
             self.news.tell(|| What::Registration { peer: name, address: None });
         }
         self.trunks.apply(endpoint);

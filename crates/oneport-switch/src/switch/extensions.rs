@@ -16,7 +16,9 @@ impl Switch {
             let has = peer.extensions.iter().any(|extension| extension == number);
             let context = &peer.extension_context;
             has && contexts.iter().any(|one| one == context || one == "*")
-                && (peer.address.is_some() || self.registrar.find(now, name).is_some())
+                && (peer.address.is_some()
+                    || self.registrar.find(now, name).is_some()
+                    || self.siblings.switch_of(name).is_some())
         });
         peers.next().map(|(name, _)| name.as_str())
     }

@@ -4,6 +4,7 @@ use oneport_proto::{CallEnd, CallId, EndReason};
 use oneport_wire::CauseCode;
 
 use super::hunting::MOST_HOPS;
+use super::siblings::is_sibling;
 use super::{State, Switch};
 use crate::routing::{Destination, Target};
 
@@ -25,6 +26,10 @@ impl Switch {
         call: CallId,
         mut targets: Vec<Target>,
     ) -> Result<Vec<Target>, (CauseCode, String)> {
+        if self.legs.get(&call).is_some_and(is_sibling) {
+            // The switch that it comes from has looked at that.
+            return Ok(targets);
+        }
         for target in &mut targets {
             while let Target::Peer { name, number } = target {
                 let peer = self.config.peers.get(name);
@@ -88,9 +93,8 @@ impl Switch {
 
     /// Puts the destination before those that are left. Whether there is one.
     fn forward_next(&mut self, call: CallId, name: &str, to: &Destination) -> bool {
-        let Some(State::Caller(caller)) = self.legs.get(&call).map(|leg| &leg.state) else {
-            return false;
-        };
+        let leg = self.legs.get(&call).filter(|leg| !is_sibling(leg));
+        let Some(State::Caller(caller)) = leg.map(|leg| &leg.state) else { return false };
         let number = caller.offer.called_number.clone();
         let target = match self.forward(call, name, &number, to) {
             Ok(target) => target,

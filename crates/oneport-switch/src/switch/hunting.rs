@@ -5,14 +5,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use jiff::ZonedDateTime;
-use oneport_proto::{CallEnd, CallId, Endpoint, Instant, NewCall, Offer};
+use oneport_proto::{CallEnd, CallId, EndReason, Endpoint, Instant, NewCall, Offer};
 use oneport_wire::{AuthMethods, CauseCode, Format, FormatSet};
 
 use super::leg::Marks;
 use super::nodes::node_reason;
+use super::siblings::is_sibling;
 use super::{LeaseId, Leg, State, Switch, records};
 use crate::bridge;
 use crate::builtin::Announcement;
+use crate::cluster::{CALL, PEER};
 use crate::config::{Config, Peer};
 use crate::limits::{Attempt, Direction};
 use crate::refusal::{Reason, Stage};
@@ -23,6 +25,14 @@ use crate::watch::Bounds;
 
 /// A call that came through so many switches runs in a circle.
 pub(super) const MOST_HOPS: u32 = 10;
+
+/// The way to a peer.
+pub(super) struct Way {
+    /// Where its leg goes.
+    pub(super) to: SocketAddr,
+    /// The switch that is there, where the peer is registered at another.
+    pub(super) through: Option<String>,
+}
 
 /// What the dial plan says of a call.
 #[derive(Default)]
@@ -168,7 +178,7 @@ impl Switch {
         counts.into_iter().find(|(_, count)| *count == most).map(|(format, _)| format)
     }
 
-    /// Where a peer can be called now.
+    /// Where a peer can be called now; `from_sibling`: for another switch, which has found that it is here.
     ///
     /// # Errors
     /// It is not there, or does not answer polls.
@@ -177,7 +187,8 @@ impl Switch {
         now: Instant,
         name: &str,
         peer: &Peer,
-    ) -> Result<SocketAddr, (CauseCode, Box<Reason>)> {
+        from_sibling: bool,
+    ) -> Result<Way, (CauseCode, Box<Reason>)> {
         let refused = |kind, why: String| Reason::new(Stage::Destination, kind, why);
         if peer.nodes.is_some() {
             let why = format!("{name} is every node of AllStarLink, and none is asked for");
@@ -204,6 +215,9 @@ impl Switch {
             return Err((CauseCode::DESTINATION_OUT_OF_ORDER, reason.into()));
         }
         let Some(to) = peer.address.or_else(|| self.registrar.find(now, name)) else {
+            if let Some(through) = self.siblings.switch_of(name).filter(|_| !from_sibling) {
+                return self.way_through(name, through);
+            }
             let reason = refused("not_registered", format!("{name} is not registered"))
                 .decided_by(format!("peers.{name}"), "no address, and not registered")
                 .fix(format!("see why {name} does not register, or give it an address"));
@@ -218,9 +232,9 @@ impl Switch {
             return Err((CauseCode::DESTINATION_OUT_OF_ORDER, reason.into()));
         }
         match &self.gateway {
-            _ if !is_phone => Ok(to),
+            _ if !is_phone => Ok(Way { to, through: None }),
             // The gateway knows the way to it.
-            Some(link) => Ok(link.address),
+            Some(link) => Ok(Way { to: link.address, through: None }),
             None => {
                 let reason = refused("no_gateway", "the SIP gateway does not run".into())
                     .fix("restart the switch: it begins with the first peer that speaks SIP");
@@ -243,6 +257,7 @@ impl Switch {
         let Some(leg) = self.legs.get(&call) else { return Ok(()) };
         let State::Caller(caller) = &leg.state else { return Ok(()) };
         let Some(peer) = self.config.peers.get(name) else { return Ok(()) };
+        let from_sibling = is_sibling(leg);
         let offer = &caller.offer;
         if number.is_empty() {
             let why = format!("nothing is left of {} for {name}", offer.called_number);
@@ -256,9 +271,9 @@ impl Switch {
             }
             None => None,
         };
-        let to = match &node {
-            Some(node) => node.address,
-            None => self.way_to(now, name, peer)?,
+        let Way { to, through } = match &node {
+            Some(node) => Way { to: node.address, through: None },
+            None => self.way_to(now, name, peer, from_sibling)?,
         };
         let dialled_there = node.as_ref().map_or(number, |node| node.number.as_str());
         let variables = with_one_more_hop(&offer.variables).ok_or_else(|| {
@@ -268,8 +283,10 @@ impl Switch {
             (CauseCode::ROUTING_ERROR, Box::new(reason))
         })?;
         // All that speak SIP are at the same address: that of the gateway.
-        let by_sip = self.config.is_behind_gateway(name);
-        let same = to == leg.address && (!by_sip || leg.peer.as_deref() == Some(name));
+        let by_sip = through.is_none() && self.config.is_behind_gateway(name);
+        let same = through.is_none()
+            && to == leg.address
+            && (!by_sip || leg.peer.as_deref() == Some(name));
         if same && number == offer.called_number && !caller.may_return {
             let why = format!("{name} would get its own call back");
             let reason = refused("own_call_back", why)
@@ -291,7 +308,10 @@ impl Switch {
             formats = self.formats_to_transcode(name, peer, leg, caller)?;
         }
         formats.extend((self.video_of(leg) & peer.video).iter());
-        let mut new = new_call(peer, dialled_there);
+        // Whoever is registered at another switch is called as that switch, which completes the call.
+        let sibling = through.as_deref().and_then(|switch| self.peer_of_switch(switch)).cloned();
+        let called_as = sibling.as_ref().unwrap_or(peer);
+        let mut new = new_call(called_as, dialled_there);
         if let Some(node) = &node {
             new.username = new.username.or_else(|| node.user.clone());
             new.secret = new.secret.or_else(|| node.secret.clone());
@@ -312,11 +332,19 @@ impl Switch {
         let lease = LeaseId(self.next_lease);
         let sip = by_sip.then(|| lease.0.to_string());
         new.variables.extend(sip.clone().map(|word| (LEG.into(), word)));
+        if through.is_some() {
+            new.variables.push((PEER.into(), name.into()));
+            new.variables.push((CALL.into(), leg.id.to_string()));
+        }
         new.formats = formats;
         let (direction, route) = (Direction::Out, None);
         let is_emergency = caller.is_emergency;
         let attempt = Attempt { peer: Some(name), direction, number, route, is_emergency };
-        let taken = self.limits.take(now, lease, &attempt);
+        // What another switch sends has its place there.
+        let taken = match from_sibling {
+            true => Ok(()),
+            false => self.limits.take(now, lease, &attempt),
+        };
         taken.map_err(|full| (full.cause, records::full_limit(&full).into()))?;
         let called = match endpoint.place_call(now, to, new) {
             Ok(called) => called,
@@ -331,8 +359,8 @@ impl Switch {
             self.transcodings.take(called, self.config.max_transcoded_calls);
         }
         self.tally.begun(Direction::Out);
-        let _ = endpoint.allow_transfer(called, peer.transfer.is_some());
-        self.inband.enter(endpoint, called, peer.keys_by);
+        let _ = endpoint.allow_transfer(called, called_as.transfer.is_some());
+        self.inband.enter(endpoint, called, called_as.keys_by);
         let (who, dialled) = (leg.who(), &offer.called_number);
         tracing::debug!("{call}: {who} calls {dialled} at {name} ({to}): {called}");
         let state = State::Called { caller: call };
@@ -340,7 +368,7 @@ impl Switch {
         if let Some(rings) = rings {
             self.ends.set(called, now + rings);
         }
-        if let Some(trunk) = peer.trunk {
+        if let Some(trunk) = called_as.trunk {
             self.trunks.set(Owner::Call(called), Some((to, trunk)));
         }
         let peer = Some(name.into());
@@ -355,7 +383,12 @@ impl Switch {
             direction: Direction::Out,
             to: None,
             state,
-            marks: Marks { native_to: native.then(|| number.into()), sip, ..Marks::default() },
+            marks: Marks {
+                native_to: native.then(|| number.into()),
+                through_sibling: through.is_some(),
+                sip,
+                ..Marks::default()
+            },
         };
         self.legs.insert(called, leg);
         self.legs_have_changed();
@@ -489,7 +522,15 @@ impl Switch {
             }
             return self.book.goes_on(call);
         }
-        let cause = bridge::cause_for_caller(end);
+        let cause = match end.reason {
+            // No answer of another switch says that it is gone, and nothing of lines.
+            EndReason::TimedOut | EndReason::Unanswered | EndReason::SetupTimedOut
+                if leg.marks.through_sibling =>
+            {
+                CauseCode::DESTINATION_OUT_OF_ORDER
+            }
+            _ => bridge::cause_for_caller(end),
+        };
         let mut goes_on = bridge::tries_next(end) || caller.continue_on.contains(&end.cause);
         let answered = caller.answered;
         if !answered && let Some(name) = peer {
@@ -555,8 +596,11 @@ pub(crate) fn contexts_of(
 fn with_one_more_hop(variables: &[(String, String)]) -> Option<Vec<(String, String)>> {
     let before = variables.iter().find(|(name, _)| name == HOPS);
     let before: u32 = before.and_then(|(_, hops)| hops.parse().ok()).unwrap_or(0);
-    let mut variables: Vec<_> =
-        variables.iter().filter(|(name, _)| name != HOPS && name != LEG).cloned().collect();
+    let mut variables: Vec<_> = variables
+        .iter()
+        .filter(|(name, _)| ![HOPS, LEG, PEER, CALL].contains(&&**name))
+        .cloned()
+        .collect();
     variables.push((HOPS.into(), (before + 1).to_string()));
     (before < MOST_HOPS).then_some(variables)
 }

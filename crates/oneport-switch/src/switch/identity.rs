@@ -9,6 +9,7 @@ use super::leg::Marks;
 use super::nodes::NodeCalls;
 use super::spans::span_of;
 use super::{Leg, State, Switch, printable, records};
+use crate::cluster::SWITCH;
 use crate::config::Peer;
 use crate::limits::Direction;
 use crate::refusal::{Reason, Stage};
@@ -174,6 +175,9 @@ impl Switch {
             }
             self.ends.set(call, now + limits.duration);
         }
+        if peer.as_deref().is_some_and(|name| name.starts_with(SWITCH)) {
+            self.joins_call_of_sibling(call, &offer);
+        }
         let source = peer.as_deref().and_then(|name| self.source_behind_gateway(name, &offer));
         if let Some(source) = source {
             self.book.moved(call, source);
@@ -188,6 +192,9 @@ impl Switch {
         }
         if let Err((cause, why)) = self.begin_record(endpoint, call) {
             return self.refuse(endpoint, now, call, cause, &why);
+        }
+        if peer.as_deref().is_some_and(|name| name.starts_with(SWITCH)) {
+            return self.complete_for_sibling(endpoint, now, call, offer);
         }
         self.call_begun(call, &offer.called_number);
         self.route(endpoint, now, call, peer, offer, None);

@@ -103,6 +103,8 @@ pub(super) struct Marks {
     pub(super) causes_told: u32,
     /// What was told of voice that flows one way only.
     pub(super) one_way: Option<Box<Told>>,
+    /// It goes to another switch, at which its peer is registered.
+    pub(super) through_sibling: bool,
     /// The word by which the SIP gateway knows it.
     pub(super) sip: Option<String>,
     /// When the call of this caller was answered.

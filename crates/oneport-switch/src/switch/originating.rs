@@ -7,7 +7,7 @@ use oneport_proto::{CallId, Endpoint, Instant, Offer, Path};
 use oneport_wire::{CauseCode, EncryptionMethods, Format, FormatSet, SamplingRates};
 
 use super::forwarding::Forwarded;
-use super::hunting::new_call;
+use super::hunting::{Way, new_call};
 use super::leg::{Caller, Marks};
 use super::spans::span_of;
 use super::{Leg, State, Switch, records};
@@ -143,7 +143,13 @@ impl Switch {
         let Some(peer) = self.config.peers.get(&name).cloned() else {
             return Err(NotPlaced::Senseless(format!("there is no peer `{name}`")));
         };
-        let to = self.way_to(now, &name, &peer)?;
+        let Way { to, through } = self.way_to(now, &name, &peer, false)?;
+        if let Some(switch) = through {
+            let why = format!("{name} is registered at switch {switch}");
+            let reason = Reason::new(Stage::Destination, "at_another_switch", why)
+                .fix(format!("ask switch {switch} to place the call"));
+            return Err(NotPlaced::Refused(reason.into()));
+        }
         let mut origination = Origination { offer: offer_of(asked, &name, to), target };
         if asked.calling_number.is_none() {
             let own = Some(number.clone()).filter(|number| number != START);

@@ -29,7 +29,7 @@ impl Registry for Desk {
         let (kept, answer) = oneshot::channel();
         let name = name.to_string();
         self.0.post(move |_, switch, now| {
-            switch.phone_registers(now, Waiting { name, binding, kept });
+            switch.phone_registers(now, Waiting { name, since: now, binding, kept });
         });
         answer
     }
@@ -48,6 +48,8 @@ impl Registry for Desk {
 /// What a phone wants that waits until it is written.
 struct Waiting {
     name: String,
+    /// When it asked.
+    since: Instant,
     /// Where it is from now on, and for how long; `None`: nowhere.
     binding: Option<(Binding, Duration)>,
     /// Told whether that is kept.
@@ -91,14 +93,16 @@ impl Switch {
         }
         let registered = self.book.now();
         let peer = waiting.name.clone();
+        let switch = self.book.switch().map(Into::into);
         let record = match &waiting.binding {
-            None => Record::Unregistered { peer },
+            None => Record::Unregistered { peer, switch },
             Some((binding, granted)) => Record::Registered(StoredRegistration {
                 peer,
                 address: binding.address.to_string(),
                 registered,
                 expires: registered.after(*granted + GRACE),
                 contact: Some(binding.text()),
+                switch,
             }),
         };
         match self.book.ledger_mut() {
@@ -125,7 +129,7 @@ impl Switch {
     }
 
     fn phone_registered(&mut self, now: Instant, waiting: Waiting) {
-        let Waiting { name, binding, kept } = waiting;
+        let Waiting { name, since, binding, kept } = waiting;
         if !self.config.phones.contains_key(&name) {
             self.book.forget_registration(&name);
             let _ = kept.send(false);
@@ -139,10 +143,13 @@ impl Switch {
                 }
                 self.phone_gone(&name);
             }
+            Some(_) if let Some(switch) = self.siblings.has_later(&name, since) => {
+                tracing::info!("{name} has registered at switch {switch} since");
+            }
             Some((binding, granted)) => {
                 let (address, by) = (binding.address, binding.transport.name());
                 let seconds = granted.as_secs();
-                let change = self.registrar.bind(now, &name, address, granted);
+                let change = self.registrar.bind((since, now), &name, address, granted);
                 match change {
                     Change::New => {
                         tracing::info!(

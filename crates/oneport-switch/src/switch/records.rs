@@ -5,6 +5,7 @@ use oneport_proto::{CallEnd, CallId, DropReason, EndReason, Endpoint, Instant, L
 use oneport_wire::CauseCode;
 
 use super::registering::UNSAID_REFRESH;
+use super::siblings::before;
 use super::{State, Switch};
 use crate::book::Then;
 use crate::cdr::Quality;
@@ -40,7 +41,9 @@ impl Switch {
         for then in ledger.durable(count) {
             match then {
                 Then::TellEnd(call) => endpoint.tell_end(now, call),
-                Then::Grant(request) => self.grant_registration(endpoint, now, request),
+                Then::Grant(request, since) => {
+                    self.grant_registration(endpoint, (since, now), request);
+                }
                 Then::GrantPhone(number) => self.grant_phone(now, number),
             }
         }
@@ -63,6 +66,9 @@ impl Switch {
         let today = self.book.now();
         for registration in std::mem::take(&mut self.restored) {
             let name = registration.peer;
+            if self.is_of_another(registration.switch.as_deref()) {
+                continue;
+            }
             let Some(peer) = self.config.peers.get(&name) else {
                 self.book.forget_registration(&name);
                 continue;
@@ -83,7 +89,8 @@ impl Switch {
             if let Some(contact) = registration.contact {
                 self.telephones.restore(&name, contact);
             }
-            self.is_registered_at(endpoint, now, &name, address, left);
+            let since = before(now, today.since(registration.registered));
+            self.is_registered_at(endpoint, (since, now), &name, address, left);
             tracing::info!("{name} is still registered at {address} for {} s", left.as_secs());
         }
     }
@@ -107,24 +114,26 @@ impl Switch {
         let registered = self.book.now();
         let (least, most) = peer.refresh;
         let refresh = register.refresh.unwrap_or(UNSAID_REFRESH).clamp(least, most);
+        let switch = self.book.switch().map(Into::into);
         let record = match register.release {
-            true => Record::Unregistered { peer: name },
+            true => Record::Unregistered { peer: name, switch },
             false => Record::Registered(StoredRegistration {
                 peer: name,
                 address: address.to_string(),
                 registered,
                 expires: registered.after(refresh + GRACE),
                 contact: None,
+                switch,
             }),
         };
         match self.book.ledger_mut() {
-            None => self.grant_registration(endpoint, now, request),
+            None => self.grant_registration(endpoint, (now, now), request),
             Some(ledger) if ledger.is_full() => {
                 let (behind, most) = (ledger.behind(), ledger.most());
                 tracing::warn!("registration refused: {behind} of {most} records wait");
                 let _ = endpoint.refuse(now, request);
             }
-            Some(ledger) => ledger.append(record, Some(Then::Grant(request))),
+            Some(ledger) => ledger.append(record, Some(Then::Grant(request, now))),
         }
     }
 

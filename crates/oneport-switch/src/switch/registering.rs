@@ -58,7 +58,7 @@ impl Switch {
     pub(super) fn is_registered_at(
         &mut self,
         endpoint: &mut Endpoint,
-        now: Instant,
+        (since, now): (Instant, Instant),
         name: &str,
         address: SocketAddr,
         left: Duration,
@@ -66,7 +66,7 @@ impl Switch {
         let Some(peer) = self.config.peers.get(name) else { return };
         // The clock may have been put back since.
         let (_, most) = peer.refresh;
-        self.registrar.bind(now, name, address, left.saturating_sub(GRACE).min(most));
+        self.registrar.bind((since, now), name, address, left.saturating_sub(GRACE).min(most));
         if let Some(qualify) = peer.qualify.filter(|_| !self.is_retired()) {
             self.qualify.watch(now, name, address, qualify);
         }
@@ -98,11 +98,11 @@ impl Switch {
         }
     }
 
-    /// Does what a peer has asked for that has proved who it is, and says so.
+    /// Does what a peer has asked for that has proved who it is, `since` when it did, and says so.
     pub(super) fn grant_registration(
         &mut self,
         endpoint: &mut Endpoint,
-        now: Instant,
+        (since, now): (Instant, Instant),
         request: RequestId,
     ) {
         let Some(register) = self.requests.get(&request) else { return };
@@ -126,9 +126,11 @@ impl Switch {
             self.trunks.set(Owner::Registered(name.into()), None);
             tracing::info!("{name} unregistered from {address}");
             self.news.tell(|| What::Registration { peer: name.into(), address: None });
+        } else if let Some(switch) = self.siblings.has_later(name, since) {
+            tracing::info!("{name} has registered at switch {switch} since");
         } else {
             let seconds = refresh.as_secs();
-            let change = self.registrar.bind(now, name, address, refresh);
+            let change = self.registrar.bind((since, now), name, address, refresh);
             if let Some(qualify) = peer.qualify {
                 self.qualify.watch(now, name, address, qualify);
                 self.qualify.poll(endpoint, now);

@@ -21,6 +21,7 @@ impl Switch {
         self.keep_what_holds(&mut config);
         let before = std::mem::replace(&mut self.config, config);
         self.place_carriers();
+        self.place_siblings(now);
         self.tell_gateway();
         endpoint.reconfigure(self.config.endpoint.clone());
         self.decoy.learn(&self.config);

@@ -1,10 +1,41 @@
 //! The other switches with the same database, as this one knows them.
 
-use oneport_proto::{Endpoint, Instant};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
 
-use super::Switch;
+use oneport_media::transcode::Wishes;
+use oneport_proto::{
+    CallId, CodecPriority, EncryptionPolicy, Endpoint, Instant, Offer, TrunkConfig,
+};
+use oneport_wire::{AuthMethods, CauseCode, FormatSet};
+
+use super::forwarding::Forwarded;
+use super::hunting::Way;
+use super::leg::Caller;
+use super::spans::span_of;
+use super::{Leg, State, Switch, records};
 use crate::api::model::{SwitchState, SwitchView, SwitchesView};
-use crate::cluster::{Presence, Sibling, Told};
+use crate::caller_id::CallerIdRule;
+use crate::cluster::{CALL, PEER, Presence, SWITCH, Shared, Sibling, Told};
+use crate::config::{ClusterConfig, ConnectedLineRule, DEFAULT_CODECS, Forwarding, Peer};
+use crate::inband::KeyRule;
+use crate::qualify::{QualifyConfig, Status};
+use crate::refusal::{Reason, Stage};
+use crate::routing::{DEFAULT_CONTEXT, Target};
+use crate::trunks::Owner;
+use crate::watch::Bounds;
+
+/// Half of the time that another switch has for the answer to a call: it answers at once, or is not there.
+const AUTOKILL: Duration = Duration::from_millis(1_000);
+
+/// How other switches are polled: whether they can be reached is known before a call wants to.
+const POLLS: QualifyConfig = QualifyConfig {
+    limit: Duration::from_millis(1_000),
+    interval: Duration::from_millis(2_000),
+    not_ok_interval: Duration::from_millis(1_000),
+    smoothing: false,
+};
 
 /// What is known of the others.
 #[derive(Default)]
@@ -15,13 +46,90 @@ pub(super) struct Siblings {
     others: Vec<Sibling>,
     /// Since when the database does not answer, and why.
     cut_off: Option<(Instant, String)>,
+    /// Peers that are registered at another, by their names.
+    registered: HashMap<String, Elsewhere>,
+}
+
+/// Where a peer is registered that is not so here.
+#[derive(Clone, PartialEq, Debug)]
+struct Elsewhere {
+    /// At which switch.
+    switch: String,
+    /// Since when.
+    since: Instant,
+}
+
+impl Siblings {
+    /// The other switch at which a peer is registered.
+    pub(super) fn switch_of(&self, peer: &str) -> Option<&str> {
+        self.registered.get(peer).map(|there| there.switch.as_str())
+    }
+
+    /// The other switch at which a peer is registered that has been there later than `since`.
+    pub(super) fn has_later(&self, peer: &str, since: Instant) -> Option<&str> {
+        let there = self.registered.get(peer).filter(|there| there.since > since)?;
+        Some(&there.switch)
+    }
+}
+
+/// Whether a leg comes from another switch with the same database.
+pub(super) fn is_sibling(leg: &Leg) -> bool {
+    leg.peer.as_deref().is_some_and(|name| name.starts_with(SWITCH))
+}
+
+/// The moment so long before `now`, or the beginning of time.
+pub(super) fn before(now: Instant, age: Duration) -> Instant {
+    let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+    Instant::from_micros(now.as_micros().saturating_sub(age))
+}
+
+/// Another switch as a peer.
+fn peer(own: &ClusterConfig, encryption: EncryptionPolicy, address: SocketAddr) -> Peer {
+    Peer {
+        contexts: Vec::new(),
+        secrets: vec![own.secret.clone()],
+        keys: Vec::new(),
+        own_key: None,
+        encryption,
+        qualify: Some(POLLS),
+        trunk: Some(TrunkConfig::default()),
+        // Its packets alone get through the NATs of its peers.
+        transfer: None,
+        address: Some(address),
+        lost: None,
+        codecs: DEFAULT_CODECS.to_vec(),
+        account_code: None,
+        connected_line: ConnectedLineRule { sends: true, receives: true },
+        video: FormatSet(u64::MAX).video(),
+        priority: CodecPriority::Host,
+        transcoding: true,
+        voice: Wishes { frame: None, silence_suppression: false },
+        acls: Vec::new(),
+        nodes: None,
+        methods: AuthMethods::MD5,
+        username: Some(format!("{SWITCH}{}", own.name)),
+        refresh: (Duration::from_secs(60), Duration::from_secs(60)),
+        mailbox: None,
+        told_of_messages: false,
+        provision: None,
+        autokill: Some(AUTOKILL),
+        bounds: Bounds::default(),
+        hold_music: None,
+        forwarding: Forwarding::default(),
+        keys_by: KeyRule::default(),
+        early_tones: Vec::new(),
+        tones: None,
+        caller_id: CallerIdRule::default(),
+        extensions: Vec::new(),
+        extension_context: DEFAULT_CONTEXT.into(),
+    }
 }
 
 impl Switch {
     /// The switches with the same database, as far as this one knows.
     #[must_use]
     pub fn show_switches(&self, now: Instant) -> SwitchesView {
-        let Siblings { incarnation, others, cut_off } = &self.siblings;
+        let Siblings { incarnation, others, cut_off, registered } = &self.siblings;
         let own = self.config.cluster.as_ref().map(|own| SwitchView {
             name: own.name.clone(),
             here: true,
@@ -47,14 +155,22 @@ impl Switch {
         });
         SwitchesView {
             switches: own.into_iter().chain(others).collect(),
+            registered_elsewhere: registered.len(),
             cut_off: cut_off.as_ref().map(|(_, why)| why.clone()),
             cut_off_seconds: cut_off.as_ref().map(|(since, _)| now.since(*since).as_secs()),
         }
     }
 
     /// What is known of the other switches has changed.
-    pub(crate) fn cluster_tells(&mut self, _: &mut Endpoint, now: Instant, told: Told) {
+    pub(crate) fn cluster_tells(&mut self, endpoint: &mut Endpoint, now: Instant, told: Told) {
         match told {
+            Told::Registrations { whole, peers } => {
+                if whole {
+                    self.siblings.registered.clear();
+                }
+                peers.into_iter().for_each(|shared| self.registered_at(now, shared));
+                self.trunks.apply(endpoint);
+            }
             Told::Joined { incarnation } => {
                 self.siblings.incarnation = Some(incarnation);
                 self.begin_leases(incarnation);
@@ -66,9 +182,153 @@ impl Switch {
                 for other in &self.siblings.others {
                     tell_of(before.iter().find(|old| old.name == other.name), other);
                 }
+                self.place_siblings(now);
             }
         }
     }
+
+    /// A peer is registered at another switch, or at none, or here.
+    fn registered_at(&mut self, now: Instant, shared: Shared) {
+        let Shared { peer, switch, age } = shared;
+        let Some(switch) = switch.filter(|switch| self.is_of_another(Some(switch))) else {
+            self.siblings.registered.remove(&peer);
+            return;
+        };
+        let since = before(now, age);
+        if self.registrar.since(&peer).is_some_and(|here| here < since) {
+            self.registrar.release(&peer);
+            self.qualify.forget(&peer);
+            self.trunks.set(Owner::Registered(peer.clone()), None);
+            self.phone_gone(&peer);
+            tracing::info!("{peer} has registered at switch {switch}");
+        }
+        self.siblings.registered.insert(peer, Elsewhere { switch, since });
+    }
+
+    /// Whether `switch`, at which somebody is registered, is another than this one.
+    pub(super) fn is_of_another(&self, switch: Option<&str>) -> bool {
+        let own = self.config.cluster.as_ref().map(|own| own.name.as_str());
+        own.is_some() && switch.is_some_and(|switch| own != Some(switch))
+    }
+
+    /// Makes peers of the other switches.
+    pub(super) fn place_siblings(&mut self, now: Instant) {
+        let Some(own) = &self.config.cluster else { return };
+        let there = |other: &&Sibling| other.presence != Presence::Left;
+        let named = self.siblings.others.iter().filter(there);
+        let named: HashMap<String, SocketAddr> =
+            named.map(|other| (format!("{SWITCH}{}", other.name), other.address)).collect();
+        let qualify = &mut self.qualify;
+        self.config.peers.retain(|name, known| {
+            let stays = !name.starts_with(SWITCH) || named.get(name) == known.address.as_ref();
+            if !stays {
+                qualify.forget(name);
+            }
+            stays
+        });
+        for (name, address) in named {
+            if !self.config.peers.contains_key(&name) {
+                self.qualify.watch(now, &name, address, POLLS);
+                let peer = peer(own, self.config.encryption, address);
+                self.config.peers.insert(name, peer);
+            }
+        }
+    }
+
+    /// Another switch as a peer.
+    pub(super) fn peer_of_switch(&self, switch: &str) -> Option<&Peer> {
+        self.config.peers.get(&format!("{SWITCH}{switch}"))
+    }
+
+    /// The way to a peer that is registered at another switch.
+    ///
+    /// # Errors
+    /// That switch is not there.
+    pub(super) fn way_through(
+        &self,
+        name: &str,
+        switch: &str,
+    ) -> Result<Way, (CauseCode, Box<Reason>)> {
+        let status = self.qualify.status(&format!("{SWITCH}{switch}"));
+        let known = self.siblings.others.iter().find(|other| other.name == switch);
+        let why = match known.map(|other| other.presence) {
+            None | Some(Presence::Left) => "has left".to_string(),
+            _ if !status.takes_calls() => format!("is {status}"),
+            // What its signs of life say, its answers may say better.
+            Some(Presence::Dead) if !matches!(status, Status::Ok(_)) => {
+                "gives no sign of life".to_string()
+            }
+            Some(_) => {
+                let through = Some(switch.to_string());
+                let to = self.peer_of_switch(switch).and_then(|peer| peer.address);
+                return to
+                    .map(|to| Way { to, through })
+                    .ok_or_else(|| unreachable(name, switch, "is not known here any more"));
+            }
+        };
+        Err(unreachable(name, switch, &why))
+    }
+
+    /// A leg from another switch is part of the call that it has there.
+    pub(super) fn joins_call_of_sibling(&mut self, call: CallId, offer: &Offer) {
+        let id = offer.variables.iter().find(|(name, _)| name == CALL);
+        let id = id.and_then(|(_, id)| id.parse().ok());
+        if let (Some(id), Some(leg)) = (id, self.legs.get_mut(&call)) {
+            leg.id = id;
+            leg.span = span_of(id);
+            self.book.belongs_to(call, id);
+        }
+    }
+
+    /// A call comes from another switch, which has decided about it: it goes to the peer that is registered here,
+    /// and nowhere else.
+    pub(super) fn complete_for_sibling(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        offer: Box<Offer>,
+    ) {
+        let number = offer.called_number.clone();
+        self.call_begun(call, &number);
+        self.book.routed(call, &number, None);
+        let name = offer.variables.iter().find(|(name, _)| name == PEER);
+        let name = name.map(|(_, name)| name.clone());
+        let Some(name) = name.filter(|name| self.config.is_peer_by_name(name)) else {
+            let why = "another switch calls a peer that this one does not have";
+            self.book.because(call, records::no_way_on(CauseCode::NO_ROUTE, why));
+            return self.refuse(endpoint, now, call, CauseCode::NO_ROUTE, why);
+        };
+        let Some(leg) = self.legs.get_mut(&call) else { return };
+        leg.state = State::Caller(Box::new(Caller {
+            offer,
+            called: Vec::new(),
+            left: [vec![Target::Peer { name, number }]].into(),
+            timeout: None,
+            continue_on: Vec::new(),
+            may_return: true,
+            is_emergency: false,
+            accepted: None,
+            together: None,
+            foreign: Vec::new(),
+            answered: false,
+            bounds: Bounds::default(),
+            forwarded: Forwarded::default(),
+            notice: None,
+        }));
+        self.try_next(endpoint, now, call, CauseCode::NO_ROUTE);
+    }
+}
+
+/// The switch at which a peer is registered `why`: the peer cannot be called.
+fn unreachable(name: &str, switch: &str, why: &str) -> (CauseCode, Box<Reason>) {
+    let why = format!("{name} is registered at switch {switch}, which {why}");
+    let reason = Reason::new(Stage::Destination, "switch_not_reachable", why)
+        .decided_by("cluster", format!("switch {switch}"))
+        .fix(
+            "see `oneport show switches`, and what lies between; its peers register elsewhere soon",
+        );
+    (CauseCode::DESTINATION_OUT_OF_ORDER, reason.into())
 }
 
 /// Logs what has become of another switch.

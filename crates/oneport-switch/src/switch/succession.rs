@@ -260,6 +260,7 @@ impl Switch {
             registered,
             expires: registered.after(left),
             contact: self.telephones.contact(name),
+            switch: self.book.switch().map(Into::into),
         })
     }
 
@@ -491,7 +492,7 @@ impl Switch {
         if let Some(contact) = registration.contact {
             self.telephones.restore(&name, contact);
         }
-        self.is_registered_at(endpoint, now, &name, address, left);
+        self.is_registered_at(endpoint, (now, now), &name, address, left);
         self.place_phones(now);
     }
 

@@ -1,18 +1,27 @@
 //! Switches with one database, each with a driver of its own on this machine.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oneport::{Driver, DriverConfig};
+use oneport::{
+    CallEnd, CallError, Driver, DriverConfig, IncomingCall, NewCall, Phone, PhoneConfig,
+    Registration, RegistrationConfig, RegistrationEvent, Secret,
+};
 use oneport_switch::api::model::{SwitchState, SwitchesView};
 use oneport_switch::cluster::Cluster;
+use oneport_switch::store::{PostgresStore, Records, Store};
 use oneport_switch::{Config, StorePlace, Switch};
 use oneport_testkit::peers::database::{DatabaseServer, Kind, PASSWORD};
+use oneport_testkit::peers::own_loopback;
 use tokio::sync::oneshot;
 
+/// What the switches prove to each other that they belong together with.
+pub(crate) const SECRET: &str = "sturdy bridge";
+
 /// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A database, and what a configuration says of it.
 pub(crate) struct Setting {
@@ -31,29 +40,51 @@ impl Setting {
         Self::of(DatabaseServer::shared(Kind::Postgres))
     }
 
+    /// The database, as a store.
+    pub(crate) async fn store(&self) -> Arc<PostgresStore> {
+        let mut url: url::Url = self.url.parse().expect("a URL");
+        url.set_password(Some(PASSWORD)).expect("there is a host");
+        let store = PostgresStore::new(&url).expect("such a URL");
+        while !store.check().await.expect("opened") {}
+        Arc::new(store)
+    }
+
     /// A switch of this name with these sections beside those that make it one of several.
-    pub(crate) fn switch(&self, name: &str, more: &str) -> Member {
+    pub(crate) async fn switch(&self, name: &str, more: &str) -> Member {
+        let ip = own_loopback();
         let text = format!(
             "[store]\nurl = \"{}\"\nsecret = \"{PASSWORD}\"\n\
-             [cluster]\nname = \"{name}\"\nsecret = \"sturdy bridge\"\naddress = \"127.0.0.1\"\n\
+             [cluster]\nname = \"{name}\"\nsecret = \"{SECRET}\"\naddress = \"{ip}\"\n\
              heartbeat_ms = 100\ndead_after_ms = 3000\n{more}",
             self.url
         );
         let config = Config::parse(Path::new("oneport.toml"), &text).expect("it is well");
-        let listen = vec![([127, 0, 0, 1], 0).into()];
+        let StorePlace::Server { url, .. } = &config.store.place else { panic!("a server") };
+        let store = self.store().await;
+        let records = Records::default();
+        let mut switch = Switch::new(config.clone());
+        let registered = store.registrations().await.expect("readable");
+        switch.keep_records(records.sender(), registered);
+        let listen = vec![(ip, oneport::DEFAULT_PORT).into()];
         let endpoint = config.endpoint.clone();
         let driver = DriverConfig { listen, endpoint, ..DriverConfig::default() };
-        let driver = Driver::start(driver, Switch::new(config.clone())).expect("it starts");
-        let StorePlace::Server { url, .. } = &config.store.place else { panic!("a server") };
+        let driver = Driver::start(driver, switch).expect("it starts");
+        let address = driver.local_addresses()[0];
+        let weak = driver.downgrade();
+        let report = move |count| {
+            weak.post(move |endpoint, switch, now| switch.durable(endpoint, now, count));
+        };
+        records.write_to(store, None, report).expect("a thread");
         let cluster = config.cluster.as_ref().expect("it is one of several");
         let cluster = Cluster::join(cluster, url, &driver).expect("a thread");
-        Member { driver, cluster }
+        Member { driver, address, cluster }
     }
 }
 
 /// A switch that runs.
 pub(crate) struct Member {
     pub(crate) driver: Driver<Switch>,
+    pub(crate) address: SocketAddr,
     pub(crate) cluster: Cluster,
 }
 
@@ -84,5 +115,63 @@ impl Member {
         if tokio::time::timeout(PATIENCE, seen).await.is_err() {
             panic!("{wanted:?} wanted, but it is {last:?}");
         }
+    }
+
+    /// Waits until it knows of so many peers that are registered at other switches.
+    pub(crate) async fn until_elsewhere(&self, wanted: usize) {
+        let seen = async {
+            while self.shown().await.registered_elsewhere != wanted {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let seen = tokio::time::timeout(PATIENCE, seen).await;
+        seen.unwrap_or_else(|_| panic!("{wanted} registered at others are never known"));
+    }
+}
+
+/// Ann and Bob, whose secrets are the first letters of their names.
+pub(crate) const PEERS: &str = "[peers.ann]\nsecret = \"a\"\n[peers.bob]\nsecret = \"b\"\n";
+
+pub(crate) fn phone() -> Phone {
+    let listen = vec![([127, 0, 0, 1], 0).into()];
+    Phone::bind(PhoneConfig { listen, ..PhoneConfig::default() }).expect("bound")
+}
+
+/// Registers a telephone as `name`.
+pub(crate) async fn register(phone: &Phone, at: &Member, name: &str) -> Registration {
+    let config = RegistrationConfig {
+        to: at.address,
+        username: name.into(),
+        secret: Some(Secret::from(&name[..1])),
+        key: None,
+        allow_plaintext: false,
+        refresh: Duration::from_secs(60),
+    };
+    let mut registration = phone.register(config).await.expect("running");
+    let event = tokio::time::timeout(PATIENCE, registration.next_event()).await.expect("in time");
+    assert!(matches!(event, Some(RegistrationEvent::Registered { .. })), "{event:?}");
+    registration
+}
+
+/// A call to `number` by `name`, whose secret is its first letter.
+pub(crate) fn from(name: &str, number: &str) -> NewCall {
+    let mut call = NewCall::to(number);
+    call.username = Some(name.into());
+    call.secret = Some(Secret::from(&name[..1]));
+    call
+}
+
+/// The next call that a telephone gets.
+pub(crate) async fn incoming(phone: &Phone) -> IncomingCall {
+    let incoming = tokio::time::timeout(PATIENCE, phone.incoming()).await;
+    incoming.expect("it rings").expect("running")
+}
+
+/// How a call ends that is not answered.
+pub(crate) async fn refused(phone: &Phone, at: &Member, call: NewCall) -> CallEnd {
+    let mut call = phone.call(at.address, call).await.expect("placed");
+    match tokio::time::timeout(PATIENCE, call.answered()).await.expect("in time") {
+        Err(CallError::Ended(end)) => *end,
+        other => panic!("{other:?}"),
     }
 }

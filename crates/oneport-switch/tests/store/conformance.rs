@@ -57,6 +57,7 @@ pub(crate) fn full(number: u128) -> Cdr {
     Cdr {
         call: call(number),
         leg: 1,
+        switch: Some("berlin".into()),
         direction: LegDirection::In,
         peer: Some("dialer".into()),
         address: "[2001:db8::7]:4569".into(),
@@ -137,6 +138,7 @@ pub(crate) fn full(number: u128) -> Cdr {
 /// A record in which only what must be said is said.
 pub(crate) fn bare(number: u128) -> Cdr {
     Cdr {
+        switch: None,
         peer: None,
         calling_number: None,
         calling_name: None,
@@ -164,6 +166,7 @@ pub(crate) fn refusal(number: u128) -> Refusal {
     Refusal {
         call: call(number),
         number: 1,
+        switch: Some("berlin".into()),
         at: at(5),
         peer: Some("dialer".into()),
         address: "192.0.2.1:4569".into(),
@@ -189,6 +192,7 @@ fn registration(peer: &str, port: u16) -> StoredRegistration {
         registered: at(0),
         expires: at(70),
         contact: port.is_multiple_of(2).then(|| format!("udp sip:{peer}@192.0.2.1:{port}")),
+        switch: None,
     }
 }
 
@@ -384,7 +388,7 @@ pub(crate) async fn pages_follow_one_another_in_both_orders(store: &dyn Store) {
 }
 
 pub(crate) async fn of_registrations_the_last_word_holds(store: &dyn Store) {
-    let gone = |peer: &str| Record::Unregistered { peer: peer.into() };
+    let gone = |peer: &str| Record::Unregistered { peer: peer.into(), switch: None };
     write(
         store,
         &[
@@ -485,8 +489,8 @@ pub(crate) async fn a_call_is_told_with_its_legs_and_refusals_in_order(store: &d
     for part in [
         "choppy: the network loses 3.1 %",
         "one-way audio: the SIP side is not heard (for 2.5 s)",
-        "leg 1 from dialer",
-        "leg 2 to dialer",
+        "leg 1 at berlin from dialer",
+        "leg 2 at berlin to dialer",
         "7 s to be billed",
         "30 of 30 calls",
     ] {

@@ -76,6 +76,7 @@ pub(crate) fn registered(peer: &str) -> StoredRegistration {
         registered: Utc::from_unix_millis(0),
         expires: Utc::from_unix_millis(60_000),
         contact: None,
+        switch: None,
     }
 }
 

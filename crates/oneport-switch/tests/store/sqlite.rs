@@ -34,6 +34,7 @@ fn registration(peer: &str) -> StoredRegistration {
         registered: Utc::from_unix_millis(0),
         expires: Utc::from_unix_millis(60_000),
         contact: None,
+        switch: None,
     }
 }
 

@@ -1,4 +1,6 @@
 //! What needs the server itself.
 
+mod calls;
 mod presence;
+mod registrations;
 mod slots;

@@ -8,10 +8,10 @@ use crate::setting::Setting;
 #[tokio::test]
 async fn switches_hear_who_joins_who_leaves_and_who_gives_no_sign_of_life() {
     let setting = Setting::shared();
-    let berlin = setting.switch("berlin", "");
+    let berlin = setting.switch("berlin", "").await;
     berlin.until(&[("berlin", Alive)]).await;
-    let bonn = setting.switch("bonn", "");
-    let essen = setting.switch("essen", "");
+    let bonn = setting.switch("bonn", "").await;
+    let essen = setting.switch("essen", "").await;
     for (one, others) in [(&berlin, ["bonn", "essen"]), (&bonn, ["berlin", "essen"])] {
         let own = if others[0] == "berlin" { "bonn" } else { "berlin" };
         one.until(&[(own, Alive), (others[0], Alive), (others[1], Alive)]).await;
@@ -22,7 +22,7 @@ async fn switches_hear_who_joins_who_leaves_and_who_gives_no_sign_of_life() {
     drop(bonn.cluster);
     berlin.until(&[("berlin", Alive), ("bonn", Dead), ("essen", Left)]).await;
     let before = berlin.shown().await.switches[1].incarnation;
-    let bonn = setting.switch("bonn", "");
+    let bonn = setting.switch("bonn", "").await;
     berlin.until(&[("berlin", Alive), ("bonn", Alive), ("essen", Left)]).await;
     assert!(berlin.shown().await.switches[1].incarnation > before, "it is another run");
     bonn.until(&[("bonn", Alive), ("berlin", Alive), ("essen", Left)]).await;
@@ -31,8 +31,8 @@ async fn switches_hear_who_joins_who_leaves_and_who_gives_no_sign_of_life() {
 #[tokio::test]
 async fn a_switch_says_that_it_is_cut_off_and_is_back_with_the_database() {
     let setting = Setting::of(DatabaseServer::start(Kind::Postgres).into());
-    let berlin = setting.switch("berlin", "");
-    let bonn = setting.switch("bonn", "");
+    let berlin = setting.switch("berlin", "").await;
+    let bonn = setting.switch("bonn", "").await;
     berlin.until(&[("berlin", Alive), ("bonn", Alive)]).await;
     let run = berlin.shown().await.switches[0].incarnation;
     setting.server.kill();
@@ -48,9 +48,9 @@ async fn a_switch_says_that_it_is_cut_off_and_is_back_with_the_database() {
 #[tokio::test]
 async fn of_two_switches_with_one_name_the_first_says_that_it_has_a_double() {
     let setting = Setting::shared();
-    let first = setting.switch("berlin", "");
+    let first = setting.switch("berlin", "").await;
     first.until(&[("berlin", Alive)]).await;
-    let second = setting.switch("berlin", "");
+    let second = setting.switch("berlin", "").await;
     first.until(&[("berlin", CutOff)]).await;
     let why = first.shown().await.cut_off.expect("it says why");
     assert!(why.contains("another process is switch berlin"), "{why}");

@@ -10,9 +10,7 @@ use oneport::{Application, CallId, CauseCode, Driver, DriverConfig, NewCall};
 use oneport_proto::{Endpoint, EndpointConfig, Event, Instant};
 use oneport_testkit::peers::database::{DatabaseServer, Kind};
 
-use crate::setting::{Member, Setting};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::setting::{PATIENCE, Setting};
 
 /// Calls of everybody at once.
 const PLACES: i64 = 30;
@@ -119,18 +117,16 @@ impl Seen {
     }
 }
 
-fn to(member: &Member) -> SocketAddr {
-    member.driver.local_addresses()[0]
-}
-
 #[tokio::test]
 async fn three_switches_together_take_just_as_many_calls_as_their_limit_says_whatever_the_database_does()
  {
     let setting = Setting::of(DatabaseServer::start(Kind::Postgres).into());
-    let names = ["berlin", "bonn", "essen"];
-    let members = names.map(|name| setting.switch(name, &shared()));
+    let mut members = Vec::new();
+    for name in ["berlin", "bonn", "essen"] {
+        members.push(setting.switch(name, &shared()).await);
+    }
     let seen = Seen::default();
-    let crowds = members.iter().map(|member| seen.crowd(to(member))).collect::<Vec<_>>();
+    let crowds = members.iter().map(|member| seen.crowd(member.address)).collect::<Vec<_>>();
     seen.until_up(PLACES).await;
     // What has just begun is told to the database; they go on trying, and it dies and is back.
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -143,11 +139,11 @@ async fn three_switches_together_take_just_as_many_calls_as_their_limit_says_wha
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(seen.up.load(Ordering::SeqCst), PLACES);
     // One of them goes, and its slots are for the others.
-    let [berlin, bonn, essen] = members;
+    let berlin = members.swap_remove(0);
     crowds[0].post(|_, crowd, _| crowd.calls = false);
     berlin.driver.stop().await;
     berlin.cluster.leave().await;
     seen.until_up(PLACES).await;
     assert_eq!(seen.most.load(Ordering::SeqCst), PLACES, "never more");
-    drop((bonn, essen, crowds));
+    drop((members, crowds));
 }

@@ -1,0 +1,4 @@
+-- Which of several switches with one database has written a record; empty where it is alone, as it is here.
+
+ALTER TABLE cdr ADD COLUMN switch TEXT NOT NULL DEFAULT '';
+ALTER TABLE refusal ADD COLUMN switch TEXT NOT NULL DEFAULT '';

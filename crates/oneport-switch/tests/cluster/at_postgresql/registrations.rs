@@ -1,0 +1,70 @@
+//! Which of several switches may say where somebody is.
+
+use std::time::Duration;
+
+use oneport_switch::Utc;
+use oneport_switch::store::{Record, Store, StoredRegistration};
+
+use crate::setting::Setting;
+
+/// Ann at `switch`, who has registered there so many seconds ago, for a minute.
+fn ann(switch: &str, seconds_ago: u64) -> Record {
+    let registered = Utc::now().before(Duration::from_secs(seconds_ago));
+    Record::Registered(StoredRegistration {
+        peer: "ann".into(),
+        address: "192.0.2.1:4569".into(),
+        registered,
+        expires: registered.after(Duration::from_secs(60)),
+        contact: None,
+        switch: Some(switch.into()),
+    })
+}
+
+fn gone(switch: &str) -> Record {
+    Record::Unregistered { peer: "ann".into(), switch: Some(switch.into()) }
+}
+
+/// Where ann is after these records, each written by itself.
+async fn place_after(records: &[Record]) -> Option<String> {
+    let setting = Setting::shared();
+    let store = setting.store().await;
+    for record in records {
+        store.write(std::slice::from_ref(record)).await.expect("written");
+    }
+    let there = store.registrations().await.expect("readable");
+    there.first().map(|one| one.switch.clone().expect("it is of a switch"))
+}
+
+#[tokio::test]
+async fn whoever_registered_later_is_where_it_was_later_whichever_is_written_first() {
+    let bonn = Some("bonn".to_string());
+    assert_eq!(place_after(&[ann("berlin", 20), ann("bonn", 10)]).await, bonn);
+    assert_eq!(place_after(&[ann("bonn", 10), ann("berlin", 20)]).await, bonn);
+    // A switch knows the order of its own.
+    assert_eq!(place_after(&[ann("bonn", 10), ann("bonn", 20)]).await, bonn);
+}
+
+#[tokio::test]
+async fn what_is_over_elsewhere_since_does_not_come_back_and_nobody_ends_what_is_anothers() {
+    assert_eq!(place_after(&[ann("bonn", 10), gone("bonn"), ann("berlin", 20)]).await, None);
+    assert_eq!(place_after(&[ann("bonn", 10), gone("berlin")]).await, Some("bonn".into()));
+    assert_eq!(
+        place_after(&[ann("berlin", 20), gone("berlin"), ann("bonn", 0)]).await,
+        Some("bonn".into())
+    );
+    // It has expired before it could be written.
+    assert_eq!(place_after(&[ann("berlin", 61)]).await, None);
+}
+
+#[tokio::test]
+async fn a_switch_that_joins_claims_what_was_there_when_there_was_only_one() {
+    let setting = Setting::shared();
+    let store = setting.store().await;
+    let Record::Registered(alone) = ann("", 1) else { unreachable!("it is one") };
+    let alone = Record::Registered(StoredRegistration { switch: None, ..alone });
+    store.write(&[alone]).await.expect("written");
+    let berlin = setting.switch("berlin", "").await;
+    let bonn = setting.switch("bonn", "").await;
+    bonn.until_elsewhere(1).await;
+    assert_eq!(berlin.shown().await.registered_elsewhere, 0);
+}
