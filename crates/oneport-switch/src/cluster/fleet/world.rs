@@ -448,7 +448,8 @@ impl World {
                     node.connected = self.now;
                     node.leases.joined(now, incarnation);
                     let others = self.sessions.iter().filter(|(id, (switch, of, _))| {
-                        **id != session && (*switch, *of) == (n, process)
+                        // One that comes after this may be taken yet.
+                        **id < session && (*switch, *of) == (n, process)
                     });
                     let others: Vec<u64> = others.map(|(id, _)| *id).collect();
                     for other in others {
