@@ -3,9 +3,10 @@
 //! It aims at the least delay at which nearly all frames are there in time, told by a histogram of their
 //! delays that forgets, and stays there: each change of the delay is heard. When the delay is far enough from
 //! what it aims at, audio is made shorter or longer, pauses first, then by whole periods of the voice; frames
-//! are never dropped for it. Clocks that drift apart are nothing else. What is missing is made up, of both
-//! sides of the gap where what is behind it has come already; what comes too late is heard from where it would
-//! be by then. Where nothing has come at all and there should be more delay anyway, the buffer waits.
+//! are dropped for it only where more delay has come together than there may be at all. Clocks that drift apart
+//! are nothing else. What is missing is made up, of both sides of the gap where what is behind it has come
+//! already; what comes too late is heard from where it would be by then. Where nothing has come at all and
+//! there should be more delay anyway, the buffer waits.
 //! A pause of which the sender tells is none of that: noise is heard in it as loud as it says.
 //!
 //! It has no clock: `now` is handed in, since an origin of the caller's choice. All memory is taken at
@@ -92,7 +93,7 @@ pub struct JitterStats {
     pub late: u64,
     /// Frames that came before.
     pub duplicates: u64,
-    /// Frames that had to go because others came, or were no frames.
+    /// Frames that had to go because others came or since there was more delay than there may be, or were no frames.
     pub refused: u64,
     /// How often the sender's clock was met anew, the first time aside.
     pub restarts: u64,
@@ -470,6 +471,7 @@ impl JitterBuffer {
     /// Gets so many samples ready.
     fn fill(&mut self, now: i64, need: usize, decoder: &mut dyn Decoder) {
         self.unscaled += us(need, self.config.sample_rate);
+        self.leave_out(now);
         let mut scalings = 2;
         loop {
             while self.sound.ready() < need {
@@ -482,6 +484,18 @@ impl JitterBuffer {
                 return;
             }
             scalings -= 1;
+        }
+    }
+
+    /// Leaves out frames until there is no more delay than there may be. It comes of clocks that make no sense, and
+    /// shortened by periods of the voice it would be heard for long.
+    fn leave_out(&mut self, now: i64) {
+        let most = self.most_us() + self.pull + SLACK_US;
+        while self.frames.len() > 1 && self.delay_at(now).is_some_and(|delay| delay > most) {
+            self.frames.take();
+            self.stats.refused += 1;
+            self.next = self.frames.first().map(|first| first * 1000);
+            (self.gap, self.held) = (0, 0);
         }
     }
 
