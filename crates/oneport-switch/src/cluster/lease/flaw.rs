@@ -27,8 +27,6 @@ macro_rules! flaws {
 }
 
 flaws! {
-    /// The lease begins when the answer comes, and not before the renewal was sent.
-    CountsFromAnswer,
     /// What is given back is used until the answer comes.
     GivesBackLate,
     /// Calls over the lease stay up when its time is over.

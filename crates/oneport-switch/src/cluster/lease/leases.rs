@@ -7,7 +7,7 @@ use oneport_proto::Instant;
 use super::block::{Block, Bound, Share};
 use super::ledger::{Ledger, News, Outdated, Renewal};
 use super::sessions::Sessions;
-use super::{Key, Timing, flaw};
+use super::{Key, Timing};
 
 /// How well the leases of a switch stand, by the one that was renewed longest ago.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -224,7 +224,7 @@ impl Leases {
         let Some(flight) = self.flight.take_if(|flight| flight.number == answer.number) else {
             return;
         };
-        let sent = if flaw::CountsFromAnswer.is_there() { now } else { flight.sent };
+        let sent = flight.sent;
         self.sessions.look(now, answer.session, &answer.present);
         for (key, ledger) in answer.ledgers {
             let Some(block) = self.blocks.get_mut(&key) else { continue };
@@ -245,5 +245,34 @@ impl Leases {
                 block.is_due(known);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cluster::lease::Exchange;
+    use crate::limits::Ceiling;
+
+    #[test]
+    fn a_lease_counts_from_before_its_renewal_was_sent_however_late_the_answer_comes() {
+        let timing = Timing::of_lease(Duration::from_secs(8));
+        let key = Key { limit: "box".into(), ceiling: Ceiling::Calls };
+        let begun = Instant::from_micros(1_000_000);
+        let mut leases = Leases::new("berlin", timing);
+        leases.configure(begun, &[(key.clone(), 10)].into());
+        leases.joined(begun, 1);
+        let request = leases.poll_request(begun, |_| 0).expect("it is due");
+        let mut exchange = Exchange::new("berlin", request);
+        let changes = exchange.read(Vec::new());
+        exchange.set(&changes.into_iter().map(|change| change.key).collect());
+        let answered = begun + (timing.fresh - Duration::from_millis(1));
+        assert_eq!(leases.bound(answered, &key), Some(Bound::Lapsed), "nothing is known yet");
+        leases.answer(answered, exchange.answer(1, [1].into()), |_| 0);
+        assert_eq!(leases.bound(answered, &key), Some(Bound::Leased(10)));
+        let stale = leases.bound(begun + timing.fresh, &key);
+        assert!(matches!(stale, Some(Bound::Told(told)) if told < 10), "{stale:?}");
     }
 }
