@@ -51,6 +51,15 @@ impl Setting {
 
     /// A switch of this name with these sections beside those that make it one of several.
     pub(crate) async fn switch(&self, name: &str, more: &str) -> Member {
+        self.start(name, more, true).await
+    }
+
+    /// One that keeps no records, so that nobody waits for them while the database is away.
+    pub(crate) async fn switch_without_records(&self, name: &str, more: &str) -> Member {
+        self.start(name, more, false).await
+    }
+
+    async fn start(&self, name: &str, more: &str, keeps: bool) -> Member {
         let ip = own_loopback();
         let text = format!(
             "[store]\nurl = \"{}\"\nsecret = \"{PASSWORD}\"\n\
@@ -63,8 +72,10 @@ impl Setting {
         let store = self.store().await;
         let records = Records::default();
         let mut switch = Switch::new(config.clone());
-        let registered = store.registrations().await.expect("readable");
-        switch.keep_records(records.sender(), registered);
+        if keeps {
+            let registered = store.registrations().await.expect("readable");
+            switch.keep_records(records.sender(), registered);
+        }
         let listen = vec![(ip, oneport::DEFAULT_PORT).into()];
         let endpoint = config.endpoint.clone();
         let driver = DriverConfig { listen, endpoint, ..DriverConfig::default() };

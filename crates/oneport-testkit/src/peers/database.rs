@@ -112,7 +112,16 @@ impl DatabaseServer {
                 let datadir = format!("--datadir={data}");
                 let method = "--auth-root-authentication-method=normal";
                 let arguments = ["--no-defaults", &datadir, method, "--skip-test-db"];
-                self.command("mariadb-install-db", &arguments);
+                // On a busy machine it fails now and then, and says nothing of why.
+                let program = || {
+                    let mut program = self.program("mariadb-install-db");
+                    program.args(arguments).stdin(Stdio::null());
+                    program
+                };
+                if !program().output().is_ok_and(|output| output.status.success()) {
+                    let _ = fs::remove_dir_all(self.data());
+                    self.command("mariadb-install-db", &arguments);
+                }
             }
         }
     }

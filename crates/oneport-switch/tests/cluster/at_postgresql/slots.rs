@@ -123,7 +123,7 @@ async fn three_switches_together_take_just_as_many_calls_as_their_limit_says_wha
     let setting = Setting::of(DatabaseServer::start(Kind::Postgres).into());
     let mut members = Vec::new();
     for name in ["berlin", "bonn", "essen"] {
-        members.push(setting.switch(name, &shared()).await);
+        members.push(setting.switch_without_records(name, &shared()).await);
     }
     let seen = Seen::default();
     let crowds = members.iter().map(|member| seen.crowd(member.address)).collect::<Vec<_>>();
