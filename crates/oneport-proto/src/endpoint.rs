@@ -320,7 +320,7 @@ impl Endpoint {
         payload: &[u8],
         media: &mut impl MediaSink,
     ) -> Handled {
-        let handled = self.take_voice(now, index, stamp, payload, media);
+        let handled = self.take_voice(now, from, index, stamp, payload, media);
         if let Handled::Dropped(_) = handled {
             self.set_subject(from, index);
         }
@@ -330,6 +330,7 @@ impl Endpoint {
     fn take_voice(
         &mut self,
         now: Instant,
+        from: &Path,
         index: Option<u32>,
         stamp: Stamp,
         payload: &[u8],
@@ -352,9 +353,10 @@ impl Endpoint {
             call.exchange.ask_again(&mut self.cx, now);
         }
         let format = call.voice_in.format_or(agreed);
+        let straight = call.comes_straight(from.remote);
         // Only the first frame of all needs it.
         let first = call.voice_in.last_arrival().is_none();
-        let clock = if first { call.their_clock(now) } else { None };
+        let clock = if first && !straight { call.their_clock(now) } else { None };
         let bytes = payload.len();
         let timestamp = match stamp {
             Stamp::Low(low) => call.voice_in.mini(now, clock, low, format, bytes),

@@ -86,6 +86,8 @@ pub(crate) struct End {
     next: Instant,
     /// It answered; the round trip to it.
     found: Option<Duration>,
+    /// Its voice comes straight already.
+    heard: bool,
 }
 
 impl Transfer {
@@ -100,7 +102,7 @@ impl Transfer {
     /// The other end, and its number where its voice is found by that.
     pub(crate) fn other_end(&self) -> Option<(SocketAddr, Option<CallNumber>)> {
         match self {
-            Self::End(end) => Some((end.path.remote, None)),
+            Self::End(end) => Some((end.path.remote, end.found.map(|_| end.theirs))),
             Self::Direct { remote, theirs } => Some((*remote, Some(*theirs))),
             Self::Middle { .. } | Self::Relieved { .. } => None,
         }
@@ -138,6 +140,18 @@ fn is_reachable(address: SocketAddr) -> bool {
 }
 
 impl Call {
+    /// Notes that voice came from `remote`; `true`: it is the other end of a transfer, which is told
+    /// of its release before we are, and this is the first that comes straight. Its clock is another.
+    pub(crate) fn comes_straight(&mut self, remote: SocketAddr) -> bool {
+        let Some(Transfer::End(end)) = self.transfer.as_deref_mut() else { return false };
+        let first = !end.heard && end.path.remote == remote;
+        if first {
+            end.heard = true;
+            self.voice_in.begin_anew();
+        }
+        first
+    }
+
     fn transferable(&self) -> bool {
         self.is_answered() && self.exchange.crypt.is_none() && self.transfer.is_none()
     }
@@ -428,7 +442,7 @@ impl Endpoint {
         call.last_transfer = Some(now);
         let path = Path { remote: address, ..call.exchange.path };
         let next = now + ATTEMPT_INTERVAL;
-        let end = End { path, theirs, id, attempts: 1, sent: now, next, found: None };
+        let end = End { path, theirs, id, attempts: 1, sent: now, next, found: None, heard: false };
         end.send(cx, now, &call.exchange, IaxSubclass::TxCnt, None);
         call.transfer = Some(Box::new(Transfer::End(end)));
         Handled::Consumed
@@ -466,6 +480,10 @@ impl Endpoint {
                 if end.found.is_none() {
                     end.found = Some(now.since(end.sent));
                     end.next = now + END_PATIENCE;
+                    // Its release may come before ours, and its first voice with it.
+                    if cx.index.find_by_theirs(from.remote, end.theirs).is_none() {
+                        cx.index.learn(from.remote, end.theirs, index);
+                    }
                     let id = end.id;
                     let ours = call.exchange.ours;
                     let elements = [Element::CallNumber(ours), Element::TransferId(id)];
@@ -523,7 +541,9 @@ impl Endpoint {
         cx.flush_trunk(now, call.exchange.trunk);
         call.exchange.media_path = Some(Box::new(end.path));
         call.audit.leave_off();
-        call.voice_in.begin_anew();
+        if !end.heard {
+            call.voice_in.begin_anew();
+        }
         if let Some(before) = cx.index.learn(remote, end.theirs, index) {
             self.peer_restarted(now, before);
         }
@@ -549,7 +569,10 @@ impl Endpoint {
         let ours = call.exchange.ours;
         match call.transfer.take().map(|state| *state) {
             Some(Transfer::End(end)) => {
-                self.cx.index.forget(end.path.remote, ours, None, index);
+                if end.heard {
+                    call.voice_in.begin_anew();
+                }
+                self.cx.index.forget(end.path.remote, ours, Some(end.theirs), index);
             }
             Some(Transfer::Direct { remote, theirs }) => {
                 self.cx.index.forget(remote, ours, Some(theirs), index);

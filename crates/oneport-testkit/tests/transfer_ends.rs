@@ -300,6 +300,66 @@ fn voice_that_goes_straight_and_comes_back_is_timed_by_who_sends_it() {
     assert!(voice, "its first frame to the middle is full: {heard:?}");
 }
 
+/// The two ends are told one after the other, and the first one speaks at once.
+#[test]
+fn voice_of_the_other_end_is_heard_before_the_middle_says_that_it_comes_straight() {
+    let mut scene = Scene::new();
+    scene.middle.clock = 100_000;
+    scene.middle.say(&mut scene.network, A, &Message::voice(Format::ULAW, &[1; 160]));
+    scene.ask(99);
+    let (end, number) = (scene.end.address, scene.end.number);
+    scene.network.heard(A);
+    scene.network.inject(A, end, &mini(number, 4_980));
+    assert!(scene.network.heard(A).is_empty(), "nobody knows yet who that is");
+    scene.answer(&[Element::TransferId(7)]);
+    let mut stamps = Vec::new();
+    for stamp in [5_000, 5_020, 5_040] {
+        scene.network.inject(A, end, &mini(number, stamp));
+        stamps.extend(scene.network.heard(A).iter().map(|voice| voice.timestamp));
+        if stamp == 5_020 {
+            let far = [Element::CallNumber(number)];
+            scene.middle.say_iax(&mut scene.network, A, IaxSubclass::TxMedia, &far);
+        }
+    }
+    assert_eq!(stamps, [5_000, 5_020, 5_040], "by the end's clock");
+}
+
+#[test]
+fn a_transfer_that_is_called_off_leaves_no_ear_for_the_other_end() {
+    let mut scene = Scene::new();
+    scene.middle.clock = 100_000;
+    scene.middle.say(&mut scene.network, A, &Message::voice(Format::ULAW, &[1; 160]));
+    scene.ask(99);
+    scene.answer(&[Element::TransferId(7)]);
+    let (end, middle) = (scene.end.address, scene.middle.address);
+    scene.network.inject(A, end, &mini(scene.end.number, 5_000));
+    scene.middle.say_iax(&mut scene.network, A, IaxSubclass::TxRej, &[]);
+    scene.network.heard(A);
+    scene.network.inject(A, end, &mini(scene.end.number, 5_020));
+    assert!(scene.network.heard(A).is_empty());
+    let clock = scene.middle.clock;
+    scene.network.inject(A, middle, &mini(scene.middle.number, clock as u16));
+    assert_eq!(scene.network.heard(A).last().expect("heard").timestamp, clock, "the middle's");
+}
+
+/// The number is that of a call which lives; whoever is led there takes nothing away from it.
+#[test]
+fn a_transfer_does_not_take_the_voice_of_another_call_before_its_release() {
+    let mut scene = Scene::new();
+    let mut other = Stranger::new(END);
+    other.number = scene.end.number;
+    let theirs = call_of(&mut scene.network, &mut other, true);
+    scene.ask(99);
+    scene.answer(&[Element::TransferId(7)]);
+    scene.network.heard(A);
+    scene.network.inject(A, END.parse().expect("one"), &mini(other.number, 5_000));
+    let heard = scene.network.heard(A);
+    assert_eq!(heard.last().expect("heard").call, theirs);
+    scene.middle.say_iax(&mut scene.network, A, IaxSubclass::TxRej, &[]);
+    scene.network.inject(A, END.parse().expect("one"), &mini(other.number, 5_020));
+    assert_eq!(scene.network.heard(A).last().expect("heard").call, theirs);
+}
+
 #[test]
 fn what_the_middle_counts_is_not_compared_while_voice_goes_straight() {
     let mut scene = Scene::new();
