@@ -76,7 +76,7 @@ use crate::limits::{LimitUsage, Limits, Notice};
 use crate::live::Live;
 use crate::mailbox::Mailboxes;
 use crate::news::Newsroom;
-use crate::overload::{Overload, Thread};
+use crate::overload::Overload;
 use crate::parking::Parking;
 use crate::qualify::Qualify;
 use crate::radio::Radio;
@@ -124,8 +124,8 @@ pub struct Switch {
     /// When legs are ended from here.
     ends: Deadlines<CallId>,
     limits: Limits<LeaseId>,
-    /// How much the driver's thread has to do, and that of the gateway.
-    overloads: [Overload; 2],
+    /// How much the driver's thread has to do.
+    overload: Overload,
     /// What calls cost of the driver's thread.
     capacity: Meter,
     next_lease: u64,
@@ -203,7 +203,7 @@ impl Switch {
         book.set_switch(config.cluster.as_ref().map(|own| own.name.clone()));
         Self {
             limits: sharing::limits_of(&config),
-            overloads: [Thread::Media, Thread::Sip].map(Overload::of),
+            overload: Overload::default(),
             capacity: Meter::default(),
             next_lease: 0,
             nodes: Nodes::new(config.nodes.clone()),

@@ -1,44 +1,31 @@
 //! Runs an [`Endpoint`] on real sockets and real time, on a thread of its own.
 
 mod among;
+mod crossing;
+mod shard;
+mod thread;
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::thread;
-use std::time::{self, Duration};
+use std::time::Duration;
 
 use oneport_proto::{
-    CallId, DropNotice, DropReason, Endpoint, EndpointConfig, Event, Generation, Instant, Lateness,
-    Media, MediaSink, Speech, Transmit, TransmitBuffer, Video,
+    CallId, DropNotice, DropReason, Endpoint, EndpointConfig, Event, Generation, Instant, Media,
+    Speech, Video,
 };
-use oneport_wire::CauseCode;
-use smallvec::SmallVec;
 use thiserror::Error;
-use tokio::sync::mpsc::{self, error::TryRecvError};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use self::among::{Among, HandedOn};
-use crate::bad_link::{BadLink, BadNetwork, Way};
-use crate::socket::{self, BatchSocket, ReceiveBuffers};
-use crate::succession::{Channel, Inheritance, Role, Step, To};
-use crate::waker::{WakeAtLast, WakeUps, Waker};
-use crate::workload::{WorkMeter, Workload};
-
-/// Batches received from one socket before timers and commands get their turn.
-const RECEIVE_TURNS: usize = 16;
-/// Commands carried out before the sockets get their turn.
-const COMMAND_TURNS: usize = 1024;
-/// Time between two looks at what the kernel has dropped. A look reads a table of all sockets of the machine,
-/// so that it may take long; then it has to wait: it costs a thousandth of the time at most.
-const KERNEL_PERIODS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
-const KERNEL_SHARE: u32 = 1_000;
-/// While there are calls the thread sleeps no longer than this, so that it sees how late the system wakes
-/// it: twenty looks a second show a tenth of a second surely, and half of what takes 25 ms.
-const GLANCE: Duration = Duration::from_millis(50);
-/// How long the last frames are repeated after the driver is told to stop.
-const FAREWELL: Duration = Duration::from_secs(2);
+use self::shard::{Bound, Shard};
+use self::thread::Builder;
+pub use self::thread::Host;
+use crate::bad_link::BadNetwork;
+use crate::socket::{self, BatchSocket};
+use crate::succession::{Inheritance, Step, To};
+use crate::waker::{WakeAtLast, Waker};
+use crate::workload::Workload;
 
 /// Which datagrams an [`Application`] wants to see.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -223,40 +210,6 @@ pub trait Application: Send + 'static {
     }
 }
 
-/// Lets an application hear and see what comes at a moment.
-struct Ear<'a, A>(&'a mut A, Instant);
-
-impl<A: Application> MediaSink for Ear<'_, A> {
-    fn media(&mut self, call: CallId, media: Media<'_>) {
-        self.0.handle_media(self.1, call, media);
-    }
-
-    fn tapped(&mut self, now: Instant, call: CallId, media: Media<'_>) {
-        self.0.handle_tapped(now, call, media);
-    }
-
-    fn passes(&mut self, call: CallId) -> bool {
-        self.0.passes(call)
-    }
-
-    fn translate(
-        &mut self,
-        now: Instant,
-        from: CallId,
-        to: CallId,
-        heard: Speech<'_>,
-        say: &mut dyn FnMut(Speech<'_>),
-    ) {
-        let begun = time::Instant::now();
-        self.0.handle_translated(now, from, to, heard, say);
-        self.0.translated(now, from, to, begun.elapsed());
-    }
-
-    fn video(&mut self, call: CallId, video: Video<'_>) {
-        self.0.handle_video(call, video);
-    }
-}
-
 /// What a driver is told at its start.
 #[derive(Clone, Debug, Default)]
 pub struct DriverConfig {
@@ -327,6 +280,7 @@ pub struct Driver<A> {
     commands: mpsc::UnboundedSender<Command<A>>,
     /// Dropped behind the one above: the thread finds that nobody commands it any more.
     waker: WakeAtLast,
+    host: Host,
     addresses: Arc<[SocketAddr]>,
     /// Closes when the thread has ended.
     ended: Arc<tokio::sync::Mutex<Option<oneshot::Receiver<()>>>>,
@@ -337,6 +291,7 @@ impl<A> Clone for Driver<A> {
         Self {
             commands: self.commands.clone(),
             waker: self.waker.clone(),
+            host: self.host.clone(),
             addresses: self.addresses.clone(),
             ended: self.ended.clone(),
         }
@@ -394,7 +349,21 @@ impl<A: Application> Driver<A> {
         sockets: Vec<UdpSocket>,
         application: A,
     ) -> Result<Self, StartError> {
-        Self::begin(config, sockets, None, application)
+        Self::begin(config, sockets, None, application, None)
+    }
+
+    /// Starts on the thread of another driver. What the two send each other on loopback addresses goes
+    /// neither through the kernel nor to another thread; to everybody else they are as any two endpoints.
+    /// Work of the one waits for that of the other. If the other stops, this one goes on.
+    ///
+    /// # Errors
+    /// As of [`start`](Self::start).
+    pub fn start_beside(
+        host: &Host,
+        config: DriverConfig,
+        application: A,
+    ) -> Result<Self, StartError> {
+        Self::begin(config, Vec::new(), None, application, Some(host))
     }
 
     /// Starts as the heir of a process that serves the port now. It reads nothing before it was told to be
@@ -408,7 +377,7 @@ impl<A: Application> Driver<A> {
         application: A,
     ) -> Result<Self, StartError> {
         let sockets = std::mem::take(&mut inheritance.sockets);
-        Self::begin(config, sockets, Some(inheritance), application)
+        Self::begin(config, sockets, Some(inheritance), application, None)
     }
 
     fn begin(
@@ -416,6 +385,7 @@ impl<A: Application> Driver<A> {
         given: Vec<UdpSocket>,
         inheritance: Option<Inheritance>,
         application: A,
+        host: Option<&Host>,
     ) -> Result<Self, StartError> {
         if config.listen.is_empty() && given.is_empty() {
             return Err(StartError::NoAddress);
@@ -432,37 +402,34 @@ impl<A: Application> Driver<A> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| StartError::System(error.into()))?;
         let (commands, receiver) = mpsc::unbounded_channel();
-        let (waker, wake_ups) = crate::waker::pair().map_err(StartError::System)?;
         let (end, ended) = oneshot::channel();
-        let endpoint_config = config.endpoint;
-        let body = move || {
-            let _end = end;
-            // Monotonic: steps of the wall clock do not reach the engine.
-            let origin = time::Instant::now();
-            let endpoint = Endpoint::new(endpoint_config, seed, Instant::from_micros(0));
-            let segments = match config.one_by_one {
-                true => 1,
-                false => sockets.iter().map(BatchSocket::max_segments).min().unwrap_or(1),
-            };
-            let mut shard = Shard {
-                endpoint,
-                application,
-                sockets,
-                origin,
-                watched: origin,
-                next_look: KERNEL_PERIODS[0],
-                work: WorkMeter::start(),
-                received: ReceiveBuffers::new(),
-                transmit: TransmitBuffer::with_capacity(65_000, segments),
-                bad_link: config.bad_network.as_ref().map(BadLink::new),
-                among: Among::of(inheritance),
-            };
-            shard.run(receiver, &wake_ups);
+        let bound = Bound {
+            config: config.endpoint,
+            seed,
+            sockets,
+            one_by_one: config.one_by_one,
+            bad_network: config.bad_network,
+            inheritance,
+            commands: receiver,
+            end,
         };
-        let builder = thread::Builder::new().name("oneport".into());
-        builder.spawn(body).map_err(StartError::System)?;
+        let builder: Builder = Box::new(move || Box::new(Shard::new(bound, application)));
+        let host = match host {
+            Some(host) => {
+                host.move_in(builder);
+                host.clone()
+            }
+            None => Host::start(builder).map_err(StartError::System)?,
+        };
         let ended = Arc::new(tokio::sync::Mutex::new(Some(ended)));
-        Ok(Self { commands, waker: WakeAtLast(waker), addresses, ended })
+        let waker = WakeAtLast(host.waker.clone());
+        Ok(Self { commands, waker, host, addresses, ended })
+    }
+
+    /// The thread that it lives on.
+    #[must_use]
+    pub fn host(&self) -> Host {
+        self.host.clone()
     }
 
     /// The addresses listened on, with the ports the system chose where 0 was asked for.
@@ -535,310 +502,5 @@ impl<A: Application> Driver<A> {
         if let Some(ended) = self.ended.lock().await.take() {
             let _ = ended.await;
         }
-    }
-}
-
-/// What became of the commands that waited.
-enum Done {
-    /// They are carried out.
-    All,
-    /// So are some of them; others wait.
-    Some,
-    /// They were, up to one that says to stop, or nobody is left to give any.
-    Stop,
-}
-
-/// What the thread owns.
-struct Shard<A> {
-    endpoint: Endpoint,
-    application: A,
-    sockets: Vec<BatchSocket>,
-    origin: time::Instant,
-    /// When the kernel was last asked what it has dropped, and how long behind that it is asked again.
-    watched: time::Instant,
-    next_look: Duration,
-    work: WorkMeter,
-    received: ReceiveBuffers,
-    transmit: TransmitBuffer,
-    bad_link: Option<BadLink>,
-    among: Among,
-}
-
-impl<A: Application> Shard<A> {
-    fn now(&self) -> Instant {
-        let micros = self.origin.elapsed().as_micros();
-        Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
-    }
-
-    fn run(&mut self, mut commands: mpsc::UnboundedReceiver<Command<A>>, wake_ups: &WakeUps) {
-        let mut stops = None;
-        if self.among.reads {
-            let now = self.now();
-            self.application.start(&mut self.endpoint, now);
-        }
-        for channel in &self.among.channels {
-            if let Role::Older(older) | Role::Predecessor(older) = channel.role {
-                self.endpoint.older_lives(older);
-            }
-        }
-        let mut woke = time::Instant::now();
-        let mut ready = true;
-        loop {
-            self.hear();
-            let mut more = self.receive();
-            if ready {
-                let now = self.now();
-                self.application.handle_ready(&mut self.endpoint, now);
-            }
-            self.time_out();
-            match self.carry_out(&mut commands) {
-                Done::All => {}
-                Done::Some => more = true,
-                Done::Stop if stops.is_none() => {
-                    let now = self.now();
-                    self.endpoint.hangup_all(now, CauseCode::NORMAL_CLEARING);
-                    stops = Some(time::Instant::now() + FAREWELL);
-                }
-                Done::Stop => {}
-            }
-            self.flush();
-            if let Some(stops) = stops
-                && (self.endpoint.is_settled() || time::Instant::now() >= stops)
-            {
-                return;
-            }
-            let mut wait = if more { Duration::ZERO } else { self.until_next_timeout(stops) };
-            if self.endpoint.calls() > 0 || !self.among.channels.is_empty() {
-                wait = wait.min(GLANCE);
-            }
-            // Others have waited while it worked.
-            let slept = time::Instant::now();
-            self.note_lateness(slept - woke);
-            ready = self.wait(wake_ups, wait);
-            woke = time::Instant::now();
-            self.note_lateness((woke - slept).saturating_sub(wait));
-            if let Some(workload) = self.work.sample(woke) {
-                let now = self.now();
-                self.application.handle_workload(&mut self.endpoint, now, &workload);
-            }
-        }
-    }
-
-    /// Waits until there is something to do; whether what the application watches can be read.
-    fn wait(&mut self, wake_ups: &WakeUps, longest: Duration) -> bool {
-        let Among { reads, channels, .. } = &mut self.among;
-        let mut heard: SmallVec<[&mut Channel; 4]> =
-            channels.iter_mut().filter(|channel| channel.is_heard(*reads)).collect();
-        let sockets = if *reads { &mut self.sockets[..] } else { &mut [] };
-        socket::wait(sockets, &mut heard, wake_ups, self.application.watched(), longest)
-    }
-
-    /// It came so much later than it was wanted.
-    fn note_lateness(&mut self, late: Duration) {
-        self.work.note_lateness(late);
-        if late >= Lateness::LEAST {
-            self.endpoint.report_lateness(late);
-        }
-    }
-
-    /// Does what is asked for.
-    fn carry_out(&mut self, commands: &mut mpsc::UnboundedReceiver<Command<A>>) -> Done {
-        let now = self.now();
-        for _ in 0..COMMAND_TURNS {
-            match commands.try_recv() {
-                Ok(Command::Act(act)) => act(&mut self.endpoint, &mut self.application, now),
-                Ok(Command::Turn(turn)) => turn(self),
-                Err(TryRecvError::Empty) => return Done::All,
-                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Done::Stop,
-            }
-        }
-        Done::Some
-    }
-
-    /// Takes what has arrived; `true` when there may be more.
-    fn receive(&mut self) -> bool {
-        let now = self.now();
-        let since_start = self.origin.elapsed();
-        let Self { endpoint, application, sockets, received, bad_link, among, .. } = self;
-        let mut more = false;
-        if !among.reads {
-            return more;
-        }
-        let mut counts = HandedOn::default();
-        let sees = application.sees();
-        for socket in sockets.iter().filter(|socket| socket.is_readable) {
-            let mut failed = 0;
-            let drained = (0..RECEIVE_TURNS).any(|_| {
-                let Ok(count) = socket.receive(received) else {
-                    failed += 1;
-                    return false;
-                };
-                endpoint.prefetch(received.datagrams(count));
-                for (meta, datagram) in received.datagrams_mut(count) {
-                    let path = socket.path_of(meta);
-                    if let Some(link) = bad_link {
-                        link.enter(since_start, Way::In, path, datagram);
-                        continue;
-                    }
-                    let whose = endpoint.whose(path.remote, datagram);
-                    if among.hand_on(whose, path, datagram, &mut counts) {
-                        continue;
-                    }
-                    if sees.wants(datagram) {
-                        let local = socket.local_of(&path);
-                        application.see_received(now, local, path.remote, datagram);
-                    }
-                    endpoint.handle_datagram(now, path, datagram, &mut Ear(application, now));
-                }
-                // What comes meanwhile ends the next wait at once.
-                count < ReceiveBuffers::BUNDLES
-            });
-            more |= !drained;
-            endpoint.report_drops(DropReason::ReceiveFailed, failed, None, None);
-        }
-        if counts.handed > 0 {
-            counts.dropped += among.channels.iter_mut().map(Channel::send_batch).sum::<u64>();
-            endpoint.report_handed_on(counts.handed - counts.dropped);
-            endpoint.report_drops(DropReason::OlderBehind, counts.dropped, None, None);
-        }
-        more
-    }
-
-    fn time_out(&mut self) {
-        let now = self.now();
-        if self.endpoint.poll_timeout().is_some_and(|at| at <= now) {
-            self.endpoint.handle_timeout(now);
-        }
-        if self.application.poll_timeout().is_some_and(|at| at <= now) {
-            self.application.handle_timeout(&mut self.endpoint, now);
-        }
-    }
-
-    /// Hands out events and sends datagrams until there are none, and tells what the kernel lost.
-    fn flush(&mut self) {
-        let now = self.now();
-        self.hand_out(now);
-        while self.leave_bad_link() {
-            self.hand_out(now);
-        }
-        self.watch_kernel();
-        while let Some((reason, count, call)) = self.application.poll_drops() {
-            self.endpoint.report_drops(reason, count, None, call);
-        }
-        while let Some(notice) = self.endpoint.poll_notice(now) {
-            self.application.handle_notice(&notice);
-        }
-    }
-
-    /// Hands out events and sends datagrams, or lets them enter the bad network.
-    fn hand_out(&mut self, now: Instant) {
-        while let Some(event) = self.endpoint.poll_event() {
-            self.application.handle_event(&mut self.endpoint, now, event);
-        }
-        // Whose a number is must be known before anybody answers to it.
-        self.speak();
-        while let Some(transmit) = self.endpoint.poll_transmit(&mut self.transmit) {
-            if let Some(link) = &mut self.bad_link {
-                let size = transmit.segment_size.unwrap_or(transmit.len).max(1);
-                for datagram in self.transmit.as_bytes().chunks(size) {
-                    link.enter(self.origin.elapsed(), Way::Out, transmit.path, datagram);
-                }
-                continue;
-            }
-            let failed = match socket::choose(&self.sockets, &transmit.path) {
-                None => DropReason::NoSocket,
-                Some(socket) => match socket.send(&transmit, self.transmit.as_bytes()) {
-                    Ok(()) => {
-                        let sees = self.application.sees();
-                        if sees != Sees::Nothing {
-                            let local = socket.local_of(&transmit.path);
-                            let size = transmit.segment_size.unwrap_or(transmit.len).max(1);
-                            let all = self.transmit.as_bytes().chunks(size);
-                            for datagram in all.filter(|datagram| sees.wants(datagram)) {
-                                let remote = transmit.path.remote;
-                                self.application.see_sent(now, local, remote, datagram);
-                            }
-                        }
-                        continue;
-                    }
-                    Err(_) => DropReason::SendFailed,
-                },
-            };
-            let count = transmit.segment_size.map_or(1, |size| transmit.len.div_ceil(size));
-            self.endpoint.report_drops(failed, count as u64, Some(transmit.path), None);
-        }
-    }
-
-    /// Takes and sends what comes out of the bad network now, if there is one; `true`: something has come.
-    fn leave_bad_link(&mut self) -> bool {
-        let now = self.now();
-        let Self { endpoint, application, sockets, bad_link: Some(link), origin, .. } = self else {
-            return false;
-        };
-        let mut came = false;
-        let sees = application.sees();
-        while let Some(mut one) = link.leave(origin.elapsed()) {
-            let (path, remote) = (one.path, one.path.remote);
-            let socket = socket::choose(sockets, &path);
-            let local = socket.map(|socket| socket.local_of(&path));
-            let wants = local.filter(|_| sees.wants(&one.bytes));
-            match one.way {
-                Way::In => {
-                    came = true;
-                    if let Some(local) = wants {
-                        application.see_received(now, local, remote, &one.bytes);
-                    }
-                    endpoint.handle_datagram(now, path, &mut one.bytes, &mut Ear(application, now));
-                }
-                Way::Out => {
-                    let transmit = Transmit { path, len: one.bytes.len(), segment_size: None };
-                    let sent = socket.is_some_and(|to| to.send(&transmit, &one.bytes).is_ok());
-                    match wants {
-                        Some(local) if sent => {
-                            application.see_sent(now, local, remote, &one.bytes);
-                        }
-                        _ if !sent => {
-                            let failed = DropReason::SendFailed;
-                            endpoint.report_drops(failed, 1, Some(path), None);
-                        }
-                        _ => {}
-                    }
-                }
-            }
-        }
-        came
-    }
-
-    /// Now and then asks the kernel what it has dropped because we were too slow.
-    fn watch_kernel(&mut self) {
-        let since = self.watched.elapsed();
-        // The newest tells of all that was dropped at the sockets.
-        if since < self.next_look || !self.among.reads {
-            return;
-        }
-        let begun = time::Instant::now();
-        self.watched = begun;
-        let mut all = 0;
-        for socket in &mut self.sockets {
-            let dropped = socket.new_kernel_drops();
-            all += dropped;
-            self.endpoint.report_drops(DropReason::SocketBufferFull, dropped, None, None);
-        }
-        self.work.note_overflow(all, since);
-        let [least, most] = KERNEL_PERIODS;
-        self.next_look = (begun.elapsed() * KERNEL_SHARE).clamp(least, most);
-    }
-
-    /// How long nothing is to be done, unless something arrives.
-    fn until_next_timeout(&self, stops: Option<time::Instant>) -> Duration {
-        let notice = self.endpoint.notice_due();
-        let next = [self.endpoint.poll_timeout(), self.application.poll_timeout(), notice];
-        let next = next.into_iter().flatten().min();
-        // Without anything to wait for, an hour is as good as any time.
-        let wait = next.map_or(Duration::from_secs(3600), |at| at.since(self.now()));
-        let leaves = self.bad_link.as_ref().and_then(BadLink::next);
-        let wait = leaves.map_or(wait, |at| wait.min(at.saturating_sub(self.origin.elapsed())));
-        let stop = stops.map(|stops| stops.saturating_duration_since(time::Instant::now()));
-        stop.map_or(wait, |stop| wait.min(stop))
     }
 }

@@ -42,7 +42,7 @@ pub use call::{Call, CallError, CallEvent, IncomingCall, Keypad};
 pub use diagnosis::{
     Cause, Diagnosis, LoadEffect, LoadMeter, Shape, Surroundings, Transcoding, Way,
 };
-pub use driver::{Application, Driver, DriverConfig, Sees, StartError, Stopped, WeakDriver};
+pub use driver::{Application, Driver, DriverConfig, Host, Sees, StartError, Stopped, WeakDriver};
 pub use loss_bursts::LossBursts;
 pub use phone::{FirmwareFetchError, Phone, PhoneConfig, PingError, ProvisionOffer};
 pub use playout::Playout;

@@ -155,40 +155,48 @@ impl AsFd for BatchSocket {
     }
 }
 
-/// Waits until something has arrived, `wake_ups` is woken, `other` can be read or the time is over; notes
-/// which of the sockets and channels can be read, and gives whether `other` can.
+/// What an endpoint waits for.
+pub(crate) struct Watched<'a> {
+    pub(crate) sockets: &'a mut [BatchSocket],
+    pub(crate) channels: SmallVec<[&'a mut Channel; 4]>,
+    /// What its application waits for besides.
+    pub(crate) other: Option<BorrowedFd<'a>>,
+}
+
+/// Waits until something has arrived for one of these, `wake_ups` is woken or the time is over; notes which of
+/// the sockets and channels can be read, and gives of each whether `other` can.
 pub(crate) fn wait(
-    sockets: &mut [BatchSocket],
-    channels: &mut [&mut Channel],
+    mut all: SmallVec<[Watched<'_>; 2]>,
     wake_ups: &WakeUps,
-    other: Option<BorrowedFd<'_>>,
     longest: Duration,
-) -> bool {
+) -> SmallVec<[bool; 2]> {
     // An error, or a signal, ends it as an arrival does: the next look at the sockets tells.
     let longest = Timespec::try_from(longest).ok();
-    let mut watched: SmallVec<[PollFd<'_>; 8]> =
-        sockets.iter().map(|socket| PollFd::new(&socket.io, PollFlags::IN)).collect();
-    watched.extend(channels.iter().map(|channel| {
-        let room = if channel.is_flushed() { PollFlags::empty() } else { PollFlags::OUT };
-        PollFd::new(&**channel, PollFlags::IN | room)
-    }));
-    watched.push(PollFd::new(wake_ups, PollFlags::IN));
-    watched.extend(other.map(|other| PollFd::from_borrowed_fd(other, PollFlags::IN)));
-    let failed = poll(&mut watched, longest.as_ref()).is_err();
+    let mut polled: SmallVec<[PollFd<'_>; 8]> = SmallVec::new();
+    for one in &all {
+        polled.extend(one.sockets.iter().map(|socket| PollFd::new(&socket.io, PollFlags::IN)));
+        polled.extend(one.channels.iter().map(|channel| {
+            let room = if channel.is_flushed() { PollFlags::empty() } else { PollFlags::OUT };
+            PollFd::new(&**channel, PollFlags::IN | room)
+        }));
+        polled.extend(one.other.map(|other| PollFd::from_borrowed_fd(other, PollFlags::IN)));
+    }
+    polled.push(PollFd::new(wake_ups, PollFlags::IN));
+    let failed = poll(&mut polled, longest.as_ref()).is_err();
     let ready: SmallVec<[bool; 8]> =
-        watched.iter().map(|watched| failed || !watched.revents().is_empty()).collect();
-    drop(watched);
-    for (socket, ready) in sockets.iter_mut().zip(&ready) {
-        socket.is_readable = *ready;
-    }
-    for (channel, ready) in channels.iter_mut().zip(ready.iter().skip(sockets.len())) {
-        channel.is_readable = *ready;
-    }
-    let behind = sockets.len() + channels.len();
-    if ready.get(behind) == Some(&true) {
+        polled.iter().map(|polled| failed || !polled.revents().is_empty()).collect();
+    drop(polled);
+    if ready.last() == Some(&true) {
         wake_ups.clear();
     }
-    ready.get(behind + 1) == Some(&true)
+    let mut ready = ready.into_iter();
+    let mut next = || ready.next().unwrap_or_default();
+    let look = |one: &mut Watched<'_>| {
+        one.sockets.iter_mut().for_each(|socket| socket.is_readable = next());
+        one.channels.iter_mut().for_each(|channel| channel.is_readable = next());
+        one.other.is_some() && next()
+    };
+    all.iter_mut().map(look).collect()
 }
 
 /// Space for one batch.

@@ -87,7 +87,7 @@ metrics! {
     OVERLOAD_REFUSED = Counter "oneport_overload_refused_total" ["measure"]
         "Calls refused for that, by what was measured.";
     THREAD_CPU = Gauge "oneport_thread_cpu_ratio" ["thread"]
-        "CPU time of the thread that does media and signalling of IAX2 (media), or media of SIP (sip), of the last second: 1 is all of its time.";
+        "CPU time of the thread that does all media, and signalling of IAX2 (media), of the last second: 1 is all of its time.";
     QUOTA_CPU = Gauge "oneport_cpu_quota_ratio" []
         "CPU time used of the process's CPU quota (cgroup v2), of the last second, where it has one.";
     DELAY = Gauge "oneport_scheduling_delay_seconds" ["thread"]
@@ -355,20 +355,16 @@ fn write_load(page: &mut Exposition, figures: &Figures) {
         samples.add(&[measure.name()], refused as f64);
     }
     let mut samples = page.begin(&THREAD_CPU);
-    for thread in load.threads {
-        if let Some(cpu) = thread.cpu {
-            samples.add(&[thread.name], cpu);
-        }
+    if let Some(cpu) = load.cpu {
+        samples.add(&["media"], cpu);
     }
     let mut samples = page.begin(&QUOTA_CPU);
     if let Some(quota) = load.quota {
         samples.add(&[], quota);
     }
     let mut samples = page.begin(&DELAY);
-    for thread in load.threads {
-        if let Some(delay) = thread.delay {
-            samples.add(&[thread.name], delay);
-        }
+    if let Some(delay) = load.delay {
+        samples.add(&["media"], delay);
     }
     let capacity = &figures.capacity;
     let mut samples = page.begin(&CALL_CPU);

@@ -833,7 +833,7 @@ model! {
         pub at_least: usize,
         /// Nine times of ten it is no more.
         pub at_most: usize,
-        /// What bounds it: `cpu`, `sip_cpu`, `cpu_quota`, `limit`, `max_calls`,
+        /// What bounds it: `cpu`, `cpu_quota`, `limit`, `max_calls`,
         /// `max_calls_per_address`, `max_transcoded_calls`, `store`, `socket` or `overload`.
         pub bound: String,
         /// All of it in words.

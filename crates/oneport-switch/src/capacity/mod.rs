@@ -124,8 +124,6 @@ impl Meter {
 pub(crate) enum Bound {
     /// The CPU of the media thread, at its mark.
     Cpu,
-    /// The same of the SIP gateway's media thread.
-    SipCpu,
     /// The CPU quota of the process.
     Quota,
     /// A limit of the configuration, by its name.
@@ -149,7 +147,6 @@ impl Bound {
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
-            Self::SipCpu => "sip_cpu",
             Self::Quota => "cpu_quota",
             Self::Limit(_) => "limit",
             Self::Engine => "max_calls",
@@ -166,7 +163,6 @@ impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu => f.write_str("CPU-bound"),
-            Self::SipCpu => f.write_str("bound by the CPU of the SIP gateway"),
             Self::Quota => f.write_str("bound by the CPU quota"),
             Self::Limit(name) => write!(f, "bound by limit {name}"),
             Self::Engine => f.write_str("bound by server.max_calls"),

@@ -16,34 +16,6 @@ const SAMPLES: usize = 4;
 /// Before a mark, a sample counts for so long at most: one that is longer is about a thread that slept.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// A thread that is measured.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Thread {
-    /// The one of the switch's driver, which does all media and signalling of IAX2.
-    Media,
-    /// The one that does media of SIP.
-    Sip,
-}
-
-impl Thread {
-    /// Its name in metrics and in the API.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Media => "media",
-            Self::Sip => "sip",
-        }
-    }
-}
-
-impl fmt::Display for Thread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Media => "the media thread",
-            Self::Sip => "the SIP gateway's media thread",
-        })
-    }
-}
-
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Measure {
@@ -191,7 +163,6 @@ impl Gauge {
 /// Why calls are refused, as it was measured.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct Finding {
-    pub(crate) thread: Thread,
     pub(crate) measure: Measure,
     /// Now, in the unit of the measure.
     pub(crate) value: f64,
@@ -219,11 +190,11 @@ fn in_words(measure: Measure, value: f64) -> String {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (value, thread) = (self.value(), self.thread);
+        let value = self.value();
         match self.measure {
-            Measure::Cpu => write!(f, "CPU of {thread} at {value}")?,
+            Measure::Cpu => write!(f, "CPU of the media thread at {value}")?,
             Measure::Quota => write!(f, "CPU quota used to {value}")?,
-            Measure::Delay => write!(f, "scheduling delay of {thread} at {value}")?,
+            Measure::Delay => write!(f, "scheduling delay of the media thread at {value}")?,
             Measure::Overflow => write!(f, "socket buffer full, {value} dropped")?,
         }
         match self.lasting.is_zero() {
@@ -246,10 +217,9 @@ pub(crate) enum Change {
     Taking(u64),
 }
 
-/// The state of load of a thread.
-#[derive(Debug)]
+/// The state of load of the thread that does all media, and signalling of IAX2.
+#[derive(Debug, Default)]
 pub(crate) struct Overload {
-    thread: Thread,
     /// The last samples of the CPU: time, and CPU time in it.
     cpu: [(Duration, Duration); SAMPLES],
     oldest: usize,
@@ -263,24 +233,6 @@ pub(crate) struct Overload {
 }
 
 impl Overload {
-    /// Of a thread of which nothing is known yet.
-    pub(crate) fn of(thread: Thread) -> Self {
-        Self {
-            thread,
-            cpu: Default::default(),
-            oldest: 0,
-            gauges: Default::default(),
-            refusing: None,
-            refused: Default::default(),
-            refused_now: 0,
-        }
-    }
-
-    /// The thread that it is about.
-    pub(crate) const fn thread(&self) -> Thread {
-        self.thread
-    }
-
     /// Takes a sample.
     pub(crate) fn take(&mut self, config: &OverloadConfig, workload: &Workload) -> Option<Change> {
         if let Some(cpu) = workload.cpu {
@@ -336,7 +288,6 @@ impl Overload {
         let measure = self.refusing?;
         let gauge = &self.gauges[measure as usize];
         Some(Finding {
-            thread: self.thread,
             measure,
             value: gauge.value.unwrap_or_default(),
             lasting: gauge.above,

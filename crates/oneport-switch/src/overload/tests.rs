@@ -33,7 +33,7 @@ struct Story {
 
 impl Default for Story {
     fn default() -> Self {
-        let overload = Overload::of(Thread::Media);
+        let overload = Overload::default();
         Self { overload, config: OverloadConfig::default(), changes: Vec::new(), samples: 0 }
     }
 }

@@ -281,8 +281,6 @@ mod tests {
     struct Board(Mutex<Vec<(To, SipWord)>>);
 
     impl Switchboard for Board {
-        fn loaded(&self, _: oneport::Workload) {}
-
         fn one_way(&self, _: &str, _: Option<crate::sip::one_way::OneWay>) {}
 
         fn turned_away(&self, _: &str, _: SocketAddr, _: &str, _: crate::refusal::Reason) {}

@@ -6,10 +6,9 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 use std::time::Duration;
 
-use oneport::{Application, Driver, DriverConfig, StartError, Workload};
+use oneport::{Application, Driver, DriverConfig, Host, StartError};
 use oneport_proto::{
     CallEnd, CallId, Challenge, CommandError, DtmfPhase, Endpoint, EndpointConfig, Event, Instant,
     Media, NewCall, Offer, Progress, Secret,
@@ -17,7 +16,6 @@ use oneport_proto::{
 use oneport_wire::{AuthMethods, CauseCode, Control, Format, frame_type};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use super::Switchboard;
 use super::media::MediaRelay;
 
 /// How long the number of a call that has ended rests: nothing is lost or late in here.
@@ -69,8 +67,6 @@ pub(crate) struct Lines {
     offers: UnboundedSender<(CallId, Box<Offer>, UnboundedReceiver<LegEvent>)>,
     /// Joins them with streams of RTP.
     relay: MediaRelay,
-    /// Whom the load of this thread is told.
-    board: Arc<dyn Switchboard>,
 }
 
 impl Lines {
@@ -145,10 +141,6 @@ impl Application for Lines {
         self.relay.hear(now, call, media);
     }
 
-    fn handle_workload(&mut self, _: &mut Endpoint, _: Instant, workload: &Workload) {
-        self.board.loaded(*workload);
-    }
-
     fn watched(&self) -> Option<BorrowedFd<'_>> {
         Some(self.relay.watched())
     }
@@ -191,7 +183,7 @@ impl Offers {
 }
 
 impl Inside {
-    /// Listens beside `switch`, which proves itself by `secret`, and we to it.
+    /// Listens beside `switch`, on its thread `host`; it proves itself by `secret`, and we to it.
     ///
     /// # Errors
     /// The system is short of something.
@@ -200,7 +192,7 @@ impl Inside {
         secret: Secret,
         most_calls: usize,
         relay: MediaRelay,
-        board: Arc<dyn Switchboard>,
+        host: &Host,
     ) -> Result<(Self, Offers), StartError> {
         let endpoint = EndpointConfig {
             // Each call has a number that rests besides.
@@ -220,11 +212,10 @@ impl Inside {
             lines: HashMap::new(),
             offers: sender,
             relay,
-            board,
         };
         let listen = vec![SocketAddr::new(switch.ip(), 0)];
-        let driver =
-            Driver::start(DriverConfig { listen, endpoint, ..DriverConfig::default() }, lines)?;
+        let config = DriverConfig { listen, endpoint, ..DriverConfig::default() };
+        let driver = Driver::start_beside(host, config, lines)?;
         let inside = Self { driver, switch, secret };
         let offers = Offers { inside: inside.clone(), offers };
         Ok((inside, offers))

@@ -61,7 +61,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 
-use oneport::{Generation, To, Workload};
+use oneport::{Generation, Host, To};
 use oneport_proto::Secret;
 use oneport_wire::MessageCount;
 use thiserror::Error;
@@ -98,9 +98,6 @@ pub enum GatewayError {
 
 /// What the gateway tells the switch of legs, and wants of it, by the words by which both know them.
 pub(crate) trait Switchboard: Send + Sync {
-    /// How busy the thread of the gateway's media was.
-    fn loaded(&self, workload: Workload);
-
     /// The voice of a leg flows one way only; `None`: both are heard again.
     fn one_way(&self, word: &str, one_way: Option<one_way::OneWay>);
 
@@ -308,13 +305,13 @@ pub(crate) struct Descent {
 }
 
 impl Gateway {
-    /// Starts beside the switch that listens at `switch`.
+    /// Starts beside the switch that listens at `switch` and lives on the thread `host`.
     ///
     /// # Errors
     /// Something that it is told to use cannot be used.
     pub(crate) fn start(
         behind: Behind,
-        switch: SocketAddr,
+        (switch, host): (SocketAddr, &Host),
         registry: Box<dyn Registry>,
         board: Arc<dyn Switchboard>,
         descent: Descent,
@@ -329,7 +326,7 @@ impl Gateway {
         let unusable = |error: &dyn std::fmt::Display| GatewayError::Unusable(error.to_string());
         let places = Places::default();
         let (plane, relay) = MediaPlane::start_within(media_of(&config), places.clone())?;
-        let inside = Inside::start(switch, secret.clone(), config.max_calls, relay, board.clone());
+        let inside = Inside::start(switch, secret.clone(), config.max_calls, relay, host);
         let (inside, offers) = inside.map_err(|error| unusable(&error))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();

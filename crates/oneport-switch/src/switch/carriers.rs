@@ -66,7 +66,8 @@ impl Switch {
         // The gateway must not keep the switch running.
         let registry = Box::new(Desk(driver.downgrade()));
         let board = Arc::new(Board(driver.downgrade()));
-        let gateway = Gateway::start(behind(config), switch, registry, board, descent)?;
+        let gateway =
+            Gateway::start(behind(config), (switch, &driver.host()), registry, board, descent)?;
         let link = gateway.link().clone();
         driver.post(move |endpoint, switch, now| switch.join_gateway(endpoint, now, link));
         Ok(Some(gateway))

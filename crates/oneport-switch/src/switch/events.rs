@@ -16,7 +16,6 @@ use crate::bridge;
 use crate::builtin::Builtin;
 use crate::capture::Way;
 use crate::news::What;
-use crate::overload::Thread;
 use crate::trunks::Owner;
 
 impl Application for Switch {
@@ -280,7 +279,7 @@ impl Application for Switch {
     }
 
     fn handle_workload(&mut self, endpoint: &mut Endpoint, _: Instant, workload: &Workload) {
-        self.loaded(Thread::Media, workload);
+        self.loaded(workload);
         self.measure_calls(endpoint, workload);
     }
 

@@ -13,7 +13,7 @@ use crate::api::model::{CapacityView, ForecastView, PeerCapacityView, ThreadView
 use crate::capacity::{Bound, Counts, Forecast, Window, Work, about, forecast, in_proportion};
 use crate::cdr::hundredths;
 use crate::limits::{Direction, LimitUsage, Scope};
-use crate::overload::{Measure, Thread};
+use crate::overload::Measure;
 
 /// Calls that are answered and bridged, of all peers or of one.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +23,6 @@ struct Census {
     mini_legs: usize,
     /// Calls whose legs speak different codecs.
     transcoded: usize,
-    /// Calls with a leg behind the SIP gateway.
-    sip: usize,
     /// How many legs speak each codec.
     codecs: HashMap<Format, usize>,
     /// Legs of the peer that came in, and that went out.
@@ -32,11 +30,10 @@ struct Census {
 }
 
 impl Census {
-    fn add(&mut self, formats: [Option<Format>; 2], mini_legs: usize, sip: bool) {
+    fn add(&mut self, formats: [Option<Format>; 2], mini_legs: usize) {
         self.calls += 1;
         self.mini_legs += mini_legs;
         self.transcoded += usize::from(formats[0] != formats[1]);
-        self.sip += usize::from(sip);
         for format in formats.into_iter().flatten() {
             *self.codecs.entry(format).or_default() += 1;
         }
@@ -101,13 +98,12 @@ impl Switch {
             let in_trunk =
                 |name: &str| self.config.peers.get(name).is_some_and(|peer| peer.trunk.is_some());
             let mini = peers.iter().filter(|peer| !peer.is_some_and(in_trunk)).count();
-            let sip = peers.iter().flatten().any(|peer| self.config.is_behind_gateway(peer));
-            all.add(formats, mini, sip);
+            all.add(formats, mini);
             for (n, peer) in peers.into_iter().enumerate() {
                 let Some(peer) = peer else { continue };
                 let census = by_peer.entry(peer).or_default();
                 if n == 0 || peers[0] != Some(peer) {
-                    census.add(formats, mini, sip);
+                    census.add(formats, mini);
                 }
                 match n {
                     0 => census.legs.0 += 1,
@@ -118,12 +114,7 @@ impl Switch {
         (all, by_peer)
     }
 
-    /// The mark of the CPU, and what a thread uses of it: 1 is all of its time.
-    fn cpu_of(&self, thread: Thread) -> Option<f64> {
-        let overload = self.overloads.iter().find(|overload| overload.thread() == thread)?;
-        overload.value(Measure::Cpu).map(|percent| percent / 100.0)
-    }
-
+    /// The mark of the CPU: 1 is all of a thread's time.
     fn mark(&self) -> f64 {
         self.config.overload.mark(Measure::Cpu) / 100.0
     }
@@ -142,7 +133,7 @@ impl Switch {
         }
         let over = |measure| {
             let mark = self.config.overload.mark(measure);
-            self.overloads.iter().any(|one| one.value(measure).is_some_and(|value| value >= mark))
+            self.overload.value(measure).is_some_and(|value| value >= mark)
         };
         if over(Measure::Overflow) {
             bounds.push((Bound::Socket, 0));
@@ -152,13 +143,8 @@ impl Switch {
         }
         let free = self.config.endpoint.max_calls.saturating_sub(endpoint.calls());
         bounds.push((Bound::Engine, free / 2));
-        let quota = self.overloads.iter().find_map(|one| one.value(Measure::Quota));
-        if let Some(quota) = quota {
+        if let Some(quota) = self.overload.value(Measure::Quota) {
             bounds.push((Bound::Quota, in_proportion(all.calls, quota / 100.0, self.mark())));
-        }
-        if let (1.., Some(used)) = (census.sip, self.cpu_of(Thread::Sip)) {
-            let more = in_proportion(all.sip, used, self.mark());
-            bounds.push((Bound::SipCpu, more * census.calls / census.sip));
         }
         let free = self.config.max_transcoded_calls.saturating_sub(self.transcodings.count());
         let calls = (free * census.calls).checked_div(census.transcoded);
@@ -277,15 +263,13 @@ impl Switch {
         CapacityView {
             refusing: self.why_refusing(),
             threads: load
-                .threads
-                .iter()
-                .filter_map(|thread| {
-                    Some(ThreadView {
-                        thread: thread.name.into(),
-                        cpu_percent: thread.cpu.map(percent),
-                        delay_ms: hundredths(thread.delay? * 1e3),
-                    })
+                .delay
+                .map(|delay| ThreadView {
+                    thread: "media".into(),
+                    cpu_percent: load.cpu.map(percent),
+                    delay_ms: hundredths(delay * 1e3),
                 })
+                .into_iter()
                 .collect(),
             cpu_quota_percent: load.quota.map(percent),
             mark_percent: self.config.overload.cpu_percent,

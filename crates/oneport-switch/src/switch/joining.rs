@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use oneport::{To, WeakDriver, Workload};
+use oneport::{To, WeakDriver};
 use oneport_media::Codec;
 use oneport_proto::{CallId, CodecPriority, Endpoint, Instant, Offer, negotiate};
 use oneport_wire::{CauseCode, Control, Format};
@@ -15,7 +15,6 @@ use super::{Leg, State, Switch, printable};
 use crate::bridge;
 use crate::builtin::Place;
 use crate::news::What;
-use crate::overload::Thread;
 use crate::refusal::Reason;
 use crate::sip::one_way::OneWay;
 use crate::sip::settings::{EARLY_ONLY, REPLACES};
@@ -25,10 +24,6 @@ use crate::sip::{SipWord, Switchboard};
 pub(super) struct Board(pub(super) WeakDriver<Switch>);
 
 impl Switchboard for Board {
-    fn loaded(&self, workload: Workload) {
-        self.0.post(move |_, switch, _| switch.loaded(Thread::Sip, &workload));
-    }
-
     fn one_way(&self, word: &str, one_way: Option<OneWay>) {
         let word = word.to_string();
         self.0.post(move |_, switch, now| switch.gateway_found(now, &word, one_way));

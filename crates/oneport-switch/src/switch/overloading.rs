@@ -4,10 +4,10 @@ use oneport::Workload;
 use oneport_proto::{CallId, Endpoint, Instant, Offer};
 use oneport_wire::CauseCode;
 
-use super::snapshot::{LoadFigures, ThreadFigures};
+use super::snapshot::LoadFigures;
 use super::{Life, Switch, dialling};
 use crate::news::What;
-use crate::overload::{Change, Finding, Measure, Overload, Thread};
+use crate::overload::{Change, Finding, Measure};
 use crate::refusal::{Reason, Stage};
 use crate::sip::settings::REPLACES;
 
@@ -23,11 +23,9 @@ fn reason(finding: &Finding) -> Reason {
 }
 
 impl Switch {
-    /// A sample of the load of a thread.
-    pub(super) fn loaded(&mut self, thread: Thread, workload: &Workload) {
-        let overload = self.overloads.iter_mut().find(|overload| overload.thread() == thread);
-        let change = overload.and_then(|overload| overload.take(&self.config.overload, workload));
-        let Some(change) = change else { return };
+    /// A sample of the load of the media thread.
+    pub(super) fn loaded(&mut self, workload: &Workload) {
+        let Some(change) = self.overload.take(&self.config.overload, workload) else { return };
         let (refusing, why) = match change {
             Change::Refusing(finding) => {
                 let (calls, remedy) = (self.count_calls(), finding.measure.remedy());
@@ -45,9 +43,9 @@ impl Switch {
         self.news.tell(|| What::Overload { refusing, why });
     }
 
-    /// The thread that has too much to do, and how that was measured.
+    /// That there is too much to do, and how that was measured.
     fn finding(&self) -> Option<Finding> {
-        self.overloads.iter().find_map(|overload| overload.finding(&self.config.overload))
+        self.overload.finding(&self.config.overload)
     }
 
     /// Why new calls are refused: as there is more to do than can be done in time. Where no more legs are
@@ -59,19 +57,14 @@ impl Switch {
 
     /// What metrics tell of the load.
     pub(super) fn load_figures(&self) -> LoadFigures {
-        let all = &self.overloads;
-        let refused = |measure| all.iter().map(|overload| overload.refused_for(measure)).sum();
-        let of = |overload: &Overload| ThreadFigures {
-            name: overload.thread().name(),
-            cpu: overload.value(Measure::Cpu).map(|percent| percent / 100.0),
-            delay: overload.value(Measure::Delay).map(|ms| ms / 1e3),
-        };
-        let quota = all.iter().find_map(|overload| overload.value(Measure::Quota));
+        let overload = &self.overload;
+        let share = |measure| overload.value(measure).map(|percent| percent / 100.0);
         LoadFigures {
             overloaded: self.finding().is_some(),
-            refused: Measure::ALL.map(|measure| (measure, refused(measure))),
-            quota: quota.map(|percent| percent / 100.0),
-            threads: [of(&all[0]), of(&all[1])],
+            refused: Measure::ALL.map(|measure| (measure, overload.refused_for(measure))),
+            quota: share(Measure::Quota),
+            cpu: share(Measure::Cpu),
+            delay: overload.value(Measure::Delay).map(|ms| ms / 1e3),
         }
     }
 
@@ -87,10 +80,7 @@ impl Switch {
     /// it has already.
     pub(super) fn refused_by_overload(&mut self, own: usize) -> Option<Reason> {
         let finding = self.overloaded(own)?;
-        let mut overloads = self.overloads.iter_mut();
-        if let Some(overload) = overloads.find(|overload| overload.thread() == finding.thread) {
-            overload.refused(finding.measure);
-        }
+        self.overload.refused(finding.measure);
         Some(reason(&finding))
     }
 

@@ -651,14 +651,7 @@ pub(crate) struct LoadFigures {
     pub(crate) refused: [(Measure, u64); Measure::ALL.len()],
     /// CPU time used of the quota: 1 is all of it.
     pub(crate) quota: Option<f64>,
-    pub(crate) threads: [ThreadFigures; 2],
-}
-
-/// How busy a thread is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ThreadFigures {
-    pub(crate) name: &'static str,
-    /// CPU time: 1 is all of its time.
+    /// CPU time of the media thread: 1 is all of its time.
     pub(crate) cpu: Option<f64>,
     /// How late it comes, in seconds.
     pub(crate) delay: Option<f64>,

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use oneport_proto::{DropReason, Generation, Handled, HeldChange, Path, Whose};
 
-use super::{Application, Ear, RECEIVE_TURNS, Shard};
+use super::Application;
+use super::shard::{Ear, RECEIVE_TURNS, Shard};
 use crate::socket;
 use crate::succession::{
     self, Channel, Datagrams, Inheritance, MOST_OLDER, RECORD, Received, Record, Role, Stage, Step,
