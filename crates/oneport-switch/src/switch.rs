@@ -101,6 +101,7 @@ pub use parking::ParkedCall;
 use phones::Telephones;
 use registering::Standing;
 use sharing::Sharing;
+pub(crate) use sharing::boot_clock;
 use siblings::Siblings;
 pub(crate) use spans::span_of;
 use succession::Others;

@@ -4,6 +4,7 @@
 //! life, hears of changes (LISTEN) and tells the switch what is new. The switch itself asks the database nothing:
 //! whatever a call needs is in its memory when it comes.
 
+mod connection;
 #[cfg(test)]
 mod fleet;
 pub mod lease;
@@ -19,7 +20,7 @@ use oneport::Driver;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{ClusterConfig, DatabaseUrl};
-use crate::switch::Switch;
+use crate::switch::{Switch, boot_clock};
 
 pub(crate) use registrations::Shared;
 
@@ -103,7 +104,7 @@ impl Cluster {
         let tell = Box::new(move |news| {
             told.post(move |endpoint, switch, now| switch.slots_tell(endpoint, now, news));
         });
-        let gave_back = slots::start(config, url.with_secret(), slots_asked, tell)?;
+        let gave_back = slots::start(config, boot_clock, url.with_secret(), slots_asked, tell)?;
         let tell = Box::new(move |told| {
             driver.post(move |endpoint, switch, now| switch.cluster_tells(endpoint, now, told));
         });

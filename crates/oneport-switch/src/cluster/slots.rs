@@ -2,22 +2,25 @@
 //!
 //! That connection is also what others see of the life of this process: it holds a lock under the number of this
 //! run, and nobody closes it but the machine when the process has ended. One that has failed is kept beside the next
-//! until that one holds the lock as well, so that what closes it is never a process that lives.
+//! until that one holds the lock as well, so that what closes it is never a process that lives
+//! ([`Kept`](super::lease::Kept)).
 
 use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
+use oneport_proto::Instant;
 use serde::{Deserialize, Serialize};
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::PgListener;
 use sqlx::{Error, Row as _};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time;
 use url::Url;
 
-use super::lease::{Answer, Exchange, Key, Ledger, News, Request, Versioned};
+use super::connection::{Database, Over, Session};
+use super::lease::{Answer, Exchange, Kept, Key, Ledger, News, Request, Timing, Versioned};
 use crate::config::ClusterConfig;
-use crate::store::postgres_options;
 
 /// On which changes of slots are told.
 const CHANNEL: &str = "oneport_slots";
@@ -63,20 +66,22 @@ struct Notice {
     news: News,
 }
 
-/// Begins; the receiver ends with the thread.
+/// Begins; the receiver ends with the thread. The clock is that of the leases.
 pub(super) fn start(
     config: &ClusterConfig,
+    clock: fn() -> Instant,
     url: Url,
     asked: mpsc::UnboundedReceiver<Ask>,
     tell: Tell,
 ) -> io::Result<oneshot::Receiver<()>> {
     let (end, ended) = oneshot::channel();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (name, patience) = (config.name.clone(), config.lease / 5);
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let database = Database { url, patience: config.lease / 5 };
+    let kept = Kept::new(Timing::of_lease(config.lease));
+    let name = config.name.clone();
     let body = move || {
         let _end = end;
-        let carrier = Carrier { name, patience, url, asked, tell, sessions: 0 };
-        runtime.block_on(carrier.work());
+        Carrier { name, clock, database, asked, tell, kept, sessions: 0 }.work(&runtime);
     };
     std::thread::Builder::new().name("slots".into()).spawn(body)?;
     Ok(ended)
@@ -84,144 +89,128 @@ pub(super) fn start(
 
 struct Carrier {
     name: String,
-    /// How long the database may take.
-    patience: Duration,
-    url: Url,
+    clock: fn() -> Instant,
+    database: Database,
     asked: mpsc::UnboundedReceiver<Ask>,
     tell: Tell,
+    kept: Kept<Session>,
     /// How many there have been.
     sessions: u64,
 }
 
-/// Why a session is not served any more.
-enum Over {
-    /// All that there was is given back.
-    Left,
-    /// The process goes on without being this switch.
-    Succeeded,
-    Lost(String),
-}
-
-impl From<Error> for Over {
-    fn from(error: Error) -> Self {
-        Self::Lost(error.to_string())
-    }
-}
-
 impl Carrier {
-    async fn work(mut self) {
+    /// `idle` is for times without a connection.
+    fn work(mut self, idle: &Runtime) {
         let incarnation = loop {
-            match self.asked.recv().await {
+            match self.asked.blocking_recv() {
                 Some(Ask::Begin { incarnation }) => break incarnation,
                 Some(Ask::Request(_)) => {}
                 Some(Ask::Leave) | None => return,
             }
         };
-        // Connections that have failed, and may stand all the same.
-        let mut failed = Vec::new();
         let mut said = false;
         loop {
-            let over = match self.connect().await {
-                Ok(mut connection) => {
-                    let over = match self.claim(&mut connection, incarnation).await {
-                        Err(over) => over,
-                        Ok(()) => {
-                            failed.clear();
-                            said = false;
-                            self.sessions += 1;
-                            (self.tell)(Told::Ready { incarnation });
-                            self.serve(&mut connection, incarnation).await
-                        }
-                    };
-                    failed.push(connection);
-                    over
-                }
-                Err(over) => over,
-            };
-            match over {
-                Over::Left => return,
-                // Its calls stay until they end, and its connection says that it lives.
-                Over::Succeeded => return std::future::pending().await,
+            let sessions = self.sessions;
+            let over = self.attend(incarnation);
+            said &= self.sessions == sessions;
+            let over = match over {
                 Over::Lost(why) => {
                     if !std::mem::replace(&mut said, true) {
                         tracing::warn!("slots of shared limits cannot be renewed: {why}");
                         (self.tell)(Told::Lost);
                     }
+                    idle.block_on(self.pause())
                 }
-            }
-            // What was asked for meanwhile is not said any more: the switch has been told.
-            let pause = time::sleep(PAUSE);
-            tokio::pin!(pause);
-            loop {
-                tokio::select! {
-                    () = &mut pause => break,
-                    asked = self.asked.recv() => match asked {
-                        Some(Ask::Leave) => return,
-                        None => return std::future::pending().await,
-                        Some(_) => {}
-                    },
-                }
+                over => Some(over),
+            };
+            match over {
+                None | Some(Over::Lost(_)) => {}
+                Some(Over::Left) => return,
+                // Its calls stay until they end, and its connection says that it lives.
+                Some(Over::Succeeded) => idle.block_on(std::future::pending()),
             }
         }
     }
 
-    /// Waits for the database as long as makes sense.
-    async fn within<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Over> {
-        match time::timeout(self.patience, work).await {
-            Ok(done) => Ok(done?),
-            Err(_) => Err(Over::Lost(format!("no answer within {} ms", self.patience.as_millis()))),
+    /// Serves by a connection, as long as there is one.
+    fn attend(&mut self, incarnation: i64) -> Over {
+        if !self.kept.has_room((self.clock)()) {
+            return Over::Lost("the database takes connections and does not answer".into());
+        }
+        let mut session = match Session::open(&self.database, CHANNEL) {
+            Ok(session) => session,
+            Err(over) => return over,
+        };
+        if let Err(over) = session.run(async |connection| self.prepare(connection).await) {
+            return over;
+        }
+        if let Err(over) = session.run(async |connection| self.claim(connection, incarnation).await)
+        {
+            self.kept.keep_asked(session);
+            return over;
+        }
+        self.kept.replaced().for_each(drop);
+        self.sessions += 1;
+        (self.tell)(Told::Ready { incarnation });
+        let over = session.run(async |connection| self.serve(connection, incarnation).await);
+        match over {
+            Ok(()) => Over::Left,
+            Err(over) => {
+                self.kept.keep_held(session);
+                over
+            }
         }
     }
 
-    async fn connect(&self) -> Result<PgListener, Over> {
-        let options = postgres_options(&self.url)?;
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .max_lifetime(None)
-            .idle_timeout(None)
-            .connect_lazy_with(options);
-        let mut connection = self.within(PgListener::connect_with(&pool)).await?;
-        connection.eager_reconnect(false);
-        Ok(connection)
+    /// Waits for the next attempt. What was asked for meanwhile is not said any more: the switch has been told.
+    async fn pause(&mut self) -> Option<Over> {
+        let pause = time::sleep(PAUSE);
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                () = &mut pause => return None,
+                asked = self.asked.recv() => match asked {
+                    Some(Ask::Leave) => return Some(Over::Left),
+                    None => return Some(Over::Succeeded),
+                    Some(_) => {}
+                },
+            }
+        }
+    }
+
+    async fn prepare(&self, connection: &mut PgListener) -> Result<(), Over> {
+        // The database's machine is not to give this connection up before the lease is over.
+        let sql = "SELECT set_config('tcp_keepalives_idle', '3600', false), \
+                          set_config('tcp_user_timeout', '0', false), \
+                          set_config('synchronous_commit', 'on', false)";
+        self.database.within(sqlx::query(sql).execute(connection)).await.map(drop)
     }
 
     /// From here on others see that this run lives, and how it ends.
     async fn claim(&self, connection: &mut PgListener, incarnation: i64) -> Result<(), Over> {
-        let claimed = async {
-            connection.listen(CHANNEL).await?;
-            // The database's machine is not to give this connection up before the lease is over.
-            let sql = "SELECT set_config('tcp_keepalives_idle', '3600', false), \
-                              set_config('tcp_user_timeout', '0', false), \
-                              set_config('synchronous_commit', 'on', false), \
-                              pg_advisory_lock_shared($1, $2)";
-            let run = i32::try_from(incarnation).unwrap_or(i32::MAX);
-            sqlx::query(sql).bind(RUNS).bind(run).execute(&mut *connection).await.map(drop)
-        };
-        self.within(claimed).await
+        let run = i32::try_from(incarnation).unwrap_or(i32::MAX);
+        let lock = sqlx::query("SELECT pg_advisory_lock_shared($1, $2)").bind(RUNS).bind(run);
+        self.database.within(lock.execute(connection)).await.map(drop)
     }
 
-    async fn serve(&mut self, connection: &mut PgListener, incarnation: i64) -> Over {
+    /// Until this run has given back all that there was.
+    async fn serve(&mut self, connection: &mut PgListener, incarnation: i64) -> Result<(), Over> {
         loop {
             tokio::select! {
-                told = connection.try_recv() => match told {
-                    Err(error) => return error.into(),
-                    Ok(None) => return Over::Lost("the connection has ended".into()),
-                    Ok(Some(told)) => self.hear(told.payload()),
+                told = connection.try_recv() => match told? {
+                    None => return Err(Over::Lost("the connection has ended".into())),
+                    Some(told) => self.hear(told.payload()),
                 },
                 asked = self.asked.recv() => match asked {
-                    None => return Over::Succeeded,
+                    None => return Err(Over::Succeeded),
                     Some(Ask::Begin { .. }) => {}
-                    Some(Ask::Request(request)) => {
-                        if let Err(over) = self.exchange(connection, request).await {
-                            return over;
-                        }
-                    }
+                    Some(Ask::Request(request)) => self.exchange(connection, request).await?,
                     Some(Ask::Leave) => {
                         let given_back = give_back(connection, &self.name, Some(incarnation));
-                        if let Err(Over::Lost(why)) = self.within(given_back).await {
+                        if let Err(Over::Lost(why)) = self.database.within(given_back).await {
                             tracing::warn!("slots of shared limits are not given back: {why}");
                         }
-                        return Over::Left;
+                        return Ok(());
                     }
                 },
             }
@@ -236,24 +225,29 @@ impl Carrier {
         }
     }
 
-    async fn exchange(&self, connection: &mut PgListener, request: Request) -> Result<(), Over> {
+    async fn exchange(
+        &mut self,
+        connection: &mut PgListener,
+        request: Request,
+    ) -> Result<(), Over> {
         let mut exchange = Exchange::new(&self.name, request);
         loop {
             let keys = exchange.keys();
             if keys.is_empty() {
                 break;
             }
-            let read = self.within(read(connection, &keys)).await?;
+            let read = self.database.within(read(connection, &keys)).await?;
             let changes = exchange.read(read);
             if changes.is_empty() {
                 continue;
             }
-            let set = self.within(set(connection, &changes)).await?;
+            self.kept.changes((self.clock)());
+            let set = self.database.within(set(connection, &changes)).await?;
             for (key, news) in exchange.set(&set) {
-                self.within(tell(connection, &self.name, key, news)).await?;
+                self.database.within(tell(connection, &self.name, key, news)).await?;
             }
         }
-        let present = self.within(present(connection)).await?;
+        let present = self.database.within(present(connection)).await?;
         (self.tell)(Told::Answer(exchange.answer(self.sessions, present)));
         Ok(())
     }

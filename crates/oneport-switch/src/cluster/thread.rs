@@ -5,16 +5,18 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
-use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgNotification};
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{self, MissedTickBehavior};
 use url::Url;
 
+use super::connection::{Database, Over, Session};
 use super::registrations::{self, Reader};
 use super::switches::{self, CHANNEL};
 use super::{Ask, Sibling, Told};
 use crate::config::ClusterConfig;
-use crate::store::{PostgresStore, postgres_options};
+use crate::store::PostgresStore;
 
 /// How the switch is told.
 pub(super) type Tell = Box<dyn Fn(Told) + Send>;
@@ -37,13 +39,15 @@ pub(super) fn start(
 ) -> io::Result<oneshot::Receiver<()>> {
     let (end, ended) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // It waits no longer than a switch may be without a sign of life.
+    let database = Database { url, patience: config.dead_after / 2 };
     let body = move || {
         let _end = end;
         let (incarnation, others, replaced) = (None, None, false);
         let registrations = Reader::default();
         let member =
-            Member { config, url, asked, tell, incarnation, others, replaced, registrations };
-        runtime.block_on(member.work());
+            Member { config, database, asked, tell, incarnation, others, replaced, registrations };
+        member.work(&runtime);
     };
     std::thread::Builder::new().name("cluster".into()).spawn(body)?;
     Ok(ended)
@@ -52,7 +56,7 @@ pub(super) fn start(
 /// This switch as the database knows it.
 struct Member {
     config: ClusterConfig,
-    url: Url,
+    database: Database,
     asked: mpsc::UnboundedReceiver<Ask>,
     tell: Tell,
     /// The number of this run, once the database has given it one.
@@ -64,32 +68,17 @@ struct Member {
     registrations: Reader,
 }
 
-/// Why a connection is of no use any more.
-enum Over {
-    /// This switch goes, or another process is it now.
-    Left,
-    /// It is lost, or the database does not answer.
-    Lost(String),
-}
-
-impl From<sqlx::Error> for Over {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Lost(error.to_string())
-    }
-}
-
 impl Member {
-    async fn work(mut self) {
+    /// `idle` is for times without a connection.
+    fn work(mut self, idle: &Runtime) {
         let mut cut_off = false;
         loop {
-            let over = match self.connect().await {
-                Ok(connection) => {
-                    cut_off = false;
-                    self.serve(connection).await
-                }
-                Err(over) => over,
-            };
-            let Over::Lost(why) = over else { return };
+            let over = Session::open(&self.database, CHANNEL).and_then(|mut session| {
+                session.run(async |connection| self.join(connection).await)?;
+                cut_off = false;
+                session.run(async |connection| self.serve(connection).await)
+            });
+            let Err(Over::Lost(why)) = over else { return };
             if !std::mem::replace(&mut cut_off, true) {
                 tracing::warn!(
                     "{} is cut off from the database of the switches: {why}; it goes on with what it knows",
@@ -98,66 +87,46 @@ impl Member {
                 self.others = None;
                 (self.tell)(Told::CutOff(why));
             }
-            let pause = time::timeout(self.config.heartbeat, self.asked.recv());
-            if pause.await.is_ok() {
+            let heartbeat = self.config.heartbeat;
+            let asked = idle.block_on(async { time::timeout(heartbeat, self.asked.recv()).await });
+            if asked.is_ok() {
                 return;
             }
         }
     }
 
-    /// Waits for an answer of the database no longer than a switch may be without a sign of life.
-    async fn within<T>(
-        &self,
-        work: impl Future<Output = Result<T, sqlx::Error>>,
-    ) -> Result<T, Over> {
-        let patience = self.config.dead_after / 2;
-        match time::timeout(patience, work).await {
-            Ok(done) => Ok(done?),
-            Err(_) => Err(Over::Lost(format!("no answer within {} ms", patience.as_millis()))),
-        }
-    }
-
-    /// A connection by which this switch has joined the others.
-    async fn connect(&mut self) -> Result<PgListener, Over> {
+    /// This switch joins the others by this connection.
+    async fn join(&mut self, connection: &mut PgListener) -> Result<(), Over> {
         // Whoever finds the database first makes its tables.
-        let store = PostgresStore::new(&self.url).map_err(|error| Over::Lost(error.why))?;
+        let store =
+            PostgresStore::new(&self.database.url).map_err(|error| Over::Lost(error.why))?;
         match store.check().await {
             Ok(true) => {}
             Ok(false) => return Err(Over::Lost("it does not answer".into())),
             Err(error) => return Err(Over::Lost(error.why)),
         }
-        let options = postgres_options(&self.url)?;
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .max_lifetime(None)
-            .idle_timeout(None)
-            .connect_lazy_with(options);
-        let mut connection = self.within(PgListener::connect_with(&pool)).await?;
-        connection.eager_reconnect(false);
-        self.within(connection.listen(CHANNEL)).await?;
-        let joined = switches::join(&mut connection, &self.config, self.incarnation);
-        let incarnation = self.within(joined).await?;
+        let joined = switches::join(connection, &self.config, self.incarnation);
+        let incarnation = self.database.within(joined).await?;
         let incarnation = incarnation.ok_or_else(|| Over::Lost(self.has_a_double()))?;
-        self.within(registrations::claim(&mut connection, &self.config.name)).await?;
+        self.database.within(registrations::claim(connection, &self.config.name)).await?;
         if self.incarnation.replace(incarnation).is_none() {
             tracing::info!("{} has joined the switches of its database", self.config.name);
         } else {
             tracing::info!("{} is back with the switches of its database", self.config.name);
         }
         (self.tell)(Told::Joined { incarnation });
-        Ok(connection)
+        Ok(())
     }
 
-    /// Serves by this connection as long as it holds.
-    async fn serve(&mut self, mut connection: PgListener) -> Over {
-        let over = self.served(&mut connection).await;
-        let Ok(Ask::Leave) = over else { return over.err().unwrap_or(Over::Left) };
+    /// Serves by this connection as long as it holds, or until the switch wants to go.
+    async fn serve(&mut self, connection: &mut PgListener) -> Result<(), Over> {
+        let Ask::Leave = self.served(connection).await?;
         if let Some(incarnation) = self.incarnation {
-            let goodbye = switches::leave(&mut connection, &self.config, incarnation);
+            let goodbye = switches::leave(connection, &self.config, incarnation);
             // Whoever is not told finds out.
             let _ = time::timeout(GOODBYE, goodbye).await;
         }
-        Over::Left
+        Err(Over::Left)
     }
 
     /// Gives signs of life and looks at what is new, until the switch wants to go.
@@ -173,12 +142,12 @@ impl Member {
         loop {
             tokio::select! {
                 _ = beats.tick() => self.beat(connection).await?,
-                _ = prunes.tick() => self.within(registrations::prune(connection)).await?,
+                _ = prunes.tick() => self.database.within(registrations::prune(connection)).await?,
                 told = connection.try_recv() => match told? {
                     None => return Err(Over::Lost("the connection has ended".into())),
                     Some(told) => self.told(connection, told).await?,
                 },
-                asked = self.asked.recv() => return asked.ok_or(Over::Left),
+                asked = self.asked.recv() => return asked.ok_or(Over::Succeeded),
             }
         }
     }
@@ -205,7 +174,7 @@ impl Member {
 
     async fn beat(&mut self, connection: &mut PgListener) -> Result<(), Over> {
         let Some(incarnation) = self.incarnation else { return Ok(()) };
-        if self.within(switches::beat(connection, &self.config, incarnation)).await? {
+        if self.database.within(switches::beat(connection, &self.config, incarnation)).await? {
             self.replaced = false;
         } else if std::mem::replace(&mut self.replaced, true) {
             return Err(Over::Lost(self.has_a_double()));
@@ -222,7 +191,7 @@ impl Member {
 
     /// Looks at the others, and tells of them where something is new.
     async fn look(&mut self, connection: &mut PgListener) -> Result<(), Over> {
-        let others = self.within(switches::others(connection, &self.config)).await?;
+        let others = self.database.within(switches::others(connection, &self.config)).await?;
         if self.others.as_ref() != Some(&others) {
             self.others = Some(others.clone());
             (self.tell)(Told::Switches(others));
@@ -233,7 +202,7 @@ impl Member {
     /// Looks where peers are registered, and tells what is new.
     async fn look_at_registrations(&mut self, connection: &mut PgListener) -> Result<(), Over> {
         let mut reader = std::mem::take(&mut self.registrations);
-        let (whole, peers) = self.within(reader.read(connection)).await?;
+        let (whole, peers) = self.database.within(reader.read(connection)).await?;
         self.registrations = reader;
         if whole || !peers.is_empty() {
             (self.tell)(Told::Registrations { whole, peers });

@@ -22,7 +22,7 @@ pub(super) struct Sharing {
 }
 
 /// The machine's clock that does not step, and goes on while it sleeps.
-fn boot_clock() -> Instant {
+pub(crate) fn boot_clock() -> Instant {
     let time = clock_gettime(ClockId::Boottime);
     let micros = time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1_000);
     Instant::from_micros(u64::try_from(micros).unwrap_or_default())

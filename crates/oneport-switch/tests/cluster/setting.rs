@@ -59,13 +59,24 @@ impl Setting {
         self.start(name, more, false).await
     }
 
+    /// One that reaches the database of its siblings by another way, and keeps no records.
+    pub(crate) async fn switch_by(&self, name: &str, database: SocketAddr, more: &str) -> Member {
+        let mut url: url::Url = self.url.parse().expect("a URL");
+        url.set_ip_host(database.ip()).expect("it has a host");
+        url.set_port(Some(database.port())).expect("it has a host");
+        self.start_with(url.as_str(), name, more, false).await
+    }
+
     async fn start(&self, name: &str, more: &str, keeps: bool) -> Member {
+        self.start_with(&self.url, name, more, keeps).await
+    }
+
+    async fn start_with(&self, url: &str, name: &str, more: &str, keeps: bool) -> Member {
         let ip = own_loopback();
         let text = format!(
-            "[store]\nurl = \"{}\"\nsecret = \"{PASSWORD}\"\n\
+            "[store]\nurl = \"{url}\"\nsecret = \"{PASSWORD}\"\n\
              [cluster]\nname = \"{name}\"\nsecret = \"{SECRET}\"\naddress = \"{ip}\"\n\
-             heartbeat_ms = 100\ndead_after_ms = 3000\n{more}",
-            self.url
+             heartbeat_ms = 100\ndead_after_ms = 3000\n{more}"
         );
         let config = Config::parse(Path::new("oneport.toml"), &text).expect("it is well");
         let StorePlace::Server { url, .. } = &config.store.place else { panic!("a server") };

@@ -9,7 +9,7 @@ use oneport_proto::Instant;
 
 use super::history::{Fact, History, Time};
 use crate::cluster::lease::{
-    Bound, Exchange, Key, Leases, Ledger, Need, News, Request, Timing, Versioned,
+    Bound, Exchange, Kept, Key, Leases, Ledger, Need, News, Request, Timing, Versioned,
 };
 use crate::limits::Ceiling;
 
@@ -103,6 +103,7 @@ enum Event {
     Connect {
         switch: usize,
         process: u64,
+        session: u64,
     },
     Joined {
         switch: usize,
@@ -116,6 +117,14 @@ enum Event {
     GivenUp {
         switch: usize,
         session: u64,
+    },
+    /// The database answers a switch again.
+    Answers {
+        switch: usize,
+    },
+    /// An operator ends one of several sessions of a switch that is not answered.
+    Terminated {
+        switch: usize,
     },
     /// A process that has no session tries again; one that waits for an answer gives up.
     Retry {
@@ -163,12 +172,17 @@ struct Node {
     alive: bool,
     paused: bool,
     cut: bool,
+    /// The database takes what it says, so much in ten of it, and answers nothing.
+    unanswered: Option<u8>,
     offset: u64,
     /// How fast its clock goes, in thousandths.
     rate: u64,
     leases: Leases,
     incarnation: Option<i64>,
     session: Option<u64>,
+    /// Which was asked for, and is waited for.
+    asking: Option<u64>,
+    kept: Kept<u64>,
     connected: Time,
     exchange: Option<Exchange>,
     step: u64,
@@ -268,11 +282,14 @@ impl World {
                 alive: false,
                 paused: false,
                 cut: false,
+                unanswered: None,
                 offset,
                 rate,
                 leases: Leases::new("", world.plan.timing),
                 incarnation: None,
                 session: None,
+                asking: None,
+                kept: Kept::new(world.plan.timing),
                 connected: 0,
                 exchange: None,
                 step: 0,
@@ -309,14 +326,14 @@ impl World {
         let node = &mut self.nodes[n];
         node.process += 1;
         (node.alive, node.paused, node.incarnation) = (true, false, None);
-        (node.session, node.exchange) = (None, None);
+        (node.session, node.asking, node.exchange) = (None, None, None);
+        node.kept = Kept::new(self.plan.timing);
         node.leases = Leases::new(&node.name, self.plan.timing);
         node.up = vec![Vec::new(); limits];
         node.begun.clear();
         let process = node.process;
         self.configure(n);
-        self.after(1_000, Event::Connect { switch: n, process });
-        self.after(700_000, Event::Retry { switch: n, process });
+        self.after(1_000, Event::Retry { switch: n, process });
         let first = self.around(self.plan.calls);
         self.after(first, Event::Call { switch: n, process });
     }
@@ -381,8 +398,8 @@ impl World {
                 self.serve(session, step, statement);
                 return Ok(());
             }
-            Event::Connect { switch, process } => {
-                self.connect(switch, process);
+            Event::Connect { switch, process, session } => {
+                self.connect(switch, process, session);
                 return Ok(());
             }
             Event::Closed(session) => {
@@ -398,6 +415,15 @@ impl World {
                 } else if self.sessions.contains_key(&session) {
                     self.after(SECOND, Event::GivenUp { switch, session });
                 }
+                return Ok(());
+            }
+            Event::Answers { switch } => {
+                self.disturbed = self.now;
+                self.nodes[switch].unanswered = None;
+                return Ok(());
+            }
+            Event::Terminated { switch } => {
+                self.terminate(switch);
                 return Ok(());
             }
             Event::Resume { switch } => {
@@ -436,33 +462,22 @@ impl World {
                 let used = self.nodes[n].used_of(now, &key);
                 self.nodes[n].leases.hear(now, &key, news, used);
             }
-            Event::Joined { process, session, incarnation, .. } => {
+            Event::Joined { session, incarnation, .. } => {
                 let node = &mut self.nodes[n];
-                let old = node.session.replace(session);
-                if old.is_some() {
-                    // It has another already.
-                    node.session = old;
-                    self.after(1_000, Event::Closed(session));
-                } else {
+                // Nobody listens any more where another was asked for meanwhile.
+                if node.asking == Some(session) {
+                    (node.session, node.asking) = (Some(session), None);
                     (node.incarnation, node.exchange) = (Some(incarnation), None);
                     node.connected = self.now;
                     node.leases.joined(now, incarnation);
-                    let others = self.sessions.iter().filter(|(id, (switch, of, _))| {
-                        // One that comes after this may be taken yet.
-                        **id < session && (*switch, *of) == (n, process)
-                    });
-                    let others: Vec<u64> = others.map(|(id, _)| *id).collect();
-                    for other in others {
+                    let replaced: Vec<u64> = node.kept.replaced().collect();
+                    for other in replaced {
                         self.after(1_000, Event::Closed(other));
                     }
                 }
             }
-            Event::Retry { switch, process } if self.nodes[n].session.is_none() => {
-                let delay = self.latency();
-                if !self.nodes[n].cut {
-                    self.after(delay, Event::Connect { switch, process });
-                }
-                self.after(700_000, Event::Retry { switch, process });
+            Event::Retry { process, .. } if self.nodes[n].session.is_none() => {
+                self.try_to_connect(n, process);
             }
             Event::GiveUp { session, step } => {
                 let node = &self.nodes[n];
@@ -592,10 +607,14 @@ impl World {
         self.nodes[n].step += 1;
         let step = self.nodes[n].step;
         self.after(1_500_000, Event::GiveUp { session, step });
+        let is_change = matches!(statement, Statement::Set(_));
+        if is_change {
+            let node = &mut self.nodes[n];
+            node.kept.changes(node.clock(self.now));
+        }
         if self.nodes[n].cut {
             return;
         }
-        let is_change = matches!(statement, Statement::Set(_));
         if is_change && self.rng.u32(..1_000) < self.plan.twice && !self.calm {
             let later = self.rng.u64(1_000..8 * SECOND);
             self.after(later, Event::Statement { session, step, statement: statement.clone() });
@@ -609,6 +628,10 @@ impl World {
         let known = self.sessions.get(&session).copied();
         let Some((switch, ..)) = known.filter(|_| self.database_up) else { return };
         self.heard.insert(session, self.now);
+        let unanswered = self.nodes[switch].unanswered;
+        if unanswered.is_some_and(|takes| self.rng.u8(..10) >= takes) {
+            return;
+        }
         let result = match statement {
             Statement::Read(keys) => {
                 let read = keys.into_iter().filter_map(|key| {
@@ -629,7 +652,7 @@ impl World {
                 Result::Set(set)
             }
         };
-        if self.nodes[switch].cut {
+        if self.nodes[switch].cut || unanswered.is_some() {
             return;
         }
         let present = self.sessions.values().map(|(.., incarnation)| *incarnation).collect();
@@ -675,14 +698,36 @@ impl World {
     /// A switch has no session any more, as far as it knows. It does not close it.
     fn lose(&mut self, n: usize) {
         let node = &mut self.nodes[n];
-        (node.session, node.exchange) = (None, None);
+        node.exchange = None;
         node.leases.cut_off();
         let process = node.process;
+        let closed = node.session.take().and_then(|session| node.kept.keep_held(session));
+        if let Some(closed) = closed {
+            self.after(1_000, Event::Closed(closed));
+        }
         let pause = self.around(200_000);
         self.after(pause, Event::Retry { switch: n, process });
     }
 
-    fn connect(&mut self, switch: usize, process: u64) {
+    /// Whoever was asked has not answered: another connection is tried, if there is room for it.
+    fn try_to_connect(&mut self, n: usize, process: u64) {
+        let node = &mut self.nodes[n];
+        let closed = node.asking.take().and_then(|asked| node.kept.keep_asked(asked));
+        let now = node.clock(self.now);
+        if !node.cut && node.kept.has_room(now) {
+            self.next_session += 1;
+            let session = self.next_session;
+            node.asking = Some(session);
+            let delay = self.latency();
+            self.after(delay, Event::Connect { switch: n, process, session });
+        }
+        if let Some(closed) = closed {
+            self.after(1_000, Event::Closed(closed));
+        }
+        self.after(700_000, Event::Retry { switch: n, process });
+    }
+
+    fn connect(&mut self, switch: usize, process: u64, session: u64) {
         let node = &self.nodes[switch];
         if !self.database_up || node.cut || !node.alive || node.process != process {
             return;
@@ -691,13 +736,41 @@ impl World {
             self.incarnations += 1;
             self.incarnations
         });
+        let unanswered = node.unanswered;
+        if unanswered.is_some_and(|takes| self.rng.u8(..10) >= takes) {
+            return;
+        }
         // A run has one number, however often it was told.
         self.nodes[switch].incarnation = Some(incarnation);
-        self.next_session += 1;
-        let session = self.next_session;
         self.sessions.insert(session, (switch, process, incarnation));
-        let delay = self.latency();
-        self.after(delay, Event::Joined { switch, process, session, incarnation });
+        if unanswered.is_none() {
+            let delay = self.latency();
+            self.after(delay, Event::Joined { switch, process, session, incarnation });
+        }
+    }
+
+    /// The database, or what is in front of it, takes what a switch says and does not answer.
+    fn leave_unanswered(&mut self, n: usize) {
+        self.disturbed = self.now;
+        let long = self.rng.u64(SECOND..30 * SECOND);
+        self.nodes[n].unanswered = Some(self.rng.u8(1..8));
+        self.after(long, Event::Answers { switch: n });
+        for _ in 0..2 {
+            let when = self.rng.u64(..long.min(10 * SECOND));
+            self.after(when, Event::Terminated { switch: n });
+        }
+    }
+
+    fn terminate(&mut self, n: usize) {
+        self.disturbed = self.now;
+        let run = self.nodes[n].incarnation;
+        let of_run = self.sessions.iter().filter(|(_, (.., of))| Some(*of) == run);
+        let of_run: Vec<u64> = of_run.map(|(session, _)| *session).collect();
+        if let [oldest, _, ..] = of_run[..] {
+            self.sessions.remove(&oldest);
+            let delay = self.latency();
+            self.after(delay, Event::LinkLost { session: oldest });
+        }
     }
 
     fn close(&mut self, session: u64) {
@@ -716,7 +789,7 @@ impl World {
         self.after(next, Event::Fault);
         let n = self.rng.usize(..self.nodes.len());
         let node = &self.nodes[n];
-        match self.rng.u8(..12) {
+        match self.rng.u8(..15) {
             0..3 if node.alive => {
                 self.kill(n, true);
             }
@@ -727,6 +800,7 @@ impl World {
             9 if self.rng.bool() => self.end_database(),
             10 if node.alive && !node.paused => self.pause(n),
             11 => self.change_limit(),
+            12..15 if node.alive && node.unanswered.is_none() => self.leave_unanswered(n),
             _ => {}
         }
     }
@@ -735,7 +809,7 @@ impl World {
         self.history.note(self.now, n, Fact::Killed);
         let node = &mut self.nodes[n];
         // Of one that stood still, nobody knows whether it was cut off before.
-        let renewed = node.session.is_some() && !node.paused;
+        let renewed = node.session.is_some() && !node.paused && node.unanswered.is_none();
         let is_seen = renewed && self.now - node.connected > 10 * SECOND;
         node.alive = false;
         let (incarnation, cut) = (node.incarnation, node.cut);
@@ -786,7 +860,8 @@ impl World {
         }
         let node = &self.nodes[n];
         let quiet = self.now.saturating_sub(self.disturbed) > 10 * SECOND;
-        let (alive, session) = (node.alive && !node.paused, node.session.is_some());
+        let heard = !node.paused && node.unanswered.is_none();
+        let (alive, session) = (node.alive && heard, node.session.is_some());
         if let (Some(incarnation), true, true) = (node.incarnation, alive && session, quiet) {
             let since = self.now;
             let lease = Timing::for_certain(self.plan.timing.lease + self.plan.timing.renew * 2);
@@ -900,6 +975,7 @@ impl World {
         self.calm = true;
         for n in 0..self.nodes.len() {
             self.mend(n);
+            self.nodes[n].unanswered = None;
             if !self.nodes[n].alive {
                 self.start(n);
             } else if self.nodes[n].paused {

@@ -45,6 +45,10 @@ flaws! {
     NeverFindsDead,
     /// Nobody gives what is idle to those who need it.
     GivesNothing,
+    /// A connection that has failed is closed before the next one holds the lock of the run.
+    ClosesFailed,
+    /// One that may hold that lock is closed since nobody answers.
+    ClosesUnanswered,
 }
 
 /// Which mistake is made on this thread.

@@ -9,6 +9,7 @@
 mod block;
 mod exchange;
 pub(in crate::cluster) mod flaw;
+mod kept;
 mod leases;
 mod ledger;
 mod recent;
@@ -16,6 +17,7 @@ mod sessions;
 
 pub use block::{Bound, Share};
 pub use exchange::{Exchange, Versioned};
+pub use kept::Kept;
 pub use leases::{Answer, Leases, Request, Standing};
 pub use ledger::{Fate, Holding, Judged, Ledger, Need, News, Outdated, Renewal};
 

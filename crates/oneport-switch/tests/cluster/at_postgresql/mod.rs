@@ -4,3 +4,4 @@ mod calls;
 mod presence;
 mod registrations;
 mod slots;
+mod unanswered;
