@@ -14,6 +14,7 @@ use oneport_switch::store::Store;
 use oneport_switch::{
     ApiConfig, Builtin, Config, ConfigError, KnownHosts, LogTail, StorePlace, Switch,
 };
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::drain::Drains;
 use crate::exit::{Code, Failure, failed};
@@ -113,23 +114,26 @@ impl Serve {
             Some((own, sockets)) => Switch::inherit_gateway(&driver, &config, own, sockets),
         };
         let gateway = gateway.map_err(failed)?;
+        // Each signal has its listener before anybody learns of this process: one that nobody listens to
+        // ends it at once, with its calls.
+        let mut stops = Stops::new().map_err(failed)?;
+        let file = self.config.as_deref();
+        let mut reloads = file.map(Reloads::of).transpose().map_err(failed)?;
+        let mut drains = Drains::of(&driver, self.exit_when_drained).await?;
         if is_heir {
             driver.ready();
             heirs.serves().await?;
         }
-        let file = self.config.as_deref();
         let store = storage.store();
         let mut api = start_api(&config.api, &driver, store.clone(), file, log.clone(), given)?;
         let writer = storage.start(&driver).map_err(failed)?;
         let mut cluster = join(&config, &driver)?;
-        let mut reloads = file.map(Reloads::of).transpose().map_err(failed)?;
         let reloader_of = |api: Option<&Api>| match (api, file) {
             (Some(api), _) => api.reloader().cloned(),
             (None, Some(file)) => Some(Reloader::new(file, &driver)),
             (None, None) => None,
         };
         let mut reloader = reloader_of(api.as_ref());
-        let mut drains = Drains::of(&driver, self.exit_when_drained).await?;
         let watchdog = notify::watchdog(&driver);
         let listens: Vec<String> =
             driver.local_addresses().iter().map(ToString::to_string).collect();
@@ -139,7 +143,6 @@ impl Serve {
             greet(driver.local_addresses(), api.as_ref()).await;
         }
         notify::ready();
-        let mut stopped = std::pin::pin!(stopped());
         let mut hosts = Hosts::default();
         // What the API of a process that has been succeeded left, in case it serves again.
         let mut left = None;
@@ -153,7 +156,7 @@ impl Serve {
             let (api_now, gateway) = (api.as_ref(), gateway.as_ref());
             let process = Process { driver: &driver, api: api_now, gateway };
             tokio::select! {
-                () = &mut stopped => break,
+                () = stops.next() => break,
                 drained = drains.next(&driver, gateway) => match drained {
                     true => break,
                     false => continue,
@@ -375,18 +378,25 @@ async fn greeting_of(api: &Api) -> String {
     )
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-async fn stopped() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
+/// Ctrl-C and SIGTERM.
+struct Stops {
+    interrupted: Signal,
+    terminated: Signal,
+}
+
+impl Stops {
+    /// Listens from now on.
+    fn new() -> io::Result<Self> {
+        let interrupted = signal(SignalKind::interrupt())?;
+        Ok(Self { interrupted, terminated: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for one of them.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupted.recv() => {}
+            _ = self.terminated.recv() => {}
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
     }
 }
 

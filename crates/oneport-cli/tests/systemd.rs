@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::cargo_bin;
 use oneport::{CallError, CauseCode, NewCall, Phone, PhoneConfig};
+use oneport_testkit::peers::free_port;
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,12 +27,9 @@ impl Service {
         let path = directory.path().join("notify");
         let socket = UnixDatagram::bind(&path).expect("a socket");
         socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
-        // A port of its own: one that was free a moment ago.
-        let free = std::net::UdpSocket::bind("127.0.0.1:0").expect("the loopback has ports");
-        let address = free.local_addr().expect("bound");
-        drop(free);
+        let address = (std::net::Ipv4Addr::LOCALHOST, free_port()).into();
         let config = directory.path().join("oneport.toml");
-        let text = format!("[server]\nlisten = [\"{address}\"]\n");
+        let text = format!("[overload]\nenabled = false\n[server]\nlisten = [\"{address}\"]\n");
         std::fs::write(&config, text).expect("writable");
         let process = Command::new(cargo_bin("oneport"))
             .args(["serve", "--api", "127.0.0.1:0"])
@@ -106,6 +104,20 @@ fn systemd_is_told_of_each_step_and_that_it_lives() {
     service.signal("-TERM");
     service.is_told("STOPPING=1");
     service.ends_well();
+}
+
+/// By default each of these signals ends a process at once.
+#[test]
+fn a_service_listens_to_each_signal_from_the_moment_at_which_it_is_ready() {
+    for _ in 0..5 {
+        let mut service = Service::start(&[]);
+        service.is_told("READY=1");
+        service.signal("-USR1");
+        service.signal("-HUP");
+        service.signal("-TERM");
+        service.is_told("STOPPING=1");
+        service.ends_well();
+    }
 }
 
 fn phone() -> Phone {
