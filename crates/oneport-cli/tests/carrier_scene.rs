@@ -103,7 +103,7 @@ async fn calls_out_and_in_through_a_carrier_are_heard_and_recorded_alike_on_all_
     let directory = tempfile::tempdir().expect("a directory");
     let file = |name: &str| directory.path().join(name);
     let config = format!(
-        "[server]\nlisten = [\"127.0.0.1:{own}\"]\n\
+        "[overload]\nenabled = false\n[server]\nlisten = [\"127.0.0.1:{own}\"]\n\
          [store]\npath = {:?}\n\
          [sip]\nudp = [\"127.0.0.1:{own_sip}\"]\nrtp_ports = \"42000-43999\"\n\
          [carriers.acme]\nhost = \"127.0.0.1:{their_sip}\"\nusername = \"us\"\nsecret = \"secret\"\n\

@@ -102,7 +102,7 @@ fn lists_have_the_columns_that_asterisk_prints() {
     let asterisk = Asterisk::start(&iax, "[default]\nexten => 600,1,Answer()\nsame => n,Echo()\n");
     let there = asterisk.address();
     let ours = format!(
-        "[server]\nlisten = [\"127.0.0.1:{port}\"]\n\
+        "[overload]\nenabled = false\n[server]\nlisten = [\"127.0.0.1:{port}\"]\n\
          [peers.box]\nsecret = \"secretofbox\"\ncodecs = [\"ulaw\"]\n\
          [peers.far]\nsecret = \"secretoffar\"\naddress = \"127.0.0.1:{silent}\"\n\
          qualify = false\nusername = \"near\"\n\

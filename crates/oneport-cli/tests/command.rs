@@ -120,7 +120,8 @@ fn a_recording_as_heard_has_the_pace_of_the_call_pauses_and_all() {
 fn each_failure_has_its_code_one_sentence_and_a_hint() {
     let directory = tempfile::tempdir().expect("a directory");
     let config = directory.path().join("oneport.toml");
-    std::fs::write(&config, "[peers.site]\nsecret = \"right\"\n").expect("writable");
+    std::fs::write(&config, "[overload]\nenabled = false\n[peers.site]\nsecret = \"right\"\n")
+        .expect("writable");
     let switch = serve(&["--config", &config.display().to_string()]);
     let at = |rest: &str| format!("{}/{rest}", switch.address);
     let site = |rest: &str| format!("iax:site@{}/{rest}", switch.address);
@@ -151,7 +152,8 @@ fn each_failure_has_its_code_one_sentence_and_a_hint() {
 fn a_named_peer_registers_and_calls() {
     let directory = tempfile::tempdir().expect("a directory");
     let config = directory.path().join("oneport.toml");
-    std::fs::write(&config, "[peers.site]\nsecret = \"right\"\n").expect("writable");
+    std::fs::write(&config, "[overload]\nenabled = false\n[peers.site]\nsecret = \"right\"\n")
+        .expect("writable");
     let switch = serve(&["--config", &config.display().to_string()]);
     let target = format!("iax:site@{}", switch.address);
     let registered = oneport(&["register", &target, "--once", "--json"], Some("right"));
@@ -239,12 +241,13 @@ fn a_wrong_configuration_is_shown_at_its_place() {
 
 #[tokio::test]
 async fn two_hundred_calls_at_once_are_echoed_by_the_switch() {
-    use oneport::{NewCall, Phone, PhoneConfig};
+    use oneport::{Format, NewCall, Phone, PhoneConfig};
     use std::time::Duration;
     let directory = tempfile::tempdir().expect("a directory");
     let config = directory.path().join("oneport.toml");
     let guests = "[guests]\nmax_calls = 500\nmax_calls_per_address = 500\n";
-    std::fs::write(&config, guests).expect("writable");
+    // A busy machine takes them all.
+    std::fs::write(&config, format!("[overload]\nenabled = false\n{guests}")).expect("writable");
     let switch = serve(&["--config", &config.display().to_string()]);
     let to = switch.address.parse().expect("an address");
     let listen = vec!["127.0.0.1:0".parse().expect("an address")];
@@ -255,21 +258,20 @@ async fn two_hundred_calls_at_once_are_echoed_by_the_switch() {
         calls.spawn(async move {
             call.answered().await.expect("answered");
             let (mut reader, speaker) = call.audio().await.expect("accepted");
-            let listen = async {
-                let mut frames = 0;
-                while frames < 50 && reader.next_frame().await.is_some() {
-                    frames += 1;
-                }
-                frames
-            };
-            let samples = vec![1000; 50 * 160];
-            let (frames, ()) = tokio::join!(listen, speaker.play(&samples));
-            frames
+            let mut clock = tokio::time::interval(Duration::from_millis(20));
+            clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            // One frame of each is on its way, so that no buffer is full where the machine stands still.
+            for n in 0..50 {
+                clock.tick().await;
+                let said = [n; 160];
+                speaker.send(Format::ULAW, &said, 20);
+                let frame = reader.next_frame().await.expect("the call lives");
+                assert_eq!(frame.payload.as_slice(), said);
+            }
         });
     }
-    let heard = tokio::time::timeout(Duration::from_secs(30), calls.join_all()).await;
-    let heard = heard.expect("no call hangs");
-    assert_eq!((heard.len(), heard.iter().min()), (200, Some(&50)));
+    let heard = tokio::time::timeout(Duration::from_secs(120), calls.join_all()).await;
+    assert_eq!(heard.expect("no call hangs").len(), 200);
     assert_eq!(phone.calls().await, Ok(0));
     // And there is room for as many again.
     let mut call = phone.call(to, NewCall::to("echo")).await.expect("placed");

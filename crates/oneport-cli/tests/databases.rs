@@ -93,8 +93,10 @@ impl Serve {
 fn configured(state: &Path, server: &DatabaseServer) {
     let url = server.new_database();
     fs::write(state.join("password"), PASSWORD).expect("writable");
-    let text =
-        format!("[store]\nurl = \"{url}\"\nsecret_file = \"{}/password\"\n", state.display());
+    let text = format!(
+        "[overload]\nenabled = false\n[store]\nurl = \"{url}\"\nsecret_file = \"{}/password\"\n",
+        state.display()
+    );
     fs::write(state.join("oneport.toml"), text).expect("writable");
 }
 

@@ -232,7 +232,9 @@ fn serve(config: &FilePath) -> (Child, SocketAddr) {
 
 fn configuration() -> String {
     let mut text = String::from(
-        "[server]
+        "[overload]
+enabled = false
+[server]
 listen = [\"127.0.0.1:0\"]
 max_challenges_per_user = 2000
 [peers.load]

@@ -28,7 +28,7 @@ impl Drop for Serve {
 
 fn serve(state: &Path, port: u16) -> (Serve, String) {
     let text = format!(
-        "[server]\nlisten = [\"127.0.0.1:{port}\"]\n\
+        "[overload]\nenabled = false\n[server]\nlisten = [\"127.0.0.1:{port}\"]\n\
          [peers.ann]\nsecret = \"a\"\n[peers.bob]\nsecret = \"b\"\n\
          [api.tokens.deaf]\nsecret = \"deaf-deaf-deaf-deaf\"\nrole = \"admin\"\n\
          [api.tokens.ear]\nsecret = \"ear-ear-ear-ear-ear\"\nlisten = true\n"

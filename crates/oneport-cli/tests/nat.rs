@@ -24,7 +24,7 @@ fn a_phone_behind_a_nat_that_forgets_is_still_reached_when_it_was_idle() {
         let nat = Nat::new(timeout);
         fs::write(file("secret"), "right\n").expect("writable");
         let config = format!(
-            "[peers.ann]\nsecret = \"right\"\n{polls}\nmin_refresh = 600\n\
+            "[overload]\nenabled = false\n[peers.ann]\nsecret = \"right\"\n{polls}\nmin_refresh = 600\n\
              [peers.bob]\nsecret = \"right\"\n"
         );
         fs::write(file("oneport.toml"), config).expect("writable");
@@ -78,7 +78,9 @@ fn echo_call_disturbed(encryption: &str, disturb: impl FnOnce(&Nat, &str)) -> (O
     let oneport = binary.to_str().expect("a path");
     let nat = Nat::new(30);
     fs::write(file("secret"), "right\n").expect("writable");
-    let config = format!("[peers.ann]\nsecret = \"right\"\nencryption = \"{encryption}\"\n");
+    let config = format!(
+        "[overload]\nenabled = false\n[peers.ann]\nsecret = \"right\"\nencryption = \"{encryption}\"\n"
+    );
     fs::write(file("oneport.toml"), config).expect("writable");
     // Twelve seconds.
     write_wav(Path::new(&file("tone.wav")), &tone(500.0, 12 * 8_000));
@@ -190,7 +192,7 @@ fn asterisk_behind_a_nat_is_reached_after_idling_longer_than_the_nat_remembers()
     let oneport = binary.to_str().expect("a path");
     let nat = Nat::new(30);
     fs::write(file("secret"), "right\n").expect("writable");
-    let config = "[peers.ann]\nsecret = \"right\"\nmin_refresh = 600\n\
+    let config = "[overload]\nenabled = false\n[peers.ann]\nsecret = \"right\"\nmin_refresh = 600\n\
                   [peers.bob]\nsecret = \"right\"\n";
     fs::write(file("oneport.toml"), config).expect("writable");
     let log = directory.path().join("log");
@@ -226,7 +228,7 @@ fn a_phone_behind_a_nat_whose_port_changed_since_it_registered_is_reached() {
     let oneport = binary.to_str().expect("a path");
     let nat = Nat::new(30);
     fs::write(file("secret"), "right\n").expect("writable");
-    let config = "[peers.ann]\nsecret = \"right\"\nmin_refresh = 600\n\
+    let config = "[overload]\nenabled = false\n[peers.ann]\nsecret = \"right\"\nmin_refresh = 600\n\
                   [peers.bob]\nsecret = \"right\"\n";
     fs::write(file("oneport.toml"), config).expect("writable");
     let (log, secret) = (directory.path().join("log"), file("secret"));

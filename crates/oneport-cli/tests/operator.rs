@@ -131,7 +131,7 @@ fn one_id_leads_through_a_call_s_legs_recording_capture_log_records_and_metrics(
     asterisk.set_dialplan(&player);
     let (there, port) = (asterisk.address(), free_port());
     let config = format!(
-        "[server]\nlisten = [\"127.0.0.1:{port}\"]\n[audio]\nrecord = {:?}\n\
+        "[overload]\nenabled = false\n[server]\nlisten = [\"127.0.0.1:{port}\"]\n[audio]\nrecord = {:?}\n\
          [peers.pbx]\naddress = \"{there}\"\nusername = \"us\"\nsecret = \"secretofus\"\n\
          codecs = [\"ulaw\"]\n",
         state.join("recordings")

@@ -107,7 +107,7 @@ fn a_phone_that_has_registered_is_still_called_when_the_switch_was_killed() {
     let oneport = binary.to_str().expect("a path");
     let (iax, sip, own) = (free_port(), free_port(), free_port());
     let config = format!(
-        "[server]\nlisten = [\"127.0.0.1:{iax}\"]\n[sip]\nudp = [\"127.0.0.1:{sip}\"]\n\
+        "[overload]\nenabled = false\n[server]\nlisten = [\"127.0.0.1:{iax}\"]\n[sip]\nudp = [\"127.0.0.1:{sip}\"]\n\
          [store]\npath = \"{}\"\n\
          [peers.desk]\nprotocol = \"sip\"\nsecret = \"secret\"\nqualify = false\n\
          min_refresh = 60\nmax_refresh = 600\n\

@@ -26,7 +26,7 @@ impl Switch {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let config = directory.path().join("oneport.toml");
         let text = format!(
-            "[server]\nlisten = [\"{address}\"]\n[store]\npath = \"oneport.db\"\n\
+            "[overload]\nenabled = false\n[server]\nlisten = [\"{address}\"]\n[store]\npath = \"oneport.db\"\n\
              [guests]\nmax_calls = 50\nmax_calls_per_address = 50\n"
         );
         std::fs::write(&config, text).expect("writable");

@@ -77,7 +77,7 @@ async fn written() -> (tempfile::TempDir, SqliteStore) {
     let mut records = cdrs.map(|cdr| Record::Cdr(Box::new(cdr))).to_vec();
     records.push(Record::Refusal(Box::new(refusal())));
     store.write(&records).await.expect("written");
-    let config = "[store]\npath = \"calls.db\"\n";
+    let config = "[overload]\nenabled = false\n[store]\npath = \"calls.db\"\n";
     std::fs::write(directory.path().join("oneport.toml"), config).expect("written");
     (directory, store)
 }

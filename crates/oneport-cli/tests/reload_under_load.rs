@@ -12,6 +12,7 @@ use oneport::{
     Application, CallEnd, CallId, CauseCode, Driver, DriverConfig, Format, NewCall, Secret,
 };
 use oneport_proto::{Endpoint, Event, Instant, Media};
+use oneport_testkit::peers::free_port;
 
 const CALLS: usize = 500;
 const RELOADS: usize = 20;
@@ -173,9 +174,7 @@ impl Serve {
     fn start() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let config = directory.path().join("oneport.toml");
-        let free = std::net::UdpSocket::bind("127.0.0.1:0").expect("the loopback has ports");
-        let address = free.local_addr().expect("bound");
-        drop(free);
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         write(&config, address, 0);
         let mut process = Command::new(cargo_bin("oneport"))
             .args(["serve", "--api", "127.0.0.1:0"])
@@ -228,7 +227,7 @@ impl Drop for Serve {
 /// The configuration in its `n`th form: each time peers, routes and limits are others, but for Ann.
 fn write(config: &std::path::Path, address: SocketAddr, n: usize) {
     let text = format!(
-        "[server]\nlisten = [\"{address}\"]\n[peers.ann]\nsecret = \"a\"\n\
+        "[overload]\nenabled = false\n[server]\nlisten = [\"{address}\"]\n[peers.ann]\nsecret = \"a\"\n\
          [peers.other{n}]\nsecret = \"b\"\n\
          [[routes]]\nnumber = \"9{n}\"\nto = [\"builtin:echo\"]\n\
          [[limits]]\nname = \"all\"\nmax_calls = {}\n",

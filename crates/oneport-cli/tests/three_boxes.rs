@@ -88,7 +88,7 @@ async fn the_records_of_three_boxes_and_a_spare_one_tell_the_same_of_every_call(
     let directory = tempfile::tempdir().expect("a directory");
     let file = |name: &str| directory.path().join(name);
     let config = format!(
-        "[server]\nlisten = [\"127.0.0.1:{own}\"]\n\
+        "[overload]\nenabled = false\n[server]\nlisten = [\"127.0.0.1:{own}\"]\n\
          [store]\npath = {:?}\n\
          [timers]\nlag_seconds = 1\ngive_up_seconds = 6\nautokill_ms = 3000\n\
          [peers.dialer]\nsecret = \"outer\"\naddress = \"127.0.0.1:{}\"\ntrunk = true\n\

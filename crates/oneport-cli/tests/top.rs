@@ -53,7 +53,7 @@ impl Scene {
         let api = format!("{}:8569", own_loopback());
         let directory = tempfile::tempdir().expect("a directory");
         let config = format!(
-            "[server]\nlisten = [\"{own}\"]\n[api]\nlisten = \"{api}\"\n{tokens}\n\
+            "[overload]\nenabled = false\n[server]\nlisten = [\"{own}\"]\n[api]\nlisten = \"{api}\"\n{tokens}\n\
              [peers.ann]\nsecret = \"ann's own\"\n\
              [peers.box]\naddress = \"{callee}\"\ntrunk = true\n\
              [[limits]]\nname = \"carrier\"\npeers = [\"box\"]\nmax_calls = 40\n\

@@ -23,6 +23,9 @@ pub const BEGINNING: usize = 10;
 /// How long anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Lets a switch take calls however busy the machine is.
+const BUSY: &str = "[overload]\nenabled = false\n";
+
 /// A switch on the loopback with this configuration.
 ///
 /// # Panics
@@ -38,7 +41,7 @@ pub fn switch(text: &str) -> (Driver<Switch>, SocketAddr) {
 /// The configuration is wrong, or the address in use.
 #[must_use]
 pub fn switch_at(address: &str, text: &str) -> (Driver<Switch>, SocketAddr) {
-    let driver = serve(&format!("[server]\nlisten = [{address:?}]\n{text}"));
+    let driver = serve(&format!("{BUSY}[server]\nlisten = [{address:?}]\n{text}"));
     let address = driver.local_addresses()[0];
     (driver, address)
 }
@@ -50,7 +53,7 @@ pub fn switch_at(address: &str, text: &str) -> (Driver<Switch>, SocketAddr) {
 #[must_use]
 pub fn switch_on_both(text: &str) -> (Driver<Switch>, SocketAddr) {
     let listen = "[\"127.0.0.1:0\", \"[::1]:0\"]";
-    let driver = serve(&format!("[server]\nlisten = {listen}\n{text}"));
+    let driver = serve(&format!("{BUSY}[server]\nlisten = {listen}\n{text}"));
     let address = driver.local_addresses()[0];
     (driver, address)
 }

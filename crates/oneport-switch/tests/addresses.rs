@@ -39,7 +39,7 @@ async fn four_and_six_register_and_talk_at_one_switch() {
     // The order of the addresses is of no account: each peer is answered from a socket of its kind.
     for listen in ["\"0.0.0.0:0\", \"[::]:0\"", "\"[::]:0\", \"0.0.0.0:0\""] {
         let text = format!(
-            "[server]\nlisten = [{listen}]\n[peers.four]\nsecret = \"four\"\n\
+            "[overload]\nenabled = false\n[server]\nlisten = [{listen}]\n[peers.four]\nsecret = \"four\"\n\
              [peers.six]\nsecret = \"six\"\n[peers.alias]\nsecret = \"alias\"\n"
         );
         let config = Config::parse(Path::new("test.toml"), &text).expect("a good configuration");

@@ -12,7 +12,9 @@ use oneport::{
 use oneport_switch::{Config, Switch};
 
 fn switch(server: &str, rest: &str) -> (Driver<Switch>, SocketAddr) {
-    let text = format!("[server]\nlisten = [\"127.0.0.1:0\"]\n{server}\n{rest}");
+    let text = format!(
+        "[overload]\nenabled = false\n[server]\nlisten = [\"127.0.0.1:0\"]\n{server}\n{rest}"
+    );
     let config = Config::parse(Path::new("test.toml"), &text).expect("a good configuration");
     let driver = DriverConfig {
         listen: config.listen.clone(),

@@ -60,7 +60,7 @@ async fn answers(to: SocketAddr) -> Vec<(u8, u8)> {
 #[tokio::test]
 async fn a_page_for_somebody_who_shows_none_is_answered_so() {
     let not_supported = vec![(frame_type::HTML, 0x11)];
-    let text = "[server]\nlisten = [\"127.0.0.1:0\"]";
+    let text = "[overload]\nenabled = false\n[server]\nlisten = [\"127.0.0.1:0\"]";
     let config = Config::parse(Path::new("test.toml"), text).expect("a good configuration");
     let driver = DriverConfig {
         listen: config.listen.clone(),

@@ -80,7 +80,7 @@ fn usage(switch: &Driver<Switch>) -> (usize, usize, u64) {
 fn of_two_thousand_calls_at_the_same_time_a_limit_lets_through_what_it_says_and_again_behind_them()
 {
     let text = format!(
-        "[server]\nlisten = [\"127.0.0.1:0\"]\nmax_calls_per_address = 10000\n\
+        "[overload]\nenabled = false\n[server]\nlisten = [\"127.0.0.1:0\"]\nmax_calls_per_address = 10000\n\
          [peers.box]\naddress = \"127.0.0.1\"\nqualify = false\n\
          [[routes]]\nnumber = \"600\"\nto = [\"builtin:echo\"]\n\
          [[limits]]\nname = \"box\"\npeers = [\"box\"]\nmax_calls = {PLACES}\n"

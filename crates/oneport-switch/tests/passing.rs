@@ -57,7 +57,7 @@ async fn through_the_switch(
 ) {
     let (bob, bob_s, mut at_bob) = witness();
     let text = format!(
-        "[server]\nlisten = [\"127.0.0.1:0\"]\n[peers.ann]\nsecret = \"a\"\n\
+        "[overload]\nenabled = false\n[server]\nlisten = [\"127.0.0.1:0\"]\n[peers.ann]\nsecret = \"a\"\n\
          [peers.bob]\naddress = \"{bob_s}\"\nqualify = false\ncodecs = {codecs_of_bob}\n"
     );
     let config = Config::parse(Path::new("test.toml"), &text).expect("a good configuration");

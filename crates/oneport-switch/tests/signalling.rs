@@ -19,7 +19,7 @@ fn loopback() -> Vec<SocketAddr> {
 }
 
 fn switch(text: &str) -> (Driver<Switch>, SocketAddr) {
-    let text = format!("[server]\nlisten = [\"127.0.0.1:0\"]\n{text}");
+    let text = format!("[overload]\nenabled = false\n[server]\nlisten = [\"127.0.0.1:0\"]\n{text}");
     let config = Config::parse(Path::new("test.toml"), &text).expect("a good configuration");
     let driver = DriverConfig {
         listen: config.listen.clone(),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use oneport::media::comfort_noise::level_of;
 use oneport::media::{Codec, Recorder};
 use oneport::{
-    Call, CallError, CallEvent, CauseCode, Challenge, Control, DropReason, DtmfPhase, EndReason,
-    Format, NewCall, Phone, PhoneConfig, PingError, Playout, RegistrationConfig, RegistrationEvent,
-    RegistrationFailure, Secret,
+    AudioReader, Call, CallError, CallEvent, CauseCode, Challenge, Control, DropReason, DtmfPhase,
+    EndReason, Format, NewCall, Phone, PhoneConfig, PingError, Playout, RegistrationConfig,
+    RegistrationEvent, RegistrationFailure, Secret,
 };
 
 fn phone(address: &str) -> (Phone, SocketAddr) {
@@ -16,6 +16,16 @@ fn phone(address: &str) -> (Phone, SocketAddr) {
     let phone = Phone::bind(PhoneConfig { listen, ..PhoneConfig::default() }).expect("bound");
     let address = phone.local_addresses()[0];
     (phone, address)
+}
+
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until the called side is sure of the caller's address: it says nothing to anybody else.
+async fn known(ours: &Call, theirs: &mut Call) {
+    ours.send_text("here").await.expect("accepted");
+    let text = tokio::time::timeout(PATIENCE, theirs.next_event()).await.expect("in time");
+    assert_eq!(text, Some(CallEvent::Text("here".into())));
 }
 
 /// A call from the first phone to the second, answered.
@@ -27,45 +37,50 @@ async fn connect(caller: &Phone, called: &Phone, to: SocketAddr) -> (Call, Call)
     (call, answered)
 }
 
-/// Every µ-law byte, so that audio survives the codec unchanged.
+/// Every µ-law byte but those of silence, so that audio survives the codec unchanged.
 fn noise(frames: usize) -> Vec<i16> {
     let mut samples = Vec::new();
     let bytes: Vec<u8> = (0..frames * 160).map(|n| (n * 7919 / 3 % 255) as u8 | 0x80).collect();
+    let bytes: Vec<u8> = bytes.into_iter().map(|byte| byte.min(0xFE)).collect();
     Codec::Ulaw.decode(&bytes, &mut samples);
     samples
 }
 
-async fn record(call: Call, frames: usize) -> (Call, Vec<i16>) {
-    let (mut reader, _) = call.audio().await.expect("accepted");
+async fn record(mut reader: AudioReader, frames: usize) -> Vec<i16> {
     let (mut recorder, mut out) = (Recorder::new(8000), Vec::new());
     for _ in 0..frames {
-        let frame = tokio::time::timeout(Duration::from_secs(5), reader.next_frame());
+        let frame = tokio::time::timeout(PATIENCE, reader.next_frame());
         let frame = frame.await.expect("audio flows").expect("the call lives");
         let mut samples = Vec::new();
         Codec::Ulaw.decode(&frame.payload, &mut samples);
         recorder.place(frame.timestamp.0, &samples, |samples| out.extend_from_slice(samples));
     }
     recorder.finish(|samples| out.extend_from_slice(samples));
-    (call, out)
+    out
 }
 
 #[tokio::test]
 async fn audio_arrives_bit_for_bit_in_both_directions_at_once() {
     let ((a, _), (b, to)) = (phone("127.0.0.1:0"), phone("127.0.0.1:0"));
-    let (ours, theirs) = connect(&a, &b, to).await;
+    let (ours, mut theirs) = connect(&a, &b, to).await;
+    known(&ours, &mut theirs).await;
     let sent = noise(30);
-    let (_, speaker_a) = ours.audio().await.expect("accepted");
-    let (_, speaker_b) = theirs.audio().await.expect("accepted");
-    let recorders = (record(ours, 30), record(theirs, 30));
-    // The recorders must listen before the first frame leaves.
-    let speak = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        tokio::join!(speaker_a.play(&sent), speaker_b.play(&sent))
+    let (ear_a, mouth_a) = ours.audio().await.expect("accepted");
+    let (ear_b, mouth_b) = theirs.audio().await.expect("accepted");
+    let (heard_a, heard_b, (), ()) = tokio::join!(
+        record(ear_a, 30),
+        record(ear_b, 30),
+        mouth_a.play(&sent),
+        mouth_b.play(&sent)
+    );
+    // Silence is heard where the machine stood still for longer than the clock of samples bears.
+    let spoken = |heard: &[i16]| -> Vec<i16> {
+        heard.iter().copied().filter(|sample| *sample != 0).collect()
     };
-    let ((ours, heard_a), (theirs, heard_b), _) = tokio::join!(recorders.0, recorders.1, speak);
-    assert!(heard_a == sent && heard_b == sent);
+    assert!(spoken(&heard_a) == sent && spoken(&heard_b) == sent);
     let stats = ours.stats().await.expect("alive");
-    assert_eq!((stats.received.frames, stats.received.lost), (30, 0));
+    assert_eq!(stats.received.frames, 30);
+    assert!(stats.received.lost == 0 || heard_a.len() > sent.len(), "{stats:?}");
     drop(theirs);
 }
 
@@ -153,6 +168,7 @@ async fn two_hundred_calls_at_once_are_echoed_and_leave_nothing_behind() {
             calls.spawn(async move {
                 let mut call = incoming.answer().await.expect("answered");
                 call.echo().await.expect("accepted");
+                call.send_text("echo").await.expect("accepted");
                 call.ended().await.expect("running")
             });
         }
@@ -166,18 +182,19 @@ async fn two_hundred_calls_at_once_are_echoed_and_leave_nothing_behind() {
         calls.spawn(async move {
             call.answered().await.expect("answered");
             // The echo is linked a moment after the answer.
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let (_, speaker) = call.audio().await.expect("accepted");
-            let sent = noise(10);
-            let ((_, heard), ()) = tokio::join!(record(call, 10), speaker.play(&sent));
-            heard
+            while call.next_event().await.expect("alive") != CallEvent::Text("echo".into()) {}
+            let (mut ear, mouth) = call.audio().await.expect("accepted");
+            // One frame of each is on its way, so that no buffer is full where the machine stands still.
+            for n in 0..10 {
+                let said = [n; 160];
+                mouth.send(Format::ULAW, &said, 20);
+                let frame = tokio::time::timeout(PATIENCE, ear.next_frame()).await;
+                let frame = frame.expect("it comes back").expect("the call lives");
+                assert_eq!(frame.payload.as_slice(), said);
+            }
         });
     }
-    let sent = noise(10);
-    for heard in calls.join_all().await {
-        assert_eq!(heard.len(), sent.len());
-        assert!(heard == sent);
-    }
+    calls.join_all().await;
     let b = server.await.expect("no panic");
     assert_eq!((a.calls().await, b.calls().await), (Ok(0), Ok(0)));
 }
@@ -228,14 +245,13 @@ async fn a_phone_is_no_registrar() {
 
 /// Waits until a phone has counted at least `count` drops of a kind.
 async fn dropped(phone: &Phone, reason: DropReason, count: u64) {
-    for _ in 0..1_000 {
-        let counters = phone.counters().await.expect("running");
-        if counters.dropped(reason) >= count {
-            return;
+    let counted = async {
+        while phone.counters().await.expect("running").dropped(reason) < count {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{reason} was not counted {count} times in 10 s");
+    };
+    let counted = tokio::time::timeout(PATIENCE, counted).await;
+    assert!(counted.is_ok(), "{reason} was not counted {count} times");
 }
 
 #[tokio::test]
@@ -281,9 +297,8 @@ async fn a_pause_of_which_the_other_side_tells_is_heard_as_noise_until_it_speaks
 #[tokio::test]
 async fn audio_that_nobody_fetches_is_counted() {
     let ((a, _), (b, to)) = (phone("127.0.0.1:0"), phone("127.0.0.1:0"));
-    let (ours, theirs) = connect(&a, &b, to).await;
-    // The frame that makes the called side sure of the caller's address may still be on its way.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let (ours, mut theirs) = connect(&a, &b, to).await;
+    known(&ours, &mut theirs).await;
     let speaker = ours.speaker().expect("accepted");
     for _ in 0..10 {
         speaker.send(Format::ULAW, &[0xFF; 160], 20);

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use oneport::{
-    Application, CallId, CauseCode, Driver, DriverConfig, Format, Generation, Inheritance, NewCall,
-    Step, To, succession_connection,
+    Application, CallId, CauseCode, CommandError, Driver, DriverConfig, Format, Generation,
+    Inheritance, NewCall, Step, To, succession_connection,
 };
 use oneport_proto::{Endpoint, Event, Instant, Media};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -106,8 +106,12 @@ impl Application for Caller {
         for (call, line) in self.lines.iter_mut().filter(|(_, line)| line.up) {
             let mut payload = [0; 160];
             payload[..4].copy_from_slice(&line.sent.to_be_bytes());
-            endpoint.send_voice(now, *call, Format::ULAW, &payload, 20).expect("it is up");
-            line.sent += 1;
+            match endpoint.send_voice(now, *call, Format::ULAW, &payload, 20) {
+                Ok(()) => line.sent += 1,
+                // It has just ended, which is told next.
+                Err(CommandError::UnknownCall) => {}
+                Err(error) => panic!("it is up: {error}"),
+            }
         }
         self.next = Some(now + PACE);
     }

@@ -13,6 +13,8 @@ use crate::softphone::calls;
 use crate::terminal::Terminal;
 
 const CONFIG: &str = r#"
+[overload]
+enabled = false
 [peers.ann]
 secret = "ann's own"
 caller_id = { number = "701" }

@@ -27,8 +27,9 @@ fn no_call_is_dropped_by_upgrades_in_a_row_and_frames_lost_are_counted() {
     let calls = from_environment("ONEPORT_UPGRADE_CALLS", 20);
     let rounds = from_environment("ONEPORT_UPGRADE_ROUNDS", 3);
     let installed = Installed::start();
-    let seconds = 10 + 3 * rounds as u64;
-    let load = installed.load(&format!("{}..{calls}", calls.div_ceil(4)), seconds);
+    // It is reported when the last upgrade is done, of which each may take half a minute.
+    let seconds = 30 * rounds as u64;
+    let load = installed.load(&format!("{}..{}", calls.div_ceil(4), 4 * calls), seconds);
     installed.until("calls are up", |status| number(status, "/calls") >= 2);
     let begun = Instant::now();
     for round in 1..=rounds {
@@ -65,7 +66,7 @@ fn no_call_is_dropped_by_upgrades_in_a_row_and_frames_lost_are_counted() {
 #[test]
 fn a_new_program_that_does_not_start_changes_nothing() {
     let mut installed = Installed::start();
-    let load = installed.load("4", 12);
+    let load = installed.load("4", 600);
     installed.until("calls are up", |status| number(status, "/calls") == 4);
     let refused = |installed: &Installed, why: &str| {
         let output = installed.run(&["upgrade", "--patience", "1s"]);
@@ -109,7 +110,7 @@ fn a_new_program_that_does_not_start_changes_nothing() {
 #[test]
 fn calls_go_on_when_the_new_process_is_killed_and_its_predecessor_serves_again() {
     let mut installed = Installed::start();
-    let load = installed.load("4", 12);
+    let load = installed.load("4", 600);
     installed.until("calls are up", |status| number(status, "/calls") == 4);
     let pid = installed.upgrade();
     remember(&installed, pid);

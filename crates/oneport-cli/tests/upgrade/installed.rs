@@ -1,27 +1,22 @@
 //! A switch that is installed in a directory of its own, and what is done to it.
 
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::cargo_bin;
+use oneport_testkit::peers::{free_port, own_loopback};
 use serde_json::Value;
 
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A port of the loopback that was free a moment ago.
+/// A UDP port of the loopback that nobody else gets.
 pub(crate) fn free() -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("the loopback has ports");
-    socket.local_addr().expect("bound")
-}
-
-pub(crate) fn free_for_tcp() -> SocketAddr {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("the loopback has ports");
-    socket.local_addr().expect("bound")
+    (Ipv4Addr::LOCALHOST, free_port()).into()
 }
 
 /// A switch that was installed in a directory of its own.
@@ -43,9 +38,9 @@ impl Installed {
     pub(crate) fn start_with(more: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let (listen, callee) = (free(), free());
-        let api = free_for_tcp();
+        let api = SocketAddr::from((own_loopback(), 8569));
         let text = format!(
-            "[server]\nlisten = [\"{listen}\"]\n[api]\nlisten = \"{api}\"\n\
+            "[overload]\nenabled = false\n[server]\nlisten = [\"{listen}\"]\n[api]\nlisten = \"{api}\"\n\
              [peers.ann]\nsecret = \"a\"\n\
              [peers.bench]\naddress = \"{callee}\"\n\
              [[routes]]\nnumber = \"bench\"\nto = [\"peer:bench/bench\"]\n\
@@ -108,7 +103,7 @@ impl Installed {
         std::fs::rename(&new, self.directory.path().join("oneport")).expect("the same directory");
     }
 
-    /// Marked calls that are bridged, more and more of them, for so many seconds.
+    /// Marked calls that are bridged, more and more of them for so many seconds, unless they are reported before.
     pub(crate) fn load(&self, calls: &str, seconds: u64) -> Load {
         let target = format!("iax:ann@{}/bench", self.listen);
         let duration = format!("{seconds}s");
@@ -183,9 +178,11 @@ impl Drop for Installed {
 pub(crate) struct Load(pub(crate) Option<Child>);
 
 impl Load {
-    /// What it has counted.
+    /// Ends it, if it has not ended; what it has counted.
     pub(crate) fn report(mut self) -> Value {
         let child = self.0.take().expect("it runs");
+        let interrupt = ["-INT", &child.id().to_string()];
+        let _ = Command::new("kill").args(interrupt).stderr(Stdio::null()).status();
         let output = child.wait_with_output().expect("it ends");
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}"))
     }

@@ -468,7 +468,7 @@ async fn a_carrier_that_calls_an_overloaded_switch_is_told_why_and_when_to_try_a
     let script = Script::is_called().picks_up().gets_bye();
     let mut sipp = callee(&script.xml(), 1);
     let system = gateway(&format!(
-        "{}{}[overload]\nrecover_seconds = 600\n",
+        "{}{}[overload]\ndelay_ms = 1000\nrecover_seconds = 600\n",
         carrier("acme", sipp.address(), ""),
         route("\"carrier:acme\"")
     ));

@@ -27,6 +27,9 @@ pub(crate) const USER: &str = "ann";
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 pub(crate) const CONFIG: &str = r#"
+[overload]
+enabled = false
+
 [server]
 listen = ["127.0.0.1:0"]
 

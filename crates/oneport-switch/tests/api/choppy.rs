@@ -20,12 +20,17 @@ async fn why_a_leg_is_choppy_is_told_by_event_call_metrics_and_record() {
     let speaker = call.speaker().expect("accepted");
     // Until it is hung up.
     let speaking = tokio::spawn(async move { speaker.play(&vec![1_000; 8_000 * 120]).await });
-    let (kind, _, told) = events.next().await;
-    assert_eq!((kind.as_str(), &told["peer"]), ("call_choppy", &"ann".into()));
     let has = |causes: &serde_json::Value| {
         causes.as_array().is_some_and(|all| all.iter().any(|one| one == "bursty_loss_here"))
     };
-    assert!(has(&told["causes"]), "{told}");
+    // A busy machine adds causes of its own, which may come first.
+    let told = loop {
+        let (kind, _, told) = events.next().await;
+        assert_eq!((kind.as_str(), &told["peer"]), ("call_choppy", &"ann".into()));
+        if has(&told["causes"]) {
+            break told;
+        }
+    };
     assert!(told["why"].as_str().expect("a sentence").contains("bursts"), "{told}");
     let id = told["call"].as_str().expect("an id").to_string();
     let shown = scene.client.get(&format!("/v1/calls/{id}")).await.json();

@@ -41,6 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One peer that registers and calls, one that is not there, and tokens for each role.
 const CONFIG: &str = r#"
+[overload]
+enabled = false
+
 [server]
 listen = ["127.0.0.1:0"]
 

@@ -13,13 +13,15 @@ fn config(directory: &Path) -> String {
     format!("{CONFIG}\n[[routes]]\nnumber = \"8\"\nto = [\"peer:bob\"]\n{audio}")
 }
 
-/// Noise as it sounds behind µ-law, each sequence another.
+/// Noise as it sounds behind µ-law, without zeros, each sequence another.
 pub(crate) fn noise(seed: u32, samples: u32) -> Vec<i16> {
     let mut state = seed;
     let payload: Vec<u8> = (0..samples)
         .map(|_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 24) as u8
+            // The two zeros of µ-law end in seven ones.
+            let byte = (state >> 24) as u8;
+            if byte & 0x7F == 0x7F { byte ^ 1 } else { byte }
         })
         .collect();
     let mut decoded = Vec::new();
@@ -27,7 +29,10 @@ pub(crate) fn noise(seed: u32, samples: u32) -> Vec<i16> {
     decoded
 }
 
+/// Whether all of it is there, bit for bit: with silence where the machine stood still for longer than the
+/// clock of samples bears, and with nothing else.
 pub(crate) fn contains(heard: &[i16], said: &[i16]) -> bool {
+    let heard: Vec<i16> = heard.iter().copied().filter(|sample| *sample != 0).collect();
     heard.windows(said.len()).any(|window| window == said)
 }
 

@@ -2,25 +2,12 @@
 
 use std::path::Path;
 
-use oneport::media::{Codec, wav};
+use oneport::media::wav;
 use oneport::{Call, CauseCode, Format};
 
+use crate::recording::{contains, noise};
 use crate::stream::Listener;
 use crate::{CONFIG, named, phone, registered, scene_with, wait_for};
-
-/// Samples that µ-law leaves as they are, each sequence another.
-fn noise(seed: u32, samples: u32) -> Vec<i16> {
-    let mut state = seed;
-    let payload: Vec<u8> = (0..samples)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 24) as u8
-        })
-        .collect();
-    let mut decoded = Vec::new();
-    Codec::Ulaw.decode(&payload, &mut decoded);
-    decoded
-}
 
 #[tokio::test]
 async fn a_transcoded_call_is_told_shown_counted_recorded_and_kept() {
@@ -70,8 +57,6 @@ async fn a_transcoded_call_is_told_shown_counted_recorded_and_kept() {
     ours.ended().await.expect("it ends");
     wait_for("the recording to be whole", async || {
         let (left, right, _) = wav::read_stereo(Path::new(&file)).ok()?;
-        let contains =
-            |heard: &[i16], said: &[i16]| heard.windows(said.len()).any(|window| window == said);
         (contains(&left, &ours_said) && contains(&right, &theirs_said)).then_some(())
     })
     .await;

@@ -74,7 +74,7 @@ impl Setting {
     async fn start_with(&self, url: &str, name: &str, more: &str, keeps: bool) -> Member {
         let ip = own_loopback();
         let text = format!(
-            "[store]\nurl = \"{url}\"\nsecret = \"{PASSWORD}\"\n\
+            "[overload]\nenabled = false\n[store]\nurl = \"{url}\"\nsecret = \"{PASSWORD}\"\n\
              [cluster]\nname = \"{name}\"\nsecret = \"{SECRET}\"\naddress = \"{ip}\"\n\
              heartbeat_ms = 100\ndead_after_ms = 3000\n{more}"
         );

@@ -172,7 +172,10 @@ async fn a_call_that_waits_is_led_on_by_a_configuration_that_finds_its_node() {
     let (switch, to) = switch(&setting(&silent, "timeout_ms = 10000"));
     let _call = ann.call(to, from("ann", "2000")).await.expect("placed");
     until("the name server is asked", async || silent.asked() > 0).await;
-    let text = format!("[server]\nlisten = [\"{to}\"]\n{}", setting(&good, ""));
+    let text = format!(
+        "[overload]\nenabled = false\n[server]\nlisten = [\"{to}\"]\n{}",
+        setting(&good, "")
+    );
     let config = oneport_switch::Config::parse(Path::new("test.toml"), &text).expect("good");
     switch
         .with(|endpoint, switch, now| switch.reload(endpoint, now, config))

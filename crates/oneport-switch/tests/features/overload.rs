@@ -11,6 +11,7 @@ use crate::setting::*;
 
 const NEVER_RECOVERS: &str = "
 [overload]
+delay_ms = 1000
 recover_seconds = 600
 [[routes]]
 number = \"112\"
