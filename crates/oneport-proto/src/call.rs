@@ -801,6 +801,7 @@ impl Call {
         format: Format,
         payload: &[u8],
         duration_ms: u16,
+        goes_on: bool,
     ) -> Result<(), CommandError> {
         if self.agreed_format().is_none() {
             return Err(CommandError::WrongPhase);
@@ -811,7 +812,7 @@ impl Call {
         let Some(lasts_ms) = lasts_in_turn(format, payload.len(), duration_ms) else {
             return Ok(());
         };
-        let stamp = self.voice_out.stamp(self.exchange.clock(now), lasts_ms);
+        let stamp = self.voice_out.stamp(self.exchange.clock(now), lasts_ms, goes_on);
         if payload.is_empty() {
             return Ok(());
         }

@@ -282,11 +282,42 @@ impl Endpoint {
         payload: &[u8],
         duration_ms: u16,
     ) -> Result<(), CommandError> {
+        self.say(now, id, format, payload, duration_ms, false)
+    }
+
+    /// The same for a frame that follows the one before without a pause, though it may be late by a second, as
+    /// where the machine stood still: its timestamp follows as well. What [`send_voice`](Self::send_voice) is
+    /// given so late has a new beginning, which looks like loss to whoever counts frames.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn go_on_with_voice(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        format: Format,
+        payload: &[u8],
+        duration_ms: u16,
+    ) -> Result<(), CommandError> {
+        self.say(now, id, format, payload, duration_ms, true)
+    }
+
+    fn say(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        format: Format,
+        payload: &[u8],
+        duration_ms: u16,
+        goes_on: bool,
+    ) -> Result<(), CommandError> {
         let now = self.cx.time.enter(now);
         if payload.len() > LONGEST_CONTENT {
             return Err(CommandError::TooLong);
         }
-        self.with_call(id, |call, cx| call.send_voice(cx, now, format, payload, duration_ms))
+        self.with_call(id, |call, cx| {
+            call.send_voice(cx, now, format, payload, duration_ms, goes_on)
+        })
     }
 
     /// Lets a call that is offered carry video in those of `formats` that its NEW offered. Of itself

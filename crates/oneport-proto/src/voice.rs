@@ -13,9 +13,12 @@ use crate::frame_length::{Gaps, PAUSE_MS};
 use crate::relay_clock::{RelayClock, distance, is_after};
 use crate::voice_meter::VoiceMeter;
 
-/// The clock of the samples is believed while it is this near to real time; then a burst of frames
-/// handed over at once still gets even timestamps.
+/// The clock of the samples is believed while it is behind real time by so much; beyond it there was a pause.
 const SAMPLE_CLOCK_SLACK_MS: u32 = 160;
+
+/// It is believed by so much where it is ahead, or behind with a frame that is known to go on: what a machine
+/// that stood still hands over at once gets even timestamps.
+const STOOD_STILL_MS: u32 = 1_000;
 
 /// A full frame this far behind is no late copy: frames are repeated for 32 s at most.
 const LATEST_FULL_MS: u32 = 40_000;
@@ -69,10 +72,15 @@ impl VoiceOut {
         self.drops ^ u64::from(self.relay.is_following()) ^ self.gaps.missing() ^ self.frames
     }
 
-    /// The timestamp of a frame made here that lasts `duration_ms`; `real` is our clock.
-    pub(crate) fn stamp(&mut self, real: u32, duration_ms: u16) -> u32 {
+    /// The timestamp of a frame made here that lasts `duration_ms`; `real` is our clock. One that `goes_on`
+    /// follows the frame before without a pause.
+    pub(crate) fn stamp(&mut self, real: u32, duration_ms: u16, goes_on: bool) -> u32 {
+        let slack = |next| match goes_on || is_after(next, real) {
+            true => STOOD_STILL_MS,
+            false => SAMPLE_CLOCK_SLACK_MS,
+        };
         let stamp = match self.next {
-            Some(next) if distance(next, real) <= SAMPLE_CLOCK_SLACK_MS => next,
+            Some(next) if distance(next, real) <= slack(next) => next,
             _ => self.not_before_last(real),
         };
         self.next = Some(stamp.wrapping_add(duration_ms.into()));
@@ -357,27 +365,47 @@ mod tests {
     #[test]
     fn frames_handed_over_in_a_burst_are_stamped_evenly() {
         let mut voice = VoiceOut::default();
-        let stamps: [u32; 4] = core::array::from_fn(|_| voice.stamp(1_000, 20));
+        let stamps: [u32; 4] = core::array::from_fn(|_| voice.stamp(1_000, 20, false));
         assert_eq!(stamps, [1_000, 1_020, 1_040, 1_060]);
-        assert_eq!(voice.stamp(1_075, 20), 1_080, "the clock of the samples goes on");
+        assert_eq!(voice.stamp(1_075, 20, false), 1_080, "the clock of the samples goes on");
         assert_eq!(voice.pause_stamp(1_090), 1_100, "a pause begins behind what was said");
         assert_eq!(voice.pause_stamp(1_150), 1_150);
-        assert_eq!(voice.stamp(5_000, 20), 5_000, "after a pause real time counts");
+        assert_eq!(voice.stamp(5_000, 20, false), 5_000, "after a pause real time counts");
+    }
+
+    #[test]
+    fn what_a_machine_that_stood_still_hands_over_at_once_is_stamped_evenly() {
+        for stood_still in [150, 200, 400, 1_000] {
+            for goes_on in [false, true] {
+                let mut voice = VoiceOut::default();
+                assert_eq!(voice.stamp(1_000, 20, goes_on), 1_000);
+                // The frames that were due meanwhile, and those of the time behind it.
+                let real = 1_020 + stood_still;
+                let due = stood_still / 20;
+                let stamps: Vec<u32> = (0..due + 100)
+                    .map(|n| voice.stamp(real + 20 * u32::saturating_sub(n, due), 20, goes_on))
+                    .collect();
+                assert!(stamps.windows(2).all(|pair| pair[1] == pair[0] + 20), "{stamps:?}");
+                // Only who says that it goes on has not paused.
+                let paused = stood_still > 160 && !goes_on;
+                assert_eq!(stamps[0], if paused { real } else { 1_020 });
+            }
+        }
     }
 
     #[test]
     fn no_stream_begins_before_what_was_sent() {
         let sent = |last| VoiceOut { last: Some(last), ..VoiceOut::default() };
-        assert_eq!(sent(500).stamp(100, 20), 501);
+        assert_eq!(sent(500).stamp(100, 20, false), 501);
         assert_eq!(sent(500).relay_stamp(100, 7_000), 501);
-        assert_eq!(sent(500).stamp(501, 20), 501);
+        assert_eq!(sent(500).stamp(501, 20, false), 501);
     }
 
     #[test]
     fn own_frames_behind_relayed_ones_are_stamped_by_real_time() {
         let mut voice = VoiceOut::default();
-        assert_eq!((voice.stamp(0, 20), voice.relay_stamp(100, 7_000)), (0, 100));
-        assert_eq!(voice.stamp(150, 20), 150);
+        assert_eq!((voice.stamp(0, 20, false), voice.relay_stamp(100, 7_000)), (0, 100));
+        assert_eq!(voice.stamp(150, 20, false), 150);
     }
 
     #[test]

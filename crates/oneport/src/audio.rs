@@ -152,11 +152,19 @@ impl AudioWriter {
     /// Sends one encoded frame of `duration_ms` now. Frames may be sent in bursts: their timestamps
     /// follow the clock of the samples.
     pub fn send(&self, format: Format, payload: &[u8], duration_ms: u16) {
+        self.say(format, payload, duration_ms, false);
+    }
+
+    /// Sends it; one that `goes_on` follows the frame before without a pause.
+    fn say(&self, format: Format, payload: &[u8], duration_ms: u16, goes_on: bool) {
         let call = self.call;
         let payload: SmallVec<[u8; 640]> = SmallVec::from_slice(payload);
         self.driver.post(move |endpoint, _, now| {
             // The call may have ended a moment ago.
-            let _ = endpoint.send_voice(now, call, format, &payload, duration_ms);
+            let _ = match goes_on {
+                true => endpoint.go_on_with_voice(now, call, format, &payload, duration_ms),
+                false => endpoint.send_voice(now, call, format, &payload, duration_ms),
+            };
         });
     }
 
@@ -178,7 +186,7 @@ impl AudioWriter {
         clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let (mut frame, mut payload) = (Vec::new(), Vec::new());
         let len = self.codec.samples_in(FRAME_MS);
-        for part in samples.chunks(len) {
+        for (n, part) in samples.chunks(len).enumerate() {
             clock.tick().await;
             frame.clear();
             frame.extend_from_slice(part);
@@ -187,7 +195,7 @@ impl AudioWriter {
             let mut encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner);
             encoder.encode(&frame, &mut payload);
             drop(encoder);
-            self.send(self.codec.format(), &payload, FRAME_MS);
+            self.say(self.codec.format(), &payload, FRAME_MS, n > 0);
         }
         if !samples.is_empty() {
             clock.tick().await;
