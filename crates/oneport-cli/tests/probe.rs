@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use assert_cmd::cargo::cargo_bin;
 use oneport_testkit::impairment::Impairment;
-use oneport_testkit::peers::{free_port, wait_for};
+use oneport_testkit::peers::{free_port, is_bound, wait_for};
 use oneport_testkit::relay::Relay;
 use serde_json::Value;
 
@@ -37,8 +37,7 @@ impl Switch {
             .stderr(Stdio::null())
             .spawn()
             .expect("it starts");
-        let held = || UdpSocket::bind(address).is_err();
-        wait_for("the switch to listen", Duration::from_secs(60), held);
+        wait_for("the switch to listen", Duration::from_secs(60), || is_bound(address.port()));
         Self { process, address, _directory: directory }
     }
 }

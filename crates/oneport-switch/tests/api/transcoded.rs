@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use oneport::media::wav;
-use oneport::{Call, CauseCode, Format};
+use oneport::media::{Codec, wav};
+use oneport::{CauseCode, Format};
 
-use crate::recording::{contains, noise};
+use crate::recording::{contains, noise, say};
 use crate::stream::Listener;
 use crate::{CONFIG, named, phone, registered, scene_with, wait_for};
 
@@ -42,10 +42,8 @@ async fn a_transcoded_call_is_told_shown_counted_recorded_and_kept() {
     assert_eq!(begun.status, 200, "{}", begun.body);
     let file = begun.json()["file"].as_str().expect("a file").to_string();
     let (ours_said, theirs_said) = (noise(1, 8_000), noise(2, 16_000));
-    let say = async |call: &Call, said: &[i16]| {
-        call.speaker().expect("accepted").play(said).await;
-    };
-    tokio::join!(say(&ours, &ours_said), say(&theirs, &theirs_said));
+    let ours_says = say(&ours, Codec::Slin, &ours_said);
+    tokio::join!(ours_says, say(&theirs, Codec::Ulaw, &theirs_said));
     wait_for("all to be heard", async || {
         let calls = scene.client.get("/v1/calls").await.json();
         let frames = |leg: &serde_json::Value| leg["heard"]["frames"].as_u64();

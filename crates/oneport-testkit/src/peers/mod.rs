@@ -53,6 +53,21 @@ pub fn free_port() -> u16 {
     panic!("all ports from {} to {} are in use", PORTS.start, PORTS.end)
 }
 
+/// Whether somebody has bound this UDP port of IPv4. Nothing is bound to find out, which could be in the way of
+/// whoever is just about to.
+///
+/// # Panics
+/// The system is no Linux.
+#[must_use]
+pub fn is_bound(port: u16) -> bool {
+    let text = std::fs::read_to_string("/proc/net/udp").expect("Linux");
+    let local = |line: &str| {
+        let (_, port) = line.split_whitespace().nth(1)?.rsplit_once(':')?;
+        u16::from_str_radix(port, 16).ok()
+    };
+    text.lines().skip(1).any(|line| local(line) == Some(port))
+}
+
 /// An address of the loopback that no other test of this machine uses, for peers that know no port
 /// but 4569.
 ///
@@ -86,5 +101,15 @@ mod tests {
         let ports: std::collections::BTreeSet<u16> = (0..20).map(|_| free_port()).collect();
         assert_eq!(ports.len(), 20);
         assert_ne!(own_loopback(), own_loopback());
+    }
+
+    #[test]
+    fn a_port_is_bound_as_long_as_somebody_has_it() {
+        let port = free_port();
+        assert!(!is_bound(port));
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).expect("it is free");
+        assert!(is_bound(port));
+        drop(socket);
+        assert!(!is_bound(port));
     }
 }
