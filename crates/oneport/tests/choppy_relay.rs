@@ -59,10 +59,17 @@ async fn end_of(mut call: Call, seconds: usize) -> CallStats {
     *call.ended().await.expect("it ends").stats
 }
 
+/// What a link does to the time that frames take.
+const DELAYS: [&str; 4] = ["jitter_here", "jitter_there", "bufferbloat_here", "clock_drift"];
+
 fn assert_named(stats: &CallStats, name: &str) {
     let names = Diagnosis::of(stats, &Surroundings::default()).map(|found| found.names());
     let names = names.unwrap_or_default();
-    assert!(names.split(',').any(|one| one == name), "{name} is not among {names:?}: {stats:?}");
+    let named = |name: &str| names.split(',').any(|one| one == name);
+    // Where this machine stood still again and again, that is what delays are laid to.
+    let hidden =
+        DELAYS.contains(&name) && stats.lateness.over_100_ms >= 3 && named("late_scheduling");
+    assert!(named(name) || hidden, "{name} is not among {names:?}: {stats:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
