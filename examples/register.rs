@@ -10,6 +10,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let phone = Phone::bind(PhoneConfig::default())?;
     let config = RegistrationConfig {
         to: target.resolve().await?,
+        others: Vec::new(),
         username: target.user.ok_or("as whom? Write iax:user@host")?,
         secret: std::env::var("ONEPORT_SECRET").ok().map(Into::into),
         key: None,

@@ -13,7 +13,8 @@ use oneport::{
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use crate::exit::{Code, Failure, failed, usage};
+use crate::exit::{Failure, failed, usage};
+use crate::places::Fallbacks;
 use crate::quality::Quality;
 use crate::secret::SecretArgs;
 use crate::speech;
@@ -45,6 +46,8 @@ pub(crate) struct Answer {
     /// Registers there, so that the number leads here
     #[arg(long, value_name = "TARGET")]
     register: Option<Target>,
+    #[command(flatten)]
+    fallbacks: Fallbacks,
     /// Ends after so many calls
     #[arg(long, value_name = "N")]
     calls: Option<u64>,
@@ -115,7 +118,8 @@ impl Answer {
 
     async fn register(&self, phone: &Phone) -> Result<Option<Registration>, Failure> {
         let Some(target) = &self.register else { return Ok(None) };
-        let config = registration(target, &self.secret, Duration::from_secs(60)).await?;
+        let config =
+            registration(target, &self.fallbacks, &self.secret, Duration::from_secs(60)).await?;
         phone.register(config).await.map(Some).map_err(failed)
     }
 
@@ -197,9 +201,10 @@ fn numbered(path: &Path, number: u64) -> PathBuf {
     path.with_file_name(format!("{stem}-{number}.{extension}"))
 }
 
-/// How to register at `target`.
+/// How to register at `target`, or where it does not answer at a fallback.
 pub(crate) async fn registration(
     target: &Target,
+    fallbacks: &Fallbacks,
     secret: &SecretArgs,
     refresh: Duration,
 ) -> Result<RegistrationConfig, Failure> {
@@ -207,12 +212,12 @@ pub(crate) async fn registration(
         return Err(usage(format!("{target} does not say as whom to register"))
             .hint("write it as iax:name@host"));
     };
-    let resolved = target.resolve().await;
-    let to = resolved.map_err(|error| Failure::new(Code::Unreachable, error))?;
+    let mut places = fallbacks.places(target).await?;
+    let (to, others) = (places.remove(0).address, places);
     let allow_plaintext = secret.allow_plaintext;
     let key = secret.read_key()?;
     let secret = secret.read(Some(&username))?;
-    Ok(RegistrationConfig { to, username, secret, key, allow_plaintext, refresh })
+    Ok(RegistrationConfig { to, others, username, secret, key, allow_plaintext, refresh })
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio::time;
 
-use crate::exit::{self, Code, Failure, failed};
+use crate::exit::{self, Failure, failed};
 use crate::live::{self, Live};
+use crate::places::{self, Fallbacks};
 use crate::quality::Quality;
 use crate::secret::SecretArgs;
 use crate::speech;
@@ -34,6 +35,8 @@ Examples:
 pub(crate) struct CallArgs {
     /// Whom to call
     target: Target,
+    #[command(flatten)]
+    fallbacks: Fallbacks,
     /// WAV file to play when the call is answered
     #[arg(long, value_name = "FILE")]
     play: Option<PathBuf>,
@@ -152,13 +155,11 @@ impl CallArgs {
             speech::writable(path)?;
         }
         let secret = self.secret.read(self.target.user.as_deref())?;
-        let resolved = self.target.resolve().await;
-        let to = resolved.map_err(|error| {
-            Failure::new(Code::Unreachable, error).hint("check the host's name")
-        })?;
+        let places = self.fallbacks.places(&self.target).await?;
         let formats = self.codec.clone();
         let config = PhoneConfig { formats: formats.clone(), ..PhoneConfig::default() };
         let phone = Phone::bind(config).map_err(failed)?;
+        let to = places::first_there(&phone, &places).await?;
         let mut new = NewCall::to(self.target.number.clone().unwrap_or_else(|| "s".into()));
         new.called_context = self.target.context.clone();
         new.username = self.target.user.clone();

@@ -38,6 +38,7 @@ mod notify;
 mod originate;
 mod phone;
 mod ping;
+mod places;
 mod probe;
 mod quality;
 mod record;

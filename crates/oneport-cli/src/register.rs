@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::answer::registration;
 use crate::exit::{self, Code, Failure, failed};
+use crate::places::Fallbacks;
 use crate::secret::SecretArgs;
 
 /// Registers, and renews it until Ctrl-C
@@ -19,6 +20,8 @@ Examples:
 pub(crate) struct Register {
     /// Where and as whom: iax:user@host[:port]
     target: Target,
+    #[command(flatten)]
+    fallbacks: Fallbacks,
     /// For how long to ask; the registrar decides
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     refresh: Duration,
@@ -36,6 +39,7 @@ pub(crate) struct Register {
 #[derive(Serialize)]
 struct Report {
     state: &'static str,
+    registrar: Option<String>,
     refresh_seconds: Option<u64>,
     apparent_address: Option<String>,
     new_messages: Option<u8>,
@@ -45,7 +49,9 @@ struct Report {
 
 impl Register {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let config = registration(&self.target, &self.secret, self.refresh).await?;
+        let config =
+            registration(&self.target, &self.fallbacks, &self.secret, self.refresh).await?;
+        let several = !config.others.is_empty();
         let phone = Phone::bind(PhoneConfig::default()).map_err(failed)?;
         let mut registration = phone.register(config).await.map_err(failed)?;
         let result = loop {
@@ -54,8 +60,11 @@ impl Register {
                 _ = tokio::signal::ctrl_c() => break Ok(()),
             };
             let Some(event) = event else { break Err(failed("the phone has stopped")) };
-            let failure = self.show(&event)?;
-            if self.once {
+            let failure = self.show(&event, several)?;
+            // Another is tried at once.
+            let goes_on =
+                matches!(&event, RegistrationEvent::Failed { retry_in: Duration::ZERO, .. });
+            if self.once && !goes_on {
                 break failure.map_or(Ok(()), Err);
             }
             if let Some(failure) = failure {
@@ -67,10 +76,11 @@ impl Register {
         result
     }
 
-    /// Prints an event; gives what is wrong.
-    fn show(&self, event: &RegistrationEvent) -> Result<Option<Failure>, Failure> {
+    /// Prints an event, and at which of `several` registrars; gives what is wrong.
+    fn show(&self, event: &RegistrationEvent, several: bool) -> Result<Option<Failure>, Failure> {
         let mut report = Report {
             state: "unregistered",
+            registrar: None,
             refresh_seconds: None,
             apparent_address: None,
             new_messages: None,
@@ -79,8 +89,15 @@ impl Register {
         };
         let mut failure = None;
         match event {
-            RegistrationEvent::Registered { refresh, apparent_address, messages, .. } => {
+            RegistrationEvent::Registered {
+                registrar,
+                refresh,
+                apparent_address,
+                messages,
+                ..
+            } => {
                 report.state = "registered";
+                report.registrar = Some(registrar.to_string());
                 report.refresh_seconds = Some(refresh.as_secs());
                 report.apparent_address = apparent_address.map(|address| address.to_string());
                 report.new_messages = messages.map(|messages| messages.new);
@@ -88,7 +105,8 @@ impl Register {
                 if !self.json {
                     let address = report.apparent_address.as_deref().unwrap_or("?");
                     let seconds = refresh.as_secs();
-                    say!("registered for {seconds} s; we are seen at {address}");
+                    let at = if several { format!(" at {registrar}") } else { String::new() };
+                    say!("registered{at} for {seconds} s; we are seen at {address}");
                     if let Some(messages) = messages {
                         say!("{}", waiting(*messages));
                     }
@@ -105,8 +123,12 @@ impl Register {
                     }
                 }
             }
-            RegistrationEvent::Failed { failure: why, retry_in } => {
-                let (code, sentence) = describe(why);
+            RegistrationEvent::Failed { registrar, failure: why, retry_in } => {
+                let (code, mut sentence) = describe(why);
+                if several {
+                    sentence = format!("{registrar}: {sentence}");
+                }
+                report.registrar = Some(registrar.to_string());
                 report.state = exit::name(Some(code));
                 report.retry_seconds = Some(retry_in.as_secs());
                 let hint = match code {

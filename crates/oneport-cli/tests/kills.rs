@@ -188,6 +188,7 @@ async fn phone(switch: SocketAddr, name: String, told: Arc<Mutex<Told>>) {
         told.lock().expect("whole").phones.entry(name.clone()).or_default().push(address);
         let config = RegistrationConfig {
             to: switch,
+            others: Vec::new(),
             username: name.clone(),
             secret: Some(Secret::from("here")),
             key: None,

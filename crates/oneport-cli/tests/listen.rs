@@ -92,6 +92,7 @@ async fn who_may_listen_gets_both_sides_into_a_file() {
     let (ann, bob) = (phone(), phone());
     let registration = RegistrationConfig {
         to,
+        others: Vec::new(),
         username: "bob".into(),
         secret: Some(Secret::from("b")),
         key: None,

@@ -215,6 +215,7 @@ async fn our_echo_returns_every_byte_to_asterisk() {
 async fn register(phone: &Phone, asterisk: &Asterisk, secret: &str) -> Registration {
     let config = RegistrationConfig {
         to: asterisk.address(),
+        others: Vec::new(),
         username: "ann".into(),
         secret: Some(Secret::from(secret)),
         key: None,

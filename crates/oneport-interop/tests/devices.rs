@@ -60,6 +60,7 @@ fn device(provisioning_version: u32) -> Phone {
 async fn register(phone: &Phone, asterisk: &Asterisk) -> (Registration, RegistrationEvent) {
     let config = RegistrationConfig {
         to: asterisk.address(),
+        others: Vec::new(),
         username: "ann".into(),
         secret: Some(Secret::from("right")),
         key: None,

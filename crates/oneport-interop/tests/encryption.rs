@@ -225,6 +225,7 @@ async fn rsa_proves_who_we_are_to_asterisk() {
     assert_eq!((end.reason, end.cause.0), (EndReason::RemoteReject, 50));
     let config = RegistrationConfig {
         to: asterisk.address(),
+        others: Vec::new(),
         username: "rose".into(),
         secret: None,
         key: Some(key.clone()),

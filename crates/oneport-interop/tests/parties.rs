@@ -127,6 +127,7 @@ async fn asterisk_tells_our_ipv6_address() {
     let own = phone.local_addresses()[0];
     let config = RegistrationConfig {
         to: format!("[::1]:{port}").parse().expect("an address"),
+        others: Vec::new(),
         username: "ann".into(),
         secret: Some(Secret::from("right")),
         key: None,

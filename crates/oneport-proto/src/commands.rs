@@ -704,7 +704,8 @@ impl Endpoint {
 
 /// Being registered elsewhere.
 impl Endpoint {
-    /// Registers at a peer, and again before each expiry, until [`unregister`](Self::unregister).
+    /// Registers at a peer, and again before each expiry, until [`unregister`](Self::unregister). Where there are
+    /// [others](RegistrationConfig::others), one of them has us while it does not answer.
     pub fn register(&mut self, now: Instant, config: RegistrationConfig) -> RegistrationId {
         let now = self.cx.time.enter(now);
         let role = Role::Registration(Box::new(Registration::new(config, now)));
@@ -722,12 +723,10 @@ impl Endpoint {
             return;
         }
         (registration.next, registration.next_poke) = (None, None);
+        registration.registrars.stop();
         let held = registration.held_until.is_some_and(|until| until > now);
         if let Some(cycle) = registration.cycle.take() {
-            if let Some(exchange) = self.slots.at(cycle).and_then(|slot| slot.role.exchange_mut()) {
-                exchange.reliable.clear();
-            }
-            self.rest(now, cycle, None);
+            self.give_up_cycle(now, cycle);
         }
         if held {
             self.begin_cycle(now, id.slot);
@@ -743,12 +742,17 @@ impl Endpoint {
             return;
         };
         if let Some(cycle) = registration.cycle {
-            if let Some(exchange) = self.slots.at(cycle).and_then(|slot| slot.role.exchange_mut()) {
-                exchange.reliable.clear();
-            }
-            self.rest(now, cycle, None);
+            self.give_up_cycle(now, cycle);
         }
         self.slots.free(slot);
+    }
+
+    /// What is under way is over, and the peer hears nothing more of it.
+    fn give_up_cycle(&mut self, now: Instant, cycle: u32) {
+        if let Some(exchange) = self.slots.at(cycle).and_then(|slot| slot.role.exchange_mut()) {
+            exchange.reliable.clear();
+        }
+        self.rest(now, cycle, None);
     }
 
     fn registration_mut(&mut self, id: RegistrationId) -> Option<&mut Registration> {
@@ -772,21 +776,43 @@ impl Endpoint {
         if interval.is_none() {
             return;
         }
-        let to = registration.config.to;
+        let to = registration.registrar();
         // Without a free number there is traffic enough to keep the way open.
         let _ = self.send_poke(now, to, KEEP_ALIVE_TIMEOUT, Some(owner));
     }
 
-    /// The registrar has answered a poll that keeps a registration alive, or has not. It may say where
-    /// it sees us: if that is another place than when we registered, we register anew.
+    /// Polls a better registrar than the one that has us when that is due.
+    pub(crate) fn look_at_better(&mut self, now: Instant, slot: u32) {
+        let Some(place) = self.slots.at(slot) else { return };
+        let owner = RegistrationId { slot, generation: place.generation };
+        let Role::Registration(registration) = &mut place.role else { return };
+        if let Some(to) = registration.registrars.poll(now) {
+            // Without a free number it is polled the next time.
+            let _ = self.send_poke(now, to, KEEP_ALIVE_TIMEOUT, Some(owner));
+        }
+    }
+
+    /// A registrar has answered a poll of a registration, or has not. The one that has us may say where it sees us: if that is
+    /// another place than when we registered, we register anew.
     pub(crate) fn kept_alive(
         &mut self,
         now: Instant,
-        owner: RegistrationId,
+        (owner, registrar): (RegistrationId, SocketAddr),
         answered: bool,
         seen_at: Option<SocketAddr>,
     ) {
+        let pauses = self.registration_pauses();
         let Some(registration) = self.registration_mut(owner) else { return };
+        if registrar != registration.registrar() {
+            // While a renewal is under way its end says what comes next.
+            let idle = registration.cycle.is_none();
+            if (idle || !answered) && registration.registrars.polled(now, registrar, answered) {
+                registration.polls_lost = 0;
+                (registration.next, registration.next_poke) = (Some(now), None);
+            }
+            self.slots.schedule(&mut self.cx, owner.slot);
+            return;
+        }
         if let (Some(registered), Some(seen)) = (registration.seen_at, seen_at)
             && registered != seen
             && registration.next_poke.take().is_some()
@@ -794,12 +820,37 @@ impl Endpoint {
             registration.next = Some(now);
         }
         registration.polls_lost = if answered { 0 } else { registration.polls_lost + 1 };
+        if !answered && registration.next_poke.is_some() {
+            // The next follows at once: one may be lost by anybody.
+            registration.next_poke = Some(now);
+        }
         if registration.polls_lost >= POLLS_LOST && registration.next_poke.take().is_some() {
-            // It may have lost us, or the way has changed: we register anew to find out.
             registration.polls_lost = 0;
-            registration.next = Some(now);
+            if registration.registrars.are_several() {
+                let failure = RegistrationFailure::TimedOut;
+                let cycle = registration.cycle;
+                let retry_in = registration.failed(now, &failure, pauses);
+                self.cx.tell(Event::RegistrationFailed {
+                    registration: owner,
+                    registrar,
+                    failure,
+                    retry_in,
+                });
+                if let Some(cycle) = cycle {
+                    self.give_up_cycle(now, cycle);
+                }
+            } else {
+                // It may have lost us, or the way has changed: we register anew to find out.
+                registration.next = Some(now);
+            }
         }
         self.slots.schedule(&mut self.cx, owner.slot);
+    }
+
+    /// The first pause between attempts to register, and the longest.
+    const fn registration_pauses(&self) -> (Duration, Duration) {
+        let config = &self.cx.config;
+        (config.first_registration_pause, config.longest_registration_pause)
     }
 
     fn finish_release(&mut self, id: RegistrationId) {
@@ -821,7 +872,7 @@ impl Endpoint {
             // Its end says when the next begins.
             return;
         }
-        let to = registration.config.to;
+        let to = registration.registrar();
         let Ok(exchange) = self.opening_exchange(now, to) else {
             self.finish_cycle(now, owner, CycleEnd::Failed(RegistrationFailure::NoFreeCallNumber));
             return;
@@ -841,21 +892,23 @@ impl Endpoint {
     /// Tells the owner how its cycle ended.
     pub(crate) fn finish_cycle(&mut self, now: Instant, owner: RegistrationId, end: CycleEnd) {
         let [random, ..] = self.cx.rng.next_u32().to_be_bytes();
-        let config = &self.cx.config;
-        let keep_alive = config.keep_alive;
-        let (first, longest) = (config.first_registration_pause, config.longest_registration_pause);
+        let keep_alive = self.cx.config.keep_alive;
+        let pauses = self.registration_pauses();
         let Some(registration) = self.registration_mut(owner) else { return };
         if registration.releasing {
             self.finish_release(owner);
             return;
         }
+        let registrar = registration.registrar();
         let event = match end {
             CycleEnd::Acknowledged { refresh, apparent_address, messages, firmware_version } => {
                 registration.seen_at = apparent_address;
                 registration.succeeded(now, refresh, random);
+                registration.registrars.registered(now, keep_alive);
                 registration.next_poke = keep_alive.map(|interval| now + interval);
                 Event::Registered {
                     registration: owner,
+                    registrar,
                     refresh,
                     apparent_address,
                     messages,
@@ -863,8 +916,8 @@ impl Endpoint {
                 }
             }
             CycleEnd::Failed(failure) => {
-                let retry_in = registration.failed(now, first, longest);
-                Event::RegistrationFailed { registration: owner, failure, retry_in }
+                let retry_in = registration.failed(now, &failure, pauses);
+                Event::RegistrationFailed { registration: owner, registrar, failure, retry_in }
             }
         };
         self.cx.tell(event);

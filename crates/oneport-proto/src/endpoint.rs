@@ -788,7 +788,7 @@ impl Endpoint {
                     Element::ApparentAddress(address) => Some(address),
                     _ => None,
                 });
-                self.kept_alive(now, owner, true, seen_at);
+                self.kept_alive(now, (owner, path.remote), true, seen_at);
             }
             None => self.cx.tell(Event::Pong { poke: id, rtt: now.since(poke.sent) }),
         }
@@ -838,6 +838,7 @@ impl Endpoint {
             Role::Registration(_) => {
                 self.begin_cycle(now, index);
                 self.keep_alive(now, index);
+                self.look_at_better(now, index);
             }
             Role::Registering(registering) => {
                 if let Err(end) = registering.handle_timeout(cx, now) {
@@ -846,13 +847,13 @@ impl Endpoint {
             }
             Role::Poke(poke) => {
                 if poke.deadline <= now {
-                    let owner = poke.owner;
+                    let (owner, remote) = (poke.owner, poke.path.remote);
                     if owner.is_none() {
                         cx.tell(Event::PokeTimedOut { poke: PokeId { slot: index, generation } });
                     }
                     self.free(index);
                     if let Some(owner) = owner {
-                        self.kept_alive(now, owner, false, None);
+                        self.kept_alive(now, (owner, remote), false, None);
                     }
                 }
             }

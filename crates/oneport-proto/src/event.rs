@@ -196,6 +196,8 @@ pub enum Event {
     Registered {
         /// Our registration.
         registration: RegistrationId,
+        /// Who has us: one of several, where there are.
+        registrar: SocketAddr,
         /// For how long.
         refresh: Duration,
         /// Our address as the peer sees it.
@@ -209,6 +211,8 @@ pub enum Event {
     RegistrationFailed {
         /// Our registration.
         registration: RegistrationId,
+        /// At whom.
+        registrar: SocketAddr,
         /// Why.
         failure: RegistrationFailure,
         /// When the next attempt begins.

@@ -5,6 +5,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::event::RegistrationFailure;
 use crate::exchange::Exchange;
 use crate::id::RegistrationId;
 use crate::keys::PrivateKey;
+use crate::registrars::{Next, Place, Registrars};
 use crate::secret::Secret;
 
 /// Where and as whom to register.
@@ -27,6 +29,8 @@ use crate::secret::Secret;
 pub struct RegistrationConfig {
     /// The registrar.
     pub to: SocketAddr,
+    /// Others that take us as well, in the order in which they are tried where it does not answer.
+    pub others: Vec<Place>,
     /// The name it knows us by.
     pub username: String,
     /// The secret that goes with it.
@@ -43,6 +47,8 @@ pub struct RegistrationConfig {
 const UNSAID_REFRESH: Duration = Duration::from_secs(60);
 /// A registrar that grants less than this is not asked more often all the same.
 const LEAST_REFRESH: Duration = Duration::from_secs(10);
+/// How long a registrar may be silent before another is tried, if there is one.
+const PATIENCE: Duration = Duration::from_secs(8);
 /// CALLTOKEN replies followed in one cycle.
 const TOKEN_ATTEMPTS: u8 = 3;
 
@@ -50,6 +56,8 @@ const TOKEN_ATTEMPTS: u8 = 3;
 #[derive(Debug)]
 pub(crate) struct Registration {
     pub(crate) config: Box<RegistrationConfig>,
+    /// Which registrar it is.
+    pub(crate) registrars: Registrars,
     /// The slot of the cycle under way.
     pub(crate) cycle: Option<u32>,
     /// When the next cycle begins.
@@ -68,6 +76,7 @@ pub(crate) struct Registration {
 impl Registration {
     pub(crate) fn new(config: RegistrationConfig, now: Instant) -> Self {
         Self {
+            registrars: Registrars::new(config.to, &config.others),
             config: Box::new(config),
             cycle: None,
             next: Some(now),
@@ -81,7 +90,13 @@ impl Registration {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        [self.next, self.next_poke].into_iter().flatten().min()
+        let better = self.registrars.next_poll();
+        [self.next, self.next_poke, better].into_iter().flatten().min()
+    }
+
+    /// The registrar in use.
+    pub(crate) fn registrar(&self) -> SocketAddr {
+        self.registrars.address().unwrap_or(self.config.to)
     }
 
     /// The registrar has us for `refresh`: the next cycle begins at 3/4 to 5/6 of it, as `random`
@@ -94,11 +109,22 @@ impl Registration {
         self.next = Some(now + refresh * 3 / 4 + refresh / 12 * u32::from(random) / 255);
     }
 
-    /// A cycle failed. Returns the pause before the next: `first`, then twice as long each time, up
-    /// to `longest`.
-    pub(crate) fn failed(&mut self, now: Instant, first: Duration, longest: Duration) -> Duration {
+    /// A cycle failed, or the registrar answers no polls. Returns the pause before the next cycle: none where another
+    /// registrar is tried, else `first`, then twice as long each time, up to `longest`.
+    pub(crate) fn failed(
+        &mut self,
+        now: Instant,
+        failure: &RegistrationFailure,
+        (first, longest): (Duration, Duration),
+    ) -> Duration {
         self.cycle = None;
         self.next_poke = None;
+        self.polls_lost = 0;
+        let refused = *failure != RegistrationFailure::TimedOut;
+        if self.registrars.failed(now, refused) == Next::AtOnce {
+            self.next = Some(now);
+            return Duration::ZERO;
+        }
         let doublings = 2_u32.saturating_pow(self.failures.min(8));
         let pause = first.saturating_mul(doublings).min(longest);
         self.failures = self.failures.saturating_add(1);
@@ -117,6 +143,8 @@ pub(crate) struct Registering {
     subclass: IaxSubclass,
     tokens: u8,
     ends: Instant,
+    /// Until when something must have come, where there are others to ask.
+    patient_until: Option<Instant>,
 }
 
 /// How a cycle ended.
@@ -146,7 +174,8 @@ impl Registering {
         elements.push(&Element::CallToken(&[]));
         exchange.send_iax(cx, now, subclass, &elements);
         let ends = now + cx.config.setup_timeout;
-        Self { exchange, owner, config, subclass, tokens: 0, ends }
+        let patient_until = registration.registrars.are_several().then(|| now + PATIENCE);
+        Self { exchange, owner, config, subclass, tokens: 0, ends, patient_until }
     }
 
     fn elements(cx: &Context, config: &RegistrationConfig, subclass: IaxSubclass) -> ElementBuffer {
@@ -168,6 +197,7 @@ impl Registering {
         subclass: IaxSubclass,
         elements: Elements<'_>,
     ) -> Result<(), CycleEnd> {
+        self.hear(now);
         match subclass {
             IaxSubclass::RegAuth => {
                 let credentials = Credentials {
@@ -198,6 +228,16 @@ impl Registering {
         }
     }
 
+    /// Something came: the registrar is there.
+    fn hear(&mut self, now: Instant) {
+        self.patient_until = self.patient_until.map(|_| now + PATIENCE);
+    }
+
+    /// When it is given up.
+    fn limit(&self) -> Instant {
+        self.patient_until.map_or(self.ends, |patient| patient.min(self.ends))
+    }
+
     /// Takes an answer from somebody who keeps no state.
     pub(crate) fn receive_stateless(
         &mut self,
@@ -206,6 +246,7 @@ impl Registering {
         subclass: IaxSubclass,
         elements: Elements<'_>,
     ) -> Result<(), CycleEnd> {
+        self.hear(now);
         match subclass {
             IaxSubclass::RegRej => Err(Self::refused(elements)),
             IaxSubclass::CallToken if self.tokens < TOKEN_ATTEMPTS => {
@@ -258,7 +299,7 @@ impl Registering {
         cx: &mut Context,
         now: Instant,
     ) -> Result<(), CycleEnd> {
-        if self.exchange.handle_timeout(cx, now).is_err() || self.ends <= now {
+        if self.exchange.handle_timeout(cx, now).is_err() || self.limit() <= now {
             self.exchange.reliable.clear();
             return Err(CycleEnd::Failed(RegistrationFailure::TimedOut));
         }
@@ -266,7 +307,8 @@ impl Registering {
     }
 
     pub(crate) fn deadline(&self, cx: &Context) -> Option<Instant> {
-        Some(self.exchange.deadline(cx).map_or(self.ends, |deadline| deadline.min(self.ends)))
+        let limit = self.limit();
+        Some(self.exchange.deadline(cx).map_or(limit, |deadline| deadline.min(limit)))
     }
 }
 
@@ -279,6 +321,7 @@ mod tests {
         let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
         let config = RegistrationConfig {
             to: SocketAddr::from(([192, 0, 2, 1], 4569)),
+            others: Vec::new(),
             username: "site".into(),
             secret: None,
             key: None,
@@ -293,14 +336,15 @@ mod tests {
         }
         registration.succeeded(at(0), Duration::from_secs(60), 100);
         assert!(registration.deadline() > Some(at(45)) && registration.deadline() < Some(at(50)));
-        let (first, longest) = (Duration::from_secs(5), Duration::from_secs(60));
-        let pauses: [u64; 6] =
-            core::array::from_fn(|_| registration.failed(at(50), first, longest).as_secs());
-        assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
+        let pauses = (Duration::from_secs(5), Duration::from_secs(60));
+        let silent = RegistrationFailure::TimedOut;
+        let waited: [u64; 6] =
+            core::array::from_fn(|_| registration.failed(at(50), &silent, pauses).as_secs());
+        assert_eq!(waited, [5, 10, 20, 40, 60, 60]);
         registration.succeeded(at(100), Duration::ZERO, 255);
         assert_eq!(registration.deadline(), Some(at(100) + LEAST_REFRESH * 5 / 6));
         registration.next_poke = Some(at(121));
-        assert_eq!(registration.failed(at(120), first, longest).as_secs(), 5);
+        assert_eq!(registration.failed(at(120), &silent, pauses).as_secs(), 5);
         assert_eq!(
             registration.deadline(),
             Some(at(125)),

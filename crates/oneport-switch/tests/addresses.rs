@@ -18,6 +18,7 @@ fn phone(listen: &str) -> Phone {
 async fn registered(phone: &Phone, to: SocketAddr, name: &str) -> Registration {
     let config = RegistrationConfig {
         to,
+        others: Vec::new(),
         username: name.into(),
         secret: Some(Secret::from(name)),
         key: None,

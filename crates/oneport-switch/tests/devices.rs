@@ -44,6 +44,7 @@ fn device(ident: &str, version: u32) -> Phone {
 async fn registered(phone: &Phone, to: SocketAddr) -> (Registration, RegistrationEvent) {
     let config = RegistrationConfig {
         to,
+        others: Vec::new(),
         username: "ann".into(),
         secret: Some(Secret::from("right")),
         key: None,

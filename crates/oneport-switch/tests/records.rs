@@ -148,6 +148,7 @@ impl Room {
     fn register(&mut self, who: usize, name: &str, secret: &str) {
         let config = RegistrationConfig {
             to: self.engines[SWITCH].0,
+            others: Vec::new(),
             username: name.into(),
             secret: Some(Secret::from(secret)),
             key: None,

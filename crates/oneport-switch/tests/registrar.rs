@@ -48,6 +48,7 @@ impl Room {
     fn register(&mut self, who: usize) -> RegistrationId {
         let config = RegistrationConfig {
             to: self.engines[SWITCH].0,
+            others: Vec::new(),
             username: "bob".into(),
             secret: Some(Secret::from("b")),
             key: None,

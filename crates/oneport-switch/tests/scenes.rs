@@ -79,6 +79,7 @@ async fn refusal(phone: &Phone, to: SocketAddr, call: NewCall) -> CauseCode {
 async fn register(phone: &Phone, to: SocketAddr, name: &str, secret: &str) -> Registration {
     let config = RegistrationConfig {
         to,
+        others: Vec::new(),
         username: name.into(),
         secret: Some(Secret::from(secret)),
         key: None,

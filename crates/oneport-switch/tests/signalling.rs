@@ -41,6 +41,7 @@ impl Application for Slow {
     fn start(&mut self, endpoint: &mut Endpoint, now: Instant) {
         let config = RegistrationConfig {
             to: self.switch,
+            others: Vec::new(),
             username: "bob".into(),
             secret: Some(Secret::from("b")),
             key: None,
@@ -158,6 +159,7 @@ async fn what_a_caller_says_of_itself_reaches_the_called_side() {
         (Phone::bind(config.clone()).expect("bound"), Phone::bind(config).expect("bound"));
     let registration = RegistrationConfig {
         to,
+        others: Vec::new(),
         username: "bob".into(),
         secret: Some(Secret::from("b")),
         key: None,

@@ -55,6 +55,7 @@ impl Talk {
         };
         let config = RegistrationConfig {
             to: at(bobs.starts_with('[')),
+            others: Vec::new(),
             username: "bob".into(),
             secret: Some(Secret::from("b")),
             key: None,
@@ -195,6 +196,7 @@ async fn a_party_whose_voice_went_straight_is_heard_where_a_blind_transfer_leads
     let cid = phone("127.0.0.1:0");
     let config = RegistrationConfig {
         to: talk.switch.local_addresses()[0],
+        others: Vec::new(),
         username: "cid".into(),
         secret: Some(Secret::from("c")),
         key: None,

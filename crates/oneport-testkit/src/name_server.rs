@@ -90,7 +90,7 @@ impl Drop for NameServer {
 /// A name as it is on the wire (RFC 1035 §3.1).
 fn encode(name: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for label in name.split('.') {
+    for label in name.split('.').filter(|label| !label.is_empty()) {
         bytes.push(u8::try_from(label.len()).expect("short"));
         bytes.extend(label.bytes());
     }

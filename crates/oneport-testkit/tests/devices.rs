@@ -64,6 +64,7 @@ fn register(network: &mut Network) -> (Device, Vec<Event>) {
     let now = network.now();
     let config = RegistrationConfig {
         to: network.nodes[B].address,
+        others: Vec::new(),
         username: "site".into(),
         secret: None,
         key: None,

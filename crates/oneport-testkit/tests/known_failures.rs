@@ -498,6 +498,7 @@ fn a_registrar_that_restarts_has_us_again_and_mailbox_counts_are_read() {
     let mut network = Network::pair(1);
     let config = RegistrationConfig {
         to: network.nodes[B].address,
+        others: Vec::new(),
         username: "site".into(),
         secret: None,
         key: None,

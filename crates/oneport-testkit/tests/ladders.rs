@@ -240,6 +240,7 @@ fn a_registration_its_renewal_and_its_end() {
     let now = network.now();
     let config = RegistrationConfig {
         to: network.nodes[B].address,
+        others: Vec::new(),
         username: "site".into(),
         secret: Some(Secret::from("right")),
         key: None,

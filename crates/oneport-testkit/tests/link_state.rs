@@ -198,6 +198,7 @@ fn timers_of_zero_neither_spin_nor_break() {
     let mut network = Network::new(4, vec![config, EndpointConfig::default()]);
     let registration = RegistrationConfig {
         to: nowhere(),
+        others: Vec::new(),
         username: "site".into(),
         secret: None,
         key: None,

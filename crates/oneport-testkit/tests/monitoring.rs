@@ -284,6 +284,7 @@ fn terminal_answers_of_a_registrar_are_acknowledged() {
         let mut registrar = Stranger::new("203.0.113.1:4569");
         let config = RegistrationConfig {
             to: registrar.address,
+            others: Vec::new(),
             username: "site".into(),
             secret: None,
             key: None,

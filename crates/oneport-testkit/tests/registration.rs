@@ -15,6 +15,7 @@ const B: usize = 1;
 fn config(network: &Network, secret: Option<&str>) -> RegistrationConfig {
     RegistrationConfig {
         to: network.nodes[B].address,
+        others: Vec::new(),
         username: "site".into(),
         secret: secret.map(Secret::from),
         key: None,

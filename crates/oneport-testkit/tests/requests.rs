@@ -26,6 +26,7 @@ fn ask(network: &mut Network, secret: &str) -> RequestId {
         now,
         RegistrationConfig {
             to,
+            others: Vec::new(),
             username: "site".into(),
             secret: Some(Secret::from(secret)),
             key: None,
@@ -101,6 +102,7 @@ fn what_a_registrar_says_out_of_place_is_counted() {
         now,
         RegistrationConfig {
             to: registrar.address,
+            others: Vec::new(),
             username: "site".into(),
             secret: None,
             key: None,
@@ -381,6 +383,7 @@ fn registers() -> (Network, Stranger) {
         now,
         RegistrationConfig {
             to,
+            others: Vec::new(),
             username: "site".into(),
             secret: None,
             key: None,

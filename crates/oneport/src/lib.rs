@@ -23,6 +23,7 @@ mod call;
 mod diagnosis;
 mod driver;
 mod loss_bursts;
+mod names;
 mod phone;
 mod playout;
 pub mod probe;
@@ -44,6 +45,7 @@ pub use diagnosis::{
 };
 pub use driver::{Application, Driver, DriverConfig, Host, Sees, StartError, Stopped, WeakDriver};
 pub use loss_bursts::LossBursts;
+pub use names::{Found, Names, Server};
 pub use phone::{FirmwareFetchError, Phone, PhoneConfig, PingError, ProvisionOffer};
 pub use playout::Playout;
 pub use registration::{Registration, RegistrationEvent};
@@ -62,7 +64,7 @@ pub use oneport_proto::{
     Agreement, CallEnd, CallId, CallStats, Challenge, CodecPriority, CommandError, Counters,
     DelayVariation, Device, DropNotice, DropReason, DtmfPhase, EncryptionPolicy, EndReason,
     EndpointConfig, FirmwareError, FirmwareFailure, FirmwareImage, Generation, KEY_BITS, KeyError,
-    LagStats, Lateness, LossPattern, NewCall, Offer, PrivateKey, Progress, PublicKey,
+    LagStats, Lateness, LossPattern, NewCall, Offer, Place, PrivateKey, Progress, PublicKey,
     RegistrationConfig, RegistrationFailure, Secret, Settings, Stalls, TrunkUse, VoiceStats,
     negotiate,
 };

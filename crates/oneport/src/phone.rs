@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use oneport_proto::{
     CallId, CodecPriority, CommandError, Counters, DropReason, Endpoint, EndpointConfig, Event,
-    FirmwareFailure, FirmwareId, Instant, Media, NewCall, PokeId, ProvisionId, ProvisionOutcome,
-    RegistrationConfig, RegistrationId, Settings, TransferKind, Video, negotiate,
+    FirmwareFailure, FirmwareId, Instant, Media, NewCall, Place, PokeId, ProvisionId,
+    ProvisionOutcome, RegistrationConfig, RegistrationId, Settings, TransferKind, Video, negotiate,
 };
 use oneport_wire::{CauseCode, ConnectedLine, Control, Format, Redirecting, Str, frame_type};
 use thiserror::Error;
@@ -322,6 +322,30 @@ impl Phone {
         result.await.map_err(|_| Stopped)?.ok_or(PingError::TimedOut)
     }
 
+    /// The first of several places, such as [`Target::resolve_all`](crate::Target::resolve_all) gives, that answers a POKE
+    /// within `patience`; they are asked one after the other. Where none does, it is the first, and a single one is not asked.
+    ///
+    /// # Errors
+    /// There are none, the engine refuses, or the phone has stopped.
+    pub async fn first_there(
+        &self,
+        places: &[Place],
+        patience: Duration,
+    ) -> Result<SocketAddr, PingError> {
+        let first = places.first().ok_or(PingError::TimedOut)?.address;
+        if places.len() == 1 {
+            return Ok(first);
+        }
+        for place in places {
+            match self.ping(place.address, patience).await {
+                Ok(_) => return Ok(place.address),
+                Err(PingError::TimedOut) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(first)
+    }
+
     /// Fetches the firmware of `device` from a server (FWDOWNL): the image as the server has it.
     /// Nothing proves that it is genuine.
     ///
@@ -567,12 +591,14 @@ impl Application for Lines {
             }
             Event::Registered {
                 registration,
+                registrar,
                 refresh,
                 apparent_address,
                 messages,
                 firmware_version,
             } => {
                 let event = RegistrationEvent::Registered {
+                    registrar,
                     refresh,
                     apparent_address,
                     messages,
@@ -580,8 +606,8 @@ impl Application for Lines {
                 };
                 self.tell_registration(registration, event);
             }
-            Event::RegistrationFailed { registration, failure, retry_in } => {
-                let event = RegistrationEvent::Failed { failure, retry_in };
+            Event::RegistrationFailed { registration, registrar, failure, retry_in } => {
+                let event = RegistrationEvent::Failed { registrar, failure, retry_in };
                 self.tell_registration(registration, event);
             }
             Event::Unregistered { registration } => {

@@ -30,6 +30,8 @@ use crate::phone::Lines;
 pub enum RegistrationEvent {
     /// The registrar has us, for the first time or again.
     Registered {
+        /// Who it is: one of several, where there are.
+        registrar: SocketAddr,
         /// For how long.
         refresh: Duration,
         /// Our address as it sees it.
@@ -48,6 +50,8 @@ pub enum RegistrationEvent {
     },
     /// An attempt failed; the next follows by itself.
     Failed {
+        /// At whom.
+        registrar: SocketAddr,
         /// Why.
         failure: RegistrationFailure,
         /// When the next begins.
@@ -67,6 +71,7 @@ pub enum RegistrationEvent {
 ///
 /// let config = RegistrationConfig {
 ///     to: ([192, 0, 2, 1], 4569).into(),
+///     others: Vec::new(),
 ///     username: "site".into(),
 ///     secret: Some(Secret::from("correct horse")),
 ///     key: None,

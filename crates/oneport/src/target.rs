@@ -4,11 +4,17 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
 
+use oneport_proto::Place;
 use oneport_wire::DEFAULT_PORT;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use thiserror::Error;
 
+use crate::names::{Names, addresses};
+
+/// How long a name server may take to answer one question.
+const LIMIT: Duration = Duration::from_secs(2);
 /// What need not be written as `%XX` in a user, number or context.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const NUMBER: &AsciiSet = &PLAIN.remove(b'*').remove(b'+').remove(b'!');
@@ -124,17 +130,26 @@ pub enum ResolveError {
 }
 
 impl Target {
-    /// Looks the host up; IPv4 goes before IPv6.
+    /// Looks the host up, and gives the first place of all that [`resolve_all`](Self::resolve_all) finds.
     ///
     /// # Errors
     /// It cannot be found.
     pub async fn resolve(&self) -> Result<SocketAddr, ResolveError> {
-        let lookup = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
-        let failed = |source| ResolveError::Lookup { host: self.host.clone(), source };
-        let mut addresses: Vec<SocketAddr> = lookup.map_err(failed)?.collect();
-        addresses.sort_by_key(SocketAddr::is_ipv6);
-        let first = addresses.first().copied();
+        let places = self.resolve_all().await?;
+        let first = places.first().map(|place| place.address);
         first.ok_or_else(|| ResolveError::NoAddress(self.host.clone()))
+    }
+
+    /// All places that it leads to, in the order in which they are to be tried: those of its SRV entries
+    /// (`_iax._udp`, RFC 2782) where it is a name without a port that has some, else its addresses, IPv4 before IPv6.
+    ///
+    /// # Errors
+    /// It cannot be found.
+    pub async fn resolve_all(&self) -> Result<Vec<Place>, ResolveError> {
+        match Names::ask(&[], LIMIT) {
+            Ok(names) => names.places(self).await,
+            Err(_) => addresses(self).await,
+        }
     }
 }
 

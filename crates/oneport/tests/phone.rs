@@ -230,6 +230,7 @@ async fn a_phone_is_no_registrar() {
     let ((a, _), (_b, to)) = (phone("127.0.0.1:0"), phone("127.0.0.1:0"));
     let config = RegistrationConfig {
         to,
+        others: Vec::new(),
         username: "site".into(),
         secret: None,
         key: None,

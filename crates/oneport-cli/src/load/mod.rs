@@ -448,6 +448,7 @@ impl Load {
         })?;
         let registration = RegistrationConfig {
             to,
+            others: Vec::new(),
             username,
             secret: self.secret.read(target.user.as_deref())?,
             key: self.secret.read_key()?,

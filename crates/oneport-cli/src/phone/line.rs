@@ -1,5 +1,6 @@
 //! One call of a softphone, from its beginning to its end, as a task.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::Habits;
 use super::state::{Figures, Happened, LineId, OnLine};
 use super::voice::{Speaker, ToVoice, say_on};
 use crate::exit;
+use crate::places;
 
 /// How often its figures are looked at.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -73,9 +75,16 @@ impl Wires {
 }
 
 /// Places a call and goes through it.
-pub(super) async fn dial(phone: Arc<Phone>, habits: Arc<Habits>, number: String, mut wires: Wires) {
+///
+/// `registrar`: who has us.
+pub(super) async fn dial(
+    phone: Arc<Phone>,
+    habits: Arc<Habits>,
+    (number, registrar): (String, Option<SocketAddr>),
+    mut wires: Wires,
+) {
     let placed = tokio::select! {
-        placed = place(&phone, &habits, number) => placed,
+        placed = place(&phone, &habits, number, registrar) => placed,
         // Its name may take long to be found.
         () = told_to_hang_up(&mut wires.orders) => Err("given up".into()),
     };
@@ -92,7 +101,12 @@ async fn told_to_hang_up(orders: &mut UnboundedReceiver<Order>) {
     while !matches!(orders.recv().await, None | Some(Order::HangUp)) {}
 }
 
-async fn place(phone: &Phone, habits: &Habits, number: String) -> Result<Call, String> {
+async fn place(
+    phone: &Phone,
+    habits: &Habits,
+    number: String,
+    registrar: Option<SocketAddr>,
+) -> Result<Call, String> {
     let (to, mut new) = match &habits.account {
         Some(account) if !number.contains('/') && !number.starts_with("iax:") => {
             let config = &account.config;
@@ -103,7 +117,15 @@ async fn place(phone: &Phone, habits: &Habits, number: String) -> Result<Call, S
             new.key = config.key.clone();
             new.allow_plaintext = config.allow_plaintext;
             new.encryption = habits.encryption.into();
-            (config.to, new)
+            let to = match registrar {
+                Some(registrar) => registrar,
+                None => {
+                    let places = places::of_registration(config);
+                    let there = places::first_there(phone, &places).await;
+                    there.map_err(|failure| failure.sentence().to_string())?
+                }
+            };
+            (to, new)
         }
         // Secrets are for the account's own host.
         _ => {

@@ -26,6 +26,7 @@ use oneport::{Format, PhoneConfig, RegistrationConfig, Target};
 use crate::answer::registration;
 use crate::call::Encryption;
 use crate::exit::{Failure, usage};
+use crate::places::Fallbacks;
 use crate::secret::SecretArgs;
 use crate::terminal;
 use sound::{Files, Sound};
@@ -44,6 +45,8 @@ pub(crate) struct PhoneArgs {
     /// As whom and where to register and to call: iax:user@host[:port]. Without it calls go to
     /// host/number only
     account: Option<Target>,
+    #[command(flatten)]
+    fallbacks: Fallbacks,
     /// Calls there, but does not register: nobody calls us through it
     #[arg(long, requires = "account")]
     no_register: bool,
@@ -110,7 +113,8 @@ impl PhoneArgs {
         let account = match &self.account {
             None => None,
             Some(target) => {
-                let config = registration(target, &self.secret, self.refresh).await?;
+                let config =
+                    registration(target, &self.fallbacks, &self.secret, self.refresh).await?;
                 Some(Account { target: target.clone(), config })
             }
         };

@@ -1,6 +1,7 @@
 //! Joins keys, calls, the registration, sound and the screen, and decides nothing itself.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ struct Desk {
     speaker: Speaker,
     tell: UnboundedSender<Told>,
     lines: HashMap<LineId, Running>,
+    /// Who has us registered; calls go there.
+    registrar: Option<SocketAddr>,
 }
 
 /// Runs a phone until its user goes.
@@ -69,6 +72,7 @@ pub(super) async fn run(
         speaker,
         tell,
         lines: HashMap::new(),
+        registrar: None,
     };
     let mut terminal = Terminal::take()?;
     let ended = desk.work(&mut state, &mut registration, &mut told, &mut terminal).await;
@@ -123,6 +127,13 @@ impl Desk {
                     }
                 },
                 event = next_of(registration) => {
+                    match &event {
+                        RegistrationEvent::Registered { registrar, .. } => {
+                            self.registrar = Some(*registrar);
+                        }
+                        RegistrationEvent::Failed { .. } => self.registrar = None,
+                        _ => {}
+                    }
                     let events = standing(event, state.now).into_iter().flatten();
                     events.flat_map(|event| state.happened(event)).collect()
                 }
@@ -182,7 +193,7 @@ impl Desk {
             Command::Dial { line, number } => {
                 let wires = self.wires(line);
                 let (phone, habits) = (Arc::clone(&self.phone), Arc::clone(&self.habits));
-                tokio::spawn(line::dial(phone, habits, number, wires));
+                tokio::spawn(line::dial(phone, habits, (number, self.registrar), wires));
             }
             Command::Answer(line) => self.order(line, Order::Answer),
             Command::Reject(line) => self.order(line, Order::Reject),
@@ -252,7 +263,7 @@ fn standing(event: RegistrationEvent, now: Duration) -> [Option<Happened>; 2] {
             Some(Happened::Standing(Standing::Registered { refresh })),
             messages.map(|count| Happened::Messages(new(count))),
         ],
-        RegistrationEvent::Failed { failure, retry_in } => {
+        RegistrationEvent::Failed { failure, retry_in, .. } => {
             let why = describe(&failure).1;
             [Some(Happened::Standing(Standing::Failed { why, retry_at: now + retry_in })), None]
         }

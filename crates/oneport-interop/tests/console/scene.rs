@@ -188,6 +188,7 @@ impl Scene {
         let phone = phone();
         let config = RegistrationConfig {
             to: self.switch(),
+            others: Vec::new(),
             username: "desk".into(),
             secret: Some(Secret::from("secret of desk")),
             key: None,

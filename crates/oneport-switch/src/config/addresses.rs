@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
+use oneport::Place;
 use oneport_wire::DEFAULT_PORT;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -58,8 +59,24 @@ pub(super) fn resolve(
     source: &Source<'_>,
     text: &Spanned<String>,
 ) -> Result<Option<SocketAddr>, ConfigError> {
-    match (source.hosts.address(text.get_ref()), source.beside) {
-        (Ok(address), _) => Ok(Some(address)),
+    unless_lost(source, text, source.hosts.address(text.get_ref()))
+}
+
+/// All places of a registrar, under the same rules.
+pub(super) fn resolve_registrar(
+    source: &Source<'_>,
+    text: &Spanned<String>,
+) -> Result<Option<Vec<Place>>, ConfigError> {
+    unless_lost(source, text, source.hosts.places(text.get_ref()))
+}
+
+fn unless_lost<T>(
+    source: &Source<'_>,
+    text: &Spanned<String>,
+    found: Result<T, String>,
+) -> Result<Option<T>, ConfigError> {
+    match (found, source.beside) {
+        (Ok(found), _) => Ok(Some(found)),
         (Err(_), Beside::MayBeMissing | Beside::Ignored)
             if host_and_port(text.get_ref()).is_some() =>
         {

@@ -100,11 +100,14 @@ impl File {
         beside: Beside,
         known: &KnownHosts,
     ) -> Result<Config, ConfigError> {
-        let peers = self.peers.values().filter_map(PeerKeys::written_address);
-        let registrars = self.registrations.iter().map(RegistrationKeys::written_address);
         let hosts = match beside {
             Beside::Ignored => Hosts::default(),
-            _ => Hosts::of(peers.chain(registrars), known),
+            _ => {
+                let peers = self.peers.values().filter_map(PeerKeys::written_address);
+                let registrars =
+                    self.registrations.iter().flat_map(RegistrationKeys::written_addresses);
+                Hosts::of(peers, registrars, known)
+            }
         };
         let source = Source { path, text, beside, hosts: &hosts };
         let mut config = Config::default();

@@ -408,8 +408,10 @@ impl Config {
     /// server does.
     #[must_use]
     pub fn hosts_have_moved(known: &KnownHosts, lost: &BTreeSet<String>) -> bool {
-        let hosts = known.keys().chain(lost).map(String::as_str);
-        hosts::Hosts::of(hosts, known).into_known().0 != *known
+        // What is lost may be either.
+        let hosts = known.addresses.keys().chain(lost).map(String::as_str);
+        let registrars = known.registrars.keys().chain(lost).map(String::as_str);
+        hosts::Hosts::of(hosts, registrars, known).into_known().0 != *known
     }
 }
 

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use oneport::Place;
 use oneport_proto::RegistrationConfig;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::addresses::resolve;
+use super::addresses::resolve_registrar;
 use super::error::ConfigError;
 use super::keys::read_own_key;
 use super::secret::places;
@@ -18,8 +19,11 @@ use super::timers;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RegistrationKeys {
-    /// The registrar.
+    /// The registrar: a name without a port leads to the servers that its SRV entries (`_iax._udp`) name.
     to: Spanned<String>,
+    /// Where else we are taken, while it does not answer.
+    #[serde(default)]
+    fallback: Vec<Spanned<String>>,
     /// The name it knows us by.
     username: String,
     /// The secret by which we prove who we are.
@@ -39,12 +43,12 @@ pub(super) struct RegistrationKeys {
 }
 
 impl RegistrationKeys {
-    /// The registrar as it is written.
-    pub(super) fn written_address(&self) -> &str {
-        self.to.get_ref()
+    /// The registrar and the others, as they are written.
+    pub(super) fn written_addresses(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.to).chain(&self.fallback).map(|written| written.get_ref().as_str())
     }
 
-    /// `None` while its host cannot be found.
+    /// `None` while none of its hosts can be found.
     pub(super) fn check(
         self,
         source: &Source<'_>,
@@ -58,9 +62,20 @@ impl RegistrationKeys {
         };
         let mut refresh = Duration::from_secs(60);
         timers::REFRESH.set(source, self.refresh.as_ref(), &mut refresh)?;
-        let Some(to) = resolve(source, &self.to)? else { return Ok(None) };
+        let mut places: Vec<Place> = Vec::new();
+        for written in std::iter::once(&self.to).chain(&self.fallback) {
+            let behind = places.last().map_or(0, |last| last.rank.saturating_add(1));
+            let found = resolve_registrar(source, written)?.unwrap_or_default();
+            places.extend(
+                found
+                    .into_iter()
+                    .map(|place| Place { rank: place.rank.saturating_add(behind), ..place }),
+            );
+        }
+        let Some(first) = places.first().copied() else { return Ok(None) };
         Ok(Some(RegistrationConfig {
-            to,
+            to: first.address,
+            others: places.split_off(1),
             username: self.username,
             secret,
             key: read_own_key(source, self.outkey.as_ref())?,

@@ -31,7 +31,7 @@ const LEFT_OUT: &[(&str, &str, &str)] = &[
         "GE",
         "64 proofs may be awaited under one name (server.max_challenges_per_user)",
     ),
-    ("srvlookup", "G", "SRV records are not looked up; write host and port"),
+    ("srvlookup", "G", "SRV records lead to registrars alone; write host and port of a peer"),
     ("regcontext", "G", "it is empty"),
     ("trunkmaxsize", "G", "voice never waits in such a queue"),
     ("maxcallnumbers_nonvalidated", "G", "server.max_calls counts them with all others"),

@@ -78,16 +78,30 @@ fn alike(one: &impl std::fmt::Debug, other: &impl std::fmt::Debug) -> bool {
     format!("{one:?}") == format!("{other:?}")
 }
 
+/// Where hosts are, in words.
+fn hosts_of(config: &Config) -> BTreeMap<&str, String> {
+    let KnownHosts { addresses, registrars } = &config.hosts;
+    let registrars = registrars.iter().map(|(written, places)| {
+        let places: Vec<String> = places.iter().map(|place| place.address.to_string()).collect();
+        (written.as_str(), places.join(", "))
+    });
+    let peers = addresses.iter().map(|(host, ip)| (host.as_str(), ip.to_string()));
+    registrars.chain(peers).collect()
+}
+
 impl Switch {
     /// What would change with another configuration, a line each.
     pub(crate) fn changes(&self, config: &Config) -> Vec<String> {
         let before = &self.config;
         let mut changes = self.not_before_the_next_start(config);
-        for (host, ip) in &config.hosts {
-            match before.hosts.get(host) {
-                Some(old) if old != ip => changes.push(format!("host {host} is at {ip} now")),
+        let (old, new) = (hosts_of(before), hosts_of(config));
+        for (host, place) in new {
+            match old.get(host) {
+                Some(old) if *old != place => {
+                    changes.push(format!("host {host} is at {place} now"))
+                }
                 None if before.lost_hosts.contains(host) => {
-                    changes.push(format!("host {host} is found, at {ip}"));
+                    changes.push(format!("host {host} is found, at {place}"));
                 }
                 _ => {}
             }

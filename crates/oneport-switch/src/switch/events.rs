@@ -194,19 +194,22 @@ impl Application for Switch {
                 self.register_proved(endpoint, now, request);
             }
             Event::RegisterEnded { request, outcome } => self.register_ended(request, outcome),
-            Event::Registered { registration, refresh, apparent_address, .. } => {
+            Event::Registered { registration, registrar, refresh, apparent_address, .. } => {
                 let what = format!("registered for {} s", refresh.as_secs());
                 self.registration_changed(registration, &what, |standing| {
-                    standing.registered = Some(true);
+                    (standing.registered, standing.registrar) = (Some(true), registrar);
                     (standing.granted, standing.seen_at) = (Some(refresh), apparent_address);
                     standing.failure = None;
                 });
             }
-            Event::RegistrationFailed { registration, failure, retry_in } => {
-                let again = retry_in.as_secs();
-                let what = format!("failed: {failure}; again every {again} s or more");
+            Event::RegistrationFailed { registration, registrar, failure, retry_in } => {
+                let next = match retry_in.as_secs() {
+                    0 => "another is tried".into(),
+                    again => format!("again every {again} s or more"),
+                };
+                let what = format!("failed: {failure}; {next}");
                 self.registration_changed(registration, &what, |standing| {
-                    standing.registered = Some(false);
+                    (standing.registered, standing.registrar) = (Some(false), registrar);
                     standing.failure = Some(failure.to_string());
                 });
             }

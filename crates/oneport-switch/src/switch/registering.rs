@@ -21,6 +21,8 @@ pub(super) const UNSAID_REFRESH: Duration = Duration::from_secs(60);
 /// A registration of ours elsewhere.
 pub(super) struct Standing {
     pub(super) config: RegistrationConfig,
+    /// Who has us, or was asked last.
+    pub(super) registrar: SocketAddr,
     /// Whether it has us; `None` until it has said so or refused.
     pub(super) registered: Option<bool>,
     /// For how long it last had us.
@@ -34,13 +36,14 @@ pub(super) struct Standing {
 impl Standing {
     /// A registration of which the registrar has not said anything yet.
     pub(super) const fn new(config: RegistrationConfig) -> Self {
-        Self { config, registered: None, granted: None, seen_at: None, failure: None }
+        let registrar = config.to;
+        Self { config, registrar, registered: None, granted: None, seen_at: None, failure: None }
     }
 }
 
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "registration as {} at {}", self.config.username, self.config.to)
+        write!(f, "registration as {} at {}", self.config.username, self.registrar)
     }
 }
 
@@ -185,13 +188,13 @@ impl Switch {
         change: impl FnOnce(&mut Standing),
     ) {
         let Some(standing) = self.registrations.get_mut(&id) else { return };
-        let before = standing.registered;
+        let before = (standing.registered, standing.registrar);
         change(standing);
-        if standing.registered != before {
+        if (standing.registered, standing.registrar) != before {
             tracing::info!("{standing}: {what}");
             let standing: &Standing = standing;
             self.news.tell(|| What::RegistrationElsewhere {
-                registrar: standing.config.to.to_string(),
+                registrar: standing.registrar.to_string(),
                 username: standing.config.username.clone(),
                 registered: standing.registered == Some(true),
                 what: what.into(),

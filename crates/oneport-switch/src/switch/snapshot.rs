@@ -401,7 +401,7 @@ impl Switch {
             .registrations
             .values()
             .map(|standing| RegisteredThere {
-                registrar: standing.config.to.to_string(),
+                registrar: standing.registrar.to_string(),
                 username: standing.config.username.clone(),
                 state: match standing.registered {
                     None => RegistrationState::Trying,

@@ -185,6 +185,7 @@ async fn ann_calls(phone: &Phone, scene: &Scene, number: &str) -> Call {
 async fn registered(phone: &Phone, scene: &Scene, name: &str) -> oneport::Registration {
     let config = oneport::RegistrationConfig {
         to: scene.switch(),
+        others: Vec::new(),
         username: name.into(),
         secret: Some(Secret::from(format!("secret of {name}").as_str())),
         key: None,

@@ -163,6 +163,7 @@ pub(crate) fn phone() -> Phone {
 pub(crate) async fn register(phone: &Phone, at: &Member, name: &str) -> Registration {
     let config = RegistrationConfig {
         to: at.address,
+        others: Vec::new(),
         username: name.into(),
         secret: Some(Secret::from(&name[..1])),
         key: None,

@@ -61,6 +61,7 @@ pub(crate) async fn registered(to: SocketAddr, name: &str) -> (Phone, Registrati
     let phone = phone();
     let config = RegistrationConfig {
         to,
+        others: Vec::new(),
         username: name.into(),
         secret: Some(Secret::from(&name[..1])),
         key: None,

@@ -26,6 +26,7 @@ async fn registered_speaking(
     let phone = speaking(formats);
     let config = RegistrationConfig {
         to,
+        others: Vec::new(),
         username: name.into(),
         secret: Some(Secret::from(&name[..1])),
         key: None,

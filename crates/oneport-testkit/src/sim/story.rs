@@ -301,6 +301,7 @@ impl Story {
                 let secret = Secret::from(if right || self.signs { "right" } else { "wrong" });
                 let config = RegistrationConfig {
                     to: self.network.nodes[to].address,
+                    others: Vec::new(),
                     username: if right { "site".into() } else { watch::THIEF.into() },
                     secret: Some(secret),
                     key,

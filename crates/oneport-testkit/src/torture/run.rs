@@ -302,6 +302,7 @@ impl World {
             State::Registering => {
                 let config = RegistrationConfig {
                     to: peer_address(),
+                    others: Vec::new(),
                     username: "torture".into(),
                     secret: Some(Secret::from(SECRET)),
                     key: None,
