@@ -261,7 +261,7 @@ fn install_peers() -> Result<(), String> {
     peers::install_all().map_err(|missing| missing.to_string())?;
     peers::install_libraries().map_err(|missing| missing.to_string())?;
     println!(
-        "Asterisk 22, iaxmodem, sipp, tshark, sngrep, ffmpeg, nftables, systemd's tools, PostgreSQL, MariaDB, sqlite3, Prometheus, libspeex, libopus, libspandsp, libcodec2, ALSA \
+        "Asterisk 22, iaxmodem, sipp, tshark, sngrep, ffmpeg, nftables, systemd's tools, PostgreSQL, MariaDB, sqlite3, Prometheus, Rotel, libspeex, libopus, libspandsp, libcodec2, ALSA \
          and PulseAudio are there"
     );
     Ok(())
@@ -304,12 +304,14 @@ fn test(without_peers: bool) -> Result<(), String> {
             "prometheus",
             "--skip",
             "homer::",
+            "--skip",
+            "tracing::",
         ];
         let tests = ["--workspace", "--exclude", "oneport-interop"];
         suites::test(&tests, &skip)?;
         cargo(&[&["test", "--locked", "--doc"], &tests[..]].concat())?;
         println!(
-            "NOT tested: anything with real peers (Asterisk 22, iaxmodem, sipp, tshark, ffmpeg, PostgreSQL, MariaDB, Prometheus, sngrep), \
+            "NOT tested: anything with real peers (Asterisk 22, iaxmodem, sipp, tshark, ffmpeg, PostgreSQL, MariaDB, Prometheus, sngrep, Rotel), \
              which is all of crates/oneport-interop, stores on a database server, what needs network namespaces with a NAT, the scenes of \
              three boxes and of a carrier, the pages about carriers, Asterisk, dialers, nodes, firewalls, security and the first five minutes, what operators see of a call through Asterisk, the softphone there, and what \
              sqlite3 and systemd's own tools say"

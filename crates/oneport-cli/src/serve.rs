@@ -208,6 +208,7 @@ impl Serve {
         }
         drop((reloads, reloader, api, left, heirs));
         tracing::info!("stopping; calls are hung up");
+        let traces = driver.with(|_, switch, _| switch.last_traces()).await.ok().flatten();
         driver.stop().await;
         if let Some(cluster) = cluster {
             cluster.leave().await;
@@ -216,6 +217,9 @@ impl Serve {
         drop(gateway);
         if let Some(writer) = writer {
             writer.finished().await;
+        }
+        if let Some(traces) = traces {
+            traces.sent().await;
         }
         Ok(())
     }

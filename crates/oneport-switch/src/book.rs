@@ -19,6 +19,7 @@ use crate::ledger::{Journal, Ledger};
 use crate::refusal::{Reason, Refusal, Stage};
 use crate::routing::peer_as_destination;
 use crate::store::Record;
+use crate::traces::{Parent, Step, Traces};
 use crate::utc::Utc;
 
 /// The clock by which records are dated.
@@ -79,6 +80,8 @@ pub(crate) struct Book {
     refused: BTreeMap<(Stage, Option<CauseCode>), u64>,
     /// Side by side: a hash table that holds them itself is half empty, and takes twice their memory.
     drafts: IndexMap<CallId, Draft>,
+    /// None: calls are not traced.
+    traces: Option<Traces>,
 }
 
 /// The number of another leg.
@@ -94,6 +97,7 @@ impl Default for Book {
             ledger: None,
             refused: BTreeMap::new(),
             drafts: IndexMap::new(),
+            traces: None,
         }
     }
 }
@@ -129,6 +133,22 @@ impl Book {
 
     pub(crate) fn ledger_mut(&mut self) -> Option<&mut Ledger<Then>> {
         self.ledger.as_mut()
+    }
+
+    /// Where traces of calls are made; `None`: nowhere.
+    pub(crate) const fn traces_mut(&mut self) -> &mut Option<Traces> {
+        &mut self.traces
+    }
+
+    pub(crate) const fn traces(&self) -> Option<&Traces> {
+        self.traces.as_ref()
+    }
+
+    /// Something has happened to a leg; it is put into words only where that is traced.
+    pub(crate) fn note(&mut self, now: Instant, leg: CallId, step: impl FnOnce() -> Step) {
+        if let Some(traces) = &mut self.traces {
+            traces.note(now, leg, step);
+        }
     }
 
     /// So many records may wait before nothing new is begun.
@@ -173,11 +193,29 @@ impl Book {
 
     /// A call comes in. The id that all its legs have in common.
     pub(crate) fn offered(&mut self, now: Instant, leg: CallId, offer: &Offer) -> Uuid {
-        let id = self.new_id();
+        self.begun(now, leg, offer, LegDirection::In, None)
+    }
+
+    fn begun(
+        &mut self,
+        now: Instant,
+        leg: CallId,
+        offer: &Offer,
+        direction: LegDirection,
+        parent: Option<Parent>,
+    ) -> Uuid {
+        let (id, start) = (self.new_id(), self.now());
+        if let Some(traces) = &mut self.traces {
+            let step = match direction {
+                LegDirection::In => Step::Offered,
+                LegDirection::Out => Step::Originated,
+            };
+            traces.begin((now, start), leg, id, parent, step);
+        }
         let draft = Draft {
             call: id,
             leg: 1,
-            direction: LegDirection::In,
+            direction,
             peer: offer.username.clone(),
             address: offer.path.remote,
             account_code: None,
@@ -191,7 +229,7 @@ impl Book {
             limit: None,
             transcoded: None,
             begun: now,
-            start: self.now(),
+            start,
             answered: None,
             follows: false,
             kept: false,
@@ -203,19 +241,22 @@ impl Book {
         id
     }
 
-    /// A call is placed because an operator wants it; `offer` says what for. The id that all its legs
-    /// have in common.
-    pub(crate) fn originated(&mut self, now: Instant, leg: CallId, offer: &Offer) -> Uuid {
-        let id = self.offered(now, leg, offer);
-        if let Some(draft) = self.drafts.get_mut(&leg) {
-            draft.direction = LegDirection::Out;
-        }
-        id
+    /// A call is placed because an operator wants it; `offer` says what for, and `parent` whose trace it is
+    /// part of. The id that all its legs have in common.
+    pub(crate) fn originated(
+        &mut self,
+        now: Instant,
+        leg: CallId,
+        offer: &Offer,
+        parent: Option<Parent>,
+    ) -> Uuid {
+        self.begun(now, leg, offer, LegDirection::Out, parent)
     }
 
     /// The caller is known: its leg gets a record. `true`: then its end must be deferred.
     pub(crate) fn identified(
         &mut self,
+        now: Instant,
         leg: CallId,
         peer: Option<&str>,
         account_code: Option<&str>,
@@ -224,7 +265,14 @@ impl Book {
         draft.peer = peer.map(Into::into);
         draft.account_code = account_code.map(Into::into);
         draft.kept = self.ledger.is_some();
-        draft.kept
+        let (kept, direction) = (draft.kept, draft.direction);
+        if direction == LegDirection::In {
+            self.note(now, leg, || match peer {
+                Some(peer) => Step::Authenticated(peer.into()),
+                None => Step::Admitted,
+            });
+        }
+        kept
     }
 
     /// A leg is placed for a caller. `true`: its end must be deferred.
@@ -242,6 +290,9 @@ impl Book {
         let last_leg = draft.last_leg.clone();
         let destination = format!("{}/{number}", peer_as_destination(peer));
         draft.destination = Some(destination.clone());
+        if let Some(traces) = &mut self.traces {
+            traces.placed(now, leg, caller, &destination);
+        }
         let draft = Draft {
             call: draft.call,
             leg: next_leg(&last_leg),
@@ -272,7 +323,11 @@ impl Book {
     }
 
     /// A caller's number is led by this route.
-    pub(crate) fn routed(&mut self, leg: CallId, number: &str, route: Option<&str>) {
+    pub(crate) fn routed(&mut self, now: Instant, leg: CallId, number: &str, route: Option<&str>) {
+        self.note(now, leg, || Step::Routed {
+            number: number.into(),
+            route: route.map(Into::into),
+        });
         if let Some(draft) = self.drafts.get_mut(&leg) {
             draft.called_number = number.into();
             draft.route = route.map(Into::into);
@@ -290,13 +345,19 @@ impl Book {
     pub(crate) fn belongs_to(&mut self, leg: CallId, call: Uuid) {
         if let Some(draft) = self.drafts.get_mut(&leg) {
             draft.call = call;
+            if let Some(traces) = &mut self.traces {
+                traces.belongs_to((draft.begun, draft.start), leg, call);
+            }
         }
     }
 
     /// A leg becomes part of the call of another one.
-    pub(crate) fn joins(&mut self, leg: CallId, other: CallId) {
-        let Some(other) = self.drafts.get(&other) else { return };
+    pub(crate) fn joins(&mut self, now: Instant, leg: CallId, stays: CallId) {
+        let Some(other) = self.drafts.get(&stays) else { return };
         let (call, last_leg) = (other.call, other.last_leg.clone());
+        if let Some(traces) = &mut self.traces {
+            traces.joins(now, leg, stays);
+        }
         if let Some(draft) = self.drafts.get_mut(&leg) {
             (draft.call, draft.leg) = (call, next_leg(&last_leg));
             draft.last_leg = last_leg;
@@ -304,8 +365,11 @@ impl Book {
     }
 
     pub(crate) fn answered(&mut self, now: Instant, leg: CallId) {
-        if let Some(draft) = self.drafts.get_mut(&leg) {
-            draft.answered.get_or_insert(now);
+        let Some(draft) = self.drafts.get_mut(&leg) else { return };
+        if draft.answered.is_none() {
+            draft.answered = Some(now);
+            let by = draft.destination.clone();
+            self.note(now, leg, || Step::Answered(by));
         }
     }
 
@@ -323,8 +387,8 @@ impl Book {
     }
 
     /// A destination did not take a call. It is written when it is known whether that was the last.
-    pub(crate) fn because(&mut self, leg: CallId, reason: Reason) {
-        self.goes_on(leg);
+    pub(crate) fn because(&mut self, now: Instant, leg: CallId, reason: Reason) {
+        self.goes_on(now, leg);
         if let Some(draft) = self.drafts.get_mut(&leg) {
             draft.limit = reason.limit.clone().or_else(|| draft.limit.take());
             draft.reason = Some(Box::new(reason));
@@ -333,7 +397,7 @@ impl Book {
 
     /// A leg that was placed is over, and did not take its call: `caller` is told why, unless
     /// another destination is.
-    pub(crate) fn not_taken(&mut self, caller: CallId, leg: CallId, end: &CallEnd) {
+    pub(crate) fn not_taken(&mut self, now: Instant, caller: CallId, leg: CallId, end: &CallEnd) {
         let Some(draft) = self.drafts.get(&leg).filter(|draft| draft.answered.is_none()) else {
             return;
         };
@@ -344,34 +408,41 @@ impl Book {
         reason.cause = Some(end.cause);
         reason.said.clone_from(&end.text);
         reason.fix = end.reason.remedy().map(Into::into);
-        self.because(caller, reason);
+        self.because(now, caller, reason);
     }
 
     /// The call goes on all the same.
-    pub(crate) fn goes_on(&mut self, leg: CallId) {
+    pub(crate) fn goes_on(&mut self, now: Instant, leg: CallId) {
         if let Some(reason) = self.drafts.get_mut(&leg).and_then(|draft| draft.reason.take()) {
             let cause = reason.cause;
-            self.write_refusal(leg, *reason, cause, false);
+            self.write_refusal(now, leg, *reason, cause, false);
         }
     }
 
     /// The caller is told that its call is refused, for the reason given before.
-    pub(crate) fn refused(&mut self, leg: CallId, cause: CauseCode) {
+    pub(crate) fn refused(&mut self, now: Instant, leg: CallId, cause: CauseCode) {
         if let Some(reason) = self.drafts.get_mut(&leg).and_then(|draft| draft.reason.take()) {
-            self.write_refusal(leg, *reason, Some(cause), true);
+            self.write_refusal(now, leg, *reason, Some(cause), true);
         }
     }
 
     /// The same, with `reason` where none was given before.
-    pub(crate) fn refused_for(&mut self, leg: CallId, cause: CauseCode, reason: Reason) {
+    pub(crate) fn refused_for(
+        &mut self,
+        now: Instant,
+        leg: CallId,
+        cause: CauseCode,
+        reason: Reason,
+    ) {
         if self.drafts.get(&leg).is_some_and(|draft| draft.reason.is_none()) {
-            self.because(leg, reason);
+            self.because(now, leg, reason);
         }
-        self.refused(leg, cause);
+        self.refused(now, leg, cause);
     }
 
     fn write_refusal(
         &mut self,
+        now: Instant,
         leg: CallId,
         reason: Reason,
         cause: Option<CauseCode>,
@@ -381,6 +452,10 @@ impl Book {
         if ended_call {
             *self.refused.entry((reason.stage, cause)).or_default() += 1;
         }
+        self.note(now, leg, || {
+            let reason = Box::new(reason.clone());
+            Step::Refused { reason, cause, ended_call }
+        });
         let (Some(draft), Some(ledger)) = (self.drafts.get_mut(&leg), &mut self.ledger) else {
             return;
         };
@@ -427,24 +502,33 @@ impl Book {
         }
     }
 
-    /// A leg is over: its record leaves. `trunk`: its voice went out in trunk frames; `reason`: why
-    /// this switch has ended it, where it was for a reason of its own.
+    /// A leg is over: its record leaves. `trunk`: its voice went out in trunk frames; `by_sip`: it went on
+    /// by SIP; `reason`: why this switch has ended it, where it was for a reason of its own.
     pub(crate) fn ended(
         &mut self,
         now: Instant,
         leg: CallId,
         (end, quality): (&CallEnd, Quality),
-        trunk: bool,
+        (trunk, by_sip): (bool, bool),
         reason: Option<&str>,
     ) {
         let Some(draft) = self.drafts.swap_remove(&leg) else { return };
-        let (true, Some(ledger)) = (draft.kept, &mut self.ledger) else { return };
+        let traces = self.traces.as_mut().filter(|traces| traces.knows(leg));
+        let ledger = self.ledger.as_mut().filter(|_| draft.kept);
+        if traces.is_none() && ledger.is_none() {
+            return;
+        }
         let mut cdr = draft.into_cdr(now, end, quality, trunk);
         cdr.switch.clone_from(&self.switch);
         if let Some(reason) = reason {
             cdr.reason = reason.into();
         }
-        ledger.append(Record::Cdr(Box::new(cdr)), Some(Then::TellEnd(leg)));
+        if let Some(traces) = traces {
+            traces.ended(now, leg, cdr.clone(), by_sip);
+        }
+        if let Some(ledger) = ledger {
+            ledger.append(Record::Cdr(Box::new(cdr)), Some(Then::TellEnd(leg)));
+        }
     }
 }
 

@@ -46,6 +46,7 @@ mod switch;
 mod tally;
 mod taps;
 mod timeline;
+mod traces;
 mod transcoding;
 mod trunks;
 mod utc;
@@ -56,7 +57,7 @@ pub use cdr::{Cdr, HungUpBy, LegDirection, Quality, RemoteQuality};
 pub use conference::ConferenceMember;
 pub use config::{
     ApiConfig, ChosenByCommand, ClusterConfig, Config, ConfigError, DatabaseKind, DatabaseUrl,
-    HepConfig, KnownHosts, StoreConfig, StorePlace, Summary, schema as config_schema,
+    HepConfig, KnownHosts, StoreConfig, StorePlace, Summary, TracesConfig, schema as config_schema,
 };
 pub use decision::Decision;
 pub use ledger::Journal;
@@ -64,6 +65,6 @@ pub use limits::{Ceiling, LimitUsage};
 pub use log_tail::{LogLevel, LogLine, LogTail};
 pub use news::{News, What};
 pub use refusal::{Refusal, RefusalCount, Stage};
-pub use switch::{Life, ParkedCall, Succession, Switch};
+pub use switch::{LastTraces, Life, ParkedCall, Succession, Switch};
 pub use utc::{NoMoment, Utc};
 pub use watch::Ending;

@@ -149,7 +149,7 @@ pub struct RefusalCount {
 }
 
 /// Why a call does not go on, as far as that does not depend on which call it is.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Reason {
     pub(crate) stage: Stage,
     pub(crate) kind: &'static str,

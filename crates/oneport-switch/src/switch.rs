@@ -44,6 +44,7 @@ mod succession;
 pub(crate) mod table;
 mod taping;
 mod tones;
+mod traced;
 mod transcoding;
 mod transfer;
 mod waking;
@@ -107,6 +108,7 @@ pub(crate) use spans::span_of;
 use succession::Others;
 pub(crate) use succession::Question;
 pub use succession::Succession;
+pub use traced::LastTraces;
 use waking::Wakes;
 use wording::{log_end, printable};
 
@@ -202,6 +204,7 @@ impl Switch {
         let hep = exporting::start(&config);
         let mut book = Book::default();
         book.set_switch(config.cluster.as_ref().map(|own| own.name.clone()));
+        *book.traces_mut() = traced::start(&config);
         Self {
             limits: sharing::limits_of(&config),
             overload: Overload::default(),
@@ -312,19 +315,19 @@ impl Switch {
         cause: CauseCode,
         why: &str,
     ) {
-        self.tell_refusal(call, cause, why);
+        self.tell_refusal(now, call, cause, why);
         self.end_untaken(endpoint, now, call, cause, None);
     }
 
     /// Logs that a caller's leg is refused; its end is not told again.
-    fn tell_refusal(&mut self, call: CallId, cause: CauseCode, why: &str) {
+    fn tell_refusal(&mut self, now: Instant, call: CallId, cause: CauseCode, why: &str) {
         if let Some(leg) = self.legs.get_mut(&call) {
             let to = leg.to.take().unwrap_or_default();
             let who = leg.who();
             tracing::info!("{call}: {who} to {to}: refused, {cause}: {why}");
         }
         self.call_refused(call, cause, why);
-        self.book.refused_for(call, cause, records::no_way_on(cause, why));
+        self.book.refused_for(now, call, cause, records::no_way_on(cause, why));
     }
 
     fn ended(

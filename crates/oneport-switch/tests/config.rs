@@ -190,6 +190,15 @@ fn every_mistake_is_placed_named_and_mended() {
         "[hep]\nto = \"homer\"\ntransport = \"sctp\"",
         "[hep]\nto = \"homer\"\ncapture_id = -1",
         "[hep]\nto = \"homer\"\nsecret_file = \"/nonexistent/secret\"",
+        "[traces]\nsecret = \"s\"",
+        "[traces]\nto = \"collector:4318\"",
+        "[traces]\nto = \"collector\"",
+        "[traces]\nto = \"https://ann:secret@192.0.2.1\"",
+        "[traces]\nto = \"http://192.0.2.1:4318\"\none_in = 0",
+        "[traces]\nto = \"http://192.0.2.1:4318\"\nservice = \"\"",
+        "[traces]\nto = \"http://192.0.2.1:4318\"\nheaders = [\"telephony\"]",
+        "[traces]\nto = \"http://192.0.2.1:4318\"\nheaders = [\"Host: x\"]",
+        "[traces]\nto = \"http://192.0.2.1:4318\"\nsecret = \"correct horse\"",
         "[server\n",
     ];
     let mut answers = String::new();

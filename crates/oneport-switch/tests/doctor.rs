@@ -87,6 +87,10 @@ call_token = "optional"
 
 [overload]
 enabled = false
+
+[traces]
+to = "http://192.0.2.1:4318"
+headers = ["X-Scope-OrgID: telephony"]
 "#;
 
 fn print(findings: &[Finding]) -> String {

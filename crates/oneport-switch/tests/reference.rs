@@ -70,6 +70,7 @@ fn head(section: &str) -> String {
                 .into()
         }
         "hep" => "[hep]\nto = \"192.0.2.1\"\n".into(),
+        "traces" => "[traces]\nto = \"http://192.0.2.1:4318\"\n".into(),
         "api.tokens.NAME" => format!("[{name}]\nsecret = \"0123456789abcdef\"\n"),
         _ => format!("[{name}]\n"),
     }
@@ -258,7 +259,7 @@ fn the_example_has_every_key_and_no_other() {
     walk("", &oneport_switch::config_schema(), &example, &mut missing);
     // Maps of JSON keep the order of the file where another crate of a build wants that.
     missing.sort();
-    let places = ["api.tokens", "carriers", "cluster", "hep", "registrations", "store"]
+    let places = ["api.tokens", "carriers", "cluster", "hep", "registrations", "store", "traces"]
         .map(|table| ["secret_env", "secret_file"].map(|key| format!(".{table}.{key}")));
     assert_eq!(missing, places.concat());
 }

@@ -11,7 +11,7 @@ use crate::markdown::{Markdown, Note};
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// Pages whose commands are run, and the test that does it.
-const RUN: [(&str, &str); 15] = [
+const RUN: [(&str, &str); 16] = [
     ("alerts.md", "crates/oneport-cli/tests/pages/alerts.rs"),
     ("allstarlink.md", "crates/oneport-cli/tests/pages/asterisk.rs"),
     ("api.md", "crates/oneport-switch/tests/api/examples.rs"),
@@ -26,6 +26,7 @@ const RUN: [(&str, &str); 15] = [
     ("security.md", "crates/oneport-cli/tests/pages/asterisk.rs"),
     ("start.md", "crates/oneport-cli/tests/pages/small.rs"),
     ("switch.md", "crates/oneport-cli/tests/pages/switch.rs"),
+    ("tracing.md", "crates/oneport-cli/tests/pages/tracing.rs"),
     ("vicidial.md", "crates/oneport-cli/tests/pages/asterisk.rs"),
 ];
 

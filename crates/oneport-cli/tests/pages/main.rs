@@ -15,3 +15,4 @@ mod page;
 mod readme;
 mod small;
 mod switch;
+mod tracing;

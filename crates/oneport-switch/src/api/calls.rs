@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use oneport_wire::CauseCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -17,6 +17,10 @@ use super::older::{self, Listed, merge};
 use crate::switch::snapshot::CallFilter;
 use crate::switch::table::{Ranked, TableQuery};
 use crate::switch::{NotPlaced, Question};
+use crate::traces::Parent;
+
+/// Whose trace a request is part of (W3C Trace Context).
+const TRACEPARENT: &str = "traceparent";
 
 /// Which calls.
 #[derive(Deserialize, IntoParams)]
@@ -135,6 +139,7 @@ pub(super) async fn table(
     path = "/v1/calls",
     operation_id = "originate",
     tag = "calls",
+    params(("traceparent" = Option<String>, Header, description = "The trace that the call is part of (W3C Trace Context)")),
     request_body = Originate,
     security(("token" = ["operator"])),
     responses(
@@ -145,14 +150,16 @@ pub(super) async fn table(
 )]
 pub(super) async fn originate(
     State(shared): State<Shared>,
+    headers: HeaderMap,
     Body(originate): Body<Originate>,
 ) -> Result<(StatusCode, Json<CallView>), Problem> {
+    let parent = headers.get(TRACEPARENT).and_then(|value| Parent::read(value.to_str().ok()?));
     if let Some(seconds @ (0 | 601..)) = originate.timeout_seconds {
         let what = format!("timeout_seconds is {seconds}, and goes from 1 to 600");
         return Err(Problem::wrong(what));
     }
     let placed = shared.ask(move |endpoint, switch, now| {
-        let call = switch.originate(endpoint, now, &originate)?;
+        let call = switch.originate(endpoint, now, &originate, parent)?;
         Ok(switch.show_call(endpoint, now, call))
     });
     match placed.await? {

@@ -178,6 +178,10 @@ metrics! {
         "Copies of signalling sent to whoever collects them (HEP3).";
     HEP_LEFT_OUT = Counter "oneport_hep_left_out_total" []
         "Copies of signalling that were not sent: the way to whoever collects them was lost or too slow.";
+    SPANS_SENT = Counter "oneport_trace_spans_total" []
+        "Spans of calls that whoever collects traces has taken (OTLP).";
+    SPANS_LEFT_OUT = Counter "oneport_trace_spans_left_out_total" []
+        "Spans of calls that were not taken: the way to whoever collects traces was lost or too slow, or it refused them.";
     RECORDS_WAITING = Gauge "oneport_store_queue_records" []
         "Records that wait to be written; calls are refused where store.max_waiting do.";
     RECORDS_WAITING_MAX = Gauge "oneport_store_queue_records_max" []
@@ -268,6 +272,14 @@ fn write(format: Format, figures: &Figures, own: &Own) -> String {
     }
     let mut samples = page.begin(&HEP_LEFT_OUT);
     if let Some((_, left_out)) = figures.exported {
+        samples.add(&[], left_out as f64);
+    }
+    let mut samples = page.begin(&SPANS_SENT);
+    if let Some((sent, _)) = figures.traces {
+        samples.add(&[], sent as f64);
+    }
+    let mut samples = page.begin(&SPANS_LEFT_OUT);
+    if let Some((_, left_out)) = figures.traces {
         samples.add(&[], left_out as f64);
     }
     let (waiting, most, left_out) = figures.records;

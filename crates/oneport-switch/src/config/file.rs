@@ -31,6 +31,7 @@ use super::source::{Beside, Source, help_for_syntax, help_for_type, in_plain_wor
 use super::spanned::Spanned;
 use super::store::StoreKeys;
 use super::timers::Timers;
+use super::traces::TracesKeys;
 use super::{Acl, Config, StoreConfig};
 use crate::cluster::SWITCH;
 use crate::limits::LimitConfig;
@@ -51,6 +52,7 @@ pub(super) struct File {
     store: StoreKeys,
     cluster: ClusterKeys,
     hep: HepKeys,
+    traces: TracesKeys,
     acls: BTreeMap<String, AclKeys>,
     pub(super) peers: BTreeMap<Spanned<String>, PeerKeys>,
     pub(super) sip: SipKeys,
@@ -120,6 +122,7 @@ impl File {
         config.store = self.store.check(&source)?;
         config.cluster = self.cluster.check(&source, &config.store.place)?;
         config.hep = self.hep.check(&source)?;
+        config.traces = self.traces.check(&source)?;
         config.overload = self.overload.check(&source)?;
         config.nodes = self.allstar.check(&source)?;
         let defaults = self.timers.check(&source, &mut config.endpoint)?;

@@ -33,6 +33,7 @@ mod store;
 mod summary;
 mod timers;
 mod tones;
+mod traces;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -66,6 +67,7 @@ use source::Beside;
 pub use store::{DatabaseKind, DatabaseUrl, StoreConfig, StorePlace};
 pub use summary::Summary;
 pub(crate) use summary::{describe_limit, describe_route};
+pub use traces::TracesConfig;
 
 use crate::allstar::NodesConfig;
 use crate::builtin::MusicClass;
@@ -129,6 +131,8 @@ pub struct Config {
     pub cluster: Option<ClusterConfig>,
     /// Where copies of signalling go; `None`: nowhere.
     pub hep: Option<HepConfig>,
+    /// Where traces of calls go; `None`: nowhere.
+    pub traces: Option<TracesConfig>,
     /// Hosts of peers and registrars, where they were found.
     pub hosts: KnownHosts,
     /// Those that could not be found: their peers cannot be called, and nobody registers there.
@@ -325,6 +329,7 @@ impl Default for Config {
             store: StoreConfig::default(),
             cluster: None,
             hep: None,
+            traces: None,
             hosts: KnownHosts::new(),
             lost_hosts: BTreeSet::new(),
             chosen_by_command: ChosenByCommand::default(),

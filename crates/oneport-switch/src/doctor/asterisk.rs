@@ -73,6 +73,7 @@ fn survey(conf: &Conf, acls: &Conf) -> Survey {
         guests: guest.map(|entry| entry.place.clone()),
         tokenless: tokenless.collect(),
         api: None,
+        traces: None,
         no_overload_control: None,
         for_radio: None,
         jitter_buffer: last("jitterbuffer").is_some_and(|setting| read::is_true(&setting.value)),

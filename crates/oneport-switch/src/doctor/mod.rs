@@ -68,13 +68,14 @@ pub enum Weakness {
     UnreachableRoute,
     RegistrationWithoutSecret,
     ApiInTheClear,
+    TracesInTheClear,
     NoOverloadControl,
     RadioInTheClear,
 }
 
 impl Weakness {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Plaintext,
         Self::PermitEverywhere,
         Self::NoCallToken,
@@ -95,6 +96,7 @@ impl Weakness {
         Self::UnreachableRoute,
         Self::RegistrationWithoutSecret,
         Self::ApiInTheClear,
+        Self::TracesInTheClear,
         Self::NoOverloadControl,
         Self::RadioInTheClear,
     ];
@@ -123,6 +125,7 @@ impl Weakness {
             Self::UnreachableRoute => "unreachable-route",
             Self::RegistrationWithoutSecret => "registration-without-secret",
             Self::ApiInTheClear => "api-in-the-clear",
+            Self::TracesInTheClear => "traces-in-the-clear",
             Self::NoOverloadControl => "no-overload-control",
             Self::RadioInTheClear => "radio-in-the-clear",
         }
@@ -175,6 +178,9 @@ impl Weakness {
             }
             Self::ApiInTheClear => {
                 "Whoever sees one request has its token, and with that the switch."
+            }
+            Self::TracesInTheClear => {
+                "Whoever is on the way sees who calls whom, and the secret that goes with it."
             }
             Self::NoOverloadControl => {
                 "Past what the machine can do each new call is taken, until all are choppy."
@@ -235,6 +241,8 @@ struct Survey {
     tokenless: Vec<(IpNet, Place)>,
     /// The HTTP API listens here, beyond the loopback.
     api: Option<(SocketAddr, Place)>,
+    /// Traces of calls go beyond the loopback in the clear, with headers or without.
+    traces: Option<(bool, Place)>,
     /// New calls are taken whatever there is to do, or nearly so: what the file says, and where.
     no_overload_control: Option<(String, Place)>,
     /// Where it says that it is for amateur radio, which encrypts nothing.

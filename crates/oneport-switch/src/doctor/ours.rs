@@ -8,6 +8,7 @@ use std::path::Path;
 use oneport_proto::EncryptionPolicy;
 use oneport_wire::AuthMethods;
 use toml::de::{DeTable, DeValue};
+use url::{Host, Url};
 
 use super::{Dialect, Finding, Registrar, RouteSubject, Subject, Survey, rules};
 use crate::config::{Config, ConfigError, Peer, Profile};
@@ -136,10 +137,25 @@ impl Document<'_> {
             guests: config.guests.enabled.then(|| guests.unwrap_or_else(|| self.place(0..0))),
             tokenless: tokenless.collect(),
             api: api.filter(|_| is_beyond).map(|place| (config.api.listen, place)),
+            traces: self.traces(config),
             no_overload_control: self.overload(config),
             for_radio: self.profile(server, config),
             jitter_buffer: false,
         }
+    }
+
+    /// Where the file says that traces go to another machine in the clear, and whether headers go along.
+    fn traces(&self, config: &Config) -> Option<(bool, Place)> {
+        let traces = config.traces.as_ref()?;
+        let url = Url::parse(&traces.to).ok().filter(|url| url.scheme() == "http")?;
+        let is_here = match url.host()? {
+            Host::Domain(name) => name == "localhost",
+            Host::Ipv4(address) => address.is_loopback(),
+            Host::Ipv6(address) => address.is_loopback(),
+        };
+        let keys = keys_of(self.table.get("traces")?.get_ref().as_table()?);
+        let place = self.place(keys.get("to")?.span());
+        (!is_here).then_some((!traces.headers.is_empty(), place))
     }
 
     /// Where the file says that it is for amateur radio.

@@ -25,6 +25,7 @@ pub(super) fn apply(survey: &Survey) -> Vec<Finding> {
     doctor.tokens_of_networks();
     doctor.guests();
     doctor.api();
+    doctor.traces();
     doctor.overload();
     doctor.radio();
     doctor.registrations();
@@ -312,6 +313,17 @@ impl Doctor<'_> {
         };
         let mend = format!("listen = \"{loopback}\"   # and a proxy with TLS in front of it");
         self.finding(Weakness::ApiInTheClear, severity, place, what, mend);
+    }
+
+    /// Traces that leave the machine tell whoever is on the way what records tell.
+    fn traces(&mut self) {
+        let Some((with_headers, place)) = &self.survey.traces else { return };
+        let (severity, what) = match with_headers {
+            true => (Severity::Warning, "traces of calls and their headers leave in the clear"),
+            false => (Severity::Notice, "traces of calls leave in the clear"),
+        };
+        let mend = "to = \"https://…\", or a collector on this machine that sends them on";
+        self.finding(Weakness::TracesInTheClear, severity, place, what, mend);
     }
 
     fn registrations(&mut self) {

@@ -43,7 +43,7 @@ mod replaces;
 pub mod rtp;
 mod screen;
 pub mod sdp;
-mod secure;
+pub(crate) mod secure;
 mod serving;
 mod session;
 mod session_timer;

@@ -25,7 +25,7 @@ const USUAL: [&str; 4] = [
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The certificates of the usual authorities (PEM), if this system has them.
-pub(super) fn usual_authorities() -> Option<Vec<u8>> {
+pub(crate) fn usual_authorities() -> Option<Vec<u8>> {
     let named = std::env::var_os("SSL_CERT_FILE");
     let named = named.as_deref().map(Path::new);
     named.into_iter().chain(USUAL.iter().map(Path::new)).find_map(|path| std::fs::read(path).ok())

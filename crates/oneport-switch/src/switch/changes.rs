@@ -177,6 +177,7 @@ impl Switch {
             ("firmware has changed", before.endpoint.firmware == config.endpoint.firmware),
             ("[allstar] has changed", before.nodes == config.nodes),
             ("[parking] has changed", before.parking == config.parking),
+            ("[traces] has changed", before.traces == config.traces),
             ("[overload] has changed", before.overload == config.overload),
             ("[audio] has changed", alike(&before.files, &config.files)),
             ("store.max_waiting has changed", before.store.max_waiting == config.store.max_waiting),

@@ -104,7 +104,7 @@ impl Switch {
         }
         let reason = Reason::new(Stage::Opening, "draining", "this switch is being drained")
             .fix("try another switch, or end the draining: `oneport undrain`, or SIGUSR1");
-        self.book.refused_for(call, DRAINING, reason);
+        self.book.refused_for(now, call, DRAINING, reason);
         let who = offer.username.as_deref().unwrap_or("guest");
         let (from, number) = (offer.path.remote, &offer.called_number);
         tracing::info!("{call}: {who} ({from}) to {number}: refused, {DRAINING}: draining");

@@ -16,6 +16,7 @@ use crate::bridge;
 use crate::builtin::Builtin;
 use crate::capture::Way;
 use crate::news::What;
+use crate::traces;
 use crate::trunks::Owner;
 
 impl Application for Switch {
@@ -79,7 +80,7 @@ impl Application for Switch {
                     bridge::pass_progress(endpoint, now, other, progress);
                     self.sound_progress(endpoint, now, (call, other), progress);
                 }
-                self.call_progress(call, progress);
+                self.call_progress(now, call, progress);
             }
             Event::CallAnswered { call } if self.is_originated(call) => {
                 self.originated_answered(endpoint, now, call);
@@ -146,6 +147,7 @@ impl Application for Switch {
             }
             Event::CallMoved { call, from, to } => {
                 self.book.moved(call, to.remote);
+                self.book.note(now, call, || traces::Step::Moved(to.remote));
                 self.captures.moved(call, to.remote);
                 if let Some(leg) = self.legs.get_mut(&call) {
                     leg.address = to.remote;

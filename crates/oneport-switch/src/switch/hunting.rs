@@ -20,6 +20,7 @@ use crate::limits::{Attempt, Direction};
 use crate::refusal::{Reason, Stage};
 use crate::routing::{self, Question, Strategy, Target, WallTime};
 use crate::sip::settings::{CARRIER, HOPS, LEG};
+use crate::traces::Step;
 use crate::trunks::Owner;
 use crate::watch::Bounds;
 
@@ -96,19 +97,19 @@ impl Switch {
             let Some(targets) = caller.left.pop_front() else {
                 return self.refuse(endpoint, now, call, cause, &why);
             };
-            self.book.goes_on(call);
+            self.book.goes_on(now, call);
             let targets = match self.forwarded(call, targets) {
                 Ok(targets) => targets,
                 Err(circle) => {
                     let reason = Reason::new(Stage::Destination, "circle", circle.1.as_str())
                         .fix("correct the peers that forward to each other");
-                    self.book.because(call, reason);
+                    self.book.because(now, call, reason);
                     (cause, why) = circle;
                     continue;
                 }
             };
             let Some(targets) = self.await_nodes(now, call, targets) else {
-                return self.book.goes_on(call);
+                return self.book.goes_on(now, call);
             };
             let result = match &*targets {
                 [Target::Builtin(place)] => self.enter_builtin(endpoint, now, call, place),
@@ -116,14 +117,14 @@ impl Switch {
                 peers => self.place_all(endpoint, now, call, peers),
             };
             match result {
-                Ok(()) => return self.book.goes_on(call),
+                Ok(()) => return self.book.goes_on(now, call),
                 Err((failed, failure)) => {
                     tracing::debug!("{call}: {failure}");
                     self.forward_where_absent(call, &targets, failed);
                     if let [target @ (Target::Builtin(_) | Target::End(_))] = &*targets {
                         let reason =
                             records::not_led_to(target, self.book.route(call), failed, &failure);
-                        self.book.because(call, reason);
+                        self.book.because(now, call, reason);
                     }
                     (cause, why) = (failed, failure);
                 }
@@ -153,7 +154,7 @@ impl Switch {
                 Err(error) => {
                     tracing::debug!("{call}: {}", error.1);
                     failure = (error.0, error.1.to_string());
-                    self.book.because(call, error.1.at(target.to_string()));
+                    self.book.because(now, call, error.1.at(target.to_string()));
                 }
             }
         }
@@ -428,6 +429,7 @@ impl Switch {
             return;
         };
         let call = *call;
+        self.book.note(now, called, || Step::Accepted(format));
         let video =
             |id: CallId| self.legs.get(&id).map_or(FormatSet::EMPTY, |leg| self.video_of(leg));
         let video = video(call) & video(called);
@@ -479,7 +481,8 @@ impl Switch {
         self.go_on_recording(endpoint, call, called);
         self.go_on_listening(endpoint, call, called);
         self.call_answered(now, call);
-        for leg in [call, called] {
+        // The one who was called says by whom.
+        for leg in [called, call] {
             self.book.answered(now, leg);
         }
         for other in others {
@@ -510,7 +513,7 @@ impl Switch {
         if let (Some(name), Some(number)) = (peer, &leg.marks.native_to)
             && self.calls_to_transcode(endpoint, now, call, name, number, end)
         {
-            return self.book.goes_on(call);
+            return self.book.goes_on(now, call);
         }
         let Some(State::Caller(caller)) = self.legs.get_mut(&call).map(|leg| &mut leg.state) else {
             return;
@@ -520,7 +523,7 @@ impl Switch {
                 // It rings alone now, and may be heard if it was accepted.
                 let _ = self.connect(endpoint, call, left);
             }
-            return self.book.goes_on(call);
+            return self.book.goes_on(now, call);
         }
         let cause = match end.reason {
             // No answer of another switch says that it is gone, and nothing of lines.
@@ -542,7 +545,7 @@ impl Switch {
         if !answered && !caller.left.is_empty() && goes_on {
             self.try_next(endpoint, now, call, cause);
         } else {
-            self.book.refused(call, cause);
+            self.book.refused(now, call, cause);
             self.book.follows(call);
             self.end_untaken(endpoint, now, call, cause, end.text.as_deref());
         }

@@ -83,7 +83,7 @@ impl Switch {
                     Reason::new(Stage::Identification, "encryption_not_offered", error.to_string())
                         .decided_by("encryption", "required")
                         .fix("set encryption=yes there, or encryption = \"allowed\" here");
-                self.book.because(call, reason);
+                self.book.because(now, call, reason);
                 self.refuse(endpoint, now, call, CauseCode::FACILITY_NOT_SUBSCRIBED, &why);
             }
             Err(error) => {
@@ -91,7 +91,7 @@ impl Switch {
                 let reason =
                     Reason::new(Stage::Identification, "too_many_proofs", error.to_string())
                         .decided_by("server.max_challenges_per_user", error.to_string());
-                self.book.because(call, reason);
+                self.book.because(now, call, reason);
                 self.refuse(endpoint, now, call, cause, &error.to_string());
             }
         }
@@ -126,7 +126,7 @@ impl Switch {
         }
         let reason = records::address_unproved(name, from);
         let why = reason.to_string();
-        self.book.because(call, reason);
+        self.book.because(now, call, reason);
         self.refuse(endpoint, now, call, CauseCode::FACILITY_NOT_SUBSCRIBED, &why);
     }
 
@@ -141,7 +141,7 @@ impl Switch {
             NodeCalls::Waits => return,
             NodeCalls::Refused(cause, reason) => {
                 let why = reason.to_string();
-                self.book.because(call, *reason);
+                self.book.because(now, call, *reason);
                 return self.refuse(endpoint, now, call, cause, &why);
             }
         }
@@ -168,7 +168,7 @@ impl Switch {
                 let reason = Reason::new(Stage::Limit, "guests", why.to_string())
                     .decided_by("guests", why.to_string())
                     .fix("raise the limits of [guests], or give the caller a peer with a secret");
-                self.book.refused_for(call, cause, reason);
+                self.book.refused_for(now, call, cause, reason);
                 tracing::info!("{call}: guest {path} refused, {cause}: {why}");
                 let _ = endpoint.reject(now, call, cause, Some("not allowed"));
                 return;
@@ -190,7 +190,7 @@ impl Switch {
         if let Some(name) = &peer {
             self.set_up(endpoint, now, name, offer.path.remote, &offer.device);
         }
-        if let Err((cause, why)) = self.begin_record(endpoint, call) {
+        if let Err((cause, why)) = self.begin_record(endpoint, now, call) {
             return self.refuse(endpoint, now, call, cause, &why);
         }
         if peer.as_deref().is_some_and(|name| name.starts_with(SWITCH)) {

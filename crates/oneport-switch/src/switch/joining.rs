@@ -214,7 +214,7 @@ impl Switch {
         let Some(leg) = self.legs.get_mut(&comes) else { return };
         leg.state = State::Called { caller: stays };
         let own = std::mem::replace(&mut leg.id, id);
-        self.book.joins(comes, stays);
+        self.book.joins(now, comes, stays);
         self.news.tell(|| What::CallJoined { call: own.to_string(), into: id.to_string() });
         tracing::info!(call = %own, "{comes}: it becomes part of call {id}");
     }

@@ -31,7 +31,7 @@ impl Switch {
                 let reason = Reason::new(Stage::Route, "context", why.clone())
                     .decided_by(rule.clone(), offer.called_context.clone().unwrap_or_default())
                     .fix(format!("add the context to {rule}, or ask for none at the other end"));
-                self.book.because(call, reason);
+                self.book.because(now, call, reason);
                 return self.refuse(endpoint, now, call, CauseCode::NO_ROUTE, &why);
             }
             Some(Ok(plan)) => plan,
@@ -49,7 +49,7 @@ impl Switch {
             bounds,
             notice,
         } = plan.unwrap_or_default();
-        self.book.routed(call, number, route.as_deref());
+        self.book.routed(now, call, number, route.as_deref());
         let replaced = self.replaced_by(peer.as_deref(), &offer);
         let dials = number == dialling::TO_BE_DIALLED && replaced.is_none();
         if begins
@@ -74,11 +74,11 @@ impl Switch {
         });
         let Some(leg) = self.legs.get_mut(&call) else { return };
         if let Err(full) = taken {
-            self.book.because(call, records::full_limit(&full));
+            self.book.because(now, call, records::full_limit(&full));
             if let Some(heard) = full.notice.clone().or(notice)
                 && self.notify(endpoint, now, call, full.cause, heard)
             {
-                return self.tell_refusal(call, full.cause, &full.to_string());
+                return self.tell_refusal(now, call, full.cause, &full.to_string());
             }
             return self.refuse(endpoint, now, call, full.cause, &full.to_string());
         }

@@ -12,6 +12,7 @@ use crate::news::What;
 use crate::qualify::Status;
 use crate::refusal::Reason;
 use crate::routing::peer_as_destination;
+use crate::traces::Step;
 
 impl From<Status> for PeerState {
     fn from(status: Status) -> Self {
@@ -45,7 +46,7 @@ impl Switch {
     }
 
     /// A leg that was placed has come further.
-    pub(super) fn call_progress(&mut self, call: CallId, progress: Progress) {
+    pub(super) fn call_progress(&mut self, now: Instant, call: CallId, progress: Progress) {
         if progress != Progress::Ringing {
             return;
         }
@@ -54,6 +55,7 @@ impl Switch {
             return;
         }
         let by = leg.peer.clone();
+        self.book.note(now, call, || Step::Ringing(by.clone()));
         let Some(leg) = self.legs.get(&call) else { return };
         let id = leg.id.to_string();
         self.news.tell(|| What::CallRinging { call: id, by });

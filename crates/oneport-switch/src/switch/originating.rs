@@ -18,6 +18,7 @@ use crate::limits::{Attempt, Direction};
 use crate::news::What;
 use crate::refusal::{Reason, Stage};
 use crate::routing::{Target, peer_as_destination};
+use crate::traces::Parent;
 use crate::trunks::Owner;
 
 /// How long somebody is rung where the operator does not say it.
@@ -112,7 +113,7 @@ impl Switch {
         if common.is_empty() { peer.codecs.clone() } else { common }
     }
 
-    /// Rings somebody for an operator.
+    /// Rings somebody for an operator; `parent` is whose trace the call is part of.
     ///
     /// # Errors
     /// What is asked for makes no sense, or cannot be done now.
@@ -121,6 +122,7 @@ impl Switch {
         endpoint: &mut Endpoint,
         now: Instant,
         asked: &Originate,
+        parent: Option<Parent>,
     ) -> Result<CallId, NotPlaced> {
         let Some(("peer" | "phone", ring)) = scheme(&asked.ring) else {
             let what = format!("`{}` is nobody to be rung: write peer:NAME", asked.ring);
@@ -189,7 +191,7 @@ impl Switch {
         if let Some(trunk) = peer.trunk {
             self.trunks.set(Owner::Call(call), Some((to, trunk)));
         }
-        let id = self.book.originated(now, call, &origination.offer);
+        let id = self.book.originated(now, call, &origination.offer, parent);
         self.book.led_to(call, format!("{}/{number}", peer_as_destination(&name)));
         let rings = asked.timeout_seconds.map_or(USUAL_RINGING, Duration::from_secs);
         self.ends.set(call, now + rings);
@@ -212,7 +214,7 @@ impl Switch {
         self.legs.insert(call, leg);
         self.legs_have_changed();
         self.capture_leg(endpoint, call);
-        if let Err((cause, why)) = self.begin_record(endpoint, call) {
+        if let Err((cause, why)) = self.begin_record(endpoint, now, call) {
             let _ = endpoint.hangup(now, call, cause, None);
             let reason = Reason::new(Stage::Limit, "records_waiting", why)
                 .fix("see in the log what keeps the store from writing: a full or slow disk");
@@ -268,7 +270,7 @@ impl Switch {
         target: Target,
         accepted: Format,
     ) {
-        self.book.routed(call, &offer.called_number, None);
+        self.book.routed(now, call, &offer.called_number, None);
         let Some(leg) = self.legs.get_mut(&call) else { return };
         leg.state = State::Caller(Box::new(Caller {
             offer,

@@ -111,7 +111,7 @@ impl Switch {
         }
         let Some(reason) = self.refused_by_overload(0) else { return false };
         let why = reason.to_string();
-        self.book.refused_for(call, OVERLOADED, reason);
+        self.book.refused_for(now, call, OVERLOADED, reason);
         let who = offer.username.as_deref().unwrap_or("guest");
         let from = offer.path.remote;
         // The log has told of the first. A line for each would be more work, where there is too much.
@@ -130,8 +130,8 @@ impl Switch {
     ) -> bool {
         let Some(reason) = self.refused_by_overload(1) else { return false };
         let why = reason.to_string();
-        self.book.because(call, reason);
-        self.tell_refusal(call, OVERLOADED, &why);
+        self.book.because(now, call, reason);
+        self.tell_refusal(now, call, OVERLOADED, &why);
         self.end_untaken(endpoint, now, call, OVERLOADED, Some(&why));
         true
     }

@@ -144,6 +144,7 @@ impl Switch {
     pub(super) fn begin_record(
         &mut self,
         endpoint: &mut Endpoint,
+        now: Instant,
         call: CallId,
     ) -> Result<(), (CauseCode, String)> {
         if let Some(ledger) = self.book.ledger().filter(|ledger| ledger.is_full()) {
@@ -152,12 +153,12 @@ impl Switch {
             let reason = Reason::new(Stage::Limit, "records_waiting", why.clone())
                 .decided_by("store.max_waiting", format!("{behind} of {most} records"))
                 .fix("see in the log what keeps the store from writing: a full or slow disk");
-            self.book.because(call, reason);
+            self.book.because(now, call, reason);
             return Err((CauseCode::SWITCH_CONGESTION, why));
         }
         let peer = self.legs.get(&call).and_then(|leg| leg.peer.as_deref());
         let code = peer.and_then(|name| self.config.peers.get(name)?.account_code.as_deref());
-        if self.book.identified(call, peer, code) {
+        if self.book.identified(now, call, peer, code) {
             let _ = endpoint.defer_end(call);
         }
         Ok(())
@@ -193,17 +194,17 @@ impl Switch {
                 let from = offer.path.remote.ip();
                 let name = offer.username.as_deref().unwrap_or_default();
                 let reason = unproved(name, self.config.peers.get(name), from);
-                self.book.refused_for(call, end.cause, reason);
+                self.book.refused_for(now, call, end.cause, reason);
             }
             Some(State::Identifying(_)) if end.reason == EndReason::Undecided => {
                 let why = "the caller gave no proof in time";
                 let reason = Reason::new(Stage::Identification, "no_proof", why)
                     .fix("give it the secret, and look for packets that are lost");
-                self.book.refused_for(call, end.cause, reason);
+                self.book.refused_for(now, call, end.cause, reason);
             }
             Some(State::Originated(_)) => {
-                self.book.not_taken(call, call, end);
-                self.book.refused(call, end.cause);
+                self.book.not_taken(now, call, call, end);
+                self.book.refused(now, call, end.cause);
             }
             Some(State::Called { caller }) => {
                 let caller = *caller;
@@ -214,17 +215,19 @@ impl Switch {
                     _ => false,
                 };
                 if waits {
-                    self.book.not_taken(caller, call, end);
+                    self.book.not_taken(now, caller, call, end);
                 }
             }
             _ => {}
         }
         let peer = self.book.peer(call).and_then(|name| self.config.peers.get(name));
         let trunk = peer.is_some_and(|peer| peer.trunk.is_some());
+        let by_sip = self.book.peer(call).is_some_and(|name| self.config.is_behind_gateway(name));
         let ending = self.legs.get(&call).and_then(|leg| leg.marks.ending.as_ref());
         let mut quality = Quality::of(&end.stats, diagnosis);
         self.note_one_way(now, call, &mut quality);
-        self.book.ended(now, call, (end, quality), trunk, ending.map(Ending::name));
+        let ways = (trunk, by_sip);
+        self.book.ended(now, call, (end, quality), ways, ending.map(Ending::name));
     }
 }
 

@@ -20,6 +20,7 @@ impl Switch {
         let changes = self.changes(&config);
         self.keep_what_holds(&mut config);
         let before = std::mem::replace(&mut self.config, config);
+        self.traces_changed(&before);
         self.place_carriers();
         self.place_siblings(now);
         self.tell_gateway();

@@ -291,12 +291,12 @@ impl Switch {
     ) {
         let number = offer.called_number.clone();
         self.call_begun(call, &number);
-        self.book.routed(call, &number, None);
+        self.book.routed(now, call, &number, None);
         let name = offer.variables.iter().find(|(name, _)| name == PEER);
         let name = name.map(|(_, name)| name.clone());
         let Some(name) = name.filter(|name| self.config.is_peer_by_name(name)) else {
             let why = "another switch calls a peer that this one does not have";
-            self.book.because(call, records::no_way_on(CauseCode::NO_ROUTE, why));
+            self.book.because(now, call, records::no_way_on(CauseCode::NO_ROUTE, why));
             return self.refuse(endpoint, now, call, CauseCode::NO_ROUTE, why);
         };
         let Some(leg) = self.legs.get_mut(&call) else { return };

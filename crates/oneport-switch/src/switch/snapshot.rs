@@ -687,6 +687,8 @@ pub(crate) struct Figures {
     pub(crate) captures_left_out: u64,
     /// Packets sent to whoever collects signalling, and messages left out; none where nobody does.
     pub(crate) exported: Option<(u64, u64)>,
+    /// Spans sent, and those left out; none where calls are not traced.
+    pub(crate) traces: Option<(u64, u64)>,
     /// Legs on which somebody is not heard.
     pub(crate) one_way: usize,
     /// Calls that are transcoded, and how many may be.
@@ -794,6 +796,7 @@ impl Switch {
             ),
             captures_left_out: self.captures.left_out,
             exported: self.hep.as_ref().map(|(exporter, _)| exporter.counts().read()),
+            traces: self.book.traces().map(|traces| traces.counts().read()),
             one_way: self.count_one_way(),
             transcoded: (self.transcodings.count(), self.config.max_transcoded_calls),
             recordings: (self.taps.count(), self.taps.left_out),

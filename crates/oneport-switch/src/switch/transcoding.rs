@@ -233,8 +233,8 @@ impl Switch {
             Ok(()) => true,
             Err((_, reason)) => {
                 tracing::debug!("{call}: {reason}");
-                self.book
-                    .because(call, reason.at(format!("{}/{number}", peer_as_destination(name))));
+                let reason = reason.at(format!("{}/{number}", peer_as_destination(name)));
+                self.book.because(now, call, reason);
                 false
             }
         }

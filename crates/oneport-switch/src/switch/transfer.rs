@@ -7,6 +7,7 @@ use super::leg::VoiceWay;
 use super::parking::TransferredBy;
 use super::{Leg, State, Switch};
 use crate::api::model::{Side, Transfer};
+use crate::traces::Step;
 
 impl Switch {
     /// Where both peers allow it, their calls go on without us, or their voice does.
@@ -37,12 +38,17 @@ impl Switch {
 
     /// The voice of a leg, and of its other one, goes this way from now on.
     pub(super) fn voice_goes(&mut self, now: Instant, call: CallId, way: VoiceWay) {
+        let before = self.legs.get(&call).map(|leg| leg.marks.way);
+        let is_direct = way == VoiceWay::Direct;
+        if before.is_some_and(|before| (before == VoiceWay::Direct) != is_direct) {
+            self.book.note(now, call, || Step::Direct(is_direct));
+        }
         let other = self.legs.get(&call).and_then(Leg::other);
         for call in [Some(call), other].into_iter().flatten() {
             if let Some(leg) = self.legs.get_mut(&call) {
                 leg.marks.way = way;
             }
-            self.watches.go_elsewhere(now, call, way == VoiceWay::Direct);
+            self.watches.go_elsewhere(now, call, is_direct);
         }
     }
 
@@ -110,6 +116,7 @@ impl Switch {
         });
         let (Some(mut offer), true) = (offer, self.legs.contains_key(&party)) else { return };
         tracing::info!("{leg}: {who} transfers its party to {number}");
+        self.book.note(now, leg, || Step::Transferred { by: peer.clone(), to: number.clone() });
         // What the two had together is over.
         self.end_hold(party);
         self.watches.end(party);

