@@ -15,6 +15,8 @@ use oneport_switch::store::{PostgresStore, Records, Store};
 use oneport_switch::{Config, StorePlace, Switch};
 use oneport_testkit::peers::database::{DatabaseServer, Kind, PASSWORD};
 use oneport_testkit::peers::own_loopback;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::sync::oneshot;
 
 /// What the switches prove to each other that they belong together with.
@@ -47,6 +49,16 @@ impl Setting {
         let store = PostgresStore::new(&url).expect("such a URL");
         while !store.check().await.expect("opened") {}
         Arc::new(store)
+    }
+
+    /// The server's log says each statement that sessions from now on execute.
+    pub(crate) async fn log_statements(&self) {
+        let mut url: url::Url = self.url.parse().expect("a URL");
+        url.set_password(Some(PASSWORD)).expect("there is a host");
+        let name = url.path().trim_start_matches('/').to_string();
+        let mut connection = PgConnection::connect(url.as_str()).await.expect("it answers");
+        let sql = format!("ALTER DATABASE {name} SET log_statement = 'all'");
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await.expect("it may");
     }
 
     /// A switch of this name with these sections beside those that make it one of several.

@@ -4,4 +4,5 @@ mod calls;
 mod presence;
 mod registrations;
 mod slots;
+mod statements;
 mod unanswered;
