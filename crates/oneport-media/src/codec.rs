@@ -60,7 +60,8 @@ pub enum Codec {
     Adpcm,
     /// GSM 06.10 full rate.
     Gsm,
-    /// iLBC: frames of 30 ms are said, as Asterisk does, and those of 20 ms understood, too.
+    /// iLBC: frames of 30 ms are said, as Asterisk does, and those of 20 ms understood, too. [`Wishes`](crate::transcode::Wishes)
+    /// may want those of 20.
     Ilbc,
     /// Speex at 8 kHz.
     #[cfg(feature = "speex")]

@@ -12,6 +12,7 @@ use std::time::Duration;
 use oneport_wire::Format;
 
 use crate::comfort_noise::{ComfortNoise, Verdict, VoiceActivity};
+use crate::ilbc::Mode;
 use line::Line;
 
 /// The longest payload that is taken, in bytes: no frame is longer.
@@ -40,6 +41,9 @@ pub struct Wishes {
     /// Nothing while nobody speaks, but for frames of comfort noise. Where it is not set, comfort noise
     /// that comes is made audible.
     pub silence_suppression: bool,
+    /// How long frames of iLBC have to be, where it speaks that: what comes in others is made anew. `None`: 30 ms
+    /// where they are made here, and as they come where iLBC comes.
+    pub ilbc: Option<Mode>,
 }
 
 /// What is said.
@@ -100,10 +104,12 @@ impl Transcoder {
     /// done that can be done without hearing it.
     #[must_use]
     pub fn new(from: Format, to: Format, wishes: Wishes) -> Option<Self> {
+        let heard = || Line::heard(from, to, wishes.ilbc.unwrap_or_default());
+        let anew = to == Format::ILBC && wishes.ilbc.is_some();
         let line = match wishes.silence_suppression {
-            true => Line::heard(from, to),
-            false if from == to => Line::unheard(from, to),
-            false => Line::unheard(from, to).or_else(|| Line::heard(from, to)),
+            true => heard(),
+            false if from == to && !anew => Line::unheard(from, to),
+            false => Line::unheard(from, to).or_else(heard),
         }?;
         Some(Self {
             from,

@@ -119,7 +119,7 @@ fn no_transcoder_allocates_for_a_frame_whatever_is_lost() {
             for (frame, silence_suppression) in [(None, false), (Some(30), true), (Some(60), false)]
             {
                 let frame = frame.map(Duration::from_millis);
-                let wishes = Wishes { frame, silence_suppression };
+                let wishes = Wishes { frame, silence_suppression, ilbc: None };
                 let Some(mut transcoder) = Transcoder::new(from.format(), to.format(), wishes)
                 else {
                     continue;

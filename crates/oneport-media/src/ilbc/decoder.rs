@@ -125,8 +125,7 @@ impl Decoder for IlbcDecoder {
     /// were heard last. A frame that is marked as lost, or that no encoder
     /// makes, counts as lost.
     fn decode(&mut self, payload: &[u8], out: &mut Vec<i16>) {
-        let is_of = |mode: &Mode| payload.len().is_multiple_of(mode.bytes());
-        self.mode = [Mode::Ms30, Mode::Ms20].into_iter().find(is_of).unwrap_or(self.mode);
+        self.mode = Mode::of_payload(payload.len()).unwrap_or(self.mode);
         for bytes in payload.chunks_exact(self.mode.bytes()) {
             match Parameters::unpack(self.mode, bytes) {
                 Some(frame) => self.frame(&frame, out),

@@ -32,15 +32,23 @@ const LONGEST: usize = 240;
 const MOST_SUB_BLOCKS: usize = LONGEST / SUB_BLOCK;
 
 /// How long frames are. Two that speak have to agree on it (RFC 3952 §5); a frame shows it by its bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Mode {
     /// 20 ms, in 38 bytes.
     Ms20,
-    /// 30 ms, in 50 bytes.
+    /// 30 ms, in 50 bytes: what is spoken where nobody says otherwise.
+    #[default]
     Ms30,
 }
 
 impl Mode {
+    /// That of a payload of so many bytes; `None`: it has no whole frames.
+    #[must_use]
+    pub fn of_payload(bytes: usize) -> Option<Self> {
+        let is_of = |mode: &Self| bytes > 0 && bytes.is_multiple_of(mode.bytes());
+        [Self::Ms30, Self::Ms20].into_iter().find(is_of)
+    }
+
     /// Samples of a frame.
     #[must_use]
     pub const fn samples(self) -> usize {

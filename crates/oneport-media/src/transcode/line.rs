@@ -5,6 +5,7 @@ use std::time::Duration;
 use oneport_wire::Format;
 
 use crate::comfort_noise::ComfortNoise;
+use crate::ilbc::{IlbcEncoder, Mode};
 use crate::rate::Rate;
 use crate::{Codec, Decoder, Encoder, g711};
 
@@ -85,18 +86,22 @@ impl Line {
         Some(Self::Bytes { unit, table, waiting: Vec::with_capacity(8_192) })
     }
 
-    /// One on which all is decoded.
-    pub(super) fn heard(from: Format, to: Format) -> Option<Self> {
+    /// One on which all is decoded; frames of iLBC are made in this mode.
+    pub(super) fn heard(from: Format, to: Format, ilbc: Mode) -> Option<Self> {
         let (from, to) = (Codec::for_format(from)?, Codec::for_format(to)?);
+        let (frame, encoder): (_, Box<dyn Encoder>) = match to {
+            Codec::Ilbc => (ilbc.samples(), Box::new(IlbcEncoder::new(ilbc))),
+            _ => (to.frame_samples(), to.encoder()),
+        };
         // What is shorter than a millisecond is not sent alone.
-        let unit = to.frame_samples().max(to.samples_in(1));
+        let unit = frame.max(to.samples_in(1));
         Some(Self::Samples(Box::new(Samples {
             to,
             unit,
             decoder: from.decoder(),
             hears: from.sample_rate(),
             rate: Rate::between(from.sample_rate(), to.sample_rate()),
-            encoder: to.encoder(),
+            encoder,
             decoded: Vec::with_capacity(8_192),
             waiting: Vec::with_capacity(8_192),
         })))

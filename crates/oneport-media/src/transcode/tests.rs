@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Codec, Rate, tone};
+use crate::ilbc::IlbcEncoder;
+use crate::{Codec, Encoder as _, Rate, tone};
 
 /// What was said: when, and the payload; of pauses their level.
 type Frames = Vec<(u32, Result<Vec<u8>, u8>)>;
@@ -203,7 +204,7 @@ fn with_a_pause() -> Vec<(u32, Vec<u8>)> {
 #[test]
 fn pauses_are_told_and_not_sent_where_that_is_wanted() {
     for (to, frame) in [(Format::ULAW, None), (Format::GSM, None), (Format::GSM, Some(ms(60)))] {
-        let wishes = Wishes { frame, silence_suppression: true };
+        let wishes = Wishes { frame, silence_suppression: true, ilbc: None };
         let mut transcoder = Transcoder::new(Format::ULAW, to, wishes).expect("spoken");
         let said = pass(&mut transcoder, &with_a_pause());
         // In the first second there is a pause too.
@@ -314,7 +315,8 @@ proptest! {
         frames in prop::collection::vec(
             (any::<u32>(), 0..300_u32, prop::collection::vec(any::<u8>(), 0..600)), 1..40),
     ) {
-        let wishes = Wishes { frame: wanted.map(ms), silence_suppression: quiet };
+        let ilbc = wanted.map(|wanted| if wanted % 20 == 0 { Mode::Ms20 } else { Mode::Ms30 });
+        let wishes = Wishes { frame: wanted.map(ms), silence_suppression: quiet, ilbc };
         let Some(mut transcoder) = Transcoder::new(from.format(), to.format(), wishes) else {
             return Ok(());
         };
@@ -332,6 +334,42 @@ proptest! {
         }
         prop_assert!(longest <= LONGEST_PAYLOAD, "{} bytes", longest);
     }
+}
+
+#[test]
+fn ilbc_is_said_in_frames_of_the_wanted_mode_even_where_it_comes_in_the_other() {
+    let spoken = |mode: Mode, frames| {
+        let mut payload = Vec::new();
+        let samples: Vec<i16> = tone::Sine::new(440.0, 8_000, 0.4).take(960).collect();
+        IlbcEncoder::new(mode).encode(&samples, &mut payload);
+        let frames: Vec<(u32, Vec<u8>)> = (0..)
+            .zip(payload.chunks(mode.bytes() * frames))
+            .map(|(n, payload)| (n * (mode.samples() * frames / 8) as u32, payload.to_vec()))
+            .collect();
+        frames
+    };
+    let ulaw: Vec<_> = (0..6).map(|n| (n * 20, vec![0x10; 160])).collect();
+    for (from, frames, mode, wanted) in [
+        (
+            Format::ILBC,
+            spoken(Mode::Ms20, 1),
+            Mode::Ms30,
+            vec![(0, 50), (30, 50), (60, 50), (90, 50)],
+        ),
+        (Format::ILBC, spoken(Mode::Ms30, 2), Mode::Ms20, vec![(0, 114), (60, 114)]),
+        (Format::ULAW, ulaw.clone(), Mode::Ms20, (0..6).map(|n| (n * 20, 38)).collect()),
+        (Format::ULAW, ulaw, Mode::Ms30, vec![(0, 50), (30, 50), (60, 50), (90, 50)]),
+    ] {
+        let wishes = Wishes { ilbc: Some(mode), ..Wishes::default() };
+        let mut transcoder = Transcoder::new(from, Format::ILBC, wishes).expect("spoken here");
+        let said: Vec<_> = pass(&mut transcoder, &frames)
+            .into_iter()
+            .map(|(at, payload)| (at, payload.expect("voice").len()))
+            .collect();
+        assert_eq!(said, wanted, "{from} in {mode:?}");
+    }
+    let as_it_is = Transcoder::new(Format::ILBC, Format::ILBC, wishing(20));
+    assert!(as_it_is.is_none(), "who asks for no mode gets what comes");
 }
 
 #[test]

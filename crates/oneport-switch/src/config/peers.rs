@@ -194,6 +194,10 @@ pub(super) struct PeerKeys {
     /// signalling reads keys in it, and who changes it may stand in between: so it goes with TLS.
     #[schemars(transform = Words(&SRTP.map(|(name, _)| name)), extend("default" = "off"))]
     pub(super) srtp: Option<Spanned<String>>,
+    /// How long frames of iLBC are with a phone that speaks SIP, in ms: 20 where it wants them so too, else 30 (RFC 3952). Legs of IAX2 have
+    /// frames of 30 ms, so that such calls are transcoded with 20.
+    #[schemars(range(min = 20, max = 30), extend("default" = 30))]
+    ilbc_ms: Option<Spanned<u64>>,
     /// How a phone that speaks SIP is told of its `mailbox` (RFC 3842): when it registers and at each change without
     /// being asked, until it subscribes (`auto`); only where it subscribes (`subscribed`); or always without being
     /// asked (`unsolicited`).
@@ -404,6 +408,7 @@ impl PeerKeys {
         let voice = Wishes {
             frame: read_frame(source, self.frame_ms.as_ref())?,
             silence_suppression: self.silence_suppression.unwrap_or(false),
+            ..Wishes::default()
         };
         let peer = Peer {
             contexts,

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use oneport_media::ilbc::Mode;
 use oneport_media::transcode::Wishes;
 use oneport_proto::{CodecPriority, EncryptionPolicy, TokenRule};
 use oneport_wire::{AuthMethods, CauseCode, Format, FormatSet};
@@ -163,6 +164,10 @@ pub(super) struct CarrierKeys {
     /// changes it may stand in between: so it goes with `transport = "tls"`.
     #[schemars(transform = Words(&SRTP.map(|(name, _)| name)), extend("default" = "off"))]
     pub(super) srtp: Option<Spanned<String>>,
+    /// How long frames of iLBC are with it, in ms: 20 where it wants them so too, else 30 (RFC 3952). Legs of IAX2 have
+    /// frames of 30 ms, so that such calls are transcoded with 20.
+    #[schemars(range(min = 20, max = 30), extend("default" = 30))]
+    ilbc_ms: Option<Spanned<u64>>,
     /// As for peers.
     #[schemars(transform = timers::DURATION.schema(), extend("default" = 0))]
     max_duration_seconds: Option<Spanned<u64>>,
@@ -198,6 +203,21 @@ pub(super) fn read_srtp(
     let found = SRTP.iter().find(|(name, _)| name == word.get_ref());
     let names = SRTP.map(|(name, _)| name);
     Ok(found.ok_or_else(|| source.unknown_word(word, "use of SRTP", &names))?.1)
+}
+
+/// How long frames of iLBC are.
+pub(super) fn read_ilbc(
+    source: &Source<'_>,
+    key: Option<&Spanned<u64>>,
+) -> Result<Mode, ConfigError> {
+    match key.map(|key| (key, *key.get_ref())) {
+        None | Some((_, 30)) => Ok(Mode::Ms30),
+        Some((_, 20)) => Ok(Mode::Ms20),
+        Some((key, millis)) => {
+            let what = format!("iLBC has no frames of {millis} ms");
+            Err(source.wrong(key, what).with_help("choose 20 or 30; 30 is usual"))
+        }
+    }
 }
 
 const REGISTER: Range = Range::seconds(
@@ -406,6 +426,7 @@ impl CarrierKeys {
                 .ok_or_else(|| source.unknown_word(word, "way to tell keys", &Keys::NAMES))?,
         };
         let srtp = read_srtp(source, self.srtp.as_ref())?;
+        let ilbc = read_ilbc(source, self.ilbc_ms.as_ref())?;
         let numbers = self.read_numbers(source)?;
         let bounds = read_bounds(
             source,
@@ -467,6 +488,7 @@ impl CarrierKeys {
             numbers,
             keys,
             srtp,
+            ilbc,
         };
         let in_voice = keys == Keys::Inband;
         let peer = Peer {
@@ -489,7 +511,7 @@ impl CarrierKeys {
             video: FormatSet::EMPTY,
             priority: CodecPriority::Host,
             transcoding: self.transcoding.unwrap_or(config.transcoding),
-            voice: Wishes { frame: None, silence_suppression: false },
+            voice: Wishes::default(),
             acls: Vec::new(),
             methods: AuthMethods::MD5,
             refresh: (Duration::from_secs(60), Duration::from_secs(60)),

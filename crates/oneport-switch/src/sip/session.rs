@@ -42,6 +42,7 @@ impl Session {
             order: Order::Ours,
             telephone_event: carrier.keys == Keys::Events,
             srtp: carrier.srtp,
+            ilbc: carrier.ilbc,
             ..Capabilities::default()
         };
         let mut local = Local::new(address, u64::from(fastrand::u32(1..)));

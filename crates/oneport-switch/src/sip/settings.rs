@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use oneport_media::ilbc::Mode;
 use oneport_proto::Secret;
 use oneport_wire::Format;
 
@@ -165,6 +166,8 @@ pub(crate) struct Carrier {
     pub(crate) keys: Keys,
     /// Whether its voice is encrypted.
     pub(crate) srtp: SrtpUse,
+    /// How long frames of iLBC are, where it wants them so too.
+    pub(crate) ilbc: Mode,
 }
 
 impl Carrier {
@@ -193,6 +196,8 @@ pub(crate) struct PhoneConfig {
     pub(crate) keys: Keys,
     /// Whether its voice is encrypted.
     pub(crate) srtp: SrtpUse,
+    /// How long frames of iLBC are, where it wants them so too.
+    pub(crate) ilbc: Mode,
     /// How it is told how many messages wait for it, if it has a mailbox.
     pub(crate) mwi: Option<Mwi>,
 }

@@ -103,7 +103,7 @@ fn peer(own: &ClusterConfig, encryption: EncryptionPolicy, address: SocketAddr) 
         video: FormatSet(u64::MAX).video(),
         priority: CodecPriority::Host,
         transcoding: true,
-        voice: Wishes { frame: None, silence_suppression: false },
+        voice: Wishes::default(),
         acls: Vec::new(),
         nodes: None,
         methods: AuthMethods::MD5,

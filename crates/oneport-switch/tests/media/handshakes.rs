@@ -4,6 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use oneport::Format;
+use oneport::media::ilbc::Mode;
 use oneport_switch::sip::dtls::{Association, Identity, Insecure, Secured, Step, is_handshake};
 use oneport_switch::sip::media::{MediaEvent, MediaPort};
 use oneport_switch::sip::rtp::{Packet, is_rtcp, read_compound};
@@ -20,6 +21,7 @@ const SECURE: Capabilities = Capabilities {
     telephone_event: true,
     comfort_noise: false,
     ptime: None,
+    ilbc: Mode::Ms30,
     rtcp_mux: false,
     srtp: SrtpUse::Handshake,
     direction: sdp::Direction::SendRecv,

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use oneport_media::ilbc::Mode;
 use oneport_media::transcode::{LONGEST_PAYLOAD, Said, Transcoder, Wishes};
 use oneport_media::{Codec, tone};
 use oneport_wire::Format;
@@ -58,6 +59,7 @@ pub fn transcoder(bytes: &[u8]) {
         // What a configuration may say, and more.
         frame: input.bit().then(|| Duration::from_millis(10 + u64::from(input.byte() % 111))),
         silence_suppression: input.bit(),
+        ilbc: [None, Some(Mode::Ms20), Some(Mode::Ms30)][input.below(3)],
     };
     let Some(mut transcoder) = Transcoder::new(from, to, wishes) else { return };
     let (mut stamp, mut taken) = (0_u32, 0_u64);

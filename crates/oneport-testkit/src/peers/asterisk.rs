@@ -79,6 +79,7 @@ load=res_pjsip_dtmf_info.so
 load=res_pjsip_refer.so
 load=res_pjsip_logger.so
 load=res_rtp_asterisk.so
+load=res_format_attr_ilbc.so
 load=res_srtp.so
 load=chan_pjsip.so
 load=bridge_native_rtp.so

@@ -1,9 +1,11 @@
 //! Peers that speak SIP: which keys they have, and what the gateway is told of them.
 
+use oneport_media::ilbc::Mode;
+
 use super::PeerKeys;
 use crate::config::Peer;
 use crate::config::error::ConfigError;
-use crate::config::sip::read_srtp;
+use crate::config::sip::{read_ilbc, read_srtp};
 use crate::config::source::Source;
 use crate::config::spanned::Spanned;
 use crate::config::tones::DTMF;
@@ -21,6 +23,7 @@ pub(in crate::config) struct PhoneKeys {
     keys: Keys,
     mwi: Mwi,
     srtp: SrtpUse,
+    ilbc: Mode,
 }
 
 impl PeerKeys {
@@ -38,6 +41,7 @@ impl PeerKeys {
             },
         };
         let srtp = read_srtp(source, self.srtp.as_ref())?;
+        let ilbc = read_ilbc(source, self.ilbc_ms.as_ref())?;
         let mwi = match &self.mwi {
             None => Mwi::Auto,
             Some(word) => Mwi::named(word.get_ref())
@@ -58,6 +62,10 @@ impl PeerKeys {
             if let Some(word) = self.srtp.as_ref().filter(|_| srtp != SrtpUse::Off) {
                 let error = source.wrong(word, "IAX2 knows no `srtp`");
                 return Err(error.with_help("it has `encryption`"));
+            }
+            if let Some(key) = self.ilbc_ms.as_ref().filter(|_| ilbc != Mode::Ms30) {
+                let error = source.wrong(key, "IAX2 knows no `ilbc_ms`");
+                return Err(error.with_help("leave it out: frames of iLBC have 30 ms there"));
             }
             if let Some(word) = asks {
                 let error = source.wrong(word, "IAX2 knows no `mwi`");
@@ -106,7 +114,7 @@ impl PeerKeys {
                 _ => return Err(source.unknown_word(word, "way of keys", &DTMF)),
             },
         };
-        Ok(Some(PhoneKeys { digests, keys, mwi, srtp }))
+        Ok(Some(PhoneKeys { digests, keys, mwi, srtp, ilbc }))
     }
 
     /// A key that is there, and that no phone has.
@@ -164,6 +172,7 @@ impl PhoneKeys {
             codecs: peer.codecs.clone(),
             keys: self.keys,
             srtp: self.srtp,
+            ilbc: self.ilbc,
             mwi: peer.mailbox.is_some().then_some(self.mwi),
         }
     }
@@ -172,6 +181,8 @@ impl PhoneKeys {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use oneport_media::ilbc::Mode;
 
     use crate::config::Config;
     use crate::sip::phones::digest::Algorithm;
@@ -185,14 +196,14 @@ mod tests {
     #[test]
     fn a_phone_is_a_peer_whose_secret_the_gateway_has() {
         let keys = "secret = \"s\"\nauth = [\"sha256\", \"md5\"]\ndtmf = \"info\"\n\
-                    max_refresh = 600\npermit = [\"192.0.2.0/24\"]\n";
+                    ilbc_ms = 20\nmax_refresh = 600\npermit = [\"192.0.2.0/24\"]\n";
         let config = read(keys).expect("good");
         let (peer, phone) = (&config.peers["desk"], &config.phones["desk"]);
         assert!(peer.secrets.is_empty() && !peer.has_proof(), "by IAX2 nobody is this peer");
         assert!(peer.qualify.is_none() && phone.watch.is_some(), "it is not asked by IAX2");
         assert_eq!(phone.secrets.len(), 1);
         assert_eq!(phone.digests, [Algorithm::Sha256, Algorithm::Md5]);
-        assert_eq!(phone.keys, Keys::Info);
+        assert_eq!((phone.keys, phone.ilbc), (Keys::Info, Mode::Ms20));
         assert_eq!(phone.refresh.1.as_secs(), 600);
         assert!(phone.permits([192, 0, 2, 7].into()) && !phone.permits([10, 0, 0, 1].into()));
         assert_eq!(config.peers["desk"].username.as_deref(), Some("desk"));
@@ -210,6 +221,7 @@ mod tests {
             ("secret = \"s\"\nauth = [\"plaintext\"]\n", "`plaintext` is no way to prove a secret"),
             ("secret = \"s\"\ndtmf = \"inband_to\"\n", "SIP has keys one way"),
             ("secret = \"s\"\nsrtp = \"zrtp\"\n", "`zrtp` is no use of SRTP"),
+            ("secret = \"s\"\nilbc_ms = 25\n", "iLBC has no frames of 25 ms"),
             ("secret = \"s\"\nmwi = \"subscribed\"\n", "there is no mailbox to be told of"),
             ("secret = \"s\"\nmailbox = \"m\"\nmwi = \"often\"\n", "`often` is no way to be told"),
         ] {
@@ -220,6 +232,7 @@ mod tests {
             ("auth = [\"sha256\"]", "IAX2 knows no `sha256`"),
             ("dtmf = \"info\"", "IAX2 knows no `info`"),
             ("mwi = \"subscribed\"", "IAX2 knows no `mwi`"),
+            ("ilbc_ms = 20", "IAX2 knows no `ilbc_ms`"),
             ("srtp = \"allowed\"", "IAX2 knows no `srtp`"),
             ("protocol = \"h323\"", "protocol"),
         ] {

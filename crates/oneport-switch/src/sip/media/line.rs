@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use oneport_media::ilbc::Mode;
 use oneport_media::transcode::{Said, Transcoder, Wishes};
 use oneport_wire::Format;
 
@@ -53,6 +54,8 @@ pub(super) struct Line {
     to: Format,
     /// How long frames should be.
     frame: Option<Duration>,
+    /// How long frames of iLBC have to be, where it is spoken.
+    ilbc: Mode,
     /// By that the call may be transcoded.
     ticket: Arc<Ticket>,
     /// What comes; and what makes of it what is wanted, if something has to.
@@ -60,8 +63,12 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) const fn new(to: Format, frame: Option<Duration>, ticket: Arc<Ticket>) -> Self {
-        Self { to, frame, ticket, from: None }
+    pub(super) const fn new(
+        to: Format,
+        (frame, ilbc): (Option<Duration>, Mode),
+        ticket: Arc<Ticket>,
+    ) -> Self {
+        Self { to, frame, ilbc, ticket, from: None }
     }
 
     /// The format that it makes.
@@ -70,8 +77,19 @@ impl Line {
     }
 
     /// Whether it makes what is wanted now.
-    pub(super) fn fits(&self, to: Format, frame: Option<Duration>) -> bool {
-        (self.to, self.frame) == (to, frame)
+    pub(super) fn fits(&self, to: Format, lengths: (Option<Duration>, Mode)) -> bool {
+        (self.to, (self.frame, self.ilbc)) == (to, lengths)
+    }
+
+    /// Whether a frame is what is wanted. Of iLBC only the mode has to be the one that was agreed upon: how many frames
+    /// a packet has is no reason to make them anew.
+    fn is_wanted(&self, format: Format, payload: &[u8]) -> bool {
+        if format == Format::ILBC && self.to == format {
+            return Mode::of_payload(payload.len()).is_none_or(|mode| mode == self.ilbc);
+        }
+        let length = lasts(format, payload.len()).map(|ms| Duration::from_millis(ms.into()));
+        let fits = |frame| length.is_none_or(|length| length == frame);
+        format == self.to && self.frame.is_none_or(fits)
     }
 
     /// Whether something has to be made of what comes.
@@ -88,10 +106,7 @@ impl Line {
         mut say: impl FnMut(u32, &[u8]),
     ) -> Passed {
         let (to, frame) = (self.to, self.frame);
-        let as_it_is = format == to && {
-            let length = lasts(format, payload.len()).map(|ms| Duration::from_millis(ms.into()));
-            frame.is_none_or(|frame| length.is_none_or(|length| length == frame))
-        };
+        let as_it_is = self.is_wanted(format, payload);
         let known = self.from.as_ref().is_some_and(|(known, _)| *known == format);
         if !known {
             self.from = Some((format, None));
@@ -102,11 +117,12 @@ impl Line {
                 say(ms, payload);
                 return Passed::Said;
             }
-            // Frames of another length are cut, and not translated.
-            if format != to && !self.ticket.take() {
+            // Frames of another length are cut, and not translated, but for those of iLBC.
+            let is_cut = format == to && to != Format::ILBC;
+            if !is_cut && !self.ticket.take() {
                 return Passed::NoRoom;
             }
-            let wishes = Wishes { frame, silence_suppression: false };
+            let wishes = Wishes { frame, silence_suppression: false, ilbc: Some(self.ilbc) };
             *transcoder = Transcoder::new(format, to, wishes).map(Box::new);
         }
         let Some(transcoder) = transcoder else { return Passed::NotUnderstood };
@@ -125,7 +141,7 @@ mod tests {
     use crate::transcoding::Places;
 
     fn line(to: Format, frame: Option<Duration>) -> Line {
-        Line::new(to, frame, Arc::default())
+        Line::new(to, (frame, Mode::Ms30), Arc::default())
     }
 
     fn said(line: &mut Line, frames: &[(Format, u32, usize)]) -> Vec<(u32, usize)> {
@@ -162,11 +178,41 @@ mod tests {
     }
 
     #[test]
+    fn frames_of_ilbc_are_made_anew_where_the_other_mode_was_agreed_upon_and_pass_in_packets_of_any_length()
+     {
+        for (mode, frames, made) in [
+            (Mode::Ms20, [(0, 50), (30, 50)], [(0, 38), (20, 38), (40, 38)].as_slice()),
+            (Mode::Ms30, [(0, 50), (30, 100)], &[(0, 50), (30, 100)]),
+            (Mode::Ms30, [(0, 38), (20, 76)], &[(0, 50), (30, 50)]),
+            (Mode::Ms20, [(0, 76), (40, 38)], &[(0, 76), (40, 38)]),
+        ] {
+            let frame = Some(Duration::from_millis(20));
+            let mut line = Line::new(Format::ILBC, (frame, mode), Arc::default());
+            let frames = frames.map(|(ms, bytes)| (Format::ILBC, ms, bytes));
+            assert_eq!(said(&mut line, &frames), made, "{mode:?}");
+        }
+        // Of another codec they are made so from the beginning.
+        let mut line = Line::new(Format::ILBC, (None, Mode::Ms20), Arc::default());
+        let frames = [(Format::ULAW, 0, 160), (Format::ULAW, 20, 160)];
+        assert_eq!(said(&mut line, &frames), [(0, 38), (20, 38)]);
+    }
+
+    #[test]
+    fn frames_of_ilbc_that_are_made_anew_need_a_place_as_other_codecs_do() {
+        let full = || Arc::new(Ticket::new(&Places::new(0)));
+        let pass = |mode| {
+            let mut line = Line::new(Format::ILBC, (None, mode), full());
+            line.pass(Format::ILBC, 0, &[0x11; 38], |_, _| {})
+        };
+        assert_eq!((pass(Mode::Ms30), pass(Mode::Ms20)), (Passed::NoRoom, Passed::Said));
+    }
+
+    #[test]
     fn one_more_than_may_be_transcoded_is_not_until_another_has_ended() {
         let places = Places::new(1);
         let first = Ticket::new(&places);
         assert!(first.take());
-        let mut line = Line::new(Format::GSM, None, Arc::new(Ticket::new(&places)));
+        let mut line = Line::new(Format::GSM, (None, Mode::Ms30), Arc::new(Ticket::new(&places)));
         let mut pass = || line.pass(Format::ALAW, 0, &[0xD5; 160], |_, _| {});
         assert_eq!(pass(), Passed::NoRoom);
         drop(first);
@@ -174,7 +220,8 @@ mod tests {
         assert_eq!(line.pass(Format::GSM, 20, &[0; 33], |_, _| {}), Passed::Said);
         // Another length of frames alone needs no place.
         let ticket = Arc::new(Ticket::new(&Places::new(0)));
-        let mut cut = Line::new(Format::ULAW, Some(Duration::from_millis(30)), ticket);
+        let lengths = (Some(Duration::from_millis(30)), Mode::Ms30);
+        let mut cut = Line::new(Format::ULAW, lengths, ticket);
         assert_eq!(cut.pass(Format::ULAW, 0, &[0xD5; 160], |_, _| {}), Passed::Said);
     }
 

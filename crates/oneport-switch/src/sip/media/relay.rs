@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use oneport_media::dtmf::Key;
+use oneport_media::ilbc::Mode;
 use oneport_proto::{CallId, DtmfPhase, Endpoint, Instant, Media, Speech};
 use oneport_wire::{Format, Timestamp};
 use rustix::event::epoll;
@@ -512,8 +513,9 @@ impl MediaRelay {
             stream.partner = None;
         }
         if let Some(stream) = stream_at(&mut self.streams, index) {
-            stream.partner =
-                Some(Partner::Call(call, Line::new(format, None, stream.ticket.clone())));
+            // Nothing in IAX2 tells how long frames of iLBC should be: 30 ms is what all understand.
+            let line = Line::new(format, (None, Mode::Ms30), stream.ticket.clone());
+            stream.partner = Some(Partner::Call(call, line));
         }
     }
 

@@ -164,10 +164,10 @@ impl Stream {
     pub(super) fn agree(&mut self, now: Instant, agreed: Box<Negotiated>) {
         self.latch.describe(agreed.remote);
         self.evidence.theirs = agreed.remote;
-        let frame = agreed.frame();
-        if self.outgoing.line.as_ref().is_none_or(|line| !line.fits(agreed.format, frame)) {
+        let lengths = (agreed.frame(), agreed.ilbc);
+        if self.outgoing.line.as_ref().is_none_or(|line| !line.fits(agreed.format, lengths)) {
             let ticket = self.ticket.clone();
-            self.outgoing.line = Some(Line::new(agreed.format, frame, ticket));
+            self.outgoing.line = Some(Line::new(agreed.format, lengths, ticket));
         }
         self.outgoing.spacing.set_rate(now, agreed.sends.clock_rate);
         let rate = agreed.receives_events.first().map_or(8_000, |payload| payload.clock_rate);

@@ -367,6 +367,7 @@ pub(crate) fn line(config: &PhoneConfig, binding: &Binding, ours: IpAddr) -> Car
         numbers: NumberRule::default(),
         session: Some(SESSION),
         srtp: config.srtp,
+        ilbc: config.ilbc,
         keys: config.keys,
     }
 }

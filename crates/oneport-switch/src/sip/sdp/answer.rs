@@ -1,5 +1,6 @@
 //! Offers answered, and answers to ours understood.
 
+use oneport_media::ilbc::Mode;
 use oneport_wire::Format;
 use sdp_types::{Media, Session};
 
@@ -33,10 +34,12 @@ pub fn answer(
     let (secrecy, srtp) = secured.unzip();
     let shakes = matches!(srtp, Some(Srtp::Handshake(_)));
     let rtcp_mux = voice.rtcp_mux && (capabilities.rtcp_mux || shakes);
+    let ilbc = agreed_ilbc(&voice, (payload, format), capabilities.ilbc);
     let lines = lines(&session, place);
     let line = Line {
         transport: &voice.transport,
         formats: vec![(payload, format)],
+        ilbc,
         events: events.into_iter().collect(),
         comfort_noise: noise,
         rtcp_mux,
@@ -56,6 +59,7 @@ pub fn answer(
         comfort_noise: noise,
         ptime: voice.ptime,
         max_ptime: voice.max_ptime,
+        ilbc,
         direction,
         srtp,
         their_version: version(&session),
@@ -97,6 +101,8 @@ pub fn accept(
         .iter()
         .find(|(_, format)| receives.iter().any(|(_, offered)| offered == format));
     let (sends, format) = *common.ok_or(SdpError::NoCommonCodec)?;
+    let said = agreed.map_or(capabilities.ilbc, |agreed| agreed.ilbc);
+    let ilbc = agreed_ilbc(&voice, (sends, format), said);
     let receives_events = match agreed {
         Some(agreed) => agreed.receives_events.clone(),
         None => write::offered_events(capabilities),
@@ -116,6 +122,7 @@ pub fn accept(
         comfort_noise: voice.comfort_noise.filter(|_| capabilities.comfort_noise),
         ptime: voice.ptime,
         max_ptime: voice.max_ptime,
+        ilbc,
         direction: capabilities.direction.and(voice.direction.reversed()),
         srtp,
         their_version: version(&session),
@@ -142,6 +149,7 @@ pub fn expected(capabilities: &Capabilities) -> Option<Negotiated> {
         comfort_noise: capabilities.comfort_noise.then_some(COMFORT_NOISE),
         ptime: None,
         max_ptime: None,
+        ilbc: capabilities.ilbc,
         direction: Direction::RecvOnly,
         srtp: None,
         their_version: (String::new(), 0),
@@ -232,6 +240,11 @@ fn codec(voice: &Voice, capabilities: &Capabilities) -> Option<(Payload, Format)
         }
     };
     found.copied()
+}
+
+/// The mode of iLBC that is agreed upon where we said `ours`; where another codec is, ours remains what we say of it.
+fn agreed_ilbc(voice: &Voice, (payload, format): (Payload, Format), ours: Mode) -> Mode {
+    if format == Format::ILBC { voice.ilbc_beside(payload, ours) } else { ours }
 }
 
 /// How an answer encrypts what was offered so.

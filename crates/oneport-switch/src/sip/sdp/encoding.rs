@@ -1,5 +1,6 @@
 //! What formats are called in SDP: names, payload types and clocks (RFC 3551 and the RFC of each).
 
+use oneport_media::ilbc::Mode;
 use oneport_wire::Format;
 
 /// A voice format as RTP carries it.
@@ -16,8 +17,8 @@ pub(super) struct Encoding {
     static_type: Option<u8>,
     /// The payload type under which we offer it.
     pub(super) offered_as: u8,
-    /// Parameters that we say of it.
-    pub(super) parameters: Option<&'static str>,
+    /// Parameters that we say of it. Those of iLBC are what is agreed upon.
+    parameters: Option<&'static str>,
 }
 
 const fn fixed(format: Format, name: &'static str, payload_type: u8) -> Encoding {
@@ -47,7 +48,7 @@ const ENCODINGS: [Encoding; 13] = [
     // 2 was its number once, and some still use it.
     Encoding { static_type: Some(2), ..dynamic(Format::G726, "G726-32", 8_000, 111) },
     dynamic(Format::G726_AAL2, "AAL2-G726-32", 8_000, 112),
-    Encoding { parameters: Some("mode=30"), ..dynamic(Format::ILBC, "iLBC", 8_000, 97) },
+    dynamic(Format::ILBC, "iLBC", 8_000, 97),
     dynamic(Format::SPEEX, "speex", 8_000, 110),
     dynamic(Format::SPEEX16, "speex", 16_000, 117),
     Encoding {
@@ -76,12 +77,24 @@ impl Encoding {
         ENCODINGS.iter().find(|encoding| encoding.static_type == Some(payload_type))
     }
 
-    /// Whether what IAX2 carries is what these parameters (`a=fmtp`) ask for.
-    pub(super) fn suits(&self, parameters: &str) -> bool {
-        // Frames of 20 ms have another layout (RFC 3952 §5).
-        let short = |one: &str| one.trim().eq_ignore_ascii_case("mode=20");
-        self.format != Format::ILBC || !parameters.split(';').any(short)
+    /// Parameters that we say of it (`a=fmtp`), where frames of iLBC are of this mode.
+    pub(super) const fn parameters(&self, ilbc: Mode) -> Option<&'static str> {
+        match (self.format, ilbc) {
+            (Format::ILBC, Mode::Ms20) => Some("mode=20"),
+            (Format::ILBC, Mode::Ms30) => Some("mode=30"),
+            _ => self.parameters,
+        }
     }
+}
+
+/// The mode of iLBC that parameters (`a=fmtp`) ask for: frames of 30 ms, unless they say 20 (RFC 3952 §5).
+pub(super) fn ilbc_mode(parameters: &str) -> Mode {
+    let is_short = |one: &str| {
+        one.split_once('=').is_some_and(|(name, value)| {
+            name.trim().eq_ignore_ascii_case("mode") && value.trim() == "20"
+        })
+    };
+    if parameters.split(';').any(is_short) { Mode::Ms20 } else { Mode::Ms30 }
 }
 
 /// Under which payload type we offer telephone events with this clock: it has to be that of the voice

@@ -14,6 +14,7 @@ mod write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use oneport_media::ilbc::Mode;
 use oneport_wire::Format;
 use thiserror::Error;
 
@@ -142,6 +143,8 @@ pub struct Capabilities {
     pub comfort_noise: bool,
     /// How long the frames should be that we get.
     pub ptime: Option<Duration>,
+    /// How long frames of iLBC are, where the other side wants them so too; else they are of 30 ms.
+    pub ilbc: Mode,
     /// RTCP on the port of RTP (RFC 5761), where the other side wants it too.
     pub rtcp_mux: bool,
     /// Whether media is encrypted.
@@ -158,6 +161,7 @@ impl Default for Capabilities {
             telephone_event: true,
             comfort_noise: false,
             ptime: None,
+            ilbc: Mode::Ms30,
             rtcp_mux: false,
             srtp: SrtpUse::Off,
             direction: Direction::SendRecv,
@@ -265,6 +269,8 @@ pub struct Negotiated {
     pub ptime: Option<Duration>,
     /// How long a frame may be at most.
     pub max_ptime: Option<Duration>,
+    /// How long frames of iLBC are that we send, and should be that come (RFC 3952 §5).
+    pub ilbc: Mode,
     /// Which way media flows, for us.
     pub direction: Direction,
     /// How it is encrypted, if it is.

@@ -3,11 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use oneport_media::ilbc::Mode;
 use oneport_wire::Format;
 use sdp_types::{Connection, Media, Session};
 
 use super::crypto::Crypto;
-use super::encoding::{COMFORT_NOISE, Encoding};
+use super::encoding::{COMFORT_NOISE, Encoding, ilbc_mode};
 use super::handshake::Told;
 use super::{
     Direction, LONGEST, MOST_MEDIA, MOST_PAYLOADS, Payload, RefusedMedia, SdpError, is_usable,
@@ -40,6 +41,8 @@ pub(super) struct Voice {
     pub(super) max_ptime: Option<Duration>,
     /// In the order of the line.
     pub(super) formats: Vec<(Payload, Format)>,
+    /// The payload types of iLBC that should have frames of 20 ms.
+    short: Vec<u8>,
     pub(super) events: Vec<Payload>,
     pub(super) comfort_noise: Option<u8>,
     pub(super) secrecy: Secrecy,
@@ -113,6 +116,7 @@ impl Voice {
             ptime: value(media, "ptime").and_then(milliseconds),
             max_ptime: value(media, "maxptime").and_then(milliseconds),
             formats: Vec::new(),
+            short: Vec::new(),
             events: Vec::new(),
             comfort_noise: None,
             secrecy: is_voice(media).unwrap_or(Secrecy::Plain),
@@ -139,7 +143,6 @@ impl Voice {
         if known.any(|payload| payload.payload_type == payload_type) {
             return;
         }
-        let parameters = about(media, "fmtp", payload_type).unwrap_or_default();
         let mapped = about(media, "rtpmap", payload_type).and_then(|map| {
             let mut parts = map.trim().split('/');
             let (name, clock_rate) = (parts.next()?, parts.next()?.trim().parse::<u32>().ok()?);
@@ -166,9 +169,22 @@ impl Voice {
             }
             None => Encoding::fixed(payload_type),
         };
-        let Some(encoding) = encoding.filter(|encoding| encoding.suits(parameters)) else { return };
+        let Some(encoding) = encoding else { return };
+        let parameters = about(media, "fmtp", payload_type).unwrap_or_default();
+        if encoding.format == Format::ILBC && ilbc_mode(parameters) == Mode::Ms20 {
+            self.short.push(payload_type);
+        }
         let payload = Payload { payload_type, clock_rate: encoding.clock_rate };
         self.formats.push((payload, encoding.format));
+    }
+
+    /// The mode of iLBC that both use where we say `ours`: that with frames of 30 ms where either says so, since the
+    /// lower rate is the one that a narrow line has room for (RFC 3952 §5).
+    pub(super) fn ilbc_beside(&self, theirs: Payload, ours: Mode) -> Mode {
+        match self.short.contains(&theirs.payload_type) {
+            true => ours,
+            false => Mode::Ms30,
+        }
     }
 
     /// The payload type of keys beside voice with this clock.

@@ -198,7 +198,10 @@ fn payload_types_mean_what_the_offer_says() {
         (&["m=audio 4000 RTP/AVP 96", "a=rtpmap:96 opus/48000"], None),
         (&["m=audio 4000 RTP/AVP 96", "a=rtpmap:96 PCMU/8000/2"], None),
         (&["m=audio 4000 RTP/AVP 97", "a=rtpmap:97 iLBC/8000"], Some(Format::ILBC)),
-        (&["m=audio 4000 RTP/AVP 97", "a=rtpmap:97 iLBC/8000", "a=fmtp:97 mode=20"], None),
+        (
+            &["m=audio 4000 RTP/AVP 97", "a=rtpmap:97 iLBC/8000", "a=fmtp:97 mode=20"],
+            Some(Format::ILBC),
+        ),
         (&["m=audio 4000 RTP/AVP 96", "a=rtpmap:96 speex/16000"], Some(Format::SPEEX16)),
         (&["m=audio 4000 RTP/AVP 96"], None),
     ] {
@@ -215,6 +218,63 @@ fn payload_types_mean_what_the_offer_says() {
         let found = answered(lines, &all).map(|(_, agreed)| agreed.format);
         assert_eq!(found, format.ok_or(SdpError::NoCommonCodec), "{lines:?}");
     }
+}
+
+fn speaking_ilbc(ilbc: Mode) -> Capabilities {
+    Capabilities { ilbc, ..formats(&[Format::ILBC]) }
+}
+
+#[test]
+fn ilbc_has_frames_of_20_ms_where_both_say_so_and_else_of_30() {
+    for (said, theirs) in [
+        (Some("mode=20"), Mode::Ms20),
+        (Some("MODE = 20 ; x=1"), Mode::Ms20),
+        (Some("x=1;mode=20"), Mode::Ms20),
+        (Some("mode=30"), Mode::Ms30),
+        (Some("mode=0"), Mode::Ms30),
+        (Some("mode"), Mode::Ms30),
+        (Some("amode=20"), Mode::Ms30),
+        (None, Mode::Ms30),
+    ] {
+        let mode = said.map(|said| format!("a=fmtp:98 {said}"));
+        let lines = ["m=audio 4000 RTP/AVP 98", "a=rtpmap:98 ilbc/8000"];
+        let lines: Vec<&str> = lines.into_iter().chain(mode.as_deref()).collect();
+        for ours in [Mode::Ms20, Mode::Ms30] {
+            let (text, agreed) = answered(&lines, &speaking_ilbc(ours)).expect("answered");
+            let expected = if ours == theirs { ours } else { Mode::Ms30 };
+            assert_eq!(agreed.ilbc, expected, "{said:?} and {ours:?}");
+            let answer =
+                if expected == Mode::Ms20 { "a=fmtp:98 mode=20" } else { "a=fmtp:98 mode=30" };
+            assert!(text.contains(answer), "{text}");
+            // The other way round: ours is the offer, and theirs the answer.
+            let offered = offer(&speaking_ilbc(ours), &here());
+            let mode = if ours == Mode::Ms20 { "a=fmtp:97 mode=20" } else { "a=fmtp:97 mode=30" };
+            assert!(offered.contains(mode), "{offered}");
+            let agreed = accept(&offer_of(&lines), &speaking_ilbc(ours), &here(), None);
+            assert_eq!(agreed.expect("accepted").ilbc, expected, "{ours:?} and {said:?}");
+        }
+    }
+}
+
+#[test]
+fn what_was_agreed_of_ilbc_is_said_again_and_may_change() {
+    let ours = speaking_ilbc(Mode::Ms20);
+    let lines = ["m=audio 4000 RTP/AVP 97", "a=rtpmap:97 iLBC/8000", "a=fmtp:97 mode=20"];
+    let lower = [lines[0], lines[1], "a=fmtp:97 mode=30"];
+    let agreed = accept(&offer_of(&lower), &ours, &here(), None).expect("accepted");
+    assert_eq!(agreed.ilbc, Mode::Ms30);
+    let again = offer_again(&ours, &here(), &agreed);
+    assert!(again.contains("a=fmtp:97 mode=30"), "{again}");
+    // Whoever says 20 to that has said 30 before, and 30 it stays.
+    let kept = accept(&offer_of(&lines), &ours, &here(), Some(&agreed)).expect("accepted");
+    assert_eq!(kept.ilbc, Mode::Ms30);
+    // A new offer of theirs begins anew.
+    assert_eq!(answered(&lines, &ours).expect("answered").1.ilbc, Mode::Ms20);
+    // Where another codec is spoken, what we say of iLBC stays.
+    let both = Capabilities { ilbc: Mode::Ms20, ..formats(&[Format::ULAW, Format::ILBC]) };
+    let agreed = accept(&offer_of(&["m=audio 4000 RTP/AVP 0"]), &both, &here(), None);
+    let again = offer_again(&both, &here(), &agreed.expect("accepted"));
+    assert!(again.contains("a=fmtp:97 mode=20"), "{again}");
 }
 
 #[test]
@@ -503,13 +563,13 @@ fn any_capabilities() -> impl Strategy<Value = Capabilities> {
         [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive];
     let uses = [SrtpUse::Off, SrtpUse::Accepted, SrtpUse::Required, SrtpUse::Handshake];
     (
-        (formats, any::<bool>(), any::<[bool; 3]>()),
+        (formats, any::<bool>(), any::<[bool; 4]>()),
         (proptest::sample::select(directions.to_vec()), proptest::sample::select(uses.to_vec())),
         proptest::option::of(10..120_u64),
     )
         .prop_map(
             |(
-                (formats, ours, [telephone_event, comfort_noise, rtcp_mux]),
+                (formats, ours, [telephone_event, comfort_noise, rtcp_mux, short]),
                 (direction, srtp),
                 ptime,
             )| {
@@ -521,6 +581,7 @@ fn any_capabilities() -> impl Strategy<Value = Capabilities> {
                     telephone_event,
                     comfort_noise,
                     ptime,
+                    ilbc: if short { Mode::Ms20 } else { Mode::Ms30 },
                     rtcp_mux,
                     srtp,
                     direction,
@@ -564,6 +625,9 @@ proptest! {
                 let at_ours = accept(&back, &one, &ours, None).expect("accepted");
                 prop_assert_eq!(at_ours.format, at_theirs.format);
                 prop_assert_eq!(at_ours.sends, at_theirs.sends);
+                if at_ours.format == Format::ILBC {
+                    prop_assert_eq!(at_ours.ilbc, at_theirs.ilbc);
+                }
                 prop_assert!(at_ours.receives.contains(&(at_theirs.sends, at_theirs.format)));
                 prop_assert_eq!(at_ours.direction, at_theirs.direction.reversed());
                 prop_assert_eq!(at_ours.rtcp_mux, at_theirs.rtcp_mux);

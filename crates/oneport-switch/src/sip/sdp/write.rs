@@ -1,5 +1,6 @@
 //! Descriptions that we write.
 
+use oneport_media::ilbc::Mode;
 use oneport_wire::Format;
 use sdp_types::{Attribute, Connection, Media, Origin, Session};
 
@@ -18,6 +19,8 @@ const HANDSHAKE: &str = "UDP/TLS/RTP/SAVP";
 pub(super) struct Line<'a> {
     pub(super) transport: &'a str,
     pub(super) formats: Vec<(Payload, Format)>,
+    /// What we say of iLBC.
+    pub(super) ilbc: Mode,
     pub(super) events: Vec<Payload>,
     pub(super) comfort_noise: Option<u8>,
     pub(super) rtcp_mux: bool,
@@ -100,6 +103,7 @@ fn first_line<'a>(capabilities: &Capabilities, local: &Local) -> Line<'a> {
     Line {
         transport,
         formats: offered(capabilities),
+        ilbc: capabilities.ilbc,
         events: offered_events(capabilities),
         comfort_noise: capabilities.comfort_noise.then_some(COMFORT_NOISE),
         // A port of its own has a handshake of its own.
@@ -115,6 +119,7 @@ fn first_line<'a>(capabilities: &Capabilities, local: &Local) -> Line<'a> {
 pub fn offer_again(capabilities: &Capabilities, local: &Local, agreed: &Negotiated) -> String {
     let mut line = first_line(capabilities, local);
     line.transport = &agreed.transport;
+    line.ilbc = agreed.ilbc;
     let known = agreed.receives.iter().filter(|(_, format)| capabilities.formats.contains(format));
     let known: Vec<_> = known.copied().collect();
     if !known.is_empty() {
@@ -175,7 +180,7 @@ fn speak(capabilities: &Capabilities, local: &Local, line: &Line<'_>) -> Media {
         let Some(encoding) = Encoding::of(*format) else { continue };
         let channels = if encoding.channels > 1 { "/2" } else { "" };
         say("rtpmap", format!("{payload_type} {}/{clock_rate}{channels}", encoding.name));
-        if let Some(parameters) = encoding.parameters {
+        if let Some(parameters) = encoding.parameters(line.ilbc) {
             say("fmtp", format!("{payload_type} {parameters}"));
         }
     }
