@@ -9,7 +9,7 @@ use oneport::{CallError, CauseCode, NewCall, Phone, PhoneConfig};
 use oneport_testkit::peers::free_port;
 
 /// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Systemd's end of the socket, and the service.
 struct Service {

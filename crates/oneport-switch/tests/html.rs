@@ -45,7 +45,7 @@ async fn answers(to: SocketAddr) -> Vec<(u8, u8)> {
     let (seen, mut answers) = mpsc::unbounded_channel();
     let config = DriverConfig { listen, ..DriverConfig::default() };
     let driver = Driver::start(config, Showing { to, seen }).expect("started");
-    let patience = Duration::from_secs(20);
+    let patience = Duration::from_secs(60);
     let first = tokio::time::timeout(patience, answers.recv()).await.expect("an answer in time");
     // There must be no second one.
     tokio::time::sleep(Duration::from_millis(200)).await;

@@ -37,7 +37,7 @@ async fn next<T>(
     mut wanted: impl FnMut(Event) -> Option<T>,
 ) -> T {
     loop {
-        let event = tokio::time::timeout(Duration::from_secs(10), events.recv()).await;
+        let event = tokio::time::timeout(Duration::from_secs(60), events.recv()).await;
         if let Some(found) = wanted(event.expect("something happens").expect("running")) {
             return found;
         }

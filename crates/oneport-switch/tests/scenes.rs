@@ -731,7 +731,7 @@ async fn they_hear_each_other(ours: &Call, theirs: &Call) {
     let (mut their_ear, their_mouth) = theirs.audio().await.expect("accepted");
     for (mouth, ear) in [(our_mouth, &mut their_ear), (their_mouth, &mut our_ear)] {
         mouth.play(&[1000; 1600]).await;
-        let frame = tokio::time::timeout(Duration::from_secs(5), ear.next_frame()).await;
+        let frame = tokio::time::timeout(PATIENCE, ear.next_frame()).await;
         assert!(frame.is_ok_and(|frame| frame.is_some()), "nothing is heard");
     }
 }

@@ -12,7 +12,7 @@ use oneport_switch::{Config, Switch};
 use oneport_wire::{DialplanStatus, Format};
 use tokio::sync::mpsc;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn loopback() -> Vec<SocketAddr> {
     vec!["127.0.0.1:0".parse().expect("an address")]

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 pub(crate) const SECRET: &str = "sturdy bridge";
 
 /// How long anything may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A database, and what a configuration says of it.
 pub(crate) struct Setting {

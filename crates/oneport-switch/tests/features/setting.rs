@@ -12,7 +12,7 @@ use oneport::{
 use oneport_switch::{Config, Switch};
 
 /// How long anything may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Ann, Bob and Cid, whose secrets are the first letters of their names.
 pub(crate) const THREE_PEERS: &str = "

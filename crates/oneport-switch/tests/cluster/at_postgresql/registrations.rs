@@ -7,14 +7,14 @@ use oneport_switch::store::{Record, Store, StoredRegistration};
 
 use crate::setting::Setting;
 
-/// Ann at `switch`, who has registered there so many seconds ago, for a minute.
+/// Ann at `switch`, who has registered there so many seconds ago, for an hour.
 fn ann(switch: &str, seconds_ago: u64) -> Record {
     let registered = Utc::now().before(Duration::from_secs(seconds_ago));
     Record::Registered(StoredRegistration {
         peer: "ann".into(),
         address: "192.0.2.1:4569".into(),
         registered,
-        expires: registered.after(Duration::from_secs(60)),
+        expires: registered.after(Duration::from_secs(3_600)),
         contact: None,
         switch: Some(switch.into()),
     })
@@ -53,7 +53,7 @@ async fn what_is_over_elsewhere_since_does_not_come_back_and_nobody_ends_what_is
         Some("bonn".into())
     );
     // It has expired before it could be written.
-    assert_eq!(place_after(&[ann("berlin", 61)]).await, None);
+    assert_eq!(place_after(&[ann("berlin", 3_601)]).await, None);
 }
 
 #[tokio::test]
