@@ -41,7 +41,7 @@ impl Server for MySql {
 
     /// The migrator's lock is to be waited for without end (−1 s), which MariaDB takes for a mistake and gives none.
     async fn hold_others_off(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
-        let sql = "SELECT CAST(GET_LOCK(CONCAT('oneport_', SHA1(DATABASE())), 60) AS SIGNED)";
+        let sql = "SELECT CAST(GET_LOCK(CONCAT('oneport_', LEFT(SHA2(DATABASE(), 256), 40)), 60) AS SIGNED)";
         let held: Option<i64> = sqlx::query_scalar(sql).fetch_one(connection).await?;
         if held == Some(1) {
             return Ok(());
