@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::install::asterisk_root;
+use super::install::{asterisk_mysql, asterisk_root};
 use super::place::Place;
 use super::{free_port, wait_for};
 
@@ -85,6 +85,13 @@ load=chan_pjsip.so
 load=bridge_native_rtp.so
 load=func_pjsip_endpoint.so
 ";
+
+/// What reads peers out of a database, where it has the file.
+const REALTIME: [(&str, &str); 3] = [
+    ("etc/res_pgsql.conf", "load=res_config_pgsql.so\n"),
+    ("etc/res_config_mysql.conf", "load=res_config_mysql.so\n"),
+    ("etc/res_config_sqlite3.conf", "load=res_config_sqlite3.so\n"),
+];
 
 /// A running Asterisk. Dropping it kills it.
 ///
@@ -195,7 +202,12 @@ impl Asterisk {
         let speaks_sip = files.iter().any(|(name, _)| *name == "etc/pjsip.conf");
         let more =
             [(records, RECORDS), (speaks_sip, PJSIP)].map(|(is, more)| if is { more } else { "" });
-        write("modules.conf", &format!("{MODULES}{}", more.concat()));
+        let has = |file: &str| files.iter().any(|(name, _)| *name == file);
+        if has("etc/res_config_mysql.conf") {
+            asterisk_mysql(&root).unwrap_or_else(|missing| panic!("{missing}"));
+        }
+        let realtime = REALTIME.map(|(file, load)| if has(file) { load } else { "" });
+        write("modules.conf", &format!("{MODULES}{}{}", more.concat(), realtime.concat()));
         write("extensions.conf", extensions);
         // Of many threads, on a busy machine, one passes on a frame that another has got later.
         let bind = match namespace {

@@ -209,6 +209,58 @@ impl DatabaseServer {
         format!("{scheme}://{USER}@{}/{name}", self.address)
     }
 
+    /// What kind of server it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Where it listens, at the usual port of its kind.
+    #[must_use]
+    pub const fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// Carries out statements in a database of [`new_database`](Self::new_database), and gives the rows that they
+    /// find: one a line, with `|` between columns.
+    ///
+    /// # Panics
+    /// The server does not do that.
+    #[must_use]
+    pub fn run(&self, url: &str, sql: &str) -> String {
+        let host = self.address.to_string();
+        let database = url.rsplit('/').next().unwrap_or_default();
+        let mut command = match self.kind {
+            Kind::Postgres => {
+                let mut psql = self.program("psql");
+                psql.args([
+                    "-h",
+                    &host,
+                    "-U",
+                    USER,
+                    "-d",
+                    database,
+                    "-qAt",
+                    "-v",
+                    "ON_ERROR_STOP=1",
+                ]);
+                psql.args(["-c", sql]).env("PGPASSWORD", PASSWORD);
+                psql
+            }
+            Kind::MariaDb => {
+                let mut mariadb = self.program("mariadb");
+                mariadb.args(["--no-defaults", "--host", &host, "--user", USER, "--batch"]);
+                mariadb.args(["--skip-column-names", database, "--execute", sql]);
+                mariadb.env("MYSQL_PWD", PASSWORD);
+                mariadb
+            }
+        };
+        let output = command.stdin(Stdio::null()).output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{sql}: {said}");
+        String::from_utf8_lossy(&output.stdout).replace('\t', "|").trim_end().into()
+    }
+
     /// What the server says of itself.
     #[must_use]
     pub fn log(&self) -> String {

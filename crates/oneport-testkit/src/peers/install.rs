@@ -97,7 +97,7 @@ pub fn install_all() -> Result<(), Missing> {
     prometheus()?;
     opentelemetry()?;
     rotel()?;
-    asterisk_root().map(drop)
+    asterisk_mysql(&asterisk_root()?)
 }
 
 /// The directory of Prometheus' programs, out of Debian's package, which is not installed: it would run as a
@@ -276,9 +276,34 @@ pub(crate) fn asterisk_root() -> Result<PathBuf, Missing> {
     }
     let building = directory.join(format!("asterisk-{RELEASE}.building"));
     eprintln!("making {} by debootstrap; this takes some minutes", root.display());
-    debootstrap(RELEASE, "asterisk,procps", &building)?;
+    debootstrap(RELEASE, "asterisk,asterisk-mysql,procps", &building)?;
     fs::rename(&building, &root).map_err(|error| missing(what, error))?;
     Ok(root)
+}
+
+/// Asterisk's driver for MySQL and MariaDB in the root directory of its Debian, which has been made without it once.
+pub(super) fn asterisk_mysql(root: &Path) -> Result<(), Missing> {
+    let is_there = || {
+        let libraries = fs::read_dir(root.join("usr/lib")).into_iter().flatten().flatten();
+        libraries
+            .into_iter()
+            .any(|library| library.path().join("asterisk/modules/res_config_mysql.so").exists())
+    };
+    if is_there() {
+        return Ok(());
+    }
+    let what = "Asterisk's driver for MySQL";
+    let _lock = lock(&directory().join("lock")).map_err(|error| missing(what, error))?;
+    if is_there() {
+        return Ok(());
+    }
+    let mut install = Command::new("chroot");
+    install.arg(root).args(["apt-get", "install", "-y", "--no-install-recommends"]);
+    if quiet(install.arg("asterisk-mysql")) && is_there() {
+        return Ok(());
+    }
+    let remedy = format!("run `chroot {} apt-get install asterisk-mysql` as root", root.display());
+    Err(missing(what, remedy))
 }
 
 /// Makes a Debian of this release, with these packages and what they need, in a directory.
