@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use oneport_switch::doctor::{Finding, Severity, examine, examine_asterisk};
+use oneport_switch::doctor::{Finding, Severity, examine, examine_asterisk, examine_rows};
 
 use crate::exit::{Code, Failure, failed, usage};
 use crate::import::read_directory;
@@ -33,7 +33,7 @@ pub(crate) struct Doctor {
 }
 
 impl Doctor {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
         let findings = match &self.asterisk {
             Some(directory) => {
                 let files = read_directory(directory)?;
@@ -48,7 +48,11 @@ impl Doctor {
                     usage(format!("{}: {error}", self.config.display()))
                         .hint("--config names another file, --asterisk a directory of Asterisk's")
                 })?;
-                examine(&self.config, &text, &others_may_read).map_err(|error| explain(&error))?
+                let found = examine(&self.config, &text, &others_may_read);
+                let mut findings = found.map_err(|error| explain(&error))?;
+                let rows = examine_rows(&self.config, &text).await;
+                findings.extend(rows.map_err(|error| explain(&error))?);
+                findings
             }
         };
         if self.json {

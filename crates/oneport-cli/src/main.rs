@@ -156,7 +156,7 @@ fn main() -> ExitCode {
             Command::Completions(completions) => completions.run(),
             Command::Manual(manual) => manual.run(),
             Command::Import(import) => import.run(),
-            Command::Doctor(doctor) => doctor.run(),
+            Command::Doctor(doctor) => doctor.run().await,
             Command::Firmware(firmware) => firmware.run().await,
             Command::Cdr(cdr) => cdr.run().await,
             Command::Why(why) => why.run().await,

@@ -10,6 +10,7 @@ use miette::{LabeledSpan, NamedSource, miette};
 use oneport::{Driver, DriverConfig, Inheritance, StartError};
 use oneport_switch::api::{Api, ApiError, Given, Reloader, state_directory, token_file};
 use oneport_switch::cluster::Cluster;
+use oneport_switch::realtime::{Realtime, RealtimePeers};
 use oneport_switch::store::Store;
 use oneport_switch::{
     ApiConfig, Builtin, Config, ConfigError, KnownHosts, LogTail, StorePlace, Switch,
@@ -106,7 +107,12 @@ impl Serve {
                 Port::Inherited(Box::new(inheritance), new)
             }
         };
-        let driver = start(config.clone(), chosen, port, &storage)?;
+        let rows = RealtimePeers::load(&config).await.map_err(|error| {
+            let hint = "url of [realtime] names the database, peers and users its tables; \
+                        docs/realtime.md says what is in them";
+            failed(error).hint(hint)
+        })?;
+        let driver = start(config.clone(), chosen, port, &storage, &rows)?;
         let mut heirs = Heirs::of(&driver, asked).await?;
         given.upgrades = Some(heirs.upgrades());
         let gateway = match sip {
@@ -128,6 +134,7 @@ impl Serve {
         let mut api = start_api(&config.api, &driver, store.clone(), file, log.clone(), given)?;
         let writer = storage.start(&driver).map_err(failed)?;
         let mut cluster = join(&config, &driver)?;
+        let mut realtime = Realtime::start(&config, &driver).map_err(failed)?;
         let reloader_of = |api: Option<&Api>| match (api, file) {
             (Some(api), _) => api.reloader().cloned(),
             (None, Some(file)) => Some(Reloader::new(file, &driver)),
@@ -171,7 +178,7 @@ impl Serve {
                             left = api.as_ref().and_then(|api| api.leave().ok());
                             (reloads, reloader, api) = (None, None, None);
                             // The new process is this switch now.
-                            cluster = None;
+                            (cluster, realtime) = (None, None);
                         }
                         Turn::Back => {
                             notify::succeeded_by(std::process::id());
@@ -183,6 +190,7 @@ impl Serve {
                             reloads = file.map(Reloads::of).transpose().map_err(failed)?;
                             reloader = reloader_of(api.as_ref());
                             cluster = join(&config, &driver)?;
+                            realtime = Realtime::start(&config, &driver).map_err(failed)?;
                         }
                     }
                     continue;
@@ -213,6 +221,9 @@ impl Serve {
         if let Some(cluster) = cluster {
             cluster.leave().await;
         }
+        if let Some(realtime) = realtime {
+            realtime.leave().await;
+        }
         // The carriers have heard of the ends; now it leaves them.
         drop(gateway);
         if let Some(writer) = writer {
@@ -240,6 +251,7 @@ fn start(
     chosen: bool,
     port: Port,
     storage: &Storage,
+    rows: &RealtimePeers,
 ) -> Result<Driver<Switch>, Failure> {
     let endpoint = config.endpoint.clone();
     let of = |listen: Vec<SocketAddr>| DriverConfig {
@@ -250,6 +262,7 @@ fn start(
     let switch = || {
         let mut switch = Switch::new(config.clone());
         storage.attach(&mut switch);
+        rows.attach(&mut switch);
         switch
     };
     let mut listen = match port {

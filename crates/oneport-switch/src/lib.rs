@@ -36,6 +36,7 @@ mod parking;
 mod polls;
 mod qualify;
 mod radio;
+pub mod realtime;
 mod recording;
 mod refusal;
 mod registrar;
@@ -57,7 +58,8 @@ pub use cdr::{Cdr, HungUpBy, LegDirection, Quality, RemoteQuality};
 pub use conference::ConferenceMember;
 pub use config::{
     ApiConfig, ChosenByCommand, ClusterConfig, Config, ConfigError, DatabaseKind, DatabaseUrl,
-    HepConfig, KnownHosts, StoreConfig, StorePlace, Summary, TracesConfig, schema as config_schema,
+    HepConfig, KnownHosts, RealtimeConfig, RealtimePlace, StoreConfig, StorePlace, Summary,
+    TracesConfig, schema as config_schema,
 };
 pub use decision::Decision;
 pub use ledger::Journal;

@@ -31,6 +31,7 @@ mod overloading;
 mod parking;
 mod phones;
 mod radio;
+mod realtime;
 mod records;
 mod registering;
 mod reload;
@@ -100,6 +101,7 @@ use noting::news_of_limit;
 pub(crate) use originating::NotPlaced;
 pub use parking::ParkedCall;
 use phones::Telephones;
+use realtime::RealtimeRows;
 use registering::Standing;
 use sharing::Sharing;
 pub(crate) use sharing::boot_clock;
@@ -193,6 +195,8 @@ pub struct Switch {
     /// Other switches with the same database.
     siblings: Siblings,
     sharing: Sharing,
+    /// Peers out of tables of Asterisk.
+    rows: RealtimeRows,
 }
 
 impl Switch {
@@ -255,6 +259,7 @@ impl Switch {
             others: Others::default(),
             siblings: Siblings::default(),
             sharing: Sharing::default(),
+            rows: RealtimeRows::default(),
         }
     }
 

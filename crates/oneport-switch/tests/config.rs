@@ -6,6 +6,15 @@ use std::path::Path;
 use oneport_switch::{Config, StorePlace};
 
 #[test]
+fn with_tables_of_peers_routes_may_lead_to_names_that_the_file_does_not_have() {
+    let text = "[realtime]\nurl = \"sqlite:/x\"\n[[routes]]\nnumber = \"1\"\nfrom = [\"ann\"]\n\
+                to = [\"peer:bob\"]\n[[limits]]\nname = \"l\"\nmax_calls = 1\npeers = [\"bob\"]\n";
+    Config::parse(Path::new("test.toml"), text).expect("rows may have them");
+    let carrier = text.replace("peer:bob", "carrier:bob");
+    Config::parse(Path::new("test.toml"), &carrier).expect_err("no row is a carrier");
+}
+
+#[test]
 fn every_mistake_is_placed_named_and_mended() {
     let cases = [
         "[servr]",
@@ -57,6 +66,12 @@ fn every_mistake_is_placed_named_and_mended() {
         "[peers.media]\nsecret = \"a\"\npermit = [\"all\"]",
         "[peers.media]\nsecret = \"a\"\nmin_refresh = 100\nmax_refresh = 50",
         "[peers.media]\naddress = \"192.0.2.1:port\"",
+        "[realtime]\npoll_seconds = 10",
+        "[realtime]\nurl = \"sqlite:\"",
+        "[realtime]\nurl = \"odbc://asterisk\"",
+        "[realtime]\nurl = \"mysql://asterisk:secret@db/asterisk\"",
+        "[realtime]\nurl = \"sqlite:/x\"\npeers = \"iax friends\"",
+        "[realtime]\nurl = \"sqlite:/x\"\npoll_seconds = 0",
         "[peers.media]\nsecret = \"a\"\n[[routes]]\nnumber = \"1\"\nto = [\"peer:medai\"]",
         "[[routes]]\nnumber = \"1\"\nto = [\"builtin:ecko\"]",
         "[[routes]]\nnumber = \"1\"\nto = [\"somewhere\"]",

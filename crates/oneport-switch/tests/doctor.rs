@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use oneport_switch::doctor::{Finding, Severity, Weakness, examine, examine_asterisk};
+use oneport_switch::doctor::{
+    Finding, Severity, Weakness, examine, examine_asterisk, examine_rows,
+};
 use oneport_switch::import::Files;
 
 /// One that has it all.
@@ -146,12 +148,67 @@ fn of_amateur_radio_it_is_shown_and_not_blamed_that_nothing_is_encrypted() {
     assert_eq!(ids(&radio), [("radio-in-the-clear", Severity::Notice)]);
 }
 
-#[test]
-fn each_weakness_is_found_and_documented() {
+/// What is found of a table in a SQLite file that these statements have made.
+async fn of_rows(sql: &'static str) -> Vec<Finding> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("realtime.sqlite3");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+    let database = sqlx::SqlitePool::connect_with(options).await.expect("it is made");
+    sqlx::raw_sql(sql).execute(&database).await.expect("good statements");
+    database.close().await;
+    let text = format!("# peers\n[realtime]\nurl = \"sqlite:{}\"\n", file.display());
+    examine_rows(Path::new("oneport.toml"), &text).await.expect("a good configuration")
+}
+
+#[tokio::test]
+async fn rows_that_lose_something_and_tables_without_a_column_are_named() {
+    let table = "CREATE TABLE iaxfriends (name, host, secret, ipaddr, port, regseconds, setvar);";
+    assert_eq!(of_rows(table).await, []);
+    let findings = of_rows(
+        "CREATE TABLE iaxfriends (name, host, secret, ipaddr, port, regseconds, setvar); \
+         INSERT INTO iaxfriends (name, host, secret, setvar) VALUES \
+         ('ann', 'dynamic', 'correct horse', NULL), ('bob', 'dynamic', 'battery', 'A=1'), \
+         ('carol', 'dynamic', NULL, NULL);",
+    )
+    .await;
+    let said = findings.iter().map(|one| (one.severity, one.line, one.what.as_str()));
+    assert_eq!(
+        said.collect::<Vec<_>>(),
+        [
+            (
+                Severity::Notice,
+                2,
+                "bob is a peer, but setvar=A=1: variables that a caller sends pass on; none is set here"
+            ),
+            (
+                Severity::Warning,
+                2,
+                "carol is no peer: [carol]: it registers without a secret or key, so everybody could \
+                 in its place"
+            ),
+        ]
+    );
+    let findings = of_rows("CREATE TABLE iaxfriends (name, host, secret, ipaddr, port)").await;
+    assert_eq!(findings.len(), 1);
+    let what = &findings[0].what;
+    assert!(what.ends_with("table iaxfriends has no column regseconds"), "{what}");
+}
+
+#[tokio::test]
+async fn each_weakness_is_found_and_documented() {
     // Nothing that encrypts may stand beside it.
     let radio = "[server]\nprofile = \"amateur-radio\"\n";
     let radio = examine(Path::new("oneport.toml"), radio, &|_| false).expect("good");
-    let found: BTreeSet<Weakness> = weak().iter().chain(&radio).map(|finding| finding.id).collect();
+    let mut rows = of_rows("CREATE TABLE other (name)").await;
+    rows.extend(
+        of_rows(
+            "CREATE TABLE iaxfriends (name, host, ipaddr, port, regseconds); \
+             INSERT INTO iaxfriends (name, host) VALUES ('ann', 'dynamic')",
+        )
+        .await,
+    );
+    let found = weak().into_iter().chain(radio).chain(rows);
+    let found: BTreeSet<Weakness> = found.map(|finding| finding.id).collect();
     let document = include_str!("../../../docs/doctor.md");
     for weakness in Weakness::ALL {
         assert!(found.contains(&weakness), "{} is never found", weakness.id());

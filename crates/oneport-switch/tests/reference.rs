@@ -69,6 +69,7 @@ fn head(section: &str) -> String {
                       secret = \"s\"\naddress = \"192.0.2.1\"\n"
                 .into()
         }
+        "realtime" => "[realtime]\nurl = \"postgres://asterisk@db/asterisk\"\n".into(),
         "hep" => "[hep]\nto = \"192.0.2.1\"\n".into(),
         "traces" => "[traces]\nto = \"http://192.0.2.1:4318\"\n".into(),
         "api.tokens.NAME" => format!("[{name}]\nsecret = \"0123456789abcdef\"\n"),
@@ -259,8 +260,17 @@ fn the_example_has_every_key_and_no_other() {
     walk("", &oneport_switch::config_schema(), &example, &mut missing);
     // Maps of JSON keep the order of the file where another crate of a build wants that.
     missing.sort();
-    let places = ["api.tokens", "carriers", "cluster", "hep", "registrations", "store", "traces"]
-        .map(|table| ["secret_env", "secret_file"].map(|key| format!(".{table}.{key}")));
+    let places = [
+        "api.tokens",
+        "carriers",
+        "cluster",
+        "hep",
+        "realtime",
+        "registrations",
+        "store",
+        "traces",
+    ]
+    .map(|table| ["secret_env", "secret_file"].map(|key| format!(".{table}.{key}")));
     assert_eq!(missing, places.concat());
 }
 

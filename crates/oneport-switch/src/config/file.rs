@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use oneport_proto::TokenRule;
 use schemars::JsonSchema;
@@ -18,10 +19,11 @@ use super::error::{ConfigError, nearest};
 use super::hep::HepKeys;
 use super::hosts::{Hosts, KnownHosts};
 use super::limits::LimitKeys;
-use super::music::{MusicKeys, read_class, read_music};
+use super::music::{MusicKeys, read_music};
 use super::overload::OverloadKeys;
 use super::peers::PeerKeys;
 use super::profile::{Profile, quarantine};
+use super::realtime::{PeerBasis, RealtimeKeys};
 use super::registrations::RegistrationKeys;
 use super::rooms::{ConferenceKeys, ParkingKeys, read_conferences, read_notice};
 use super::routes::{Names, RouteKeys};
@@ -32,7 +34,7 @@ use super::spanned::Spanned;
 use super::store::StoreKeys;
 use super::timers::Timers;
 use super::traces::TracesKeys;
-use super::{Acl, Config, StoreConfig};
+use super::{Config, StoreConfig};
 use crate::cluster::SWITCH;
 use crate::limits::LimitConfig;
 use crate::routing::{DEFAULT_CONTEXT, Route};
@@ -51,6 +53,7 @@ pub(super) struct File {
     allstar: AllStarKeys,
     store: StoreKeys,
     cluster: ClusterKeys,
+    realtime: RealtimeKeys,
     hep: HepKeys,
     traces: TracesKeys,
     acls: BTreeMap<String, AclKeys>,
@@ -121,6 +124,7 @@ impl File {
         self.audio.check(&source, &mut config)?;
         config.store = self.store.check(&source)?;
         config.cluster = self.cluster.check(&source, &config.store.place)?;
+        config.realtime = self.realtime.check(&source)?;
         config.hep = self.hep.check(&source)?;
         config.traces = self.traces.check(&source)?;
         config.overload = self.overload.check(&source)?;
@@ -133,6 +137,13 @@ impl File {
         config.music = read_music(&source, self.music)?;
         config.conferences = read_conferences(&source, self.conferences)?;
         config.parking = self.parking.check(&source, &config.music)?;
+        let basis = PeerBasis {
+            encryption: config.encryption,
+            timers: defaults,
+            acls,
+            music: config.music.clone(),
+            transcoding: config.transcoding,
+        };
         let mut rules = BTreeMap::new();
         let mut peers = BTreeMap::new();
         let mut forwards = Vec::new();
@@ -148,8 +159,6 @@ impl File {
                 let help = "they are known by the database of [cluster]; choose another name";
                 return Err(source.wrong(&name, what).with_help(help));
             }
-            let lists = keys.read_acls(&source, &acls)?;
-            let hold_music = read_class(&source, keys.hold_music.as_ref(), &config.music)?;
             forwards.push((name.get_ref().clone(), keys.forward_keys()));
             let context = keys.extension_context.clone();
             let context = context.unwrap_or_else(|| DEFAULT_CONTEXT.into());
@@ -160,16 +169,8 @@ impl File {
                     return Err(source.wrong(number, what).with_help(help));
                 }
             }
-            let transcoding = keys.transcoding;
             let phone = keys.read_phone(&source)?;
-            let (mut peer, rule) = keys.check(&source, &name, config.encryption, &defaults)?;
-            peer.acls = lists;
-            if peer.lost.is_some() && !peer.has_proof() {
-                // It is known by an address that nobody knows: it is nobody.
-                peer.acls.push(Acl { permit: Some(Vec::new()), deny: Vec::new() });
-            }
-            peer.hold_music = hold_music;
-            peer.transcoding = transcoding.unwrap_or(config.transcoding);
+            let (mut peer, rule) = basis.check(&source, &name, keys)?;
             let phone = phone.map(|phone| phone.of(name.get_ref(), &mut peer));
             let rule = if phone.is_some() { TokenRule::Yes } else { rule };
             config.phones.extend(phone.map(|phone| (name.get_ref().clone(), phone)));
@@ -183,9 +184,10 @@ impl File {
             let network = super::engine_network(read_network(&source, network)?);
             config.endpoint.call_token.optional_networks.push(network);
         }
+        let has_tables = config.realtime.is_some();
         let mut forwarding = Vec::new();
         for (name, keys) in forwards {
-            let to = keys.check(&source, &name, &Names::new(&peers))?;
+            let to = keys.check(&source, &name, &Names::new(&peers, has_tables))?;
             forwarding.push((name, to));
         }
         for (name, to) in forwarding {
@@ -193,7 +195,7 @@ impl File {
                 peer.forwarding = to;
             }
         }
-        let mut names = Names::new(&peers);
+        let mut names = Names::new(&peers, has_tables);
         for keys in self.routes {
             let notice = read_notice(&source, keys.on_congestion.as_ref(), &config.files)?;
             let route = keys.check(&source, &mut names)?;
@@ -209,6 +211,7 @@ impl File {
             quarantine(&source, profile, &rules, &peers, &mut config.limits)?;
         }
         config.peers = peers;
+        config.peer_basis = Some(Arc::new(basis));
         for keys in self.registrations {
             config.registrations.extend(keys.check(&source)?);
         }

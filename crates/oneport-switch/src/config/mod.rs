@@ -19,6 +19,7 @@ mod music;
 mod overload;
 mod peers;
 mod profile;
+mod realtime;
 mod registrations;
 mod rooms;
 mod routes;
@@ -61,6 +62,8 @@ pub(crate) use forward::Forwarding;
 pub use hep::HepConfig;
 pub use hosts::KnownHosts;
 pub(crate) use profile::Profile;
+pub(crate) use realtime::PeerBasis;
+pub use realtime::{RealtimeConfig, RealtimePlace};
 pub use schema::schema;
 pub(crate) use shown::{line_of, without_secrets};
 use source::Beside;
@@ -129,6 +132,10 @@ pub struct Config {
     pub store: StoreConfig,
     /// This switch among others with the same database; `None`: it is alone.
     pub cluster: Option<ClusterConfig>,
+    /// Tables of Asterisk whose rows are peers beside those of the file; `None`: there are none.
+    pub realtime: Option<RealtimeConfig>,
+    /// What peers of rows have in common with those of the file; `None`: there is no file.
+    pub(crate) peer_basis: Option<Arc<PeerBasis>>,
     /// Where copies of signalling go; `None`: nowhere.
     pub hep: Option<HepConfig>,
     /// Where traces of calls go; `None`: nowhere.
@@ -328,6 +335,8 @@ impl Default for Config {
             nodes: NodesConfig::default(),
             store: StoreConfig::default(),
             cluster: None,
+            realtime: None,
+            peer_basis: None,
             hep: None,
             traces: None,
             hosts: KnownHosts::new(),

@@ -100,13 +100,15 @@ type Conditions = (String, Vec<String>, Vec<String>, Vec<String>);
 /// Names that routes may use, and those they have taken.
 pub(super) struct Names<'a> {
     peers: &'a BTreeMap<String, Peer>,
+    /// Whether there are peers that the file does not have (`[realtime]`): any name may be one.
+    has_tables: bool,
     /// Of the routes before.
     taken: BTreeSet<Conditions>,
 }
 
 impl<'a> Names<'a> {
-    pub(super) fn new(peers: &'a BTreeMap<String, Peer>) -> Self {
-        Self { peers, taken: BTreeSet::new() }
+    pub(super) fn new(peers: &'a BTreeMap<String, Peer>, has_tables: bool) -> Self {
+        Self { peers, has_tables, taken: BTreeSet::new() }
     }
 
     fn all(&self) -> Vec<&str> {
@@ -118,7 +120,7 @@ impl<'a> Names<'a> {
         source: &Source<'_>,
         name: &Spanned<String>,
     ) -> Result<(), ConfigError> {
-        match self.peers.contains_key(name.get_ref()) {
+        match self.has_tables || self.peers.contains_key(name.get_ref()) {
             true => Ok(()),
             false => Err(source.unknown_word(name, "peer", &self.all())),
         }
@@ -346,7 +348,7 @@ pub(super) fn read_destination(
                 "carrier" => format!("{CARRIER}{name}"),
                 _ => name.to_string(),
             };
-            if !names.peers.contains_key(&known) {
+            if !names.peers.contains_key(&known) && (kind != "peer" || !names.has_tables) {
                 let what = if kind == "carrier" { "carrier" } else { "peer" };
                 let error = source.wrong(text, format!("there is no {what} `{name}`"));
                 return Err(match nearest(&known, names.all()) {

@@ -1,6 +1,7 @@
 //! `[store]`: where records and registrations are kept.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::error::ConfigError;
-use super::secret::places;
+use super::secret::{Place, places};
 use super::source::Source;
 use super::spanned::Spanned;
 
@@ -22,6 +23,9 @@ const QUEUE_NAME: &str = "oneport-queue.db";
 
 /// The path that stands for no file.
 const MEMORY: &str = ":memory:";
+
+/// Where a SQLite file stands.
+const IN_PATH: &str = "a SQLite file goes into `path`";
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -164,7 +168,13 @@ impl StoreKeys {
             (_, _) if let Some(url) = &self.url => {
                 let queue = self.queue.as_deref().unwrap_or_else(|| Path::new(QUEUE_NAME));
                 let queue = state_directory(source.path()).join(queue);
-                StorePlace::Server { url: self.server(source, url)?, queue }
+                let secret = places(
+                    self.secret.as_ref(),
+                    self.secret_file.as_ref(),
+                    self.secret_env.as_ref(),
+                )
+                .next();
+                StorePlace::Server { url: read_url(source, url, secret, IN_PATH)?, queue }
             }
             (_, Some(path)) if path == Path::new(MEMORY) => StorePlace::Memory,
             (_, path) => {
@@ -197,42 +207,37 @@ impl StoreKeys {
     }
 }
 
-impl StoreKeys {
-    fn server(
-        &self,
-        source: &Source<'_>,
-        written: &Spanned<String>,
-    ) -> Result<DatabaseUrl, ConfigError> {
-        let example = "such as \"postgres://oneport@db.example.org/oneport\"";
-        let wrong = |what: String| source.wrong(written, what);
-        let url = Url::parse(written.get_ref())
-            .map_err(|why| wrong(format!("this is no URL: {why}")).with_help(example))?;
-        let Some((_, kind)) = SCHEMES.into_iter().find(|(scheme, _)| *scheme == url.scheme())
-        else {
-            let what = format!("`{}` is no kind of database that is known here", url.scheme());
-            let help = "it begins with postgres:// or mysql://; a SQLite file goes into `path`";
-            return Err(wrong(what).with_help(help));
-        };
-        if url.password().is_some() {
-            let what = "a password in a URL is seen wherever that is shown";
-            let help =
-                "put it into `secret`, `secret_file` or `secret_env`, as it is, without any %";
-            return Err(wrong(what.into()).with_help(help));
-        }
-        if url.host_str().is_none_or(str::is_empty) {
-            let what = "it names no host".to_string();
-            return Err(wrong(what).with_help(example));
-        }
-        if url.path().trim_matches('/').is_empty() {
-            let what = "it names no database".to_string();
-            return Err(wrong(what).with_help(example));
-        }
-        let place =
-            places(self.secret.as_ref(), self.secret_file.as_ref(), self.secret_env.as_ref())
-                .next();
-        let secret = place.map(|(span, place)| source.secret(span, &place)).transpose()?;
-        Ok(DatabaseUrl { kind, url, secret })
+/// A database on a server, as it is written, and its secret if it has one; `file`: how a SQLite file is named instead.
+pub(super) fn read_url(
+    source: &Source<'_>,
+    written: &Spanned<String>,
+    secret: Option<(Range<usize>, Place<'_>)>,
+    file: &str,
+) -> Result<DatabaseUrl, ConfigError> {
+    let example = "such as \"postgres://oneport@db.example.org/oneport\"";
+    let wrong = |what: String| source.wrong(written, what);
+    let url = Url::parse(written.get_ref())
+        .map_err(|why| wrong(format!("this is no URL: {why}")).with_help(example))?;
+    let Some((_, kind)) = SCHEMES.into_iter().find(|(scheme, _)| *scheme == url.scheme()) else {
+        let what = format!("`{}` is no kind of database that is known here", url.scheme());
+        let help = format!("it begins with postgres:// or mysql://; {file}");
+        return Err(wrong(what).with_help(help));
+    };
+    if url.password().is_some() {
+        let what = "a password in a URL is seen wherever that is shown";
+        let help = "put it into `secret`, `secret_file` or `secret_env`, as it is, without any %";
+        return Err(wrong(what.into()).with_help(help));
     }
+    if url.host_str().is_none_or(str::is_empty) {
+        let what = "it names no host".to_string();
+        return Err(wrong(what).with_help(example));
+    }
+    if url.path().trim_matches('/').is_empty() {
+        let what = "it names no database".to_string();
+        return Err(wrong(what).with_help(example));
+    }
+    let secret = secret.map(|(span, place)| source.secret(span, &place)).transpose()?;
+    Ok(DatabaseUrl { kind, url, secret })
 }
 
 /// The directory that systemd gives a service for its state, or that of the configuration file.

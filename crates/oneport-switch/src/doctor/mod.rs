@@ -2,10 +2,11 @@
 //! line that mends it. `docs/doctor.md` describes each; a test keeps both the same.
 //!
 //! A survey of the configuration is made first, by `ours` or `asterisk`; the rules look at that
-//! alone. Nothing here reads a file.
+//! alone. Nothing here reads a file, and `rows` alone asks a database.
 
 mod asterisk;
 mod ours;
+mod rows;
 mod rules;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use crate::routing::Pattern;
 
 pub use asterisk::examine_asterisk;
 pub use ours::examine;
+pub use rows::examine_rows;
 
 /// How much a weakness matters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
@@ -71,11 +73,13 @@ pub enum Weakness {
     TracesInTheClear,
     NoOverloadControl,
     RadioInTheClear,
+    RealtimeTables,
+    RealtimeRow,
 }
 
 impl Weakness {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Plaintext,
         Self::PermitEverywhere,
         Self::NoCallToken,
@@ -99,6 +103,8 @@ impl Weakness {
         Self::TracesInTheClear,
         Self::NoOverloadControl,
         Self::RadioInTheClear,
+        Self::RealtimeTables,
+        Self::RealtimeRow,
     ];
 
     /// Its name.
@@ -128,6 +134,8 @@ impl Weakness {
             Self::TracesInTheClear => "traces-in-the-clear",
             Self::NoOverloadControl => "no-overload-control",
             Self::RadioInTheClear => "radio-in-the-clear",
+            Self::RealtimeTables => "realtime-tables",
+            Self::RealtimeRow => "realtime-row",
         }
     }
 
@@ -189,6 +197,8 @@ impl Weakness {
                 "Everybody on the way can hear the calls, as everybody on the air can; amateur radio \
                  wants it so."
             }
+            Self::RealtimeTables => "Nobody who is in the tables can register or call.",
+            Self::RealtimeRow => "Asterisk does something for this row that this switch does not.",
         }
     }
 }

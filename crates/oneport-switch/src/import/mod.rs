@@ -31,11 +31,11 @@ pub(crate) mod read {
     pub(crate) use super::acl::{
         allowed, is_private, is_private_network, read_network, read_rules,
     };
-    pub(crate) use super::conf::{Conf, Section};
+    pub(crate) use super::conf::{Conf, Section, Setting};
     pub(crate) use super::iax::{entries, is_false, is_true, methods};
 }
 
-use conf::Conf;
+use conf::{Conf, Section};
 use extensions::Dialplan;
 use lots::Lots;
 use plan::Plan;
@@ -94,6 +94,7 @@ pub fn import(files: &Files, options: &Options) -> Imported {
     ledger.append(dialplan_ledger);
     ledger.append(lots_ledger);
     users(&Conf::read(files, "users.conf"), &mut ledger);
+    tables(&Conf::read(files, "extconfig.conf"), &mut ledger);
     for other in ["extensions.ael", "extensions.lua"] {
         if files.contains_key(other) {
             ledger
@@ -107,6 +108,42 @@ pub fn import(files: &Files, options: &Options) -> Imported {
     };
     let (config, secrets) = plan.write(sources, &options.secrets);
     Imported { config, secrets, report: ledger.finish() }
+}
+
+/// Turns one section of `iax.conf`, or what stands for one, into the text of a configuration with the peer that it
+/// is, secret and contexts included; `None`: it is none. The report says why, and what became of each setting.
+pub(crate) fn entry(section: Section, options: &Options) -> (Option<String>, Report) {
+    let mut ledger = Ledger::default();
+    let mut plan = Plan::default();
+    let conf = Conf { sections: vec![section], remarks: Vec::new() };
+    let (acls, globals) = (Conf::default(), expression::Names::new());
+    iax::Iax::read(&conf, &acls, &globals, options, &mut ledger, &mut plan);
+    // There, the networks of one are excepted for all; here, the one is.
+    let is_tokenless = plan.server.iter().any(|(key, _)| *key == "call_token_optional");
+    for peer in &mut plan.peers {
+        if is_tokenless {
+            peer.keys.push(("call_token", plan::text("optional")));
+        }
+        if !peer.contexts.is_empty() {
+            let contexts = peer.contexts.iter().map(|(context, _)| context);
+            peer.keys.push(("contexts", plan::list(contexts)));
+            peer.contexts.iter().for_each(|(_, place)| ledger.kept(place));
+        }
+    }
+    let peers = Plan { peers: plan.peers, ..Plan::default() };
+    let text = (!peers.peers.is_empty()).then(|| peers.write("a row", &SecretPlace::Inline).0);
+    (text, ledger.finish())
+}
+
+/// Tables of a database that `extconfig.conf` has peers in.
+fn tables(conf: &Conf, ledger: &mut Ledger) {
+    for setting in conf.named("settings").flat_map(|section| &section.settings) {
+        if ["iaxusers", "iaxpeers"].contains(&setting.key.as_str()) {
+            ledger.expect(&setting.place, format!("{} => {}", setting.name, setting.value));
+            let why = "[realtime] reads that table as it is (docs/realtime.md); it is not copied";
+            ledger.dropped(&setting.place, why);
+        }
+    }
 }
 
 /// Sections of `users.conf` that Asterisk makes IAX2 peers of.

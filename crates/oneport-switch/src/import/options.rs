@@ -10,7 +10,7 @@ pub(super) enum Scope {
 }
 
 const BUFFER: &str = "voice is relayed with its timestamps, so the far end's buffer does the work";
-const REALTIME: &str = "peers come from the configuration file alone";
+const REALTIME: &str = "tables of peers are read as [realtime] says (docs/realtime.md)";
 const THREADS: &str = "there are no helper threads to count";
 
 /// Options, where they may stand (`G`: `[general]`, `E`: an entry), and why they are left out.

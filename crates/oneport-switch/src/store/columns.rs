@@ -11,7 +11,7 @@ use crate::utc::Utc;
 /// What stands in a column. A database that has no flags, moments or ids keeps numbers and texts in their
 /// place, and a field takes these as well.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     None,
     Flag(bool),
     Integer(i64),
@@ -39,10 +39,10 @@ impl std::fmt::Display for Value {
 /// What a field cannot be.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Unfit(String);
+pub(crate) struct Unfit(String);
 
 /// A field of a record.
-pub(super) trait Field: Sized {
+pub(crate) trait Field: Sized {
     fn value(&self) -> Value;
 
     /// # Errors
@@ -176,7 +176,7 @@ impl<T: Field> Field for Option<T> {
 
 /// What was read of one row.
 #[derive(Debug)]
-pub(super) struct Row(Vec<Value>);
+pub(crate) struct Row(Vec<Value>);
 
 impl Row {
     pub(super) const fn new(values: Vec<Value>) -> Self {
@@ -189,7 +189,7 @@ impl Row {
     }
 
     /// Takes what stands in a column.
-    pub(super) fn take<T: Field>(&mut self, place: usize) -> Result<T, Unfit> {
+    pub(crate) fn take<T: Field>(&mut self, place: usize) -> Result<T, Unfit> {
         let value = self.0.get_mut(place).map(|value| std::mem::replace(value, Value::None));
         let value = value.ok_or_else(|| Unfit(format!("there is no column {place}")))?;
         T::of(value).map_err(|Unfit(why)| Unfit(format!("column {place}: {why}")))

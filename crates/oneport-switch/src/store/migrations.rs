@@ -6,7 +6,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
 /// The forms of one kind of database. They are listed here, and not by a macro of `sqlx`, since that would
 /// build all of `sqlx` and SQLite a second time for the compiler.
-pub(super) struct Forms(&'static [Form]);
+pub(crate) struct Forms(&'static [Form]);
 
 /// Number, name and text of a migration.
 type Form = (i64, &'static str, &'static str);

@@ -3,7 +3,7 @@
 //! [`Store`] is all that the switch, the HTTP API and the tools know of a database. A batch is
 //! written by one writer; anybody may read at the same time.
 
-mod columns;
+pub(crate) mod columns;
 mod export;
 mod migrations;
 mod mysql;
@@ -12,11 +12,11 @@ mod query;
 mod queue;
 mod queued;
 mod registrations;
-mod server;
-mod sql;
+pub(crate) mod server;
+pub(crate) mod sql;
 mod sqlite;
 mod state;
-mod statement;
+pub(crate) mod statement;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ pub use writer::{RecordSender, Records, Writer};
 const KEPT_REFUSALS: u64 = 10_000;
 
 /// What a store gives in a while.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+pub type Answer<'a, T, E = StoreError> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
 
 /// A store could not do what it was asked for.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

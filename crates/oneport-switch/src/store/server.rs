@@ -30,10 +30,10 @@ const CONNECTING: Duration = Duration::from_secs(3);
 const ANSWERING: Duration = Duration::from_secs(10);
 
 /// Options of a connection.
-pub(super) type Options<S> = <<S as Database>::Connection as Connection>::Options;
+pub(crate) type Options<S> = <<S as Database>::Connection as Connection>::Options;
 
 /// A kind of database server.
-pub(super) trait Server: Database<Connection: Migrate> {
+pub(crate) trait Server: Database<Connection: Migrate> {
     const DIALECT: Dialect;
 
     /// The forms of its tables.
@@ -170,7 +170,7 @@ impl<S: Server> ServerStore<S> {
 }
 
 /// Whether a server may be back by itself.
-fn is_away(error: &sqlx::Error) -> bool {
+pub(crate) fn is_away(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
         // It is about to start or to stop, or has no room for one more connection.

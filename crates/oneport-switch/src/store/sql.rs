@@ -27,7 +27,7 @@ const REFUSAL: &str = "call_id, number, switch, time, peer, address, calling_num
                        kind, rule, value, destination, ended_call, cause, said, why, fix";
 
 /// A database by its own protocol.
-pub(super) trait Engine: Send + Sync + 'static {
+pub(crate) trait Engine: Send + Sync + 'static {
     type Database: Database;
 
     const DIALECT: Dialect;

@@ -4,7 +4,7 @@ use super::columns::{Field, Value};
 
 /// How a database wants its SQL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Dialect {
+pub(crate) enum Dialect {
     Sqlite,
     Postgres,
     /// Of MariaDB as well.
@@ -77,25 +77,25 @@ impl Dialect {
 
 /// A statement, and what stands in the place of its marks.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Statement {
+pub(crate) struct Statement {
     dialect: Dialect,
     text: String,
     values: Vec<Value>,
 }
 
 impl Statement {
-    pub(super) fn new(dialect: Dialect, text: impl Into<String>) -> Self {
+    pub(crate) fn new(dialect: Dialect, text: impl Into<String>) -> Self {
         Self { dialect, text: text.into(), values: Vec::new() }
     }
 
     /// Text that nobody but this program has written.
-    pub(super) fn push(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn push(&mut self, text: &str) -> &mut Self {
         self.text.push_str(text);
         self
     }
 
     /// A value, whose mark comes here.
-    pub(super) fn bind(&mut self, value: impl Field) -> &mut Self {
+    pub(crate) fn bind(&mut self, value: impl Field) -> &mut Self {
         self.values.push(value.value());
         match self.dialect {
             Dialect::Sqlite | Dialect::MySql => self.text.push('?'),
@@ -123,11 +123,11 @@ impl Statement {
         self
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    pub(super) fn values(&self) -> &[Value] {
+    pub(crate) fn values(&self) -> &[Value] {
         &self.values
     }
 }

@@ -109,7 +109,9 @@ impl Switch {
         for host in config.lost_hosts.difference(&before.lost_hosts) {
             changes.push(format!("host {host} cannot be found"));
         }
-        let (old, new) = (peers_of(before), peers_of(config));
+        let (mut old, new) = (peers_of(before), peers_of(config));
+        // No file has those of tables.
+        old.retain(|name, _| !self.rows.has(name) || new.contains_key(name));
         changes.extend(differences("peer", entries(&old), entries(&new), PartialEq::eq, None));
         changes.extend(differences(
             "carrier",
@@ -220,6 +222,9 @@ impl Switch {
         if config.cluster != before.cluster {
             changes.push("cluster: holds from the next start".into());
         }
+        if config.realtime != before.realtime {
+            changes.push("realtime: holds from the next start".into());
+        }
         if config.hep != before.hep {
             changes.push("hep: holds from the next start".into());
         }
@@ -242,6 +247,7 @@ impl Switch {
         config.store.place.clone_from(&before.store.place);
         config.store.keep_cdrs = before.store.keep_cdrs;
         config.cluster.clone_from(&before.cluster);
+        config.realtime.clone_from(&before.realtime);
         config.hep.clone_from(&before.hep);
         config.endpoint.exempt_address = before.endpoint.exempt_address;
         config.endpoint.own_address = before.endpoint.own_address;

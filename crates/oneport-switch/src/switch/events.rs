@@ -21,6 +21,10 @@ use crate::trunks::Owner;
 
 impl Application for Switch {
     fn start(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        if !self.rows.is_empty() {
+            // Their rules for call tokens are in no file.
+            endpoint.reconfigure(self.config.endpoint.clone());
+        }
         for (name, peer) in &self.config.peers {
             self.trunks.set(Owner::Configured(name.clone()), peer.address.zip(peer.trunk));
         }
@@ -354,6 +358,7 @@ impl Application for Switch {
             self.trunks.set(Owner::Registered(name.clone()), None);
             self.phone_gone(&name);
             tracing::info!("registration of {name} expired");
+            self.write_end(&name, false);
             if self.config.cluster.is_some() {
                 // The others do not count its time.
                 self.book.forget_registration(&name);

@@ -58,23 +58,35 @@ impl Switch {
             self.capture_leg(endpoint, call);
             return self.identified_by_address(endpoint, now, call);
         };
-        let known = self.config.peers.get(&username);
+        self.legs.insert(call, leg(Some(username.clone()), State::Identifying(offer)));
+        self.capture_leg(endpoint, call);
+        if !self.awaits_caller(now, call, &username) {
+            self.ask_caller(endpoint, now, call, &username);
+        }
+    }
+
+    /// Asks a caller for a proof of who it is, unless its address is one.
+    pub(super) fn ask_caller(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        call: CallId,
+        username: &str,
+    ) {
+        let Some(address) = self.legs.get(&call).map(|leg| leg.address) else { return };
+        let known = self.config.peers.get(username);
         let known = known.filter(|peer| peer.permits(address.ip()));
         let challenge = match known {
             Some(peer) if !peer.has_proof() => {
                 // It is known by its address alone, or by that of the node it says it is.
                 if peer.nodes.is_some() || peer.address.map(|own| own.ip()) == Some(address.ip()) {
-                    self.legs.insert(call, leg(Some(username), State::Identifying(offer)));
-                    self.capture_leg(endpoint, call);
                     return self.identified_by_address(endpoint, now, call);
                 }
-                self.decoy.challenge(&username)
+                self.decoy.challenge(username)
             }
-            Some(peer) => challenge(peer, &username),
-            None => self.decoy.challenge(&username),
+            Some(peer) => challenge(peer, username),
+            None => self.decoy.challenge(username),
         };
-        self.legs.insert(call, leg(Some(username), State::Identifying(offer)));
-        self.capture_leg(endpoint, call);
         match endpoint.challenge_call(now, call, challenge) {
             Ok(()) => {}
             Err(error @ CommandError::EncryptionNotOffered) => {

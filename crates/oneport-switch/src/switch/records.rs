@@ -70,7 +70,12 @@ impl Switch {
                 continue;
             }
             let Some(peer) = self.config.peers.get(&name) else {
-                self.book.forget_registration(&name);
+                if self.rows.is_missing() {
+                    let contact = registration.contact;
+                    self.restored.push(StoredRegistration { peer: name, contact, ..registration });
+                } else {
+                    self.book.forget_registration(&name);
+                }
                 continue;
             };
             let left = registration.expires.since(today);

@@ -86,6 +86,22 @@ impl Switch {
         mut register: Register,
     ) {
         register.username = printable(&register.username);
+        let waits = self.awaits_registrant(now, request, &register.username);
+        self.requests.insert(request, register);
+        if !waits {
+            self.ask_registrant(endpoint, now, request);
+        }
+    }
+
+    /// Asks somebody that registers for a proof of who it is.
+    pub(super) fn ask_registrant(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        request: RequestId,
+    ) {
+        // It may have given up meanwhile.
+        let Some(register) = self.requests.get(&request) else { return };
         let known = self.config.peers.get(&register.username);
         let known = known.filter(|peer| peer.permits(register.path.remote.ip()));
         let challenge = match known {
@@ -94,9 +110,8 @@ impl Switch {
             // same: strangers do not learn which names exist.
             _ => self.decoy.challenge(&register.username),
         };
-        if endpoint.challenge_request(now, request, challenge).is_ok() {
-            self.requests.insert(request, register);
-        } else {
+        if endpoint.challenge_request(now, request, challenge).is_err() {
+            self.requests.remove(&request);
             let _ = endpoint.refuse(now, request);
         }
     }
@@ -119,6 +134,8 @@ impl Switch {
         let (least, most) = peer.refresh;
         let refresh = register.refresh.unwrap_or(UNSAID_REFRESH).clamp(least, most);
         let (name, address) = (register.username.as_str(), register.path.remote);
+        // What its row is to say, where it has one.
+        let mut written = None;
         if register.release {
             self.qualify.forget(name);
             if !self.registrar.release(name) {
@@ -128,6 +145,7 @@ impl Switch {
             }
             self.trunks.set(Owner::Registered(name.into()), None);
             tracing::info!("{name} unregistered from {address}");
+            written = Some(None);
             self.news.tell(|| What::Registration { peer: name.into(), address: None });
         } else if let Some(switch) = self.siblings.has_later(name, since) {
             tracing::info!("{name} has registered at switch {switch} since");
@@ -140,6 +158,7 @@ impl Switch {
             }
             let trunk = peer.trunk.map(|trunk| (address, trunk));
             self.trunks.set(Owner::Registered(name.into()), trunk);
+            written = Some(Some(address));
             match change {
                 Change::New => tracing::info!("{name} registered at {address} for {seconds} s"),
                 Change::Moved { from } => tracing::info!("{name} moved from {from} to {address}"),
@@ -157,6 +176,11 @@ impl Switch {
         }
         let (name, release) = (name.to_string(), register.release);
         let device = register.device.clone();
+        match written {
+            Some(Some(address)) => self.write_registration(&name, address),
+            Some(None) => self.write_end(&name, true),
+            None => {}
+        }
         let grant = Grant { refresh, messages, date_time, ..Grant::default() };
         let _ = endpoint.grant(now, request, &grant);
         if !release {
