@@ -58,6 +58,9 @@ enum Chore {
         /// Tells just this one
         #[arg(long)]
         seed: Option<u64>,
+        /// Of so many switches each; drawn where it is not said
+        #[arg(long)]
+        switches: Option<usize>,
         /// How many
         #[arg(long, default_value_t = 10_000)]
         seeds: u64,
@@ -159,7 +162,7 @@ fn main() -> ExitCode {
             example("sim", ["one".into(), seed.to_string()].into_iter().chain(until))
         }
         Chore::Sim { seeds, .. } => example("sim", ["all".into(), seeds.to_string()]),
-        Chore::Fleets { seed, seeds } => fleets(seed, seeds),
+        Chore::Fleets { seed, switches, seeds } => fleets(seed, switches, seeds),
         Chore::Torture { seed, count, write } => {
             let what = if write.is_some() { "write" } else { "run" };
             // A directory is meant to be where the caller is.
@@ -220,7 +223,7 @@ fn example(name: &str, arguments: impl IntoIterator<Item = String>) -> Result<()
 }
 
 /// The stories are a test of the switch, here of a fast one and with more of them.
-fn fleets(seed: Option<u64>, seeds: u64) -> Result<(), String> {
+fn fleets(seed: Option<u64>, switches: Option<usize>, seeds: u64) -> Result<(), String> {
     let mut cargo = Command::new("cargo");
     cargo.args([
         "test",
@@ -237,6 +240,9 @@ fn fleets(seed: Option<u64>, seeds: u64) -> Result<(), String> {
         Some(seed) => cargo.env("ONEPORT_FLEET", seed.to_string()),
         None => cargo.env("ONEPORT_FLEETS", seeds.to_string()),
     };
+    if let Some(switches) = switches {
+        cargo.env("ONEPORT_FLEET_SWITCHES", switches.to_string());
+    }
     run(&mut cargo)
 }
 

@@ -33,12 +33,14 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn draw(rng: &mut Rng) -> Self {
-        let switches = match rng.u8(..100) {
+    /// `switches`: so many, whatever would be drawn.
+    pub(super) fn draw(rng: &mut Rng, switches: Option<usize>) -> Self {
+        let drawn = match rng.u8(..100) {
             0 => rng.usize(20..=50),
             1..10 => rng.usize(8..20),
             _ => rng.usize(3..8),
         };
+        let switches = switches.unwrap_or(drawn);
         let has_rate = rng.bool();
         let count = rng.usize(1..=2) + usize::from(has_rate);
         let limits = (0..count).map(|_| rng.usize(1..=switches * 4)).collect();
@@ -244,11 +246,15 @@ pub(super) struct Counts {
     pub(super) late_found: usize,
     pub(super) ended_over_lease: usize,
     pub(super) requests: usize,
+    /// Processes that have ended.
+    pub(super) kills: usize,
+    /// Links to the database that were cut.
+    pub(super) cuts: usize,
 }
 
 impl World {
-    pub(super) fn new(mut rng: Rng) -> Self {
-        let plan = Plan::draw(&mut rng);
+    pub(super) fn new(mut rng: Rng, switches: Option<usize>) -> Self {
+        let plan = Plan::draw(&mut rng, switches);
         let mut world = Self {
             now: 0,
             order: 0,
@@ -807,6 +813,7 @@ impl World {
 
     fn kill(&mut self, n: usize, machine_lives: bool) {
         self.history.note(self.now, n, Fact::Killed);
+        self.counts.kills += 1;
         let node = &mut self.nodes[n];
         // Of one that stood still, nobody knows whether it was cut off before.
         let renewed = node.session.is_some() && !node.paused && node.unanswered.is_none();
@@ -854,6 +861,8 @@ impl World {
             return;
         }
         node.cut = true;
+        self.counts.cuts += 1;
+        let node = &self.nodes[n];
         if let Some(session) = node.session {
             let patience = self.patience();
             self.after(patience, Event::GivenUp { switch: n, session });
