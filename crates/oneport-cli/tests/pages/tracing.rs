@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use oneport_testkit::audio::tone::{tone, write_wav};
+use oneport_testkit::peers::certificates::Authority;
 use oneport_testkit::peers::collector::{Collector, Rotel};
-use oneport_testkit::peers::wait_for;
+use oneport_testkit::peers::{free_port, wait_for};
 use serde_json::Value;
 
 use crate::markdown::Markdown;
@@ -119,6 +120,15 @@ fn spans(collector: &Collector, calls: usize) -> (Vec<Value>, Value) {
     }
 }
 
+fn metrics(page: &Page) -> String {
+    let token = std::fs::read_to_string(page.token()).expect("a token");
+    page.run(&format!(
+        "curl --silent --fail -H 'Authorization: Bearer {}' http://{}/metrics",
+        token.trim(),
+        page.api()
+    ))
+}
+
 fn events(span: &Value) -> Vec<&str> {
     let events = span["events"].as_array().expect("a list");
     events.iter().map(|event| text(event, "name")).collect()
@@ -226,18 +236,47 @@ fn a_collector_takes_what_is_sent_and_hands_it_on_as_it_was() {
         [text(whole, "trace")]
     );
     assert_told_of(&spans);
-    let metrics = || {
-        let token = std::fs::read_to_string(page.token()).expect("a token");
-        page.run(&format!(
-            "curl --silent --fail -H 'Authorization: Bearer {}' http://{}/metrics",
-            token.trim(),
-            page.api()
-        ))
-    };
     wait_for("the count of spans", PATIENCE, || {
-        metrics().contains("oneport_trace_spans_total 2\n")
+        metrics(&page).contains("oneport_trace_spans_total 2\n")
     });
-    assert!(metrics().contains("oneport_trace_spans_left_out_total 0\n"));
+    assert!(metrics(&page).contains("oneport_trace_spans_left_out_total 0\n"));
+}
+
+#[test]
+fn spans_that_a_collector_does_not_take_are_counted_and_not_sent_again() {
+    let collector = Collector::start(&["400", "200:1"]);
+    let page = switch(&collector.url(), &[]);
+    // Of two spans none is taken, and then one.
+    for (left_out, taken) in [(2, 0), (3, 1)] {
+        call(&page, "1", "");
+        collector.next(PATIENCE).expect("a request");
+        wait_for("the count of spans", PATIENCE, || {
+            metrics(&page).contains(&format!("oneport_trace_spans_left_out_total {left_out}\n"))
+        });
+        assert!(metrics(&page).contains(&format!("oneport_trace_spans_total {taken}\n")));
+    }
+    assert_eq!(collector.next(Duration::from_secs(3)), None);
+}
+
+#[test]
+fn a_collector_by_tls_has_to_prove_who_it_is() {
+    let authority = Authority::new();
+    let collector = Collector::start_secure(&authority.certificate("own", "IP:127.0.0.1"));
+    let page = switch(&collector.url(), &[]);
+    call(&page, "1", "");
+    // The switch of the page does not know the authority; one that does gets through.
+    assert_eq!(collector.next(Duration::from_secs(5)), None);
+    let (own, ca) = (free_port(), authority.file());
+    page.run(&format!(
+        "SSL_CERT_FILE='{}' oneport serve --no-api --config oneport.toml --listen 127.0.0.1:{own} \
+            > /dev/null 2>&1 &
+        sleep 2
+        ONEPORT_SECRET='correct horse' oneport call iax:ann@127.0.0.1:{own}/1 || true
+        kill $!; wait $! || true",
+        ca.display()
+    ));
+    let (spans, _) = spans(&collector, 1);
+    assert_eq!(text(named(&spans, "call"), "status"), "STATUS_CODE_ERROR");
 }
 
 #[test]

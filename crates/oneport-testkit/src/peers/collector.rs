@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use super::certificates::Certificate;
 use super::install;
 
 const DECODER: &str = include_str!("otlp.py");
@@ -14,6 +15,7 @@ const DECODER: &str = include_str!("otlp.py");
 /// A collector by HTTP that says what it was sent. Dropping it kills it.
 pub struct Collector {
     process: Child,
+    scheme: &'static str,
     port: u16,
     requests: Receiver<String>,
 }
@@ -33,11 +35,27 @@ impl Collector {
     /// It is missing, or does not start.
     #[must_use]
     pub fn start(answers: &[&str]) -> Self {
+        Self::start_by(answers, None)
+    }
+
+    /// Starts one that speaks TLS.
+    ///
+    /// # Panics
+    /// It is missing, or does not start.
+    #[must_use]
+    pub fn start_secure(certificate: &Certificate) -> Self {
+        Self::start_by(&[], Some(certificate))
+    }
+
+    fn start_by(answers: &[&str], certificate: Option<&Certificate>) -> Self {
+        let secure = certificate
+            .map(|files| [("TLS_CERTIFICATE", &files.certificate), ("TLS_KEY", &files.key)]);
         let packages = install::opentelemetry().unwrap_or_else(|missing| panic!("{missing}"));
         let mut process = Command::new("python3")
             .args(["-c", DECODER])
             .args(answers)
             .env("PYTHONPATH", packages)
+            .envs(secure.into_iter().flatten())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -52,13 +70,14 @@ impl Collector {
             }
         });
         let port = requests.recv_timeout(Duration::from_secs(60)).expect("it says its port");
-        Self { process, port: port.parse().expect("a port"), requests }
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        Self { process, scheme, port: port.parse().expect("a port"), requests }
     }
 
     /// Where it takes traces.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// The next request, as a line of JSON; none where none comes for so long.
