@@ -4,6 +4,7 @@ mod cut;
 mod dtls;
 mod expiry;
 mod headers;
+mod ilbc;
 mod names;
 mod one_way;
 mod openssl;
