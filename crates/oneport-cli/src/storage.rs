@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use oneport::Driver;
+use oneport::{Driver, WeakDriver};
 use oneport_switch::store::{
     MySqlStore, PostgresStore, QueuedStore, Records, SqliteStore, Store, StoreError,
     StoredRegistration, Writer,
@@ -37,6 +37,13 @@ impl Storage {
         if self.store.is_some() {
             switch.keep_records(self.records.sender(), self.registered.clone());
         }
+        if self.misses_registrations() {
+            switch.misses_registrations();
+        }
+    }
+
+    fn misses_registrations(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| store.missing_registrations().is_some())
     }
 
     /// The store itself, to be read.
@@ -49,11 +56,27 @@ impl Storage {
         let Some(store) = self.store else { return Ok(None) };
         tracing::info!("records go to {}", store.describe());
         let driver = driver.downgrade();
+        if store.missing_registrations().is_some() {
+            tokio::spawn(find_registrations(store.clone(), driver.clone()));
+        }
         let report = move |count| {
             driver.post(move |endpoint, switch, now| switch.durable(endpoint, now, count));
         };
         let keep = self.config.keep_cdrs;
         self.records.write_to(store, keep, report).map(Some)
+    }
+}
+
+/// Hands over who was registered, once the database says it.
+async fn find_registrations(store: Arc<dyn Store>, driver: WeakDriver<Switch>) {
+    let Some(missing) = store.missing_registrations() else { return };
+    match missing.await {
+        Ok(all) => {
+            driver.post(move |endpoint, switch, now| {
+                switch.registrations_found(endpoint, now, all);
+            });
+        }
+        Err(error) => tracing::error!("who was registered before is not known: {error}"),
     }
 }
 

@@ -130,6 +130,69 @@ fn an_outage_is_told_stops_no_call_and_leaves_no_gap(kind: Kind) {
     assert!(!log.contains(PASSWORD), "{log}");
 }
 
+/// As after a power cut: the switch starts before its database.
+fn who_was_registered_is_known_again_once_the_database_answers(kind: Kind) {
+    let server = DatabaseServer::start(kind);
+    let directory = tempfile::tempdir().expect("a directory");
+    let state = directory.path();
+    configured(state, &server);
+    let file = state.join("oneport.toml");
+    let text = fs::read_to_string(&file).expect("a configuration");
+    let peers: String = ["ann", "bob", "cid"]
+        .map(|name| format!("[peers.{name}]\nsecret = \"s\"\nmax_refresh = 3600\n"))
+        .concat();
+    fs::write(&file, text + &peers).expect("writable");
+    let register = |switch: &Serve, name: &str, more: &[&str]| {
+        let account = format!("iax:{name}@{}", switch.switch);
+        let told = ["register", &account, "--refresh", "3600s", "--json"];
+        let mut phone = command(state, &[&told[..], more].concat())
+            .env("ONEPORT_SECRET", "s")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let output = BufReader::new(phone.stdout.take().expect("piped"));
+        let mut lines = output.lines().map(|line| line.expect("text"));
+        assert!(lines.any(|line| line.contains("registered")), "{name}");
+        phone
+    };
+    // Telephones that lose their power, and say nothing more.
+    let die = |mut phone: Child| {
+        phone.kill().expect("it runs");
+        phone.wait().expect("it has ended");
+    };
+    let there = |switch: &Serve| -> Vec<(String, String)> {
+        let all = said(state, &["show", "registrations", "--json", "--api", &switch.api]);
+        let all: serde_json::Value = serde_json::from_str(&all).expect("JSON");
+        let text = |one: &serde_json::Value| one.as_str().expect("text").to_string();
+        let here = all["here"].as_array().expect("a list").iter();
+        here.map(|one| (text(&one["name"]), text(&one["address"]))).collect()
+    };
+    let switch = serve(state, "oneport.toml");
+    for name in ["ann", "bob", "cid"] {
+        die(register(&switch, name, &[]));
+    }
+    let before = there(&switch);
+    assert_eq!(before.len(), 3, "{before:?}");
+    server.kill();
+    drop(switch);
+    let switch = serve(state, "oneport.toml");
+    assert_eq!(there(&switch), []);
+    // One is elsewhere now, and one has gone: that counts, and not what the database says of them.
+    let bob = register(&switch, "bob", &[]);
+    assert!(register(&switch, "cid", &["--once"]).wait().expect("it ends").success());
+    server.start_again();
+    let start = Instant::now();
+    while there(&switch).len() < 2 {
+        assert!(start.elapsed() < PATIENCE, "{:?}", there(&switch));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let now = there(&switch);
+    assert_eq!(now.len(), 2, "{now:?}");
+    assert_eq!(now[0], before[0], "ann is where she was");
+    assert!(now[1].0 == "bob" && now[1].1 != before[1].1, "{now:?}, {before:?}");
+    die(bob);
+}
+
 fn all_is_copied_from_sqlite_by_one_command_and_compared(kind: Kind) {
     let server = DatabaseServer::start(kind);
     let directory = tempfile::tempdir().expect("a directory");
@@ -164,6 +227,11 @@ mod at_postgresql {
     fn all_is_copied_from_sqlite_by_one_command_and_compared() {
         super::all_is_copied_from_sqlite_by_one_command_and_compared(Postgres);
     }
+
+    #[test]
+    fn who_was_registered_is_known_again_once_the_database_answers() {
+        super::who_was_registered_is_known_again_once_the_database_answers(Postgres);
+    }
 }
 
 mod at_mariadb {
@@ -177,5 +245,10 @@ mod at_mariadb {
     #[test]
     fn all_is_copied_from_sqlite_by_one_command_and_compared() {
         super::all_is_copied_from_sqlite_by_one_command_and_compared(MariaDb);
+    }
+
+    #[test]
+    fn who_was_registered_is_known_again_once_the_database_answers() {
+        super::who_was_registered_is_known_again_once_the_database_answers(MariaDb);
     }
 }

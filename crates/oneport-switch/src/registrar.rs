@@ -1,6 +1,6 @@
 //! Who has registered, from where, and until when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub(crate) struct Registrar {
     expiry: Deadlines<String>,
     /// Whose binding has changed, where another process wants to know.
     changed: Option<Vec<String>>,
+    /// Whose binding has ended by its own word, as long as older ones may still be found.
+    released: Option<BTreeSet<String>>,
 }
 
 impl Registrar {
@@ -50,6 +52,17 @@ impl Registrar {
     /// Whose binding has changed since this was last asked, but for those that have expired.
     pub(crate) fn take_changes(&mut self) -> Vec<String> {
         self.changed.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Begins to note who ends a binding, or ends that.
+    pub(crate) fn note_releases(&mut self, on: bool) {
+        self.released = on.then(BTreeSet::new);
+    }
+
+    /// Whether `name` has said something since that is noted: an older binding of it holds no more.
+    pub(crate) fn is_newer(&self, name: &str) -> bool {
+        let released = self.released.as_ref().is_some_and(|released| released.contains(name));
+        released || self.bindings.contains_key(name)
     }
 
     fn has_changed(&mut self, name: &str) {
@@ -80,6 +93,9 @@ impl Registrar {
     pub(crate) fn release(&mut self, name: &str) -> bool {
         self.expiry.clear(&name.into());
         let was_there = self.bindings.remove(name).is_some();
+        if let Some(released) = self.released.as_mut().filter(|_| was_there) {
+            released.insert(name.into());
+        }
         if was_there {
             self.has_changed(name);
         }
@@ -133,6 +149,19 @@ mod tests {
 
     fn at(seconds: u64) -> Instant {
         Instant::from_micros(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn whoever_has_said_something_is_known_from_that_on() {
+        let mut registrar = Registrar::default();
+        registrar.note_releases(true);
+        let address = SocketAddr::from(([192, 0, 2, 1], 4569));
+        for name in ["comes", "goes"] {
+            registrar.bind((at(0), at(0)), name, address, Duration::from_secs(60));
+        }
+        assert!(registrar.release("goes") && !registrar.release("silent"));
+        let newer = ["comes", "goes", "silent"].map(|name| registrar.is_newer(name));
+        assert_eq!(newer, [true, true, false]);
     }
 
     #[test]

@@ -158,6 +158,12 @@ pub trait Store: Send + Sync + 'static {
     /// All registrations, those that have expired too, by their names.
     fn registrations(&self) -> Answer<'_, Vec<StoredRegistration>>;
 
+    /// All registrations as soon as a database answers that did not when they were
+    /// [asked for](Self::registrations), so that some were missing; `None`: none was.
+    fn missing_registrations(&self) -> Option<Answer<'_, Vec<StoredRegistration>>> {
+        None
+    }
+
     /// The records of `filter`, a page of them.
     fn cdrs<'a>(&'a self, filter: &'a CdrFilter, paging: Paging) -> Answer<'a, Page<Cdr>>;
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -29,6 +29,9 @@ const FOLLOWING: u32 = 2_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// Between two looks whether the store says who is registered.
+const NEXT_LOOK: Duration = Duration::from_secs(1);
+
 /// The store and the queue before it.
 pub struct QueuedStore {
     inner: Arc<dyn Store>,
@@ -43,6 +46,8 @@ pub struct QueuedStore {
     outage: Mutex<Option<(Utc, String)>>,
     /// Something waits.
     filled: Notify,
+    /// The store has not said yet who is registered.
+    is_unread: AtomicBool,
 }
 
 impl QueuedStore {
@@ -59,8 +64,9 @@ impl QueuedStore {
         let queue = Queue::open(path).await?;
         let waiting = queue.count().await?;
         let (turn, outage, filled) = (Turn::new(()), Mutex::new(None), Notify::new());
-        let waiting = AtomicU64::new(waiting);
-        let this = Arc::new(Self { inner, queue, most, waiting, turn, outage, filled });
+        let (waiting, is_unread) = (AtomicU64::new(waiting), AtomicBool::new(false));
+        let this = Self { inner, queue, most, waiting, turn, outage, filled, is_unread };
+        let this = Arc::new(this);
         tokio::spawn(follow(Arc::downgrade(&this)));
         Ok(this)
     }
@@ -135,10 +141,12 @@ impl QueuedStore {
     /// is known all the same.
     async fn registered(&self) -> Result<Vec<StoredRegistration>, StoreError> {
         let _turn = self.turn.lock().await;
-        let stored = self.inner.registrations().await.unwrap_or_else(|error| {
-            self.lost(&error);
-            Vec::new()
-        });
+        let stored = self.inner.registrations().await;
+        self.is_unread.store(stored.is_err(), Ordering::SeqCst);
+        if let Err(error) = &stored {
+            self.lost(error);
+        }
+        let stored = stored.unwrap_or_default();
         let mut there: BTreeMap<String, StoredRegistration> =
             stored.into_iter().map(|one| (one.peer.clone(), one)).collect();
         let mut after = 0;
@@ -157,6 +165,19 @@ impl QueuedStore {
             }
         }
         Ok(there.into_values().collect())
+    }
+
+    /// The same, once the store answers. Until then nobody who writes waits for it.
+    async fn registered_at_last(&self) -> Result<Vec<StoredRegistration>, StoreError> {
+        loop {
+            time::sleep(NEXT_LOOK).await;
+            if self.inner.registrations().await.is_ok() {
+                let all = self.registered().await?;
+                if !self.is_unread.load(Ordering::SeqCst) {
+                    return Ok(all);
+                }
+            }
+        }
     }
 
     /// Lets the first that wait follow; `false`: none waits.
@@ -209,6 +230,11 @@ impl Store for QueuedStore {
 
     fn registrations(&self) -> Answer<'_, Vec<StoredRegistration>> {
         Box::pin(self.registered())
+    }
+
+    fn missing_registrations(&self) -> Option<Answer<'_, Vec<StoredRegistration>>> {
+        let is_unread = self.is_unread.load(Ordering::SeqCst);
+        is_unread.then(|| -> Answer<'_, _> { Box::pin(self.registered_at_last()) })
     }
 
     fn cdrs<'a>(&'a self, filter: &'a CdrFilter, paging: Paging) -> Answer<'a, Page<Cdr>> {

@@ -30,6 +30,24 @@ impl Switch {
         self.restored = registered;
     }
 
+    /// Registrations of an earlier life are missing, as the database did not answer: they come later
+    /// ([`registrations_found`](Self::registrations_found)). To be called before the switch starts.
+    pub fn misses_registrations(&mut self) {
+        self.registrar.note_releases(true);
+    }
+
+    /// Takes over registrations of an earlier life, but for those of peers that have registered or left since.
+    pub fn registrations_found(
+        &mut self,
+        endpoint: &mut Endpoint,
+        now: Instant,
+        registered: Vec<StoredRegistration>,
+    ) {
+        self.restored.extend(registered);
+        self.restore_registrations(endpoint, now);
+        self.registrar.note_releases(false);
+    }
+
     /// Dates records by `clock`, and not by the system's.
     pub fn set_clock(&mut self, clock: impl Fn() -> Utc + Send + 'static) {
         self.book.set_clock(Box::new(clock));
@@ -66,7 +84,8 @@ impl Switch {
         let today = self.book.now();
         for registration in std::mem::take(&mut self.restored) {
             let name = registration.peer;
-            if self.is_of_another(registration.switch.as_deref()) {
+            if self.is_of_another(registration.switch.as_deref()) || self.registrar.is_newer(&name)
+            {
                 continue;
             }
             let Some(peer) = self.config.peers.get(&name) else {

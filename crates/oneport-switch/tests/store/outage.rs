@@ -168,6 +168,13 @@ async fn what_waits_outlives_the_switch_and_tells_it_who_is_registered(kind: Kin
     assert_eq!(second.queue().map(|queue| queue.waiting), Some(3));
     scene.server.start_again();
     caught_up(&second).await;
+    let found = second.missing_registrations().expect("some were missing").await;
+    assert_eq!(
+        found,
+        Ok(vec![bob.clone(), zoe.clone()]),
+        "and what the server had, once it is back"
+    );
+    assert!(second.missing_registrations().is_none(), "that was all");
     assert_eq!(second.registrations().await, Ok(vec![bob, zoe]));
     assert_eq!(calls(&*scene.itself().await).await, [full(7).call]);
 }
