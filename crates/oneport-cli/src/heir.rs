@@ -149,7 +149,8 @@ pub(crate) struct Process<'a> {
 
 /// Starts heirs.
 pub(crate) struct Heirs {
-    program: PathBuf,
+    /// Where the program is; an error where nobody says it, as without `/proc`: everything else works there.
+    program: Result<PathBuf, String>,
     arguments: Vec<OsString>,
     /// Addresses of the port, as they were configured.
     listen: Vec<SocketAddr>,
@@ -185,7 +186,7 @@ impl Heirs {
             driver.with(|_, switch, _| switch.watch_succession()).await.map_err(failed)?;
         Ok(Self {
             // Where the program is now: by then another may lie there.
-            program: std::env::current_exe().map_err(failed)?,
+            program: std::env::current_exe().map_err(|error| error.to_string()),
             arguments: std::env::args_os().skip(1).collect(),
             listen,
             succession,
@@ -258,16 +259,20 @@ impl Heirs {
     ) {
         let busy = "another process is being started already, or has taken over";
         let sip = process.gateway.map(Gateway::sockets).transpose();
-        let why = match &sip {
-            _ if self.under_way.is_some() || self.heir.is_some() => Some(busy.to_string()),
-            Ok(_) => None,
-            Err(error) => Some(error.to_string()),
+        let program = match (&sip, &self.program) {
+            _ if self.under_way.is_some() || self.heir.is_some() => Err(busy.to_string()),
+            (Err(error), _) => Err(error.to_string()),
+            (Ok(_), Err(error)) => Err(format!("where this program is cannot be told: {error}")),
+            (Ok(_), Ok(program)) => Ok(program.clone()),
         };
-        if let Some(why) = why {
-            tracing::warn!("no upgrade: {why}");
-            let _ = answer.map(|answer| answer.send(Err(why)));
-            return;
-        }
+        let program = match program {
+            Ok(program) => program,
+            Err(why) => {
+                tracing::warn!("no upgrade: {why}");
+                let _ = answer.map(|answer| answer.send(Err(why)));
+                return;
+            }
+        };
         let mut estate = Estate { listen: self.listen.clone(), ..Estate::default() };
         let mut descriptors = Vec::new();
         if let Some(Ok((listener, token))) = process.api.map(Api::leave) {
@@ -278,13 +283,13 @@ impl Heirs {
             estate.sip.push((transport.into(), address));
             descriptors.push(socket);
         }
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(&program);
         command.args(&self.arguments).env(HEIR, "1");
         // What systemd has said was said to this process.
         for name in ["WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
             command.env_remove(name);
         }
-        tracing::info!("upgrade: {} is started", self.program.display());
+        tracing::info!("upgrade: {} is started", program.display());
         let (driver, succession) = (process.driver.clone(), self.succession.clone());
         let run = upgrade(driver, command, estate, descriptors, succession, patience);
         self.under_way = Some(tokio::spawn(run));
