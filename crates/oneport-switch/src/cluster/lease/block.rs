@@ -90,6 +90,9 @@ pub(super) struct Block {
     refused: Option<Instant>,
     /// Others want what is idle here.
     pressed: Option<Need>,
+    /// Somebody refuses calls, nothing is idle here, and we have more than an even part: the next slot that comes
+    /// free is not used again.
+    owes: bool,
     recent: Recent,
     /// As it was when we changed it last.
     ledger: Ledger,
@@ -114,6 +117,7 @@ impl Block {
             asked: Need::None,
             refused: None,
             pressed: None,
+            owes: false,
             recent: Recent::default(),
             ledger: Ledger::default(),
             others: BTreeMap::new(),
@@ -144,7 +148,7 @@ impl Block {
         let Some(confirmed) = self.confirmed else { return Bound::Lapsed };
         let age = now.since(confirmed);
         if age < timing.fresh {
-            return Bound::Leased(self.slots);
+            return Bound::Leased(self.slots - usize::from(self.owes).min(self.slots));
         }
         if timing.presumed_dead.is_some_and(|time| age >= time) {
             return Bound::Lapsed;
@@ -188,6 +192,9 @@ impl Block {
     /// A call was refused for want of slots.
     pub(super) fn refuse(&mut self, now: Instant) {
         self.refused = Some(now);
+        if self.owes {
+            self.soon(now);
+        }
         if self.asked < Need::Now && self.may_grow() {
             self.soon(now);
         }
@@ -220,6 +227,13 @@ impl Block {
             self.pressed = Some(need);
             self.soon(now);
         }
+        self.owes |= self.is_owed(Some(need), used);
+    }
+
+    /// Whether whoever needs slots so badly is owed one of those in use.
+    fn is_owed(&self, need: Option<Need>, used: usize) -> bool {
+        let share = self.max.unwrap_or(0) / (self.others.len() + 1);
+        need == Some(Need::Now) && used >= self.slots && self.slots > share.max(1)
     }
 
     /// Slots have come free.
@@ -241,7 +255,11 @@ impl Block {
     ) -> Renewal {
         let back = timing.looks_back();
         let judged = self.judge(now, timing, sessions);
-        let pressed = self.pressed.take().max(self.ledger.wanted_by_others(name));
+        let mut pressed = self.pressed.take().max(self.ledger.wanted_by_others(name));
+        let owes = self.owes && used < self.slots;
+        if owes {
+            (self.owes, pressed) = (false, Some(Need::Now));
+        }
         // While nothing is confirmed, a run before this one may have left slots.
         let first = self.confirmed.is_none();
         self.due = now + timing.renew;
@@ -265,7 +283,7 @@ impl Block {
         };
         let keep = keep.max(used);
         let need = self.need(now, used);
-        let gives = is_over || pressed.is_some_and(|pressed| pressed > need);
+        let gives = is_over || owes || pressed.is_some_and(|pressed| pressed > need);
         let target = if gives { keep } else { desired.max(keep).min(max) };
         let growth = match self.ceiling {
             Ceiling::Calls => used + self.recent.count(now, back),
@@ -337,6 +355,7 @@ impl Block {
         {
             self.soon(now);
         }
+        self.owes = self.is_owed(pressed, used);
         if used > self.told && self.told < self.slots {
             self.soon(now);
         }
@@ -355,7 +374,7 @@ impl Block {
 
     /// Another run of this switch has all of it.
     pub(super) fn supersede(&mut self) {
-        (self.slots, self.told, self.confirmed) = (0, 0, None);
+        (self.slots, self.told, self.confirmed, self.owes) = (0, 0, None, false);
     }
 
     /// Whether another may be dead, and is known to be before long.

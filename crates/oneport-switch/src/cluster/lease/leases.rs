@@ -253,8 +253,93 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::cluster::lease::Exchange;
+    use crate::cluster::lease::{Exchange, Versioned};
     use crate::limits::Ceiling;
+
+    /// Two switches with one limit, where more call than there are slots for, and no call is short.
+    struct Crowded {
+        now: Instant,
+        key: Key,
+        ledger: Vec<Versioned>,
+        /// Each with its calls.
+        switches: [(Leases, usize); 2],
+    }
+
+    impl Crowded {
+        fn new(max: usize) -> Self {
+            let now = Instant::from_micros(1_000_000);
+            let key = Key { limit: "carrier".into(), ceiling: Ceiling::Calls };
+            let leases = |name: &str| {
+                let mut leases = Leases::new(name, Timing::of_lease(Duration::from_secs(8)));
+                leases.configure(now, &[(key.clone(), max)].into());
+                (leases, 0)
+            };
+            let switches = [leases("berlin"), leases("paris")];
+            Self { now, key, ledger: Vec::new(), switches }
+        }
+
+        fn bound(&self, n: usize) -> usize {
+            self.switches[n].0.bound(self.now, &self.key).map_or(0, Bound::slots)
+        }
+
+        /// Somebody calls.
+        fn is_called(&mut self, n: usize) {
+            let free = self.switches[n].1 < self.bound(n);
+            let (leases, used) = &mut self.switches[n];
+            match free {
+                true => {
+                    *used += 1;
+                    leases.begun(self.now, &self.key, *used);
+                }
+                false => leases.refuse(self.now, &self.key),
+            }
+        }
+
+        /// Ten milliseconds pass, and who has something to say says it.
+        fn passes(&mut self) {
+            self.now = self.now + Duration::from_millis(10);
+            for n in 0..2 {
+                let (leases, used) = &mut self.switches[n];
+                let Some(request) = leases.poll_request(self.now, |_| *used) else { continue };
+                let mut exchange = Exchange::new(["berlin", "paris"][n], request);
+                let mut changes = exchange.read(self.ledger.clone());
+                let set = changes.iter().map(|change| change.key.clone()).collect();
+                let news = exchange.set(&set);
+                changes.iter_mut().for_each(|change| change.version += 1);
+                if !changes.is_empty() {
+                    self.ledger = changes;
+                }
+                leases.answer(self.now, exchange.answer(1, [1, 2].into()), |_| *used);
+                let (other, used) = &mut self.switches[1 - n];
+                for (key, news) in news {
+                    other.hear(self.now, &key, news, *used);
+                }
+            }
+        }
+    }
+
+    /// Calls end all the time, and each slot is wanted the moment it is free.
+    #[test]
+    fn a_switch_that_comes_to_a_full_limit_gets_its_part_of_it_as_calls_end() {
+        let mut crowded = Crowded::new(10);
+        crowded.switches[0].0.joined(crowded.now, 1);
+        for _ in 0..50 {
+            crowded.is_called(0);
+            crowded.passes();
+        }
+        assert_eq!((crowded.switches[0].1, crowded.bound(0)), (10, 10), "it has all of it");
+        crowded.switches[1].0.joined(crowded.now, 2);
+        for round in 0..200 {
+            if round % 10 == 0 {
+                crowded.switches.iter_mut().for_each(|(_, used)| *used = used.saturating_sub(1));
+            }
+            (0..2).for_each(|n| crowded.is_called(n));
+            crowded.passes();
+            assert!(crowded.switches.iter().map(|(_, used)| used).sum::<usize>() <= 10);
+        }
+        let parts = [0, 1].map(|n| crowded.switches[n].1);
+        assert!(parts.iter().all(|part| (4..=6).contains(part)), "{parts:?}");
+    }
 
     #[test]
     fn a_lease_counts_from_before_its_renewal_was_sent_however_late_the_answer_comes() {

@@ -195,7 +195,13 @@ impl Ledger {
         };
         self.holders.insert(name.into(), mine);
         let wants = renewal.target.saturating_sub(kept);
-        let first = self.others(name).filter(|(_, holding)| holding.need > renewal.need);
+        // Where all refuse calls, those come first that have less than an even part.
+        let share = self.max() / self.holders.len().max(1);
+        let has_its_part = kept >= share;
+        let first = self.others(name).filter(|(_, holding)| {
+            let refuses = holding.need == Need::Now && renewal.need == Need::Now;
+            holding.need > renewal.need || refuses && has_its_part && holding.slots < share
+        });
         let first: usize = first.map(|(_, holding)| holding.wants).sum();
         let granted = wants.min(self.free().saturating_sub(first));
         if let Some(mine) = self.holders.get_mut(name) {
