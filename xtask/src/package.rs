@@ -101,7 +101,7 @@ pub(crate) fn make_static() -> Result<PathBuf, String> {
 /// Makes both, tries them where nothing else is, and builds once more elsewhere.
 pub(crate) fn check() -> Result<(), String> {
     try_installed(&make()?)?;
-    try_alone(&make_static()?)?;
+    try_image(&make_static()?)?;
     reproduce()
 }
 
@@ -158,31 +158,75 @@ fn try_installed(package: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs the static program in a directory with nothing else, as an image has it.
-fn try_alone(program: &Path) -> Result<(), String> {
-    let own = directory().join("alone");
+/// What the image is called while it is tried.
+const IMAGE: &str = "oneport-tried";
+
+/// Makes the image that holds the static program, by the last stage of the Containerfile, and runs the switch in it
+/// as its user. No image is fetched: the first stage, which builds what we have built, is left out.
+fn try_image(program: &Path) -> Result<(), String> {
+    peers::program_of("podman", "podman").map_err(|missing| missing.to_string())?;
+    let failed = |error: std::io::Error| error.to_string();
+    let own = directory().join("image");
     let _ = fs::remove_dir_all(&own);
-    for part in ["state", "etc"] {
-        fs::create_dir_all(own.join(part)).map_err(|error| error.to_string())?;
+    let content = own.join("build/oneport/image");
+    for part in ["etc/oneport", "usr/bin", "var/lib/oneport"] {
+        fs::create_dir_all(content.join(part)).map_err(failed)?;
     }
-    let copy = |from: &Path, to: &str| fs::copy(from, own.join(to)).map(drop);
-    copy(program, "oneport").map_err(|error| error.to_string())?;
+    fs::copy(program, content.join("usr/bin/oneport")).map_err(failed)?;
     let example = root().join("contrib/oneport.toml");
-    copy(&example, "etc/oneport.toml").map_err(|error| error.to_string())?;
+    fs::copy(example, content.join("etc/oneport/oneport.toml")).map_err(failed)?;
+    let state = content.join("var/lib/oneport");
+    std::os::unix::fs::chown(state, Some(65_532), Some(65_532)).map_err(failed)?;
+    let stages = fs::read_to_string(root().join("contrib/Containerfile")).map_err(failed)?;
+    let last = stages.rfind("FROM ").map_or("", |at| &stages[at..]);
+    fs::write(own.join("Containerfile"), last).map_err(failed)?;
+    let podman = || {
+        let mut podman = Command::new("podman");
+        podman.args(["--storage-driver", "vfs", "--root"]).arg(own.join("images"));
+        podman
+    };
+    let mut build = podman();
+    build.args(["build", "--format", "docker", "--isolation", "chroot", "--tag", IMAGE]);
+    build.arg("--build-context").arg(format!("build={}", own.join("build").display()));
+    run(build.arg("--file").arg(own.join("Containerfile")).arg(&own))?;
+    let asked = |mut podman: Command| {
+        let output = podman.output().map_err(failed)?;
+        match output.status.success() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    };
+    let told = |of: &str| {
+        let mut inspect = podman();
+        inspect.args(["image", "inspect", "--format", of, IMAGE]);
+        asked(inspect)
+    };
+    let mut mount = podman();
+    mount.args(["image", "mount", IMAGE]);
+    let inside = asked(mount)?;
+    let user = told("{{.Config.User}}")?;
+    let directory = told("{{.Config.WorkingDir}}")?;
+    let starts = told(r#"{{join .Config.Entrypoint " "}} {{join .Config.Cmd " "}}"#)?;
+    let well = told(r#"{{slice (join .Config.Healthcheck.Test " ") 4}}"#)?;
+    let settings = told(r#"{{join .Config.Env " "}}"#)?;
     let script = format!(
         "ip link set lo up
-         chown 65532:65532 '{own}/state'
-         export STATE_DIRECTORY=/state
-         as='chroot --userspec=65532:65532 {own} /oneport'
-         $as serve --config /etc/oneport.toml &
-         until $as status --config /etc/oneport.toml; do sleep 1; done
-         $as call 127.0.0.1/echo --duration 1s
+         export {settings}
+         test \"$(stat -c %u '{inside}{directory}')\" != 0
+         as='chroot --userspec={user} {inside}'
+         $as {starts} &
+         until $as {well}; do sleep 1; done
+         $as /usr/bin/oneport call 127.0.0.1/echo --duration 1s
          kill $!
-         wait $! || true",
-        own = own.display()
+         wait $! || true
+         test -s '{inside}{directory}/oneport.db'"
     );
-    apart(&script)?;
-    println!("the static program ran with nothing else beside it");
+    let tried = apart(&script);
+    let mut unmount = podman();
+    unmount.args(["image", "unmount", "--all"]);
+    let _ = asked(unmount);
+    tried?;
+    println!("the static program ran in an image with nothing else beside it");
     let _ = fs::remove_dir_all(own);
     Ok(())
 }
