@@ -7,8 +7,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::cargo_bin;
+use oneport_testkit::peers::free_port;
 use serde_json::Value;
-use serving::{PATIENCE, Serving, free};
+use serving::{PATIENCE, Serving};
 
 /// A telephone, killed when dropped.
 struct Telephone(Child);
@@ -37,7 +38,7 @@ impl Switch {
     /// `more`: what stands in its file beside ann and bob.
     fn start(more: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let listen = free();
+        let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let api = std::net::TcpListener::bind("127.0.0.1:0").expect("the loopback has ports");
         let text = format!(
             "[server]\nlisten = [\"{listen}\"]\n[api]\nlisten = \"{}\"\n\
@@ -99,7 +100,7 @@ fn until<T>(mut is: impl FnMut() -> Result<T, String>) -> T {
 /// Ann, who answers calls with an echo, and is registered at the first of two.
 fn ann(first: &Switch, second: &Switch) -> Telephone {
     let account = format!("iax:ann@{}", first.listen);
-    let (second, own) = (second.listen.to_string(), free().to_string());
+    let (second, own) = (second.listen.to_string(), format!("127.0.0.1:{}", free_port()));
     let mut command =
         oneport(&["answer", "--listen", &own, "--register", &account, "--fallback", &second]);
     command.stdout(Stdio::null()).stderr(Stdio::null());

@@ -1,9 +1,10 @@
 //! Reloading a switch that has 500 calls costs no frame of media.
 
+mod serving;
+
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use oneport::{
 };
 use oneport_proto::{Endpoint, Event, Instant, Media};
 use oneport_testkit::peers::free_port;
+use serving::{PATIENCE, Serving};
 
 const CALLS: usize = 500;
 const RELOADS: usize = 20;
@@ -23,8 +25,6 @@ const PACE: Duration = Duration::from_millis(200);
 
 /// Calls that are being set up at the same time: the switch awaits 64 proofs of one name at most.
 const AT_ONCE: usize = 40;
-
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Five hundred callers, each of whom sends marked frames to an echo and counts what comes back.
 struct Crowd {
@@ -160,67 +160,28 @@ impl Application for Crowd {
     }
 }
 
-/// The switch; what it logs comes line by line.
-struct Serve {
-    process: Child,
-    log: mpsc::Receiver<String>,
-    lines: Vec<String>,
+/// The switch, and its configuration.
+struct Site {
+    serving: Serving,
     config: std::path::PathBuf,
     address: SocketAddr,
     _directory: tempfile::TempDir,
 }
 
-impl Serve {
+impl Site {
     fn start() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let config = directory.path().join("oneport.toml");
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         write(&config, address, 0);
-        let mut process = Command::new(cargo_bin("oneport"))
+        let mut command = Command::new(cargo_bin("oneport"));
+        command
             .args(["serve", "--api", "127.0.0.1:0"])
             .args(["--config", config.to_str().expect("text")])
             .current_dir(directory.path())
-            .env("ONEPORT_LOG", "info")
-            .env("STATE_DIRECTORY", directory.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let output = BufReader::new(process.stdout.take().expect("piped"));
-        output.lines().next().expect("it greets").expect("text");
-        let errors = BufReader::new(process.stderr.take().expect("piped"));
-        let (sender, log) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in errors.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { process, log, lines: Vec::new(), config, address, _directory: directory }
-    }
-
-    fn signal(&self, name: &str) {
-        let process = self.process.id().to_string();
-        let sent = Command::new("kill").args([name, &process]).status().expect("it runs");
-        assert!(sent.success());
-    }
-
-    /// Waits for `count` lines that are so.
-    fn is_logged(&mut self, what: &str, is: impl Fn(&str) -> bool, count: usize) {
-        let begun = std::time::Instant::now();
-        while self.lines.iter().filter(|line| is(line)).count() < count {
-            let left = PATIENCE.checked_sub(begun.elapsed());
-            let line = left.and_then(|left| self.log.recv_timeout(left).ok());
-            self.lines.push(line.unwrap_or_else(|| panic!("{what}: not in the log in time")));
-        }
-    }
-}
-
-impl Drop for Serve {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+            .env("STATE_DIRECTORY", directory.path());
+        let serving = Serving::start(command);
+        Self { serving, config, address, _directory: directory }
     }
 }
 
@@ -248,10 +209,10 @@ fn figure(line: &str, word: &str) -> u64 {
 
 #[test]
 fn twenty_reloads_under_five_hundred_calls_cost_no_frame() {
-    let mut serve = Serve::start();
+    let mut site = Site::start();
     let (report, reports) = mpsc::channel();
     let crowd = Crowd {
-        to: serve.address,
+        to: site.address,
         left: CALLS,
         calls: HashMap::new(),
         done: 0,
@@ -272,13 +233,13 @@ fn twenty_reloads_under_five_hundred_calls_cost_no_frame() {
     // Each reload is over, and media has gone on, before the next begins.
     let reloaded = |line: &str| line.contains(" reloaded: ");
     for n in 1..=RELOADS {
-        write(&serve.config, serve.address, n);
-        serve.signal("-HUP");
-        serve.is_logged("a reload", reloaded, n);
+        write(&site.config, site.address, n);
+        site.serving.signal("-HUP");
+        site.serving.is_logged("a reload", reloaded, n);
         std::thread::sleep(PACE);
         let still = format!("untouched: {CALLS} calls");
         assert!(
-            serve
+            site.serving
                 .lines
                 .iter()
                 .rev()
@@ -314,8 +275,8 @@ fn twenty_reloads_under_five_hundred_calls_cost_no_frame() {
     );
     driver.post(|endpoint, _, now| endpoint.hangup_all(now, CauseCode::NORMAL_CLEARING));
     let summary = |line: &str| line.contains(" to echo, ulaw: ") && line.contains("; heard ");
-    serve.is_logged("the end of each call", summary, CALLS);
-    let lines = serve.lines.iter().filter(|line| summary(line));
+    site.serving.is_logged("the end of each call", summary, CALLS);
+    let lines = site.serving.lines.iter().filter(|line| summary(line));
     let (mut heard, mut returned) = (0, 0);
     for line in lines {
         heard += figure(line, "; heard ");

@@ -41,6 +41,7 @@ mod recording;
 mod refusal;
 mod registrar;
 mod routing;
+mod sent;
 pub mod sip;
 pub mod store;
 mod switch;

@@ -1,19 +1,12 @@
 //! `oneport serve` as a process whose log is read line by line.
 
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
-
-/// A port of the loopback that was free a moment ago.
-pub(crate) fn free() -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("the loopback has ports");
-    socket.local_addr().expect("bound")
-}
 
 /// A switch that runs; killed when dropped.
 pub(crate) struct Serving {

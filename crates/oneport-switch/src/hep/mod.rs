@@ -12,7 +12,6 @@ mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -20,6 +19,7 @@ use oneport_wire::CallNumber;
 use uuid::Uuid;
 
 use crate::config::HepConfig;
+use crate::sent::Sent;
 use desk::Desk;
 use wire::Wire;
 
@@ -86,40 +86,18 @@ enum Told {
     },
 }
 
-/// What was sent, and what was left out.
-#[derive(Default, Debug)]
-pub(crate) struct Counts {
-    sent: AtomicU64,
-    left_out: AtomicU64,
-}
-
-impl Counts {
-    /// Packets sent, and messages left out.
-    pub(crate) fn read(&self) -> (u64, u64) {
-        (self.sent.load(Ordering::Relaxed), self.left_out.load(Ordering::Relaxed))
-    }
-
-    fn add_sent(&self) {
-        self.sent.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn add_left_out(&self) {
-        self.left_out.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 /// Hands copies to the thread that sends them, which ends with the last of these.
 #[derive(Clone, Debug)]
 pub(crate) struct Exporter {
     queue: SyncSender<Told>,
-    counts: Arc<Counts>,
+    counts: Arc<Sent>,
 }
 
 impl Exporter {
     /// Starts the thread; `None`: the system has none.
     pub(crate) fn start(config: &HepConfig) -> Option<Self> {
         let (queue, told) = sync_channel(QUEUE);
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(Sent::default());
         let (config, shared) = (config.clone(), counts.clone());
         let body = move || run(&config, &told, &shared);
         match std::thread::Builder::new().name("hep".into()).spawn(body) {
@@ -131,7 +109,7 @@ impl Exporter {
         }
     }
 
-    pub(crate) fn counts(&self) -> &Counts {
+    pub(crate) fn counts(&self) -> &Sent {
         &self.counts
     }
 
@@ -218,13 +196,13 @@ impl Exporter {
         let is_message = matches!(told, Told::Message(_));
         // News of a call that do not fit cost the id in its messages, and nothing else.
         if self.queue.try_send(told).is_err() && is_message {
-            self.counts.add_left_out();
+            self.counts.left_out(1);
         }
     }
 }
 
 /// The thread.
-fn run(config: &HepConfig, told: &Receiver<Told>, counts: &Counts) {
+fn run(config: &HepConfig, told: &Receiver<Told>, counts: &Sent) {
     let mut desk = Desk::default();
     let mut wire = Wire::new(config.to.clone(), config.tcp);
     loop {
@@ -243,8 +221,8 @@ fn run(config: &HepConfig, told: &Receiver<Told>, counts: &Counts) {
             let call = call.map(|call| call.to_string());
             let packet = packet::write(&message, call.as_deref(), config);
             match wire.send(now, &packet) {
-                true => counts.add_sent(),
-                false => counts.add_left_out(),
+                true => counts.sent(1),
+                false => counts.left_out(1),
             }
         }
     }

@@ -11,7 +11,6 @@ mod post;
 mod span;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -22,6 +21,7 @@ use uuid::Uuid;
 
 use crate::cdr::Cdr;
 use crate::config::TracesConfig;
+use crate::sent::Sent;
 use crate::utc::Utc;
 pub(crate) use context::Parent;
 pub(crate) use notes::Step;
@@ -46,28 +46,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Between two lines of the log about a collector that takes nothing.
 const LINES: Duration = Duration::from_secs(60);
 
-/// What was sent, and what was left out.
-#[derive(Default, Debug)]
-pub(crate) struct Counts {
-    sent: AtomicU64,
-    left_out: AtomicU64,
-}
-
-impl Counts {
-    /// Spans sent, and those left out.
-    pub(crate) fn read(&self) -> (u64, u64) {
-        (self.sent.load(Ordering::Relaxed), self.left_out.load(Ordering::Relaxed))
-    }
-
-    fn sent(&self, spans: u64) {
-        self.sent.fetch_add(spans, Ordering::Relaxed);
-    }
-
-    fn left_out(&self, spans: u64) {
-        self.left_out.fetch_add(spans, Ordering::Relaxed);
-    }
-}
-
 /// Resolves when the thread has ended.
 pub(crate) type Ended = oneshot::Receiver<()>;
 
@@ -76,7 +54,7 @@ pub(crate) struct Traces {
     one_in: u64,
     notes: Notes,
     queue: SyncSender<Finished>,
-    counts: Arc<Counts>,
+    counts: Arc<Sent>,
     ended: Option<Ended>,
 }
 
@@ -84,7 +62,7 @@ impl Traces {
     /// Starts the thread; `instance` is what this process is called among those of the service. `None`: the
     /// system has no thread.
     pub(crate) fn start(config: &TracesConfig, instance: &str) -> Option<Self> {
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(Sent::default());
         let (queue, ended) = start_thread(config, instance, &counts)?;
         let (one_in, notes, ended) = (config.one_in, Notes::default(), Some(ended));
         Some(Self { one_in, notes, queue, counts, ended })
@@ -97,7 +75,7 @@ impl Traces {
         (self.one_in, self.queue, self.ended) = (config.one_in, queue, Some(ended));
     }
 
-    pub(crate) fn counts(&self) -> &Counts {
+    pub(crate) fn counts(&self) -> &Sent {
         &self.counts
     }
 
@@ -187,7 +165,7 @@ impl Traces {
 fn start_thread(
     config: &TracesConfig,
     instance: &str,
-    counts: &Arc<Counts>,
+    counts: &Arc<Sent>,
 ) -> Option<(SyncSender<Finished>, Ended)> {
     let (queue, spans) = sync_channel(QUEUE);
     let (ends, ended) = oneshot::channel::<()>();
@@ -237,7 +215,7 @@ impl Lines {
 struct Courier {
     post: Post,
     sender: Sender,
-    counts: Arc<Counts>,
+    counts: Arc<Sent>,
     line: Lines,
 }
 
@@ -304,7 +282,7 @@ mod tests {
     fn nobody_waits_for_the_thread_and_what_it_does_not_take_is_counted() {
         // Nobody takes anything out of this queue.
         let (queue, spans) = sync_channel(2);
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(Sent::default());
         let notes = Notes::default();
         let mut traces = Traces { one_in: 1, notes, queue, counts, ended: None };
         for call in notes::tests::calls_of_one_leg(5) {

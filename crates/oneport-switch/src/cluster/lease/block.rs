@@ -148,7 +148,7 @@ impl Block {
         let Some(confirmed) = self.confirmed else { return Bound::Lapsed };
         let age = now.since(confirmed);
         if age < timing.fresh {
-            return Bound::Leased(self.slots - usize::from(self.owes).min(self.slots));
+            return Bound::Leased(self.slots.saturating_sub(self.owes.into()));
         }
         if timing.presumed_dead.is_some_and(|time| age >= time) {
             return Bound::Lapsed;
