@@ -66,7 +66,7 @@ impl Forms {
             MigrateError::VersionMissing(version) if Some(version) > self.newest() => {
                 sqlx::Error::Configuration(OF_A_NEWER_VERSION.into())
             }
-            MigrateError::Execute(error) => error,
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error,
             error => error.into(),
         }
     }

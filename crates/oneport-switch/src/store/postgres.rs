@@ -1,5 +1,7 @@
 //! A store in PostgreSQL.
 
+use std::time::Duration;
+
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
@@ -16,6 +18,9 @@ use super::server::{Server, ServerStore};
 use super::sql::statements;
 use super::statement::Dialect;
 use crate::utc::Utc;
+
+/// How long the server waits for the rest of what is written whole or not at all.
+const UNFINISHED: Duration = Duration::from_secs(3);
 
 /// A database of PostgreSQL: `postgres://USER:PASSWORD@HOST/DATABASE`.
 pub type PostgresStore = ServerStore<Postgres>;
@@ -53,11 +58,14 @@ impl Server for Postgres {
         Ok(())
     }
 
-    /// A server may be told to acknowledge what it has not written yet; not for us.
+    /// A server may be told to acknowledge what it has not written yet; not for us. And what a switch has begun to
+    /// write when its link is cut holds up all others, until the server gives it up: by itself after hours.
     async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let sql = "SELECT set_config('synchronous_commit', 'on', false) \
-                   WHERE current_setting('synchronous_commit') = 'off'";
-        sqlx::query(sql).execute(connection).await.map(drop)
+        let sql = "SELECT set_config('idle_in_transaction_session_timeout', $1, false), \
+                          CASE current_setting('synchronous_commit') \
+                              WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END";
+        let unfinished = format!("{} ms", UNFINISHED.as_millis());
+        sqlx::query(sql).bind(unfinished).execute(connection).await.map(drop)
     }
 
     statements!(Postgres, bind, value);

@@ -3,12 +3,14 @@
 //! The server need not be there when the store is made: each question looks for it, and the first that finds
 //! it brings the tables to their newest form.
 
+use std::io;
 use std::time::Duration;
 
 use sqlx::migrate::Migrate;
 use sqlx::pool::PoolOptions;
 use sqlx::{ConnectOptions, Connection, Database, Pool, Transaction};
 use tokio::sync::OnceCell;
+use tokio::time;
 use url::Url;
 
 use super::StoreError;
@@ -28,6 +30,10 @@ const CONNECTING: Duration = Duration::from_secs(3);
 
 /// How long the server has for what it is asked.
 const ANSWERING: Duration = Duration::from_secs(10);
+
+/// How long a connection that is given back has to answer once more. One that does not, since its link is cut or what
+/// is between here and the server has forgotten it, is closed, and leaves its place to a new one.
+const RELEASING: Duration = Duration::from_secs(2);
 
 /// Options of a connection.
 pub(crate) type Options<S> = <<S as Database>::Connection as Connection>::Options;
@@ -114,6 +120,7 @@ impl<S: Server> ServerStore<S> {
                 .max_connections(most)
                 .acquire_timeout(CONNECTING)
                 .after_connect(|connection, _| Box::pin(S::prepare(connection)))
+                .after_release(|connection, _| Box::pin(answers::<S>(connection)))
                 .connect_lazy_with(options.clone())
         };
         let (writers, readers) = (pool(WRITERS), pool(READERS));
@@ -169,13 +176,20 @@ impl<S: Server> ServerStore<S> {
     }
 }
 
+/// Whether a connection still answers, which has some time for it.
+async fn answers<S: Server>(connection: &mut S::Connection) -> Result<bool, sqlx::Error> {
+    let answered = time::timeout(RELEASING, connection.ping()).await;
+    answered.map_err(|_| sqlx::Error::Io(io::ErrorKind::TimedOut.into()))?.map(|()| true)
+}
+
 /// Whether a server may be back by itself.
 pub(crate) fn is_away(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
-        // It is about to start or to stop, or has no room for one more connection.
+        // It is about to start or to stop, gets over the death of one of its processes, or has no room for one more
+        // connection.
         sqlx::Error::Database(error) => {
-            matches!(error.code().as_deref(), Some("57P01" | "57P03" | "53300" | "08004"))
+            matches!(error.code().as_deref(), Some("57P01" | "57P02" | "57P03" | "53300" | "08004"))
         }
         _ => false,
     }

@@ -44,11 +44,26 @@ impl Setting {
 
     /// The database, as a store.
     pub(crate) async fn store(&self) -> Arc<PostgresStore> {
-        let mut url: url::Url = self.url.parse().expect("a URL");
+        Self::opened(self.url.parse().expect("a URL")).await
+    }
+
+    /// The same by another way.
+    pub(crate) async fn store_by(&self, database: SocketAddr) -> Arc<PostgresStore> {
+        Self::opened(self.url_by(database)).await
+    }
+
+    async fn opened(mut url: url::Url) -> Arc<PostgresStore> {
         url.set_password(Some(PASSWORD)).expect("there is a host");
         let store = PostgresStore::new(&url).expect("such a URL");
         while !store.check().await.expect("opened") {}
         Arc::new(store)
+    }
+
+    fn url_by(&self, database: SocketAddr) -> url::Url {
+        let mut url: url::Url = self.url.parse().expect("a URL");
+        url.set_ip_host(database.ip()).expect("it has a host");
+        url.set_port(Some(database.port())).expect("it has a host");
+        url
     }
 
     /// The server's log says each statement that sessions from now on execute.
@@ -73,10 +88,7 @@ impl Setting {
 
     /// One that reaches the database of its siblings by another way, and keeps no records.
     pub(crate) async fn switch_by(&self, name: &str, database: SocketAddr, more: &str) -> Member {
-        let mut url: url::Url = self.url.parse().expect("a URL");
-        url.set_ip_host(database.ip()).expect("it has a host");
-        url.set_port(Some(database.port())).expect("it has a host");
-        self.start_with(url.as_str(), name, more, false).await
+        self.start_with(self.url_by(database).as_str(), name, more, false).await
     }
 
     async fn start(&self, name: &str, more: &str, keeps: bool) -> Member {

@@ -8,7 +8,7 @@ use oneport_switch::store::{Record, Store, StoredRegistration};
 use crate::setting::Setting;
 
 /// Ann at `switch`, who has registered there so many seconds ago, for an hour.
-fn ann(switch: &str, seconds_ago: u64) -> Record {
+pub(super) fn ann(switch: &str, seconds_ago: u64) -> Record {
     let registered = Utc::now().before(Duration::from_secs(seconds_ago));
     Record::Registered(StoredRegistration {
         peer: "ann".into(),
