@@ -87,16 +87,16 @@ fn a_new_program_that_does_not_start_changes_nothing() {
     let config = installed.directory.path().join("oneport.toml");
     let good = std::fs::read_to_string(&config).expect("readable");
     std::fs::write(&config, format!("{good}\n[peers.ann]\n")).expect("writable");
-    installed.signal_to_upgrade();
+    installed.serving.signal("-USR2");
     installed.is_logged("no upgrade: the new process has ended: exit status: 2");
     std::fs::write(&config, good).expect("writable");
     let report = load.report();
     assert_eq!(ended_early(&report), 0, "{report}");
     assert_eq!(number(&report, "/voice/lost"), 0, "{report}");
     // And one that does start is taken by the signal, too.
-    installed.signal_to_upgrade();
+    installed.serving.signal("-USR2");
     installed.is_logged("a new process serves; 0 legs");
-    assert!(installed.process.wait().expect("ours").success(), "it has no calls, and ends");
+    assert!(installed.serving.process.wait().expect("ours").success(), "it has no calls, and ends");
     installed.until("the new one serves", |status| number(status, "/calls") == 0);
     let output = installed.run(&["upgrade"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

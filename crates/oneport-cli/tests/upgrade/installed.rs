@@ -1,18 +1,15 @@
 //! A switch that is installed in a directory of its own, and what is done to it.
 
-use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::cargo_bin;
 use oneport_testkit::peers::{free_port, own_loopback};
 use serde_json::Value;
 
-/// How long anything may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+use crate::serving::{PATIENCE, Serving};
 
 /// A UDP port of the loopback that nobody else gets.
 pub(crate) fn free() -> SocketAddr {
@@ -22,9 +19,7 @@ pub(crate) fn free() -> SocketAddr {
 /// A switch that was installed in a directory of its own.
 pub(crate) struct Installed {
     pub(crate) directory: tempfile::TempDir,
-    pub(crate) process: Child,
-    log: mpsc::Receiver<String>,
-    lines: Vec<String>,
+    pub(crate) serving: Serving,
     pub(crate) listen: SocketAddr,
     callee: SocketAddr,
 }
@@ -51,23 +46,8 @@ impl Installed {
         place(&cargo_bin("oneport"), &directory.path().join("oneport"));
         let mut command = Command::new(directory.path().join("oneport"));
         command.args(["serve", "--config", "oneport.toml"]);
-        let mut process = in_directory(command, &directory)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let output = BufReader::new(process.stdout.take().expect("piped"));
-        output.lines().next().expect("it greets").expect("text");
-        let errors = BufReader::new(process.stderr.take().expect("piped"));
-        let (sender, log) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in errors.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { directory, process, log, lines: Vec::new(), listen, callee }
+        let serving = Serving::start(in_directory(command, &directory));
+        Self { directory, serving, listen, callee }
     }
 
     /// The command of the program as it was built, whatever is installed.
@@ -127,17 +107,7 @@ impl Installed {
 
     /// Waits for a line of the log of any of its processes.
     pub(crate) fn is_logged(&mut self, what: &str) {
-        let begun = Instant::now();
-        while !self.lines.iter().any(|line| line.contains(what)) {
-            let left = PATIENCE.checked_sub(begun.elapsed());
-            let line = left.and_then(|left| self.log.recv_timeout(left).ok());
-            self.lines.push(line.unwrap_or_else(|| panic!("{what}: not in {:#?}", self.lines)));
-        }
-    }
-
-    pub(crate) fn signal_to_upgrade(&self) {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-USR2", &pid]).status().expect("it runs").success());
+        self.serving.is_logged(what, |line| line.contains(what), 1);
     }
 
     /// The number of the process that serves, after an upgrade that goes well.
@@ -159,7 +129,6 @@ fn place(from: &Path, to: &Path) {
 
 fn in_directory(mut command: Command, directory: &tempfile::TempDir) -> Command {
     command.current_dir(directory.path()).env("STATE_DIRECTORY", directory.path());
-    command.env_remove("NOTIFY_SOCKET").env("ONEPORT_LOG", "info");
     command
 }
 
@@ -169,8 +138,6 @@ impl Drop for Installed {
         for pid in newest.iter().flat_map(|pids| pids.lines()) {
             let _ = Command::new("kill").args(["-KILL", pid]).stderr(Stdio::null()).status();
         }
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -202,4 +169,15 @@ pub(crate) fn remember(installed: &Installed, pid: u32) {
     let file = installed.directory.path().join("newest");
     let before = std::fs::read_to_string(&file).unwrap_or_default();
     std::fs::write(file, format!("{before}{pid}\n")).expect("writable");
+}
+
+/// Calls of each older process, the oldest first.
+pub(crate) fn older(status: &Value) -> Vec<u64> {
+    let older = status.pointer("/older").and_then(Value::as_array);
+    older.into_iter().flatten().filter_map(|process| process["calls"].as_u64()).collect()
+}
+
+/// An upgrade that goes well, whose process does not stay.
+pub(crate) fn upgrade(installed: &Installed) {
+    remember(installed, installed.upgrade());
 }

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
-use oneport::{Call, CauseCode, Format, NewCall, Phone, PhoneConfig};
-use oneport_interop::{each_frame_returns, speech, until_heard};
-use oneport_testkit::peers::asterisk::Asterisk;
-use oneport_testkit::peers::{free_port, own_loopback, wait_for};
+use oneport::CauseCode;
+use oneport_interop::speech;
+use oneport_testkit::peers::{own_loopback, wait_for};
 use serde_json::Value;
 
-use crate::installed::{Installed, Load, PATIENCE, free, remember};
+use crate::carrier::{phone, speak, talk, with_asterisk};
+use crate::installed::{Installed, Load, free, older, remember, upgrade};
+use crate::serving::PATIENCE;
 use crate::wire::Wire;
 
 /// A carrier that is not asked whether it is there.
@@ -24,16 +25,6 @@ fn sip(at: SocketAddr) -> String {
 
 fn route(number: &str, to: &str) -> String {
     format!("[[routes]]\nnumber = \"{number}\"\nto = [{to}]\n")
-}
-
-/// Calls of each older process, the oldest first.
-fn older(status: &Value) -> Vec<u64> {
-    let older = status.pointer("/older").and_then(Value::as_array);
-    older.into_iter().flatten().filter_map(|process| process["calls"].as_u64()).collect()
-}
-
-fn upgrade(installed: &Installed) {
-    remember(installed, installed.upgrade());
 }
 
 #[test]
@@ -137,6 +128,57 @@ fn an_older_process_tries_the_next_destination_and_hears_what_comes_of_it() {
 }
 
 #[test]
+fn calls_of_an_older_process_are_transferred_to_a_number_and_to_each_other() {
+    let at = free();
+    let (mut acme, mut beta) = (Wire::to(at), Wire::to(at));
+    let installed = Installed::start_with(
+        &[
+            sip(at),
+            carrier("acme", acme.address()),
+            carrier("beta", beta.address()),
+            route("600", "\"builtin:echo\""),
+            route("700", "\"carrier:beta\""),
+        ]
+        .concat(),
+    );
+    let mut invites = Vec::new();
+    let mut calls = ["to-a-number", "to-another", "that-other"].map(|what| {
+        let mut dialog = acme.dialog(what, "700");
+        acme.invites(&dialog);
+        let invite = beta.is_called();
+        beta.answers(&invite, "200 OK");
+        beta.hears("ACK", |message| message.is("ACK"));
+        invites.push(invite);
+        acme.is_let_in(&mut dialog);
+        dialog
+    });
+    upgrade(&installed);
+    installed.until("all are the older process's", |status| older(status) == [3]);
+    let [to_a_number, to_another, other] = &mut calls;
+    assert_eq!(acme.transfers_to(to_a_number, "600", ""), "200");
+    acme.is_hung_up_on(to_a_number);
+    assert_eq!(acme.transfers(to_another, other), "200");
+    acme.is_hung_up_on(to_another);
+    acme.is_hung_up_on(other);
+    // One is with the echo, and two have each other.
+    installed.until("two are left", |status| older(status) == [2] && status["calls"] == 0);
+    assert!(!beta.came.iter().any(|message| message.is("BYE")), "{:#?}", beta.came);
+    let shown = installed.run(&["show", "calls", "--json"]);
+    let shown: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    for call in shown["calls"].as_array().into_iter().flatten() {
+        let id = call["id"].as_str().expect("an id");
+        assert!(installed.run(&["hangup", id]).status.success(), "{shown}");
+    }
+    for invite in &invites {
+        let call_id = invite.header("Call-ID");
+        let bye =
+            beta.hears("BYE", |message| message.is("BYE") && message.header("Call-ID") == call_id);
+        beta.answers(&bye, "200 OK");
+    }
+    installed.until("the older process has ended", |status| older(status).is_empty());
+}
+
+#[test]
 fn connections_with_a_call_stay_and_others_lead_to_the_new_process() {
     // No port there is that of a connection which another program has just begun.
     let at = SocketAddr::from((own_loopback(), 5060));
@@ -232,7 +274,7 @@ fn a_registration_at_a_carrier_is_renewed_by_the_new_process_and_never_ended() {
     };
     assert_eq!(second.header("Contact"), first.header("Contact"));
     // With no call left the old process ends, and says nothing.
-    assert!(installed.process.wait().expect("ours").success());
+    assert!(installed.serving.process.wait().expect("ours").success());
     let ended =
         |message: &crate::wire::Message| message.is("REGISTER") && message.header("Expires") == "0";
     assert!(!wire.hears_within(Duration::from_secs(1), ended), "{:#?}", wire.came);
@@ -262,75 +304,12 @@ fn sip_is_served_again_by_the_older_process_when_the_new_one_is_killed() {
     wire.hangs_up(third);
 }
 
-/// A call of Ann's, or through an Asterisk, that has been answered.
-async fn talk(phone: &Phone, to: SocketAddr, number: &str, secret: Option<&str>) -> Call {
-    let mut call = NewCall::to(number);
-    call.username = Some(if secret.is_some() { "ann" } else { "phone" }.into());
-    call.secret = secret.map(Into::into);
-    call.formats = vec![Format::ULAW];
-    let mut call = phone.call(to, call).await.expect("placed");
-    let answered = tokio::time::timeout(PATIENCE, call.answered()).await;
-    match answered.unwrap_or_else(|_| panic!("{number}: nobody answers")) {
-        Ok(_) => call,
-        Err(error) => panic!("{number}: {error}"),
-    }
-}
-
-/// Frames that may be on their way: with one none overtakes another in an Asterisk, and a busy machine loses none.
-const AHEAD: usize = 1;
-
-/// Speaks on all of them, and hears all of it.
-async fn speak(calls: &[Call], spoken: &[u8]) {
-    let mut speaking = tokio::task::JoinSet::new();
-    for call in calls {
-        let (mut reader, speaker) = call.audio().await.expect("accepted");
-        let spoken = spoken.to_vec();
-        speaking.spawn(async move {
-            // An Asterisk answers before its echo listens.
-            until_heard(&mut reader, &speaker).await;
-            each_frame_returns(&mut reader, &speaker, &spoken, AHEAD).await;
-        });
-    }
-    while let Some(heard) = speaking.join_next().await {
-        heard.expect("all of it is heard");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_with_an_asterisk_in_both_directions_are_heard_whole_through_upgrades_in_a_row() {
     let calls = std::env::var("ONEPORT_UPGRADE_SIP_CALLS").ok().and_then(|text| text.parse().ok());
     let calls: usize = calls.unwrap_or(5);
-    let (at, their_sip) = (free(), free_port());
-    let phone_of =
-        "disallow=all\nallow=ulaw\n[phone]\ntype=user\ncontext=agents\nrequirecalltoken=no\n";
-    let pjsip = format!(
-        "[transport]\ntype=transport\nprotocol=udp\nbind=127.0.0.1:{their_sip}\n\
-         [us]\ntype=endpoint\ncontext=carrier\ndisallow=all\nallow=ulaw\nauth=us\naors=us\n\
-         [us]\ntype=auth\nauth_type=userpass\nusername=us\npassword=secret\n\
-         [us]\ntype=aor\nmax_contacts=1\nremove_existing=yes\n\
-         [us]\ntype=identify\nendpoint=us\nmatch=127.0.0.1\n"
-    );
-    let files: [(&str, &[u8]); 2] = [
-        ("etc/pjsip.conf", pjsip.as_bytes()),
-        ("etc/rtp.conf", b"[general]\nrtpstart=40000\nrtpend=41999\n"),
-    ];
-    let dialplan = "[carrier]\nexten => _212554XXXX,1,Answer()\nsame => n,Echo()\n\
-                    [agents]\nexten => _212555XXXX,1,Dial(PJSIP/${EXTEN}@us,60)\n\
-                    same => n,Hangup(${HANGUPCAUSE})\n";
-    let asterisk = Asterisk::start_with(phone_of, dialplan, &files);
-    let installed = Installed::start_with(&format!(
-        "{}rtp_ports = \"44000-45999\"\n\
-         [carriers.acme]\nhost = \"127.0.0.1:{their_sip}\"\nusername = \"us\"\nsecret = \"secret\"\n\
-         register = true\ncodecs = [\"ulaw\"]\n\
-         [[routes]]\npattern = \"_212554XXXX\"\nto = [\"carrier:acme\"]\n\
-         [[routes]]\npattern = \"_212555XXXX\"\nfrom = [\"carrier:acme\"]\nto = [\"builtin:echo\"]\n",
-        sip(at)
-    ));
-    wait_for("the carrier to have us registered", PATIENCE, || {
-        asterisk.cli("pjsip show contacts").contains("us/sip:us@127.0.0.1")
-    });
-    let listen = vec!["127.0.0.1:0".parse().expect("an address")];
-    let phone = Phone::bind(PhoneConfig { listen, ..PhoneConfig::default() }).expect("bound");
+    let (asterisk, installed) = with_asterisk("", "");
+    let phone = phone();
     let speech = speech();
     let mut up = Vec::new();
     for round in 0..3 {

@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use crate::installed::{PATIENCE, free};
+use crate::installed::free;
+use crate::serving::PATIENCE;
 
 /// One side of a dialog with the switch, as the carrier that has begun it.
 #[derive(Clone)]
@@ -70,6 +71,8 @@ pub(crate) struct Wire {
     pub(crate) is_closed: bool,
     /// All that has come.
     pub(crate) came: Vec<Message>,
+    /// Headers that an INVITE has beside the usual ones.
+    more: String,
 }
 
 impl Wire {
@@ -79,7 +82,7 @@ impl Wire {
         socket.set_read_timeout(Some(LOOK)).expect("set");
         let address = socket.local_addr().expect("bound");
         let line = Line::Datagrams(socket);
-        Self { line, switch, address, is_closed: false, came: Vec::new() }
+        Self { line, switch, address, is_closed: false, came: Vec::new(), more: String::new() }
     }
 
     /// The same by TCP, to a switch that is there.
@@ -88,7 +91,12 @@ impl Wire {
         stream.set_read_timeout(Some(LOOK)).expect("set");
         let address = stream.local_addr().expect("bound");
         let line = Line::Stream(stream, Vec::new());
-        Self { line, switch, address, is_closed: false, came: Vec::new() }
+        Self { line, switch, address, is_closed: false, came: Vec::new(), more: String::new() }
+    }
+
+    /// What its INVITEs say from now on beside the usual: whole headers.
+    pub(crate) fn says_too(&mut self, headers: &str) {
+        self.more = headers.into();
     }
 
     pub(crate) const fn address(&self) -> SocketAddr {
@@ -177,6 +185,11 @@ impl Wire {
     }
 
     fn request(&self, method: &str, dialog: &Dialog, branch: &str, body: &str) {
+        let more = if method == "INVITE" { self.more.as_str() } else { "" };
+        self.request_with(method, dialog, branch, more, body);
+    }
+
+    fn request_with(&self, method: &str, dialog: &Dialog, branch: &str, more: &str, body: &str) {
         let Dialog { call_id, number, to, sequence } = dialog;
         let (us, switch, transport) = (self.address(), self.switch, self.transport());
         let kind = match body {
@@ -188,7 +201,7 @@ impl Wire {
             "{method} sip:{number}@{switch} SIP/2.0\r\nVia: SIP/2.0/{transport} {us};branch={branch}\r\n\
              Max-Forwards: 70\r\nFrom: <sip:carrier@{us}>;tag=wire\r\nTo: {to}\r\n\
              Call-ID: {call_id}\r\nCSeq: {sequence} {method}\r\nContact: <sip:carrier@{us};transport={transport}>\r\n\
-             {kind}Content-Length: {}\r\n\r\n{body}",
+             {more}{kind}Content-Length: {}\r\n\r\n{body}",
             body.len()
         ));
     }
@@ -213,10 +226,15 @@ impl Wire {
     pub(crate) fn talks(&mut self, call_id: &str, number: &str) -> Dialog {
         let mut dialog = self.dialog(call_id, number);
         self.invites(&dialog);
-        let answered = self.is_answered("INVITE", &dialog, "200");
-        dialog.to = answered.header("To").into();
-        self.acknowledges(&dialog);
+        self.is_let_in(&mut dialog);
         dialog
+    }
+
+    /// Waits until a call that it has begun is answered.
+    pub(crate) fn is_let_in(&mut self, dialog: &mut Dialog) {
+        let answered = self.is_answered("INVITE", dialog, "200");
+        dialog.to = answered.header("To").into();
+        self.acknowledges(dialog);
     }
 
     pub(crate) fn acknowledges(&self, dialog: &Dialog) {
@@ -240,6 +258,37 @@ impl Wire {
         self.acknowledges(dialog);
     }
 
+    /// Renews the session, which is answered with how long it holds.
+    pub(crate) fn renews(&mut self, dialog: &mut Dialog) {
+        dialog.sequence += 1;
+        self.request("INVITE", dialog, &Self::branch(dialog), &self.description());
+        let answer = self.is_answered("INVITE", dialog, "200");
+        assert!(answer.header("Session-Expires").starts_with("90;"), "{answer:?}");
+        self.acknowledges(dialog);
+    }
+
+    /// Transfers a call to another that it has (RFC 5589): the status that it is told of.
+    pub(crate) fn transfers(&mut self, dialog: &mut Dialog, other: &Dialog) -> String {
+        let tag = other.to.split_once(";tag=").expect("it is answered").1;
+        let replaces = format!("{}%3Bto-tag%3D{tag}%3Bfrom-tag%3Dwire", other.call_id);
+        self.transfers_to(dialog, &other.number, &format!("?Replaces={replaces}"))
+    }
+
+    /// Transfers a call to a number (RFC 3515): the status that it is told of. `more`: what is behind the number.
+    pub(crate) fn transfers_to(&mut self, dialog: &mut Dialog, number: &str, more: &str) -> String {
+        dialog.sequence += 1;
+        let more = format!("Refer-To: <sip:{number}@{}{more}>\r\n", self.switch);
+        self.request_with("REFER", dialog, &Self::branch(dialog), &more, "");
+        self.is_answered("REFER", dialog, "202");
+        let is_final = |message: &Message| {
+            message.is("NOTIFY") && message.is_about(dialog) && !message.0.contains("SIP/2.0 100")
+        };
+        let told = self.hears("what came of it", is_final);
+        self.answers(&told, "200 OK");
+        let status = told.0.lines().rev().find_map(|line| line.strip_prefix("SIP/2.0 "));
+        status.and_then(|status| status.get(..3)).unwrap_or_default().into()
+    }
+
     /// Presses a key.
     pub(crate) fn presses(&mut self, dialog: &mut Dialog, key: char) {
         dialog.sequence += 1;
@@ -253,6 +302,12 @@ impl Wire {
         dialog.sequence += 1;
         self.request("BYE", &dialog, &Self::branch(&dialog), "");
         self.is_answered("BYE", &dialog, "200");
+    }
+
+    /// Waits until the switch hangs up.
+    pub(crate) fn is_hung_up_on(&mut self, dialog: &Dialog) {
+        let bye = self.hears("BYE", |message| message.is("BYE") && message.is_about(dialog));
+        self.answers(&bye, "200 OK");
     }
 
     /// Gives an INVITE up that is not answered.
