@@ -8,6 +8,9 @@ import { get } from './api.js';
 const PERIOD = 1000;
 const SOON = 150;
 
+/** A screen that takes long to draw is drawn so many times less often, so that there is time for who uses it. */
+const SHARE = 4;
+
 /** How long after events were refused, as too many listen, they are asked for again. */
 const LATER = 5000;
 
@@ -75,6 +78,7 @@ export function useLive(path, { kinds = [], period = PERIOD } = {}) {
     let last = 0;
     let busy = false;
     let wanted = false;
+    let drawing = 0;
     const plan = delay => {
       clearTimeout(timer);
       timer = setTimeout(look, delay);
@@ -90,18 +94,21 @@ export function useLive(path, { kinds = [], period = PERIOD } = {}) {
       last = performance.now();
       try {
         const data = await get(path, stop.signal);
+        const begun = performance.now();
         setAnswer({ path, data, error: null });
+        requestAnimationFrame(() => setTimeout(() => { drawing = performance.now() - begun; }));
       } catch (error) {
         if (stop.signal.aborted) return;
         setAnswer(before => ({ path, data: before.path === path ? before.data : null, error }));
       }
       busy = false;
-      plan(wanted ? SOON : period);
+      plan(wanted ? pause() : period);
     }
     state.current.soon = () => {
       if (busy) wanted = true;
-      else plan(Math.max(0, SOON - (performance.now() - last)));
+      else plan(Math.max(0, pause() - (performance.now() - last)));
     };
+    const pause = () => Math.min(PERIOD, Math.max(SOON, SHARE * drawing));
     const shown = () => !document.hidden && look();
     document.addEventListener('visibilitychange', shown);
     look();

@@ -41,7 +41,7 @@ function Carrier({ carrier, peer, limits, refusals }) {
   return html`<${Card} title=${html`<a href=${`#/peer/carrier:${encodeURIComponent(carrier.name)}`}>${carrier.name}</a>`} note=${`SIP by ${carrier.transport}`}>
     <table class="facts"><tbody>
       <tr><th scope="row"><${State} is=${carrier.state} /></th><td class="num">${carrier.latency_ms === null ? '' : `${fixed(carrier.latency_ms)} ms, `}for ${span(carrier.since_seconds)}</td></tr>
-      ${carrier.down && html`<tr class="bad"><th scope="row">No call can go there</th><td>${carrier.down}</td></tr>`}
+      ${carrier.down && html`<tr class="bad"><th scope="row">No call can go there</th><td class="num wrap">${carrier.down}</td></tr>`}
       <tr><th scope="row">Host</th><td class="num wrap">${carrier.host}${carrier.addresses.length > 0 && html`<br /><small>${carrier.addresses.join(', ')}</small>`}</td></tr>
       ${carrier.registration && html`<tr><th scope="row">Our registration</th><td class="num"><${State} is=${carrier.registration} />${carrier.registration_failure && html`<br /><small class="bad">${carrier.registration_failure}</small>`}</td></tr>`}
       <tr><th scope="row">Calls in, out</th><td class="num">${count(carrier.calls_in)}, ${count(carrier.calls_out)}</td></tr>

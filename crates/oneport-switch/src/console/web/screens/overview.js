@@ -61,9 +61,9 @@ export function Overview() {
       <${Figure} label="Set-ups" value=${fixed(overview.begun_per_second)} unit="per s" />
       <${Figure} label="Refused, 5 min" value=${count(recent)} tone=${recent > 0 ? 'poor' : ''} />
       <${Figure} label="Not heard" value=${count(overview.one_way)} unit="legs" tone=${overview.one_way > 0 ? 'bad' : ''} />
-      ${status && html`<${Figure} label="Peers" value=${count(status.peers)} unit=${status.peers_unreachable > 0 ? `${count(status.peers_unreachable)} not well` : null} tone=${status.peers_unreachable > 0 ? 'bad' : ''} />`}
+      ${status && html`<${Figure} label="Peers" value=${count(status.peers)} unit=${status.peers_unreachable > 0 ? html`<span class="bad">${count(status.peers_unreachable)} not well</span>` : null} />`}
     </dl>
-    <div class="cards">
+    <div class="cards even">
       <${Card} title="The last hour" wide>
         ${history.calls.length < 2 ? html`<p class="quiet">The first points come after twenty seconds.</p>` : html`
         <${Plot} label="Calls at once in the last hour" seconds=${history.seconds * history.calls.length} unit="calls"
@@ -82,7 +82,7 @@ export function Overview() {
           <tr><th scope="row">Answers within</th><td class="num">${fixed(process.lag_ms)} ms</td></tr>
           <tr><th scope="row">Memory at most</th><td class="num">${bytes(process.memory_peak_bytes)}</td></tr>
           <tr><th scope="row">Datagrams</th><td class="num">${count(Math.round(sockets.datagrams_per_second))} per s</td></tr>
-          <tr class=${sockets.overflowed > 0 ? 'bad' : ''}><th scope="row">Lost as the buffer was full</th><td class="num">${count(sockets.overflowed)}</td></tr>
+          <tr class=${sockets.overflowed > 0 ? 'bad' : ''}><th scope="row">Lost to a full buffer</th><td class="num">${count(sockets.overflowed)}</td></tr>
           <tr><th scope="row">Frames dropped</th><td class="num">${count(sockets.dropped)}</td></tr>
           <tr><th scope="row">Frames sent again</th><td class="num">${count(sockets.retransmissions)}</td></tr>
         </tbody></table>

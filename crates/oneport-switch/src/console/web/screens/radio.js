@@ -1,6 +1,6 @@
 // Radio nodes: who is linked with whom, and who is keyed.
 
-import { html } from '../lib/preact.js';
+import { html, useEffect, useState } from '../lib/preact.js';
 import { useLive } from '../live.js';
 import { count, fixed, span, things } from '../format.js';
 import { Card, Empty, Fault, Heading, State, Status, Waiting } from '../parts.js';
@@ -8,38 +8,65 @@ import { Card, Empty, Fault, Heading, State, Status, Waiting } from '../parts.js
 /** Nodes that the drawing shows; the table has all of them. */
 const MOST = 60;
 
-const WIDTH = 900;
-const HEIGHT = 420;
+/** The least size of the drawing; it grows with what is in it. Of a phone it is a tall one. */
+const WIDE = { width: 900, height: 420 };
+const TALL = { width: 440, height: 420 };
+
+/** Room that a node takes beside its neighbours: across, and down. */
+const ACROSS = 94;
+const DOWN = 34;
 
 const KEYED = { frames: 'KEY and UNKEY', voice: 'its voice', report: 'what it said' };
 
-/** Those of calls in the middle, those they tell of around them, each in the order of its number. */
-function places(nodes) {
-  const rings = [nodes.filter(one => one.call), nodes.filter(one => !one.call)];
+/** Whether the page is as narrow as a phone. */
+function useNarrow() {
+  const query = matchMedia('(max-width: 700px)');
+  const [narrow, set] = useState(query.matches);
+  useEffect(() => {
+    const changed = event => set(event.matches);
+    query.addEventListener('change', changed);
+    return () => query.removeEventListener('change', changed);
+  }, []);
+  return narrow;
+}
+
+/**
+ * Nodes of calls that tell of others are hubs, in the middle; around them are all others, each beside the first hub with
+ * which it is linked. Where they have no room side by side they stand in two rows or three.
+ */
+function places(nodes, links, least) {
+  const calls = new Set(nodes.filter(one => one.call).map(one => one.node));
+  const ends = links.flatMap(one => [[one.from, one.to], [one.to, one.from]]);
+  const hubs = nodes.filter(one => one.call && ends.some(([from, to]) => from === one.node && !calls.has(to))).map(one => one.node);
+  const hub = new Map(nodes.map(one => [one.node, ends.find(([from, to]) => from === one.node && hubs.includes(to))?.[1]]));
+  const around = nodes.filter(one => !hubs.includes(one.node)).map(one => one.node).toSorted((a, b) => hubs.indexOf(hub.get(a)) - hubs.indexOf(hub.get(b)));
+  const rows = Math.min(3, Math.ceil((around.length * ACROSS) / (Math.PI * (least.width - ACROSS))));
+  const height = Math.max(least.height, Math.ceil((around.length / Math.max(1, rows)) * DOWN * 0.75) + rows * 60);
   const at = new Map();
-  rings.forEach((ring, n) => {
-    const share = n === 0 ? (rings[1].length > 0 ? 0.45 : 0.75) : 0.9;
-    ring.forEach((one, place) => {
-      const angle = (2 * Math.PI * place) / ring.length - Math.PI / 2;
-      const alone = n === 0 && ring.length === 1;
-      at.set(one.node, {
-        x: WIDTH / 2 + (alone ? 0 : Math.cos(angle) * share * (WIDTH / 2 - 60)),
-        y: HEIGHT / 2 + (alone ? 0 : Math.sin(angle) * share * (HEIGHT / 2 - 20)),
-      });
-    });
+  const put = (node, turn, share) => at.set(node, {
+    x: least.width / 2 + Math.cos(turn) * share * (least.width - ACROSS) / 2,
+    y: height / 2 + Math.sin(turn) * share * (height - DOWN) / 2,
   });
-  return at;
+  const turn = place => (2 * Math.PI * place) / Math.max(1, around.length) - Math.PI / 2;
+  around.forEach((node, place) => put(node, turn(place), 0.96 - (place % Math.max(1, rows)) * 0.2));
+  hubs.forEach((node, place) => {
+    const own = around.flatMap((one, n) => (hub.get(one) === node ? [n] : []));
+    const middle = own.length > 0 ? own.reduce((sum, n) => sum + n, 0) / own.length : place;
+    put(node, turn(middle), hubs.length === 1 ? 0 : 0.42);
+  });
+  return { at, ...least, height };
 }
 
 function Graph({ radio }) {
   // Nodes of calls come first, so that none of them is left out for one that is told of.
   const shown = [...radio.nodes.filter(one => one.call), ...radio.nodes.filter(one => !one.call)].slice(0, MOST);
-  const at = places(shown);
-  const links = radio.links.filter(one => at.has(one.from) && at.has(one.to));
+  const names = new Set(shown.map(one => one.node));
+  const links = radio.links.filter(one => names.has(one.from) && names.has(one.to));
+  const { at, width, height } = places(shown, links, useNarrow() ? TALL : WIDE);
   const keyed = radio.nodes.filter(one => one.keyed).map(one => one.node);
   const summary = `${things(radio.nodes.length, 'node')}, ${things(radio.links.length, 'link')}, ${keyed.length > 0 ? `keyed: ${keyed.join(', ')}` : 'nobody is keyed'}. The table below says the same.`;
   return html`<figure class="radio">
-    <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label=${summary}>
+    <svg viewBox=${`0 0 ${width} ${height}`} role="img" aria-label=${summary}>
       ${links.map(one => html`<line key=${`${one.from} ${one.to}`} class=${one.call ? 'here' : one.mode} x1=${at.get(one.from).x} y1=${at.get(one.from).y} x2=${at.get(one.to).x} y2=${at.get(one.to).y} />`)}
       ${shown.map(one => html`<g key=${one.node} class=${`${one.call ? 'here' : 'told'} ${one.keyed ? 'keyed' : ''}`} transform=${`translate(${at.get(one.node).x} ${at.get(one.node).y})`}>
         <rect x="-44" y="-14" width="88" height="28" rx="14" /><text>${one.keyed ? '▶ ' : ''}${one.node.length > 9 ? `${one.node.slice(0, 8)}…` : one.node}</text></g>`)}
@@ -53,12 +80,12 @@ function Node({ node, links }) {
   const others = links.filter(one => one.from === node.node || one.to === node.node).map(one => (one.from === node.node ? one.to : one.from));
   return html`<tr>
     <td data-label="Node"><div class="leg"><strong>${node.node}</strong>${node.peer && html`<small>${node.peer}</small>`}</div></td>
-    <td data-label="Keyed"><div class="leg">${node.keyed === null ? html`<span class="quiet">not known</span>` : html`<${State} is=${node.keyed ? 'keyed' : 'idle'} />`}
+    <td data-label="Keyed" class=${node.keyed === null ? 'nil' : ''}><div class="leg">${node.keyed === null ? html`<span class="quiet">not known</span>` : html`<${State} is=${node.keyed ? 'keyed' : 'idle'} />`}
       ${node.keyed !== null && html`<small>${node.for_seconds !== null && `for ${span(node.for_seconds)}, `}by ${KEYED[node.keyed_by] ?? node.keyed_by}</small>`}</div></td>
-    <td data-label="Times" class="num">${node.times === null ? '–' : count(node.times)}</td>
-    <td data-label="In all" class="num">${node.keyed_seconds === null ? '–' : `${fixed(node.keyed_seconds, 1)} s`}</td>
+    <td data-label="Times" class=${`num ${node.times === null ? 'nil' : ''}`}>${node.times === null ? '–' : count(node.times)}</td>
+    <td data-label="In all" class=${`num ${node.keyed_seconds === null ? 'nil' : ''}`}>${node.keyed_seconds === null ? '–' : `${fixed(node.keyed_seconds, 1)} s`}</td>
     <td data-label="Linked with" class="wrap">${others.slice(0, 12).join(', ') || '–'}${others.length > 12 && ` and ${count(others.length - 12)} more`}</td>
-    <td data-label="Said last" class="wrap">${node.said ?? '–'}</td>
+    <td data-label="Said last" class=${`wrap ${node.said === null ? 'nil' : ''}`}>${node.said ?? '–'}</td>
     <td data-label="Call">${node.call ? html`<a href=${`#/call/${node.call}`}>Look<span class="hidden"> at the call of ${node.node}</span></a>` : html`<span class="quiet">told of</span>`}</td>
   </tr>`;
 }
