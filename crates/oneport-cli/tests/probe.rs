@@ -27,7 +27,8 @@ impl Switch {
         let config = directory.path().join("oneport.toml");
         let text = format!(
             "[overload]\nenabled = false\n[server]\nlisten = [\"{address}\"]\n[store]\npath = \"oneport.db\"\n\
-             [guests]\nmax_calls = 50\nmax_calls_per_address = 50\n"
+             [guests]\nmax_calls = 50\nmax_calls_per_address = 50\n\
+             [peers.site]\nsecret = \"right\"\ncodecs = [\"g726\"]\n"
         );
         std::fs::write(&config, text).expect("writable");
         let process = Command::new(cargo_bin("oneport"))
@@ -111,7 +112,7 @@ fn pong(poke: &[u8]) -> [u8; 12] {
 fn probe(arguments: &[&str]) -> Output {
     let mut command = Command::new("timeout");
     command.arg("120").arg(cargo_bin("oneport")).arg("probe").args(arguments);
-    command.stdin(Stdio::null()).output().expect("it runs")
+    command.env("ONEPORT_SECRET", "right").stdin(Stdio::null()).output().expect("it runs")
 }
 
 /// The report, as JSON.
@@ -190,9 +191,7 @@ fn a_clock_that_runs_apart_is_found_in_a_few_seconds() {
 fn a_narrow_line_fills_its_queue_and_as_many_calls_are_told_as_fit() {
     let switch = Switch::start();
     // Five calls of 76.8 kbit/s.
-    let narrow =
-        Impairment { bandwidth: Some(400_000), queue: Duration::from_millis(400), ..delayed(10) };
-    let relay = Relay::start(switch.address, narrow, delayed(10), 1).expect("started");
+    let relay = Relay::start(switch.address, line(400_000), delayed(10), 1).expect("started");
     let target = format!("{}/probe", relay.address());
     let found = report(&target, &["--duration", "3s", "--calls", "16", "--no-lengths"]);
     let load = &found["load"];
@@ -209,6 +208,46 @@ fn a_narrow_line_fills_its_queue_and_as_many_calls_are_told_as_fit() {
     // It stops there: twice as many as suffered are never tried.
     let steps = load["steps"].as_array().expect("a list");
     assert!(steps.iter().all(|step| step["calls"].as_u64() <= Some(8)), "{load}");
+}
+
+/// A line that carries so much both ways, and holds what comes too much for a while.
+fn line(bits: u64) -> Impairment {
+    Impairment { bandwidth: Some(bits), queue: Duration::from_millis(400), ..delayed(10) }
+}
+
+#[test]
+fn a_narrow_line_carries_more_calls_in_a_trunk_as_headers_are_saved() {
+    let switch = Switch::start();
+    // Ten calls of G.726 as mini frames, of 44.8 kbit/s each; thirteen in a trunk, of 34.4 and 14.4 for all.
+    let relay = Relay::start(switch.address, line(470_000), line(470_000), 1).expect("started");
+    let target = format!("iax:site@{}/probe", relay.address());
+    let arguments = ["--codec", "g726", "--duration", "3s", "--calls", "12", "--no-lengths"];
+    // A machine that has no time for it finds fewer calls; never more than there are bits for.
+    let fits = (0..3).any(|_| {
+        let found = report(&target, &arguments);
+        let trunk = &found["trunk_load"];
+        let both = (&trunk["trunk_there"], &trunk["trunk_here"]);
+        assert_eq!(both, (&true.into(), &true.into()), "{found}");
+        let [alone, bundled] =
+            ["/load/good_calls", "/trunk_load/good_calls"].map(|load| figure(&found, load));
+        assert!(alone < 12.0, "{found}");
+        let is_more = bundled > alone;
+        assert_eq!(names(&found).contains(&"trunk_fits_more"), is_more, "{found}");
+        is_more
+    });
+    assert!(fits, "no more in a trunk");
+}
+
+#[test]
+fn a_firewall_that_drops_trunk_frames_is_found() {
+    let switch = Switch::start();
+    let no_trunk = |datagram: &[u8]| !datagram.starts_with(&[0, 0, 1]);
+    let firewall = Doorkeeper::start(Some(switch.address), no_trunk);
+    let target = format!("{}/probe", firewall.address);
+    let found = report(&target, &["--no-lengths", "--duration", "2s", "--calls", "2"]);
+    assert!(figure(&found, "/load/good_calls") >= 2.0, "{found}");
+    assert!(figure(&found, "/trunk_load/good_calls") <= 1.0, "{found}");
+    assert!(names(&found).contains(&"trunk_frames_lost"), "{found}");
 }
 
 #[test]
@@ -303,6 +342,8 @@ fn nagios_gets_its_line_and_its_exit_codes() {
         let (_, data) = line.split_once(" | ").expect("performance data");
         assert!(data.contains(figure), "{line}");
     }
+    let (_, line) = check(&[&[target.as_str(), "--calls", "2"], &generous[..]].concat());
+    assert!(line.contains(" calls=") && line.contains(" trunk_calls="), "{line}");
     let polls_alone = switch.address.to_string();
     let (code, line) =
         check(&[&[polls_alone.as_str(), "--warn-rtt", "0"], &generous[2..]].concat());

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use assert_cmd::cargo::cargo_bin;
 use oneport_testkit::impairment::Impairment;
@@ -19,6 +20,14 @@ auth=md5
 secret=right
 context=test
 requirecalltoken=yes
+[bob]
+type=user
+auth=md5
+secret=right
+context=test
+requirecalltoken=yes
+disallow=all
+allow=g726
 ";
 
 const EXTENSIONS: &str = "
@@ -75,6 +84,31 @@ fn asterisk_s_echo_shows_both_ways_together_and_more_calls_at_once() {
         assert_eq!(names(&found).contains(&"loss"), *lost.start() > 0.0, "{found}");
         assert_eq!(found["load"]["steps"][0]["calls"], 2, "{found}");
     }
+}
+
+#[test]
+fn more_calls_go_to_asterisk_in_a_trunk_that_it_does_not_send_back() {
+    let asterisk = Asterisk::start(IAX, EXTENSIONS);
+    let narrow = Impairment {
+        bandwidth: Some(470_000),
+        queue: Duration::from_millis(400),
+        ..Impairment::delayed(Duration::from_millis(10))
+    };
+    let relay = relay(asterisk.address(), narrow);
+    let target = format!("iax:bob@{}/600", relay.address());
+    let arguments = ["--codec", "g726", "--duration", "3s", "--calls", "12", "--no-lengths"];
+    // Ten calls have room as mini frames, twelve in a trunk; fewer where the machine has no time for them.
+    let fits = (0..3).any(|_| {
+        let (found, _) = probe(&target, &arguments);
+        let trunk = &found["trunk_load"];
+        // Its trunks are for peers whose port it knows.
+        let ways = (&trunk["trunk_there"], &trunk["trunk_here"]);
+        assert_eq!(ways, (&true.into(), &false.into()), "{found}");
+        let good = |load: &str| found[load]["good_calls"].as_u64().expect("a count");
+        assert!(good("load") < 12, "{found}");
+        good("trunk_load") > good("load")
+    });
+    assert!(fits, "no more in a trunk");
 }
 
 #[test]

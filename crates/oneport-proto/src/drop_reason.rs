@@ -290,6 +290,8 @@ pub struct Counters {
     pub call_tokens_sent: u64,
     /// Calls whose peer has changed its address.
     pub calls_moved: u64,
+    /// Trunk frames received.
+    pub trunk_frames_received: u64,
     /// Trunk frames sent.
     pub trunk_frames_sent: u64,
     /// Frames of voice that were sent in them.
@@ -321,6 +323,7 @@ impl Default for Counters {
             vnaks_sent: 0,
             call_tokens_sent: 0,
             calls_moved: 0,
+            trunk_frames_received: 0,
             trunk_frames_sent: 0,
             trunk_entries_sent: 0,
             key_changes: 0,

@@ -286,6 +286,7 @@ impl Endpoint {
         trunk: &TrunkFrame<'_>,
         media: &mut impl MediaSink,
     ) -> Handled {
+        self.cx.counters.trunk_frames_received += 1;
         let mut last = Handled::Dropped(DropReason::Malformed);
         let mut entries = trunk.entries();
         for entry in entries.by_ref() {

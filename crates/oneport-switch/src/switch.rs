@@ -290,6 +290,7 @@ impl Switch {
         self.ends.clear(&call);
         self.transcodings.leave(call);
         self.trunks.set(Owner::Call(call), None);
+        self.trunks.set(Owner::Probe(call), None);
         self.watches.end(call);
         self.limits.release(now, lease);
         self.tell_of_limits();

@@ -15,6 +15,8 @@ pub(crate) enum Owner {
     Registered(String),
     /// A call of a peer that proved who it is came from there.
     Call(CallId),
+    /// A probe calls from there, and asks for it.
+    Probe(CallId),
 }
 
 /// All owners of trunks.

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
-use oneport::probe::{Above, Baseline, Load, MtuSearch, PathMtu, Returned, Ways};
+use oneport::probe::{Above, Baseline, Bundle, Load, MtuSearch, PathMtu, Returned, Ways};
 use oneport::{CallEnd, CallId, CallStats, Driver, Format, LoadEffect, LoadMeter, NewCall};
+use oneport_proto::{Endpoint, TrunkConfig};
 use tokio::time;
 
 use super::nat::{self, Lifetimes, Silence, Views};
@@ -77,6 +78,8 @@ pub(super) struct Found {
     pub(super) silences: Vec<Silence>,
     pub(super) call: CallFound,
     pub(super) ramp: Option<RampFound>,
+    /// The same with voice in trunk frames.
+    pub(super) trunk_ramp: Option<RampFound>,
 }
 
 /// What became of the call.
@@ -118,6 +121,8 @@ pub(super) struct RampFound {
     pub(super) refused: Option<String>,
     /// How the delay of the way there follows what is sent.
     pub(super) effect: Option<LoadEffect>,
+    /// Whether voice went there, and came back, in trunk frames.
+    pub(super) trunked: [bool; 2],
 }
 
 /// One number of calls.
@@ -136,6 +141,8 @@ pub(super) struct StepFound {
     pub(super) carried: [f64; 2],
     /// More loss than this, per cent, is suffering.
     pub(super) loss_limit: f64,
+    /// And so is coming this much later: there, and back.
+    late_limits: [Duration; 2],
     pub(super) did_well: bool,
 }
 
@@ -152,7 +159,7 @@ impl StepFound {
     pub(super) fn suffered(&self) -> [bool; 2] {
         let lost = self.lost_apart.unwrap_or([self.lost; 2]);
         let above = self.above.apart.unwrap_or([self.above.both; 2]);
-        [0, 1].map(|way| lost[way] > self.loss_limit || above[way] >= LEAST_QUEUE)
+        [0, 1].map(|way| lost[way] > self.loss_limit || above[way] >= self.late_limits[way])
     }
 }
 
@@ -262,6 +269,8 @@ struct Calls<'a> {
     driver: Driver<Prober>,
     wishes: &'a Wishes,
     up: Vec<CallId>,
+    /// The trunk in which voice leaves and comes, where it does.
+    trunks: [Option<TrunkConfig>; 2],
 }
 
 /// What was said from here to there, by call.
@@ -316,6 +325,24 @@ impl Calls<'_> {
         self.driver.with(move |_, prober, _| prober.returned(call, &span)).await.map_err(failed)
     }
 
+    /// Lets voice of calls from now on leave in trunk frames, and asks for the same in the first that is up.
+    async fn bundle(&self, bundle: Bundle, is_asked: bool) -> Result<(), Failure> {
+        let (to, asked_in) = (self.wishes.to, self.up.first().copied().filter(|_| is_asked));
+        let begin = move |endpoint: &mut Endpoint, _: &mut Prober, now| {
+            endpoint.set_trunk(to, Some(bundle.trunk()));
+            // A call that has ended meanwhile is told of by its last event.
+            asked_in.map(|call| endpoint.send_text(now, call, &bundle.to_string()));
+        };
+        self.driver.with(begin).await.map_err(failed)
+    }
+
+    /// How many trunk frames have come.
+    async fn trunk_frames(&self) -> Result<u64, Failure> {
+        let look =
+            |endpoint: &mut Endpoint, _: &mut Prober, _| endpoint.counters().trunk_frames_received;
+        self.driver.with(look).await.map_err(failed)
+    }
+
     async fn hang_up(&self, calls: Vec<CallId>) {
         self.driver.post(move |endpoint, prober, now| prober.hang_up(endpoint, now, &calls));
     }
@@ -325,7 +352,7 @@ impl Calls<'_> {
 async fn speak(wishes: &Wishes, found: &mut Found, tell: &dyn Fn(&str)) -> Result<(), Failure> {
     let config = super::driver_config(wishes.to);
     let driver = Driver::start(config, Prober::new(wishes.script.clone())).map_err(failed)?;
-    let mut calls = Calls { driver: driver.clone(), wishes, up: Vec::new() };
+    let mut calls = Calls { driver: driver.clone(), wishes, up: Vec::new(), trunks: [None; 2] };
     let longest = found.polls.rtt_max_ms.unwrap_or_default();
     let drain = Duration::from_secs_f64(longest * 2.0 / 1e3) + Duration::from_millis(300);
     let drain = drain.min(Duration::from_secs(3));
@@ -349,12 +376,17 @@ async fn speak(wishes: &Wishes, found: &mut Found, tell: &dyn Fn(&str)) -> Resul
     }
     if let CallFound::Spoke(spoke) = &mut found.call {
         if wishes.calls > 1 {
-            let number = spoke.number.clone();
-            found.ramp = ramp(&mut calls, &number, spoke, drain, tell).await?;
+            let climb = Ramp::new(wishes.calls);
+            found.ramp = ramp(&mut calls, spoke, drain, climb, tell).await?;
         }
         let longest = found.mtu.and_then(|mtu| mtu.passes);
         if let (Some(longest), Some(call)) = (longest, calls.up.first()) {
             spoke.long_comes_back = Some(speak_long(&calls, *call, longest, drain).await?);
+        }
+        if let Some(ramp) = &found.ramp {
+            let bundle = Bundle::through(longest.unwrap_or(MOST_PACKET), headers(wishes.to));
+            found.trunk_ramp =
+                trunk_ramp(&mut calls, spoke, drain, (bundle, ramp.good), tell).await?;
         }
     }
     calls.hang_up(calls.up.clone()).await;
@@ -417,18 +449,19 @@ async fn converse(
 /// More and more calls, until they suffer or there are as many as are wanted.
 async fn ramp(
     calls: &mut Calls<'_>,
-    number: &str,
     spoke: &Spoke,
     drain: Duration,
+    mut ramp: Ramp,
     tell: &dyn Fn(&str),
 ) -> Result<Option<RampFound>, Failure> {
     let Some(baseline) = Baseline::of(&spoke.frames, spoke.ways.clock) else { return Ok(None) };
-    let mut ramp = Ramp::new(calls.wishes.calls);
-    let mut found = RampFound::default();
+    let trunked = calls.trunks.map(|trunk| trunk.is_some());
+    let mut found = RampFound { trunked, ..RampFound::default() };
     let mut meter = LoadMeter::default();
     while let Some(wanted) = ramp.next() {
-        tell(&format!("{wanted} calls"));
-        if let Some(refused) = call_up(calls, number, wanted).await? {
+        let how = if trunked[0] { " in a trunk" } else { "" };
+        tell(&format!("{wanted} calls{how}"));
+        if let Some(refused) = call_up(calls, &spoke.number, wanted).await? {
             found.refused = Some(refused);
             break;
         }
@@ -449,6 +482,37 @@ async fn ramp(
     found.good = ramp.good();
     found.effect = meter.effect();
     Ok(Some(found))
+}
+
+/// More calls in a trunk, which begin with as many as did well without. A far end that is made for it is asked for one
+/// as well; any other has its own mind.
+async fn trunk_ramp(
+    calls: &mut Calls<'_>,
+    spoke: &Spoke,
+    drain: Duration,
+    (bundle, good): (Bundle, usize),
+    tell: &dyn Fn(&str),
+) -> Result<Option<RampFound>, Failure> {
+    let is_asked = spoke.ways.apart.is_some();
+    let trunk = bundle.trunk();
+    calls.bundle(bundle, is_asked).await?;
+    time::sleep(drain).await;
+    // Calls of before stay outside of it, so that one of its own takes their place.
+    let before = std::mem::take(&mut calls.up);
+    let refused = call_up(calls, &spoke.number, 1).await?;
+    if refused.is_none() {
+        calls.bundle(bundle, is_asked).await?;
+        time::sleep(drain).await;
+    }
+    calls.hang_up(before).await;
+    if refused.is_some() {
+        return Ok(Some(RampFound { refused, trunked: [true, false], ..RampFound::default() }));
+    }
+    let come = calls.trunk_frames().await?;
+    time::sleep(SETTLING).await;
+    let comes = calls.trunk_frames().await? > come;
+    calls.trunks = [Some(trunk), comes.then_some(trunk)];
+    ramp(calls, spoke, drain, Ramp::from(good, calls.wishes.calls), tell).await
 }
 
 /// Places calls until there are `wanted`. What the other end says if it does not want so many.
@@ -491,7 +555,7 @@ async fn step(
         frame_ms: wishes.script.frame_ms,
         headers: headers(wishes.to),
     };
-    let kbits = load.kbits(calls.up.len(), None);
+    let kbits = load.kbits(calls.up.len(), calls.trunks[0]);
     let begun = calls.spans(None).await?;
     let mut slice = begun.clone();
     for _ in 0..SLICES {
@@ -513,7 +577,7 @@ async fn step(
     let spans = calls.spans(Some(&begun)).await?;
     time::sleep(drain + LEAST_QUEUE * 3).await;
     let (sent, frames) = gather(calls, &spans).await?;
-    Ok(judge(&load, spoke, baseline, &spans, sent, &frames, kbits))
+    Ok(judge(&load, spoke, baseline, &spans, sent, &frames, calls.trunks))
 }
 
 /// How many frames were sent, and what came back of each call.
@@ -534,7 +598,7 @@ fn judge(
     spans: &Spans,
     sent: u32,
     frames: &[Vec<Returned>],
-    kbits: f64,
+    trunks: [Option<TrunkConfig>; 2],
 ) -> StepFound {
     let share = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
     let mut apart = [(0, 0); 2];
@@ -550,34 +614,42 @@ fn judge(
     let knows_ways = spoke.ways.apart.is_some();
     let lost_apart = knows_ways.then(|| apart.map(|(lost, all)| share(lost, all)));
     // What one frame takes, and what came of them in the time from the first to the last.
-    let frame_kbits = load.kbits(1, None) * f64::from(load.frame_ms) / 1e3;
-    let rate = |count: f64, times: Vec<u64>| {
+    let count = spans.len();
+    let kbits = trunks.map(|trunk| load.kbits(count, trunk));
+    let frame_kbits = kbits.map(|kbits| kbits / count as f64 * f64::from(load.frame_ms) / 1e3);
+    let rate = |way: usize, count: f64, times: Vec<u64>| {
         let (first, last) = (times.iter().min(), times.iter().max());
         let span = first.zip(last).map_or(0, |(first, last)| last - first);
-        if span == 0 { 0.0 } else { count * frame_kbits * 1e6 / span as f64 }
+        if span == 0 { 0.0 } else { count * frame_kbits[way] * 1e6 / span as f64 }
     };
-    let back = rate(all.len() as f64, all.iter().map(|frame| frame.came).collect());
+    let back = rate(1, all.len() as f64, all.iter().map(|frame| frame.came).collect());
     let came_there: Vec<u64> = all.iter().filter_map(|frame| Some(frame.seen?.at)).collect();
     // Of those that came there some were lost on the way back.
     let there = match lost_apart {
         Some([_, here]) if here < 100.0 => {
-            rate(all.len() as f64 / (1.0 - here / 100.0), came_there)
+            rate(0, all.len() as f64 / (1.0 - here / 100.0), came_there)
         }
-        _ => back,
+        _ => rate(0, all.len() as f64, all.iter().map(|frame| frame.came).collect()),
     };
     let quiet = spoke.ways.both.stats;
     let loss_limit = loss_limit(quiet.lost, quiet.lost + quiet.frames, sent);
     let queue = baseline.above(&spoke.frames, 95.0).both;
     let above = baseline.above(&all, 95.0);
-    let is_late = above.both > queue + LEAST_QUEUE;
+    // Voice waits in a trunk for company, which is no queue.
+    let waits = trunks.map(|trunk| trunk.map_or(Duration::ZERO, |trunk| trunk.interval));
+    let late_limit = LEAST_QUEUE + waits[0] + waits[1];
+    let late_limits =
+        if knows_ways { waits.map(|wait| LEAST_QUEUE + wait) } else { [late_limit; 2] };
+    let is_late = above.both > queue + late_limit;
     StepFound {
-        calls: spans.len(),
-        kbits,
+        calls: count,
+        kbits: kbits[0],
         lost,
         lost_apart,
         above,
         carried: [there, back],
         loss_limit,
+        late_limits,
         did_well: !all.is_empty() && lost <= loss_limit && !is_late,
     }
 }

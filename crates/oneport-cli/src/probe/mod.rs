@@ -55,7 +55,7 @@ which also says what it saw, so that the ways there and back are told apart, or 
 Without a number those are tried.
 
 It sends little: 30 polls, some of up to 1,500 bytes, one call of 10 s, then up to 16 calls at
-once for 2 s a step, and stops where voice begins to suffer.
+once for 2 s a step, alone and in a trunk, and stops where voice begins to suffer.
 
 Examples:
   oneport probe pbx.example.org

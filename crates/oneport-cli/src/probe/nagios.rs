@@ -70,8 +70,8 @@ struct Figure {
     words: String,
     value: f64,
     unit: &'static str,
-    warn: f64,
-    critical: f64,
+    /// None where it is told alone.
+    limits: Option<(f64, f64)>,
     /// Low values are the bad ones.
     falls: bool,
 }
@@ -82,7 +82,8 @@ impl Figure {
             true => self.value < limit,
             false => self.value >= limit,
         };
-        match (beyond(self.critical), beyond(self.warn)) {
+        let Some((warn, critical)) = self.limits else { return State::Ok };
+        match (beyond(critical), beyond(warn)) {
             (true, _) => State::Critical,
             (_, true) => State::Warning,
             _ => State::Ok,
@@ -92,7 +93,10 @@ impl Figure {
     /// `label=value[unit];warn;critical;min`: where low values are bad, the range of good ones is open
     /// above, `limit:`.
     fn performance(&self) -> String {
-        let Self { label, value, unit, warn, critical, .. } = self;
+        let Self { label, value, unit, .. } = self;
+        let Some((warn, critical)) = self.limits else {
+            return format!("{label}={value}{unit};;;0");
+        };
         let open = if self.falls { ":" } else { "" };
         format!("{label}={value}{unit};{warn}{open};{critical}{open};0")
     }
@@ -122,8 +126,7 @@ fn figures(report: &Report, limits: &Thresholds) -> Vec<Figure> {
         words,
         value,
         unit,
-        warn,
-        critical,
+        limits: Some((warn, critical)),
         falls: false,
     };
     let loss = |label, words: &str, value: f64| {
@@ -143,8 +146,7 @@ fn figures(report: &Report, limits: &Thresholds) -> Vec<Figure> {
         words: format!("{words} {value}"),
         value,
         unit: "",
-        warn: limits.warn_mos,
-        critical: limits.critical_mos,
+        limits: Some((limits.warn_mos, limits.critical_mos)),
         falls: true,
     };
     let mut figures = Vec::new();
@@ -174,6 +176,14 @@ fn figures(report: &Report, limits: &Thresholds) -> Vec<Figure> {
             figures.extend(polls.jitter_ms.map(|value| jitter("jitter", "jitter", value)));
         }
     }
+    let loads =
+        [("calls", "calls", &report.load), ("trunk_calls", "in a trunk", &report.trunk_load)];
+    for (label, words, load) in loads {
+        let Some(load) = load else { continue };
+        let words = format!("{words} {}", load.good_calls);
+        let value = load.good_calls as f64;
+        figures.push(Figure { label, words, value, unit: "", limits: None, falls: false });
+    }
     figures
 }
 
@@ -182,8 +192,8 @@ mod tests {
     use super::*;
 
     fn figure(value: f64, falls: bool) -> Figure {
-        let (warn, critical) = if falls { (4.0, 3.6) } else { (1.0, 5.0) };
-        Figure { label: "x", words: String::new(), value, unit: "ms", warn, critical, falls }
+        let limits = Some(if falls { (4.0, 3.6) } else { (1.0, 5.0) });
+        Figure { label: "x", words: String::new(), value, unit: "ms", limits, falls }
     }
 
     #[test]
@@ -198,5 +208,7 @@ mod tests {
     fn performance_data_has_the_form_that_nagios_reads() {
         assert_eq!(figure(1.5, false).performance(), "x=1.5ms;1;5;0");
         assert_eq!(figure(4.2, true).performance(), "x=4.2ms;4:;3.6:;0");
+        let told = Figure { limits: None, ..figure(12.0, false) };
+        assert_eq!((told.performance(), told.state()), ("x=12ms;;;0".into(), State::Ok));
     }
 }

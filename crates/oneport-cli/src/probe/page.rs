@@ -103,8 +103,10 @@ pub(crate) fn page(report: &Report, found: &Found) -> Result<String, Box<dyn Err
         }
         html.push_str("</div>\n");
     }
+    let [load, trunk] = report.load_lines();
     for (title, part, columns) in [
-        ("More calls at once", report.load_lines(), &LOAD_COLUMNS[..]),
+        ("More calls at once", load, &LOAD_COLUMNS[..]),
+        ("More calls at once, in a trunk", trunk, &LOAD_COLUMNS[..]),
         ("How many fit", report.fit_lines(), &FIT_COLUMNS[..]),
     ] {
         let Some((said, rows)) = part else { continue };

@@ -147,9 +147,12 @@ pub(crate) struct StepReport {
 
 /// What more calls did.
 #[derive(Serialize)]
-struct LoadReport {
+pub(crate) struct LoadReport {
+    /// Whether voice went there, and came back, in trunk frames.
+    trunk_there: bool,
+    trunk_here: bool,
     /// Measured: the most calls at once that did well.
-    good_calls: usize,
+    pub(crate) good_calls: usize,
     /// More were tried, and suffered. Otherwise as many were tried as were wanted, or taken.
     is_border: bool,
     refused: Option<String>,
@@ -187,7 +190,8 @@ pub(crate) struct Report {
     nat: Option<NatReport>,
     silences: Vec<Silence>,
     pub(crate) call: Option<CallReport>,
-    load: Option<LoadReport>,
+    pub(crate) load: Option<LoadReport>,
+    pub(crate) trunk_load: Option<LoadReport>,
     /// Arithmetic: how many calls fit into what `load` measured.
     fits: Vec<FitReport>,
     /// Whether that is a floor: the line carried all that was sent.
@@ -231,6 +235,7 @@ impl Report {
             fits: rate.map_or_else(Vec::new, |rate| fits(rate, spoken, frame_ms, headers(to))),
             fits_at_least: !is_border,
             load,
+            trunk_load: found.trunk_ramp.as_ref().map(self::load),
         }
     }
 }
@@ -278,7 +283,10 @@ fn load(ramp: &RampFound) -> LoadReport {
         let most = ramp.steps.iter().map(|step| step.carried[way]).fold(0.0, f64::max);
         round(full.unwrap_or(most))
     };
+    let [trunk_there, trunk_here] = ramp.trunked;
     LoadReport {
+        trunk_there,
+        trunk_here,
         good_calls: ramp.good,
         is_border: ramp.steps.iter().any(|step| !step.did_well),
         refused: ramp.refused.clone(),
@@ -431,45 +439,9 @@ impl Report {
         Some((heads, rows))
     }
 
-    /// What stands above the steps of the load, and their columns.
-    pub(crate) fn load_lines(&self) -> Option<(String, Vec<Vec<String>>)> {
-        let load = self.load.as_ref()?;
-        let most = load.steps.last().map_or(1, |step| step.calls);
-        let mut said = match (load.is_border, &load.refused) {
-            (true, _) => {
-                format!("measured: {} at once did well, more suffered", calls(load.good_calls))
-            }
-            (false, None) => {
-                format!("measured: {} at once did well, more were not tried", calls(most))
-            }
-            (false, Some(refused)) => {
-                let good = calls(load.good_calls);
-                format!("measured: {good} at once did well, more were not taken: {refused}")
-            }
-        };
-        if !load.steps.is_empty() {
-            let _ = write!(
-                said,
-                "; {:.0} kbit/s came there and {:.0} back",
-                load.there_kbits, load.here_kbits
-            );
-        }
-        let percent = |value: Option<f64>, both: f64| match value {
-            Some(value) => format!("{value:.1} %"),
-            None => format!("{both:.1} %"),
-        };
-        let rows = load.steps.iter().map(|step| {
-            vec![
-                step.calls.to_string(),
-                format!("{:.0}", step.kbits),
-                percent(step.lost_there_percent, step.lost_percent),
-                percent(step.lost_here_percent, step.lost_percent),
-                format!("{:.0}", step.queue_there_ms.unwrap_or(step.queue_ms)),
-                format!("{:.0}", step.queue_here_ms.unwrap_or(step.queue_ms)),
-                if step.did_well { "well".into() } else { "suffered".into() },
-            ]
-        });
-        Some((said, rows.collect()))
+    /// What stands above the steps of the load, and their columns; the same in a trunk, where that was tried.
+    pub(crate) fn load_lines(&self) -> [Option<(String, Vec<Vec<String>>)>; 2] {
+        [&self.load, &self.trunk_load].map(|load| load.as_ref().map(LoadReport::lines))
     }
 
     /// The same of how many calls fit.
@@ -518,8 +490,10 @@ impl Report {
                 .collect();
             text.push_str(&indent(table(room, &columns, &apart(rows))));
         }
+        let [load, trunk] = self.load_lines();
         for (name, part, columns) in [
-            ("load", self.load_lines(), &LOAD_COLUMNS[..]),
+            ("load", load, &LOAD_COLUMNS[..]),
+            ("in a trunk", trunk, &LOAD_COLUMNS[..]),
             ("fits", self.fit_lines(), &FIT_COLUMNS[..]),
         ] {
             let Some((said, rows)) = part else { continue };
@@ -581,6 +555,50 @@ fn apart(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
 
 fn calls(count: usize) -> String {
     if count == 1 { "1 call".into() } else { format!("{count} calls") }
+}
+
+impl LoadReport {
+    fn lines(&self) -> (String, Vec<Vec<String>>) {
+        let most = self.steps.last().map_or(1, |step| step.calls);
+        let mut said = match (self.is_border, &self.refused) {
+            (true, _) => {
+                format!("measured: {} at once did well, more suffered", calls(self.good_calls))
+            }
+            (false, None) => {
+                format!("measured: {} at once did well, more were not tried", calls(most))
+            }
+            (false, Some(refused)) => {
+                let good = calls(self.good_calls);
+                format!("measured: {good} at once did well, more were not taken: {refused}")
+            }
+        };
+        if !self.steps.is_empty() {
+            let _ = write!(
+                said,
+                "; {:.0} kbit/s came there and {:.0} back",
+                self.there_kbits, self.here_kbits
+            );
+        }
+        if self.trunk_there && !self.trunk_here {
+            said.push_str("; the other end sends no trunk frames");
+        }
+        let percent = |value: Option<f64>, both: f64| match value {
+            Some(value) => format!("{value:.1} %"),
+            None => format!("{both:.1} %"),
+        };
+        let rows = self.steps.iter().map(|step| {
+            vec![
+                step.calls.to_string(),
+                format!("{:.0}", step.kbits),
+                percent(step.lost_there_percent, step.lost_percent),
+                percent(step.lost_here_percent, step.lost_percent),
+                format!("{:.0}", step.queue_there_ms.unwrap_or(step.queue_ms)),
+                format!("{:.0}", step.queue_here_ms.unwrap_or(step.queue_ms)),
+                if step.did_well { "well".into() } else { "suffered".into() },
+            ]
+        });
+        (said, rows.collect())
+    }
 }
 
 impl LengthReport {

@@ -67,6 +67,8 @@ impl Verdict {
     }
 }
 
+/// Where so much of the voice in trunk frames is lost, per cent, they do not pass.
+const MUCH_LOST: f64 = 80.0;
 /// Below these scores some users complain, and most do (G.107, annex B: R of 80 and 70).
 const GOOD_MOS: f64 = 4.0;
 const FAIR_MOS: f64 = 3.6;
@@ -131,6 +133,7 @@ pub(crate) fn judge(to: SocketAddr, found: &Found) -> (Verdict, Vec<Finding>) {
         CallFound::Spoke(spoke) => {
             findings.extend(heard(spoke));
             findings.extend(found.ramp.as_ref().and_then(loaded));
+            findings.extend(found.ramp.as_ref().zip(found.trunk_ramp.as_ref()).and_then(trunked));
         }
     }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.weight));
@@ -497,4 +500,29 @@ fn loaded(ramp: &RampFound) -> Option<Finding> {
             "limit the calls of this peer to what did well, or use a trunk, a smaller codec or a wider line",
         ),
     ))
+}
+
+/// What a trunk made of it.
+fn trunked((alone, trunk): (&RampFound, &RampFound)) -> Option<Finding> {
+    let fewest = trunk.steps.iter().min_by_key(|step| step.calls)?;
+    let lost = fewest.lost;
+    if alone.good > 1 && !fewest.did_well && lost >= MUCH_LOST {
+        return Some(finding(
+            "trunk_frames_lost",
+            Weight::Warning,
+            format!("voice in trunk frames is lost ({lost:.0} %), and that in mini frames is not"),
+            Some(
+                "switch no trunk on until a firewall that knows IAX2 by its first bytes lets all of UDP 4569 \
+                 pass, and the other end takes trunk frames",
+            ),
+        ));
+    }
+    (trunk.good > alone.good).then(|| {
+        finding(
+            "trunk_fits_more",
+            Weight::Note,
+            format!("in a trunk {} calls at once do well, without one {}", trunk.good, alone.good),
+            Some("let voice go in trunk frames at both ends (trunk = true; Asterisk: trunk=yes)"),
+        )
+    })
 }

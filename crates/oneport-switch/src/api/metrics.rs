@@ -152,6 +152,8 @@ metrics! {
         "Encrypted frames that no key fits.";
     KEY_CHANGES = Counter "oneport_key_changes_total" []
         "Keys of encrypted calls changed by us.";
+    TRUNK_RECEIVED = Counter "oneport_trunk_datagrams_received_total" []
+        "Trunk frames received.";
     TRUNK_DATAGRAMS = Counter "oneport_trunk_datagrams_total" []
         "Trunk frames sent.";
     TRUNK_ENTRIES = Counter "oneport_trunk_entries_total" []
@@ -503,6 +505,7 @@ fn write_counters(page: &mut Exposition, counters: &Counters) {
     page.begin(&AUTH_FAILED).add(&[], counters.authentication_failures as f64);
     page.begin(&DECRYPT_FAILED).add(&[], dropped(DropReason::DecryptionFailed));
     page.begin(&KEY_CHANGES).add(&[], counters.key_changes as f64);
+    page.begin(&TRUNK_RECEIVED).add(&[], counters.trunk_frames_received as f64);
     page.begin(&TRUNK_DATAGRAMS).add(&[], counters.trunk_frames_sent as f64);
     page.begin(&TRUNK_ENTRIES).add(&[], counters.trunk_entries_sent as f64);
     page.begin(&MOVED).add(&[], counters.calls_moved as f64);

@@ -64,7 +64,7 @@ impl Application for Switch {
             self.hear_pause(now, call, timestamp, subclass);
         }
         self.hear_of_radio(now, &event);
-        self.hear_of_wakes(now, &event);
+        self.hear_probe(endpoint, now, &event);
         let other = |call: CallId| self.legs.get(&call).and_then(Leg::other);
         match event {
             Event::CallOffered { call, offer } => self.offered(endpoint, now, call, offer),

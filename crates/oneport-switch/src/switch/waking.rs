@@ -1,13 +1,14 @@
-//! What probes ask their far end for: polls of other ports of theirs, later and unasked.
+//! What probes ask their far end for: polls of other ports of theirs, later and unasked, and trunk frames.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use oneport::probe::Wake;
+use oneport::probe::{Bundle, Wake};
 use oneport_proto::{CallId, Endpoint, Event, Instant};
 
 use super::Switch;
+use crate::trunks::Owner;
 
 /// Polls that one call may ask for, and those that wait in all.
 const MOST_OF_CALL: usize = 32;
@@ -31,22 +32,33 @@ impl Wakes {
 }
 
 impl Switch {
-    /// Hears what a probe asks for. It is polled at its own address alone, once for each text, so that a call cannot be
-    /// used against others, nor to make much of little.
-    pub(super) fn hear_of_wakes(&mut self, now: Instant, event: &Event) {
+    /// Hears what a probe asks for.
+    pub(super) fn hear_probe(&mut self, endpoint: &mut Endpoint, now: Instant, event: &Event) {
         let Event::Text { call, text } = event else { return };
         let Some(leg) = self.legs.get(call).filter(|_| self.reflectors.contains_key(call)) else {
             return;
         };
-        let Some(Wake { port, after }) = Wake::parse(text) else { return };
+        let address = leg.address;
+        if let Some(wake) = Wake::parse(text) {
+            self.hear_of_wake(now, *call, address, wake);
+        } else if let Some(bundle) = Bundle::parse(text) {
+            self.trunks.set(Owner::Probe(*call), Some((address, bundle.trunk())));
+            self.trunks.apply(endpoint);
+        }
+    }
+
+    /// It is polled at its own address alone, once for each text, so that a call cannot be used against others, nor to
+    /// make much of little.
+    fn hear_of_wake(&mut self, now: Instant, call: CallId, address: SocketAddr, wake: Wake) {
+        let Wake { port, after } = wake;
         let wakes = &mut self.wakes;
-        let of_call = wakes.due.values().filter(|(of, _)| of == call).count();
+        let of_call = wakes.due.values().filter(|(of, _)| *of == call).count();
         if wakes.due.len() >= MOST || of_call >= MOST_OF_CALL {
             return;
         }
         wakes.count += 1;
-        let to = SocketAddr::new(leg.address.ip(), port);
-        wakes.due.insert((now + after, wakes.count), (*call, to));
+        let to = SocketAddr::new(address.ip(), port);
+        wakes.due.insert((now + after, wakes.count), (call, to));
     }
 
     /// Sends those that are due.

@@ -5,6 +5,7 @@
 //! other end is a [`Reflector`] (`builtin:probe` of the switch), it says when the frame was there and how
 //! many had come before, and [`Ways`] tells the two ways apart.
 
+mod bundle;
 mod clock;
 mod fit;
 mod mark;
@@ -12,6 +13,7 @@ mod mtu;
 mod wake;
 mod ways;
 
+pub use bundle::Bundle;
 pub use clock::ClockOffset;
 pub use fit::Load;
 pub use mark::{Arrival, Heard, MARK_LENGTH, Mark, Reading, Reflector, SEEN_LENGTH, Seen};
