@@ -60,6 +60,7 @@ fn every_mistake_is_placed_named_and_mended() {
         "[timers]\nmin_refresh_seconds = 300\nmax_refresh_seconds = 60",
         "[peers.media]\nsecret = \"a\"\ntransfer = \"mediaonly\"",
         "[peers.media]\nsecret = \"a\"\ntrunk_interval_ms = 0",
+        "[peers.media]\nsecret = \"a\"\ntrunk_gather_ms = 21",
         "[peers.media]\naddress = \"192.0.2.1\"\nencryption = \"required\"",
         "[peers.media]\ninkeys = [\"/nonexistent/site.pub\"]",
         "[peers.media]\nsecret = \"a\"\noutkey = \"/etc/hostname\"",

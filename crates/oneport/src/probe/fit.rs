@@ -77,6 +77,7 @@ mod tests {
         timestamps: true,
         max_datagram: 1_240,
         interval: std::time::Duration::from_millis(20),
+        gather: std::time::Duration::ZERO,
     });
 
     #[test]

@@ -137,6 +137,7 @@ impl PeerKeys {
             ("trunk_timestamps", self.trunk_timestamps.is_some()),
             ("trunk_max_datagram", self.trunk_max_datagram.is_some()),
             ("trunk_interval_ms", self.trunk_interval_ms.is_some()),
+            ("trunk_gather_ms", self.trunk_gather_ms.is_some()),
             ("message_waiting_frames", self.message_waiting_frames.is_some()),
             ("provision", self.provision.is_some()),
         ];
