@@ -148,7 +148,7 @@ pub(crate) struct Load {
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
-    /// Process of this machine whose CPU time and memory is told beside
+    /// Process of this machine whose CPU time, memory and context switches are told beside
     #[arg(long, value_name = "PID")]
     watch: Option<u32>,
     /// Draws calls against delay, loss, score and CPU

@@ -90,6 +90,7 @@ mod tests {
             mos: Some(4.4),
             own_cores: Some(0.1),
             watched_cores: None,
+            watched_context_switches: None,
         };
         let draw = |seconds: &[Second]| {
             let mut text = String::new();

@@ -32,6 +32,8 @@ pub(crate) struct Second {
     /// Cores that this process and the watched one used.
     pub(crate) own_cores: Option<f64>,
     pub(crate) watched_cores: Option<f64>,
+    /// Context switches of the watched one in this second.
+    pub(crate) watched_context_switches: Option<u64>,
 }
 
 impl Second {
@@ -83,6 +85,8 @@ pub(crate) struct Run {
     watched: Option<Watched>,
     watched_used: Option<Duration>,
     watched_memory: Option<u64>,
+    own_switches: Option<u64>,
+    watched_switches: Option<u64>,
     most: usize,
     pub(crate) total: Tally,
     called: Tally,
@@ -112,6 +116,8 @@ impl Run {
             watched,
             watched_used: None,
             watched_memory: None,
+            own_switches: None,
+            watched_switches: None,
             most: 0,
             total: Tally::new(),
             called: Tally::new(),
@@ -160,6 +166,7 @@ impl Run {
             mos: self.mos(&calling.round_trip, lost),
             own_cores: self.own.as_mut().and_then(Watched::new_cores),
             watched_cores: self.watched.as_mut().and_then(Watched::new_cores),
+            watched_context_switches: self.watched.as_mut().and_then(Watched::new_context_switches),
         };
         self.latest = calling;
         self.seconds.push(second.clone());
@@ -218,6 +225,8 @@ impl Run {
         self.own_used = self.own.as_ref().and_then(Watched::used);
         self.watched_used = self.watched.as_ref().and_then(Watched::used);
         self.watched_memory = self.watched.as_ref().and_then(Watched::memory);
+        self.own_switches = self.own.as_ref().and_then(Watched::context_switches);
+        self.watched_switches = self.watched.as_ref().and_then(Watched::context_switches);
     }
 
     fn registrations_report(&self, seconds: f64) -> Option<RegistrationsReport> {
@@ -319,6 +328,7 @@ struct ProcessReport {
     cpu_seconds: f64,
     cores: f64,
     memory_bytes: Option<u64>,
+    context_switches: Option<u64>,
 }
 
 /// The result, as `--json` prints it.
@@ -364,10 +374,15 @@ impl Report {
         // Whoever only takes calls counts those.
         let counted = if target.is_some() { total } else { &run.called };
         let seconds = run.lasted.unwrap_or_else(|| run.begun.elapsed()).as_secs_f64();
-        let process = |watched: &Option<Watched>, used: Option<Duration>, memory| {
+        let process = |watched: &Option<Watched>, used: Option<Duration>, memory, switches| {
             let (watched, used) = (watched.as_ref()?, used?.as_secs_f64());
-            let cores = two_digits(used / seconds);
-            Some(ProcessReport { pid: watched.pid, cpu_seconds: used, cores, memory_bytes: memory })
+            Some(ProcessReport {
+                pid: watched.pid,
+                cpu_seconds: used,
+                cores: two_digits(used / seconds),
+                memory_bytes: memory,
+                context_switches: switches,
+            })
         };
         let lost = run.lost();
         let lost_percent = share(lost, total.sent);
@@ -407,8 +422,13 @@ impl Report {
             digits_sent: total.digits_sent,
             digits_heard: counted.digits_heard,
             own_delay_ms: Spread::of(&total.own_delay),
-            own: process(&run.own, run.own_used, None),
-            watched: process(&run.watched, run.watched_used, run.watched_memory),
+            own: process(&run.own, run.own_used, None, run.own_switches),
+            watched: process(
+                &run.watched,
+                run.watched_used,
+                run.watched_memory,
+                run.watched_switches,
+            ),
             knee: run.knee,
             broke: run.broke.clone(),
             steps: run.steps.clone(),
@@ -525,6 +545,9 @@ impl Report {
                 );
                 if let Some(bytes) = process.memory_bytes {
                     what.push_str(&format!(", {:.1} MB", bytes as f64 / 1e6));
+                }
+                if let Some(switches) = process.context_switches {
+                    what.push_str(&format!(", {switches} context switches"));
                 }
                 row(name, what);
             }

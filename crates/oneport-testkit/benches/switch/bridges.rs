@@ -7,7 +7,7 @@ use crate::{Bench, FEW, MANY, Rounds};
 
 /// How voice comes to the system.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum VoiceIn {
+pub(crate) enum VoiceIn {
     /// In mini frames, each a datagram of its own to the kernel, as most systems send it.
     Minis,
     /// In mini frames of which the kernel gets many at once, as Oneport sends it.
@@ -17,7 +17,7 @@ enum VoiceIn {
 }
 
 impl VoiceIn {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Minis => "mini frames",
             Self::BundledMinis => "mini frames in bundles",
@@ -27,6 +27,14 @@ impl VoiceIn {
 }
 
 impl Bench {
+    /// Calls that stay up, whose voice comes so.
+    pub(crate) fn bridged(&self, calls: usize, voice: VoiceIn) -> Load {
+        Load {
+            one_by_one: voice == VoiceIn::Minis,
+            ..self.standing(calls, voice == VoiceIn::Trunks)
+        }
+    }
+
     /// What a bridged call costs.
     pub(crate) fn bridges(&self) {
         println!(
@@ -43,10 +51,7 @@ impl Bench {
             (MANY, VoiceIn::Trunks),
         ] {
             let kinds = self.kinds(calls == FEW && voice != VoiceIn::BundledMinis);
-            let load = Load {
-                one_by_one: voice == VoiceIn::Minis,
-                ..self.standing(calls, voice == VoiceIn::Trunks)
-            };
+            let load = self.bridged(calls, voice);
             let mut costs =
                 vec![(Rounds::default(), Rounds::default(), Rounds::default()); kinds.len()];
             for _ in 0..self.settings.rounds {

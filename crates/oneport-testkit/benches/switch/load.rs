@@ -77,6 +77,7 @@ pub(crate) struct Second {
     pub(crate) answered: usize,
     pub(crate) registered: usize,
     pub(crate) watched_cores: Option<f64>,
+    watched_context_switches: Option<u64>,
     own_cores: Option<f64>,
 }
 
@@ -86,13 +87,20 @@ const SETTLING: usize = 2;
 impl Outcome {
     /// Cores that the system, and the load, used while all calls were up.
     pub(crate) fn steady_cores(&self) -> (f64, f64) {
+        (self.mean(|second| second.watched_cores), self.mean(|second| second.own_cores))
+    }
+
+    /// Context switches of the system in a second, in the same time.
+    pub(crate) fn steady_context_switches(&self) -> f64 {
+        self.mean(|second| second.watched_context_switches.map(|count| count as f64))
+    }
+
+    /// The mean of something in the seconds in which all calls were up.
+    fn mean(&self, of: impl Fn(&Second) -> Option<f64>) -> f64 {
         let up = |second: &&Second| second.answered >= self.calls.most_at_once;
         let steady: Vec<&Second> = self.each_second.iter().filter(up).skip(SETTLING).collect();
         assert!(!steady.is_empty(), "the calls were never all up");
-        let mean = |cores: fn(&Second) -> Option<f64>| {
-            steady.iter().filter_map(|second| cores(second)).sum::<f64>() / steady.len() as f64
-        };
-        (mean(|second| second.watched_cores), mean(|second| second.own_cores))
+        steady.iter().filter_map(|second| of(second)).sum::<f64>() / steady.len() as f64
     }
 }
 

@@ -6,16 +6,20 @@
 
 mod bridges;
 mod carriers;
+mod counts;
 mod delay;
+mod first_answer;
 mod flood;
 mod idle;
 mod junk;
+mod kernel;
 mod load;
 mod memory;
 mod registrations;
 mod relay;
 mod scale;
 mod set_ups;
+mod start;
 mod systems;
 mod unlike;
 
@@ -75,8 +79,10 @@ fn main() {
 type Scene = fn(&Bench);
 
 /// What can be measured, by the names that the command knows.
-const SCENES: [(&str, Scene); 10] = [
+const SCENES: [(&str, Scene); 12] = [
+    ("start", Bench::start_times),
     ("bridges", Bench::bridges),
+    ("counts", Bench::counts),
     ("unlike", Bench::unlike),
     ("setups", Bench::set_ups),
     ("registrations", Bench::registrations),

@@ -3,11 +3,13 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use oneport_testkit::peers::asterisk::Asterisk;
 use oneport_testkit::peers::{free_port, wait_for};
 
+use crate::first_answer::first_answer;
 use crate::relay::Way;
 
 /// The secret of whoever calls.
@@ -79,10 +81,17 @@ impl Setting {
 /// A process that is killed when it is dropped.
 pub(crate) struct Killed(pub(crate) Child);
 
-impl Drop for Killed {
-    fn drop(&mut self) {
+impl Killed {
+    /// Ends it now.
+    fn end(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -96,7 +105,7 @@ pub(crate) struct System {
 }
 
 enum Running {
-    Process(#[expect(dead_code, reason = "killed when it is dropped")] Killed),
+    Process { command: Box<Command>, process: Killed },
     Asterisk(Box<Asterisk>),
 }
 
@@ -117,13 +126,33 @@ impl System {
     /// Its version, where it says one.
     pub(crate) fn version(&self) -> Option<String> {
         match &self.running {
-            Running::Process(_) => None,
+            Running::Process { .. } => None,
             Running::Asterisk(asterisk) => Some(asterisk.version()),
         }
     }
-}
 
-impl System {
+    /// Kills it and starts it again with all that it has on the disk: how long it takes from that to the first PONG.
+    pub(crate) fn start_again(&mut self) -> Duration {
+        let address = self.address;
+        match &mut self.running {
+            Running::Process { command, process } => {
+                process.end();
+                let begun = Instant::now();
+                *process = Killed(command.spawn().expect("it has run before"));
+                self.pid = process.0.id();
+                first_answer(address, begun, PATIENCE)
+            }
+            Running::Asterisk(asterisk) => {
+                asterisk.kill();
+                let begun = Instant::now();
+                let poller = thread::spawn(move || first_answer(address, begun, PATIENCE));
+                asterisk.start_again();
+                self.pid = asterisk.pid();
+                poller.join().expect("it has answered")
+            }
+        }
+    }
+
     /// Bytes of memory that its process holds.
     pub(crate) fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("Linux");
@@ -171,17 +200,22 @@ pub(crate) fn carrier(address: SocketAddrV4) -> Killed {
     Killed(child)
 }
 
+/// Starts a process that listens at `address`.
+fn run(mut command: Command, address: SocketAddrV4) -> System {
+    let child = command.spawn().expect("it was built");
+    let pid = child.id();
+    let held = || std::net::UdpSocket::bind(address).is_err();
+    wait_for("it to listen", PATIENCE, held);
+    let running = Running::Process { command: Box::new(command), process: Killed(child) };
+    System { address: address.into(), pid, running }
+}
+
 fn relay(way: Way, callee: SocketAddrV4) -> System {
     let address = loopback();
     let own = std::env::current_exe().expect("this program has a path");
-    let child = Command::new(own)
-        .args(["relay", &address.to_string(), &callee.to_string(), way.name()])
-        .spawn()
-        .expect("it is this program");
-    let pid = child.id();
-    let held = || std::net::UdpSocket::bind(address).is_err();
-    wait_for("the relay to listen", PATIENCE, held);
-    System { address: address.into(), pid, running: Running::Process(Killed(child)) }
+    let mut command = Command::new(own);
+    command.args(["relay", &address.to_string(), &callee.to_string(), way.name()]);
+    run(command, address)
 }
 
 fn oneport(setting: &Setting, directory: &Path) -> System {
@@ -231,17 +265,10 @@ fn oneport(setting: &Setting, directory: &Path) -> System {
          [[routes]]\nnumber = \"bench\"\nto = [\"{to}:callee\"]\n"
     );
     std::fs::write(&config, text).expect("a directory of our own");
-    let child = Command::new(command())
-        .args(["serve", "--no-api", "--config"])
-        .arg(&config)
-        .env("ONEPORT_LOG", "error")
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("it was built");
-    let pid = child.id();
-    let held = || std::net::UdpSocket::bind(address).is_err();
-    wait_for("the switch to listen", PATIENCE, held);
-    System { address: address.into(), pid, running: Running::Process(Killed(child)) }
+    let mut switch = Command::new(command());
+    switch.args(["serve", "--no-api", "--config"]).arg(&config).env("ONEPORT_LOG", "error");
+    switch.stdout(Stdio::null());
+    run(switch, address)
 }
 
 /// With the threads that it has by default, and no limits that the others do not have.
