@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use oneport_proto::{
-    CallId, Endpoint, EndpointConfig, Event, Instant, NewCall, Path, TransmitBuffer,
+    CallId, Endpoint, EndpointConfig, Event, Instant, NewCall, Path, TransmitBuffer, TrunkConfig,
 };
-use oneport_wire::{CallNumber, Datagram, Format, MiniFrame, Timestamp};
+use oneport_wire::{
+    CallNumber, Datagram, Format, MiniFrame, MiniTimestamp, Timestamp, TrunkWriter,
+};
 
 #[global_allocator]
 static ALLOCATOR: divan::AllocProfiler = divan::AllocProfiler::system();
@@ -105,4 +107,51 @@ fn mini_frame_relayed(bencher: divan::Bencher<'_, '_>, calls: usize) {
     let (mut scene, mut n, mut datagram) = (scene(calls, true), 0, [0x55; 164]);
     let bencher = bencher.counter(ItemsCount::new(calls));
     bencher.bench_local(|| round(&mut scene, &mut n, &mut datagram));
+}
+
+/// Bytes that everything else on a machine reads between two frames of a call: more than a processor keeps.
+const OTHERS: usize = 64 << 20;
+
+/// Datagrams that the driver looks at together.
+const BUNDLE: usize = 47;
+
+/// Voice by trunk frames, in and out, when the calls are not in the cache any more, as between two frames of a
+/// switch that waits for the next ones.
+#[divan::bench(args = [100, 1_000, 4_000], sample_size = 1, sample_count = 300)]
+fn trunk_entry_relayed_cold(bencher: divan::Bencher<'_, '_>, calls: usize) {
+    let (mut scene, mut n, others) = (scene(calls, true), 0_u32, vec![1_u8; OTHERS]);
+    scene.endpoint.set_trunk(address(1), Some(TrunkConfig::default()));
+    let path = Path::from(address(1));
+    let mut writer = TrunkWriter::new(true, 1_400);
+    let bencher = bencher.counter(ItemsCount::new(calls)).with_inputs(|| {
+        n += 1;
+        let stamp = Timestamp(100 + n * 20);
+        let frames: Vec<Vec<u8>> = scene
+            .calls
+            .chunks(8)
+            .map(|calls| {
+                writer.clear();
+                for (number, _) in calls {
+                    let MiniTimestamp(low) = stamp.low16();
+                    assert!(writer.push(*number, MiniTimestamp(low.max(1)), &[0x55; 160]));
+                }
+                writer.finish(stamp).to_vec()
+            })
+            .collect();
+        divan::black_box(others.chunks(64).map(|line| u32::from(line[0])).sum::<u32>());
+        frames
+    });
+    let (endpoint, buffer) = (&mut scene.endpoint, &mut scene.buffer);
+    bencher.bench_local_values(|mut frames| {
+        scene.now = scene.now + Duration::from_millis(20);
+        for bundle in frames.chunks_mut(BUNDLE) {
+            endpoint.prefetch(bundle.iter().map(|frame| (path.remote, &frame[..])));
+            for frame in bundle {
+                endpoint.handle_datagram(scene.now, path, frame, &mut ());
+            }
+            while endpoint.poll_transmit(buffer).is_some() {}
+        }
+        endpoint.handle_timeout(scene.now + Duration::from_millis(5));
+        while endpoint.poll_transmit(buffer).is_some() {}
+    });
 }

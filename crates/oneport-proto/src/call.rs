@@ -71,6 +71,8 @@ pub(crate) struct Call {
     /// What may be spoken: our offer or theirs, video left out.
     pub(crate) formats: FormatSet,
     pub(crate) link: Option<CallId>,
+    /// Its part in a transfer. Each frame of voice asks whether there is one.
+    pub(crate) transfer: Option<Box<Transfer>>,
     /// Its voice is shown to the application as well.
     pub(crate) tapped: bool,
     /// What the linked call says is kept from it.
@@ -84,8 +86,6 @@ pub(crate) struct Call {
     pub(crate) video: VideoStreams,
     /// It is looked for where it may have moved.
     pub(crate) moving: Option<Box<Moving>>,
-    /// Its part in a transfer.
-    pub(crate) transfer: Option<Box<Transfer>>,
     pub(crate) accepts_transfers: bool,
     /// When a full frame last came.
     pub(crate) last_heard: Option<Instant>,
@@ -832,7 +832,8 @@ impl Call {
     /// Reads some of each line of memory that a frame heard of it needs.
     pub(crate) fn look_in(&self) -> u64 {
         let encrypted = self.exchange.crypt.is_some();
-        self.voice_in.look() ^ u64::from(self.tapped) ^ u64::from(encrypted)
+        let transfers = self.transfer.is_some();
+        self.voice_in.look() ^ u64::from(self.tapped) ^ u64::from(encrypted) ^ u64::from(transfers)
     }
 
     /// The same of a frame that is sent on to its peer.

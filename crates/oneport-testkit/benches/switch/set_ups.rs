@@ -1,6 +1,7 @@
 //! What a call costs that is set up and hung up at once.
 
 use crate::load::Load;
+use crate::relay::Way;
 use crate::systems::Kind;
 use crate::{Bench, Rounds};
 
@@ -11,7 +12,15 @@ impl Bench {
             "\n| set up each second | through | CPU of a call, µs | answered | to the answer, ms (50 %, 99 %) |"
         );
         println!("| --- | --- | --- | --- | --- |");
-        let scenes = [(Kind::Oneport, 40), (Kind::Oneport, 400), (Kind::Asterisk, 40)];
+        // A relay decides nothing, and the call that it passes on has neither call token nor MD5.
+        let relay = Kind::Relay(Way::Batches);
+        let scenes = [
+            (relay, 40),
+            (relay, 400),
+            (Kind::Oneport, 40),
+            (Kind::Oneport, 400),
+            (Kind::Asterisk, 40),
+        ];
         let scenes: Vec<(Kind, usize)> = scenes
             .into_iter()
             .filter(|(kind, _)| *kind != Kind::Asterisk || !self.settings.without_peers)
@@ -60,6 +69,9 @@ impl Bench {
         }
         if let (Some(asterisk), Some(oneport)) = (of(Kind::Asterisk, 40), of(Kind::Oneport, 400)) {
             println!("- 400 a second at Oneport, 40 at Asterisk: {:.1} times.", asterisk / oneport);
+        }
+        if let (Some(asterisk), Some(bare)) = (of(Kind::Asterisk, 40), of(relay, 400)) {
+            println!("- 400 a second at the relay, 40 at Asterisk: {:.1} times.", asterisk / bare);
         }
     }
 }
