@@ -32,7 +32,15 @@ struct Scene {
 
 fn scene(calls: usize, relayed: bool) -> Scene {
     let start = Instant::from_micros(0);
-    let config = EndpointConfig { max_calls_per_address: calls + 1, ..EndpointConfig::default() };
+    // Polls are not what is measured here. There is one at the beginning of each call.
+    let (ping_interval, lag_interval) = (Duration::from_hours(24), Duration::from_hours(24));
+    let max_calls_per_address = calls + 1;
+    let config = EndpointConfig {
+        ping_interval,
+        lag_interval,
+        max_calls_per_address,
+        ..EndpointConfig::default()
+    };
     let mut caller = Endpoint::new(config.clone(), [1; 32], start);
     let mut called = Endpoint::new(config, [2; 32], start);
     let mut buffer = TransmitBuffer::with_capacity(65_000, 64);
@@ -42,8 +50,10 @@ fn scene(calls: usize, relayed: bool) -> Scene {
         placed.push(caller.place_call(start, address(2), NewCall::to("1")).expect("free"));
     }
     let mut now = start;
-    for round in 0..6 {
-        now = now + Duration::from_millis(5);
+    for round in 0..12 {
+        now = now + Duration::from_millis(if round < 6 { 5 } else { 200 });
+        caller.handle_timeout(now);
+        called.handle_timeout(now);
         while caller.poll_transmit(&mut buffer).is_some() {
             let mut bytes = buffer.as_bytes().to_vec();
             let number = match Datagram::decode(&bytes) {
@@ -141,9 +151,11 @@ fn trunk_entry_relayed_cold(bencher: divan::Bencher<'_, '_>, calls: usize) {
         divan::black_box(others.chunks(64).map(|line| u32::from(line[0])).sum::<u32>());
         frames
     });
-    let (endpoint, buffer) = (&mut scene.endpoint, &mut scene.buffer);
+    let (endpoint, buffer, mut uneven) = (&mut scene.endpoint, &mut scene.buffer, false);
     bencher.bench_local_values(|mut frames| {
-        scene.now = scene.now + Duration::from_millis(20);
+        // As it comes through a network, a little late or early.
+        uneven = !uneven;
+        scene.now = scene.now + Duration::from_millis(if uneven { 17 } else { 23 });
         for bundle in frames.chunks_mut(BUNDLE) {
             endpoint.prefetch(bundle.iter().map(|frame| (path.remote, &frame[..])));
             for frame in bundle {

@@ -48,12 +48,14 @@ const WINDOW_BITS: u32 = 13;
 #[repr(C)]
 pub(crate) struct DelayMeter {
     clock: ClockMeter,
+    stalls: StallMeter,
+    /// How many were as late as each of the [`RANGES`] says, the latest first: those that are seldom
+    /// needed stand away from what each frame needs.
     later: [u32; RANGES.len() + 1],
     greatest: i64,
     /// All changes of the delay from one frame to the next, either way, in µs.
     swung: u64,
-    stalls: StallMeter,
-    // Each frame needs what follows, and few need what is above.
+    // Each frame needs what follows, and those that are a little late or early the lines above it.
     /// What the fastest took, of this window and of both this one and the last.
     fastest_in_window: i64,
     fastest: i64,
@@ -66,9 +68,9 @@ impl DelayMeter {
     #[cfg(test)]
     pub(crate) const EACH_FRAME_FROM: usize = core::mem::offset_of!(Self, fastest_in_window);
 
-    /// Reads some of what each frame needs.
+    /// Reads some of what each frame needs, and most are a little late or early.
     pub(crate) const fn look(&self) -> u64 {
-        self.fastest.cast_unsigned()
+        self.fastest.cast_unsigned() ^ self.swung ^ self.stalls.look()
     }
 
     /// A frame that follows the newest, with `timestamp` behind `last`, came `drift` µs later than it
@@ -120,7 +122,7 @@ impl DelayMeter {
     fn note(&mut self, late: i64) {
         self.greatest = self.greatest.max(late);
         let range = RANGES.partition_point(|end| i64::from(*end) * 1_000 <= late);
-        if let Some(count) = self.later.get_mut(range) {
+        if let Some(count) = self.later.get_mut(RANGES.len() - range) {
             *count = count.saturating_add(1);
         }
     }
@@ -168,7 +170,7 @@ impl DelayMeter {
         let ends = RANGES.map(|end| i64::from(end) * 1_000);
         let begins = core::iter::once(FINEST).chain(ends);
         let mut ranges = [(0, 0); RANGES.len() + 1];
-        for (place, range) in ranges.iter_mut().zip(begins.zip(self.later)) {
+        for (place, range) in ranges.iter_mut().zip(begins.zip(self.later.into_iter().rev())) {
             *place = range;
         }
         let mut end = self.greatest;

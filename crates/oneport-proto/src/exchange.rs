@@ -90,7 +90,9 @@ impl Talk {
 impl Exchange {
     /// Reads some of each line of memory that voice needs.
     pub(crate) fn look(&self) -> u64 {
-        u64::from(self.path.remote.port()) ^ u64::from(self.ours.get()) ^ self.created.as_micros()
+        let encrypted = u64::from(self.crypt.is_some());
+        let (port, ours) = (u64::from(self.path.remote.port()), u64::from(self.ours.get()));
+        port ^ ours ^ encrypted ^ self.created.as_micros()
     }
 
     /// One that we open.

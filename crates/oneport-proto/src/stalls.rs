@@ -63,8 +63,10 @@ struct Counts {
 
 /// Watches one stream.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(crate) struct StallMeter {
     counts: Counts,
+    /// Each frame that is late or early asks for it.
     backlog: Option<Backlog>,
 }
 
@@ -82,12 +84,20 @@ const fn add(time: &mut u64, more: u64) {
 }
 
 impl StallMeter {
+    /// Reads what a frame that is late or early asks for.
+    pub(crate) const fn look(&self) -> u64 {
+        self.backlog.is_some() as u64
+    }
+
     /// A frame of `timestamp` came `drift` µs later than its distance from the one before it, `last`, says:
     /// by a millisecond at least, either way.
     pub(crate) fn swing(&mut self, drift: i64, last: u32, timestamp: u32) {
         if drift >= STALL {
             count(&mut self.counts.leaps, 1);
             self.backlog = Some(Backlog { grew: drift, regained: 0, newest: timestamp, frames: 1 });
+            return;
+        }
+        if self.backlog.is_none() {
             return;
         }
         // What comes at its own pace, or not behind the last of them, was not held up by the same thing.
