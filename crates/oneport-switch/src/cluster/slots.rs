@@ -338,8 +338,8 @@ async fn give_back(
         for Versioned { key, ledger, .. } in
             changes.into_iter().filter(|change| set.contains(&change.key))
         {
-            if let Some(news) = ledger.news(name) {
-                tell(connection, name, key, news).await?;
+            for news in ledger.news(name, 0) {
+                tell(connection, name, key.clone(), news).await?;
             }
         }
     }

@@ -28,6 +28,8 @@ pub struct Exchange {
     number: u64,
     left: Vec<(Key, Renewal)>,
     changes: Vec<Versioned>,
+    /// How many slots were free in each of these before.
+    free: Vec<usize>,
     done: Vec<(Key, Result<Ledger, Outdated>)>,
     attempts: usize,
 }
@@ -37,8 +39,8 @@ impl Exchange {
     #[must_use]
     pub fn new(name: &str, request: Request) -> Self {
         let Request { number, renewals: left } = request;
-        let (changes, done) = (Vec::new(), Vec::new());
-        Self { name: name.into(), number, left, changes, done, attempts: 0 }
+        let (changes, free, done) = (Vec::new(), Vec::new(), Vec::new());
+        Self { name: name.into(), number, left, changes, free, done, attempts: 0 }
     }
 
     /// Which ledgers are to be read now; none: it is over.
@@ -54,6 +56,7 @@ impl Exchange {
     pub fn read(&mut self, mut read: Vec<Versioned>) -> Vec<Versioned> {
         self.attempts += 1;
         self.changes.clear();
+        self.free.clear();
         for (key, renewal) in std::mem::take(&mut self.left) {
             let found = read.iter().position(|versioned| versioned.key == key);
             let mut versioned = match found {
@@ -68,9 +71,11 @@ impl Exchange {
                 self.done.push((key, Ok(versioned.ledger)));
                 continue;
             }
+            let free = versioned.ledger.free();
             match versioned.ledger.renew(&self.name, &renewal) {
                 Err(outdated) => self.done.push((key, Err(outdated))),
                 Ok(()) => {
+                    self.free.push(free);
                     self.changes.push(versioned);
                     self.left.push((key, renewal));
                 }
@@ -83,9 +88,12 @@ impl Exchange {
     pub fn set(&mut self, keys: &BTreeSet<Key>) -> Vec<(Key, News)> {
         let mut news = Vec::new();
         let set = |key: &Key| keys.contains(key) || flaw::SetsWhateverVersion.is_there();
-        for Versioned { key, ledger, .. } in std::mem::take(&mut self.changes) {
+        let free = std::mem::take(&mut self.free);
+        for (Versioned { key, ledger, .. }, free) in
+            std::mem::take(&mut self.changes).into_iter().zip(free)
+        {
             if set(&key) {
-                news.extend(ledger.news(&self.name).map(|news| (key.clone(), news)));
+                news.extend(ledger.news(&self.name, free).map(|news| (key.clone(), news)));
                 self.done.push((key, Ok(ledger)));
             }
         }

@@ -151,15 +151,14 @@ impl Ledger {
         self.max().saturating_sub(self.held())
     }
 
-    /// What the others should hear once `name` has renewed; `None`: nothing that they would do anything about.
-    #[must_use]
-    pub fn news(&self, name: &str) -> Option<News> {
+    /// What the others should hear once `name` has changed a ledger in which so many slots were free `before`. A
+    /// switch that gives slots to those who come before it may want some itself.
+    pub fn news(&self, name: &str, before: usize) -> impl Iterator<Item = News> + use<> {
         let mine = self.holders.get(name).filter(|mine| mine.wants > 0 && mine.need > Need::None);
-        if let Some(mine) = mine {
-            return Some(News::Wanted(mine.need));
-        }
         let waits = self.wanted_by_others(name) > Some(Need::None);
-        (waits && self.free() > 0).then_some(News::Freed)
+        let is_freed = self.free() > if mine.is_some() { before } else { 0 };
+        let freed = (waits && is_freed).then_some(News::Freed);
+        mine.map(|mine| News::Wanted(mine.need)).into_iter().chain(freed)
     }
 
     /// Writes down what a switch says. It gets what it would like as far as that is free, and as far as nobody
@@ -272,6 +271,24 @@ mod tests {
         assert_eq!(slots(&ledger), [("a", 6, 0), ("b", 0, 0), ("c", 0, 0)]);
         ledger.renew("b", &Renewal { need: Need::Now, ..renewal(2, 0, 0, 4) }).unwrap();
         assert_eq!(ledger.holders["b"].slots, 4);
+    }
+
+    #[test]
+    fn whoever_gives_a_slot_and_wants_more_says_both_and_what_was_free_before_only_once() {
+        let mut ledger = Ledger::default();
+        let now =
+            |number, keep, target| Renewal { need: Need::Now, ..renewal(number, keep, 0, target) };
+        ledger.renew("a", &now(1, 0, 6)).unwrap();
+        ledger.renew("b", &now(1, 0, 7)).unwrap();
+        assert_eq!(slots(&ledger), [("a", 6, 0), ("b", 4, 0)]);
+        // It has more than an even part, and its idle slot is for the other.
+        ledger.renew("a", &now(2, 5, 8)).unwrap();
+        assert_eq!((slots(&ledger), ledger.free()), (vec![("a", 5, 0), ("b", 4, 0)], 1));
+        assert!(ledger.news("a", 0).eq([News::Wanted(Need::Now), News::Freed]));
+        ledger.renew("a", &now(3, 5, 8)).unwrap();
+        assert!(ledger.news("a", 1).eq([News::Wanted(Need::Now)]), "all know of that one");
+        ledger.renew("b", &now(2, 4, 7)).unwrap();
+        assert_eq!(slots(&ledger), [("a", 5, 0), ("b", 5, 0)]);
     }
 
     #[test]
