@@ -319,7 +319,7 @@ fn test(without_peers: bool) -> Result<(), String> {
         println!(
             "NOT tested: anything with real peers (Asterisk 22, iaxmodem, sipp, tshark, ffmpeg, PostgreSQL, MariaDB, Prometheus, sngrep, Rotel), \
              which is all of crates/oneport-interop, stores on a database server, what needs network namespaces with a NAT, the scenes of \
-             three boxes and of a carrier, the pages about carriers, Asterisk, dialers, nodes, firewalls, security and the first five minutes, what operators see of a call through Asterisk, the softphone there, and what \
+             three boxes, of three switches and of a carrier, the pages about carriers, Asterisk, dialers, nodes, firewalls, security and the first five minutes, what operators see of a call through Asterisk, the softphone there, and what \
              sqlite3 and systemd's own tools say"
         );
         return Ok(());
@@ -364,7 +364,8 @@ const OPTIONAL_TESTS: [&str; 10] = [
 ];
 
 /// Suites of the command that need real peers.
-const OF_COMMAND: [&str; 9] = [
+const OF_COMMAND: [&str; 10] = [
+    "cluster",
     "nat",
     "three_boxes",
     "carrier_scene",

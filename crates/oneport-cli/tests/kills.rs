@@ -3,22 +3,21 @@
 //!
 //! A few rounds by default; `ONEPORT_KILLS=50` runs as many.
 
+mod line;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path as FilePath;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use oneport::{CauseCode, Format};
-use oneport_proto::{
-    CallId, Endpoint, EndpointConfig, Event, Instant, Media, MediaSink, NewCall, Path,
-    RegistrationConfig, Secret, TransmitBuffer,
-};
+use line::Line;
+use oneport::CauseCode;
+use oneport_proto::CallId;
 use oneport_switch::store::{CdrFilter, Order, Paging, SqliteStore, Store};
 use oneport_switch::{Cdr, Utc};
-use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio::time;
 
@@ -30,12 +29,6 @@ const SHORT_CALLS: usize = 100;
 const PHONES: usize = 20;
 /// How long anything may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-struct Deaf;
-
-impl MediaSink for Deaf {
-    fn media(&mut self, _: CallId, _: Media<'_>) {}
-}
 
 /// What the switch has acknowledged, and what it was asked for.
 #[derive(Default)]
@@ -50,96 +43,12 @@ struct Told {
     acknowledged: BTreeSet<String>,
 }
 
-/// One engine on a port of its own.
-struct Line {
-    socket: UdpSocket,
-    endpoint: Endpoint,
-    origin: time::Instant,
-    buffer: TransmitBuffer,
-    switch: SocketAddr,
-}
-
-impl Line {
-    async fn new(switch: SocketAddr) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).expect("random bytes");
-        let endpoint = Endpoint::new(EndpointConfig::default(), seed, Instant::from_micros(0));
-        let buffer = TransmitBuffer::with_capacity(4_096, 1);
-        Self { socket, endpoint, origin: time::Instant::now(), buffer, switch }
-    }
-
-    fn now(&self) -> Instant {
-        let micros = self.origin.elapsed().as_micros();
-        Instant::from_micros(u64::try_from(micros).expect("not that long"))
-    }
-
-    /// Sends what is to be sent, and waits for one datagram or timer.
-    async fn step(&mut self) {
-        while let Some(transmit) = self.endpoint.poll_transmit(&mut self.buffer) {
-            // It may be dead already.
-            let _ = self.socket.send_to(self.buffer.as_bytes(), transmit.path.remote).await;
-        }
-        let wakes = self.endpoint.poll_timeout();
-        let wakes = wakes.map_or(Duration::from_secs(1), |at| at.since(Instant::from_micros(0)));
-        let mut bytes = [0; 2_048];
-        tokio::select! {
-            received = self.socket.recv_from(&mut bytes) => {
-                let now = self.now();
-                if let Ok((length, from)) = received {
-                    let datagram = &mut bytes[..length];
-                    self.endpoint.handle_datagram(now, Path::from(from), datagram, &mut Deaf);
-                }
-            }
-            () = time::sleep_until(self.origin + wakes) => {}
-        }
-        let now = self.now();
-        self.endpoint.handle_timeout(now);
-    }
-
-    /// Waits for the answer to a new call; none if it is refused.
-    async fn call(&mut self, to: &str, calling_number: &str) -> Option<CallId> {
-        let mut new = NewCall::to(to);
-        new.calling_number = Some(calling_number.into());
-        new.username = Some("load".into());
-        new.secret = Some(Secret::from("heavy"));
-        new.formats = vec![Format::ULAW];
-        let (now, switch) = (self.now(), self.switch);
-        let call = self.endpoint.place_call(now, switch, new).expect("free");
-        loop {
-            while let Some(event) = self.endpoint.poll_event() {
-                match event {
-                    Event::CallAnswered { call: answered } if answered == call => {
-                        return Some(call);
-                    }
-                    // The end of the call before may still be among the events.
-                    Event::CallEnded { call: ended, .. } if ended == call => return None,
-                    _ => {}
-                }
-            }
-            self.step().await;
-        }
-    }
-
-    /// Hangs up a call that is up, and waits until that is acknowledged.
-    async fn hang_up(&mut self, call: CallId) {
-        let now = self.now();
-        self.endpoint.hangup(now, call, CauseCode::NORMAL_CLEARING, None).expect("it is up");
-        while !self.endpoint.is_settled() {
-            self.step().await;
-        }
-    }
-
-    /// Waits until the switch hangs up.
-    async fn hear_the_end(&mut self, call: CallId) {
-        loop {
-            while let Some(event) = self.endpoint.poll_event() {
-                if matches!(event, Event::CallEnded { call: ended, .. } if ended == call) {
-                    return;
-                }
-            }
-            self.step().await;
-        }
+/// Hangs up a call that is up, and waits until that is acknowledged.
+async fn hang_up(line: &mut Line, call: CallId) {
+    let now = line.now();
+    line.endpoint.hangup(now, call, CauseCode::NORMAL_CLEARING, None).expect("it is up");
+    while !line.endpoint.is_settled() {
+        line.step().await;
     }
 }
 
@@ -152,7 +61,7 @@ async fn caller(
     told: Arc<Mutex<Told>>,
     mut go: watch::Receiver<bool>,
 ) {
-    let mut line = Line::new(switch).await;
+    let mut line = Line::new(Ipv4Addr::LOCALHOST, switch).await;
     for number in 0.. {
         let calling = format!("{name}-{number}");
         let to = if pause.is_some() { "600" } else { "short" };
@@ -175,7 +84,7 @@ async fn caller(
                 let _ = time::timeout_at(ends, line.step()).await;
             }
         }
-        line.hang_up(call).await;
+        hang_up(&mut line, call).await;
         told.lock().expect("whole").hung_up.insert(calling);
     }
 }
@@ -183,27 +92,10 @@ async fn caller(
 /// A phone that registers, and moves to another port as soon as that is acknowledged.
 async fn phone(switch: SocketAddr, name: String, told: Arc<Mutex<Told>>) {
     loop {
-        let mut line = Line::new(switch).await;
+        let mut line = Line::new(Ipv4Addr::LOCALHOST, switch).await;
         let address = line.socket.local_addr().expect("bound");
         told.lock().expect("whole").phones.entry(name.clone()).or_default().push(address);
-        let config = RegistrationConfig {
-            to: switch,
-            others: Vec::new(),
-            username: name.clone(),
-            secret: Some(Secret::from("here")),
-            key: None,
-            allow_plaintext: false,
-            refresh: Duration::from_secs(600),
-        };
-        let now = line.now();
-        line.endpoint.register(now, config);
-        let mut registered = false;
-        while !registered {
-            line.step().await;
-            while let Some(event) = line.endpoint.poll_event() {
-                registered |= matches!(event, Event::Registered { .. });
-            }
-        }
+        line.register(&name).await;
         {
             let mut told = told.lock().expect("whole");
             told.acknowledged.insert(name.clone());

@@ -11,13 +11,14 @@ use crate::markdown::{Markdown, Note};
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// Pages whose commands are run, and the test that does it.
-const RUN: [(&str, &str); 16] = [
+const RUN: [(&str, &str); 17] = [
     ("alerts.md", "crates/oneport-cli/tests/pages/alerts.rs"),
     ("allstarlink.md", "crates/oneport-cli/tests/pages/asterisk.rs"),
     ("api.md", "crates/oneport-switch/tests/api/examples.rs"),
     ("asterisk.md", "crates/oneport-cli/tests/pages/asterisk.rs"),
     ("capacity.md", "crates/oneport-cli/tests/pages/small.rs"),
     ("carriers.md", "crates/oneport-cli/tests/pages/carriers.rs"),
+    ("cluster.md", "crates/oneport-cli/tests/pages/cluster.rs"),
     ("dialer.md", "crates/oneport-cli/tests/pages/asterisk.rs"),
     ("doctor.md", "crates/oneport-cli/tests/pages/small.rs"),
     ("import.md", "crates/oneport-cli/tests/pages/small.rs"),

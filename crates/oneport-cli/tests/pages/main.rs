@@ -5,6 +5,7 @@ mod asterisk;
 mod book;
 mod boxes;
 mod carriers;
+mod cluster;
 mod dashboard;
 mod figures;
 mod homer;

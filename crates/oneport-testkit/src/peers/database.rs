@@ -1,7 +1,7 @@
 //! Database servers: PostgreSQL and MariaDB, each with its files in a directory of its own.
 
-use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
@@ -73,6 +73,16 @@ impl DatabaseServer {
     /// It is missing or does not start; the message says why.
     #[must_use]
     pub fn start(kind: Kind) -> Self {
+        // The port of such a server is free at an address that nobody else has.
+        Self::start_at(kind, own_loopback())
+    }
+
+    /// Starts one at an address of this machine, for others of its network (/24) as well.
+    ///
+    /// # Panics
+    /// As for [`start`](Self::start).
+    #[must_use]
+    pub fn start_at(kind: Kind, address: Ipv4Addr) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         if is_root() {
             chown(directory.path(), Some(NOBODY), Some(NOBODY)).expect("root may");
@@ -80,8 +90,7 @@ impl DatabaseServer {
         let server = Self {
             kind,
             directory,
-            // The port of such a server is free at an address that nobody else has.
-            address: own_loopback(),
+            address,
             process: Mutex::new(None),
             databases: AtomicU32::new(0),
         };
@@ -107,6 +116,9 @@ impl DatabaseServer {
                 let more = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"];
                 let first = ["-D", data, "-U", USER, &pwfile];
                 self.command("initdb", &[&first[..], &more].concat());
+                let network = format!("host all all {}/24 scram-sha-256\n", self.address);
+                let rules = fs::File::options().append(true).open(self.data().join("pg_hba.conf"));
+                rules.expect("initdb makes it").write_all(network.as_bytes()).expect("writable");
             }
             Kind::MariaDb => {
                 let datadir = format!("--datadir={data}");
@@ -179,6 +191,21 @@ impl DatabaseServer {
         let Some(mut process) = process.take() else { return };
         signal("KILL", &process);
         process.wait().expect("it was started here");
+    }
+
+    /// Ends one of the processes of PostgreSQL that its first one has started, the one with this number if they are
+    /// counted round and round, and waits until the others have got over it. All sessions end.
+    ///
+    /// # Panics
+    /// The system does not let it, or the server does not get over it.
+    pub fn kill_one(&self, number: usize) {
+        {
+            let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+            let all = process.iter().flat_map(children).collect::<Vec<_>>();
+            let one = &all[number % all.len()];
+            send("KILL", one);
+        }
+        wait_for("the database server to answer", STARTING, || self.try_sql("SELECT 1"));
     }
 
     /// Stops all its processes where they are: connections stay, and nobody answers.
@@ -327,15 +354,23 @@ impl DatabaseServer {
     }
 }
 
-/// Sends a signal to a process and its children.
-fn signal(name: &str, process: &Child) {
-    let mut all = BTreeSet::from([process.id().to_string()]);
+/// The processes that one has started.
+fn children(process: &Child) -> Vec<String> {
     let children = format!("/proc/{0}/task/{0}/children", process.id());
     let children = fs::read_to_string(children).unwrap_or_default();
-    all.extend(children.split_whitespace().map(Into::into));
+    children.split_whitespace().map(Into::into).collect()
+}
+
+/// Sends a signal to a process and its children.
+fn signal(name: &str, process: &Child) {
+    let all = children(process).into_iter().chain([process.id().to_string()]);
     // One of them may have ended by itself.
-    let all = all.into_iter().collect::<Vec<_>>().join(" ");
-    let kill = format!("kill -{name} {all} 2>/dev/null");
+    send(name, &all.collect::<Vec<_>>().join(" "));
+}
+
+/// Sends a signal to processes of these numbers.
+fn send(name: &str, processes: &str) {
+    let kill = format!("kill -{name} {processes} 2>/dev/null");
     Command::new("sh").args(["-c", &kill]).status().expect("a shell");
 }
 
