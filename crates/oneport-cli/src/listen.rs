@@ -14,8 +14,8 @@ use crate::websocket::{Message, WebSocket};
 /// Listens to a call of a running switch
 #[derive(Args)]
 #[command(after_help = "\
-Left is the caller, right the called. Without --wav, 16-bit samples, little-endian, left and right by
-turns, go to standard output. It ends with the call. It needs a token with listen = true, as the
+Left is the caller, right the called. Without --wav, 16-bit samples, little-endian, left and right \
+by turns, go to standard output. It ends with the call. It needs a token with listen = true, as the \
 switch's own has.
 
 Examples:

@@ -32,10 +32,10 @@ Examples:
   oneport serve                           port 4569, echo, milliwatt and probe for everybody
   oneport serve --config oneport.toml     peers, routes and registrations of a file
 
-The file is read again when it changes, and on SIGHUP; calls go on, and a file with a mistake changes
-nothing. SIGUSR1 drains: calls that are up go on, new ones are refused (cause 42); another SIGUSR1 takes
-calls again. SIGUSR2 starts the installed program, which takes over while calls go on. The log
-goes to standard error; ONEPORT_LOG=debug says more.")]
+The file is read again when it changes, and on SIGHUP; calls go on, and a file with a mistake \
+changes nothing. SIGUSR1 drains: calls that are up go on, new ones are refused (cause 42); another \
+SIGUSR1 takes calls again. SIGUSR2 starts the installed program, which takes over while calls go \
+on. The log goes to standard error; ONEPORT_LOG=debug says more.")]
 pub(crate) struct Serve {
     /// Configuration file; see docs/configuration.md
     #[arg(long, value_name = "FILE")]

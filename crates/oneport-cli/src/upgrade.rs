@@ -15,8 +15,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Has the installed program take over from a running switch, while calls go on
 #[derive(Args)]
 #[command(after_help = "\
-The new process gets the addresses and takes all that begins; calls that are up stay with the old one
-until they end. A new process that does not start changes nothing.
+The new process gets the addresses and takes all that begins; calls that are up stay with the old \
+one until they end. A new process that does not start changes nothing.
 
 Exit code 0: the new process serves. 1: the old one goes on, or, with --wait, calls still hold it.
 

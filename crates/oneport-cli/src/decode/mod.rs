@@ -40,11 +40,12 @@ const MOST_LADDERS: usize = 20;
 /// Reads captures of IAX2: frames, calls, ladders, sound, and what went wrong
 #[derive(Args)]
 #[command(after_help = "\
-Without --calls, --faults, --ladder, --svg or --wav each frame is a line: its packet, its time, from whom
-to whom, its call (#N), call numbers, timestamp and sequence numbers, and what it says. What is wrong with it
-stands below. Calls are numbered in the order of their beginnings.
+Without --calls, --faults, --ladder, --svg or --wav each frame is a line: its packet, its time, from \
+whom to whom, its call (#N), call numbers, timestamp and sequence numbers, and what it says. What is \
+wrong with it stands below. Calls are numbered in the order of their beginnings.
 
-A file is pcap or pcapng, - is standard input. An interface takes root, or the capability CAP_NET_RAW.
+A file is pcap or pcapng, - is standard input. An interface takes root, or the capability \
+CAP_NET_RAW.
 
 Examples:
   oneport decode call.pcapng

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use oneport::{CallId, IncomingCall, MessageCount, Phone, Registration, RegistrationEvent};
+use oneport::{CallId, IncomingCall, MessageCount, Phone, Registration, RegistrationEvent, Target};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time;
 
@@ -48,7 +48,12 @@ pub(super) async fn run(
     open: impl FnOnce() -> (Box<dyn Sound>, String) + Send + 'static,
 ) -> Result<(), Failure> {
     let account = match &habits.account {
-        Some(account) => format!("{}@{}", account.config.username, account.target.host),
+        Some(account) => {
+            let (number, user, context) = (None, None, None);
+            let place = Target { number, user, context, ..account.target.clone() }.to_string();
+            let place = place.strip_prefix("iax:").unwrap_or(&place);
+            format!("{}@{place}", account.config.username)
+        }
         None => {
             let addresses = phone.local_addresses().iter();
             addresses.map(ToString::to_string).collect::<Vec<_>>().join(" ")

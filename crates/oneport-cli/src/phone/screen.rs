@@ -276,20 +276,23 @@ fn key_rows(state: &State, look: Look) -> Vec<Row<'static>> {
     let offered = state.lines.iter().any(|line| line.phase == Phase::Offered);
     let first = match (offered, state.selected_line()) {
         (true, _) => keys(&[("a", "answer"), ("r", "reject"), ("d", "call")]),
-        (_, Some(line)) if line.is_up() => keys(&[
-            ("h", if line.held { "resume" } else { "hold" }),
-            ("x", "hang up"),
-            ("t", "transfer"),
-            ("c", "connect"),
-            ("0-9 * #", "keys"),
-            ("d", "call"),
-        ]),
+        (_, Some(line)) if line.is_up() => {
+            let hold = ("h", if line.held { "resume" } else { "hold" });
+            let mut does = vec![hold, ("x", "hang up"), ("t", "transfer")];
+            does.extend(state.can_connect().then_some(("c", "connect")));
+            does.extend([("0-9 * #", "keys"), ("d", "call")]);
+            keys(&does)
+        }
         (_, Some(_)) => keys(&[("x", "hang up")]),
-        (_, None) => keys(&[("0-9 d", "call"), ("Enter", "last number")]),
+        (_, None) if state.last_number().is_some() => {
+            keys(&[("0-9 d", "call"), ("Enter", "last number")])
+        }
+        (_, None) => keys(&[("0-9 d", "call")]),
     };
     let mute = if state.muted { "unmute" } else { "mute" };
-    let rest =
-        [("m", mute), ("+ -", "volume"), ("Up Down", "choose"), ("?", "help"), ("q", "quit")];
+    let mut rest = vec![("m", mute), ("+ -", "volume")];
+    rest.extend((state.lines.len() > 1).then_some(("Up Down", "choose")));
+    rest.extend([("?", "help"), ("q", "quit")]);
     vec![first, keys(&rest)]
 }
 

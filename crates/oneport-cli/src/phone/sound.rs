@@ -77,13 +77,14 @@ impl Pace {
 }
 
 /// Files, or silence, in place of a sound card: the microphone is a file that begins anew with each
-/// call, the loudspeaker another that is written while somebody is heard, and complete when this is
-/// dropped.
+/// call and goes on while somebody is talked to, the loudspeaker another that is written meanwhile, and
+/// complete when this is dropped.
 #[derive(Default)]
 pub(crate) struct Files {
     input: Vec<i16>,
     /// What was not said yet begins here.
     said: usize,
+    talking: bool,
     output: Option<wav::Writer>,
     trouble: Option<Trouble>,
     playing: Pace,
@@ -111,6 +112,7 @@ impl Sound for Files {
 
     fn play(&mut self, frame: &Samples, talking: bool) {
         self.playing.done();
+        self.talking = talking;
         if let Some(output) = self.output.as_mut().filter(|_| talking)
             && let Err(error) = output.write(frame)
         {
@@ -125,7 +127,7 @@ impl Sound for Files {
             return false;
         }
         self.capturing.done();
-        let rest = self.input.get(self.said..).unwrap_or_default();
+        let rest = self.input.get(self.said..).filter(|_| self.talking).unwrap_or_default();
         let count = rest.len().min(frame.len());
         frame.fill(0);
         frame[..count].copy_from_slice(&rest[..count]);
@@ -175,13 +177,17 @@ mod tests {
             frame.iter().filter(|sample| **sample == 7).count()
         };
         assert_eq!(next(&mut files), 0, "no call yet");
+        files.play(&[5; 160], true);
         for _ in 0..2 {
             files.answered();
             assert_eq!([next(&mut files), next(&mut files), next(&mut files)], [160, 40, 0]);
         }
-        files.play(&[5; 160], true);
+        files.answered();
         files.play(&[6; 160], false);
+        assert_eq!(next(&mut files), 0, "on hold");
+        files.play(&[7; 160], true);
+        assert_eq!(next(&mut files), 160, "not lost meanwhile");
         drop(files);
-        assert_eq!(wav::read(&output, RATE).unwrap(), [5; 160]);
+        assert_eq!(wav::read(&output, RATE).unwrap(), [[5; 160], [7; 160]].concat());
     }
 }

@@ -78,6 +78,7 @@ impl Switch {
         let secret = format!("{name}'s own");
         let phone = Terminal::phone(&[&[&*account][..], arguments].concat(), &secret, &[]);
         phone.sees("ready, registered for 60 s");
+        phone.sees(&format!("{name}@{}", self.address));
         phone
     }
 }

@@ -132,3 +132,27 @@ fn a_terminal_that_is_too_small_is_told_so() {
         shown(&busy(), LOOK, width, height);
     }
 }
+
+#[test]
+fn only_keys_that_do_something_are_named() {
+    let mut state = registered();
+    let keys = |state: &State| {
+        let screen = shown(state, LOOK, 80, 24);
+        ["last number", "connect", "choose"].map(|does| screen.contains(does))
+    };
+    assert_eq!(keys(&state), [false; 3], "nobody was called, and nobody calls");
+    for key in [Key::Char('6'), Key::Enter] {
+        state.key(key);
+    }
+    state.happened(Happened::Line(LineId(1), OnLine::Answered));
+    assert_eq!(keys(&state), [false; 3], "one call");
+    let ben = offer(&mut state, "701", None);
+    state.key(Key::Char('a'));
+    state.happened(Happened::Line(ben, OnLine::Answered));
+    assert_eq!(keys(&state), [false, true, true], "one is talked to, and one on hold");
+    for line in [LineId(1), ben] {
+        let why = "hung up there".into();
+        state.happened(Happened::Line(line, OnLine::Ended { why, well: true }));
+    }
+    assert_eq!(keys(&state), [true, false, false], "no call, but one before");
+}

@@ -38,8 +38,7 @@ impl State {
             Key::Char('a') => self.answer(),
             Key::Enter if self.offered_line().is_some() => self.answer(),
             Key::Enter => {
-                let last = self.history.iter().find(|past| past.origin == Origin::Here);
-                let number = last.map(|past| past.number.clone()).unwrap_or_default();
+                let number = self.last_number().unwrap_or_default().to_owned();
                 self.entry = Some(Entry::dial(number));
             }
             Key::Char('r') => match self.offered_line() {
@@ -207,15 +206,31 @@ impl State {
         }
     }
 
+    /// The number that was called last from here.
+    pub(crate) fn last_number(&self) -> Option<&str> {
+        let last = self.history.iter().find(|past| past.origin == Origin::Here);
+        last.map(|past| past.number.as_str())
+    }
+
+    /// Whom we talk to, if that call can be connected with another.
+    fn free_here(&self) -> Option<LineId> {
+        let here = self.talking.and_then(|id| self.line(id)).filter(|line| line.is_free());
+        here.map(|line| line.id)
+    }
+
+    /// Whether there are two calls that can be connected.
+    pub(crate) fn can_connect(&self) -> bool {
+        let here = self.free_here();
+        here.is_some() && self.lines.iter().any(|line| line.is_free() && Some(line.id) != here)
+    }
+
     /// Connects whom we talk to with somebody on hold: the selected one, or the only one.
     fn connect(&mut self) {
-        let free = |line: &&Line| line.phase == Phase::Up && line.connected.is_none();
-        let here = self.talking.and_then(|id| self.line(id)).filter(free);
-        let Some(here) = here.map(|line| line.id) else {
+        let Some(here) = self.free_here() else {
             self.say("connecting two calls needs one that you talk to, and one on hold");
             return;
         };
-        let mut held = self.lines.iter().filter(free).filter(|line| line.id != here);
+        let mut held = self.lines.iter().filter(|line| line.is_free() && line.id != here);
         let chosen = held.clone().find(|line| Some(line.id) == self.selected);
         let other = chosen.or_else(|| held.next().filter(|_| held.next().is_none()));
         match other.map(|line| line.id) {

@@ -128,6 +128,11 @@ impl Line {
         matches!(self.phase, Phase::Up | Phase::Transferring)
     }
 
+    /// Whether it can be connected with another.
+    pub(crate) fn is_free(&self) -> bool {
+        self.phase == Phase::Up && self.connected.is_none()
+    }
+
     /// What it does, in words.
     pub(crate) fn words(&self) -> String {
         if let Some(other) = self.connected {
