@@ -15,6 +15,7 @@ mod capture;
 mod cdr;
 mod chart;
 mod check;
+mod cluster;
 mod completions;
 mod conference;
 mod decode;
@@ -86,6 +87,7 @@ enum Command {
     Decode(Box<decode::Decode>),
     Key(key::Key),
     Show(show::Show),
+    Cluster(cluster::Cluster),
     Top(top::Top),
     Status(status::Status),
     Hangup(hangup::HangUp),
@@ -135,6 +137,7 @@ fn main() -> ExitCode {
             Command::Decode(decode) => decode.run().await,
             Command::Key(key) => key.run(),
             Command::Show(show) => show.run(),
+            Command::Cluster(cluster) => cluster.run().await,
             Command::Top(top) => top.run().await,
             Command::Status(status) => status.run(),
             Command::Hangup(hangup) => hangup.run(),

@@ -103,6 +103,11 @@ enum What {
 }
 
 impl Show {
+    /// What `oneport show switches` shows.
+    pub(crate) fn switches(json: bool, api: ApiArgs) -> Self {
+        Self { what: What::Switches, json, watch: false, wide: false, api }
+    }
+
     pub(crate) fn run(self) -> Result<(), Failure> {
         let client = self.api.client()?;
         let room = Room::of_output(self.wide);
@@ -332,7 +337,8 @@ fn show_switches(room: Room, all: &SwitchesView) -> String {
     let why = why.map(|why| format!("\nthe database does not answer for {since} s: {why}"));
     let count = match all.switches.len() {
         0 => "this switch is alone: its configuration has no [cluster]".into(),
-        number => count(number, "switch"),
+        1 => "1 switch".into(),
+        number => format!("{number} switches"),
     };
     format!("{}\n{count}{}", table(room, &columns, &rows), why.unwrap_or_default())
 }

@@ -8,3 +8,4 @@ mod past;
 mod scene;
 mod screens;
 mod signing;
+mod switches;

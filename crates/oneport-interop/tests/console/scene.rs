@@ -120,16 +120,21 @@ fn log() -> LogTail {
 /// A switch with a console.
 pub(crate) struct Scene {
     pub(crate) api: Api,
-    driver: Driver<Switch>,
+    pub(crate) driver: Driver<Switch>,
     phone: Phone,
     pub(crate) directory: tempfile::TempDir,
 }
 
 impl Scene {
     pub(crate) async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// With these sections besides.
+    pub(crate) async fn with(more: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("oneport.toml");
-        let recordings = format!("{CONFIG}\n[audio]\nrecord = {:?}\n", directory.path());
+        let recordings = format!("{CONFIG}\n[audio]\nrecord = {:?}\n{more}", directory.path());
         std::fs::write(&file, recordings).expect("writable");
         let config = Config::load(&file).expect("a good configuration");
         let api = config.api.clone();

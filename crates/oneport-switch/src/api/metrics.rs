@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::error::Problem;
-use super::model::{CallState, PeerState};
+use super::model::{CallState, PeerState, SwitchState};
 use super::prometheus::{Exposition, Format, Kind, Metric};
 use crate::limits::Direction;
 use crate::sip::streams::Turned;
@@ -108,6 +108,16 @@ metrics! {
         "Calls that it refused.";
     LIMIT_AT_CAP = Counter "oneport_limit_at_cap_seconds_total" ["limit"]
         "How long all places were taken; of a limit on each number, those of all numbers together.";
+    SWITCHES = Gauge "oneport_cluster_switches" ["state"]
+        "Switches with the same database, this one among them, by what it knows of them.";
+    CLUSTER_DATABASE = Gauge "oneport_cluster_database_up" []
+        "1: the database of the switches answers this one; 0: it goes on with what it knows.";
+    CLUSTER_SLOTS = Gauge "oneport_cluster_slots" ["limit"]
+        "Calls that this switch may have under a limit that it shares.";
+    CLUSTER_ELSEWHERE = Gauge "oneport_cluster_slots_elsewhere" ["limit"]
+        "Calls that other switches may have under it.";
+    CLUSTER_AGE = Gauge "oneport_cluster_renewal_age_seconds" []
+        "How long ago the oldest lease of this switch was renewed; after [cluster] lease_ms others may take what is idle.";
     LINK_UP = Gauge "oneport_link_up" ["peer"]
         "1 where a polled peer answers in time, else 0.";
     LINK_LATENCY = Gauge "oneport_link_latency_seconds" ["peer"]
@@ -259,6 +269,7 @@ fn write(format: Format, figures: &Figures, own: &Own) -> String {
     write_calls(&mut page, figures);
     write_load(&mut page, figures);
     write_limits(&mut page, figures);
+    write_cluster(&mut page, figures);
     write_links(&mut page, figures);
     write_counters(&mut page, &figures.counters);
     let (processes, legs) = figures.older;
@@ -421,6 +432,37 @@ fn write_limits(page: &mut Exposition, figures: &Figures) {
     let mut samples = page.begin(&LIMIT_AT_CAP);
     for limit in limits {
         samples.add(&[&limit.name], limit.at_cap.as_secs_f64());
+    }
+}
+
+/// Nothing where this switch is alone.
+#[expect(clippy::cast_precision_loss, reason = "samples are floats")]
+fn write_cluster(page: &mut Exposition, figures: &Figures) {
+    let switches = &figures.switches;
+    let own = switches.iter().find(|one| one.here);
+    let mut samples = page.begin(&SWITCHES);
+    if own.is_some() {
+        for state in SwitchState::ALL {
+            let count = switches.iter().filter(|one| one.state == state).count();
+            samples.add(&[state.name()], count as f64);
+        }
+    }
+    let mut samples = page.begin(&CLUSTER_DATABASE);
+    if let Some(own) = own {
+        samples.add(&[], f64::from(u8::from(own.state == SwitchState::Alive)));
+    }
+    let shared = || figures.limits.iter().filter_map(|limit| Some((&limit.name, limit.shared?)));
+    let mut samples = page.begin(&CLUSTER_SLOTS);
+    for (limit, share) in shared() {
+        samples.add(&[limit], share.bound.slots() as f64);
+    }
+    let mut samples = page.begin(&CLUSTER_ELSEWHERE);
+    for (limit, share) in shared() {
+        samples.add(&[limit], share.elsewhere as f64);
+    }
+    let mut samples = page.begin(&CLUSTER_AGE);
+    if let Some(age) = shared().filter_map(|(_, share)| share.age).max() {
+        samples.add(&[], age.as_secs_f64());
     }
 }
 

@@ -1095,6 +1095,21 @@ model! {
     }
 }
 
+impl SwitchState {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Alive, Self::Dead, Self::Left, Self::CutOff];
+
+    /// Its name in answers and metrics.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::Dead => "dead",
+            Self::Left => "left",
+            Self::CutOff => "cut_off",
+        }
+    }
+}
+
 impl CallState {
     /// All of them, in the order in which a call goes through them.
     pub(crate) const ALL: [Self; 6] = [

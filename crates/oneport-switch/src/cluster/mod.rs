@@ -7,6 +7,7 @@
 mod connection;
 #[cfg(test)]
 mod fleet;
+mod forget;
 pub mod lease;
 mod registrations;
 pub(crate) mod slots;
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::{ClusterConfig, DatabaseUrl};
 use crate::switch::{Switch, boot_clock};
 
+pub use forget::{Forgotten, NotForgotten, Session, forget};
 pub(crate) use registrations::Shared;
 
 /// Begins the name under which another switch is known as a peer.

@@ -302,12 +302,22 @@ async fn set(connection: &mut PgListener, changes: &[Versioned]) -> Result<BTree
 }
 
 /// Which runs of switches have sessions.
-async fn present(connection: &mut PgListener) -> Result<BTreeSet<i64>, Error> {
+pub(super) async fn present(connection: &mut PgListener) -> Result<BTreeSet<i64>, Error> {
     let sql = "SELECT DISTINCT objid::bigint FROM pg_locks \
                WHERE locktype = 'advisory' AND granted AND classid = $1::bigint::oid AND objsubid = 2 \
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     let rows = sqlx::query(sql).bind(i64::from(RUNS)).fetch_all(connection).await?;
     rows.into_iter().map(|row| row.try_get(0)).collect()
+}
+
+/// Ends the sessions of a run whose machine is gone.
+pub(super) async fn end_sessions(connection: &mut PgListener, run: i64) -> Result<(), Error> {
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_locks \
+               WHERE locktype = 'advisory' AND granted AND classid = $1::bigint::oid AND objsubid = 2 \
+                 AND objid = $2::bigint::oid \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let query = sqlx::query(sql).bind(i64::from(RUNS)).bind(run);
+    query.execute(connection).await.map(drop)
 }
 
 async fn tell(connection: &mut PgListener, name: &str, key: Key, news: News) -> Result<(), Error> {
@@ -317,7 +327,7 @@ async fn tell(connection: &mut PgListener, name: &str, key: Key, news: News) -> 
 }
 
 /// Takes all that a switch holds out of the ledgers, if it is of this run; of how many.
-async fn give_back(
+pub(super) async fn give_back(
     connection: &mut PgListener,
     name: &str,
     incarnation: Option<i64>,

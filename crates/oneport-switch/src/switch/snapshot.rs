@@ -22,7 +22,7 @@ use crate::api::model::{
     CallState, CallView, Calls, CapacityView, Heard, HeardThere, LegTimeline, LegView, Legs,
     LimitView, LimitsView, PartView, PeerInFull, PeerState, PeerView, Peers, PollView,
     RegisteredHere, RegisteredThere, RegistrationState, Registrations, SharedView, Status,
-    TimelineView, User,
+    SwitchView, TimelineView, User,
 };
 use crate::cdr::hundredths;
 use crate::cluster::lease::Share;
@@ -640,6 +640,8 @@ pub(crate) struct LimitFigures {
     pub(crate) peak: usize,
     pub(crate) refused: u64,
     pub(crate) at_cap: Duration,
+    /// Calls at once, where they are shared with other switches.
+    pub(crate) shared: Option<Share>,
 }
 
 /// How much the threads of media have to do.
@@ -706,6 +708,8 @@ pub(crate) struct Figures {
     /// How many more calls fit.
     pub(crate) capacity: CapacityView,
     pub(crate) limits: Vec<LimitFigures>,
+    /// This one and others with the same database; none where it is alone.
+    pub(crate) switches: Vec<SwitchView>,
     pub(crate) peers: Vec<PeerFigures>,
     /// Peers registered here.
     pub(crate) registered: usize,
@@ -743,6 +747,7 @@ impl Switch {
                         peak: limit.peak.max(peak),
                         refused: limit.refused,
                         at_cap: limit.at_cap + at_cap,
+                        shared: limit.shared,
                     });
                 }
             }
@@ -808,6 +813,7 @@ impl Switch {
             load: self.load_figures(),
             capacity,
             limits,
+            switches: self.show_switches(now).switches,
             peers: peers.collect(),
             registered: self.registrar.all(now).count(),
             registrations,

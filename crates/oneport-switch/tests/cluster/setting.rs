@@ -66,6 +66,11 @@ impl Setting {
         url
     }
 
+    /// What a configuration says of this database.
+    pub(crate) fn section_of_store(url: &str) -> String {
+        format!("[store]\nurl = \"{url}\"\nsecret = \"{PASSWORD}\"\n")
+    }
+
     /// The server's log says each statement that sessions from now on execute.
     pub(crate) async fn log_statements(&self) {
         let mut url: url::Url = self.url.parse().expect("a URL");
@@ -98,9 +103,10 @@ impl Setting {
     async fn start_with(&self, url: &str, name: &str, more: &str, keeps: bool) -> Member {
         let ip = own_loopback();
         let text = format!(
-            "[overload]\nenabled = false\n[store]\nurl = \"{url}\"\nsecret = \"{PASSWORD}\"\n\
+            "[overload]\nenabled = false\n{}\
              [cluster]\nname = \"{name}\"\nsecret = \"{SECRET}\"\naddress = \"{ip}\"\n\
-             heartbeat_ms = 100\ndead_after_ms = 3000\n{more}"
+             heartbeat_ms = 100\ndead_after_ms = 3000\n{more}",
+            Self::section_of_store(url)
         );
         let config = Config::parse(Path::new("oneport.toml"), &text).expect("it is well");
         let StorePlace::Server { url, .. } = &config.store.place else { panic!("a server") };

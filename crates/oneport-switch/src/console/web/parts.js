@@ -70,8 +70,9 @@ const MARKS = {
   answered: 'good', ringing: 'fair', calling: 'fair', dialling: 'none', identifying: 'none', parked: 'poor',
   ok: 'good', lagged: 'poor', unreachable: 'bad', unknown: 'none', unmonitored: 'none',
   keyed: 'bad', idle: 'none', registered: 'good', trying: 'fair', failed: 'bad', serving: 'good', draining: 'poor', drained: 'bad',
+  alive: 'good', dead: 'bad', left: 'none', cut_off: 'bad',
 };
-export const State = ({ is }) => html`<span class=${`state ${MARKS[is] ?? 'none'}`}><i aria-hidden="true"></i>${is}</span>`;
+export const State = ({ is }) => html`<span class=${`state ${MARKS[is] ?? 'none'}`}><i aria-hidden="true"></i>${is.replaceAll('_', ' ')}</span>`;
 
 /**
  * Lines over time, without axes but for the greatest value: `series` are lists of numbers with a name and a tone. `ago` are

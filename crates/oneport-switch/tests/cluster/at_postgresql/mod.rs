@@ -1,6 +1,7 @@
 //! What needs the server itself.
 
 mod calls;
+mod forgetting;
 mod presence;
 mod registrations;
 mod slots;

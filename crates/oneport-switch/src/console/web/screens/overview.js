@@ -43,10 +43,21 @@ function Room({ capacity }) {
     ${peers.length > 0 && html`<table class="facts"><caption class="left">With those that have the least room</caption><tbody>${peers.slice(0, 5).map(one => html`<tr key=${one.peer}><th scope="row"><a href=${`#/peer/${encodeURIComponent(one.peer)}`}>${one.peer}</a></th><td class="num">${things(one.calls, 'call')}, about ${count(one.forecast.calls)} more</td></tr>`)}</tbody></table>`}`;
 }
 
+/** The switches with the same database, and what this one has of the limits that they share. */
+function Switches({ data, calls, limits }) {
+  const shared = limits ? limits.limits.filter(one => one.shared !== null) : [];
+  return html`
+    ${data.cut_off !== null && html`<p class="ail"><strong>The database has not answered for ${span(data.cut_off_seconds)}:</strong> ${data.cut_off}</p>`}
+    <table class="facts switches"><caption class="hidden">Switches</caption><tbody>${data.switches.map(one => html`<tr key=${one.name} class=${one.state === 'dead' || one.state === 'cut_off' ? 'bad' : ''}><th scope="row">${one.name}${one.here && html`<small> here, ${things(calls, 'call')}</small>`}</th><td class="num"><${State} is=${one.state} /></td></tr>`)}</tbody></table>
+    ${shared.length > 0 && html`<table class="facts shared"><caption class="left">Slots of shared limits: here, and at the others</caption><tbody>${shared.slice(0, LIMITS).map(one => html`<tr key=${one.name}><th scope="row">${one.name}</th><td class="num">${count(one.shared.leased)} and ${count(one.shared.elsewhere)} of ${count(one.shared.max)}</td></tr>`)}</tbody></table>`}
+    ${data.registered_elsewhere > 0 && html`<p class="quiet">${things(data.registered_elsewhere, 'peer')} registered at the others.</p>`}`;
+}
+
 export function Overview() {
   const { data: overview, error } = useLive('/v1/overview', { kinds: ['call_begun', 'call_answered', 'call_ended', 'refused'] });
   const { data: status } = useLive('/v1/status', { kinds: ['peer', 'registration_elsewhere', 'limit'] });
   const { data: limits } = useLive('/v1/limits', { kinds: ['limit'] });
+  const { data: switches } = useLive('/v1/switches', { kinds: ['limit'], period: 3000 });
   const { data: capacity } = useLive('/v1/capacity', { kinds: ['overload'], period: 3000 });
   if (!overview) return html`<${Heading} title="Overview" />${error ? html`<${Fault} error=${error} />` : html`<${Waiting} />`}`;
   const { history, process, sockets } = overview;
@@ -75,6 +86,7 @@ export function Overview() {
         <table class="facts"><caption class="hidden">Calls by state</caption><tbody>${overview.states.filter(one => one.calls > 0).map(one => html`<tr key=${one.state}><th scope="row"><${State} is=${one.state} /></th><td class="num">${count(one.calls)}</td></tr>`)}</tbody></table>`}
       <//>
       <${Card} title="Limits">${limits ? html`<${Limits} data=${limits} />` : html`<${Waiting} />`}<//>
+      ${switches && switches.switches.length > 0 && html`<${Card} title="Switches"><${Switches} data=${switches} calls=${overview.calls} limits=${limits} /><//>`}
       <${Card} title="Room for more">${capacity ? html`<${Room} capacity=${capacity} />` : html`<${Waiting} />`}<//>
       <${Card} title="Process and sockets">
         <${Bar} label="CPU" used=${Math.round(process.cpu_percent)} most=${process.cores * 100} note="% of a core" />

@@ -1,5 +1,7 @@
 //! The command with records on a database server: `serve` through an outage, `cdr`, `why`, and `state` from
-//! one database into another.
+//! one database into another; and several switches with one of PostgreSQL.
+
+mod switches;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -42,6 +44,13 @@ fn said(state: &Path, arguments: &[&str]) -> String {
     let Output { status, stdout, stderr } = run(state, arguments);
     assert!(status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&stderr));
     String::from_utf8(stdout).expect("text")
+}
+
+/// What it says when it refuses.
+fn refused(state: &Path, arguments: &[&str]) -> String {
+    let Output { status, stderr, .. } = run(state, arguments);
+    assert!(!status.success(), "{arguments:?} is taken");
+    String::from_utf8(stderr).expect("text")
 }
 
 fn serve(state: &Path, config: &str) -> Serve {

@@ -1,0 +1,53 @@
+//! Several switches with one database, as the console of one of them shows them.
+
+use std::path::Path;
+
+use oneport::{Driver, DriverConfig};
+use oneport_switch::cluster::Cluster;
+use oneport_switch::{Config, StorePlace, Switch};
+use oneport_testkit::peers::database::{DatabaseServer, Kind, PASSWORD};
+
+use crate::scene::{CONFIG, Scene};
+
+/// The switch of `driver`, whose configuration has these sections, is one of several.
+fn join(sections: &str, driver: &Driver<Switch>) -> Cluster {
+    let config = Config::parse(Path::new("oneport.toml"), sections).expect("it is well");
+    let StorePlace::Server { url, .. } = &config.store.place else { panic!("a server") };
+    Cluster::join(config.cluster.as_ref().expect("one of several"), url, driver).expect("a thread")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn switches_and_what_they_share_are_on_the_overview_with_what_ails_them() {
+    let server = DatabaseServer::start(Kind::Postgres);
+    let url = server.new_database();
+    let sections = |name: &str| {
+        format!(
+            "[store]\nurl = \"{url}\"\nsecret = \"{PASSWORD}\"\n[cluster]\nname = \"{name}\"\n\
+             secret = \"sturdy bridge\"\naddress = \"127.0.0.1\"\nheartbeat_ms = 100\ndead_after_ms = 3000\n"
+        )
+    };
+    let scene = Scene::with(&sections("berlin")).await;
+    let _berlin = join(&sections("berlin"), &scene.driver);
+    let text = format!("{CONFIG}\n{}", sections("bonn"));
+    let config = Config::parse(Path::new("oneport.toml"), &text).expect("it is well");
+    let driver = DriverConfig {
+        listen: config.listen.clone(),
+        endpoint: config.endpoint.clone(),
+        ..DriverConfig::default()
+    };
+    let driver = Driver::start(driver, Switch::new(config)).expect("it starts");
+    let bonn = join(&sections("bonn"), &driver);
+    let browser = scene.entered().await;
+    browser.sees(".switches tr", "berlin here").await;
+    browser.sees(".switches tr", "bonn").await;
+    browser.counts(".switches .state.good", 2).await;
+    browser.sees(".shared tr", "dialer lines").await;
+    browser.sees(".shared tr", "of 3").await;
+    assert_eq!(browser.serious_findings().await, Vec::<String>::new());
+    drop((driver, bonn));
+    browser.sees(".switches tr.bad", "dead").await;
+    server.kill();
+    browser.sees(".ail", "The database has not answered for").await;
+    browser.sees(".switches tr.bad", "cut off").await;
+    browser.quit().await;
+}
