@@ -9,7 +9,7 @@ use clap::Args;
 use miette::{LabeledSpan, NamedSource, miette};
 use oneport::{Driver, DriverConfig, Inheritance, StartError};
 use oneport_switch::api::{Api, ApiError, Given, Reloader, state_directory, token_file};
-use oneport_switch::cluster::Cluster;
+use oneport_switch::cluster::{Cluster, SharedConfiguration};
 use oneport_switch::realtime::{Realtime, RealtimePeers};
 use oneport_switch::store::Store;
 use oneport_switch::{
@@ -65,11 +65,12 @@ impl Serve {
             Some(_) => Activated::default(),
             None => Activated::take()?,
         };
-        let mut config = match &self.config {
-            None => Config::default(),
+        let (mut config, shared) = match &self.config {
+            None => (Config::default(), SharedConfiguration::default()),
             Some(path) => {
-                let known = KnownHosts::new();
-                Config::load_to_run(path, &known).map_err(|error| explain(&error))?
+                let (known, state) = (KnownHosts::new(), state_directory());
+                let loaded = SharedConfiguration::at_start(path, &known, &state).await;
+                loaded.map_err(|error| explain(&error))?
             }
         };
         for host in &config.lost_hosts {
@@ -115,6 +116,7 @@ impl Serve {
         let driver = start(config.clone(), chosen, port, &storage, &rows)?;
         let mut heirs = Heirs::of(&driver, asked).await?;
         given.upgrades = Some(heirs.upgrades());
+        given.shared = shared.clone();
         let gateway = match sip {
             None => Switch::start_gateway(&driver, &config),
             Some((own, sockets)) => Switch::inherit_gateway(&driver, &config, own, sockets),
@@ -133,11 +135,11 @@ impl Serve {
         let store = storage.store();
         let mut api = start_api(&config.api, &driver, store.clone(), file, log.clone(), given)?;
         let writer = storage.start(&driver).map_err(failed)?;
-        let mut cluster = join(&config, &driver)?;
+        let mut cluster = join(&config, &driver, &shared)?;
         let mut realtime = Realtime::start(&config, &driver).map_err(failed)?;
         let reloader_of = |api: Option<&Api>| match (api, file) {
             (Some(api), _) => api.reloader().cloned(),
-            (None, Some(file)) => Some(Reloader::new(file, &driver)),
+            (None, Some(file)) => Some(Reloader::new(file, &driver, shared.clone())),
             (None, None) => None,
         };
         let mut reloader = reloader_of(api.as_ref());
@@ -185,17 +187,18 @@ impl Serve {
                             drains.succeeded(false);
                             let (listener, token) = left.take().unzip();
                             let (upgrades, token) = (Some(heirs.upgrades()), token.flatten());
-                            let given = Given { listener, token, upgrades };
+                            let given = Given { listener, token, upgrades, shared: shared.clone() };
                             api = start_api(&config.api, &driver, store.clone(), file, log.clone(), given)?;
                             reloads = file.map(Reloads::of).transpose().map_err(failed)?;
                             reloader = reloader_of(api.as_ref());
-                            cluster = join(&config, &driver)?;
+                            cluster = join(&config, &driver, &shared)?;
                             realtime = Realtime::start(&config, &driver).map_err(failed)?;
                         }
                     }
                     continue;
                 }
                 () = reload => {}
+                () = shared.news() => {}
                 () = hosts.moved(reloader.as_ref()) => {}
             }
             notify::reloading();
@@ -304,12 +307,16 @@ fn start(
 }
 
 /// Joins the other switches with the same database; `None`: it is alone.
-fn join(config: &Config, driver: &Driver<Switch>) -> Result<Option<Cluster>, Failure> {
+fn join(
+    config: &Config,
+    driver: &Driver<Switch>,
+    shared: &SharedConfiguration,
+) -> Result<Option<Cluster>, Failure> {
     let (Some(cluster), StorePlace::Server { url, .. }) = (&config.cluster, &config.store.place)
     else {
         return Ok(None);
     };
-    Cluster::join(cluster, url, driver).map(Some).map_err(failed)
+    Cluster::join(cluster, url, driver, shared).map(Some).map_err(failed)
 }
 
 /// Starts the API. Where nobody chose its address, that another has it is no failure.

@@ -314,7 +314,14 @@ fn show_carriers(room: Room, carriers: &[CarrierView]) -> String {
 }
 
 fn show_switches(room: Room, all: &SwitchesView) -> String {
-    let columns = [name("SWITCH"), left("STATE"), left("ADDRESS"), left("VERSION"), wide("RUN")];
+    let columns = [
+        name("SWITCH"),
+        left("STATE"),
+        left("ADDRESS"),
+        left("VERSION"),
+        left("CONFIG"),
+        wide("RUN"),
+    ];
     let row = |one: &SwitchView| {
         let state = match one.state {
             SwitchState::Alive if one.here => "here",
@@ -328,6 +335,7 @@ fn show_switches(room: Room, all: &SwitchesView) -> String {
             state.into(),
             one.address.clone(),
             one.version.clone(),
+            or_dash(one.configuration.map(|version| version.to_string())),
             or_dash(one.incarnation.map(|run| run.to_string())),
         ]
     };
@@ -335,12 +343,15 @@ fn show_switches(room: Room, all: &SwitchesView) -> String {
     let since = all.cut_off_seconds.unwrap_or_default();
     let why = all.cut_off.as_ref();
     let why = why.map(|why| format!("\nthe database does not answer for {since} s: {why}"));
+    let refused = all.configuration_refused.as_ref();
+    let refused = refused.map(|why| format!("\nthe newest configuration does not run here: {why}"));
     let count = match all.switches.len() {
         0 => "this switch is alone: its configuration has no [cluster]".into(),
         1 => "1 switch".into(),
         number => format!("{number} switches"),
     };
-    format!("{}\n{count}{}", table(room, &columns, &rows), why.unwrap_or_default())
+    let (why, refused) = (why.unwrap_or_default(), refused.unwrap_or_default());
+    format!("{}\n{count}{why}{refused}", table(room, &columns, &rows))
 }
 
 pub(crate) const fn registration_word(state: RegistrationState) -> &'static str {

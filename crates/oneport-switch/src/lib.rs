@@ -34,6 +34,7 @@ mod news;
 mod overload;
 mod parking;
 mod polls;
+mod private_file;
 mod qualify;
 mod radio;
 pub mod realtime;
@@ -59,8 +60,8 @@ pub use cdr::{Cdr, HungUpBy, LegDirection, Quality, RemoteQuality};
 pub use conference::ConferenceMember;
 pub use config::{
     ApiConfig, ChosenByCommand, ClusterConfig, Config, ConfigError, DatabaseKind, DatabaseUrl,
-    HepConfig, KnownHosts, RealtimeConfig, RealtimePlace, StoreConfig, StorePlace, Summary,
-    TracesConfig, schema as config_schema,
+    HepConfig, KnownHosts, RealtimeConfig, RealtimePlace, SharedText, StoreConfig, StorePlace,
+    Summary, TracesConfig, schema as config_schema,
 };
 pub use decision::Decision;
 pub use ledger::Journal;

@@ -1,6 +1,7 @@
 //! The command with records on a database server: `serve` through an outage, `cdr`, `why`, and `state` from
 //! one database into another; and several switches with one of PostgreSQL.
 
+mod configuration;
 mod switches;
 
 use std::fs;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use oneport::{Driver, DriverConfig};
-use oneport_switch::cluster::Cluster;
+use oneport_switch::cluster::{Cluster, SharedConfiguration};
 use oneport_switch::{Config, StorePlace, Switch};
 use oneport_testkit::peers::database::{DatabaseServer, Kind, PASSWORD};
 
@@ -11,9 +11,11 @@ use crate::scene::{CONFIG, Scene};
 
 /// The switch of `driver`, whose configuration has these sections, is one of several.
 fn join(sections: &str, driver: &Driver<Switch>) -> Cluster {
+    let shared = &SharedConfiguration::default();
     let config = Config::parse(Path::new("oneport.toml"), sections).expect("it is well");
     let StorePlace::Server { url, .. } = &config.store.place else { panic!("a server") };
-    Cluster::join(config.cluster.as_ref().expect("one of several"), url, driver).expect("a thread")
+    Cluster::join(config.cluster.as_ref().expect("one of several"), url, driver, shared)
+        .expect("a thread")
 }
 
 #[tokio::test(flavor = "multi_thread")]

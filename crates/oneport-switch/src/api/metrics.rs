@@ -118,6 +118,10 @@ metrics! {
         "Calls that other switches may have under it.";
     CLUSTER_AGE = Gauge "oneport_cluster_renewal_age_seconds" []
         "How long ago the oldest lease of this switch was renewed; after [cluster] lease_ms others may take what is idle.";
+    CONFIGURATION = Gauge "oneport_cluster_configuration_version" []
+        "The version of the shared configuration that this switch runs.";
+    CONFIGURATION_NEWEST = Gauge "oneport_cluster_configuration_newest" []
+        "The newest version that it has heard of; above the other one it does not go with this switch's file.";
     LINK_UP = Gauge "oneport_link_up" ["peer"]
         "1 where a polled peer answers in time, else 0.";
     LINK_LATENCY = Gauge "oneport_link_latency_seconds" ["peer"]
@@ -438,7 +442,8 @@ fn write_limits(page: &mut Exposition, figures: &Figures) {
 /// Nothing where this switch is alone.
 #[expect(clippy::cast_precision_loss, reason = "samples are floats")]
 fn write_cluster(page: &mut Exposition, figures: &Figures) {
-    let switches = &figures.switches;
+    let all = &figures.switches;
+    let switches = &all.switches;
     let own = switches.iter().find(|one| one.here);
     let mut samples = page.begin(&SWITCHES);
     if own.is_some() {
@@ -463,6 +468,14 @@ fn write_cluster(page: &mut Exposition, figures: &Figures) {
     let mut samples = page.begin(&CLUSTER_AGE);
     if let Some(age) = shared().filter_map(|(_, share)| share.age).max() {
         samples.add(&[], age.as_secs_f64());
+    }
+    let mut samples = page.begin(&CONFIGURATION);
+    if let Some(version) = own.and_then(|own| own.configuration) {
+        samples.add(&[], version as f64);
+    }
+    let mut samples = page.begin(&CONFIGURATION_NEWEST);
+    if let Some(version) = all.configuration {
+        samples.add(&[], version as f64);
     }
 }
 

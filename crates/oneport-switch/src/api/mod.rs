@@ -12,6 +12,7 @@ mod audio;
 mod calls;
 mod capture;
 mod carriers;
+mod cluster;
 mod configuration;
 mod drain;
 mod error;
@@ -58,16 +59,18 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, oneshot};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
 use crate::Switch;
+use crate::cluster::SharedConfiguration;
 use crate::config::ApiConfig;
 use crate::console::Sessions;
 use crate::log_tail::LogTail;
 use crate::store::Store;
 use error::Problem;
 
+pub use cluster::{NewShared, SetShared, SharedConfigurationView};
 pub use error::Refused;
 pub(crate) use pulse::Beat;
 pub use reload::{ReloadError, Reloader};
@@ -166,6 +169,8 @@ pub struct Given {
     pub token: Option<[u8; 32]>,
     /// To whoever starts another process on request.
     pub upgrades: Option<Upgrades>,
+    /// What the switch shares of its configuration with others.
+    pub shared: SharedConfiguration,
 }
 
 /// A running API. It stops when dropped; then the driver that it was given is free again.
@@ -217,7 +222,7 @@ impl Api {
         state: &Path,
         given: Given,
     ) -> Result<Self, ApiError> {
-        let Given { listener, token, upgrades } = given;
+        let Given { listener, token, upgrades, shared: configuration } = given;
         let bind = |source| ApiError::Bind { address: config.listen, source };
         let listener = match listener {
             Some(listener) => listener,
@@ -238,7 +243,8 @@ impl Api {
         let token = made.as_ref().map(Token::hash);
         let tokens = Arc::new(token::Tokens::new(made));
         tokens.replace(config.tokens.clone());
-        let reloader = file.map(|file| Reloader::with_tokens(file, driver, tokens.clone()));
+        let reloader = file
+            .map(|file| Reloader::with_tokens(file, driver, tokens.clone(), configuration.clone()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(ApiError::System)?;
         let (stop, stopped) = oneshot::channel::<()>();
@@ -402,6 +408,9 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(peers::registrations))
         .routes(routes!(carriers::carriers))
         .routes(routes!(switches::switches))
+        .routes(
+            routes!(cluster::show, cluster::set).layer(DefaultBodyLimit::max(cluster::GREATEST)),
+        )
         .routes(routes!(calls::list, calls::originate))
         .routes(routes!(calls::show, calls::hang_up))
         .routes(routes!(calls::netstats))

@@ -174,6 +174,9 @@ model! {
         pub version: String,
         /// Which run of it; later ones are greater. Null while the database has not seen it.
         pub incarnation: Option<i64>,
+        /// The version of the shared configuration that it runs; null: none.
+        #[serde(default)]
+        pub configuration: Option<i64>,
     }
 
     /// The switches with the same database.
@@ -186,6 +189,12 @@ model! {
         pub cut_off: Option<String>,
         /// Since when that is so.
         pub cut_off_seconds: Option<u64>,
+        /// The newest version of the shared configuration that this one has heard of; null: there is none.
+        #[serde(default)]
+        pub configuration: Option<i64>,
+        /// Why this one does not run it.
+        #[serde(default)]
+        pub configuration_refused: Option<String>,
     }
 
     /// How a registration of ours stands.

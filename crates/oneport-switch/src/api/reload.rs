@@ -9,6 +9,8 @@ use thiserror::Error;
 
 use super::model::Reloaded;
 use super::token::Tokens;
+use crate::cluster::{Loaded, SharedConfiguration};
+use crate::config::SharedText;
 use crate::{Config, ConfigError, KnownHosts, Switch};
 
 /// Why the configuration was not read again. The old one stays.
@@ -42,6 +44,7 @@ pub struct Reloader {
     file: PathBuf,
     driver: Driver<Switch>,
     tokens: Arc<Tokens>,
+    shared: SharedConfiguration,
 }
 
 impl std::fmt::Debug for Reloader {
@@ -53,12 +56,17 @@ impl std::fmt::Debug for Reloader {
 impl Reloader {
     /// For a switch without an API.
     #[must_use]
-    pub fn new(file: &Path, driver: &Driver<Switch>) -> Self {
-        Self::with_tokens(file, driver, Arc::default())
+    pub fn new(file: &Path, driver: &Driver<Switch>, shared: SharedConfiguration) -> Self {
+        Self::with_tokens(file, driver, Arc::default(), shared)
     }
 
-    pub(super) fn with_tokens(file: &Path, driver: &Driver<Switch>, tokens: Arc<Tokens>) -> Self {
-        Self { file: file.into(), driver: driver.clone(), tokens }
+    pub(super) fn with_tokens(
+        file: &Path,
+        driver: &Driver<Switch>,
+        tokens: Arc<Tokens>,
+        shared: SharedConfiguration,
+    ) -> Self {
+        Self { file: file.into(), driver: driver.clone(), tokens, shared }
     }
 
     /// The file.
@@ -86,7 +94,26 @@ impl Reloader {
         Ok(asked.await.unwrap_or(false))
     }
 
-    /// Reads it, and has the switch take it over unless it is a `dry_run`.
+    /// What it has of what switches share.
+    pub(super) const fn shared(&self) -> &SharedConfiguration {
+        &self.shared
+    }
+
+    /// What would change if this were shared, a line each.
+    ///
+    /// # Errors
+    /// It has a mistake, or does not go with the file, or the switch has stopped.
+    pub(super) async fn try_shared(&self, text: SharedText) -> Result<Vec<String>, ReloadError> {
+        let file = self.file.clone();
+        let (known, _) = self.hosts().await?;
+        let load = move || Config::load_to_run_with(&file, &text, &known);
+        let loaded = tokio::task::spawn_blocking(load).await.map_err(ReloadError::Unread)?;
+        let config = loaded.map_err(|error| ReloadError::Config(Box::new(error)))?;
+        Ok(self.driver.with(move |_, switch, _| switch.changes(&config)).await?)
+    }
+
+    /// Reads it, with what switches share, and has the switch take it over unless it is a `dry_run`. Where the newest
+    /// of what they share does not go with the file, that which runs stays.
     ///
     /// # Errors
     /// The file has a mistake, or the switch has stopped. Nothing has changed then.
@@ -94,9 +121,11 @@ impl Reloader {
         let file = self.file.clone();
         let (known, _) = self.hosts().await?;
         // Host names are looked up in here.
-        let loaded = tokio::task::spawn_blocking(move || Config::load_to_run(&file, &known)).await;
-        let config = loaded.map_err(ReloadError::Unread)?;
-        let config = config.map_err(|error| ReloadError::Config(Box::new(error)))?;
+        let shared = self.shared.clone();
+        let loaded = tokio::task::spawn_blocking(move || shared.load(&file, &known)).await;
+        let loaded = loaded.map_err(ReloadError::Unread)?;
+        let loaded = loaded.map_err(|error| ReloadError::Config(Box::new(error)))?;
+        let Loaded { config, shared, refused } = loaded;
         let tokens = config.api.tokens.clone();
         let answer = self.driver.with(move |endpoint, switch, now| {
             let calls = switch.count_calls();
@@ -109,6 +138,7 @@ impl Reloader {
         let reloaded = answer.await?;
         if !dry_run {
             self.tokens.replace(tokens);
+            self.shared.runs(shared, refused.as_ref());
         }
         Ok(reloaded)
     }

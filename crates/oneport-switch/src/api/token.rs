@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 use utoipa::ToSchema;
+
+use crate::private_file;
 
 /// What a token or a user of the console is good for. Each role may do what those before it may.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, ToSchema)]
@@ -185,22 +185,14 @@ pub(super) fn made_by_hash(hash: [u8; 32]) -> Token {
 /// Makes a token for an administrator and writes it where nobody but this user reads it.
 pub(super) fn make_token(path: &Path) -> io::Result<Token> {
     let secret = random_secret()?;
-    if let Some(directory) = path.parent() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    }
-    // A file of its own, moved into place: whoever could read an old one reads nothing of this.
-    let new = path.with_extension(format!("{}.new", std::process::id()));
-    let _ = fs::remove_file(&new);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    writeln!(file, "{secret}")?;
-    drop(file);
-    fs::rename(&new, path)?;
+    private_file::write(path, format!("{secret}\n").as_bytes())?;
     Ok(Token::new("state", secret.as_bytes(), Role::Admin).listening(true))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]

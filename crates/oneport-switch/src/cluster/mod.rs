@@ -4,12 +4,14 @@
 //! life, hears of changes (LISTEN) and tells the switch what is new. The switch itself asks the database nothing:
 //! whatever a call needs is in its memory when it comes.
 
+mod configuration;
 mod connection;
 #[cfg(test)]
 mod fleet;
 mod forget;
 pub mod lease;
 mod registrations;
+mod shared;
 pub(crate) mod slots;
 mod switches;
 mod thread;
@@ -23,8 +25,11 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::{ClusterConfig, DatabaseUrl};
 use crate::switch::{Switch, boot_clock};
 
+pub use configuration::{NotShared, VersionView, read_shared, set_shared, shared_versions};
 pub use forget::{Forgotten, NotForgotten, Session, forget};
 pub(crate) use registrations::Shared;
+pub(crate) use shared::Loaded;
+pub use shared::{SharedConfiguration, SharedStanding};
 
 /// Begins the name under which another switch is known as a peer.
 pub(crate) const SWITCH: &str = "switch:";
@@ -46,6 +51,8 @@ pub(crate) struct Sibling {
     /// Of oneport.
     pub(crate) version: String,
     pub(crate) presence: Presence,
+    /// The version of the shared configuration that it runs.
+    pub(crate) configuration: Option<i64>,
 }
 
 /// Whether a switch is there.
@@ -88,8 +95,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Joins the switches of the database `url` with the switch of `driver`. Whether the database is there now
-    /// is of no account.
+    /// Joins the switches of the database `url` with the switch of `driver`, and lets `shared` hear of what they share
+    /// of their configuration. Whether the database is there now is of no account.
     ///
     /// # Errors
     /// The system gives no thread.
@@ -97,8 +104,11 @@ impl Cluster {
         config: &ClusterConfig,
         url: &DatabaseUrl,
         driver: &Driver<Switch>,
+        shared: &SharedConfiguration,
     ) -> io::Result<Self> {
         let driver = driver.downgrade();
+        let of_switch = shared.clone();
+        driver.post(move |_, switch, _| switch.share_configuration(of_switch));
         let (slots, slots_asked) = mpsc::unbounded_channel();
         let asks_slots = slots.clone();
         driver.post(move |_, switch, _| switch.share_limits(asks_slots));
@@ -111,7 +121,7 @@ impl Cluster {
             driver.post(move |endpoint, switch, now| switch.cluster_tells(endpoint, now, told));
         });
         let (asks, asked) = mpsc::unbounded_channel();
-        let ended = thread::start(config.clone(), url.with_secret(), asked, tell)?;
+        let ended = thread::start(config.clone(), url.with_secret(), shared.clone(), asked, tell)?;
         Ok(Self { asks, ended, slots, gave_back })
     }
 

@@ -41,15 +41,17 @@ pub(super) async fn join(
     row.map(|row| row.try_get(0)).transpose()
 }
 
-/// A sign of life; `false`: another run of this switch has taken its place.
+/// A sign of life, and which version of the shared configuration runs here; `false`: another run of this switch has taken its place.
 pub(super) async fn beat(
     connection: &mut PgListener,
     config: &ClusterConfig,
     incarnation: i64,
+    configuration: Option<i64>,
 ) -> Result<bool, Error> {
-    let sql = "UPDATE switch SET heartbeat_time = clock_timestamp() \
+    let sql = "UPDATE switch SET heartbeat_time = clock_timestamp(), configuration = $3 \
                WHERE name = $1 AND incarnation = $2";
-    let done = sqlx::query(sql).bind(&config.name).bind(incarnation).execute(connection).await?;
+    let query = sqlx::query(sql).bind(&config.name).bind(incarnation).bind(configuration);
+    let done = query.execute(connection).await?;
     Ok(done.rows_affected() > 0)
 }
 
@@ -71,7 +73,8 @@ pub(super) async fn others(
     config: &ClusterConfig,
 ) -> Result<Vec<Sibling>, Error> {
     let sql = "SELECT name, incarnation, address, version, left_time IS NOT NULL, \
-                      clock_timestamp() - heartbeat_time > make_interval(secs => $2) \
+                      clock_timestamp() - heartbeat_time > make_interval(secs => $2), \
+                      configuration \
                FROM switch WHERE name <> $1 ORDER BY name";
     let rows = sqlx::query(sql)
         .bind(&config.name)
@@ -90,8 +93,9 @@ pub(super) async fn others(
             (false, true) => Presence::Dead,
             (false, false) => Presence::Alive,
         };
-        let (incarnation, version) = (row.try_get(1)?, row.try_get(3)?);
-        others.push(Sibling { name, incarnation, address, version, presence });
+        let (incarnation, version, configuration) =
+            (row.try_get(1)?, row.try_get(3)?, row.try_get(6)?);
+        others.push(Sibling { name, incarnation, address, version, presence, configuration });
     }
     Ok(others)
 }

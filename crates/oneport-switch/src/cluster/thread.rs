@@ -14,7 +14,7 @@ use url::Url;
 use super::connection::{Database, Over, Session};
 use super::registrations::{self, Reader};
 use super::switches::{self, CHANNEL};
-use super::{Ask, Sibling, Told};
+use super::{Ask, SharedConfiguration, Sibling, Told, configuration};
 use crate::config::ClusterConfig;
 use crate::store::PostgresStore;
 
@@ -34,6 +34,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(super) fn start(
     config: ClusterConfig,
     url: Url,
+    shared: SharedConfiguration,
     asked: mpsc::UnboundedReceiver<Ask>,
     tell: Tell,
 ) -> io::Result<oneshot::Receiver<()>> {
@@ -45,8 +46,17 @@ pub(super) fn start(
         let _end = end;
         let (incarnation, others, replaced) = (None, None, false);
         let registrations = Reader::default();
-        let member =
-            Member { config, database, asked, tell, incarnation, others, replaced, registrations };
+        let member = Member {
+            config,
+            database,
+            shared,
+            asked,
+            tell,
+            incarnation,
+            others,
+            replaced,
+            registrations,
+        };
         member.work(&runtime);
     };
     std::thread::Builder::new().name("cluster".into()).spawn(body)?;
@@ -57,6 +67,7 @@ pub(super) fn start(
 struct Member {
     config: ClusterConfig,
     database: Database,
+    shared: SharedConfiguration,
     asked: mpsc::UnboundedReceiver<Ask>,
     tell: Tell,
     /// The number of this run, once the database has given it one.
@@ -139,6 +150,7 @@ impl Member {
         let (mut beats, mut prunes) = (interval(self.config.heartbeat), interval(PRUNING));
         self.look(connection).await?;
         self.look_at_registrations(connection).await?;
+        self.look_at_configuration(connection).await?;
         loop {
             tokio::select! {
                 _ = beats.tick() => self.beat(connection).await?,
@@ -169,12 +181,17 @@ impl Member {
         if kinds.contains(registrations::CHANGED) {
             self.look_at_registrations(connection).await?;
         }
+        if kinds.contains(configuration::CHANGED) {
+            self.look_at_configuration(connection).await?;
+        }
         Ok(())
     }
 
     async fn beat(&mut self, connection: &mut PgListener) -> Result<(), Over> {
         let Some(incarnation) = self.incarnation else { return Ok(()) };
-        if self.database.within(switches::beat(connection, &self.config, incarnation)).await? {
+        let runs = self.shared.standing().running;
+        let beat = switches::beat(connection, &self.config, incarnation, runs);
+        if self.database.within(beat).await? {
             self.replaced = false;
         } else if std::mem::replace(&mut self.replaced, true) {
             return Err(Over::Lost(self.has_a_double()));
@@ -195,6 +212,15 @@ impl Member {
         if self.others.as_ref() != Some(&others) {
             self.others = Some(others.clone());
             (self.tell)(Told::Switches(others));
+        }
+        Ok(())
+    }
+
+    /// Looks whether there is a newer version of the shared configuration.
+    async fn look_at_configuration(&self, connection: &mut PgListener) -> Result<(), Over> {
+        let newest = configuration::newest(connection, self.shared.heard_of());
+        if let Some(newest) = self.database.within(newest).await? {
+            self.shared.learn(newest);
         }
         Ok(())
     }

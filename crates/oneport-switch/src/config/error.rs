@@ -85,6 +85,16 @@ impl ConfigError {
         }
     }
 
+    /// The same mistake, where the text is another that stands from byte `begin` on in the one it was found in.
+    pub(crate) fn within(self, file: &Path, text: &str, begin: usize) -> Self {
+        if self.line == 0 {
+            return self;
+        }
+        let place = |at: usize| at.saturating_sub(begin).min(text.len());
+        let span = place(self.span.start)..place(self.span.end);
+        Self { help: self.help, ..Self::at(file, text, span, self.message) }
+    }
+
     pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self

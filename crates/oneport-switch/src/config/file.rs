@@ -34,7 +34,7 @@ use super::spanned::Spanned;
 use super::store::StoreKeys;
 use super::timers::Timers;
 use super::traces::TracesKeys;
-use super::{Config, StoreConfig};
+use super::{ClusterConfig, Config, StoreConfig};
 use crate::cluster::SWITCH;
 use crate::limits::LimitConfig;
 use crate::routing::{DEFAULT_CONTEXT, Route};
@@ -95,6 +95,19 @@ impl File {
     pub(super) fn store(&self, path: &Path, text: &str) -> Result<StoreConfig, ConfigError> {
         let hosts = Hosts::default();
         self.store.check(&Source { path, text, beside: Beside::Needed, hosts: &hosts })
+    }
+
+    /// The database, and this switch among those that share it.
+    pub(super) fn place_of_switches(
+        &self,
+        path: &Path,
+        text: &str,
+    ) -> Result<(StoreConfig, Option<ClusterConfig>), ConfigError> {
+        let hosts = Hosts::default();
+        let source = Source { path, text, beside: Beside::Needed, hosts: &hosts };
+        let store = self.store.check(&source)?;
+        let cluster = self.cluster.check(&source, &store.place)?;
+        Ok((store, cluster))
     }
 
     /// `known`: where hosts were when they were last found.

@@ -26,6 +26,7 @@ mod routes;
 mod schema;
 mod secret;
 mod server;
+mod shared;
 mod shown;
 mod sip;
 mod source;
@@ -65,6 +66,7 @@ pub(crate) use profile::Profile;
 pub(crate) use realtime::PeerBasis;
 pub use realtime::{RealtimeConfig, RealtimePlace};
 pub use schema::schema;
+pub use shared::SharedText;
 pub(crate) use shown::{line_of, without_secrets};
 use source::Beside;
 pub use store::{DatabaseKind, DatabaseUrl, StoreConfig, StorePlace};
@@ -365,6 +367,32 @@ impl Config {
     pub fn load_to_run(path: &Path, known: &KnownHosts) -> Result<Self, ConfigError> {
         let text = read(path)?;
         file::File::parse(path, &text)?.check(path, &text, Beside::MayBeMissing, known)
+    }
+
+    /// The same with what several switches share beside the file of each: what stands in both is a mistake.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); the error says in which of both.
+    pub fn load_to_run_with(
+        path: &Path,
+        shared: &SharedText,
+        known: &KnownHosts,
+    ) -> Result<Self, ConfigError> {
+        shared.check_with(path, &read(path)?, Beside::MayBeMissing, known)
+    }
+
+    /// Which of several switches the one with this file is, and where their database is; `None`: it is alone. Nothing
+    /// else of the file needs to be right.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not written as it should be.
+    pub fn cluster_place(path: &Path) -> Result<Option<(ClusterConfig, DatabaseUrl)>, ConfigError> {
+        let text = read(path)?;
+        let (store, cluster) = file::File::parse(path, &text)?.place_of_switches(path, &text)?;
+        Ok(match (cluster, store.place) {
+            (Some(cluster), StorePlace::Server { url, .. }) => Some((cluster, url)),
+            _ => None,
+        })
     }
 
     /// Reads a file to see what it would do, without whatever it names: secrets may be missing, and

@@ -29,6 +29,7 @@ pub(super) static POSTGRES: Forms = Forms(&[
     (2, "switches", include_str!("../../migrations/postgres/0002_switches.sql")),
     (3, "slots", include_str!("../../migrations/postgres/0003_slots.sql")),
     (4, "shared", include_str!("../../migrations/postgres/0004_shared.sql")),
+    (5, "configuration", include_str!("../../migrations/postgres/0005_configuration.sql")),
 ]);
 
 /// Those of `migrations/mysql`.

@@ -17,8 +17,10 @@ use super::spans::span_of;
 use super::{Leg, State, Switch, records};
 use crate::api::model::{SwitchState, SwitchView, SwitchesView};
 use crate::caller_id::CallerIdRule;
-use crate::cluster::{CALL, PEER, Presence, SWITCH, Shared, Sibling, Told};
-use crate::config::{ClusterConfig, ConnectedLineRule, DEFAULT_CODECS, Forwarding, Peer};
+use crate::cluster::{CALL, PEER, Presence, SWITCH, Shared, SharedConfiguration, Sibling, Told};
+use crate::config::{
+    ClusterConfig, ConnectedLineRule, DEFAULT_CODECS, DatabaseUrl, Forwarding, Peer, StorePlace,
+};
 use crate::inband::KeyRule;
 use crate::qualify::{QualifyConfig, Status};
 use crate::refusal::{Reason, Stage};
@@ -48,6 +50,8 @@ pub(super) struct Siblings {
     cut_off: Option<(Instant, String)>,
     /// Peers that are registered at another, by their names.
     registered: HashMap<String, Elsewhere>,
+    /// What they share of their configuration.
+    shared: SharedConfiguration,
 }
 
 /// Where a peer is registered that is not so here.
@@ -129,7 +133,8 @@ impl Switch {
     /// The switches with the same database, as far as this one knows.
     #[must_use]
     pub fn show_switches(&self, now: Instant) -> SwitchesView {
-        let Siblings { incarnation, others, cut_off, registered } = &self.siblings;
+        let Siblings { incarnation, others, cut_off, registered, shared } = &self.siblings;
+        let shared = shared.standing();
         let own = self.config.cluster.as_ref().map(|own| SwitchView {
             name: own.name.clone(),
             here: true,
@@ -140,6 +145,7 @@ impl Switch {
             address: own.address.to_string(),
             version: env!("CARGO_PKG_VERSION").into(),
             incarnation: *incarnation,
+            configuration: shared.running,
         });
         let others = others.iter().map(|other| SwitchView {
             name: other.name.clone(),
@@ -152,12 +158,28 @@ impl Switch {
             address: other.address.to_string(),
             version: other.version.clone(),
             incarnation: Some(other.incarnation),
+            configuration: other.configuration,
         });
         SwitchesView {
             switches: own.into_iter().chain(others).collect(),
             registered_elsewhere: registered.len(),
             cut_off: cut_off.as_ref().map(|(_, why)| why.clone()),
             cut_off_seconds: cut_off.as_ref().map(|(since, _)| now.since(*since).as_secs()),
+            configuration: shared.newest,
+            configuration_refused: shared.refused,
+        }
+    }
+
+    /// What the switches share of their configuration is known by this.
+    pub(crate) fn share_configuration(&mut self, shared: SharedConfiguration) {
+        self.siblings.shared = shared;
+    }
+
+    /// The database of this switch and its siblings; `None`: it is alone.
+    pub(crate) fn database_of_siblings(&self) -> Option<DatabaseUrl> {
+        match &self.config.store.place {
+            StorePlace::Server { url, .. } if self.config.cluster.is_some() => Some(url.clone()),
+            _ => None,
         }
     }
 

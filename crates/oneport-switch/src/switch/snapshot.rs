@@ -22,7 +22,7 @@ use crate::api::model::{
     CallState, CallView, Calls, CapacityView, Heard, HeardThere, LegTimeline, LegView, Legs,
     LimitView, LimitsView, PartView, PeerInFull, PeerState, PeerView, Peers, PollView,
     RegisteredHere, RegisteredThere, RegistrationState, Registrations, SharedView, Status,
-    SwitchView, TimelineView, User,
+    SwitchesView, TimelineView, User,
 };
 use crate::cdr::hundredths;
 use crate::cluster::lease::Share;
@@ -709,7 +709,7 @@ pub(crate) struct Figures {
     pub(crate) capacity: CapacityView,
     pub(crate) limits: Vec<LimitFigures>,
     /// This one and others with the same database; none where it is alone.
-    pub(crate) switches: Vec<SwitchView>,
+    pub(crate) switches: SwitchesView,
     pub(crate) peers: Vec<PeerFigures>,
     /// Peers registered here.
     pub(crate) registered: usize,
@@ -813,7 +813,7 @@ impl Switch {
             load: self.load_figures(),
             capacity,
             limits,
-            switches: self.show_switches(now).switches,
+            switches: self.show_switches(now),
             peers: peers.collect(),
             registered: self.registrar.all(now).count(),
             registrations,

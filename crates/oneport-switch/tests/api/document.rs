@@ -37,6 +37,10 @@ fn request(operation: &str) -> Option<(&'static str, Option<&'static str>)> {
         "GET /v1/calls/{id}/timeline" => ("/v1/calls/{id}/timeline", None),
         "GET /v1/registrations" => ("/v1/registrations", None),
         "GET /v1/switches" => ("/v1/switches", None),
+        "GET /v1/cluster/configuration" => ("/v1/cluster/configuration", None),
+        "POST /v1/cluster/configuration" => {
+            ("/v1/cluster/configuration", Some(r#"{"text": "[peers.new]\nsecret = \"x\""}"#))
+        }
         "GET /v1/carriers" => ("/v1/carriers", None),
         "GET /v1/overview" => ("/v1/overview", None),
         "GET /v1/configuration" => ("/v1/configuration", None),
@@ -146,6 +150,8 @@ async fn every_described_operation_lets_in_whom_it_says_and_answers_as_it_says()
                     (_, true) if name.ends_with("/transfer") => &[204, 409],
                     // This switch is part of another program, and has no successor.
                     (_, true) if name.ends_with("/upgrade") => &[409],
+                    // This switch is alone.
+                    (_, true) if name == "POST /v1/cluster/configuration" => &[409],
                     (_, true) => &[200, 201, 204],
                     ("nobody", false) => &[401],
                     _ => &[403],

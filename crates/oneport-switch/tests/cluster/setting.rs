@@ -10,7 +10,7 @@ use oneport::{
     Registration, RegistrationConfig, RegistrationEvent, Secret,
 };
 use oneport_switch::api::model::{SwitchState, SwitchesView};
-use oneport_switch::cluster::Cluster;
+use oneport_switch::cluster::{Cluster, SharedConfiguration};
 use oneport_switch::store::{PostgresStore, Records, Store};
 use oneport_switch::{Config, StorePlace, Switch};
 use oneport_testkit::peers::database::{DatabaseServer, Kind, PASSWORD};
@@ -128,7 +128,8 @@ impl Setting {
         };
         records.write_to(store, None, report).expect("a thread");
         let cluster = config.cluster.as_ref().expect("it is one of several");
-        let cluster = Cluster::join(cluster, url, &driver).expect("a thread");
+        let cluster = Cluster::join(cluster, url, &driver, &SharedConfiguration::default())
+            .expect("a thread");
         Member { driver, address, cluster }
     }
 }

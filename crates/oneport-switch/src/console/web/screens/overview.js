@@ -48,7 +48,8 @@ function Switches({ data, calls, limits }) {
   const shared = limits ? limits.limits.filter(one => one.shared !== null) : [];
   return html`
     ${data.cut_off !== null && html`<p class="ail"><strong>The database has not answered for ${span(data.cut_off_seconds)}:</strong> ${data.cut_off}</p>`}
-    <table class="facts switches"><caption class="hidden">Switches</caption><tbody>${data.switches.map(one => html`<tr key=${one.name} class=${one.state === 'dead' || one.state === 'cut_off' ? 'bad' : ''}><th scope="row">${one.name}${one.here && html`<small> here, ${things(calls, 'call')}</small>`}</th><td class="num"><${State} is=${one.state} /></td></tr>`)}</tbody></table>
+    ${data.configuration_refused !== null && html`<p class="ail"><strong>Version ${data.configuration} of the shared configuration does not run here:</strong> ${data.configuration_refused}</p>`}
+    <table class="facts switches"><caption class="hidden">Switches</caption><tbody>${data.switches.map(one => html`<tr key=${one.name} class=${one.state === 'dead' || one.state === 'cut_off' ? 'bad' : ''}><th scope="row">${one.name}${one.here && html`<small> here, ${things(calls, 'call')}</small>`}</th><td class="num">${one.configuration !== null && html`<small>configuration ${one.configuration} </small>`}<${State} is=${one.state} /></td></tr>`)}</tbody></table>
     ${shared.length > 0 && html`<table class="facts shared"><caption class="left">Slots of shared limits: here, and at the others</caption><tbody>${shared.slice(0, LIMITS).map(one => html`<tr key=${one.name}><th scope="row">${one.name}</th><td class="num">${count(one.shared.leased)} and ${count(one.shared.elsewhere)} of ${count(one.shared.max)}</td></tr>`)}</tbody></table>`}
     ${data.registered_elsewhere > 0 && html`<p class="quiet">${things(data.registered_elsewhere, 'peer')} registered at the others.</p>`}`;
 }

@@ -1,8 +1,10 @@
 //! `oneport cluster`: the switches with the same database.
 
+mod config;
+
 use clap::{Args, Subcommand};
 use oneport_switch::cluster::{Forgotten, NotForgotten, Session, forget};
-use oneport_switch::{DatabaseKind, StorePlace};
+use oneport_switch::{DatabaseKind, DatabaseUrl, StorePlace};
 
 use crate::api::ApiArgs;
 use crate::cdr::Place;
@@ -10,11 +12,12 @@ use crate::exit::{Failure, failed, usage};
 use crate::show::Show;
 use crate::table::count;
 
-/// Shows the switches with the same database, and forgets one that does not come back
+/// Shows the switches with the same database and what they share, and forgets one that does not come back
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   oneport cluster show
+  oneport cluster config set shared.toml
   oneport cluster forget bonn --config /etc/oneport/oneport.toml          it was stopped or killed for good
   oneport cluster forget bonn --gone --config /etc/oneport/oneport.toml   its machine is gone for certain")]
 pub(crate) struct Cluster {
@@ -26,6 +29,7 @@ pub(crate) struct Cluster {
 enum What {
     /// Shows who is there, as a running switch knows it
     Show(Shown),
+    Config(config::SharedConfig),
     /// Takes a dead switch out of the database: its slots of shared limits, and who was registered at it
     Forget(Forget),
 }
@@ -50,10 +54,20 @@ struct Forget {
     place: Place,
 }
 
+/// The database that switches share.
+fn database(place: &Place) -> Result<DatabaseUrl, Failure> {
+    match place.named()? {
+        StorePlace::Server { url, .. } if url.kind() == DatabaseKind::Postgres => Ok(url),
+        _ => Err(usage("switches share a database of PostgreSQL alone")
+            .hint("--config names the file of one of them")),
+    }
+}
+
 impl Cluster {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match self.what {
             What::Show(Shown { json, api }) => Show::switches(json, api).run(),
+            What::Config(config) => config.run().await,
             What::Forget(forget) => forget.run().await,
         }
     }
@@ -61,13 +75,7 @@ impl Cluster {
 
 impl Forget {
     async fn run(self) -> Result<(), Failure> {
-        let url = match self.place.named()? {
-            StorePlace::Server { url, .. } if url.kind() == DatabaseKind::Postgres => url,
-            _ => {
-                return Err(usage("switches share a database of PostgreSQL alone")
-                    .hint("--config names the file of one of them"));
-            }
-        };
+        let url = database(&self.place)?;
         let session = if self.gone { Session::IsLeftBehind } else { Session::MayLive };
         let Forgotten { limits, registrations } =
             forget(&url, &self.name, session).await.map_err(|error| match error {
