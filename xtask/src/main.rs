@@ -53,7 +53,7 @@ enum Chore {
         #[arg(long, default_value_t = 10_000)]
         seeds: u64,
     },
-    /// Tells random stories of fleets of switches that share limits by one database
+    /// Tells random stories of fleets of switches that share limits and registrations by one database
     Fleets {
         /// Tells just this one
         #[arg(long)]

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::cdr::{Cdr, HungUpBy, LegDirection, Quality};
 use crate::ledger::{Journal, Ledger};
 use crate::refusal::{Reason, Refusal, Stage};
+use crate::registrar::Proved;
 use crate::routing::peer_as_destination;
 use crate::store::Record;
 use crate::traces::{Parent, Step, Traces};
@@ -30,8 +31,8 @@ pub(crate) type Clock = Box<dyn Fn() -> Utc + Send>;
 pub(crate) enum Then {
     /// The peer is told of the end of its call.
     TellEnd(CallId),
-    /// A registration is granted, or its end; when it was asked for.
-    Grant(RequestId, Instant),
+    /// A registration is granted, or its end; when who asks has proved who it is.
+    Grant(RequestId, Proved),
     /// The same for a phone that speaks SIP, by its number among those that wait.
     GrantPhone(u64),
 }
@@ -487,11 +488,12 @@ impl Book {
         }
     }
 
-    /// A peer that is gone for good has no registration to be taken over.
-    pub(crate) fn forget_registration(&mut self, name: &str) {
+    /// A peer has no registration to be taken over any more, or none but what it renews meanwhile: the one of
+    /// `registered` is over, where that is said.
+    pub(crate) fn forget_registration(&mut self, name: &str, registered: Option<Utc>) {
         if let Some(ledger) = &mut self.ledger {
-            let switch = self.switch.clone();
-            ledger.append(Record::Unregistered { peer: name.into(), switch }, None);
+            let (peer, switch) = (name.into(), self.switch.clone());
+            ledger.append(Record::Unregistered { peer, switch, registered }, None);
         }
     }
 

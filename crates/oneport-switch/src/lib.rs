@@ -21,6 +21,7 @@ mod deadlines;
 mod decision;
 mod decoy;
 pub mod doctor;
+mod flaw;
 mod guests;
 mod hep;
 pub mod import;

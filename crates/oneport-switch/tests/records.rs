@@ -337,7 +337,7 @@ fn registrations_of_an_earlier_life_go_on_until_they_expire() {
         switch: None,
     };
     let mut room = Room::with(PEERS, vec![stored("bob", 40), stored("gone", 40)]);
-    let gone = Record::Unregistered { peer: "gone".into(), switch: None };
+    let gone = Record::Unregistered { peer: "gone".into(), switch: None, registered: None };
     assert_eq!(room.pile.all(), [gone], "who is no peer any more is forgotten");
     let call = room.call(ANN, "200", "ann", "a");
     room.settle();
@@ -350,7 +350,9 @@ fn registrations_of_an_earlier_life_go_on_until_they_expire() {
     assert_eq!(refusals[0].kind, "not_registered", "{refusals:?}");
 
     let expired = Room::with(PEERS, vec![stored("bob", 0)]);
-    assert_eq!(expired.pile.all(), [Record::Unregistered { peer: "bob".into(), switch: None }]);
+    let registered = Some(stored("bob", 0).registered);
+    let gone = Record::Unregistered { peer: "bob".into(), switch: None, registered };
+    assert_eq!(expired.pile.all(), [gone]);
 }
 
 #[test]

@@ -11,6 +11,8 @@ mod fleet;
 mod forget;
 pub mod lease;
 mod registrations;
+#[cfg(test)]
+mod roaming;
 mod shared;
 pub(crate) mod slots;
 mod switches;
@@ -23,11 +25,11 @@ use oneport::Driver;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{ClusterConfig, DatabaseUrl};
+use crate::registrar::Shared;
 use crate::switch::{Switch, boot_clock};
 
 pub use configuration::{NotShared, VersionView, read_shared, set_shared, shared_versions};
 pub use forget::{Forgotten, NotForgotten, Session, forget};
-pub(crate) use registrations::Shared;
 pub(crate) use shared::Loaded;
 pub use shared::{SharedConfiguration, SharedStanding};
 

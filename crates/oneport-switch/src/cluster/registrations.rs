@@ -5,9 +5,13 @@
 
 use std::time::Duration;
 
+use oneport_proto::Instant;
 use sqlx::postgres::{PgListener, PgRow};
 use sqlx::{Error, Row as _};
-use tokio::time::Instant;
+
+use crate::registrar::Shared;
+use crate::switch::boot_clock;
+use crate::utc::Utc;
 
 /// What is told when a registration has changed.
 pub(super) const CHANGED: &str = "registrations";
@@ -22,59 +26,61 @@ const TOO_LONG: Duration = Duration::from_secs(1_800);
 /// registration holds.
 const REMEMBERED: Duration = Duration::from_secs(86_400);
 
-/// Where a peer is registered.
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Shared {
-    pub(crate) peer: String,
-    /// At which switch; `None`: nowhere.
-    pub(crate) switch: Option<String>,
-    /// Since when, by the clock of the database.
-    pub(crate) age: Duration,
-}
-
 /// How far changes were read.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     /// All transactions before this one have ended, and what they changed was read; when that was.
     seen: Option<(String, Instant)>,
 }
 
 impl Reader {
-    /// What is new; `true`: it is all there is, and who is not in it is nowhere.
+    /// A reading begins: of what has changed from this transaction on; `None`: of all there is. Until it is
+    /// [done](Self::done) nothing counts as read.
+    pub(crate) fn begin(&mut self, now: Instant) -> Option<String> {
+        let seen = self.seen.take().filter(|(_, when)| now.since(*when) < TOO_LONG);
+        seen.map(|(horizon, _)| horizon)
+    }
+
+    /// It is done. All transactions before `horizon` had ended when it began, at `begun`.
+    pub(crate) fn done(&mut self, horizon: String, begun: Instant) {
+        self.seen = Some((horizon, begun));
+    }
+
+    /// What is new for the switch `own`; `true`: it is all there is, and who is not in it is nowhere else.
     pub(super) async fn read(
         &mut self,
         connection: &mut PgListener,
+        own: &str,
     ) -> Result<(bool, Vec<Shared>), Error> {
-        let begun = Instant::now();
+        let begun = boot_clock();
         let horizon = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text";
         let horizon: String = sqlx::query_scalar(horizon).fetch_one(&mut *connection).await?;
-        let seen = self.seen.take().filter(|(_, when)| begun.duration_since(*when) < TOO_LONG);
-        let rows = match &seen {
+        let from = self.begin(begun);
+        let rows = match &from {
             None => {
-                let sql = "SELECT peer, switch, \
-                               extract(epoch FROM clock_timestamp() - ordered_time)::float8 \
-                           FROM registration WHERE NOT gone AND switch IS NOT NULL";
-                sqlx::query(sql).fetch_all(connection).await?
+                let sql = "SELECT peer, CASE WHEN NOT gone THEN switch END, (lost ->> $1)::bigint \
+                           FROM registration WHERE switch <> $1 AND (NOT gone OR lost ? $1)";
+                sqlx::query(sql).bind(own).fetch_all(connection).await?
             }
-            Some((horizon, _)) => {
-                let sql = "SELECT peer, CASE WHEN r.gone THEN NULL ELSE r.switch END, \
-                               extract(epoch FROM clock_timestamp() - r.ordered_time)::float8 \
+            Some(from) => {
+                let sql = "SELECT peer, CASE WHEN NOT r.gone THEN r.switch END, (r.lost ->> $1)::bigint \
                            FROM (SELECT DISTINCT peer FROM registration_change \
-                                 WHERE transaction >= $1::xid8) AS c \
-                               LEFT JOIN registration AS r USING (peer)";
-                sqlx::query(sql).bind(horizon).fetch_all(connection).await?
+                                 WHERE transaction >= $2::xid8) AS c \
+                               LEFT JOIN (SELECT * FROM registration WHERE switch <> $1) AS r \
+                               USING (peer)";
+                sqlx::query(sql).bind(own).bind(from).fetch_all(connection).await?
             }
         };
         let read: Result<Vec<Shared>, Error> = rows.iter().map(shared).collect();
-        self.seen = Some((horizon, begun));
-        Ok((seen.is_none(), read?))
+        self.done(horizon, begun);
+        Ok((from.is_none(), read?))
     }
 }
 
 fn shared(row: &PgRow) -> Result<Shared, Error> {
-    let age: Option<f64> = row.try_get(2)?;
-    let age = Duration::try_from_secs_f64(age.unwrap_or_default()).unwrap_or_default();
-    Ok(Shared { peer: row.try_get(0)?, switch: row.try_get(1)?, age })
+    let lost: Option<i64> = row.try_get(2)?;
+    let lost = lost.map(Utc::from_unix_millis);
+    Ok(Shared { peer: row.try_get(0)?, switch: row.try_get(1)?, lost })
 }
 
 /// Deletes what nobody will ask for any more.

@@ -228,7 +228,8 @@ impl Member {
     /// Looks where peers are registered, and tells what is new.
     async fn look_at_registrations(&mut self, connection: &mut PgListener) -> Result<(), Over> {
         let mut reader = std::mem::take(&mut self.registrations);
-        let (whole, peers) = self.database.within(reader.read(connection)).await?;
+        let (whole, peers) =
+            self.database.within(reader.read(connection, &self.config.name)).await?;
         self.registrations = reader;
         if whole || !peers.is_empty() {
             (self.tell)(Told::Registrations { whole, peers });

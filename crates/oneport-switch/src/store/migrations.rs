@@ -30,6 +30,7 @@ pub(super) static POSTGRES: Forms = Forms(&[
     (3, "slots", include_str!("../../migrations/postgres/0003_slots.sql")),
     (4, "shared", include_str!("../../migrations/postgres/0004_shared.sql")),
     (5, "configuration", include_str!("../../migrations/postgres/0005_configuration.sql")),
+    (6, "lost", include_str!("../../migrations/postgres/0006_lost.sql")),
 ]);
 
 /// Those of `migrations/mysql`.

@@ -40,6 +40,8 @@ pub use postgres::PostgresStore;
 pub(crate) use postgres::options as postgres_options;
 pub use query::{CdrFilter, Order, Page, Paging, RefusalFilter};
 pub use queued::QueuedStore;
+#[cfg(test)]
+pub(crate) use registrations::{bring_up, said};
 pub use server::ServerStore;
 pub use sqlite::SqliteStore;
 pub use state::{StateCounts, StateError, copy_state, export_state, import_state};
@@ -124,6 +126,9 @@ pub enum Record {
         /// At which of several switches with one database: whoever has registered at another since stays there.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         switch: Option<String>,
+        /// When the one that is over was registered or renewed: a later one stays. None: whichever there is is over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        registered: Option<Utc>,
     },
 }
 

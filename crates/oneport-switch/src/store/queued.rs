@@ -11,6 +11,7 @@ use tokio::sync::{Mutex as Turn, Notify};
 use tokio::time;
 
 use super::queue::Queue;
+use super::registrations;
 use super::{
     Answer, CdrFilter, Page, Paging, QueueReport, Record, RefusalFilter, Store, StoreError,
     StoredRegistration, StoredUser,
@@ -152,17 +153,7 @@ impl QueuedStore {
         let mut after = 0;
         while let Some(batch) = self.queue.first(after, FOLLOWING).await? {
             after = batch.last;
-            for record in batch.records {
-                match record {
-                    Record::Registered(one) => {
-                        there.insert(one.peer.clone(), one);
-                    }
-                    Record::Unregistered { peer, .. } => {
-                        there.remove(&peer);
-                    }
-                    Record::Cdr(_) | Record::Refusal(_) => {}
-                }
-            }
+            registrations::bring_up(&mut there, &batch.records);
         }
         Ok(there.into_values().collect())
     }

@@ -33,35 +33,78 @@ pub(super) fn read(row: &mut Row) -> Result<StoredRegistration, Unfit> {
     })
 }
 
+/// What a batch says of one peer.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(crate) struct Said<'a> {
+    /// Where it has registered last.
+    pub(crate) registered: Option<&'a StoredRegistration>,
+    /// What is over behind that.
+    pub(crate) over: Option<Over<'a>>,
+}
+
+/// The end of a registration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Over<'a> {
+    pub(crate) switch: Option<&'a str>,
+    /// Of what was registered by then. What was renewed later stays.
+    pub(crate) registered: Utc,
+}
+
+/// What a batch says, by peers: of each the last.
+pub(crate) fn said(records: &[Record]) -> BTreeMap<&str, Said<'_>> {
+    let mut all: BTreeMap<&str, Said<'_>> = BTreeMap::new();
+    for record in records {
+        match record {
+            Record::Registered(one) => {
+                all.insert(&one.peer, Said { registered: Some(one), over: None });
+            }
+            Record::Unregistered { peer, switch, registered } => {
+                let said = all.entry(peer).or_default();
+                let registered = registered.unwrap_or_else(|| Utc::from_unix_millis(i64::MAX));
+                let renewed = said.registered.is_some_and(|one| one.registered > registered);
+                let before = said.over.map(|over| over.registered);
+                if !renewed && before < Some(registered) {
+                    said.over = Some(Over { switch: switch.as_deref(), registered });
+                }
+            }
+            Record::Cdr(_) | Record::Refusal(_) => {}
+        }
+    }
+    all
+}
+
+/// Brings those that are `there` up to date by records that are not written yet.
+pub(crate) fn bring_up(there: &mut BTreeMap<String, StoredRegistration>, records: &[Record]) {
+    for (peer, Said { registered, over }) in said(records) {
+        if let Some(one) = registered {
+            there.insert(peer.into(), one.clone());
+        }
+        let is_over =
+            |one: &StoredRegistration| over.is_some_and(|over| one.registered <= over.registered);
+        if there.get(peer).is_some_and(is_over) {
+            there.remove(peer);
+        }
+    }
+}
+
 /// Writes who has registered and who is so no more.
 pub(super) async fn write<E: Engine>(
     connection: &mut Connection<E>,
     records: &[Record],
 ) -> Result<(), Trouble> {
-    // Of several about one peer the last holds.
-    let mut standing: BTreeMap<&str, (Option<&StoredRegistration>, Option<&str>)> = BTreeMap::new();
-    for record in records {
-        match record {
-            Record::Registered(one) => {
-                standing.insert(&one.peer, (Some(one), one.switch.as_deref()));
-            }
-            Record::Unregistered { peer, switch } => {
-                standing.insert(peer, (None, switch.as_deref()));
-            }
-            _ => {}
-        }
-    }
-    let shares = |switch: &Option<&str>| switch.is_some() && E::DIALECT == Dialect::Postgres;
+    let shares = |switch: Option<&str>| switch.is_some() && E::DIALECT == Dialect::Postgres;
     let (mut gone, mut there, mut shared) = (Vec::new(), Vec::new(), Vec::new());
-    let mut left: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (peer, (one, switch)) in standing {
-        match (one, switch) {
-            (Some(one), switch) if shares(&switch) => shared.push(one),
-            (Some(one), _) => there.push(one),
-            (None, switch) if shares(&switch) => {
-                left.entry(switch.unwrap_or_default()).or_default().push(peer);
+    let mut left: BTreeMap<&str, Vec<(&str, Utc)>> = BTreeMap::new();
+    for (peer, Said { registered, over }) in said(records) {
+        // What is over at once has superseded others all the same.
+        shared.extend(registered.filter(|one| shares(one.switch.as_deref())));
+        match (registered, over) {
+            (_, Some(Over { switch: Some(switch), registered })) if shares(Some(switch)) => {
+                left.entry(switch).or_default().push((peer, registered));
             }
-            (None, _) => gone.push(peer),
+            (_, Some(_)) => gone.push(peer),
+            (Some(one), None) if !shares(one.switch.as_deref()) => there.push(one),
+            _ => {}
         }
     }
     for some in in_blocks(&gone) {
@@ -78,18 +121,26 @@ pub(super) async fn write<E: Engine>(
         statement.push(&E::DIALECT.or_replace("peer", &columns));
         E::execute(connection, &statement).await?;
     }
+    for some in in_blocks(&shared) {
+        E::execute(connection, &shared_insert(E::DIALECT, some)).await?;
+        E::execute(connection, &shared_lost(E::DIALECT, some)).await?;
+    }
     for (switch, peers) in left {
         for some in in_blocks(&peers) {
             // Its moment stays: whoever has registered elsewhere since is there, though this ends later.
-            let text = "UPDATE registration SET gone = true WHERE NOT gone AND switch = ";
+            let text = "UPDATE registration AS r SET gone = true FROM (VALUES ";
             let mut statement = Statement::new(E::DIALECT, text);
-            statement.bind(switch.to_string()).push(" AND peer IN ");
-            statement.bind_row(some.iter().map(|peer| Value::Text((*peer).into())));
+            statement.bind_rows(
+                some.iter()
+                    .map(|(peer, registered)| [Value::Text((*peer).into()), registered.value()]),
+            );
+            statement.push(
+                ") AS v (peer, registered) WHERE NOT r.gone AND r.peer = v.peer \
+                 AND r.registered_time <= v.registered AND r.switch = ",
+            );
+            statement.bind(switch.to_string());
             E::execute(connection, &statement).await?;
         }
-    }
-    for some in in_blocks(&shared) {
-        E::execute(connection, &shared_insert(E::DIALECT, some)).await?;
     }
     Ok(())
 }
@@ -102,13 +153,14 @@ fn values(one: &StoredRegistration) -> impl Iterator<Item = Value> {
 
 /// Registrations of one switch among several. How old each is says this machine's clock, and which of two is the
 /// later the database's: clocks of switches need not agree. What has expired since, as in a switch that was cut
-/// off for long, is of no account any more, nor is what another switch has a later one of.
+/// off for long, is gone, and what another switch has a later one of has lost.
 fn shared_insert(dialect: Dialect, some: &[&StoredRegistration]) -> Statement {
     let now = Utc::now();
     let text = "INSERT INTO registration AS r \
-                    (peer, address, registered_time, expires_time, contact, switch, ordered_time) \
+                    (peer, address, registered_time, expires_time, contact, switch, ordered_time, gone) \
                 SELECT peer, address, registered_time, expires_time, contact, switch, \
-                       clock_timestamp() - make_interval(secs => age) \
+                       clock_timestamp() - make_interval(secs => age), \
+                       expires_time - registered_time <= make_interval(secs => age) \
                 FROM (VALUES ";
     let mut statement = Statement::new(dialect, text);
     statement.bind_rows(some.iter().map(|one| {
@@ -117,13 +169,77 @@ fn shared_insert(dialect: Dialect, some: &[&StoredRegistration]) -> Statement {
     }));
     statement.push(
         ") AS v (peer, address, registered_time, expires_time, contact, switch, age) \
-         WHERE expires_time - registered_time > make_interval(secs => age) \
          ON CONFLICT (peer) DO UPDATE SET \
              address = excluded.address, registered_time = excluded.registered_time, \
              expires_time = excluded.expires_time, contact = excluded.contact, \
-             switch = excluded.switch, ordered_time = excluded.ordered_time, gone = false \
+             switch = excluded.switch, ordered_time = excluded.ordered_time, gone = excluded.gone, \
+             lost = CASE WHEN r.switch <> excluded.switch \
+                 THEN r.lost || jsonb_build_object(r.switch, \
+                     (extract(epoch FROM r.registered_time) * 1000)::bigint) \
+                 ELSE r.lost END \
          WHERE r.switch IS NULL OR r.switch = excluded.switch \
              OR r.ordered_time <= excluded.ordered_time",
     );
     statement
+}
+
+/// Which of those have lost, so that their switch hears of it. Their rows are locked since
+/// [`shared_insert`] has looked at them, whether it has changed them or not.
+fn shared_lost(dialect: Dialect, some: &[&StoredRegistration]) -> Statement {
+    let text = "UPDATE registration AS r SET lost = r.lost || jsonb_build_object(v.switch, \
+                    (extract(epoch FROM v.registered) * 1000)::bigint) FROM (VALUES ";
+    let mut statement = Statement::new(dialect, text);
+    statement.bind_rows(
+        some.iter().map(|one| [one.peer.value(), one.switch.value(), one.registered.value()]),
+    );
+    statement
+        .push(") AS v (peer, switch, registered) WHERE r.peer = v.peer AND r.switch <> v.switch");
+    statement
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn date(seconds: u64) -> Utc {
+        Utc::from_unix_millis(0).after(Duration::from_secs(seconds))
+    }
+
+    fn comes(seconds: u64) -> Record {
+        Record::Registered(StoredRegistration {
+            peer: "ann".into(),
+            address: "192.0.2.1:4569".into(),
+            registered: date(seconds),
+            expires: date(seconds + 60),
+            contact: None,
+            switch: Some("bonn".into()),
+        })
+    }
+
+    fn goes(registered: Option<u64>) -> Record {
+        let registered = registered.map(date);
+        Record::Unregistered { peer: "ann".into(), switch: Some("bonn".into()), registered }
+    }
+
+    /// When ann registered last, by these records and a registration at second 0, and whether that is over.
+    fn after(records: &[Record]) -> (Option<Utc>, bool) {
+        let mut there = BTreeMap::new();
+        bring_up(&mut there, &[comes(0)]);
+        bring_up(&mut there, records);
+        let said = said(records).remove("ann").expect("something is said");
+        let registered = said.registered.map(|one| one.registered);
+        assert_eq!(said.over.is_some(), there.is_empty());
+        (registered, said.over.is_some())
+    }
+
+    #[test]
+    fn an_end_counts_for_what_was_registered_by_then_and_not_for_what_was_renewed() {
+        assert_eq!(after(&[comes(1), goes(None)]), (Some(date(1)), true));
+        assert_eq!(after(&[goes(None), comes(1)]), (Some(date(1)), false));
+        assert_eq!(after(&[comes(1), goes(Some(0))]), (Some(date(1)), false));
+        assert_eq!(after(&[comes(1), goes(Some(1)), goes(Some(0))]), (Some(date(1)), true));
+        assert_eq!(after(&[goes(Some(0))]), (None, true));
+    }
 }

@@ -280,7 +280,7 @@ mod tests {
     }
 
     fn record(number: usize) -> Record {
-        Record::Unregistered { peer: number.to_string(), switch: None }
+        Record::Unregistered { peer: number.to_string(), switch: None, registered: None }
     }
 
     #[tokio::test]

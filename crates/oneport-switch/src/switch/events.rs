@@ -353,7 +353,7 @@ impl Application for Switch {
         self.end_long_recordings(endpoint, now);
         self.captures.expire(now);
         self.tell_of_messages(endpoint, now);
-        for name in self.registrar.expire(now) {
+        for (name, registered) in self.registrar.expire(now) {
             self.qualify.forget(&name);
             self.trunks.set(Owner::Registered(name.clone()), None);
             self.phone_gone(&name);
@@ -361,7 +361,7 @@ impl Application for Switch {
             self.write_end(&name, false);
             if self.config.cluster.is_some() {
                 // The others do not count its time.
-                self.book.forget_registration(&name);
+                self.book.forget_registration(&name, Some(registered));
             }
             self.news.tell(|| What::Registration { peer: name, address: None });
         }

@@ -18,7 +18,7 @@ impl Switch {
             has && contexts.iter().any(|one| one == context || one == "*")
                 && (peer.address.is_some()
                     || self.registrar.find(now, name).is_some()
-                    || self.siblings.switch_of(name).is_some())
+                    || self.registrar.elsewhere(name).is_some())
         });
         peers.next().map(|(name, _)| name.as_str())
     }

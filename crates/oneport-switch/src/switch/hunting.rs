@@ -216,7 +216,7 @@ impl Switch {
             return Err((CauseCode::DESTINATION_OUT_OF_ORDER, reason.into()));
         }
         let Some(to) = peer.address.or_else(|| self.registrar.find(now, name)) else {
-            if let Some(through) = self.siblings.switch_of(name).filter(|_| !from_sibling) {
+            if let Some(through) = self.registrar.elsewhere(name).filter(|_| !from_sibling) {
                 return self.way_through(name, through);
             }
             let reason = refused("not_registered", format!("{name} is not registered"))

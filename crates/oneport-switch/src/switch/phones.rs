@@ -13,7 +13,7 @@ use super::{Switch, printable, records};
 use crate::book::Then;
 use crate::news::What;
 use crate::qualify::Status;
-use crate::registrar::{Change, GRACE};
+use crate::registrar::{Change, GRACE, Proved};
 use crate::sip::phones::{Binding, Registry};
 use crate::store::{Record, StoredRegistration};
 
@@ -29,7 +29,8 @@ impl Registry for Desk {
         let (kept, answer) = oneshot::channel();
         let name = name.to_string();
         self.0.post(move |_, switch, now| {
-            switch.phone_registers(now, Waiting { name, since: now, binding, kept });
+            let proved = Proved { at: now, date: switch.book.now() };
+            switch.phone_registers(now, Waiting { name, proved, binding, kept });
         });
         answer
     }
@@ -48,8 +49,8 @@ impl Registry for Desk {
 /// What a phone wants that waits until it is written.
 struct Waiting {
     name: String,
-    /// When it asked.
-    since: Instant,
+    /// When it asked, and had proved who it is.
+    proved: Proved,
     /// Where it is from now on, and for how long; `None`: nowhere.
     binding: Option<(Binding, Duration)>,
     /// Told whether that is kept.
@@ -91,11 +92,11 @@ impl Switch {
             let _ = waiting.kept.send(false);
             return;
         }
-        let registered = self.book.now();
+        let registered = waiting.proved.date;
         let peer = waiting.name.clone();
         let switch = self.book.switch().map(Into::into);
         let record = match &waiting.binding {
-            None => Record::Unregistered { peer, switch },
+            None => Record::Unregistered { peer, switch, registered: None },
             Some((binding, granted)) => Record::Registered(StoredRegistration {
                 peer,
                 address: binding.address.to_string(),
@@ -129,9 +130,9 @@ impl Switch {
     }
 
     fn phone_registered(&mut self, now: Instant, waiting: Waiting) {
-        let Waiting { name, since, binding, kept } = waiting;
+        let Waiting { name, proved, binding, kept } = waiting;
         if !self.config.phones.contains_key(&name) {
-            self.book.forget_registration(&name);
+            self.book.forget_registration(&name, None);
             let _ = kept.send(false);
             return;
         }
@@ -143,13 +144,10 @@ impl Switch {
                 }
                 self.phone_gone(&name);
             }
-            Some(_) if let Some(switch) = self.siblings.has_later(&name, since) => {
-                tracing::info!("{name} has registered at switch {switch} since");
-            }
             Some((binding, granted)) => {
                 let (address, by) = (binding.address, binding.transport.name());
                 let seconds = granted.as_secs();
-                let change = self.registrar.bind((since, now), &name, address, granted);
+                let change = self.registrar.bind((proved, now), &name, address, granted);
                 match change {
                     Change::New => {
                         tracing::info!(
@@ -160,13 +158,16 @@ impl Switch {
                         tracing::info!("{name} moved from {from} to {address}")
                     }
                     Change::Renewed => tracing::debug!("{name} renewed at {address}"),
+                    Change::Superseded => tracing::info!("{name} has registered elsewhere since"),
                 }
-                if change != Change::Renewed {
+                if matches!(change, Change::New | Change::Moved { .. }) {
                     let address = Some(address.to_string());
                     self.news.tell(|| What::Registration { peer: name.clone(), address });
                 }
-                self.telephones.contacts.insert(name.clone(), binding.text());
-                self.tell_of_phone(&name, Some(binding));
+                if change != Change::Superseded {
+                    self.telephones.contacts.insert(name.clone(), binding.text());
+                    self.tell_of_phone(&name, Some(binding));
+                }
             }
         }
         // Who has not waited for it is told when it asks again.

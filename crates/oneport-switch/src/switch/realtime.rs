@@ -14,7 +14,7 @@ use super::{State, Switch};
 use crate::config::Config;
 use crate::news::What;
 use crate::realtime::{Ask, BELIEVED, Known, RealtimePeers, Registered, Told};
-use crate::registrar::GRACE;
+use crate::registrar::{GRACE, Proved};
 use crate::trunks::Owner;
 
 /// Names that are looked up at the same time; of further ones it is known that nobody has them.
@@ -236,9 +236,10 @@ impl Switch {
             }
             if self.takes_from_row(now, name, *address, age, was.is_some()) {
                 let (name, address) = (name.clone(), *address);
-                let since = moment_before(now, age);
+                let (at, date) = (moment_before(now, age), self.book.now().before(age));
+                let proved = Proved { at, date };
                 let left = (BELIEVED + GRACE).saturating_sub(age);
-                self.is_registered_at(endpoint, (since, now), &name, address, left);
+                self.is_registered_at(endpoint, (proved, now), &name, address, left);
                 let trunk = self.config.peers.get(&name).and_then(|peer| peer.trunk);
                 let trunk = trunk.map(|trunk| (address, trunk));
                 self.trunks.set(Owner::Registered(name.clone()), trunk);
@@ -279,7 +280,7 @@ impl Switch {
         age < BELIEVED
             && peer.permits(address.ip())
             // Another switch of ours has it, which is the way to it.
-            && self.siblings.switch_of(name).is_none()
+            && self.registrar.elsewhere(name).is_none()
             && here.is_none_or(|here| here < moment_before(now, age))
     }
 
@@ -343,6 +344,7 @@ mod tests {
     use oneport_proto::{EndpointConfig, NewCall};
 
     use super::*;
+    use crate::utc::Utc;
 
     fn waiter() -> Waiter {
         let mut endpoint = Endpoint::new(EndpointConfig::default(), [0; 32], at(0));
@@ -417,6 +419,10 @@ mod tests {
         (switch, endpoint, asked)
     }
 
+    fn proved(at: Instant) -> Proved {
+        Proved { at, date: Utc::now() }
+    }
+
     fn home() -> SocketAddr {
         SocketAddr::from(([192, 0, 2, 1], 4570))
     }
@@ -456,7 +462,7 @@ mod tests {
         let (mut switch, mut endpoint, _asked) = switch();
         let now = at(100_000);
         let granted = Duration::from_secs(60);
-        switch.registrar.bind((now, now), "ann", home(), granted);
+        switch.registrar.bind((proved(now), now), "ann", home(), granted);
         switch.write_registration("ann", home());
         switch.rows_tell(&mut endpoint, now, elsewhere(away(), 1, 5));
         assert_eq!(switch.registrar.find(now, "ann"), Some(home()));
@@ -469,7 +475,7 @@ mod tests {
         use oneport::Application as _;
         let (mut switch, mut endpoint, mut asked) = switch();
         let granted = Duration::from_secs(60);
-        switch.registrar.bind((at(0), at(0)), "ann", home(), granted);
+        switch.registrar.bind((proved(at(0)), at(0)), "ann", home(), granted);
         switch.handle_timeout(&mut endpoint, at(70_000));
         let ask = asked.try_recv();
         let is_expiry =
@@ -479,7 +485,7 @@ mod tests {
         switch.handle_timeout(&mut endpoint, at(150_000));
         assert_eq!(switch.registrar.find(at(150_000), "ann"), None);
         assert_eq!(asked_for(&mut asked), 0);
-        switch.registrar.bind((at(150_000), at(150_000)), "file", home(), granted);
+        switch.registrar.bind((proved(at(150_000)), at(150_000)), "file", home(), granted);
         switch.handle_timeout(&mut endpoint, at(220_000));
         assert_eq!(asked_for(&mut asked), 0, "it has no row");
     }
@@ -490,7 +496,7 @@ mod tests {
         let (ann, rule) = switch.rows.peers["ann"].clone();
         let file = switch.config.peers["file"].clone();
         let granted = Duration::from_secs(60);
-        switch.registrar.bind((at(0), at(0)), "ann", home(), granted);
+        switch.registrar.bind((proved(at(0)), at(0)), "ann", home(), granted);
         let mut other = ann;
         other.contexts = vec!["other".into()];
         let tell = |changed| Told::Rows { changed, elsewhere: None };

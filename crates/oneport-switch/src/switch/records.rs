@@ -13,7 +13,7 @@ use crate::config::Peer;
 use crate::ledger::Journal;
 use crate::limits::{Ceiling, Full};
 use crate::refusal::{Reason, Stage};
-use crate::registrar::GRACE;
+use crate::registrar::{GRACE, Proved};
 use crate::routing::Target;
 use crate::store::{Record, StoredRegistration};
 use crate::utc::Utc;
@@ -59,8 +59,8 @@ impl Switch {
         for then in ledger.durable(count) {
             match then {
                 Then::TellEnd(call) => endpoint.tell_end(now, call),
-                Then::Grant(request, since) => {
-                    self.grant_registration(endpoint, (since, now), request);
+                Then::Grant(request, proved) => {
+                    self.grant_registration(endpoint, (proved, now), request);
                 }
                 Then::GrantPhone(number) => self.grant_phone(now, number),
             }
@@ -93,7 +93,7 @@ impl Switch {
                     let contact = registration.contact;
                     self.restored.push(StoredRegistration { peer: name, contact, ..registration });
                 } else {
-                    self.book.forget_registration(&name);
+                    self.book.forget_registration(&name, None);
                 }
                 continue;
             };
@@ -107,14 +107,17 @@ impl Switch {
                 || !peer.permits(address.ip())
                 || by_sip != self.config.phones.contains_key(&name)
             {
-                self.book.forget_registration(&name);
+                self.book.forget_registration(&name, Some(registration.registered));
+                continue;
+            }
+            let date = registration.registered;
+            let proved = Proved { at: before(now, today.since(date)), date };
+            if !self.is_registered_at(endpoint, (proved, now), &name, address, left) {
                 continue;
             }
             if let Some(contact) = registration.contact {
                 self.telephones.restore(&name, contact);
             }
-            let since = before(now, today.since(registration.registered));
-            self.is_registered_at(endpoint, (since, now), &name, address, left);
             tracing::info!("{name} is still registered at {address} for {} s", left.as_secs());
         }
     }
@@ -136,11 +139,12 @@ impl Switch {
             return;
         }
         let registered = self.book.now();
+        let proved = Proved { at: now, date: registered };
         let (least, most) = peer.refresh;
         let refresh = register.refresh.unwrap_or(UNSAID_REFRESH).clamp(least, most);
         let switch = self.book.switch().map(Into::into);
         let record = match register.release {
-            true => Record::Unregistered { peer: name, switch },
+            true => Record::Unregistered { peer: name, switch, registered: None },
             false => Record::Registered(StoredRegistration {
                 peer: name,
                 address: address.to_string(),
@@ -151,13 +155,13 @@ impl Switch {
             }),
         };
         match self.book.ledger_mut() {
-            None => self.grant_registration(endpoint, (now, now), request),
+            None => self.grant_registration(endpoint, (proved, now), request),
             Some(ledger) if ledger.is_full() => {
                 let (behind, most) = (ledger.behind(), ledger.most());
                 tracing::warn!("registration refused: {behind} of {most} records wait");
                 let _ = endpoint.refuse(now, request);
             }
-            Some(ledger) => ledger.append(record, Some(Then::Grant(request, now))),
+            Some(ledger) => ledger.append(record, Some(Then::Grant(request, proved))),
         }
     }
 

@@ -11,7 +11,7 @@ use oneport_proto::{
 use super::identity::challenge;
 use super::{Switch, printable, records};
 use crate::news::What;
-use crate::registrar::{Change, GRACE};
+use crate::registrar::{Change, GRACE, Proved};
 use crate::trunks::Owner;
 
 /// What a peer that registers without saying for how long gets, within its limits (RFC 5456
@@ -57,25 +57,30 @@ impl Switch {
         }
     }
 
-    /// A peer is registered, as was found out elsewhere, for `left` until it is forgotten.
+    /// A peer is registered, as was found out elsewhere, for `left` until it is forgotten; `false`: it has gone
+    /// somewhere else since.
     pub(super) fn is_registered_at(
         &mut self,
         endpoint: &mut Endpoint,
-        (since, now): (Instant, Instant),
+        (proved, now): (Proved, Instant),
         name: &str,
         address: SocketAddr,
         left: Duration,
-    ) {
-        let Some(peer) = self.config.peers.get(name) else { return };
+    ) -> bool {
+        let Some(peer) = self.config.peers.get(name) else { return false };
         // The clock may have been put back since.
         let (_, most) = peer.refresh;
-        self.registrar.bind((since, now), name, address, left.saturating_sub(GRACE).min(most));
+        let left = left.min(most + GRACE);
+        if self.registrar.hold((proved, now), name, address, left) == Change::Superseded {
+            return false;
+        }
         if let Some(qualify) = peer.qualify.filter(|_| !self.is_retired()) {
             self.qualify.watch(now, name, address, qualify);
         }
         if peer.trunk.is_some() {
             endpoint.set_trunk(address, peer.trunk);
         }
+        true
     }
 
     pub(super) fn register_requested(
@@ -116,18 +121,18 @@ impl Switch {
         }
     }
 
-    /// Does what a peer has asked for that has proved who it is, `since` when it did, and says so.
+    /// Does what a peer has asked for that has proved who it is, and says so.
     pub(super) fn grant_registration(
         &mut self,
         endpoint: &mut Endpoint,
-        (since, now): (Instant, Instant),
+        (proved, now): (Proved, Instant),
         request: RequestId,
     ) {
         let Some(register) = self.requests.get(&request) else { return };
         let Some(peer) = self.config.peers.get(&register.username) else {
             // It is gone since it asked.
             let name = register.username.clone();
-            self.book.forget_registration(&name);
+            self.book.forget_registration(&name, None);
             let _ = endpoint.refuse(now, request);
             return;
         };
@@ -147,24 +152,25 @@ impl Switch {
             tracing::info!("{name} unregistered from {address}");
             written = Some(None);
             self.news.tell(|| What::Registration { peer: name.into(), address: None });
-        } else if let Some(switch) = self.siblings.has_later(name, since) {
-            tracing::info!("{name} has registered at switch {switch} since");
         } else {
             let seconds = refresh.as_secs();
-            let change = self.registrar.bind((since, now), name, address, refresh);
-            if let Some(qualify) = peer.qualify {
-                self.qualify.watch(now, name, address, qualify);
-                self.qualify.poll(endpoint, now);
+            let change = self.registrar.bind((proved, now), name, address, refresh);
+            if change != Change::Superseded {
+                if let Some(qualify) = peer.qualify {
+                    self.qualify.watch(now, name, address, qualify);
+                    self.qualify.poll(endpoint, now);
+                }
+                let trunk = peer.trunk.map(|trunk| (address, trunk));
+                self.trunks.set(Owner::Registered(name.into()), trunk);
+                written = Some(Some(address));
             }
-            let trunk = peer.trunk.map(|trunk| (address, trunk));
-            self.trunks.set(Owner::Registered(name.into()), trunk);
-            written = Some(Some(address));
             match change {
                 Change::New => tracing::info!("{name} registered at {address} for {seconds} s"),
                 Change::Moved { from } => tracing::info!("{name} moved from {from} to {address}"),
                 Change::Renewed => tracing::debug!("{name} renewed at {address}"),
+                Change::Superseded => tracing::info!("{name} has registered elsewhere since"),
             }
-            if change != Change::Renewed {
+            if matches!(change, Change::New | Change::Moved { .. }) {
                 let address = Some(address.to_string());
                 self.news.tell(|| What::Registration { peer: name.into(), address });
             }

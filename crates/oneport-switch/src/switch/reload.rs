@@ -60,7 +60,7 @@ impl Switch {
         let is_another = was_by_sip != self.config.phones.contains_key(name);
         if (new.is_none() || is_another) && self.registrar.release(name) {
             self.telephones.forget(name);
-            self.book.forget_registration(name);
+            self.book.forget_registration(name, None);
         }
         self.qualify.forget(name);
         let Some(peer) = new else { return };

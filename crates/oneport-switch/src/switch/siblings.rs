@@ -17,13 +17,14 @@ use super::spans::span_of;
 use super::{Leg, State, Switch, records};
 use crate::api::model::{SwitchState, SwitchView, SwitchesView};
 use crate::caller_id::CallerIdRule;
-use crate::cluster::{CALL, PEER, Presence, SWITCH, Shared, SharedConfiguration, Sibling, Told};
+use crate::cluster::{CALL, PEER, Presence, SWITCH, SharedConfiguration, Sibling, Told};
 use crate::config::{
     ClusterConfig, ConnectedLineRule, DEFAULT_CODECS, DatabaseUrl, Forwarding, Peer, StorePlace,
 };
 use crate::inband::KeyRule;
 use crate::qualify::{QualifyConfig, Status};
 use crate::refusal::{Reason, Stage};
+use crate::registrar::Shared;
 use crate::routing::{DEFAULT_CONTEXT, Target};
 use crate::trunks::Owner;
 use crate::watch::Bounds;
@@ -48,32 +49,8 @@ pub(super) struct Siblings {
     others: Vec<Sibling>,
     /// Since when the database does not answer, and why.
     cut_off: Option<(Instant, String)>,
-    /// Peers that are registered at another, by their names.
-    registered: HashMap<String, Elsewhere>,
     /// What they share of their configuration.
     shared: SharedConfiguration,
-}
-
-/// Where a peer is registered that is not so here.
-#[derive(Clone, PartialEq, Debug)]
-struct Elsewhere {
-    /// At which switch.
-    switch: String,
-    /// Since when.
-    since: Instant,
-}
-
-impl Siblings {
-    /// The other switch at which a peer is registered.
-    pub(super) fn switch_of(&self, peer: &str) -> Option<&str> {
-        self.registered.get(peer).map(|there| there.switch.as_str())
-    }
-
-    /// The other switch at which a peer is registered that has been there later than `since`.
-    pub(super) fn has_later(&self, peer: &str, since: Instant) -> Option<&str> {
-        let there = self.registered.get(peer).filter(|there| there.since > since)?;
-        Some(&there.switch)
-    }
 }
 
 /// Whether a leg comes from another switch with the same database.
@@ -133,7 +110,7 @@ impl Switch {
     /// The switches with the same database, as far as this one knows.
     #[must_use]
     pub fn show_switches(&self, now: Instant) -> SwitchesView {
-        let Siblings { incarnation, others, cut_off, registered, shared } = &self.siblings;
+        let Siblings { incarnation, others, cut_off, shared } = &self.siblings;
         let shared = shared.standing();
         let own = self.config.cluster.as_ref().map(|own| SwitchView {
             name: own.name.clone(),
@@ -162,7 +139,7 @@ impl Switch {
         });
         SwitchesView {
             switches: own.into_iter().chain(others).collect(),
-            registered_elsewhere: registered.len(),
+            registered_elsewhere: self.registrar.count_elsewhere(),
             cut_off: cut_off.as_ref().map(|(_, why)| why.clone()),
             cut_off_seconds: cut_off.as_ref().map(|(since, _)| now.since(*since).as_secs()),
             configuration: shared.newest,
@@ -188,9 +165,9 @@ impl Switch {
         match told {
             Told::Registrations { whole, peers } => {
                 if whole {
-                    self.siblings.registered.clear();
+                    self.registrar.forget_elsewhere();
                 }
-                peers.into_iter().for_each(|shared| self.registered_at(now, shared));
+                peers.into_iter().for_each(|shared| self.registered_at(shared));
                 self.trunks.apply(endpoint);
             }
             Told::Joined { incarnation } => {
@@ -209,22 +186,16 @@ impl Switch {
         }
     }
 
-    /// A peer is registered at another switch, or at none, or here.
-    fn registered_at(&mut self, now: Instant, shared: Shared) {
-        let Shared { peer, switch, age } = shared;
-        let Some(switch) = switch.filter(|switch| self.is_of_another(Some(switch))) else {
-            self.siblings.registered.remove(&peer);
-            return;
-        };
-        let since = before(now, age);
-        if self.registrar.since(&peer).is_some_and(|here| here < since) {
-            self.registrar.release(&peer);
+    /// The database says where a peer is registered.
+    fn registered_at(&mut self, shared: Shared) {
+        let peer = shared.peer.clone();
+        if self.registrar.hear(shared) {
             self.qualify.forget(&peer);
             self.trunks.set(Owner::Registered(peer.clone()), None);
             self.phone_gone(&peer);
-            tracing::info!("{peer} has registered at switch {switch}");
+            let there = self.registrar.elsewhere(&peer).unwrap_or("another, and has left it");
+            tracing::info!("{peer} has registered at switch {there}");
         }
-        self.siblings.registered.insert(peer, Elsewhere { switch, since });
     }
 
     /// Whether `switch`, at which somebody is registered, is another than this one.

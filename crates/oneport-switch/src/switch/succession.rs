@@ -23,7 +23,7 @@ use super::table::TableQuery;
 use super::{Standing, Switch};
 use crate::api::model::OlderView;
 use crate::limits::Place;
-use crate::registrar::GRACE;
+use crate::registrar::{GRACE, Proved};
 use crate::sip::SipWord;
 use crate::store::StoredRegistration;
 
@@ -253,12 +253,12 @@ impl Switch {
     fn registration(&self, now: Instant, name: &str) -> Option<StoredRegistration> {
         let address = self.registrar.find(now, name)?;
         let left = self.registrar.left(now, name)?;
-        let registered = self.book.now();
+        let registered = self.registrar.date(name)?;
         Some(StoredRegistration {
             peer: name.into(),
             address: address.to_string(),
             registered,
-            expires: registered.after(left),
+            expires: self.book.now().after(left),
             contact: self.telephones.contact(name),
             switch: self.book.switch().map(Into::into),
         })
@@ -489,10 +489,13 @@ impl Switch {
         if !self.config.peers.contains_key(&name) || left <= GRACE {
             return;
         }
+        let proved = Proved { at: now, date: registration.registered };
+        if !self.is_registered_at(endpoint, (proved, now), &name, address, left) {
+            return;
+        }
         if let Some(contact) = registration.contact {
             self.telephones.restore(&name, contact);
         }
-        self.is_registered_at(endpoint, (now, now), &name, address, left);
         self.place_phones(now);
     }
 

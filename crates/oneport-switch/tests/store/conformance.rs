@@ -388,7 +388,8 @@ pub(crate) async fn pages_follow_one_another_in_both_orders(store: &dyn Store) {
 }
 
 pub(crate) async fn of_registrations_the_last_word_holds(store: &dyn Store) {
-    let gone = |peer: &str| Record::Unregistered { peer: peer.into(), switch: None };
+    let gone =
+        |peer: &str| Record::Unregistered { peer: peer.into(), switch: None, registered: None };
     write(
         store,
         &[

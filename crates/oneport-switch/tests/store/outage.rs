@@ -148,7 +148,7 @@ async fn what_waits_outlives_the_switch_and_tells_it_who_is_registered(kind: Kin
     let both = [ann, bob.clone()].map(Record::Registered);
     first.write(&both).await.expect("written");
     scene.server.kill();
-    let gone = Record::Unregistered { peer: "ann".into(), switch: None };
+    let gone = Record::Unregistered { peer: "ann".into(), switch: None, registered: None };
     let zoe = registered("zoe");
     let meanwhile = [gone, Record::Registered(zoe.clone()), cdr(full(7))];
     first.write(&meanwhile).await.expect("queued");

@@ -6,6 +6,7 @@ mod history;
 mod world;
 
 use super::lease::flaw;
+use crate::flaw::made;
 use history::{Seen, Time};
 use world::{Counts, SECOND, World};
 
@@ -90,9 +91,9 @@ fn in_no_fleet_is_a_limit_passed_or_a_slot_lost_whatever_goes_wrong() {
 #[test]
 fn every_mistake_that_somebody_could_make_is_found() {
     for flaw in flaw::ALL {
-        flaw::made::make(Some(flaw));
+        made::make(Some(flaw));
         let found = (0..RUNS).find_map(|seed| tell(seed, None).err().map(|wrong| (seed, wrong)));
-        flaw::made::make(None);
+        made::make(None);
         match found {
             Some((seed, wrong)) => println!("{flaw}: seed {seed}: {wrong}"),
             None => panic!("{flaw} is not found"),

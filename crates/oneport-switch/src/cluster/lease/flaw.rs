@@ -1,32 +1,6 @@
-//! Mistakes that somebody could make here, for tests that show that they would be found. None is ever in a program.
+//! Mistakes that somebody could make with leases ([`flaw`](crate::flaw)).
 
-/// Declares mistakes, each a type that says whether it is made now.
-macro_rules! flaws {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        $(
-            $(#[$doc])*
-            pub(super) struct $name;
-
-            impl $name {
-                #[cfg(not(test))]
-                pub(super) const fn is_there(&self) -> bool {
-                    false
-                }
-
-                #[cfg(test)]
-                pub(super) fn is_there(&self) -> bool {
-                    made::is(stringify!($name))
-                }
-            }
-        )*
-
-        /// All of them by name.
-        #[cfg(test)]
-        pub(in crate::cluster) const ALL: &[&str] = &[$(stringify!($name)),*];
-    };
-}
-
-flaws! {
+crate::flaw::flaws! {
     /// What is given back is used until the answer comes.
     GivesBackLate,
     /// Calls over the lease stay up when its time is over.
@@ -49,20 +23,4 @@ flaws! {
     ClosesFailed,
     /// One that may hold that lock is closed since nobody answers.
     ClosesUnanswered,
-}
-
-/// Which mistake is made on this thread.
-#[cfg(test)]
-pub(in crate::cluster) mod made {
-    use std::cell::Cell;
-
-    thread_local!(static MADE: Cell<Option<&'static str>> = const { Cell::new(None) });
-
-    pub(in crate::cluster) fn is(name: &str) -> bool {
-        MADE.get() == Some(name)
-    }
-
-    pub(in crate::cluster) fn make(name: Option<&'static str>) {
-        MADE.set(name);
-    }
 }

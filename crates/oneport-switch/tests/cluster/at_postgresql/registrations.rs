@@ -21,15 +21,22 @@ pub(super) fn ann(switch: &str, seconds_ago: u64) -> Record {
 }
 
 fn gone(switch: &str) -> Record {
-    Record::Unregistered { peer: "ann".into(), switch: Some(switch.into()) }
+    Record::Unregistered { peer: "ann".into(), switch: Some(switch.into()), registered: None }
 }
 
 /// Where ann is after these records, each written by itself.
 async fn place_after(records: &[Record]) -> Option<String> {
+    place_after_batches(records.chunks(1)).await
+}
+
+/// The same of records that are written together.
+async fn place_after_batches<'a>(
+    batches: impl IntoIterator<Item = &'a [Record]>,
+) -> Option<String> {
     let setting = Setting::shared();
     let store = setting.store().await;
-    for record in records {
-        store.write(std::slice::from_ref(record)).await.expect("written");
+    for batch in batches {
+        store.write(batch).await.expect("written");
     }
     let there = store.registrations().await.expect("readable");
     there.first().map(|one| one.switch.clone().expect("it is of a switch"))
@@ -54,6 +61,27 @@ async fn what_is_over_elsewhere_since_does_not_come_back_and_nobody_ends_what_is
     );
     // It has expired before it could be written.
     assert_eq!(place_after(&[ann("berlin", 3_601)]).await, None);
+}
+
+#[tokio::test]
+async fn who_has_left_elsewhere_or_run_out_there_is_not_where_it_was_before() {
+    let left = [ann("bonn", 10), gone("bonn")];
+    assert_eq!(place_after_batches([&[ann("berlin", 20)][..], &left]).await, None);
+    let Record::Registered(bonn) = ann("bonn", 10) else { unreachable!("it is one") };
+    let short =
+        StoredRegistration { expires: bonn.registered.after(Duration::from_secs(9)), ..bonn };
+    assert_eq!(place_after(&[ann("berlin", 20), Record::Registered(short)]).await, None);
+}
+
+#[tokio::test]
+async fn an_end_does_not_count_for_what_was_renewed_meanwhile() {
+    let older = Some(Utc::now().before(Duration::from_secs(20)));
+    let (peer, switch) = ("ann".to_string(), Some("bonn".to_string()));
+    let over = Record::Unregistered { peer, switch, registered: older };
+    let bonn = Some("bonn".to_string());
+    assert_eq!(place_after(&[ann("bonn", 10), over.clone()]).await, bonn);
+    assert_eq!(place_after_batches([&[ann("bonn", 10), over.clone()][..]]).await, bonn);
+    assert_eq!(place_after(&[ann("bonn", 30), over]).await, None);
 }
 
 #[tokio::test]
