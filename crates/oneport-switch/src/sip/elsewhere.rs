@@ -130,6 +130,12 @@ impl Elsewhere {
         self.lock().is_retired = false;
     }
 
+    /// Whether a call that is not known here may be that of another process.
+    pub(super) fn may_have(&self, call_id: &str) -> bool {
+        let table = self.lock();
+        table.is_retired || table.calls.contains_key(call_id)
+    }
+
     /// An older process has these.
     pub(super) fn learn(&self, whose: Generation, calls: Vec<String>) {
         let mut table = self.lock();
@@ -330,6 +336,7 @@ mod tests {
         check(message("BYE sip:us@h SIP/2.0", "2", in_dialog, ""), Some(5));
         check(message("SIP/2.0 200 OK", "2", in_dialog, ""), Some(5));
         check(message("REGISTER sip:h SIP/2.0", "1", us, ""), None);
+        assert!(elsewhere.may_have("1") && !elsewhere.may_have("3"));
         check(message("INVITE sip:600@h SIP/2.0", "3", us, ""), None);
         check(message("BYE sip:us@h SIP/2.0", "3", in_dialog, ""), None);
         let takes_its_place = "Replaces: 2;to-tag=2;from-tag=1\r\n";
@@ -371,6 +378,7 @@ mod tests {
         let expected = expected.map(|(n, calls)| (n, calls.into_iter().map(Into::into).collect()));
         assert_eq!(known, expected);
         assert!(board.0.lock().expect("whole").is_empty());
+        assert!(elsewhere.may_have("that the newest may have"));
         elsewhere.begins("later");
         elsewhere.tell_calls(3);
         elsewhere.tell_calls(3);

@@ -121,6 +121,8 @@ struct Shared {
     config: Arc<Mutex<SipConfig>>,
     board: Arc<dyn Switchboard>,
     talks: Arc<Talks>,
+    /// Other processes of this switch.
+    elsewhere: Arc<Elsewhere>,
 }
 
 impl Shared {
@@ -389,12 +391,21 @@ impl Gateway {
                 };
                 let (carriers, config) = (known, shared_config);
                 let talks = Arc::default();
-                let shared =
-                    Shared { stack, carriers, phones, inside, plane, config, board, talks };
+                let shared = Shared {
+                    stack,
+                    carriers,
+                    phones,
+                    inside,
+                    plane,
+                    config,
+                    board,
+                    talks,
+                    elsewhere,
+                };
                 let shared = Arc::new(shared);
                 drop(tell.send(Ok(Arc::downgrade(&shared))));
                 let told = Told { requests, offers, moved, orders };
-                Serving::new(shared, own, elsewhere, reads, turn).run(changed, told, stopped).await;
+                Serving::new(shared, own, reads, turn).run(changed, told, stopped).await;
             });
         };
         let thread = thread::Builder::new().name("oneport-sip".into()).spawn(body)?;

@@ -11,7 +11,6 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::elsewhere::Elsewhere;
 use super::heritage::{Legacy, SipWord};
 use super::inner::Offers;
 use super::phones::messages::Messages;
@@ -90,7 +89,6 @@ pub(super) enum Turn {
 pub(super) struct Serving {
     shared: Arc<Shared>,
     own: Generation,
-    elsewhere: Arc<Elsewhere>,
     /// Whether the sockets are read.
     reads: watch::Sender<bool>,
     turn: Turn,
@@ -105,14 +103,12 @@ impl Serving {
     pub(super) fn new(
         shared: Arc<Shared>,
         own: Generation,
-        elsewhere: Arc<Elsewhere>,
         reads: watch::Sender<bool>,
         turn: Turn,
     ) -> Self {
         Self {
             shared,
             own,
-            elsewhere,
             reads,
             turn,
             impatient: None,
@@ -217,7 +213,7 @@ impl Serving {
             return;
         }
         self.turn = Turn::Leads;
-        self.elsewhere.resume();
+        self.shared.elsewhere.resume();
         self.reads.send_replace(true);
         let carriers = self.shared.carriers.all().into_iter();
         self.watch_carriers(carriers.map(|(name, ..)| name).collect());
@@ -251,12 +247,12 @@ impl Serving {
         self.reads.send_replace(false);
         self.watched.drain().for_each(|(_, watched)| watched.leave());
         self.watched_phones.forget_all();
-        let mut up = self.elsewhere.counts();
+        let mut up = self.shared.elsewhere.counts();
         up.push((self.own.0, self.shared.carriers.calls()));
         let legacy = Legacy {
             subscriptions: self.messages.leave(),
             carriers: self.shared.carriers.known(),
-            calls: self.elsewhere.retire(self.own, self.shared.stack.call_ids()),
+            calls: self.shared.elsewhere.retire(self.own, self.shared.stack.call_ids()),
             up,
         };
         self.shared.board.say(To::Newest, SipWord::Leaves(Box::new(legacy)));

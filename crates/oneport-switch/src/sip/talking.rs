@@ -257,7 +257,11 @@ impl Talk {
     async fn join(&self, replaces: &Replaces, peer: &str, shared: &Shared) -> u16 {
         let call_id = self.dialog.call_id();
         let (Some(word), Some(known)) = (&self.word, shared.talks.find(&replaces.dialog)) else {
-            tracing::info!("SIP: {call_id}: {peer} transfers to a call that there is not");
+            let whose = match shared.elsewhere.may_have(&replaces.dialog.call_id) {
+                true => "another process of this switch has, since an upgrade: both go on",
+                false => "there is not",
+            };
+            tracing::info!("SIP: {call_id}: {peer} transfers to a call that {whose}");
             return 481;
         };
         if known.peer != peer {
