@@ -31,7 +31,7 @@ mod overloading;
 mod parking;
 mod phones;
 mod radio;
-mod realtime;
+pub(crate) mod realtime;
 mod records;
 mod registering;
 mod reload;

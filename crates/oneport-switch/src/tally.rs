@@ -35,7 +35,7 @@ pub(crate) struct Histogram {
 }
 
 impl Histogram {
-    fn new(bounds: &'static [f64]) -> Self {
+    pub(crate) fn new(bounds: &'static [f64]) -> Self {
         let places = bounds.len() + 1;
         Self { bounds, counts: vec![0; places], sum: 0.0, examples: vec![None; places] }
     }

@@ -12,8 +12,10 @@ use super::error::Problem;
 use super::model::{CallState, PeerState, SwitchState};
 use super::prometheus::{Exposition, Format, Kind, Metric};
 use crate::limits::Direction;
+use crate::realtime::Query;
 use crate::sip::streams::Turned;
 use crate::store::QueueReport;
+use crate::switch::realtime::RowFigures;
 use crate::switch::snapshot::{Figures, PeerFigures};
 
 /// Declares metrics and the list of all.
@@ -210,6 +212,18 @@ metrics! {
         "Records that may wait there (store.max_queued); 0: the store needs no such queue.";
     REFUSALS_LEFT_OUT = Counter "oneport_store_refusals_left_out_total" []
         "Refusals that were not kept, since too many records waited.";
+    REALTIME_UP = Gauge "oneport_realtime_up" []
+        "1: the database of Asterisk's tables answers; 0: it does not, and the peers that are known go on; missing without [realtime].";
+    REALTIME_PEERS = Gauge "oneport_realtime_peers" []
+        "Peers out of Asterisk's tables.";
+    REALTIME_LOOKUPS = Counter "oneport_realtime_lookups_total" ["result"]
+        "Names that no peer had: looked up in Asterisk's tables and found, unknown there, or unanswered in time; or not looked up, as remembered to be unknown, or left_out since too many were.";
+    REALTIME_SECONDS = Histogram "oneport_realtime_query_seconds" ["query"]
+        "How long the database of Asterisk's tables took for what it did: looks at all rows (look), at those of one name (lookup), and registrations written (write).";
+    REALTIME_FAILED = Counter "oneport_realtime_failed_queries_total" ["query"]
+        "What the database of Asterisk's tables was asked for and did not do, or not in time.";
+    REALTIME_WAITING = Gauge "oneport_realtime_waiting_registrations" []
+        "Registrations that wait until the database of Asterisk's tables takes them.";
     EVENTS_MISSED = Counter "oneport_events_missed_total" []
         "Events that listeners of the API were too slow to get.";
 }
@@ -308,8 +322,42 @@ fn write(format: Format, figures: &Figures, own: &Own) -> String {
     page.begin(&DISK_QUEUE).add(&[], queue.map_or(0, |queue| queue.waiting) as f64);
     page.begin(&DISK_QUEUE_MOST).add(&[], queue.map_or(0, |queue| queue.most) as f64);
     page.begin(&REFUSALS_LEFT_OUT).add(&[], left_out as f64);
+    write_rows(&mut page, figures.rows.as_ref());
     page.begin(&EVENTS_MISSED).add(&[], own.missed as f64);
     page.finish()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "samples are floats")]
+fn write_rows(page: &mut Exposition, rows: Option<&RowFigures>) {
+    let mut samples = page.begin(&REALTIME_UP);
+    if let Some(rows) = rows {
+        samples.add(&[], f64::from(u8::from(!rows.figures.is_away)));
+    }
+    let mut samples = page.begin(&REALTIME_PEERS);
+    if let Some(rows) = rows {
+        samples.add(&[], rows.peers as f64);
+    }
+    let mut samples = page.begin(&REALTIME_LOOKUPS);
+    if let Some(RowFigures { look_ups, .. }) = rows {
+        samples
+            .add(&["found"], look_ups.found as f64)
+            .add(&["unknown"], look_ups.unknown as f64)
+            .add(&["unanswered"], look_ups.unanswered as f64)
+            .add(&["remembered"], look_ups.remembered as f64)
+            .add(&["left_out"], look_ups.left_out as f64);
+    }
+    let mut samples = page.begin(&REALTIME_SECONDS);
+    for (rows, (query, name)) in rows.iter().flat_map(|rows| Query::NAMES.map(|one| (rows, one))) {
+        samples.histogram(&[name], &rows.figures.asked(query).took);
+    }
+    let mut samples = page.begin(&REALTIME_FAILED);
+    for (rows, (query, name)) in rows.iter().flat_map(|rows| Query::NAMES.map(|one| (rows, one))) {
+        samples.add(&[name], rows.figures.asked(query).failed as f64);
+    }
+    let mut samples = page.begin(&REALTIME_WAITING);
+    if let Some(rows) = rows {
+        samples.add(&[], rows.figures.waiting as f64);
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "samples are floats")]

@@ -4,6 +4,7 @@
 //! A thread of its own looks at the tables and tells the switch what has changed, so that no call and no registration
 //! waits for the database: but one under a name that no peer has, which is looked up, so many of them a second.
 
+mod counts;
 mod rows;
 mod tables;
 mod thread;
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::{Config, PeerBasis, RealtimeConfig};
 use crate::switch::Switch;
 
+pub(crate) use counts::{Counts, Figures, Query};
 pub(crate) use rows::{BELIEVED, Known, Registered};
 pub use tables::RealtimeError;
 
@@ -152,13 +154,14 @@ impl Realtime {
         };
         let driver = driver.downgrade();
         let (asks, asked) = mpsc::unbounded_channel();
-        let own = asks.clone();
-        driver.post(move |_, switch, _| switch.look_at_rows(own));
+        let counts = Arc::new(Counts::default());
+        let (own, shown) = (asks.clone(), counts.clone());
+        driver.post(move |_, switch, _| switch.look_at_rows(own, shown));
         let tell = Box::new(move |told| {
             driver.post(move |endpoint, switch, now| switch.rows_tell(endpoint, now, told));
         });
         let basis = (basis.clone(), trusted(config));
-        let ended = thread::start(realtime.clone(), basis, asked, tell)?;
+        let ended = thread::start(realtime.clone(), basis, asked, tell, counts)?;
         Ok(Some(Self { asks, ended: Some(ended) }))
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{self, MissedTickBehavior};
 
+use super::counts::{Counts, Query};
 use super::rows::{Found, Registered, Rows};
 use super::tables::{Look, RealtimeError, Tables, Written, open};
 use super::{Ask, Told};
@@ -34,6 +35,7 @@ pub(super) fn start(
     (basis, trusted): (Arc<PeerBasis>, Vec<IpNet>),
     asked: mpsc::UnboundedReceiver<Ask>,
     tell: Tell,
+    counts: Arc<Counts>,
 ) -> io::Result<oneshot::Receiver<()>> {
     let (end, ended) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -49,6 +51,7 @@ pub(super) fn start(
                 tables,
                 rows,
                 tell,
+                counts,
                 tasks: JoinSet::new(),
                 waiting: BTreeMap::new(),
                 is_looking: false,
@@ -85,6 +88,7 @@ struct Desk {
     tables: Arc<dyn Tables>,
     rows: Rows,
     tell: Tell,
+    counts: Arc<Counts>,
     tasks: JoinSet<Done>,
     /// What is to be written, the last of each name: it never grows beyond the peers that there are.
     waiting: BTreeMap<String, Written>,
@@ -116,6 +120,7 @@ impl Desk {
                 },
             }
             self.write();
+            self.counts.stands(self.is_away, self.waiting.len());
         }
         let last = async {
             while self.is_writing || !self.waiting.is_empty() && !self.is_away {
@@ -132,9 +137,11 @@ impl Desk {
     fn asked(&mut self, ask: Ask) {
         match ask {
             Ask::Find(name) => {
-                let tables = self.tables.clone();
+                let (tables, counts) = (self.tables.clone(), self.counts.clone());
                 self.tasks.spawn(async move {
-                    let look = time::timeout(LOOKING_UP, tables.look(Some(&name))).await;
+                    let look = time::timeout(LOOKING_UP, tables.look(Some(&name)));
+                    let is_done = |look: &Result<Result<_, _>, _>| matches!(look, Ok(Ok(_)));
+                    let look = timed(&counts, Query::LookUp, look, is_done).await;
                     Done::LookedUp(name, look.ok())
                 });
             }
@@ -170,8 +177,11 @@ impl Desk {
 
     fn look(&mut self) {
         self.is_looking = true;
-        let tables = self.tables.clone();
-        self.tasks.spawn(async move { Done::Looked(tables.look(None).await) });
+        let (tables, counts) = (self.tables.clone(), self.counts.clone());
+        self.tasks.spawn(async move {
+            let look = timed(&counts, Query::Look, tables.look(None), Result::is_ok);
+            Done::Looked(look.await)
+        });
     }
 
     /// Writes what waits, where nothing is being written.
@@ -180,11 +190,12 @@ impl Desk {
             return;
         }
         self.is_writing = true;
-        let tables = self.tables.clone();
+        let (tables, counts) = (self.tables.clone(), self.counts.clone());
         let mut left = std::mem::take(&mut self.waiting);
         self.tasks.spawn(async move {
             while let Some((name, written)) = left.pop_first() {
-                match tables.write(&name, written).await {
+                let wrote = tables.write(&name, written);
+                match timed(&counts, Query::Write, wrote, Result::is_ok).await {
                     Ok(()) => {}
                     Err(error @ RealtimeError::Away { .. }) => {
                         left.insert(name, written);
@@ -273,6 +284,19 @@ impl Desk {
         self.elsewhere = elsewhere;
         (self.tell)(Told::Rows { changed, elsewhere: told });
     }
+}
+
+/// Does something that the database is asked for, and counts whether it was done, and in which time.
+async fn timed<T>(
+    counts: &Counts,
+    query: Query,
+    work: impl Future<Output = T>,
+    is_done: impl Fn(&T) -> bool,
+) -> T {
+    let begun = time::Instant::now();
+    let done = work.await;
+    counts.asked(query, is_done(&done).then(|| begun.elapsed()));
+    done
 }
 
 /// Seconds after 1970.

@@ -13,7 +13,7 @@ use super::siblings::before as moment_before;
 use super::{State, Switch};
 use crate::config::Config;
 use crate::news::What;
-use crate::realtime::{Ask, BELIEVED, Known, RealtimePeers, Registered, Told};
+use crate::realtime::{Ask, BELIEVED, Counts, Figures, Known, RealtimePeers, Registered, Told};
 use crate::registrar::{GRACE, Proved};
 use crate::trunks::Owner;
 
@@ -30,11 +30,38 @@ enum Waiter {
     Request(RequestId),
 }
 
+/// What became of names that no peer has, since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct LookUps {
+    /// Looked up, and a row has it.
+    pub(crate) found: u64,
+    /// Looked up, and none has.
+    pub(crate) unknown: u64,
+    /// Looked up, and the database did not answer in time.
+    pub(crate) unanswered: u64,
+    /// Not looked up: it had been lately, and nobody had it.
+    pub(crate) remembered: u64,
+    /// Not looked up: too many were.
+    pub(crate) left_out: u64,
+}
+
+/// What metrics say of the tables.
+#[derive(Debug)]
+pub(crate) struct RowFigures {
+    pub(crate) peers: usize,
+    pub(crate) look_ups: LookUps,
+    /// Of the database.
+    pub(crate) figures: Figures,
+}
+
 /// What is known of the tables.
 #[derive(Default)]
 pub(super) struct RealtimeRows {
     /// The thread that looks at them; `None`: nobody does.
     asks: Option<mpsc::UnboundedSender<Ask>>,
+    /// What that thread counts.
+    counts: Arc<Counts>,
+    look_ups: LookUps,
     /// Their peers. Those of the file go before.
     peers: BTreeMap<String, Known>,
     /// Nothing was heard of them yet, since the database is away.
@@ -95,8 +122,9 @@ impl RealtimeRows {
         if let Some(others) = self.waiting.get_mut(name) {
             // As many of one name as there may be names.
             let has_room = others.len() < MOST_AT_ONCE;
-            if has_room {
-                others.push(waiter);
+            match has_room {
+                true => others.push(waiter),
+                false => self.look_ups.left_out += 1,
             }
             return has_room;
         }
@@ -108,11 +136,15 @@ impl RealtimeRows {
             self.lately.pop_front();
         }
         let most = usize::try_from(realtime.lookups_per_second).unwrap_or(usize::MAX);
-        if name.is_empty()
-            || self.waiting.len() >= MOST_AT_ONCE
-            || self.lately.len() >= most
-            || self.unknown.iter().any(|(unknown, _)| unknown == name)
-        {
+        if name.is_empty() {
+            return false;
+        }
+        if self.unknown.iter().any(|(unknown, _)| unknown == name) {
+            self.look_ups.remembered += 1;
+            return false;
+        }
+        if self.waiting.len() >= MOST_AT_ONCE || self.lately.len() >= most {
+            self.look_ups.left_out += 1;
             return false;
         }
         self.lately.push_back(now);
@@ -140,8 +172,15 @@ impl Switch {
     }
 
     /// A thread looks at the tables from now on.
-    pub(crate) fn look_at_rows(&mut self, asks: mpsc::UnboundedSender<Ask>) {
-        self.rows.asks = Some(asks);
+    pub(crate) fn look_at_rows(&mut self, asks: mpsc::UnboundedSender<Ask>, counts: Arc<Counts>) {
+        (self.rows.asks, self.rows.counts) = (Some(asks), counts);
+    }
+
+    /// What metrics say of tables; `None`: there are none.
+    pub(super) fn row_figures(&self) -> Option<RowFigures> {
+        self.rows.asks.as_ref()?;
+        let RealtimeRows { peers, look_ups, counts, .. } = &self.rows;
+        Some(RowFigures { peers: peers.len(), look_ups: *look_ups, figures: counts.read() })
     }
 
     /// Has rows read by what another configuration says for all peers.
@@ -329,6 +368,13 @@ impl Switch {
                 Waiter::Request(request) => self.ask_registrant(endpoint, now, request),
             }
         }
+        let look_ups = &mut self.rows.look_ups;
+        let count = match (answered, self.config.peers.contains_key(&name)) {
+            (false, _) => &mut look_ups.unanswered,
+            (true, true) => &mut look_ups.found,
+            (true, false) => &mut look_ups.unknown,
+        };
+        *count += 1;
         if answered && !self.config.peers.contains_key(&name) {
             let poll = self.config.realtime.as_ref().map(|realtime| realtime.poll);
             self.rows.is_unknown(now, name, poll.unwrap_or_default());
@@ -378,6 +424,8 @@ mod tests {
             }
         }
         assert_eq!(asked_for(&mut asked), 200, "20 in each of ten seconds");
+        let left_out = LookUps { left_out: 9_800, ..LookUps::default() };
+        assert_eq!(rows.look_ups, left_out);
     }
 
     #[test]
@@ -389,6 +437,8 @@ mod tests {
         assert_eq!(rows.waiting.remove("ann").map(|waiters| waiters.len()), Some(MOST_AT_ONCE));
         rows.is_unknown(at(0), "ann".into(), Duration::from_secs(5));
         assert!(!rows.looks_up(at(4_999), &config, "ann", waiter));
+        let counted = LookUps { remembered: 1, left_out: 36, ..LookUps::default() };
+        assert_eq!(rows.look_ups, counted);
         assert!(rows.looks_up(at(5_000), &config, "ann", waiter));
         for number in 0..5_000 {
             rows.is_unknown(at(5_000), number.to_string(), Duration::from_secs(5));
@@ -415,7 +465,7 @@ mod tests {
         let peers = vec![("ann".to_string(), (ann, oneport_proto::TokenRule::Unset))];
         switch.begin_with_rows(RealtimePeers { peers, is_whole: true });
         let (asks, asked) = mpsc::unbounded_channel();
-        switch.look_at_rows(asks);
+        switch.look_at_rows(asks, Arc::default());
         (switch, endpoint, asked)
     }
 

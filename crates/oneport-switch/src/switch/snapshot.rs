@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
+use super::realtime::RowFigures;
 use super::{Leg, State, Switch};
 use crate::api::model::{
     CallState, CallView, Calls, CapacityView, Heard, HeardThere, LegTimeline, LegView, Legs,
@@ -691,6 +692,8 @@ pub(crate) struct Figures {
     pub(crate) exported: Option<(u64, u64)>,
     /// Spans sent, and those left out; none where calls are not traced.
     pub(crate) traces: Option<(u64, u64)>,
+    /// Of Asterisk's tables, where there are any.
+    pub(crate) rows: Option<RowFigures>,
     /// Legs on which somebody is not heard.
     pub(crate) one_way: usize,
     /// Calls that are transcoded, and how many may be.
@@ -802,6 +805,7 @@ impl Switch {
             captures_left_out: self.captures.left_out,
             exported: self.hep.as_ref().map(|(exporter, _)| exporter.counts().read()),
             traces: self.book.traces().map(|traces| traces.counts().read()),
+            rows: self.row_figures(),
             one_way: self.count_one_way(),
             transcoded: (self.transcodings.count(), self.config.max_transcoded_calls),
             recordings: (self.taps.count(), self.taps.left_out),

@@ -13,6 +13,7 @@ mod log;
 mod one_way;
 mod originate;
 mod radio;
+mod realtime;
 mod recording;
 mod rooms;
 mod schema;
