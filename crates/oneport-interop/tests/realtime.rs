@@ -265,40 +265,6 @@ async fn what_is_not_renewed_is_written_as_expired_and_the_row_says_where_it_was
     switch.stop().await;
 }
 
-async fn a_row_that_has_expired_is_believed_neither_here_nor_by_asterisk(of: fn() -> Database) {
-    let (asterisk, database) = asterisk(of);
-    let ((ann, address), (bob, _)) = (phone(), phone());
-    let says = |age: u64| {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let at = since.expect("later than 1970").as_secs() - age;
-        database.run(&format!(
-            "UPDATE iaxfriends SET ipaddr = '{}', port = '{}', regseconds = {at} WHERE name = 'ann'",
-            address.ip(),
-            address.port()
-        ));
-    };
-    let asterisk_believes = || {
-        let shown = asterisk.cli("iax2 show peer ann load");
-        assert!(shown.contains("Addr->IP"), "{shown}");
-        shown.contains(&format!("Port {}", address.port()))
-    };
-    let answers = tokio::spawn(async move {
-        while let Some(incoming) = ann.incoming().await {
-            let _call = incoming.answer().await;
-        }
-    });
-    for (age, is_believed) in [(3_600, false), (0, true), (61, false)] {
-        says(age);
-        let switch = Running::with(&database, "poll_seconds = 1\n").await;
-        // The rows are known before it starts; where peers are registered it finds with its next look.
-        let calls = || is_taken(&bob, switch.address, "ann", "bob", "right");
-        while is_believed && !calls().await {}
-        assert_eq!([asterisk_believes(), calls().await], [is_believed; 2], "{age} s ago");
-        switch.stop().await;
-    }
-    answers.abort();
-}
-
 async fn a_phone_that_registers_at_asterisk_is_called_from_here(of: fn() -> Database) {
     let (asterisk, database) = asterisk(of);
     let switch = Running::with(&database, "poll_seconds = 1\n").await;
@@ -453,7 +419,6 @@ macro_rules! on_each_engine {
 on_each_engine!(
     a_phone_is_written_as_asterisk_does_it_and_called_by_it,
     what_is_not_renewed_is_written_as_expired_and_the_row_says_where_it_was,
-    a_row_that_has_expired_is_believed_neither_here_nor_by_asterisk,
     a_phone_that_registers_at_asterisk_is_called_from_here,
     a_name_that_nobody_knows_yet_is_looked_up_when_it_comes,
     rows_that_change_hold_soon,

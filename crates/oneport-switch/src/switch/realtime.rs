@@ -46,7 +46,7 @@ pub(crate) struct LookUps {
 }
 
 /// What metrics say of the tables.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RowFigures {
     pub(crate) peers: usize,
     pub(crate) look_ups: LookUps,
