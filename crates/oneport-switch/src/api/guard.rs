@@ -165,7 +165,7 @@ fn needed(method: &Method, path: &str) -> Option<Role> {
         return None;
     }
     Some(match *method {
-        _ if paths::is_of_users(path) || path == paths::CONFIGURATION => Role::Admin,
+        _ if paths::is_of_users(path) || paths::CONFIGURATIONS.contains(&path) => Role::Admin,
         // It has what a capture has: keys that were pressed.
         Method::GET if path.ends_with(paths::LADDER) || path == paths::LOG => Role::Operator,
         Method::GET | Method::HEAD => Role::Viewer,

@@ -6,8 +6,8 @@ pub(super) const OPEN: [&str; 3] = ["/healthz", "/readyz", "/openapi.json"];
 /// What changes the switch itself.
 pub(super) const ADMIN: [&str; 3] = ["/v1/reload", "/v1/drain", "/v1/upgrade"];
 
-/// What an administrator alone sees, since it tells who may do what.
-pub(super) const CONFIGURATION: &str = "/v1/configuration";
+/// What an administrator alone sees, since it tells who may do what, and sets.
+pub(super) const CONFIGURATIONS: [&str; 2] = ["/v1/configuration", "/v1/cluster/configuration"];
 
 /// What an operator sees and a viewer does not: it tells of everybody, in words.
 pub(super) const LOG: &str = "/v1/log";
