@@ -600,8 +600,8 @@ impl Call {
         self.enter_trunk(cx);
         self.phase = Phase::Accepted { format, answered: false, placed };
         self.phase_ends = None;
-        self.next_ping = now + cx.config.ping_interval;
-        self.next_lag = now + FIRST_LAG.min(cx.config.lag_interval);
+        self.next_ping = now.next_shared(cx.config.ping_interval);
+        self.next_lag = now.next_shared(FIRST_LAG.min(cx.config.lag_interval));
         self.begin_rotation(cx, now);
     }
 
@@ -1008,8 +1008,8 @@ impl Call {
         self.moving = None;
         self.begin_video_anew();
         self.enter_trunk(cx);
-        self.next_ping = now + cx.config.ping_interval;
-        self.next_lag = now + FIRST_LAG.min(cx.config.lag_interval);
+        self.next_ping = now.next_shared(cx.config.ping_interval);
+        self.next_lag = now.next_shared(FIRST_LAG.min(cx.config.lag_interval));
     }
 }
 
