@@ -600,8 +600,8 @@ impl Call {
         self.enter_trunk(cx);
         self.phase = Phase::Accepted { format, answered: false, placed };
         self.phase_ends = None;
-        self.next_ping = now.next_shared(cx.config.ping_interval);
-        self.next_lag = now.next_shared(FIRST_LAG.min(cx.config.lag_interval));
+        self.next_ping = now + cx.config.ping_interval;
+        self.next_lag = now + FIRST_LAG.min(cx.config.lag_interval);
         self.begin_rotation(cx, now);
     }
 
@@ -957,12 +957,12 @@ impl Call {
         }
         if matches!(self.phase, Phase::Accepted { .. }) {
             if self.next_ping <= now {
-                self.next_ping = now.next_shared(cx.config.ping_interval);
+                self.next_ping = now + cx.config.ping_interval;
                 self.exchange.send_iax(cx, now, IaxSubclass::Ping, &ElementBuffer::new());
                 self.audit.ask(self.exchange.last_timestamp(), self.voice_out.frames);
             }
             if self.next_lag <= now {
-                self.next_lag = now.next_shared(cx.config.lag_interval);
+                self.next_lag = now + cx.config.lag_interval;
                 self.exchange.send_iax(cx, now, IaxSubclass::LagRq, &ElementBuffer::new());
                 let repetitions = self.exchange.reliable.repetitions;
                 self.lag.asked(self.exchange.last_timestamp(), repetitions);
@@ -1008,8 +1008,8 @@ impl Call {
         self.moving = None;
         self.begin_video_anew();
         self.enter_trunk(cx);
-        self.next_ping = now.next_shared(cx.config.ping_interval);
-        self.next_lag = now.next_shared(FIRST_LAG.min(cx.config.lag_interval));
+        self.next_ping = now + cx.config.ping_interval;
+        self.next_lag = now + FIRST_LAG.min(cx.config.lag_interval);
     }
 }
 

@@ -44,21 +44,6 @@ impl Instant {
     }
 }
 
-/// Moments at which what is repeated is due are this far apart at most.
-const SHARED: Duration = Duration::from_millis(100);
-
-impl Instant {
-    /// When what is done every `interval` is due again: at the next of the moments that all of that
-    /// interval share, so that one wake-up serves the polls of many calls. That is later by a 64th of the
-    /// interval at most.
-    pub(crate) fn next_shared(self, interval: Duration) -> Self {
-        let due = (self + interval).as_micros();
-        let apart = (interval / 64).min(SHARED).as_micros();
-        let apart = u64::try_from(apart).unwrap_or(1).max(1);
-        Self::from_micros(due.div_ceil(apart).saturating_mul(apart))
-    }
-}
-
 /// Turns the caller's moments into ones that never go back.
 ///
 /// A monotonic clock needs none of it. Where a caller's clock steps back all the same, time goes on
@@ -123,18 +108,6 @@ impl fmt::Debug for Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn polls_of_an_interval_are_due_together_and_hardly_later() {
-        let at = |ms: u64| Instant::from_micros(ms * 1_000);
-        let interval = Duration::from_secs(10);
-        for ms in 1..=100 {
-            assert_eq!(at(ms).next_shared(interval), at(10_100), "{ms}");
-        }
-        assert_eq!(at(0).next_shared(interval), at(10_000));
-        assert_eq!(at(3).next_shared(Duration::from_millis(64)), at(67));
-        assert_eq!(at(3).next_shared(Duration::from_micros(5)), Instant::from_micros(3_005));
-    }
 
     #[test]
     fn an_optional_instant_takes_no_more_room_than_an_instant() {
