@@ -103,7 +103,10 @@ async fn both_sides_of_a_bridged_call_are_recorded_bit_for_bit() {
     // And once more, into another file, to the end of the call.
     let again = operator.send("POST", &path, None).await.json();
     assert!(again["file"].as_str().expect("a file").ends_with("-2.wav"), "{again}");
-    say(&ours, codec, &ours_said).await;
+    // A machine that stands still leaves a gap in what is said. One of three is heard without any.
+    for _ in 0..3 {
+        say(&ours, codec, &ours_said).await;
+    }
     drop((ours, theirs));
     wait_for("the second file to be whole", async || {
         let (left, ..) = wav::read_stereo(Path::new(again["file"].as_str()?)).ok()?;
