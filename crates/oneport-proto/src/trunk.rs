@@ -100,12 +100,13 @@ struct Waiting {
 #[derive(Debug)]
 struct Trunk {
     config: TrunkConfig,
-    /// Those that are full, the one that fills, and empty ones for later.
-    frames: Vec<Waiting>,
-    /// How many of them are full.
-    full: usize,
-    /// When those leave.
+    /// The frame that fills.
+    filling: Waiting,
+    /// Those that are full, and when they leave.
+    full: Vec<Waiting>,
     full_due: Option<Instant>,
+    /// Empty ones, so that none is made for each frame.
+    spare: Vec<Waiting>,
     path: Path,
     /// Where its clock began, and when it was last used.
     clock: Option<(Instant, Instant)>,
@@ -160,8 +161,8 @@ impl Trunks {
         };
         if let Some(trunk) = known.and_then(|place| self.get_mut(place)) {
             if trunk.config != config {
+                trunk.config = config;
                 trunk.discard(counters);
-                (trunk.config, trunk.frames) = (config, Vec::from([config.frame()]));
             }
             return;
         }
@@ -174,9 +175,10 @@ impl Trunks {
         let Some(place) = self.places.get_mut(index as usize) else { return };
         place.trunk = Some(Trunk {
             config,
-            frames: Vec::from([config.frame()]),
-            full: 0,
+            filling: config.frame(),
+            full: Vec::new(),
             full_due: None,
+            spare: Vec::new(),
             path: Path::from(remote),
             clock: None,
             used: TrunkUse::default(),
@@ -225,7 +227,7 @@ impl Trunks {
             }
         }
         trunk.path = path;
-        trunk.begin(now);
+        trunk.filling.begun.get_or_insert(now);
         if let Some(due) = trunk.due() {
             self.note(place.index, due);
         }
@@ -300,39 +302,25 @@ impl TrunkConfig {
 }
 
 impl Trunk {
-    /// The frame that fills.
-    fn filling(&mut self) -> Option<&mut Waiting> {
-        self.frames.get_mut(self.full)
-    }
-
     /// Puts an entry into the frame that fills; `false`: it has no room.
     fn add(&mut self, source: CallNumber, stamp: MiniTimestamp, payload: &[u8]) -> bool {
-        let Some(frame) = self.filling() else { return false };
-        let added = frame.writer.push(source, stamp, payload);
-        frame.entries += u64::from(added);
+        let added = self.filling.writer.push(source, stamp, payload);
+        self.filling.entries += u64::from(added);
         added
-    }
-
-    /// Notes when the frame that fills has got its first entry.
-    fn begin(&mut self, now: Instant) {
-        if let Some(frame) = self.filling() {
-            frame.begun.get_or_insert(now);
-        }
     }
 
     /// When something of it leaves.
     fn due(&self) -> Option<Instant> {
-        let begun = self.frames.get(self.full).and_then(|frame| frame.begun);
-        let filling = begun.map(|begun| begun + self.config.interval);
+        let filling = self.filling.begun.map(|begun| begun + self.config.interval);
         [self.full_due, filling].into_iter().flatten().min()
     }
 
     /// The frame that fills is full. It leaves, unless others may soon leave with it.
     fn fill(&mut self, outbox: &mut Outbox, counters: &mut Counters, now: Instant) {
-        let Some(begun) = self.filling().and_then(|frame| frame.begun) else { return };
+        let Some(begun) = self.filling.begun else { return };
         self.close(now);
         let took = now.since(begun);
-        if took >= self.config.gather || self.full * self.config.max_datagram >= BUNDLE {
+        if took >= self.config.gather || self.full.len() * self.config.max_datagram >= BUNDLE {
             self.send_full(outbox, counters, now);
         } else {
             self.full_due.get_or_insert(begun + self.config.gather);
@@ -346,18 +334,13 @@ impl Trunk {
             _ => now,
         };
         self.clock = Some((epoch, now));
-        if let Some(frame) = self.filling() {
-            frame.stamp = Timestamp(now.millis_since(epoch));
-        }
-        self.full += 1;
-        if self.frames.len() == self.full {
-            self.frames.push(self.config.frame());
-        }
+        self.filling.stamp = Timestamp(now.millis_since(epoch));
+        let next = self.spare.pop().unwrap_or_else(|| self.config.frame());
+        self.full.push(core::mem::replace(&mut self.filling, next));
     }
 
     fn send_due(&mut self, outbox: &mut Outbox, counters: &mut Counters, now: Instant) {
-        let begun = self.filling().and_then(|frame| frame.begun);
-        if begun.is_some_and(|begun| begun + self.config.interval <= now) {
+        if self.filling.begun.is_some_and(|begun| begun + self.config.interval <= now) {
             self.send_all(outbox, counters, now);
         } else if self.full_due.is_some_and(|due| due <= now) {
             self.send_full(outbox, counters, now);
@@ -366,7 +349,7 @@ impl Trunk {
 
     /// Sends all that waits.
     fn send_all(&mut self, outbox: &mut Outbox, counters: &mut Counters, now: Instant) {
-        if self.filling().is_some_and(|frame| frame.begun.is_some()) {
+        if self.filling.begun.is_some() {
             self.close(now);
         }
         self.send_full(outbox, counters, now);
@@ -374,8 +357,8 @@ impl Trunk {
 
     /// Sends what is full.
     fn send_full(&mut self, outbox: &mut Outbox, counters: &mut Counters, now: Instant) {
-        let Self { frames, full, path, used, .. } = self;
-        for frame in frames.iter_mut().take(*full) {
+        let Self { full, spare, path, used, .. } = self;
+        for mut frame in full.drain(..) {
             let begun = frame.begun.take();
             let entries = core::mem::take(&mut frame.entries);
             if entries > 0 {
@@ -393,16 +376,14 @@ impl Trunk {
                 }
             }
             frame.writer.clear();
+            spare.push(frame);
         }
-        frames.swap(0, *full);
-        *full = 0;
         self.full_due = None;
     }
 
     /// Takes back what waits of a call, and says how many frames of voice that was.
     fn remove(&mut self, source: CallNumber) -> u64 {
-        let frames = self.frames.iter_mut().take(self.full + 1);
-        let removed = frames.map(|frame| {
+        let removed = self.full.iter_mut().chain([&mut self.filling]).map(|frame| {
             let removed = frame.writer.remove(source);
             frame.entries = frame.entries.saturating_sub(removed);
             removed
@@ -412,10 +393,10 @@ impl Trunk {
 
     /// Drops what waits.
     fn discard(&mut self, counters: &mut Counters) {
-        let waiting = self.frames.iter().map(|frame| frame.entries).sum();
-        self.frames.clear();
-        self.frames.push(self.config.frame());
-        (self.full, self.full_due) = (0, None);
+        let waiting = self.full.iter().chain([&self.filling]).map(|frame| frame.entries).sum();
+        self.full.clear();
+        self.spare.clear();
+        (self.filling, self.full_due) = (self.config.frame(), None);
         counters.drop_of(DropReason::CallEnded, waiting, (Some(self.path), None));
     }
 }
