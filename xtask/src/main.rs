@@ -96,7 +96,7 @@ enum Chore {
         /// Rounds, one system after the other in each
         #[arg(long, default_value_t = 5)]
         rounds: u32,
-        /// bridges, unlike, setups, registrations, idle, memory, delay, carriers, flood, scale; without any, all of them
+        /// start, bridges, best-minis, best-bundles, best-trunks, counts, unlike, setups, registrations, idle, memory, delay, carriers, flood, scale; without any, all of them
         scenes: Vec<String>,
     },
     /// Feeds random input to every fuzz target

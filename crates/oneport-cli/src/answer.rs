@@ -14,6 +14,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::exit::{Failure, failed, usage};
+use crate::interrupt::Interrupt;
 use crate::places::Fallbacks;
 use crate::quality::Quality;
 use crate::secret::SecretArgs;
@@ -91,6 +92,7 @@ impl Answer {
         let list: Vec<String> = phone.local_addresses().iter().map(ToString::to_string).collect();
         eprintln!("listening on UDP {}", list.join(" and "));
         let registration = self.register(&phone).await?;
+        let mut interrupt = Interrupt::new()?;
         let this = Arc::new(self);
         let (mut taken, mut up) = (0, JoinSet::new());
         while this.calls.is_none_or(|calls| taken < calls) {
@@ -98,11 +100,11 @@ impl Answer {
                 incoming = phone.incoming() => {
                     let Some(incoming) = incoming else { break };
                     taken += 1;
-                    let this = Arc::clone(&this);
-                    up.spawn(async move { this.serve(incoming, taken).await });
+                    let (this, interrupt) = (Arc::clone(&this), interrupt.clone());
+                    up.spawn(async move { this.serve(incoming, taken, interrupt).await });
                 }
                 Some(served) = up.join_next() => served.map_err(failed)??,
-                _ = tokio::signal::ctrl_c() => break,
+                () = interrupt.heard() => break,
             }
         }
         // Those that are up hear of Ctrl-C themselves.
@@ -124,7 +126,12 @@ impl Answer {
     }
 
     /// Goes through one call. A caller that gives up is no failure.
-    async fn serve(&self, incoming: IncomingCall, number: u64) -> Result<(), Failure> {
+    async fn serve(
+        &self,
+        incoming: IncomingCall,
+        number: u64,
+        mut interrupt: Interrupt,
+    ) -> Result<(), Failure> {
         let offer = incoming.offer();
         let from = offer.calling_number.clone().unwrap_or_else(|| offer.path.to_string());
         let called = offer.called_number.clone();
@@ -145,11 +152,11 @@ impl Answer {
             let samples = speech::read(path, speaker.sample_rate())?;
             tokio::select! {
                 () = speaker.play(&samples) => call.hangup(CauseCode::NORMAL_CLEARING),
-                _ = tokio::signal::ctrl_c() => call.hangup(CauseCode::NORMAL_CLEARING),
+                () = interrupt.heard() => call.hangup(CauseCode::NORMAL_CLEARING),
             }
         }
         let (mut digits, mut texts) = (String::new(), Vec::new());
-        let end = wait(&mut call, &mut digits, &mut texts).await?;
+        let end = wait(&mut call, &mut interrupt, &mut digits, &mut texts).await?;
         drop(call);
         if let Some(recording) = recording {
             recording.await.map_err(failed)?.map_err(failed)?;
@@ -172,6 +179,7 @@ impl Answer {
 /// Waits for the end of a call; Ctrl-C hangs up.
 async fn wait(
     call: &mut Call,
+    interrupt: &mut Interrupt,
     digits: &mut String,
     texts: &mut Vec<String>,
 ) -> Result<CallEnd, Failure> {
@@ -186,7 +194,7 @@ async fn wait(
                 Some(_) => {}
                 None => return Err(failed("the phone has stopped")),
             },
-            _ = tokio::signal::ctrl_c() => call.hangup(CauseCode::NORMAL_CLEARING),
+            () = interrupt.heard() => call.hangup(CauseCode::NORMAL_CLEARING),
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time;
 
 use crate::exit::{self, Failure, failed};
+use crate::interrupt::Interrupt;
 use crate::live::{self, Live};
 use crate::places::{self, Fallbacks};
 use crate::quality::Quality;
@@ -169,6 +170,8 @@ impl CallArgs {
         new.encryption = self.encryption.into();
         new.allow_plaintext = self.secret.allow_plaintext;
         new.formats = formats;
+        // Before it Ctrl-C ends the process, from here on the call: the other side may know of it.
+        let interrupt = Interrupt::new()?;
         let call = phone.call(to, new).await.map_err(failed)?;
         let mut conversation = Conversation {
             call,
@@ -181,7 +184,7 @@ impl CallArgs {
             recording: None,
             said_no: None,
         };
-        let end = self.converse(&mut conversation).await?;
+        let end = self.converse(&mut conversation, interrupt).await?;
         conversation.live.clear();
         let answered = conversation.answered;
         let format = conversation.call.format();
@@ -222,7 +225,11 @@ impl CallArgs {
     }
 
     /// Goes through the call to its end.
-    async fn converse(&self, conversation: &mut Conversation) -> Result<CallEnd, Failure> {
+    async fn converse(
+        &self,
+        conversation: &mut Conversation,
+        mut interrupt: Interrupt,
+    ) -> Result<CallEnd, Failure> {
         let mut clock = time::interval(live::PERIOD);
         // Far away, until there is a reason to hang up.
         let hang_up = time::sleep(Duration::from_secs(u32::MAX.into()));
@@ -251,7 +258,7 @@ impl CallArgs {
                     conversation.live.show(conversation.state, elapsed, stats.as_ref());
                 }
                 () = &mut hang_up => conversation.call.hangup(CauseCode::NORMAL_CLEARING),
-                _ = tokio::signal::ctrl_c() => conversation.call.hangup(CauseCode::NORMAL_CLEARING),
+                () = interrupt.heard() => conversation.call.hangup(CauseCode::NORMAL_CLEARING),
                 done = finished(&mut script) =>
                 {
                     done?;

@@ -105,7 +105,12 @@ impl Place {
     pub(crate) async fn open(&self) -> Result<Box<dyn Store>, Failure> {
         let place = self.named()?;
         let store = storage::open_to_read(&place).await.map_err(|error| {
+            let is_unused = error.is_unused;
             failed(error).hint(match &place {
+                _ if is_unused => {
+                    "if it is the right one, let `oneport serve` open it once, which makes its tables; otherwise \
+                     name another by --config or --database"
+                }
                 StorePlace::Server { .. } => storage::hint(&place),
                 _ => "--database names the file; it must be readable, and so must its -wal",
             })

@@ -4,7 +4,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use oneport_switch::doctor::{Finding, Severity, examine, examine_asterisk, examine_rows};
+use oneport_switch::api::state_directory;
+use oneport_switch::cluster::{SharedOffer, switches_behind};
+use oneport_switch::doctor::{
+    Finding, Severity, examine, examine_asterisk, examine_rows, examine_shared,
+};
+use oneport_switch::{Config, ConfigError};
 
 use crate::exit::{Code, Failure, failed, usage};
 use crate::import::read_directory;
@@ -48,11 +53,7 @@ impl Doctor {
                     usage(format!("{}: {error}", self.config.display()))
                         .hint("--config names another file, --asterisk a directory of Asterisk's")
                 })?;
-                let found = examine(&self.config, &text, &others_may_read);
-                let mut findings = found.map_err(|error| explain(&error))?;
-                let rows = examine_rows(&self.config, &text).await;
-                findings.extend(rows.map_err(|error| explain(&error))?);
-                findings
+                self.examine(&text).await.map_err(|error| explain(&error))?
             }
         };
         if self.json {
@@ -66,6 +67,30 @@ impl Doctor {
             }
         }
         judge(&findings)
+    }
+}
+
+impl Doctor {
+    async fn examine(&self, text: &str) -> Result<Vec<Finding>, ConfigError> {
+        let path = self.config.as_path();
+        let (shared, mut findings) = match Config::cluster_place(path)? {
+            Some((cluster, url)) => {
+                let mut offer = SharedOffer::of(&cluster, &url, &state_directory()).await;
+                let newest = offer.newest.as_ref().ok().and_then(|newest| newest.as_ref()?.version);
+                let mut behind = Vec::new();
+                if let Some(newest) = newest {
+                    match switches_behind(&url, &cluster, newest).await {
+                        Ok(switches) => behind = switches,
+                        Err(why) => offer.newest = Err(why),
+                    }
+                }
+                examine_shared(path, text, &offer, &behind)?
+            }
+            None => (None, Vec::new()),
+        };
+        findings.extend(examine(path, text, shared.as_ref(), &others_may_read)?);
+        findings.extend(examine_rows(path, text, shared.as_ref()).await?);
+        Ok(findings)
     }
 }
 

@@ -44,16 +44,21 @@ pub(crate) fn begin(format: LogFormat) -> LogTail {
     tail
 }
 
-/// What is logged: `info` and above where nothing else, or nothing that can be understood, is wanted. The SIP
-/// library logs each message as it is, with proofs of passwords in it, and as often as anybody sends one: it
-/// is heard only where it is asked for by name.
+/// Libraries that are heard at other levels, if they are not asked for by name. The one for SIP logs each message
+/// as it is, with proofs of passwords in it, and as often as anybody sends one; that for PostgreSQL what the server
+/// notices, as that a table is there already.
+const QUIET: [(&str, &str); 2] = [("rsipstack", "off"), ("sqlx::postgres::notice", "warn")];
+
+/// What is logged: `info` and above where nothing else, or nothing that can be understood, is wanted.
 fn filter(wanted: Option<&str>) -> EnvFilter {
     let wanted = wanted.filter(|wanted| EnvFilter::try_new(wanted).is_ok()).unwrap_or("info");
-    if wanted.contains("rsipstack") {
-        EnvFilter::new(wanted)
-    } else {
-        EnvFilter::new(format!("{wanted},rsipstack=off"))
+    let mut directives = wanted.to_owned();
+    for (library, level) in QUIET {
+        if !wanted.contains(library) {
+            directives.push_str(&format!(",{library}={level}"));
+        }
     }
+    EnvFilter::new(directives)
 }
 
 /// Fields of a span, as an object.
@@ -147,6 +152,14 @@ mod tests {
             let shown = shown(wanted);
             assert!(shown.contains("rsipstack=off") && shown.contains(rest), "{wanted:?}: {shown}");
         }
-        assert_eq!(shown(Some("rsipstack=debug")), "rsipstack=debug");
+        let shown = shown(Some("rsipstack=debug"));
+        assert!(shown.contains("rsipstack=debug") && !shown.contains("rsipstack=off"), "{shown}");
+    }
+
+    #[test]
+    fn what_a_server_notices_is_in_the_log_only_where_it_is_asked_for_by_name() {
+        assert!(filter(None).to_string().contains("sqlx::postgres::notice=warn"));
+        let shown = filter(Some("info,sqlx::postgres::notice=info")).to_string();
+        assert!(!shown.contains("notice=warn"), "{shown}");
     }
 }

@@ -28,6 +28,7 @@ mod hangup;
 mod heir;
 mod iax2;
 mod import;
+mod interrupt;
 mod key;
 mod ladder;
 mod listen;
@@ -154,7 +155,7 @@ fn main() -> ExitCode {
             Command::Iax2(iax2) => iax2.run(),
             Command::User(user) => user.run(),
             Command::Route(route) => route.run(),
-            Command::Check(check) => check.run(),
+            Command::Check(check) => check.run().await,
             Command::Schema(schema) => schema.run(),
             Command::Completions(completions) => completions.run(),
             Command::Manual(manual) => manual.run(),

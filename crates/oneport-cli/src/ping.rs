@@ -7,6 +7,7 @@ use oneport::Target;
 use tokio::time;
 
 use crate::exit::{Code, Failure, failed};
+use crate::interrupt::Interrupt;
 use crate::live::millis;
 use crate::probe::poll::{Outcome, Poller};
 use crate::probe::polls::Polls;
@@ -41,11 +42,12 @@ impl Ping {
         })?;
         let mut poller = Poller::new(to).map_err(failed)?;
         let mut clock = time::interval(self.interval);
+        let mut interrupt = Interrupt::new()?;
         let (mut answers, mut refusal) = (Vec::new(), None);
         for n in 1..=self.count {
             tokio::select! {
                 _ = clock.tick() => {}
-                _ = tokio::signal::ctrl_c() => break,
+                () = interrupt.heard() => break,
             }
             let (answer, said) = match poller.poll(self.timeout).await.map_err(failed)? {
                 Outcome::Answered { rtt, .. } => {

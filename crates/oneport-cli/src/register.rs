@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::answer::registration;
 use crate::exit::{self, Code, Failure, failed};
+use crate::interrupt::Interrupt;
 use crate::places::Fallbacks;
 use crate::secret::SecretArgs;
 
@@ -54,10 +55,11 @@ impl Register {
         let several = !config.others.is_empty();
         let phone = Phone::bind(PhoneConfig::default()).map_err(failed)?;
         let mut registration = phone.register(config).await.map_err(failed)?;
+        let mut interrupt = Interrupt::new()?;
         let result = loop {
             let event = tokio::select! {
                 event = registration.next_event() => event,
-                _ = tokio::signal::ctrl_c() => break Ok(()),
+                () = interrupt.heard() => break Ok(()),
             };
             let Some(event) = event else { break Err(failed("the phone has stopped")) };
             let failure = self.show(&event, several)?;

@@ -23,7 +23,7 @@ use crate::heir::{Activated, Heirs, Heritage, Process, Turn};
 use crate::log::LogFormat;
 use crate::notify;
 use crate::reload::{self, Hosts, Reloads};
-use crate::storage::Storage;
+use crate::storage::{self, Storage};
 
 /// Runs the switch
 #[derive(Args)]
@@ -113,7 +113,7 @@ impl Serve {
                         docs/realtime.md says what is in them";
             failed(error).hint(hint)
         })?;
-        let driver = start(config.clone(), chosen, port, &storage, &rows)?;
+        let driver = start(config.clone(), chosen, port, &storage, &rows, &shared)?;
         let mut heirs = Heirs::of(&driver, asked).await?;
         given.upgrades = Some(heirs.upgrades());
         given.shared = shared.clone();
@@ -235,6 +235,9 @@ impl Serve {
         if let Some(traces) = traces {
             traces.sent().await;
         }
+        if let Some(store) = store {
+            storage::close(&*store).await;
+        }
         Ok(())
     }
 }
@@ -255,6 +258,7 @@ fn start(
     port: Port,
     storage: &Storage,
     rows: &RealtimePeers,
+    shared: &SharedConfiguration,
 ) -> Result<Driver<Switch>, Failure> {
     let endpoint = config.endpoint.clone();
     let of = |listen: Vec<SocketAddr>| DriverConfig {
@@ -266,6 +270,7 @@ fn start(
         let mut switch = Switch::new(config.clone());
         storage.attach(&mut switch);
         rows.attach(&mut switch);
+        switch.share_configuration(shared.clone());
         switch
     };
     let mut listen = match port {
@@ -359,17 +364,23 @@ async fn greet(addresses: &[SocketAddr], api: Option<&Api>) {
     let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let names: Vec<String> =
         Builtin::ALL.iter().map(|one| format!("{one} ({})", one.number())).collect();
-    let at = match addresses.first().map_or(0, SocketAddr::port) {
-        oneport::DEFAULT_PORT => String::new(),
-        port => format!(":{port}"),
+    let at = match addresses.first() {
+        // It is everywhere, so it is here.
+        Some(all) if all.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], all.port())),
+        Some(first) => *first,
+        None => SocketAddr::from(([127, 0, 0, 1], oneport::DEFAULT_PORT)),
+    };
+    let at = match at.to_string() {
+        at if at.ends_with(&format!(":{}", oneport::DEFAULT_PORT)) => at[..at.len() - 5].to_owned(),
+        at => at,
     };
     let text = format!(
         "oneport is listening on UDP {}
 built-in destinations: {}; guests reach echo, milliwatt and probe
 try next, in another terminal:
-  oneport call 127.0.0.1{at}/milliwatt --record first.wav --duration 3s
+  oneport call {at}/milliwatt --record first.wav --duration 3s
 or from Asterisk's console:
-  channel originate IAX2/127.0.0.1{at}/600 application Milliwatt
+  channel originate IAX2/{at}/600 application Milliwatt
 ",
         list.join(" and "),
         names.join(", "),

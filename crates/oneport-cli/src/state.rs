@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use oneport_switch::store::{
-    QueuedStore, StateError, Store, copy_state, export_state, import_state,
+    QueuedStore, StateCounts, StateError, Store, copy_state, export_state, import_state,
 };
 use oneport_switch::{Config, StorePlace};
 
 use crate::cdr::Place;
+use crate::cluster::shared_by_switches;
 use crate::exit::{Failure, failed, usage};
 use crate::serve::explain;
 use crate::storage;
 
-/// Moves all that a switch keeps: records of calls, refusals, registrations, users of the console
+/// Moves all that a switch keeps: records of calls, refusals, registrations, users, the shared configuration
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -31,7 +32,7 @@ pub(crate) struct State {
 enum StateCommand {
     /// Copies it from one database into another, and compares both
     Copy(Copy),
-    /// Writes it to standard output, one JSON object a line; hashes of passwords are in it
+    /// Writes it to standard output, one JSON object a line; hashes of passwords are in it, and secrets that are shared
     Export(Place),
     /// Puts what was exported into a database, beside what is there
     Import(Import),
@@ -88,14 +89,17 @@ impl Copy {
                 .hint("--database names the file it comes from"));
         }
         let counts = copy_state(&*from, &*to).await.map_err(failed)?;
+        to.close().await.map_err(failed)?;
         say!("copied from {} to {}, and compared: {counts}", from.describe(), to.describe());
+        tell_of_configuration(&place, counts);
         Ok(())
     }
 }
 
 impl Import {
     async fn run(self) -> Result<(), Failure> {
-        let store = open_to_fill(&self.to.named()?).await?;
+        let place = self.to.named()?;
+        let store = open_to_fill(&place).await?;
         let counts = if self.file == Path::new("-") {
             import_state(&*store, &mut BufReader::new(io::stdin())).await
         } else {
@@ -104,8 +108,20 @@ impl Import {
             import_state(&*store, &mut BufReader::new(file)).await
         };
         let counts = counts.map_err(failed)?;
+        store.close().await.map_err(failed)?;
         say!("put into {}: {counts}", store.describe());
+        tell_of_configuration(&place, counts);
         Ok(())
+    }
+}
+
+/// Peers and routes that no switch would have any more are not to be missed by the first call.
+fn tell_of_configuration(place: &StorePlace, counts: StateCounts) {
+    if counts.configurations > 0 && shared_by_switches(place).is_none() {
+        eprintln!(
+            "what switches shared of their configuration is kept there, and no switch runs it there: put what \
+             `oneport cluster config show` prints into the file of the switch"
+        );
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use oneport::{Driver, WeakDriver};
 use oneport_switch::store::{
@@ -9,8 +10,12 @@ use oneport_switch::store::{
     StoredRegistration, Writer,
 };
 use oneport_switch::{DatabaseKind, StoreConfig, StorePlace, Switch};
+use tokio::time;
 
 use crate::exit::{Failure, failed};
+
+/// How long a stop waits for the store to be closed.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// An open store, before its switch runs.
 pub(crate) struct Storage {
@@ -116,8 +121,17 @@ pub(crate) async fn open_to_read(place: &StorePlace) -> Result<Option<Box<dyn St
         StorePlace::Server { url, .. } => {
             let (kind, url) = (url.kind(), url.with_secret());
             match kind {
-                DatabaseKind::Postgres => Box::new(PostgresStore::to_read(&url)?),
-                DatabaseKind::MySql => Box::new(MySqlStore::to_read(&url)?),
+                // That one is not there now is told when it is asked for something.
+                DatabaseKind::Postgres => {
+                    let store = PostgresStore::to_read(&url)?;
+                    store.check().await?;
+                    Box::new(store)
+                }
+                DatabaseKind::MySql => {
+                    let store = MySqlStore::to_read(&url)?;
+                    store.check().await?;
+                    Box::new(store)
+                }
             }
         }
     }))
@@ -137,6 +151,17 @@ pub(crate) async fn open_to_fill(place: &StorePlace) -> Result<Option<Box<dyn St
             }
         }
     }))
+}
+
+/// Leaves a store of which nothing is asked any more in one file, if it is one. What takes longer than a stop may stays
+/// as after a crash: whoever opens the file finds everything.
+pub(crate) async fn close(store: &dyn Store) {
+    let place = store.describe();
+    match time::timeout(CLOSING, store.close()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!("{error}; its -wal belongs to it"),
+        Err(_) => tracing::warn!("{place} is not closed in time; its -wal belongs to it"),
+    }
 }
 
 /// How to mend a place that cannot be opened.

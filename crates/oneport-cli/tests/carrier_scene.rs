@@ -106,6 +106,7 @@ async fn calls_out_and_in_through_a_carrier_are_heard_and_recorded_alike_on_all_
         "[overload]\nenabled = false\n[server]\nlisten = [\"127.0.0.1:{own}\"]\n\
          [store]\npath = {:?}\n\
          [sip]\nudp = [\"127.0.0.1:{own_sip}\"]\nrtp_ports = \"42000-43999\"\n\
+         max_invites_per_second = 10000\n\
          [carriers.acme]\nhost = \"127.0.0.1:{their_sip}\"\nusername = \"us\"\nsecret = \"secret\"\n\
          register = true\ncodecs = [\"ulaw\"]\n\
          [peers.dialer]\nsecret = \"outer\"\naddress = \"{}\"\nusername = \"gateway\"\ntrunk = true\n\

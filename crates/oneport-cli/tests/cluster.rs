@@ -20,6 +20,7 @@ use oneport::{
     Format, NewCall, Phone, PhoneConfig, Registration, RegistrationConfig, RegistrationEvent,
     Secret,
 };
+use oneport_interop::echo;
 use oneport_proto::{Endpoint, EndpointConfig, Event};
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
@@ -250,26 +251,6 @@ async fn talk(mut call: Call, heard: Arc<AtomicU64>, over: Arc<AtomicBool>) {
         }
     }
     over.store(true, Ordering::Relaxed);
-}
-
-/// Answers whoever calls, and gives back what is said.
-async fn echo(phone: Arc<Phone>) {
-    let mut calls = JoinSet::new();
-    while let Some(incoming) = phone.incoming().await {
-        calls.spawn(async move {
-            let Ok(mut call) = incoming.answer().await else { return };
-            let Ok((mut ear, speaker)) = call.audio().await else { return };
-            loop {
-                tokio::select! {
-                    frame = ear.next_frame() => match frame {
-                        Some(frame) => speaker.send(frame.format, &frame.payload, 20),
-                        None => return,
-                    },
-                    event = call.next_event() => if event.is_none() { return },
-                }
-            }
-        });
-    }
 }
 
 fn telephone(town: &Town) -> Arc<Phone> {

@@ -195,9 +195,12 @@ fn one_answers_another_and_a_ping_is_answered() {
     assert_eq!((&report["called"], &report["digits"]), (&"anything".into(), &"42#".into()));
 }
 
-#[test]
-fn who_answers_takes_another_call_while_one_is_up() {
-    let mut answer = Command::new(cargo_bin("oneport"))
+#[tokio::test]
+async fn who_answers_takes_another_call_while_one_is_up() {
+    use oneport::{CauseCode, NewCall, Phone, PhoneConfig};
+    let mut answer = Command::new("timeout")
+        .arg("60")
+        .arg(cargo_bin("oneport"))
         .args(["answer", "--listen", "127.0.0.1:0", "--calls", "2", "--json"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -206,25 +209,71 @@ fn who_answers_takes_another_call_while_one_is_up() {
     let errors = BufReader::new(answer.stderr.take().expect("piped"));
     let line = errors.lines().next().expect("a line").expect("text");
     let address = line.rsplit(' ').next().expect("the address is last");
-    let mut long = Command::new(cargo_bin("oneport"))
-        .args(["call", &format!("{address}/long"), "--duration", "10m"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it starts");
-    // Whichever is taken first, this one ends while the other is up.
-    let short = oneport(&["call", &format!("{address}/short"), "--duration", "1s"], None);
+    let listen = vec!["127.0.0.1:0".parse().expect("an address")];
+    let phone = Phone::bind(PhoneConfig { listen, ..PhoneConfig::default() }).expect("bound");
+    let to = address.parse().expect("an address");
+    let mut long = phone.call(to, NewCall::to("long")).await.expect("placed");
+    long.answered().await.expect("answered");
+    let target = format!("{address}/short");
+    let short =
+        tokio::task::spawn_blocking(move || oneport(&["call", &target, "--duration", "1s"], None));
+    let short = short.await.expect("it runs");
     assert_eq!(short.code, 0, "{}", short.errors);
-    let ends = Command::new("kill").args(["-INT", &long.id().to_string()]).status();
-    assert!(ends.expect("it runs").success());
-    long.wait().expect("ours");
-    let output = answer.wait_with_output().expect("it ends");
+    long.hangup(CauseCode::NORMAL_CLEARING);
+    let output = tokio::task::spawn_blocking(move || answer.wait_with_output()).await;
+    let output = output.expect("it runs").expect("it ends");
     let lines = String::from_utf8(output.stdout).expect("text");
     let called = lines.lines().map(|line| {
         let report: serde_json::Value = serde_json::from_str(line).expect("JSON");
         report["called"].as_str().expect("text").to_string()
     });
     assert_eq!(called.collect::<Vec<_>>(), ["short", "long"]);
+}
+
+#[tokio::test]
+async fn ctrl_c_hangs_up_from_the_moment_on_at_which_the_other_side_may_know_of_a_call() {
+    use oneport::{CallEvent, EndReason, Phone, PhoneConfig};
+    let listen = vec!["127.0.0.1:0".parse().expect("an address")];
+    let phone = Phone::bind(PhoneConfig { listen, ..PhoneConfig::default() }).expect("bound");
+    let target = format!("{}/long", phone.local_addresses()[0]);
+    for round in 0..10 {
+        let mut process = Command::new("timeout")
+            .args(["--foreground", "-s", "KILL", "30"])
+            .arg(cargo_bin("oneport"))
+            .args(["call", &target, "--duration", "10m"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let incoming = tokio::time::timeout(std::time::Duration::from_secs(30), phone.incoming());
+        let incoming = incoming.await.expect("it calls").expect("the phone lives");
+        // `timeout` passes it on.
+        let interrupts = || {
+            let done = Command::new("kill").args(["-INT", &process.id().to_string()]).status();
+            assert!(done.expect("it runs").success());
+        };
+        // Every other one is interrupted before there is an answer.
+        if round % 2 == 0 {
+            interrupts();
+        }
+        let answered = incoming.answer().await;
+        if round % 2 == 1 {
+            interrupts();
+        }
+        if let Ok(mut call) = answered {
+            let end = loop {
+                match call.next_event().await.expect("it ends") {
+                    CallEvent::Ended(end) => break end,
+                    _ => continue,
+                }
+            };
+            assert_eq!(end.reason, EndReason::RemoteHangup, "round {round}");
+        }
+        let status = tokio::task::spawn_blocking(move || process.wait()).await;
+        let status = status.expect("it runs").expect("ours");
+        // By itself, and not by the signal.
+        assert!(matches!(status.code(), Some(code) if code < 124), "round {round}: {status}");
+    }
 }
 
 #[test]

@@ -1,10 +1,14 @@
-//! `oneport cdr export` and `oneport why`, on a database that a switch has written.
+//! `oneport cdr export` and `oneport why`, on a database that a switch has written; and what a switch leaves when it
+//! is stopped.
+
+mod serving;
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 use oneport_switch::store::{Record, SqliteStore, Store};
 use oneport_switch::{Cdr, HungUpBy, LegDirection, Quality, Refusal, Stage, Utc};
+use serving::Serving;
 
 const CALL: &str = "019c1f6e-5b1a-7c3e-9d7a-0a1b2c3d4e5f";
 
@@ -150,4 +154,64 @@ fn a_database_that_is_not_there_is_named_and_not_made() {
     let said = String::from_utf8_lossy(&failed.stderr);
     assert!(said.contains("missing.db") && said.contains("hint: "), "{said}");
     assert!(!directory.path().join("missing.db").exists());
+}
+
+/// The command in a directory, before it runs.
+fn command(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oneport"));
+    command.env("STATE_DIRECTORY", directory).current_dir(directory).args(arguments);
+    command
+}
+
+#[test]
+fn a_switch_that_is_stopped_leaves_its_database_whole_in_one_file() {
+    for signal in ["-INT", "-TERM"] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let here = directory.path();
+        let config = "[overload]\nenabled = false\n[store]\npath = \"calls.db\"\n";
+        std::fs::write(here.join("oneport.toml"), config).expect("written");
+        let serve = ["serve", "--config", "oneport.toml", "--listen", "127.0.0.1:0"];
+        let serve = [&serve[..], &["--api", "127.0.0.1:0"]].concat();
+        let mut switch = Serving::start(command(here, &serve));
+        let listens = |line: &str| line.contains("listens on UDP ");
+        switch.is_logged("its address", listens, 1);
+        let line = switch.lines.iter().find(|line| listens(line)).expect("it is logged");
+        let address = line.rsplit(' ').next().expect("a word");
+        let called = run(here, &["call", &format!("{address}/milliwatt"), "--duration", "100ms"]);
+        assert!(called.status.success(), "{called:?}");
+        switch.signal(signal);
+        assert!(switch.process.wait().expect("it ends").success(), "{signal}");
+        let files = std::fs::read_dir(here).expect("readable");
+        let files = files.map(|file| file.expect("readable").file_name().into_string());
+        let mut files: Vec<String> = files.map(|name| name.expect("text")).collect();
+        files.retain(|name| name.starts_with("calls.db"));
+        assert_eq!(files, ["calls.db"], "{signal}");
+        let elsewhere = tempfile::tempdir().expect("a directory");
+        std::fs::copy(here.join("calls.db"), elsewhere.path().join("copy.db")).expect("copied");
+        let there = run(elsewhere.path(), &["cdr", "export", "--database", "copy.db"]);
+        assert!(there.status.success(), "{there:?}");
+        assert_eq!(out(&there).lines().count(), 2, "{signal}: {}", out(&there));
+    }
+}
+
+#[test]
+fn a_database_that_no_switch_has_used_is_said_to_be_empty_and_what_to_do() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let here = directory.path();
+    std::fs::write(here.join("new.db"), "").expect("written");
+    for arguments in [
+        &["state", "export", "--database", "new.db"][..],
+        &["state", "copy", "--database", "new.db", "--to-database", "other.db"],
+        &["cdr", "export", "--database", "new.db"],
+    ] {
+        let failed = run(here, arguments);
+        assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+        let said = String::from_utf8_lossy(&failed.stderr);
+        let lines: Vec<&str> = said.lines().collect();
+        let &[sentence, hint] = &lines[..] else { panic!("no sentence and a hint: {said}") };
+        assert!(sentence.contains("new.db: it is empty: no switch has used it yet"), "{said}");
+        assert!(hint.starts_with("hint: ") && hint.contains("oneport serve"), "{said}");
+        assert_eq!(out(&failed), "");
+    }
+    assert!(!here.join("other.db").exists());
 }

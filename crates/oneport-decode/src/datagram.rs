@@ -33,6 +33,24 @@ const IPV4: i32 = 228;
 const IPV6: i32 = 229;
 
 /// A UDP datagram that came from or goes to a port of interest.
+///
+/// Where the kernel parts datagrams behind the place of the capture, several are seen as one:
+///
+/// ```
+/// use oneport_decode::{Time, UdpDatagram};
+///
+/// let datagram = UdpDatagram {
+///     number: 1,
+///     time: Time(0),
+///     source: "192.0.2.1:4569".parse()?,
+///     destination: "192.0.2.2:4569".parse()?,
+///     payload: &[0; 400],
+///     missing: 0,
+/// };
+/// let lengths: Vec<usize> = datagram.parts(164).map(|part| part.payload.len()).collect();
+/// assert_eq!(lengths, [164, 164, 72]);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UdpDatagram<'a> {
     /// The place of its packet in the capture, from 1; the last one where it came in fragments.
@@ -65,6 +83,24 @@ impl<'a> UdpDatagram<'a> {
 }
 
 /// What became of packets.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use oneport_decode::{Datagrams, read};
+///
+/// # mod capture { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/capture.rs")); } use capture::*;
+/// // Of a port at which nobody was, though there are packets.
+/// let mut datagrams = Datagrams::new(vec![4_570]);
+/// read(CAPTURE, |packet| {
+///     datagrams.find(&packet, |_| ());
+///     ControlFlow::Continue(())
+/// })?;
+/// let counts = datagrams.counts();
+/// assert!(counts.packets > 0);
+/// assert_eq!((counts.datagrams, counts.unknown_links), (0, 0));
+/// # Ok::<(), oneport_decode::CaptureError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct PacketCounts {
     /// All of them.
@@ -80,6 +116,23 @@ pub struct PacketCounts {
 }
 
 /// Finds datagrams in packets.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use oneport_decode::{Datagrams, read};
+///
+/// # mod capture { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/capture.rs")); } use capture::*;
+/// let mut datagrams = Datagrams::new(vec![24_569]);
+/// read(CAPTURE, |packet| {
+///     // Whatever lies below: Ethernet, VLANs, IPv4 or IPv6.
+///     let ports = datagrams.find(&packet, |one| [one.source.port(), one.destination.port()]);
+///     assert!(ports.is_some_and(|ports| ports.contains(&24_569)));
+///     ControlFlow::Continue(())
+/// })?;
+/// assert_eq!(datagrams.counts().datagrams, datagrams.counts().packets);
+/// # Ok::<(), oneport_decode::CaptureError>(())
+/// ```
 #[derive(Debug)]
 pub struct Datagrams {
     ports: Vec<u16>,
@@ -160,13 +213,14 @@ impl Datagrams {
     fn put_together(&mut self, now: Time, kind: EtherType, content: &[u8]) -> Option<Vec<u8>> {
         self.counts.fragments += 1;
         if self.waiting >= MOST_FRAGMENTS {
-            let kept = Cell::new(0);
+            let (kept, removed) = (Cell::new(0), Cell::new(0));
             self.pool.retain(|came| {
                 let stays = now.since(*came) < PATIENCE;
                 kept.set(kept.get() + usize::from(stays));
+                removed.set(removed.get() + u64::from(!stays));
                 stays
             });
-            self.counts.fragments_given_up += 1;
+            self.counts.fragments_given_up += removed.get();
             self.waiting = kept.get();
             if self.waiting >= MOST_FRAGMENTS / 2 {
                 // More than a capture of calls ever has: somebody floods.

@@ -3,6 +3,15 @@
 use std::fmt;
 
 /// How bad it is.
+///
+/// ```
+/// use oneport_decode::{FaultKind, Weight};
+///
+/// // A frame that was sent again is nothing that anybody hears.
+/// assert_eq!(FaultKind::Repeated.weight(), Weight::Notice);
+/// assert_eq!(FaultKind::Unanswered.weight(), Weight::Problem);
+/// assert!(Weight::Problem > Weight::Notice);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Weight {
     /// Worth knowing.
@@ -14,6 +23,15 @@ pub enum Weight {
 macro_rules! kinds {
     ($($(#[$meta:meta])* $kind:ident, $weight:ident, $name:literal, $sentence:literal, $hint:literal;)*) => {
         /// A kind of fault.
+        ///
+        /// ```
+        /// use oneport_decode::FaultKind;
+        ///
+        /// let kind = FaultKind::Unanswered;
+        /// assert_eq!((kind.name(), kind.sentence()), ("unanswered", "nobody answers at that address"));
+        /// assert!(kind.hint().starts_with("check the address and port"));
+        /// assert!(FaultKind::ALL.contains(&kind));
+        /// ```
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         #[non_exhaustive]
         pub enum FaultKind { $($(#[$meta])* $kind,)* }
@@ -207,6 +225,23 @@ impl fmt::Display for FaultKind {
 }
 
 /// Something that went wrong at a frame.
+///
+/// ```
+/// use oneport_decode::{FaultKind, Tracker};
+/// # use oneport_decode::{Time, UdpDatagram};
+///
+/// # let mut datagram = UdpDatagram {
+/// #     number: 17, time: Time(0), source: "192.0.2.1:4569".parse()?, destination: "192.0.2.2:4569".parse()?,
+/// #     payload: &[], missing: 0,
+/// # };
+/// let mut tracker = Tracker::default();
+/// datagram.payload = &[0x80, 1, 2];
+/// let seen = tracker.see(&datagram, &mut ());
+/// let [fault] = seen.faults else { panic!("{seen:?}") };
+/// assert_eq!((fault.kind, fault.packet), (FaultKind::Malformed, 17));
+/// assert!(fault.to_string().starts_with("a frame that cannot be read: "));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fault {
     /// What.
@@ -228,6 +263,17 @@ impl fmt::Display for Fault {
 }
 
 /// All faults of one kind of a call.
+///
+/// ```
+/// use oneport_decode::FaultKind;
+///
+/// # mod capture { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/capture.rs")); } use capture::*;
+/// let stories = stories()?;
+/// let refused = stories.last().and_then(|story| story.faults.first()).ok_or("something is wrong")?;
+/// assert_eq!((refused.first.kind, refused.count), (FaultKind::NoSuchNumber, 1));
+/// println!("{}; {}", refused.first, refused.first.kind.hint());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FoldedFault {
     /// The first of them.

@@ -19,6 +19,22 @@ const LARGEST: usize = 1 << 20;
 const MOST_INTERFACES: usize = 65_536;
 
 /// A packet as it was captured.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use oneport_decode::read;
+///
+/// # mod capture { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/capture.rs")); } use capture::*;
+/// let mut expected = 0;
+/// read(CAPTURE, |packet| {
+///     expected += 1;
+///     assert_eq!(packet.number, expected);
+///     assert_eq!(packet.link, 1, "LINKTYPE_ETHERNET");
+///     ControlFlow::Continue(())
+/// })?;
+/// # Ok::<(), oneport_decode::CaptureError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Packet<'a> {
     /// Its place in the capture, from 1.
@@ -32,6 +48,20 @@ pub struct Packet<'a> {
 }
 
 /// How a capture came to its end.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use oneport_decode::{End, read};
+///
+/// # mod capture { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/capture.rs")); } use capture::*;
+/// assert_eq!(read(CAPTURE, |_| ControlFlow::Continue(()))?, End::Whole);
+/// assert_eq!(read(CAPTURE, |_| ControlFlow::Break(()))?, End::Stopped);
+/// // Whoever wrote it was killed.
+/// let cut = &CAPTURE[..CAPTURE.len() - 3];
+/// assert_eq!(read(cut, |_| ControlFlow::Continue(()))?, End::Cut);
+/// # Ok::<(), oneport_decode::CaptureError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
     /// All was read.
@@ -43,6 +73,17 @@ pub enum End {
 }
 
 /// Why a capture cannot be read, or not on.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use oneport_decode::{CaptureError, read};
+///
+/// let text = read(&b"No capture, but a letter to somebody."[..], |_| ControlFlow::Continue(()));
+/// assert!(matches!(text, Err(CaptureError::NoCapture)));
+/// let nothing = read(&b""[..], |_| ControlFlow::Continue(()));
+/// assert!(matches!(nothing, Err(CaptureError::Empty)));
+/// ```
 #[derive(Debug, Error)]
 pub enum CaptureError {
     /// It is neither pcap nor pcapng.

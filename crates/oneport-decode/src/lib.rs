@@ -32,6 +32,9 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Other examples call this loop `each_datagram`, and what it tells at its end `stories`. The capture is one of a
+//! registration, a call, and a call that was refused.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::cast_possible_truncation))]
 

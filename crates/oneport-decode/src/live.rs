@@ -33,6 +33,15 @@ const LONGEST: usize = 65_536;
 const ANY: &str = "any";
 
 /// Why an interface cannot be listened at.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use oneport_decode::live::{LiveError, listen};
+///
+/// let error = listen("no such one", |_| ControlFlow::Break(())).err();
+/// assert!(matches!(error, Some(LiveError::NoInterface(name)) if name == "no such one"));
+/// ```
 #[derive(Debug, Error)]
 pub enum LiveError {
     /// There is no such interface.

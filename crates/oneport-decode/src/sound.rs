@@ -10,6 +10,23 @@ use oneport_wire::Format;
 use crate::tracker::{Hear, Part};
 
 /// Writes WAV files.
+///
+/// ```
+/// use oneport_decode::Sounds;
+///
+/// # mod capture { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/capture.rs")); } use capture::*;
+/// # let directory = std::env::temp_dir().join(format!("oneport-sounds-{}", std::process::id()));
+/// # std::fs::create_dir_all(&directory)?;
+/// let mut sounds = Sounds::new(&directory);
+/// // A modem is called, and answers with its tone.
+/// hear_modem(&mut sounds)?;
+/// // A file for each side that was heard.
+/// let (files, unspoken) = sounds.finish()?;
+/// # std::fs::remove_dir_all(&directory)?;
+/// assert!(files.iter().all(|file| file.extension().is_some_and(|kind| kind == "wav")));
+/// assert_eq!((files.len(), unspoken.len()), (1, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Sounds {
     directory: PathBuf,
     voices: HashMap<(u64, usize), Voice>,

@@ -11,6 +11,15 @@ use crate::time::Time;
 use crate::tracker::Sealed;
 
 /// What was exchanged.
+///
+/// ```
+/// use oneport_decode::Kind;
+///
+/// # mod capture { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/capture.rs")); } use capture::*;
+/// let kinds: Vec<Kind> = stories()?.iter().map(|story| story.kind).collect();
+/// assert_eq!(kinds, [Kind::Registration, Kind::Call, Kind::Call]);
+/// # Ok::<(), oneport_decode::CaptureError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Kind {
     /// A call.
@@ -37,6 +46,16 @@ impl Kind {
 }
 
 /// What became of it.
+///
+/// ```
+/// use oneport_decode::Outcome;
+///
+/// # mod capture { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/capture.rs")); } use capture::*;
+/// let outcomes: Vec<Outcome> = stories()?.iter().map(|story| story.outcome).collect();
+/// assert_eq!(outcomes, [Outcome::Registered, Outcome::Completed, Outcome::Rejected]);
+/// assert_eq!(Outcome::GivenUp.name(), "given_up");
+/// # Ok::<(), oneport_decode::CaptureError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Outcome {
     /// Nobody answered at all.
@@ -82,6 +101,18 @@ impl Outcome {
 
 /// Times from a frame that passed here to what acknowledged it: the way to that side and back, and what it needs to
 /// answer.
+///
+/// ```
+/// # mod capture { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/capture.rs")); } use capture::*;
+/// let stories = stories()?;
+/// let call = stories.get(1).ok_or("it has a call")?;
+/// for side in &call.sides {
+///     let trips = side.round_trips;
+///     let mean = trips.mean().ok_or("something was acknowledged")?;
+///     assert!(trips.least <= mean && mean <= trips.greatest);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RoundTrips {
     /// How many were measured.
@@ -109,6 +140,19 @@ impl RoundTrips {
 }
 
 /// What one side sent.
+///
+/// ```
+/// # mod capture { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/capture.rs")); } use capture::*;
+/// let stories = stories()?;
+/// let call = stories.get(1).ok_or("it has a call")?;
+/// let [caller, called] = &call.sides;
+/// // An echo presses the same keys.
+/// assert_eq!((caller.digits.as_str(), called.digits.as_str()), ("12", "12"));
+/// // Nothing had to be sent twice.
+/// assert_eq!((caller.repeated, called.repeated), (0, 0));
+/// assert!(caller.full_frames > 0 && called.full_frames > 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SideStory {
     /// Where it is.
@@ -136,6 +180,20 @@ pub struct SideStory {
 }
 
 /// A call, a registration or a poll: all that is known of it.
+///
+/// ```
+/// use oneport_decode::Outcome;
+/// use oneport_wire::CauseCode;
+///
+/// # mod capture { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/capture.rs")); } use capture::*;
+/// let stories = stories()?;
+/// let [registration, call, refused] = &stories[..] else { panic!("{stories:?}") };
+/// assert_eq!((registration.username.as_deref(), registration.proof), (Some("phone"), Some("md5")));
+/// assert_eq!((call.called.as_deref(), call.outcome), (Some("echo"), Outcome::Completed));
+/// assert!(call.duration() > std::time::Duration::ZERO);
+/// assert_eq!(refused.cause, Some(CauseCode::NO_ROUTE));
+/// # Ok::<(), oneport_decode::CaptureError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Story {
     /// Its number in the capture, from 1 in the order of their beginnings.

@@ -3,6 +3,18 @@
 use std::time::Duration;
 
 /// A moment by the clock of whoever captured: nanoseconds since 1970.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_decode::Time;
+///
+/// let (ring, answer) = (Time(1_700_000_000_000_000_000), Time(1_700_000_004_500_000_000));
+/// assert_eq!(answer.since(ring), Duration::from_millis(4_500));
+/// assert_eq!(answer.seconds(), 1_700_000_004.5);
+/// // The clock was put back.
+/// assert_eq!(ring.since(answer), Duration::ZERO);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Time(pub u64);
 

@@ -34,6 +34,21 @@ const TRUNK: [u8; 3] = [0, 0, 1];
 const SWEEP: Duration = Duration::from_secs(5);
 
 /// Whether frames of an exchange are encrypted.
+///
+/// ```
+/// use oneport_decode::Sealed;
+///
+/// # mod capture { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/capture.rs")); } use capture::*;
+/// for story in stories()? {
+///     match story.sealed {
+///         Sealed::Not => {}
+///         Sealed::Opened => println!("{} could be read with a secret", story.number),
+///         Sealed::Closed => println!("{} is of a secret that was not given", story.number),
+///     }
+///     assert_eq!(story.sealed.name(), "no");
+/// }
+/// # Ok::<(), oneport_decode::CaptureError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Sealed {
     /// No.
@@ -58,6 +73,24 @@ impl Sealed {
 }
 
 /// What a tracker is told.
+///
+/// Where memory for one exchange must do, each is told of when the next begins:
+///
+/// ```
+/// use oneport_decode::{Tracker, TrackerConfig};
+///
+/// # mod capture { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/capture.rs")); } use capture::*;
+/// let config = TrackerConfig { most_exchanges: 1, ..TrackerConfig::default() };
+/// let mut tracker = Tracker::new(config);
+/// let mut told = 0;
+/// each_datagram(|datagram| {
+///     tracker.see(&datagram, &mut ());
+///     told += std::iter::from_fn(|| tracker.poll_finished()).count();
+/// })?;
+/// assert!(told >= 2);
+/// assert_eq!(tracker.finish().len(), 1);
+/// # Ok::<(), oneport_decode::CaptureError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct TrackerConfig {
     /// Secrets that encrypted calls may have.
@@ -74,6 +107,29 @@ impl Default for TrackerConfig {
 }
 
 /// Voice of a call, as it was sent.
+///
+/// ```
+/// use oneport_decode::{Hear, Part};
+/// use oneport_wire::Format;
+///
+/// /// How many ms each side has spoken.
+/// #[derive(Default)]
+/// struct Spoken([usize; 2]);
+///
+/// impl Hear for Spoken {
+///     fn hear(&mut self, part: &Part<'_>) {
+///         assert_eq!(part.format, Format::ULAW);
+///         self.0[part.side] += part.payload.len() / 8;
+///     }
+/// }
+///
+/// # mod capture { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/capture.rs")); } use capture::*;
+/// let mut spoken = Spoken::default();
+/// // A modem is called, and answers with its tone.
+/// hear_modem(&mut spoken)?;
+/// assert_eq!(spoken.0, [0, 1_980]);
+/// # Ok::<(), oneport_decode::CaptureError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Part<'a> {
     /// The call's number in the capture.
@@ -91,6 +147,27 @@ pub struct Part<'a> {
 }
 
 /// Whoever wants to hear voice.
+///
+/// ```
+/// use oneport_decode::{Hear, Part};
+///
+/// /// In which calls somebody spoke.
+/// #[derive(Default)]
+/// struct Calls(std::collections::BTreeSet<u64>);
+///
+/// impl Hear for Calls {
+///     fn hear(&mut self, part: &Part<'_>) {
+///         self.0.insert(part.call);
+///     }
+/// }
+///
+/// # mod capture { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/capture.rs")); } use capture::*;
+/// let mut calls = Calls::default();
+/// // A modem registers, is called, and registers no more.
+/// hear_modem(&mut calls)?;
+/// assert_eq!(calls.0.into_iter().collect::<Vec<_>>(), [2]);
+/// # Ok::<(), oneport_decode::CaptureError>(())
+/// ```
 pub trait Hear {
     /// Hears some.
     fn hear(&mut self, part: &Part<'_>);
@@ -102,6 +179,28 @@ impl Hear for () {
 }
 
 /// What a datagram was found to be.
+///
+/// ```
+/// use oneport_decode::{Kind, Tracker};
+/// use oneport_wire::{Datagram, IaxSubclass, Message};
+///
+/// # mod capture { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/capture.rs")); } use capture::*;
+/// let mut tracker = Tracker::default();
+/// let mut calls = 0;
+/// each_datagram(|datagram| {
+///     let seen = tracker.see(&datagram, &mut ());
+///     let Ok(Datagram::Full(frame)) = seen.frame else { return };
+///     let is_new = matches!(frame.message(), Ok(Message::Iax { subclass: IaxSubclass::New, .. }));
+///     if is_new && seen.kind == Some(Kind::Call) {
+///         // Who sends a NEW has begun the call.
+///         assert_eq!(seen.side, 0);
+///         calls += 1;
+///     }
+/// })?;
+/// // Each begins twice, the second time with a call token.
+/// assert_eq!(calls, 4);
+/// # Ok::<(), oneport_decode::CaptureError>(())
+/// ```
 #[derive(Debug)]
 pub struct Seen<'a> {
     /// The frame, decrypted where it had to be; `Err` where its bytes are none, or cannot be decrypted.
@@ -121,6 +220,22 @@ pub struct Seen<'a> {
 }
 
 /// Why a datagram shows no frame.
+///
+/// ```
+/// use oneport_decode::{Tracker, Unread};
+/// # use oneport_decode::{Time, UdpDatagram};
+///
+/// # let mut datagram = UdpDatagram {
+/// #     number: 17, time: Time(0), source: "192.0.2.1:4569".parse()?, destination: "192.0.2.2:4569".parse()?,
+/// #     payload: &[], missing: 0,
+/// # };
+/// datagram.payload = &[0x80, 1, 2];
+/// let mut tracker = Tracker::default();
+/// let seen = tracker.see(&datagram, &mut ());
+/// assert!(matches!(seen.frame, Err(Unread::Malformed(_))));
+/// assert_eq!(Unread::Sealed.to_string(), "encrypted");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unread {
     /// Its bytes are none.
@@ -169,6 +284,23 @@ struct Place {
 }
 
 /// Follows exchanges.
+///
+/// ```
+/// use oneport_decode::Tracker;
+///
+/// # mod capture { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/capture.rs")); } use capture::*;
+/// let mut tracker = Tracker::default();
+/// each_datagram(|datagram| {
+///     let seen = tracker.see(&datagram, &mut ());
+///     if let (Ok(frame), Some(exchange)) = (seen.frame, seen.exchange) {
+///         println!("{:>5} {exchange:>3} {frame}", datagram.number);
+///     }
+/// })?;
+/// assert_eq!(tracker.exchanges(), 3);
+/// assert!(tracker.loose_faults().is_empty());
+/// assert_eq!(tracker.finish().len(), 3);
+/// # Ok::<(), oneport_decode::CaptureError>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Tracker {
     config: TrackerConfig,

@@ -11,6 +11,18 @@ use rand_core::{Rng, SeedableRng};
 const HEADERS: u64 = 28;
 
 /// What one direction of a link does. Shares are of all datagrams, 0 to 1.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_impairment::{Impairment, Link};
+///
+/// // A line of 1 Mbit/s. The second datagram waits until the first has left.
+/// let line = Impairment { bandwidth: Some(1_000_000), ..Impairment::NONE };
+/// let mut link = Link::new(5456, line);
+/// let arrives = [0, 1].map(|_| link.pass(Duration::ZERO, 1_222).arrives);
+/// assert_eq!(arrives, [Some(Duration::from_millis(10)), Some(Duration::from_millis(20))]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Impairment {
     /// How long each is on the way at least.
@@ -44,6 +56,20 @@ pub struct Impairment {
 }
 
 /// Times when nothing passes.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_impairment::{Impairment, Link, Stall};
+///
+/// // The last 300 ms of each second nothing passes.
+/// let stall = Stall { every: Duration::from_secs(1), length: Duration::from_millis(300) };
+/// let mut link = Link::new(5456, Impairment { stalls: Some(stall), ..Impairment::NONE });
+/// for (enters, arrives) in [(600, 600), (800, 1_000), (900, 1_000), (1_100, 1_100)] {
+///     let fate = link.pass(Duration::from_millis(enters), 164);
+///     assert_eq!(fate.arrives, Some(Duration::from_millis(arrives)));
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Stall {
     /// From the beginning of one to that of the next.
@@ -78,6 +104,18 @@ impl Impairment {
 }
 
 /// When a datagram comes out of a link, and when a copy of it does.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_impairment::{Fate, Impairment, Link};
+///
+/// let at = Duration::from_millis(20);
+/// let mut twice = Link::new(5456, Impairment { duplication: 1.0, ..Impairment::NONE });
+/// assert_eq!(twice.pass(at, 164), Fate { arrives: Some(at), copy: Some(at) });
+/// let mut dead = Link::new(5456, Impairment { loss: 1.0, ..Impairment::NONE });
+/// assert_eq!(dead.pass(at, 164), Fate { arrives: None, copy: None });
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Fate {
     /// `None`: it is lost.
@@ -87,6 +125,29 @@ pub struct Fate {
 }
 
 /// One direction of a link. The same seed and datagrams have the same fates.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_impairment::{Impairment, Link};
+///
+/// // Five per cent are lost, four in a row on average.
+/// let bursts = Impairment { loss: 0.05, loss_run: 4.0, ..Impairment::NONE };
+/// let fates = |seed| {
+///     let mut link = Link::new(seed, bursts);
+///     let mut came = 0;
+///     for n in 0..50_000 {
+///         let fate = link.pass(Duration::from_millis(n * 20), 164);
+///         came += u64::from(fate.arrives.is_some());
+///     }
+///     (came, link.lost().0)
+/// };
+/// let (came, lost) = fates(5456);
+/// assert_eq!(came + lost, 50_000);
+/// assert!((2_000..3_000).contains(&lost));
+/// // The same seed loses the same ones.
+/// assert_eq!(fates(5456), (came, lost));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Link {
     /// What it does from now on.

@@ -61,6 +61,16 @@ impl State {
 }
 
 /// Samples into ADPCM, two a byte.
+///
+/// ```
+/// use oneport_media::Encoder as _;
+/// use oneport_media::adpcm::AdpcmEncoder;
+///
+/// // Up by all that a code can say, then down by the least of what the step has become.
+/// let mut payload = Vec::new();
+/// AdpcmEncoder::default().encode(&[30 << 4, 26 << 4], &mut payload);
+/// assert_eq!(payload, [0x78]);
+/// ```
 #[derive(Clone, Default, Debug)]
 pub struct AdpcmEncoder(State);
 
@@ -74,6 +84,18 @@ impl Encoder for AdpcmEncoder {
 }
 
 /// ADPCM into samples.
+///
+/// ```
+/// use oneport_media::Decoder as _;
+/// use oneport_media::adpcm::AdpcmDecoder;
+///
+/// let (mut decoder, mut samples) = (AdpcmDecoder::default(), Vec::new());
+/// decoder.decode(&[0x78], &mut samples);
+/// assert_eq!(samples, [30 << 4, 26 << 4]);
+/// // The same byte means something else now: what was said before counts.
+/// decoder.decode(&[0x78], &mut samples);
+/// assert!(samples[2] > 80 << 4);
+/// ```
 #[derive(Clone, Default, Debug)]
 pub struct AdpcmDecoder(State);
 

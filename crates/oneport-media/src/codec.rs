@@ -18,6 +18,17 @@ use crate::speex::{Band, SpeexDecoder, SpeexEncoder};
 use crate::{g711, slin};
 
 /// Speaks a codec. Once `out` has room, nothing allocates.
+///
+/// ```
+/// use oneport_media::Codec;
+///
+/// // 20 ms are less than a frame of iLBC; 40 are one, and 10 ms that wait.
+/// let (mut encoder, mut payload) = (Codec::Ilbc.encoder(), Vec::new());
+/// encoder.encode(&[0; 160], &mut payload);
+/// assert!(payload.is_empty());
+/// encoder.encode(&[0; 160], &mut payload);
+/// assert_eq!(payload.len(), 50);
+/// ```
 pub trait Encoder: Debug + Send {
     /// Appends the payload of the samples that follow those of the last time, whole frames
     /// ([`Codec::frame_samples`]); what the last one lacks is silence. iLBC and LPC-10 keep what is
@@ -26,6 +37,17 @@ pub trait Encoder: Debug + Send {
 }
 
 /// Understands a codec. Once `out` has room, nothing allocates.
+///
+/// ```
+/// use oneport_media::Codec;
+///
+/// // GSM says what is heard in place of a frame that is lost.
+/// let mut samples = Vec::new();
+/// assert!(Codec::Gsm.decoder().conceal(150, &mut samples));
+/// assert_eq!(samples.len(), 160);
+/// // G.711 leaves that to others.
+/// assert!(!Codec::Ulaw.decoder().conceal(150, &mut samples));
+/// ```
 pub trait Decoder: Debug + Send {
     /// Appends the samples of the payload that follows the last one. Any bytes are taken: a frame
     /// that is none counts as lost, and less than a frame at the end is left out.
@@ -39,6 +61,19 @@ pub trait Decoder: Debug + Send {
 }
 
 /// A codec.
+///
+/// ```
+/// use oneport_media::Codec;
+/// use oneport_media::tone::{MILLIWATT_ULAW, level_dbm0};
+/// use oneport_wire::Format;
+///
+/// let codec = Codec::for_format(Format::ULAW).expect("it is spoken here");
+/// let mut samples = Vec::new();
+/// codec.decode(&MILLIWATT_ULAW.repeat(20), &mut samples);
+/// assert_eq!(samples.len(), codec.samples_in(20));
+/// assert!(level_dbm0(&samples, 1_000.0, codec.sample_rate()).abs() < 0.05);
+/// assert_eq!(Codec::for_format(Format::G729), None);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Codec {

@@ -17,6 +17,15 @@ const BYTES: usize = 8;
 const MOST: usize = 8_000;
 
 /// How many bits say a second: the number of libcodec2's mode.
+///
+/// ```
+/// use oneport_media::codec2::Mode;
+///
+/// // The name tells the bits of a second, but for those that fill up the last byte of a frame.
+/// let bits = |mode: Mode| mode.bytes() * 8 * 8_000 / mode.samples();
+/// assert_eq!((bits(Mode::Bits3200), bits(Mode::Bits1200)), (3_200, 1_200));
+/// assert_eq!(bits(Mode::Bits700C), 800);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
     /// 3,200 bit/s: 20 ms in 8 bytes.
@@ -123,6 +132,16 @@ impl Drop for State {
 }
 
 /// Samples at 8 kHz into Codec 2.
+///
+/// ```
+/// use oneport_media::Encoder as _;
+/// use oneport_media::codec2::{Codec2Encoder, Mode};
+///
+/// // A second of voice in 100 bytes.
+/// let mut payload = Vec::new();
+/// Codec2Encoder::new(Mode::Bits700C).encode(&[0; 8_000], &mut payload);
+/// assert_eq!(payload.len(), 25 * 4);
+/// ```
 pub struct Codec2Encoder(State);
 
 impl std::fmt::Debug for Codec2Encoder {
@@ -160,6 +179,16 @@ impl Encoder for Codec2Encoder {
 }
 
 /// Codec 2 into samples at 8 kHz.
+///
+/// ```
+/// use oneport_media::Decoder as _;
+/// use oneport_media::codec2::{Codec2Decoder, Mode};
+///
+/// // Nobody can make hours of audio of a datagram: a second is heard.
+/// let mut samples = Vec::new();
+/// Codec2Decoder::new(Mode::Bits700C).decode(&[0; 1_400], &mut samples);
+/// assert_eq!(samples.len(), 8_000);
+/// ```
 pub struct Codec2Decoder(State);
 
 impl std::fmt::Debug for Codec2Decoder {

@@ -60,6 +60,14 @@ pub(crate) fn background_of(level: u8) -> Background {
 }
 
 /// Noise as loud as a frame of comfort noise says.
+///
+/// ```
+/// use oneport_media::comfort_noise::{ComfortNoise, level_of};
+///
+/// let mut samples = Vec::new();
+/// ComfortNoise::new(55).extend(8_000, &mut samples);
+/// assert!(level_of(&samples).abs_diff(55) <= 2);
+/// ```
 #[derive(Clone, Debug)]
 pub struct ComfortNoise(Background);
 
@@ -77,6 +85,18 @@ impl ComfortNoise {
 }
 
 /// What is to be done with a frame.
+///
+/// ```
+/// use oneport_media::comfort_noise::{Verdict, VoiceActivity};
+/// use std::time::Duration;
+///
+/// let (mut activity, frame) = (VoiceActivity::default(), Duration::from_millis(20));
+/// let mut verdicts = (0..20).map(|_| activity.judge(&[0; 160], frame));
+/// // The end of a word may be soft. Silence is told once then.
+/// assert!(verdicts.by_ref().take(11).all(|verdict| verdict == Verdict::Voice));
+/// assert_eq!(verdicts.next(), Some(Verdict::Pause(127)));
+/// assert_eq!(verdicts.next(), Some(Verdict::GoesOn));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// Somebody speaks.
@@ -88,6 +108,20 @@ pub enum Verdict {
 }
 
 /// Recognises pauses. Whatever is louder than −39 dBov counts as voice, music and steady tones too.
+///
+/// ```
+/// use oneport_media::comfort_noise::{Verdict, VoiceActivity};
+/// use oneport_media::tone::Sine;
+/// use std::time::Duration;
+///
+/// let (mut activity, frame) = (VoiceActivity::default(), Duration::from_millis(20));
+/// for _ in 0..50 {
+///     activity.judge(&[0; 160], frame);
+/// }
+/// // The first frame of a word is voice already.
+/// let word: Vec<i16> = Sine::new(300.0, 8_000, 0.2).take(160).collect();
+/// assert_eq!(activity.judge(&word, frame), Verdict::Voice);
+/// ```
 #[derive(Clone, Debug)]
 pub struct VoiceActivity {
     /// The softest frame of this window, and of the one before.

@@ -206,6 +206,16 @@ fn filtered(pairs: &Pairs) -> [i32; 2] {
 }
 
 /// Samples at 16 kHz into G.722, two a byte.
+///
+/// ```
+/// use oneport_media::Encoder as _;
+/// use oneport_media::g722::G722Encoder;
+///
+/// // 20 ms at 16 kHz are as many bytes as those of G.711 at half the rate.
+/// let mut payload = Vec::new();
+/// G722Encoder::default().encode(&[0; 320], &mut payload);
+/// assert_eq!(payload.len(), 160);
+/// ```
 #[derive(Clone, Debug)]
 pub struct G722Encoder {
     low: Band,
@@ -237,6 +247,20 @@ impl Encoder for G722Encoder {
 }
 
 /// G.722 into samples at 16 kHz.
+///
+/// ```
+/// use oneport_media::g722::{G722Decoder, G722Encoder};
+/// use oneport_media::tone::{Sine, level_dbm0};
+/// use oneport_media::{Decoder as _, Encoder as _};
+///
+/// // 6 kHz, which no codec at 8 kHz can say.
+/// let sent: Vec<i16> = Sine::new(6_000.0, 16_000, 0.25).take(3_200).collect();
+/// let (mut payload, mut heard) = (Vec::new(), Vec::new());
+/// G722Encoder::default().encode(&sent, &mut payload);
+/// G722Decoder::default().decode(&payload, &mut heard);
+/// let change = level_dbm0(&heard, 6_000.0, 16_000) - level_dbm0(&sent, 6_000.0, 16_000);
+/// assert!(change.abs() < 1.0);
+/// ```
 #[derive(Clone, Debug)]
 pub struct G722Decoder {
     low: Band,

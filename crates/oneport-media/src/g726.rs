@@ -4,6 +4,19 @@
 use crate::{Decoder, Encoder};
 
 /// How two codes share a byte. IAX2 has a format for each.
+///
+/// ```
+/// use oneport_media::Encoder as _;
+/// use oneport_media::g726::{G726Encoder, Packing};
+///
+/// let say = |packing| {
+///     let mut payload = Vec::new();
+///     G726Encoder::new(packing).encode(&[1_000, -1_000], &mut payload);
+///     payload[0]
+/// };
+/// // The same two codes, the other way round.
+/// assert_eq!(say(Packing::Rfc3551), say(Packing::Aal2).rotate_left(4));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Packing {
     /// The first in the lower half (RFC 3551 §4.5.4).
@@ -248,6 +261,16 @@ impl State {
 }
 
 /// Samples into G.726, two a byte.
+///
+/// ```
+/// use oneport_media::Encoder as _;
+/// use oneport_media::g726::{G726Encoder, Packing};
+///
+/// // 32 kbit/s: 20 ms are 80 bytes, and silence is all ones.
+/// let mut payload = Vec::new();
+/// G726Encoder::new(Packing::Rfc3551).encode(&[0; 160], &mut payload);
+/// assert_eq!(payload, [0xFF; 80]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct G726Encoder {
     packing: Packing,
@@ -273,6 +296,19 @@ impl Encoder for G726Encoder {
 }
 
 /// G.726 into samples.
+///
+/// ```
+/// use oneport_media::g726::{G726Decoder, G726Encoder, Packing};
+/// use oneport_media::tone::{Sine, level_dbm0};
+/// use oneport_media::{Decoder as _, Encoder as _};
+///
+/// let sent: Vec<i16> = Sine::new(1_000.0, 8_000, 0.25).take(1_600).collect();
+/// let (mut payload, mut heard) = (Vec::new(), Vec::new());
+/// G726Encoder::new(Packing::Aal2).encode(&sent, &mut payload);
+/// G726Decoder::new(Packing::Aal2).decode(&payload, &mut heard);
+/// let change = level_dbm0(&heard, 1_000.0, 8_000) - level_dbm0(&sent, 1_000.0, 8_000);
+/// assert!(change.abs() < 0.5);
+/// ```
 #[derive(Clone, Debug)]
 pub struct G726Decoder {
     packing: Packing,

@@ -6,6 +6,18 @@ use crate::{Codec, Decoder};
 
 /// Understands what one party says, in whatever it is said. A codec that is gone back to has heard
 /// nothing yet.
+///
+/// ```
+/// use oneport_media::{Codec, Listener};
+/// use oneport_wire::Format;
+///
+/// let (mut listener, mut samples) = (Listener::default(), Vec::new());
+/// assert_eq!(listener.hear(Format::ALAW, &[0xD5; 160], &mut samples), Some(Codec::Alaw));
+/// // The same party goes on at another rate.
+/// assert_eq!(listener.hear(Format::G722, &[0; 160], &mut samples), Some(Codec::G722));
+/// assert_eq!(samples.len(), 160 + 320);
+/// assert_eq!(listener.hear(Format::G729, &[0; 20], &mut samples), None);
+/// ```
 #[derive(Default, Debug)]
 pub struct Listener {
     decoder: Option<(Codec, Box<dyn Decoder>)>,

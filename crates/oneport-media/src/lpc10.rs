@@ -26,6 +26,18 @@ unsafe extern "C" {
 }
 
 /// Samples into LPC-10.
+///
+/// ```
+/// use oneport_media::Encoder as _;
+/// use oneport_media::lpc10::Lpc10Encoder;
+///
+/// // 20 ms are 160 samples, too few for a frame of 180; eight times as much is seven frames.
+/// let (mut encoder, mut payload) = (Lpc10Encoder::default(), Vec::new());
+/// encoder.encode(&[0; 160], &mut payload);
+/// assert!(payload.is_empty());
+/// encoder.encode(&[0; 7 * 160], &mut payload);
+/// assert_eq!(payload.len(), 7 * 7);
+/// ```
 pub struct Lpc10Encoder {
     state: *mut c_void,
     frame: [i16; FRAME],
@@ -94,6 +106,16 @@ impl Encoder for Lpc10Encoder {
 }
 
 /// LPC-10 into samples.
+///
+/// ```
+/// use oneport_media::Decoder as _;
+/// use oneport_media::lpc10::{FRAME, Lpc10Decoder};
+///
+/// // Two frames, and the beginning of a third, which is left out.
+/// let mut samples = Vec::new();
+/// Lpc10Decoder::default().decode(&[0; 2 * 7 + 3], &mut samples);
+/// assert_eq!(samples.len(), 2 * FRAME);
+/// ```
 pub struct Lpc10Decoder(*mut c_void);
 
 // SAFETY: the state belongs to this decoder alone; libspandsp ties it to no thread.

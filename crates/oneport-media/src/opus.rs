@@ -13,6 +13,17 @@ const BYTES: usize = 1_500;
 
 /// Samples into Opus: what is encoded at once, up to 120 ms, is one payload, which takes no other behind
 /// it.
+///
+/// ```
+/// use oneport_media::opus::OpusEncoder;
+/// use oneport_media::{Codec, Encoder as _};
+///
+/// // 60 ms at once are one payload.
+/// let (mut payload, mut samples) = (Vec::new(), Vec::new());
+/// OpusEncoder::default().encode(&[0; 960], &mut payload);
+/// Codec::Opus.decode(&payload, &mut samples);
+/// assert_eq!(samples.len(), 960);
+/// ```
 pub struct OpusEncoder(opusic_c::Encoder);
 
 impl std::fmt::Debug for OpusEncoder {
@@ -49,6 +60,18 @@ impl Encoder for OpusEncoder {
 }
 
 /// Opus into samples at 16 kHz.
+///
+/// ```
+/// use oneport_media::Decoder as _;
+/// use oneport_media::opus::OpusDecoder;
+///
+/// let (mut decoder, mut samples) = (OpusDecoder::default(), Vec::new());
+/// // A payload without bytes is none. One that makes no sense counts as 20 ms that are lost.
+/// decoder.decode(&[], &mut samples);
+/// assert!(samples.is_empty());
+/// decoder.decode(&[0xFF], &mut samples);
+/// assert_eq!(samples.len(), 320);
+/// ```
 pub struct OpusDecoder(opusic_c::Decoder);
 
 impl std::fmt::Debug for OpusDecoder {

@@ -14,6 +14,15 @@ pub use countries::COUNTRIES;
 const DBM0: f64 = -10.0;
 
 /// What a tone says.
+///
+/// ```
+/// use oneport_media::progress::{Country, Progress};
+///
+/// // In the United States both last as long, but congestion comes twice as fast.
+/// let us = Country::find("us").expect("it is known");
+/// assert_eq!(us.cadence(Progress::Busy).times, [500, 500]);
+/// assert_eq!(us.cadence(Progress::Congestion).times, [250, 250]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Progress {
     /// A number may be dialled.
@@ -27,6 +36,14 @@ pub enum Progress {
 }
 
 /// Which frequencies are heard.
+///
+/// ```
+/// use oneport_media::progress::{Country, Pitch, Progress};
+///
+/// let pitch = |code| Country::find(code).map(|country| country.cadence(Progress::Dial).pitch);
+/// assert_eq!(pitch("de"), Some(Pitch::One(425)));
+/// assert_eq!(pitch("us"), Some(Pitch::Both(350, 440)));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pitch {
     /// One, in Hz.
@@ -39,6 +56,16 @@ pub enum Pitch {
 
 /// A tone: what is heard, and for how long it is there and away by turns, in ms. Without times it never
 /// stops.
+///
+/// ```
+/// use oneport_media::progress::{Cadence, Pitch, ProgressTone};
+///
+/// // A tone of one's own: 100 ms there and 100 ms away.
+/// let cadence = Cadence { pitch: Pitch::One(440), times: &[100, 100] };
+/// let tone: Vec<i16> = ProgressTone::new(cadence, 8_000).take(1_600).collect();
+/// assert!(tone[700..800].iter().any(|sample| *sample != 0));
+/// assert_eq!(tone[800..], [0; 800]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cadence {
     /// What is heard.
@@ -48,6 +75,16 @@ pub struct Cadence {
 }
 
 /// The tones of a country.
+///
+/// ```
+/// use oneport_media::progress::{Country, Progress};
+///
+/// let germany = Country::find("DE").expect("it is known");
+/// assert_eq!((germany.code, germany.name), ("de", "Germany"));
+/// // A dial tone that never stops.
+/// assert!(germany.cadence(Progress::Dial).times.is_empty());
+/// assert_eq!(Country::find("xx"), None);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Country {
     /// Its code (ISO 3166-1), in small letters.
@@ -79,6 +116,18 @@ impl Country {
 }
 
 /// The samples of a tone, without end.
+///
+/// ```
+/// use oneport_media::progress::{Country, Progress};
+/// use oneport_media::tone::level_dbm0;
+///
+/// let us = Country::find("us").expect("it is known");
+/// let busy: Vec<i16> = us.tone(Progress::Busy, 8_000).take(4_000).collect();
+/// // Two together, each 3 dB below the -10 dBm0 of one alone.
+/// for frequency in [480.0, 620.0] {
+///     assert!((level_dbm0(&busy, frequency, 8_000) + 13.0).abs() < 0.2);
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ProgressTone {
     first: Sine,

@@ -4,6 +4,17 @@
 use oneport_wire::Format;
 
 /// What spoils the audio of one direction of a call.
+///
+/// ```
+/// use oneport_media::quality::{Conditions, mos, rating};
+/// use oneport_wire::Format;
+///
+/// let best = Conditions::best(Format::ULAW);
+/// assert!((rating(&best) - 93.2).abs() < 0.1);
+/// // Three frames of a hundred are lost, and it takes 200 ms from mouth to ear.
+/// let worse = Conditions { loss_percent: 3.0, delay_ms: 200.0, ..best };
+/// assert!(mos(rating(&best)) > 4.4 && mos(rating(&worse)) < 3.0);
+/// ```
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Conditions {
     /// How it is coded.

@@ -122,6 +122,20 @@ impl Raiser {
 }
 
 /// Takes a stream from one rate to another, frame by frame. Once `out` has room, nothing allocates.
+///
+/// ```
+/// use oneport_media::Rate;
+/// use oneport_media::tone::{Sine, level_dbm0};
+///
+/// let sent: Vec<i16> = Sine::new(1_000.0, 8_000, 0.25).take(1_600).collect();
+/// let (mut rate, mut heard) = (Rate::between(8_000, 16_000), Vec::new());
+/// for frame in sent.chunks(160) {
+///     rate.pass(frame, &mut heard);
+/// }
+/// assert_eq!(heard.len(), 3_200);
+/// let change = level_dbm0(&heard[320..], 1_000.0, 16_000) - level_dbm0(&sent, 1_000.0, 8_000);
+/// assert!(change.abs() < 0.1);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Rate(Way);
 

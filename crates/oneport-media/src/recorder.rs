@@ -16,6 +16,19 @@ const LONGEST_PAUSE_MS: u32 = 60_000;
 ///
 /// Gaps become silence, and pauses of which the sender told the noise that it told of. With nothing lost the stream is bit for bit what was sent. It holds
 /// 200 ms.
+///
+/// ```
+/// use oneport_media::Recorder;
+///
+/// let (mut recorder, mut recorded) = (Recorder::new(8_000), Vec::new());
+/// // The frame of 20 ms never comes, and that of 40 ms comes last.
+/// for (timestamp, sample) in [(0, 1), (60, 4), (40, 3)] {
+///     recorder.place(timestamp, &[sample; 160], |samples| recorded.extend_from_slice(samples));
+/// }
+/// recorder.finish(|samples| recorded.extend_from_slice(samples));
+/// let frames: Vec<i16> = recorded.chunks(160).map(|frame| frame[80]).collect();
+/// assert_eq!(frames, [1, 0, 3, 4]);
+/// ```
 #[derive(Debug)]
 pub struct Recorder {
     sample_rate: u32,

@@ -16,6 +16,19 @@ const MOST_FRAMES: usize = 16;
 const WIDE_FRAME: usize = 320;
 
 /// Which band is spoken: the number of libspeex's mode.
+///
+/// ```
+/// use oneport_media::Encoder as _;
+/// use oneport_media::speex::{Band, SpeexEncoder};
+///
+/// // The wide band says the narrow one, and something more.
+/// let bytes = |band, samples: &[i16]| {
+///     let mut payload = Vec::new();
+///     SpeexEncoder::new(band).encode(samples, &mut payload);
+///     payload.len()
+/// };
+/// assert!(bytes(Band::Wide, &[0; 320]) > bytes(Band::Narrow, &[0; 160]));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Band {
     /// 8 kHz.
@@ -100,6 +113,17 @@ impl Drop for Bits {
 }
 
 /// Samples into Speex, all frames of a payload in one row of bits.
+///
+/// ```
+/// use oneport_media::speex::{Band, SpeexEncoder};
+/// use oneport_media::{Codec, Encoder as _};
+///
+/// // Three frames of 20 ms are one payload.
+/// let (mut payload, mut samples) = (Vec::new(), Vec::new());
+/// SpeexEncoder::new(Band::Narrow).encode(&[0; 480], &mut payload);
+/// Codec::Speex.decode(&payload, &mut samples);
+/// assert_eq!(samples.len(), 480);
+/// ```
 pub struct SpeexEncoder {
     band: Band,
     state: *mut c_void,
@@ -159,6 +183,16 @@ impl Encoder for SpeexEncoder {
 }
 
 /// Speex into samples.
+///
+/// ```
+/// use oneport_media::Decoder as _;
+/// use oneport_media::speex::{Band, SpeexDecoder};
+///
+/// // What is lost is made up in whole frames.
+/// let mut samples = Vec::new();
+/// assert!(SpeexDecoder::new(Band::Wide).conceal(400, &mut samples));
+/// assert_eq!(samples.len(), 2 * 320);
+/// ```
 pub struct SpeexDecoder {
     band: Band,
     state: *mut c_void,

@@ -39,6 +39,16 @@ pub fn digit_of(event: u8) -> Option<u8> {
 /// A payload (§2.3): 4 bytes, big-endian.
 ///
 /// `0` the event; `1` bit 7 the end, bit 6 reserved, 6 bits of volume; `2..4` the duration.
+///
+/// ```
+/// use oneport_media::telephone_event::TelephoneEvent;
+///
+/// // The end of a `1` after 800 timestamps, which are 100 ms at 8 kHz.
+/// let event = TelephoneEvent { event: 1, end: true, volume: 7, duration: 800 };
+/// assert_eq!(event.encode(), [0x01, 0x87, 0x03, 0x20]);
+/// assert_eq!(TelephoneEvent::decode(&[0x01, 0x87, 0x03, 0x20]), Some(event));
+/// assert_eq!(TelephoneEvent::decode(&[0x01, 0x87, 0x03]), None);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TelephoneEvent {
     /// What it is: 0 to 15 are keys.
@@ -73,6 +83,18 @@ impl TelephoneEvent {
 }
 
 /// A packet to be sent.
+///
+/// ```
+/// use oneport_media::telephone_event::EventSender;
+///
+/// let mut sender = EventSender::default();
+/// assert!(sender.press(1_000, b'#'));
+/// let packets = [1_160, 1_320].map(|now| sender.packet(now).expect("a key is down"));
+/// // Both say when the key went down; the first has the marker.
+/// assert_eq!(packets.map(|packet| packet.timestamp), [1_000, 1_000]);
+/// assert_eq!(packets.map(|packet| packet.marker), [true, false]);
+/// assert_eq!(packets.map(|packet| packet.payload.duration), [160, 320]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EventPacket {
     /// Its timestamp: when its event began.
@@ -96,6 +118,18 @@ struct Sending {
 
 /// Makes packets of keys. It is asked for one at a steady pace, each 20 or 50 ms, and gives none while no
 /// key is down.
+///
+/// ```
+/// use oneport_media::telephone_event::EventSender;
+///
+/// let mut sender = EventSender::default();
+/// assert!(sender.press(1_000, b'5'));
+/// sender.release(1_800);
+/// // The end is said three times, as one packet may be lost.
+/// let said: Vec<_> = (0..).step_by(160).map_while(|n| sender.packet(1_800 + n)).collect();
+/// assert_eq!(said.len(), 3);
+/// assert!(said.iter().all(|packet| packet.payload.end && packet.payload.duration == 800));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct EventSender {
     sending: Option<Sending>,
@@ -179,6 +213,20 @@ struct Receiving {
 
 /// Makes keys of packets. Those that are lost, come twice or late change nothing, as long as one of a key
 /// comes.
+///
+/// ```
+/// use oneport_media::dtmf::Key;
+/// use oneport_media::telephone_event::{EventReceiver, TelephoneEvent};
+/// use std::time::Duration;
+///
+/// let (mut receiver, mut keys) = (EventReceiver::new(8_000), Vec::new());
+/// let payload = TelephoneEvent { event: 5, end: true, volume: 10, duration: 800 };
+/// // All packets are lost but two of the three that say its end.
+/// for now in [100, 120].map(Duration::from_millis) {
+///     receiver.receive(now, 1_000, payload, |key| keys.push(key));
+/// }
+/// assert_eq!(keys, [Key::Pressed(b'5'), Key::Released { digit: b'5', ms: 100 }]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct EventReceiver {
     clock_rate: u32,

@@ -27,6 +27,15 @@ pub fn level_dbm0(samples: &[i16], frequency: f64, sample_rate: u32) -> f64 {
 }
 
 /// A sine without end.
+///
+/// ```
+/// use oneport_media::tone::{Sine, amplitude_of, level_dbm0};
+///
+/// let tone: Vec<i16> = Sine::new(1_000.0, 8_000, amplitude_of(-10.0)).take(8_000).collect();
+/// assert!((level_dbm0(&tone, 1_000.0, 8_000) + 10.0).abs() < 0.01);
+/// // Of another pitch there is nothing in it.
+/// assert!(level_dbm0(&tone, 1_100.0, 8_000) < -60.0);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Sine {
     step: f64,

@@ -34,6 +34,24 @@ const JUMP_MS: u32 = 2_000;
 const REMEMBERED: usize = 16;
 
 /// What the far leg wants.
+///
+/// ```
+/// use oneport_media::transcode::{Said, Transcoder, Wishes};
+/// use oneport_wire::Format;
+/// use std::time::Duration;
+///
+/// let wishes = Wishes { frame: Some(Duration::from_millis(40)), ..Wishes::default() };
+/// // The same format in longer frames: two become one.
+/// let mut transcoder = Transcoder::new(Format::ULAW, Format::ULAW, wishes).expect("it is spoken");
+/// let mut lengths = Vec::new();
+/// for timestamp in [0, 20, 40, 60] {
+///     transcoder.voice(timestamp, &[0xFF; 160], &mut |said| {
+///         let Said::Voice { payload, .. } = said else { return };
+///         lengths.push(payload.len());
+///     });
+/// }
+/// assert_eq!(lengths, [320, 320]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Wishes {
     /// Frames of this length, rounded up to what its codec can; `None`: as they come.
@@ -47,6 +65,23 @@ pub struct Wishes {
 }
 
 /// What is said.
+///
+/// ```
+/// use oneport_media::transcode::{Said, Transcoder, Wishes};
+/// use oneport_wire::Format;
+///
+/// let wishes = Wishes { silence_suppression: true, ..Wishes::default() };
+/// let transcoder = Transcoder::new(Format::SLIN, Format::ULAW, wishes);
+/// let (mut transcoder, mut pauses) = (transcoder.expect("both are spoken"), Vec::new());
+/// for timestamp in (0..1_000).step_by(20) {
+///     transcoder.voice(timestamp, &[0; 320], &mut |said| {
+///         let Said::Pause { level, .. } = said else { return };
+///         pauses.push(level);
+///     });
+/// }
+/// // Of a second of silence it is told once.
+/// assert_eq!(pauses, [127]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Said<'a> {
     /// A frame of voice.
@@ -66,6 +101,18 @@ pub enum Said<'a> {
 }
 
 /// What was left out.
+///
+/// ```
+/// use oneport_media::transcode::{LeftOut, Transcoder, Wishes};
+/// use oneport_wire::Format;
+///
+/// let transcoder = Transcoder::new(Format::ULAW, Format::ALAW, Wishes::default());
+/// let mut transcoder = transcoder.expect("both are spoken");
+/// for (timestamp, payload) in [(0, &[0xFF; 160][..]), (0, &[0xFF; 160]), (20, &[])] {
+///     transcoder.voice(timestamp, payload, &mut |_| {});
+/// }
+/// assert_eq!(transcoder.left_out(), LeftOut { duplicates: 1, late: 0, malformed: 1 });
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LeftOut {
     /// Frames that came twice.
@@ -78,6 +125,23 @@ pub struct LeftOut {
 
 /// Makes one direction of a call's voice what the other leg wants. Once it has made its first frames,
 /// nothing allocates.
+///
+/// ```
+/// use oneport_media::transcode::{Said, Transcoder, Wishes};
+/// use oneport_wire::Format;
+///
+/// let transcoder = Transcoder::new(Format::ULAW, Format::GSM, Wishes::default());
+/// let mut transcoder = transcoder.expect("both are spoken");
+/// let mut said = Vec::new();
+/// // The frame of 120 ms is lost: nothing is made up for it here.
+/// for timestamp in [100, 140] {
+///     transcoder.voice(timestamp, &[0xFF; 160], &mut |frame| {
+///         let Said::Voice { timestamp, payload } = frame else { return };
+///         said.push((timestamp, payload.len()));
+///     });
+/// }
+/// assert_eq!(said, [(100, 33), (140, 33)]);
+/// ```
 #[derive(Debug)]
 pub struct Transcoder {
     from: Format,

@@ -9,6 +9,17 @@ use oneport_resample::resample::resample;
 use thiserror::Error;
 
 /// A WAV file that cannot be read or written.
+///
+/// ```
+/// use oneport_media::wav::{self, Depth, WavError, Writer};
+///
+/// let dir = tempfile::tempdir()?;
+/// let path = dir.path().join("surround.wav");
+/// Writer::with_depth(&path, 8_000, 6, Depth::Sixteen)?.finish()?;
+/// let error = wav::read(&path, 8_000).expect_err("it is neither mono nor stereo");
+/// assert!(matches!(&error, WavError::Unusable { what, .. } if what == "it has 6 channels"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Error)]
 pub enum WavError {
     /// The system or the file says no.
@@ -97,6 +108,19 @@ pub fn read_stereo(path: &Path) -> Result<(Vec<i16>, Vec<i16>, u32), WavError> {
 }
 
 /// How many bits a sample of a file has.
+///
+/// ```
+/// use oneport_media::wav::{self, Depth, Writer};
+///
+/// let dir = tempfile::tempdir()?;
+/// let path = dir.path().join("small.wav");
+/// let mut writer = Writer::with_depth(&path, 8_000, 1, Depth::Eight)?;
+/// writer.write(&[0x1234, -0x1234])?;
+/// writer.finish()?;
+/// // The upper half of each sample is what is left.
+/// assert_eq!(wav::read(&path, 8_000)?, [0x1200, -0x1200]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Depth {
     /// 8: half as much, and as noisy as that.
@@ -108,6 +132,19 @@ pub enum Depth {
 
 /// Writes one or two channels of 8 or 16 bits. The file is complete up to the last second at any time, even if
 /// the process is killed.
+///
+/// ```
+/// use oneport_media::wav::{self, Writer};
+///
+/// let dir = tempfile::tempdir()?;
+/// let path = dir.path().join("call.wav");
+/// let mut writer = Writer::create_stereo(&path, 8_000)?;
+/// // One party on the left, the other on the right.
+/// writer.write(&[100, -5, 102, -7])?;
+/// writer.finish()?;
+/// assert_eq!(wav::read_stereo(&path)?, (vec![100, 102], vec![-5, -7], 8_000));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Writer {
     path: PathBuf,
     writer: hound::WavWriter<BufWriter<File>>,

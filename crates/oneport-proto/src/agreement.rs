@@ -11,6 +11,28 @@ use oneport_wire::Timestamp;
 use crate::stats::RemoteReport;
 
 /// Whether the peer's last report (RR elements of a PONG) fits what we sent.
+///
+/// ```
+/// use oneport_proto::Agreement;
+/// use oneport_wire::Format;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let mut now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # let (ours, _) = call_up(now, &mut here, &mut there);
+/// assert_eq!(here.call_stats(ours).map(|stats| stats.agreement), Some(Agreement::Unreported));
+/// for _ in 0..100 {
+///     here.send_voice(now, ours, Format::ULAW, &[0xFF; 160], 20)?;
+/// }
+/// // Until the first poll: its answer says what the peer heard.
+/// while here.call_stats(ours).is_some_and(|stats| stats.remote.is_none()) {
+///     exchange(now, &mut here, &mut there);
+///     now = here.poll_timeout().ok_or("a call polls")?;
+///     here.handle_timeout(now);
+/// }
+/// assert_eq!(here.call_stats(ours).map(|stats| stats.agreement), Some(Agreement::Agrees));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum Agreement {
@@ -38,6 +60,17 @@ pub enum Agreement {
 }
 
 /// What is wrong with a report that cannot be.
+///
+/// ```
+/// use oneport_proto::{Agreement, Nonsense};
+///
+/// let agreement = Agreement::Nonsense(Nonsense::MoreThanSent);
+/// assert_eq!(agreement.name(), "nonsense");
+/// assert!(agreement.is_contradiction());
+/// assert!(agreement.to_string().ends_with("it received more frames than were sent"));
+/// // A peer that counts nothing contradicts nobody.
+/// assert!(!Agreement::NotCounted.is_contradiction());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Nonsense {

@@ -12,6 +12,25 @@ use crate::keys::{PrivateKey, PublicKey};
 use crate::secret::Secret;
 
 /// What a caller, or a peer that registers, must prove.
+///
+/// The call goes on when the caller has shown that it has the secret. The secret itself is not sent:
+///
+/// ```
+/// use oneport_proto::{Challenge, Event, NewCall};
+/// use oneport_wire::AuthMethods;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// let (username, secret) = (Some("ann".into()), Some("a secret".into()));
+/// let call = NewCall { username, secret, ..NewCall::to("100") };
+/// # let (_, theirs, _) = offered(now, &mut here, &mut there, call);
+/// there.challenge_call(now, theirs, Challenge::md5("ann", "a secret".into()))?;
+/// exchange(now, &mut here, &mut there);
+/// let method = AuthMethods::MD5;
+/// assert_eq!(there.poll_event(), Some(Event::CallAuthenticated { call: theirs, method }));
+/// # Ok::<(), oneport_proto::CommandError>(())
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct Challenge {
     /// Methods to offer. The peer takes the best that it knows: RSA, MD5, plaintext.

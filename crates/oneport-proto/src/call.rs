@@ -80,7 +80,7 @@ pub(crate) struct Call {
     /// The application says on the linked call what is heard here.
     pub(crate) translated: bool,
     /// The peer wants no voice.
-    quelched: bool,
+    pub(crate) quelched: bool,
     pub(crate) voice_out: VoiceOut,
     pub(crate) exchange: Exchange,
     pub(crate) video: VideoStreams,
@@ -957,15 +957,16 @@ impl Call {
         }
         if matches!(self.phase, Phase::Accepted { .. }) {
             if self.next_ping <= now {
-                self.next_ping = now + cx.config.ping_interval;
+                self.next_ping = now.next_shared(cx.config.ping_interval);
                 self.exchange.send_iax(cx, now, IaxSubclass::Ping, &ElementBuffer::new());
                 self.audit.ask(self.exchange.last_timestamp(), self.voice_out.frames);
             }
             if self.next_lag <= now {
-                self.next_lag = now + cx.config.lag_interval;
+                self.next_lag = now.next_shared(cx.config.lag_interval);
                 self.exchange.send_iax(cx, now, IaxSubclass::LagRq, &ElementBuffer::new());
                 let repetitions = self.exchange.reliable.repetitions;
-                self.lag.asked(self.exchange.last_timestamp(), repetitions);
+                let clock = self.exchange.clock(now);
+                self.lag.asked(clock, self.exchange.last_timestamp(), repetitions);
             }
             if self.rotation().is_some_and(|at| at <= now) {
                 self.change_key(cx, now);
@@ -988,7 +989,7 @@ impl Call {
     }
 
     /// Its voice leaves by the trunk to its peer from now on, if there is one.
-    fn enter_trunk(&mut self, cx: &Context) {
+    pub(crate) fn enter_trunk(&mut self, cx: &Context) {
         self.exchange.trunk = cx.trunks.find(self.exchange.path.remote);
         let used = self.exchange.trunk.and_then(|place| cx.trunks.in_use(place));
         self.trunk_before = used.unwrap_or_default();
@@ -1006,6 +1007,8 @@ impl Call {
         self.voice_in.begin_anew();
         self.lag.begin_anew();
         self.moving = None;
+        // Whoever wanted no voice, or held a key, is not there any more.
+        (self.quelched, self.pressed) = (false, None);
         self.begin_video_anew();
         self.enter_trunk(cx);
         self.next_ping = now + cx.config.ping_interval;

@@ -9,6 +9,18 @@ use core::time::Duration;
 ///
 /// Eight bytes, also as `Option<Instant>`. The origin must not move while an
 /// `Endpoint` lives; a monotonic clock does that, a wall clock does not.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_proto::Instant;
+///
+/// let start = Instant::from_micros(5_000);
+/// let later = start + Duration::from_millis(20);
+/// assert_eq!(later.as_micros(), 25_000);
+/// assert_eq!(later.since(start), Duration::from_millis(20));
+/// assert_eq!(start.since(later), Duration::ZERO);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(NonZeroU64);
 
@@ -41,6 +53,21 @@ impl Instant {
         #[expect(clippy::cast_possible_truncation, reason = "timestamps wrap at 32 bits")]
         let millis = (self.as_micros().saturating_sub(earlier.as_micros()) / 1000) as u32;
         millis
+    }
+}
+
+/// Moments at which what is repeated is due are this far apart at most.
+const SHARED: Duration = Duration::from_millis(100);
+
+impl Instant {
+    /// When what is done every `interval` is due again: at the next of the moments that all of that
+    /// interval share, so that one wake-up serves the polls of many calls. That is later by a 64th of the
+    /// interval at most.
+    pub(crate) fn next_shared(self, interval: Duration) -> Self {
+        let due = (self + interval).as_micros();
+        let apart = (interval / 64).min(SHARED).as_micros();
+        let apart = u64::try_from(apart).unwrap_or(1).max(1);
+        Self::from_micros(due.div_ceil(apart).saturating_mul(apart))
     }
 }
 
@@ -108,6 +135,18 @@ impl fmt::Debug for Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn polls_of_an_interval_are_due_together_and_hardly_later() {
+        let at = |ms: u64| Instant::from_micros(ms * 1_000);
+        let interval = Duration::from_secs(10);
+        for ms in 1..=100 {
+            assert_eq!(at(ms).next_shared(interval), at(10_100), "{ms}");
+        }
+        assert_eq!(at(0).next_shared(interval), at(10_000));
+        assert_eq!(at(3).next_shared(Duration::from_millis(64)), at(67));
+        assert_eq!(at(3).next_shared(Duration::from_micros(5)), Instant::from_micros(3_005));
+    }
 
     #[test]
     fn an_optional_instant_takes_no_more_room_than_an_instant() {

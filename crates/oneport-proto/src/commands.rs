@@ -236,6 +236,9 @@ impl Endpoint {
     /// An application that writes down how calls end can do so before anybody takes the end for
     /// granted, and a crash between loses nothing that somebody was told.
     ///
+    /// A transfer that ends the call here (TXREL) is the exception: the two ends talk on without us, and would not be
+    /// heard while it waits.
+    ///
     /// # Errors
     /// None but those of all these commands.
     pub fn defer_end(&mut self, id: CallId) -> Result<(), CommandError> {
@@ -648,6 +651,35 @@ impl Endpoint {
     #[must_use]
     pub fn call_numbers(&self, id: CallId) -> Option<(CallNumber, Option<CallNumber>)> {
         self.call(id).map(|call| (call.exchange.ours, call.exchange.theirs))
+    }
+
+    /// What a full frame of a call says that has passed on the wire and is encrypted, sent by us (`is_ours`) or the peer.
+    /// `None`: the call is not encrypted, the frame is not, or its key is gone. Kept are the key with which the call
+    /// began, and the last two of each side. What comes out may hold a proof (AUTHREP) or a key (RTKEY).
+    #[must_use]
+    pub fn decrypt_passed(
+        &self,
+        now: Instant,
+        id: CallId,
+        is_ours: bool,
+        datagram: &[u8],
+    ) -> Option<Vec<u8>> {
+        // Frames may be stamped ahead of a clock by less than this, in ms.
+        const AHEAD: u32 = 60_000;
+        let exchange = &self.call(id)?.exchange;
+        let clock = match is_ours {
+            true => Some(Timestamp(exchange.clock(now))),
+            false => exchange.their_clock(now),
+        };
+        let latest = clock.map_or(u32::MAX, |clock| clock.0.saturating_add(AHEAD));
+        exchange.crypt.as_deref()?.reread(datagram, Timestamp(latest))
+    }
+
+    /// Whether the peer of a call has shown that it hears us at its address, by a full frame that bears our number.
+    /// Before that no voice leaves (RFC 5456 §6.2.3): what is given to [`send_voice`](Self::send_voice) is dropped.
+    #[must_use]
+    pub fn hears_us(&self, id: CallId) -> bool {
+        self.call(id).is_some_and(|call| call.exchange.confirmed)
     }
 
     /// How far the signalling of a call is.

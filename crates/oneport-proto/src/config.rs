@@ -10,6 +10,19 @@ use crate::token::CallTokenPolicy;
 
 /// Limits and timers of an `Endpoint`. The defaults are those operators know
 /// from Asterisk where both have the same knob.
+///
+/// ```
+/// use oneport_proto::{CommandError, Endpoint, EndpointConfig, Instant, NewCall};
+///
+/// let now = Instant::from_micros(0);
+/// let config = EndpointConfig { max_calls: 1, ..EndpointConfig::default() };
+/// let mut endpoint = Endpoint::new(config, [1; 32], now);
+/// let peer = "192.0.2.1:4569".parse()?;
+/// endpoint.place_call(now, peer, NewCall::to("100"))?;
+/// let second = endpoint.place_call(now, peer, NewCall::to("101"));
+/// assert_eq!(second, Err(CommandError::TooManyCalls));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct EndpointConfig {
     /// Who may come without a call token.
@@ -140,6 +153,34 @@ impl EndpointConfig {
 ///
 /// Asterisk multiplies by ten and sends four times in all; doubling loses far fewer calls on a bad
 /// link and still ends in the same 32 s.
+///
+/// To a peer that is not there a call goes out four times in four seconds:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_proto::{Endpoint, EndpointConfig, Instant, NewCall, RetransmissionConfig, TransmitBuffer};
+///
+/// let retransmission = RetransmissionConfig {
+///     first: Duration::from_millis(500),
+///     give_up: Duration::from_secs(4),
+///     ..RetransmissionConfig::default()
+/// };
+/// let mut now = Instant::from_micros(0);
+/// let config = EndpointConfig { retransmission, ..EndpointConfig::default() };
+/// let mut endpoint = Endpoint::new(config, [1; 32], now);
+/// endpoint.place_call(now, "192.0.2.1:4569".parse()?, NewCall::to("100"))?;
+/// let (mut out, mut sent_at) = (TransmitBuffer::with_capacity(1_500, 1), Vec::new());
+/// while endpoint.calls() > 0 {
+///     while endpoint.poll_transmit(&mut out).is_some() {
+///         sent_at.push(now.as_micros() / 1_000);
+///     }
+///     now = endpoint.poll_timeout().ok_or("a call has a timer")?;
+///     endpoint.handle_timeout(now);
+/// }
+/// assert_eq!(sent_at, [0, 500, 1_500, 3_500]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct RetransmissionConfig {
     /// First interval while the round trip is unknown; 1 s.

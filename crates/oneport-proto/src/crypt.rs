@@ -20,6 +20,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit};
 use core::fmt;
+use core::time::Duration;
 use oneport_wire::{
     Datagram, FullFrame, IaxSubclass, Message, MiniTimestamp, Timestamp, VideoMiniFrame,
 };
@@ -30,6 +31,28 @@ use crate::clock::Instant;
 use crate::secret::Secret;
 
 /// Whether a call's frames are encrypted.
+///
+/// ```
+/// use oneport_proto::{Challenge, EncryptionPolicy, NewCall};
+/// use oneport_wire::Format;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # let (username, secret) = (Some("ann".into()), Some("a secret".into()));
+/// let call = NewCall { username, secret, encryption: EncryptionPolicy::Required, ..NewCall::to("100") };
+/// # let (ours, theirs, _) = offered(now, &mut here, &mut there, call);
+/// // The secret of the challenge yields the key.
+/// there.challenge_call(now, theirs, Challenge {
+///     encryption: EncryptionPolicy::Allowed,
+///     ..Challenge::md5("ann", "a secret".into())
+/// })?;
+/// exchange(now, &mut here, &mut there);
+/// there.accept(now, theirs, Format::ULAW)?;
+/// exchange(now, &mut here, &mut there);
+/// assert!(here.call_stats(ours).is_some_and(|stats| stats.encrypted));
+/// # Ok::<(), oneport_proto::CommandError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum EncryptionPolicy {
     /// Never.
@@ -48,6 +71,9 @@ const KEPT_KEYS: usize = 2;
 
 /// Voice frames under a key that is still on its way, of which no more are kept: what comes in 80 ms.
 const WAITING: usize = 4;
+
+/// Voice that has waited longer was under no key that is on its way, and comes too late to be heard.
+const LONGEST_WAIT: Duration = Duration::from_millis(250);
 
 /// Larger ones are no voice.
 const LARGEST_WAITING: usize = 1_500;
@@ -186,6 +212,8 @@ pub(crate) struct Crypt {
     /// Keys the peer may use, likeliest first: those its secrets yield until one has shown itself,
     /// then the newest and the one before.
     theirs: Vec<Cipher>,
+    /// The key with which both began, once one of them has changed it: how the call came about was said under it.
+    first: Option<Cipher>,
     /// A frame of the peer was understood.
     proved: bool,
     /// Nothing in the clear is taken.
@@ -195,10 +223,10 @@ pub(crate) struct Crypt {
     /// The peer may change its key, though it may not have said so: Asterisk, when called, answers
     /// without saying it, and does it at its first frame of voice.
     pub(crate) peer_rotates: bool,
-    /// Voice that makes no sense under the keys that are known.
-    waiting: Vec<Box<[u8]>>,
-    /// The peer has changed its key since `waiting` was last looked at.
-    keyed_anew: bool,
+    /// Voice that makes no sense under the keys that are known, and when it came.
+    waiting: Vec<(Instant, Box<[u8]>)>,
+    /// What waits may make sense now: the peer has changed its key, or its clock has jumped.
+    ready: bool,
     /// When a change of our key is due next.
     pub(crate) next_rotation: Option<Instant>,
     /// When a change that is due is made: between two frames of voice.
@@ -230,12 +258,13 @@ impl Crypt {
         Self {
             ours: alloc::vec![(Epoch::CLEAR.next(), first)],
             theirs,
+            first: None,
             proved: false,
             required,
             rotates: false,
             peer_rotates: false,
             waiting: Vec::new(),
-            keyed_anew: false,
+            ready: false,
             next_rotation: None,
             between_voice: None,
             voice_lens: [0; 2],
@@ -257,6 +286,7 @@ impl Crypt {
 
     /// We have a new key, for frames that are numbered from now on.
     pub(crate) fn change_ours(&mut self, key: &[u8; 16]) {
+        self.first = self.first.take().or_else(|| self.cipher(self.epoch()).cloned());
         let next = self.epoch().next();
         self.ours.push((next, Cipher::new(key)));
         let surplus = self.ours.len().saturating_sub(KEPT_KEYS);
@@ -265,7 +295,8 @@ impl Crypt {
 
     /// The peer has a new key.
     pub(crate) fn change_theirs(&mut self, key: &[u8; 16]) {
-        self.keyed_anew = true;
+        self.ready = true;
+        self.first = self.first.take().or_else(|| self.theirs.first().cloned());
         self.theirs.insert(0, Cipher::new(key));
         self.theirs.truncate(KEPT_KEYS);
     }
@@ -273,7 +304,7 @@ impl Crypt {
     /// Keeps a mini frame that makes no sense: its key may be on its way, as Asterisk sends RTKEY from
     /// another thread than the voice behind it. Returns how many frames that concerns no longer wait,
     /// or `None` where it is not kept.
-    pub(crate) fn keep(&mut self, datagram: &[u8]) -> Option<u64> {
+    pub(crate) fn keep(&mut self, now: Instant, datagram: &[u8]) -> Option<usize> {
         let is_mini = matches!(datagram, [first, second, ..] if first & 0x80 == 0
             && (*first, *second) != (0, 0));
         let sealed = datagram.len().checked_sub(2)?;
@@ -283,16 +314,21 @@ impl Crypt {
         }
         let surplus = (self.waiting.len() + 1).saturating_sub(WAITING);
         self.waiting.drain(..surplus);
-        self.waiting.push(datagram.into());
-        Some(surplus as u64)
+        self.waiting.push((now, datagram.into()));
+        Some(surplus)
     }
 
-    /// What waited for a new key, once there is one.
-    pub(crate) fn take_waiting(&mut self) -> Vec<Box<[u8]>> {
-        match core::mem::take(&mut self.keyed_anew) {
-            true => core::mem::take(&mut self.waiting),
-            false => Vec::new(),
+    /// What waited, once it may make sense, and how many frames have waited too long.
+    pub(crate) fn take_waiting(&mut self, now: Instant) -> (Vec<Box<[u8]>>, usize) {
+        if !core::mem::take(&mut self.ready) {
+            return (Vec::new(), 0);
         }
+        let waiting = core::mem::take(&mut self.waiting);
+        let all = waiting.len();
+        let young = waiting.into_iter().filter(|(came, _)| now.since(*came) <= LONGEST_WAIT);
+        let young: Vec<_> = young.map(|(_, datagram)| datagram).collect();
+        let old = all - young.len();
+        (young, old)
     }
 
     /// Whether a frame of the peer was understood.
@@ -307,6 +343,7 @@ impl Crypt {
             return self.open_video(datagram, out);
         }
         let (mut found, mut doubted) = (None, None);
+        let jumped = self.doubted;
         for (n, cipher) in self.theirs.iter().enumerate() {
             if cipher.open(datagram, out).is_none() {
                 continue;
@@ -334,8 +371,22 @@ impl Crypt {
         }
         if let Ok(Datagram::Mini(mini)) = Datagram::decode(out) {
             self.voice_lens = [mini.payload.len(), self.voice_lens[0]];
+            // So the one before, which was not believed, was voice: no key to come explains it.
+            self.ready |= jumped.is_some_and(|last| apart(mini.timestamp, last) < NEAR);
         }
         true
+    }
+
+    /// Decrypts a full frame that has passed, whoever sent it, with whatever key is kept and lets it make sense; its
+    /// timestamp is `latest` at most.
+    pub(crate) fn reread(&self, datagram: &[u8], latest: Timestamp) -> Option<Vec<u8>> {
+        let ours = self.ours.iter().map(|(_, cipher)| cipher);
+        self.first.iter().chain(&self.theirs).chain(ours).find_map(|cipher| {
+            let mut out = Vec::new();
+            cipher.open(datagram, &mut out)?;
+            let Ok(Datagram::Full(frame)) = Datagram::decode(&out) else { return None };
+            (frame.header.timestamp.0 <= latest.0 && is_full(&frame)).then_some(out)
+        })
     }
 
     /// Decrypts a video mini frame. The number of its call in the clear must stand inside once more.
@@ -386,6 +437,43 @@ impl Crypt {
 
 /// What one side of an encrypted call sends, for somebody who has its secrets and takes no part in it, as whoever reads a
 /// capture. It prints no key.
+///
+/// Reads the answer to the challenge of a captured call, which is the first frame that is encrypted:
+///
+/// ```
+/// use oneport_proto::{Challenge, EncryptionPolicy, NewCall, Overhearer, TransmitBuffer};
+/// use oneport_wire::{Datagram, Element, Elements, IaxSubclass};
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # let call = NewCall {
+/// #     username: Some("ann".into()), secret: Some("a secret".into()), encryption: EncryptionPolicy::Required,
+/// #     ..NewCall::to("100")
+/// # };
+/// # let (_, theirs, _) = offered(now, &mut here, &mut there, call);
+/// # there.challenge_call(now, theirs, Challenge {
+/// #     encryption: EncryptionPolicy::Allowed, ..Challenge::md5("ann", "a secret".into())
+/// # })?;
+/// # let (mut out, mut captured) = (TransmitBuffer::with_capacity(1_500, 1), Vec::new());
+/// # while there.poll_transmit(&mut out).is_some() {
+/// #     captured = out.as_bytes().to_vec();
+/// #     here.handle_datagram(now, THERE.into(), &mut captured.clone(), &mut ());
+/// # }
+/// # let authreq = captured.clone();
+/// let Datagram::Full(authreq) = Datagram::decode(&authreq)? else { panic!("it is a full frame") };
+/// let challenge = Elements::parse(authreq.payload)?.iter().find_map(|element| match element {
+///     Element::Challenge(challenge) => Some(challenge),
+///     _ => None,
+/// });
+/// let mut caller = Overhearer::new(&["a secret".into()], challenge.ok_or("it has a challenge")?);
+/// # while here.poll_transmit(&mut out).is_some() { captured = out.as_bytes().to_vec() }
+/// let mut clear = Vec::new();
+/// assert!(caller.open(&captured, None, &mut clear));
+/// let Datagram::Full(authrep) = Datagram::decode(&clear)? else { panic!("it is a full frame") };
+/// assert_eq!(IaxSubclass::from_subclass(authrep.subclass), IaxSubclass::AuthRep);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Overhearer {
     crypt: Crypt,
@@ -441,9 +529,12 @@ fn is_likely_full(frame: &FullFrame<'_>, expected: Expected) -> bool {
     let acknowledged = frame.header.iseq.0.wrapping_sub(expected.oldest);
     // An ISeqno that is behind belongs to a late copy.
     let late = acknowledged.wrapping_neg();
-    (acknowledged <= expected.in_flight || late <= 64)
-        && (1..=12).contains(&frame.frame_type)
-        && frame.message().is_ok()
+    (acknowledged <= expected.in_flight || late <= 64) && is_full(frame)
+}
+
+/// Whether it is of a known type, and what that asks for.
+fn is_full(frame: &FullFrame<'_>) -> bool {
+    (1..=12).contains(&frame.frame_type) && frame.message().is_ok()
 }
 
 /// Full frames of a side until it may be known which key it has.
@@ -486,6 +577,39 @@ mod tests {
         assert_eq!(out, hex("800200030000001401010604"));
         assert!(crypt.open(&mini, expected(), &mut out));
         assert_eq!(out, hex("00020014616263"));
+    }
+
+    #[test]
+    fn what_has_passed_is_read_again_under_the_first_keys_and_the_last_and_under_no_other() {
+        let mut rng = ChaCha12Rng::from_seed([6; 32]);
+        let mut crypt = Crypt::new(&[KEY], true);
+        let frame = hex("800200030000001401010604");
+        let seal = |rng: &mut ChaCha12Rng, key: &[u8; 16]| {
+            let mut sealed = Vec::new();
+            Cipher::new(key).seal(rng, &frame, &[], &mut sealed);
+            sealed
+        };
+        let latest = Timestamp(60_000);
+        let reads = |crypt: &Crypt, sealed: &[u8]| crypt.reread(sealed, latest);
+        let first = seal(&mut rng, &KEY);
+        assert_eq!(reads(&crypt, &first).as_ref(), Some(&frame));
+        for n in 1..=4 {
+            crypt.change_ours(&[n; 16]);
+            crypt.change_theirs(&[n + 100; 16]);
+            assert_eq!(reads(&crypt, &first).as_ref(), Some(&frame), "after {n} changes");
+        }
+        for kept in [3, 4, 103, 104] {
+            assert_eq!(
+                reads(&crypt, &seal(&mut rng, &[kept; 16])).as_ref(),
+                Some(&frame),
+                "{kept}"
+            );
+        }
+        for other in [1, 2, 102, 200] {
+            assert_eq!(reads(&crypt, &seal(&mut rng, &[other; 16])), None, "{other}");
+        }
+        assert_eq!(crypt.reread(&first, Timestamp(19)), None, "said before it could be");
+        assert_eq!(reads(&crypt, &frame), None, "in the clear");
     }
 
     #[test]
@@ -657,23 +781,51 @@ mod tests {
         let mut crypt = Crypt::new(&[KEY], true);
         let mut out = Vec::new();
         crypt.proved = true;
-        assert_eq!(crypt.keep(&seal(&[3; 16], 20)), None, "a peer that has one key for ever");
+        let (now, late) = (Instant::from_micros(0), Instant::from_micros(250_001));
+        assert_eq!(crypt.keep(now, &seal(&[3; 16], 20)), None, "a peer that has one key for ever");
         crypt.peer_rotates = true;
         let early = [20, 40, 60, 80, 100].map(|stamp| seal(&[3; 16], stamp));
         for frame in &early {
             assert!(!crypt.open(frame, expected, &mut out));
         }
-        let kept = early.each_ref().map(|frame| crypt.keep(frame));
+        let kept = early.each_ref().map(|frame| crypt.keep(now, frame));
         assert_eq!(kept, [Some(0), Some(0), Some(0), Some(0), Some(1)]);
         let not_voice =
             [&early[0][..64], &[&[0, 0][..], &early[0][2..]].concat(), &[0x80; 34], &[2]];
-        assert_eq!(not_voice.map(|bytes| crypt.keep(bytes)), [None; 4]);
-        assert_eq!(crypt.take_waiting().len(), 0, "there is no new key");
+        assert_eq!(not_voice.map(|bytes| crypt.keep(now, bytes)), [None; 4]);
+        assert_eq!(crypt.take_waiting(now), (Vec::new(), 0), "there is no new key");
         crypt.change_theirs(&[3; 16]);
-        let waited = crypt.take_waiting();
+        let (waited, 0) = crypt.take_waiting(now) else { panic!("none waited for long") };
         assert_eq!(waited, early[1..].iter().map(|one| Box::from(&one[..])).collect::<Vec<_>>());
         assert!(waited.iter().all(|frame| crypt.open(frame, expected, &mut out)));
-        assert_eq!(crypt.take_waiting().len(), 0);
+        assert_eq!(crypt.take_waiting(now), (Vec::new(), 0));
+        for frame in &early {
+            crypt.keep(now, frame);
+        }
+        crypt.change_theirs(&[4; 16]);
+        assert_eq!(crypt.take_waiting(late), (Vec::new(), 4), "they are old");
+    }
+
+    #[test]
+    fn voice_whose_clock_jumped_does_not_wait_for_another_key() {
+        let mut rng = ChaCha12Rng::from_seed([16; 32]);
+        let (mut sealed, mut out) = (Vec::new(), Vec::new());
+        let mut crypt = Crypt::new(&[KEY], true);
+        (crypt.peer_rotates, crypt.proved, crypt.voice_lens) = (true, true, [160; 2]);
+        let now = Instant::from_micros(0);
+        let mut opens = |crypt: &mut Crypt, stamp: u16, clock: u32| {
+            let head = [&[0, 2][..], &stamp.to_be_bytes()].concat();
+            Cipher::new(&KEY).seal(&mut rng, &head, &[9; 160], &mut sealed);
+            let expected = Expected { voice: Some(Timestamp(clock)), ..expected() };
+            crypt.open(&sealed, expected, &mut out) || crypt.keep(now, &sealed) != Some(0)
+        };
+        assert!(!opens(&mut crypt, 4_136, 4_676), "its time is another");
+        assert!(opens(&mut crypt, 4_156, 4_676), "it follows");
+        let (waited, old) = crypt.take_waiting(now);
+        assert_eq!((waited.len(), old), (1, 0), "it is heard at once");
+        assert!(!opens(&mut crypt, 9_000, 4_176));
+        assert!(opens(&mut crypt, 4_196, 4_196), "the clock goes on");
+        assert_eq!(crypt.take_waiting(now), (Vec::new(), 0), "that may have another key");
     }
 
     #[test]

@@ -9,6 +9,26 @@ use core::time::Duration;
 use crate::stalls::{StallMeter, Stalls};
 
 /// How late voice comes, compared with the fastest frames of the last 8 to 16 s.
+///
+/// Each tenth frame comes 15 ms late:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_proto::{Instant, VoiceMeter};
+/// use oneport_wire::Format;
+///
+/// let mut meter = VoiceMeter::default();
+/// for n in 0..500_u32 {
+///     let late = if n % 10 == 9 { 15_000 } else { 0 };
+///     let now = Instant::from_micros(u64::from(n) * 20_000 + late);
+///     meter.receive(now, n * 20, Format::ULAW, 160);
+/// }
+/// let delay = meter.snapshot().delay;
+/// assert_eq!(delay.p50, Duration::ZERO);
+/// assert_eq!(delay.greatest, Duration::from_millis(15));
+/// assert!(delay.p95 > Duration::from_millis(10));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct DelayVariation {
     /// Half of the frames were later than this; zero where that is less than a millisecond, here and

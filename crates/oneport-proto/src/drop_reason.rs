@@ -11,6 +11,17 @@ use crate::sentence::reasons;
 
 reasons! {
     /// Why a datagram, a frame or one entry of a trunk frame was dropped.
+    ///
+    /// ```
+    /// use oneport_proto::DropReason;
+    ///
+    /// let reason = DropReason::CallTokenMissing;
+    /// assert_eq!(reason.name(), "call_token_missing");
+    /// assert_eq!(reason.sentence(), "it sends no call token");
+    /// assert!(reason.remedy().is_some_and(|remedy| remedy.starts_with("set requirecalltoken=yes")));
+    /// // Each network repeats a datagram now and then.
+    /// assert!(DropReason::Duplicate.is_ordinary());
+    /// ```
     DropReason {
         /// Not an IAX2 frame: too short, or a header that lies.
         Malformed => "malformed",
@@ -199,6 +210,22 @@ impl DropReason {
 }
 
 /// A limit that stood against something, as it was at that moment.
+///
+/// ```
+/// use oneport_proto::{DropReason, EndpointConfig, Event, Limit, NewCall};
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// there.reconfigure(EndpointConfig { max_calls_per_address: 1, ..EndpointConfig::default() });
+/// # call_up(now, &mut here, &mut there);
+/// here.place_call(now, THERE, NewCall::to("101"))?;
+/// exchange(now, &mut here, &mut there);
+/// let Some(Event::Refused { reason, limit, .. }) = there.poll_event() else { panic!() };
+/// assert_eq!(reason, DropReason::TooManyCallsForAddress);
+/// assert_eq!(limit, Some(Limit { held: 1, most: 1 }));
+/// # Ok::<(), oneport_proto::CommandError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limit {
     /// How many there were.
@@ -214,6 +241,26 @@ impl fmt::Display for Limit {
 }
 
 /// What was dropped for one reason since it was last told, for one line in a log.
+///
+/// ```
+/// use oneport_proto::{Endpoint, EndpointConfig, Instant};
+///
+/// let now = Instant::from_micros(0);
+/// let mut endpoint = Endpoint::new(EndpointConfig::default(), [1; 32], now);
+/// let stranger = "192.0.2.1:4569".parse::<std::net::SocketAddr>()?;
+/// endpoint.handle_datagram(now, stranger.into(), &mut [0x80, 1, 2], &mut ());
+///
+/// let notice = endpoint.poll_notice(now).ok_or("something was dropped")?;
+/// assert_eq!(
+///     notice.to_string(),
+///     "1 dropped at 192.0.2.1:4569: the datagram is no IAX2 frame: it is too short, or its header \
+///      lies; see what else sends to this port",
+/// );
+/// // The next of this kind is told in ten seconds, with how many there were.
+/// endpoint.handle_datagram(now, stranger.into(), &mut [0x80, 1, 2], &mut ());
+/// assert_eq!(endpoint.poll_notice(now), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DropNotice {
     /// Why.
@@ -267,6 +314,22 @@ impl Tally {
 }
 
 /// Counts of an endpoint since its start.
+///
+/// ```
+/// use oneport_proto::{DropReason, Endpoint, EndpointConfig, Handled, Instant};
+///
+/// let now = Instant::from_micros(0);
+/// let mut endpoint = Endpoint::new(EndpointConfig::default(), [1; 32], now);
+/// let stranger = "192.0.2.1:4569".parse::<std::net::SocketAddr>()?;
+/// // Full frames have twelve bytes of header. This has the first bit of one.
+/// let handled = endpoint.handle_datagram(now, stranger.into(), &mut [0x80, 1, 2], &mut ());
+/// assert_eq!(handled, Handled::Dropped(DropReason::Malformed));
+///
+/// let counters = endpoint.counters();
+/// assert_eq!(counters.dropped(DropReason::Malformed), 1);
+/// assert_eq!(counters.drops().map(|(_, count)| count).sum::<u64>(), 1);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Counters {
     drops: [Tally; DropReason::ALL.len()],

@@ -11,7 +11,8 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::hash::{Hash, Hasher};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -19,7 +20,7 @@ use oneport_wire::{CallNumber, Datagram};
 
 use crate::clock::Instant;
 use crate::endpoint::Endpoint;
-use crate::index::Key;
+use crate::index::address_bits;
 use crate::moved::numbers;
 use crate::path::Path;
 use crate::slots::Role;
@@ -28,7 +29,48 @@ use crate::token::CallTokenKeys;
 /// Classes of call numbers: those with the same rest when they are divided by it.
 const CLASSES: u32 = 64;
 
+/// Address, port and call number: what others hold is known by it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key {
+    /// [`address_bits`] as its bytes, so that the key is not aligned to 16.
+    address: [u8; 16],
+    port_and_number: u32,
+}
+
+impl Key {
+    fn new(remote: SocketAddr, number: CallNumber) -> Self {
+        Self {
+            address: address_bits(remote.ip()).to_ne_bytes(),
+            port_and_number: u32::from(remote.port()) << 16 | u32::from(number.get()),
+        }
+    }
+
+    /// What it was made of.
+    fn parts(&self) -> (SocketAddr, CallNumber) {
+        let ip = Ipv6Addr::from_bits(u128::from_ne_bytes(self.address)).to_canonical();
+        let [p0, p1, n0, n1] = self.port_and_number.to_be_bytes();
+        let number = CallNumber::from_bits(u16::from_be_bytes([n0, n1]));
+        (SocketAddr::new(ip, u16::from_be_bytes([p0, p1])), number)
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(u128::from_ne_bytes(self.address));
+        state.write_u32(self.port_and_number);
+    }
+}
+
 /// A process among those that serve one port after each other; each is one above the one before.
+///
+/// ```
+/// use oneport_proto::Generation;
+///
+/// // One process that takes over from another has the next generation, and other call numbers.
+/// let (older, newer) = (Generation(7), Generation(8));
+/// assert!(newer > older);
+/// assert_ne!(older.class(), newer.class());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Generation(pub u32);
 
@@ -42,6 +84,19 @@ impl Generation {
 }
 
 /// What a datagram is known by.
+///
+/// ```
+/// use oneport_proto::{Generation, Held};
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # let (ours, _) = call_up(now, &mut here, &mut there);
+/// let (number, _) = here.call_numbers(ours).ok_or("it goes on")?;
+/// let held = here.held_numbers(Generation(1));
+/// assert!(held.contains(&(Generation(1), Held::Ours(THERE, number))));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Held {
     /// A number of ours towards an address.
@@ -55,6 +110,21 @@ pub enum Held {
 }
 
 /// Something is held, or no more.
+///
+/// ```
+/// use oneport_proto::{Held, HeldChange, NewCall};
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// here.note_numbers(true);
+/// let call = here.place_call(now, THERE, NewCall::to("100"))?;
+/// let (number, _) = here.call_numbers(call).ok_or("it goes on")?;
+/// let held = Held::Ours(THERE, number);
+/// assert!(here.take_number_changes().contains(&HeldChange { held, is_held: true }));
+/// assert_eq!(here.take_number_changes(), []);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct HeldChange {
     /// What.
@@ -64,6 +134,30 @@ pub struct HeldChange {
 }
 
 /// Whose a datagram is.
+///
+/// A new process takes over the port of one that has a call, and learns what that holds:
+///
+/// ```
+/// use oneport_proto::{Generation, HeldChange, TransmitBuffer, Whose};
+/// use oneport_wire::CauseCode;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut old, mut there) = two_ends(now);
+/// # let (_, theirs) = call_up(now, &mut old, &mut there);
+/// # let (mut new, _) = two_ends(now);
+/// let older = Generation(1);
+/// new.older_lives(older);
+/// for (_, held) in old.held_numbers(older) {
+///     new.learn_elsewhere(older, HeldChange { held, is_held: true });
+/// }
+/// // What the peer of that call says now is for the old one.
+/// there.hangup(now, theirs, CauseCode::NORMAL_CLEARING, None)?;
+/// let mut datagram = TransmitBuffer::with_capacity(1_500, 1);
+/// there.poll_transmit(&mut datagram);
+/// assert_eq!(new.whose(THERE, datagram.as_bytes()), Whose::Of(older));
+/// # Ok::<(), oneport_proto::CommandError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Whose {
     /// Nobody else's.

@@ -12,7 +12,7 @@ use crate::call::{Call, Ending};
 use crate::clock::Instant;
 use crate::config::EndpointConfig;
 use crate::context::Context;
-use crate::crypt::{Crypt, Expected};
+use crate::crypt::Expected;
 use crate::drop_reason::{Counters, DropNotice, DropReason};
 use crate::early::Kept;
 use crate::event::{CallEnd, EndReason, Event, RequestOutcome};
@@ -35,6 +35,53 @@ use crate::voice::Sent;
 /// is reached, the time ([`handle_timeout`](Self::handle_timeout)); after that, and after each
 /// command, send what [`poll_transmit`](Self::poll_transmit) yields and look at
 /// [`poll_event`](Self::poll_event). The same inputs, seed included, give the same outputs.
+///
+/// All that it takes to run two of them. Other examples call the same `exchange`; `here` and `there` are such
+/// endpoints, `ours` and `theirs` the handles that they have of one call.
+///
+/// ```
+/// use std::net::SocketAddr;
+///
+/// use oneport_proto::{Endpoint, EndpointConfig, Event, Instant, NewCall, TransmitBuffer};
+/// use oneport_wire::Format;
+///
+/// /// Hands what `sender` has to send to `receiver`, and says whether there was anything.
+/// fn carry(now: Instant, from: SocketAddr, sender: &mut Endpoint, receiver: &mut Endpoint) -> bool {
+///     let mut out = TransmitBuffer::with_capacity(1_500, 1);
+///     let mut any = false;
+///     while sender.poll_transmit(&mut out).is_some() {
+///         let mut datagram = out.as_bytes().to_vec();
+///         receiver.handle_datagram(now, from.into(), &mut datagram, &mut ());
+///         any = true;
+///     }
+///     any
+/// }
+///
+/// let now = Instant::from_micros(0);
+/// let (here, there) = ("192.0.2.1:4569".parse()?, "192.0.2.2:4569".parse()?);
+/// // Seeds are constant here, so that this goes the same way each time.
+/// let mut caller = Endpoint::new(EndpointConfig::default(), [1; 32], now);
+/// let mut callee = Endpoint::new(EndpointConfig::default(), [2; 32], now);
+/// let exchange = |caller: &mut _, callee: &mut _| {
+///     while carry(now, here, caller, callee) | carry(now, there, callee, caller) {}
+/// };
+///
+/// let call = caller.place_call(now, there, NewCall::to("100"))?;
+/// exchange(&mut caller, &mut callee);
+/// let Some(Event::CallOffered { call: theirs, offer }) = callee.poll_event() else {
+///     panic!("the call was not offered");
+/// };
+/// assert_eq!(offer.called_number, "100");
+///
+/// callee.accept(now, theirs, Format::ULAW)?;
+/// callee.answer(now, theirs)?;
+/// exchange(&mut caller, &mut callee);
+/// assert_eq!(caller.poll_event(), Some(Event::CallAccepted { call, format: Format::ULAW }));
+/// assert_eq!(caller.poll_event(), Some(Event::CallAnswered { call }));
+/// // It wants to be woken for the next poll of the call.
+/// assert!(caller.poll_timeout() > Some(now));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Endpoint {
     pub(crate) cx: Context,
     pub(crate) slots: Slots,
@@ -56,6 +103,25 @@ impl Way {
 }
 
 /// What became of a datagram.
+///
+/// A call that is linked to itself is an echo, which nobody decodes:
+///
+/// ```
+/// use oneport_proto::{Handled, TransmitBuffer};
+/// use oneport_wire::Format;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # let (ours, theirs) = call_up(now, &mut here, &mut there);
+/// there.link(theirs, theirs)?;
+/// here.send_voice(now, ours, Format::ULAW, &[0xFF; 160], 20)?;
+/// let mut out = TransmitBuffer::with_capacity(1_500, 1);
+/// here.poll_transmit(&mut out);
+/// let mut datagram = out.as_bytes().to_vec();
+/// assert_eq!(there.handle_datagram(now, HERE.into(), &mut datagram, &mut ()), Handled::Relayed);
+/// # Ok::<(), oneport_proto::CommandError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Handled {
     /// Its voice or video was sent on to the linked call.
@@ -144,13 +210,10 @@ impl Endpoint {
         let handled = match self.open_encrypted(now, index, datagram, &mut opened) {
             Ok(()) => {
                 let handled = self.handle_clear(now, from, Some(index), &opened, media);
-                // A key comes in a full frame: voice is spared the look.
-                if datagram.first().is_some_and(|first| first & 0x80 != 0) {
-                    self.handle_waiting_for_key(now, from, index, media);
-                }
+                self.handle_waiting_for_key(now, from, index, media);
                 handled
             }
-            Err(DropReason::DecryptionFailed) if self.waits_for_key(index, datagram) => {
+            Err(DropReason::DecryptionFailed) if self.waits_for_key(now, index, datagram) => {
                 Handled::Consumed
             }
             Err(reason) => self.count(Handled::Dropped(reason)),
@@ -160,17 +223,15 @@ impl Endpoint {
     }
 
     /// Whether a frame that makes no sense is kept for the key that may be behind it.
-    fn waits_for_key(&mut self, index: u32, datagram: &[u8]) -> bool {
+    fn waits_for_key(&mut self, now: Instant, index: u32, datagram: &[u8]) -> bool {
         let exchange = self.slots.at(index).and_then(|slot| slot.role.exchange_mut());
         let crypt = exchange.and_then(|exchange| exchange.crypt.as_deref_mut());
-        let Some(surplus) = crypt.and_then(|crypt| crypt.keep(datagram)) else { return false };
-        for _ in 0..surplus {
-            self.cx.counters.drop(DropReason::DecryptionFailed);
-        }
+        let Some(surplus) = crypt.and_then(|crypt| crypt.keep(now, datagram)) else { return false };
+        self.cx.counters.drop_many(DropReason::DecryptionFailed, surplus as u64);
         true
     }
 
-    /// Where the peer has a new key, takes what came under it before.
+    /// Takes what makes sense only now: voice that came before its key, or with which its clock jumped.
     fn handle_waiting_for_key(
         &mut self,
         now: Instant,
@@ -180,7 +241,10 @@ impl Endpoint {
     ) {
         let exchange = self.slots.at(index).and_then(|slot| slot.role.exchange_mut());
         let crypt = exchange.and_then(|exchange| exchange.crypt.as_deref_mut());
-        let Some(waiting) = crypt.map(Crypt::take_waiting) else { return };
+        let Some((waiting, old)) = crypt.map(|crypt| crypt.take_waiting(now)) else { return };
+        if old > 0 {
+            self.cx.counters.drop_many(DropReason::DecryptionFailed, old as u64);
+        }
         let mut opened = Vec::new();
         for datagram in waiting {
             match self.open_encrypted(now, index, &datagram, &mut opened) {
@@ -289,10 +353,13 @@ impl Endpoint {
         self.cx.counters.trunk_frames_received += 1;
         let mut last = Handled::Dropped(DropReason::Malformed);
         let mut entries = trunk.entries();
+        // A call may end by an entry, and never begins by one.
+        let remote = self.cx.index.remote(from.remote);
         for entry in entries.by_ref() {
             let own = entry.timestamp.filter(|stamp| *stamp != MiniTimestamp(0));
             let stamp = own.map_or(Stamp::Trunk(trunk.timestamp), Stamp::Low);
-            let index = self.cx.index.find_by_theirs(from.remote, entry.source);
+            let index =
+                remote.and_then(|remote| self.cx.index.find_theirs_of(remote, entry.source));
             if index.is_none() && self.is_elsewhere(from.remote, entry.source) {
                 continue;
             }
@@ -1029,7 +1096,8 @@ impl Endpoint {
         self.slots.live_calls
     }
 
-    /// Whether every reliable frame sent was acknowledged or given up.
+    /// Whether every reliable frame sent was acknowledged or given up, and nobody is to hear of the end of a call whose
+    /// number is not known yet: a NEW that was not answered before we hung up.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.slots.are_settled()

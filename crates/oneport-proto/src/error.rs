@@ -3,6 +3,21 @@
 use thiserror::Error;
 
 /// A command that the engine refuses: the caller's fault, or a limit.
+///
+/// ```
+/// use oneport_proto::CommandError;
+/// use oneport_wire::CauseCode;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # let (ours, theirs) = call_up(now, &mut here, &mut there);
+/// assert_eq!(here.dtmf_begin(now, ours, b'x'), Err(CommandError::InvalidDigit));
+/// assert_eq!(there.answer(now, theirs), Err(CommandError::WrongPhase));
+/// here.hangup(now, ours, CauseCode::NORMAL_CLEARING, None)?;
+/// assert_eq!(here.ringing(now, ours), Err(CommandError::UnknownCall));
+/// # Ok::<(), CommandError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum CommandError {

@@ -23,6 +23,25 @@ use crate::stats::CallStats;
 
 /// Something happened. Of each call, request and poll exactly one event says that it is over, and
 /// it is the last one about it.
+///
+/// What the caller hears of a call that the other side ends:
+///
+/// ```
+/// use oneport_proto::{EndReason, Event};
+/// use oneport_wire::CauseCode;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # let (ours, theirs) = call_up(now, &mut here, &mut there);
+/// there.send_text(now, theirs, "until tomorrow")?;
+/// there.hangup(now, theirs, CauseCode::NORMAL_CLEARING, None)?;
+/// exchange(now, &mut here, &mut there);
+/// assert_eq!(here.poll_event(), Some(Event::Text { call: ours, text: "until tomorrow".into() }));
+/// let Some(Event::CallEnded { call, end }) = here.poll_event() else { panic!("it goes on") };
+/// assert_eq!((call, end.reason), (ours, EndReason::RemoteHangup));
+/// # Ok::<(), oneport_proto::CommandError>(())
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -312,6 +331,14 @@ pub enum Event {
 
 reasons! {
     /// Why two calls could not be joined.
+    ///
+    /// ```
+    /// use oneport_proto::TransferFailure;
+    ///
+    /// assert_eq!(TransferFailure::Refused.name(), "refused");
+    /// let remedy = TransferFailure::Refused.remedy();
+    /// assert_eq!(remedy, Some("allow transfers at both peers, and see whether they reach each other"));
+    /// ```
     TransferFailure {
         /// An end would not, or could not reach the other.
         Refused => "refused",
@@ -329,6 +356,23 @@ reasons! {
 }
 
 /// How far a call is before it is answered.
+///
+/// ```
+/// use oneport_proto::{Event, NewCall, Progress};
+/// use oneport_wire::Format;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # let (call, theirs, _) = offered(now, &mut here, &mut there, NewCall::to("100"));
+/// there.accept(now, theirs, Format::ULAW)?;
+/// there.ringing(now, theirs)?;
+/// exchange(now, &mut here, &mut there);
+/// here.poll_event(); // CallAccepted
+/// let progress = Progress::Ringing;
+/// assert_eq!(here.poll_event(), Some(Event::CallProgress { call, progress }));
+/// # Ok::<(), oneport_proto::CommandError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Progress {
@@ -347,6 +391,22 @@ pub enum Progress {
 }
 
 /// Pressed or released.
+///
+/// ```
+/// use oneport_proto::{DtmfPhase, Event};
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # let (ours, call) = call_up(now, &mut here, &mut there);
+/// here.dtmf_begin(now, ours, b'5')?;
+/// here.dtmf_end(now, ours, b'5')?;
+/// exchange(now, &mut here, &mut there);
+/// for phase in [DtmfPhase::Begin, DtmfPhase::End] {
+///     assert_eq!(there.poll_event(), Some(Event::Dtmf { call, digit: b'5', phase }));
+/// }
+/// # Ok::<(), oneport_proto::CommandError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DtmfPhase {
     /// The key went down.
@@ -356,6 +416,23 @@ pub enum DtmfPhase {
 }
 
 /// Why and how a call ended.
+///
+/// ```
+/// use oneport_proto::{EndReason, Event, NewCall};
+/// use oneport_wire::CauseCode;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # let (_, theirs, _) = offered(now, &mut here, &mut there, NewCall::to("100"));
+/// there.reject(now, theirs, CauseCode::USER_BUSY, Some("on another call"))?;
+/// exchange(now, &mut here, &mut there);
+/// let Some(Event::CallEnded { end, .. }) = here.poll_event() else { panic!("it goes on") };
+/// assert_eq!((end.reason, end.cause), (EndReason::RemoteReject, CauseCode::USER_BUSY));
+/// assert_eq!(end.text.as_deref(), Some("on another call"));
+/// assert_eq!(end.stats.sent_frames, 0);
+/// # Ok::<(), oneport_proto::CommandError>(())
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct CallEnd {
     /// Who or what ended it.
@@ -370,6 +447,16 @@ pub struct CallEnd {
 
 reasons! {
     /// Who or what ended a call.
+    ///
+    /// ```
+    /// use oneport_proto::EndReason;
+    ///
+    /// let reason = EndReason::NoCommonFormat;
+    /// assert_eq!(reason.name(), "no_common_format");
+    /// assert_eq!(reason.sentence(), "the other side accepted in a format that was not offered");
+    /// assert_eq!(reason.remedy(), Some("name a common codec at both ends"));
+    /// assert_eq!(EndReason::RemoteHangup.remedy(), None);
+    /// ```
     EndReason {
         /// We hung up.
         LocalHangup => "local_hangup",
@@ -452,6 +539,31 @@ impl EndReason {
 }
 
 /// Why an attempt to register failed.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_proto::{Event, RegistrationFailure};
+/// use oneport_wire::CauseCode;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # here.register(now, oneport_proto::RegistrationConfig {
+/// #     to: THERE, others: vec![], username: "ann".into(), secret: None, key: None,
+/// #     allow_plaintext: false, refresh: Duration::from_secs(60),
+/// # });
+/// # exchange(now, &mut here, &mut there);
+/// // Somebody wants to register, whom nobody here knows.
+/// let Some(Event::RegisterRequested { request, .. }) = there.poll_event() else { panic!() };
+/// there.refuse(now, request)?;
+/// exchange(now, &mut here, &mut there);
+/// let Some(Event::RegistrationFailed { failure, retry_in, .. }) = here.poll_event() else { panic!() };
+/// let cause = Some(CauseCode::FACILITY_REJECTED);
+/// assert!(matches!(failure, RegistrationFailure::Refused { cause: found, .. } if found == cause));
+/// assert_eq!(retry_in, Duration::from_secs(5));
+/// # Ok::<(), oneport_proto::CommandError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum RegistrationFailure {
@@ -495,6 +607,30 @@ impl fmt::Display for RegistrationFailure {
 
 reasons! {
     /// How a request to register here ended.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use oneport_proto::{Challenge, Event, RegistrationConfig, RequestOutcome};
+    ///
+    /// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+    /// # let mut now = oneport_proto::Instant::from_micros(0);
+    /// # let (mut here, mut there) = two_ends(now);
+    /// # here.register(now, RegistrationConfig {
+    /// #     to: THERE, others: vec![], username: "ann".into(), secret: Some("guessed".into()), key: None,
+    /// #     allow_plaintext: false, refresh: Duration::from_secs(60),
+    /// # });
+    /// # exchange(now, &mut here, &mut there);
+    /// let Some(Event::RegisterRequested { request, .. }) = there.poll_event() else { panic!() };
+    /// there.challenge_request(now, request, Challenge::md5("ann", "a secret".into()))?;
+    /// exchange(now, &mut here, &mut there);
+    /// // The answer to a wrong proof is held back for a second, so that guessing is slow.
+    /// assert_eq!(there.poll_event(), None);
+    /// there.handle_timeout(now + Duration::from_secs(1));
+    /// let outcome = RequestOutcome::AuthenticationFailed;
+    /// assert_eq!(there.poll_event(), Some(Event::RegisterEnded { request, outcome }));
+    /// # Ok::<(), oneport_proto::CommandError>(())
+    /// ```
     RequestOutcome {
         /// The application granted it.
         Granted => "granted",

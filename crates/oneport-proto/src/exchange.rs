@@ -13,6 +13,7 @@ use oneport_wire::{
 use crate::clock::Instant;
 use crate::context::Context;
 use crate::crypt::{Crypt, Epoch};
+use crate::drop_reason::DropReason;
 use crate::early::{Early, Kept};
 use crate::error::CommandError;
 use crate::path::Path;
@@ -227,7 +228,8 @@ impl Exchange {
         Ok(())
     }
 
-    /// Sends an IAX frame reliably. These are few and bounded by the protocol, so they always fit.
+    /// Sends an IAX frame reliably. Where the peer acknowledges nothing of many such, answers are left out:
+    /// see [`send_stamped`](Self::send_stamped).
     pub(crate) fn send_iax(
         &mut self,
         cx: &mut Context,
@@ -240,6 +242,9 @@ impl Exchange {
     }
 
     /// Sends a frame reliably with a given timestamp: voice, PONG, LAGRP.
+    ///
+    /// Whoever asks and asks and never acknowledges must not fill our memory: beyond what the protocol itself
+    /// may have waiting only the end of an exchange is taken, and all else counted and dropped.
     pub(crate) fn send_stamped(
         &mut self,
         cx: &mut Context,
@@ -247,6 +252,13 @@ impl Exchange {
         timestamp: Timestamp,
         message: &Message<'_>,
     ) {
+        let ends = matches!(
+            message,
+            Message::Iax { subclass: IaxSubclass::Hangup | IaxSubclass::Reject, .. }
+        );
+        if self.reliable.is_full() && !ends {
+            return cx.counters.drop(DropReason::QueueFull);
+        }
         if let Message::Iax { subclass, .. } = message {
             self.talk.note(true, *subclass);
         }

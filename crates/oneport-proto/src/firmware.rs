@@ -50,6 +50,16 @@ const OLD_TOKEN: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// An image of firmware for one kind of device.
+///
+/// ```
+/// use oneport_proto::FirmwareImage;
+///
+/// let image = FirmwareImage::new("desk phone", 12, b"the program of a phone")?;
+/// let read = FirmwareImage::parse(&image.to_file())?;
+/// assert_eq!((read.device(), read.version()), ("desk phone", 12));
+/// assert_eq!(read.data(), b"the program of a phone");
+/// # Ok::<(), oneport_proto::FirmwareError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct FirmwareImage {
     version: u16,
@@ -58,6 +68,20 @@ pub struct FirmwareImage {
 }
 
 /// A file is no firmware image.
+///
+/// ```
+/// use oneport_proto::{FirmwareError, FirmwareImage};
+///
+/// let mut file = FirmwareImage::new("desk phone", 12, b"the program of a phone")?.to_file();
+/// let last = file.pop();
+/// assert_eq!(
+///     FirmwareImage::parse(&file).err(),
+///     Some(FirmwareError::WrongLength { said: 22, found: 21 }),
+/// );
+/// file.push(!last.unwrap_or_default());
+/// assert_eq!(FirmwareImage::parse(&file).err(), Some(FirmwareError::WrongDigest));
+/// # Ok::<(), FirmwareError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum FirmwareError {
@@ -187,6 +211,20 @@ pub(crate) fn find_image<'a>(
 }
 
 /// Why firmware could not be fetched.
+///
+/// ```
+/// use oneport_proto::{Event, FirmwareFailure};
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// let fetch = here.fetch_firmware(now, THERE, "desk phone")?;
+/// exchange(now, &mut here, &mut there);
+/// // It has none for anybody.
+/// let failure = FirmwareFailure::Unsupported;
+/// assert_eq!(here.poll_event(), Some(Event::FirmwareFailed { fetch, failure }));
+/// # Ok::<(), oneport_proto::CommandError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum FirmwareFailure {

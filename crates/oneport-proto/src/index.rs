@@ -2,66 +2,156 @@
 //!
 //! Call numbers have 15 bits, but belong to one remote address: two tables map (address, their
 //! number) and (address, our number) to a slot, so one port holds as many calls as memory allows.
-//! Both keys are chosen by strangers, hence the seeded hash.
+//! Both keys are chosen by strangers, hence the seeded hash. Waiting for memory is what looking up
+//! costs: so an address is kept once, as a [`Remote`], and an entry of the tables has 8 bytes.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::hash::{BuildHasher, Hash, Hasher};
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::hash::BuildHasher;
+use core::net::{IpAddr, SocketAddr};
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::hash_table::Entry;
+use hashbrown::{HashMap, HashTable};
 use oneport_wire::CallNumber;
 use rand_chacha::ChaCha12Rng;
 use rand_core::Rng;
 
 use crate::elsewhere::{Elsewhere, Held, HeldChange};
 
-/// Address, port and call number in 20 bytes; with its slot an entry has 24, and cache misses are
-/// what looking up costs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Key {
-    /// [`address_bits`] as its bytes, so that the key is not aligned to 16.
-    address: [u8; 16],
-    port_and_number: u32,
-}
-
-impl Key {
-    pub(crate) fn new(remote: SocketAddr, number: CallNumber) -> Self {
-        Self {
-            address: address_bits(remote.ip()).to_ne_bytes(),
-            port_and_number: u32::from(remote.port()) << 16 | u32::from(number.get()),
-        }
-    }
-
-    /// What it was made of.
-    pub(crate) fn parts(&self) -> (SocketAddr, CallNumber) {
-        let ip = Ipv6Addr::from_bits(u128::from_ne_bytes(self.address)).to_canonical();
-        let [p0, p1, n0, n1] = self.port_and_number.to_be_bytes();
-        let number = CallNumber::from_bits(u16::from_be_bytes([n0, n1]));
-        (SocketAddr::new(ip, u16::from_be_bytes([p0, p1])), number)
-    }
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u128(u128::from_ne_bytes(self.address));
-        state.write_u32(self.port_and_number);
-    }
-}
-
 /// IPv4 as its mapped IPv6 form, so that both families share one table.
-fn address_bits(ip: IpAddr) -> u128 {
+pub(crate) fn address_bits(ip: IpAddr) -> u128 {
     match ip {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
         IpAddr::V6(ip) => ip.to_bits(),
     }
 }
 
+/// A remote address as long as numbers belong to it: a small number in its place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Remote(u32);
+
+/// The addresses to which numbers belong.
+struct Remotes {
+    known: HashMap<(u128, u16), Known, FixedState>,
+    /// Those that are nobody's any more.
+    free: Vec<Remote>,
+    next: u32,
+}
+
+struct Known {
+    remote: Remote,
+    /// How many belong to it.
+    numbers: u32,
+}
+
+impl Remotes {
+    fn get(&self, remote: SocketAddr) -> Option<Remote> {
+        self.known.get(&address_of(remote)).map(|known| known.remote)
+    }
+
+    /// One number more belongs to it. `None`: there are as many addresses as there can be.
+    fn hold(&mut self, remote: SocketAddr) -> Option<Remote> {
+        let Self { known, free, next } = self;
+        let known = match known.entry(address_of(remote)) {
+            hashbrown::hash_map::Entry::Occupied(known) => known.into_mut(),
+            hashbrown::hash_map::Entry::Vacant(entry) => {
+                let remote = free.pop().or_else(|| {
+                    let new = (*next < Numbers::REMOTES).then_some(Remote(*next));
+                    *next += u32::from(new.is_some());
+                    new
+                });
+                entry.insert(Known { remote: remote?, numbers: 0 })
+            }
+        };
+        known.numbers += 1;
+        Some(known.remote)
+    }
+
+    /// One number less belongs to it.
+    fn release(&mut self, remote: SocketAddr) {
+        let address = address_of(remote);
+        let Some(known) = self.known.get_mut(&address) else { return };
+        known.numbers -= 1;
+        if known.numbers == 0 {
+            self.free.push(known.remote);
+            self.known.remove(&address);
+        }
+    }
+}
+
+fn address_of(remote: SocketAddr) -> (u128, u16) {
+    (address_bits(remote.ip()), remote.port())
+}
+
+/// Numbers of calls, and the slot of each. From its top an entry is 24 bits of the remote, 15 of the
+/// number, and 25 of the slot.
+struct Numbers {
+    entries: HashTable<u64>,
+    hasher: FixedState,
+}
+
+impl Numbers {
+    const SLOT_BITS: u32 = 25;
+    const NUMBER_BITS: u32 = 15;
+    const SLOTS: u32 = 1 << Self::SLOT_BITS;
+    const REMOTES: u32 = 1 << (u64::BITS - Self::SLOT_BITS - Self::NUMBER_BITS);
+
+    fn new(seed: u64) -> Self {
+        Self { entries: HashTable::new(), hasher: FixedState::with_seed(seed) }
+    }
+
+    fn key(remote: Remote, number: CallNumber) -> u64 {
+        u64::from(remote.0) << Self::NUMBER_BITS | u64::from(number.get())
+    }
+
+    fn key_of(entry: u64) -> u64 {
+        entry >> Self::SLOT_BITS
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "25 bits are left")]
+    fn slot_of(entry: u64) -> u32 {
+        (entry & u64::from(Self::SLOTS - 1)) as u32
+    }
+
+    fn get(&self, remote: Remote, number: CallNumber) -> Option<u32> {
+        let key = Self::key(remote, number);
+        let found = self.entries.find(self.hasher.hash_one(key), |it| Self::key_of(*it) == key);
+        found.map(|it| Self::slot_of(*it))
+    }
+
+    /// Its place, whether it is free, and what is to stand there. `None`: a slot beyond all that
+    /// there can be.
+    fn entry(
+        &mut self,
+        remote: Remote,
+        number: CallNumber,
+        slot: u32,
+    ) -> Option<(Entry<'_, u64>, u64)> {
+        let Self { entries, hasher } = self;
+        let key = Self::key(remote, number);
+        let place = entries.entry(
+            hasher.hash_one(key),
+            |it| Self::key_of(*it) == key,
+            |it| hasher.hash_one(Self::key_of(*it)),
+        );
+        (slot < Self::SLOTS).then_some((place, key << Self::SLOT_BITS | u64::from(slot)))
+    }
+
+    /// Forgets one. `false`: it was not there.
+    fn remove(&mut self, remote: Remote, number: CallNumber) -> bool {
+        let key = Self::key(remote, number);
+        let hash = self.hasher.hash_one(key);
+        let found = self.entries.find_entry(hash, |it| Self::key_of(*it) == key);
+        found.map(|entry| entry.remove()).is_ok()
+    }
+}
+
 /// The two tables, and how many calls each address holds.
 pub(crate) struct Index {
-    by_theirs: HashMap<Key, u32, FixedState>,
-    by_ours: HashMap<Key, u32, FixedState>,
+    remotes: Remotes,
+    by_theirs: Numbers,
+    by_ours: Numbers,
     per_address: HashMap<u128, u32, FixedState>,
     /// Numbers of calls that other processes have at this port.
     pub(crate) elsewhere: Option<Box<Elsewhere>>,
@@ -77,23 +167,36 @@ impl Index {
     pub(crate) const NUMBERS: usize = (CallNumber::MAX.get() - FIRST_NUMBER) as usize + 1;
 
     pub(crate) fn new(rng: &mut ChaCha12Rng) -> Self {
-        let mut table = || HashMap::with_hasher(FixedState::with_seed(rng.next_u64()));
-        let (by_theirs, by_ours) = (table(), table());
-        let per_address = HashMap::with_hasher(FixedState::with_seed(rng.next_u64()));
-        Self { by_theirs, by_ours, per_address, elsewhere: None, changes: None }
+        let mut seed = || rng.next_u64();
+        let (by_theirs, by_ours) = (Numbers::new(seed()), Numbers::new(seed()));
+        let addresses = FixedState::with_seed(seed());
+        let known = HashMap::with_hasher(addresses.clone());
+        let per_address = HashMap::with_hasher(addresses);
+        let remotes = Remotes { known, free: Vec::new(), next: 0 };
+        Self { remotes, by_theirs, by_ours, per_address, elsewhere: None, changes: None }
+    }
+
+    /// The remote of an address; `None`: no number belongs to it. Where many numbers of one are looked
+    /// up, it is asked for once.
+    pub(crate) fn remote(&self, remote: SocketAddr) -> Option<Remote> {
+        self.remotes.get(remote)
+    }
+
+    pub(crate) fn find_theirs_of(&self, remote: Remote, number: CallNumber) -> Option<u32> {
+        self.by_theirs.get(remote, number)
     }
 
     pub(crate) fn find_by_theirs(&self, remote: SocketAddr, number: CallNumber) -> Option<u32> {
-        self.by_theirs.get(&Key::new(remote, number)).copied()
+        self.by_theirs.get(self.remote(remote)?, number)
     }
 
     pub(crate) fn find_by_ours(&self, remote: SocketAddr, number: CallNumber) -> Option<u32> {
-        self.by_ours.get(&Key::new(remote, number)).copied()
+        self.by_ours.get(self.remote(remote)?, number)
     }
 
     /// The seeded hash, for other tables with such keys.
     pub(crate) fn hasher(&self) -> FixedState {
-        self.by_ours.hasher().clone()
+        self.by_ours.hasher.clone()
     }
 
     /// Begins to note what changes, or ends that.
@@ -114,7 +217,7 @@ impl Index {
 
     /// By what bytes are known again without being kept.
     pub(crate) fn fingerprint(&self, bytes: &[u8]) -> u64 {
-        self.by_theirs.hasher().hash_one(bytes)
+        self.by_theirs.hasher.hash_one(bytes)
     }
 
     /// Calls of one IP address, whatever the port.
@@ -149,12 +252,12 @@ impl Index {
 
     /// Takes one certain number towards `remote`, if it is free.
     pub(crate) fn claim(&mut self, remote: SocketAddr, number: CallNumber, slot: u32) -> bool {
-        let hashbrown::hash_map::Entry::Vacant(entry) =
-            self.by_ours.entry(Key::new(remote, number))
-        else {
+        let Some(held) = self.remotes.hold(remote) else { return false };
+        let Some((Entry::Vacant(place), entry)) = self.by_ours.entry(held, number, slot) else {
+            self.remotes.release(remote);
             return false;
         };
-        entry.insert(slot);
+        place.insert(entry);
         *self.per_address.entry(address_bits(remote.ip())).or_default() += 1;
         self.note(Held::Ours(remote, number), true);
         true
@@ -168,7 +271,11 @@ impl Index {
         theirs: Option<CallNumber>,
         slot: u32,
     ) {
-        self.by_ours.insert(Key::new(remote, ours), slot);
+        if let Some(held) = self.remote(remote)
+            && let Some((Entry::Occupied(mut place), entry)) = self.by_ours.entry(held, ours, slot)
+        {
+            *place.get_mut() = entry;
+        }
         if let Some(theirs) = theirs {
             self.learn(remote, theirs, slot);
         }
@@ -181,11 +288,23 @@ impl Index {
         number: CallNumber,
         slot: u32,
     ) -> Option<u32> {
-        let before = self.by_theirs.insert(Key::new(remote, number), slot);
-        if before.is_none() {
-            self.note(Held::Theirs(remote, number), true);
+        let held = self.remotes.hold(remote)?;
+        match self.by_theirs.entry(held, number, slot) {
+            Some((Entry::Vacant(place), entry)) => {
+                place.insert(entry);
+                self.note(Held::Theirs(remote, number), true);
+                None
+            }
+            Some((Entry::Occupied(mut place), entry)) => {
+                let before = Numbers::slot_of(core::mem::replace(place.get_mut(), entry));
+                self.remotes.release(remote);
+                (before != slot).then_some(before)
+            }
+            None => {
+                self.remotes.release(remote);
+                None
+            }
         }
-        before.filter(|before| *before != slot)
     }
 
     /// Forgets the numbers of a slot. A number that another slot has taken over stays.
@@ -196,7 +315,10 @@ impl Index {
         theirs: Option<CallNumber>,
         slot: u32,
     ) {
-        if self.by_ours.remove(&Key::new(remote, ours)).is_some() {
+        if let Some(held) = self.remote(remote)
+            && self.by_ours.remove(held, ours)
+        {
+            self.remotes.release(remote);
             self.note(Held::Ours(remote, ours), false);
             let address = address_bits(remote.ip());
             if let Some(count) = self.per_address.get_mut(&address) {
@@ -213,9 +335,11 @@ impl Index {
 
     /// Forgets that a peer's number is that of a slot, if it is.
     pub(crate) fn forget_theirs(&mut self, remote: SocketAddr, number: CallNumber, slot: u32) {
-        let key = Key::new(remote, number);
-        if self.by_theirs.get(&key) == Some(&slot) {
-            self.by_theirs.remove(&key);
+        if let Some(held) = self.remote(remote)
+            && self.by_theirs.get(held, number) == Some(slot)
+        {
+            self.by_theirs.remove(held, number);
+            self.remotes.release(remote);
             self.note(Held::Theirs(remote, number), false);
         }
     }
@@ -223,11 +347,11 @@ impl Index {
     /// Entries of each table, and the calls counted by address.
     pub(crate) fn sizes(&self) -> (usize, usize, usize) {
         let per_address = self.per_address.values().map(|count| *count as usize).sum();
-        (self.by_ours.len(), self.by_theirs.len(), per_address)
+        (self.by_ours.entries.len(), self.by_theirs.entries.len(), per_address)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.by_theirs.is_empty() && self.by_ours.is_empty() && self.per_address.is_empty()
+        self.sizes() == (0, 0, 0) && self.remotes.known.is_empty()
     }
 }
 
@@ -237,8 +361,38 @@ mod tests {
     use rand_core::SeedableRng;
 
     #[test]
-    fn an_entry_has_24_bytes() {
-        assert_eq!(size_of::<(Key, u32)>(), 24);
+    fn an_address_without_numbers_is_forgotten_and_its_place_is_used_again() {
+        let mut rng = ChaCha12Rng::from_seed([3; 32]);
+        let mut index = Index::new(&mut rng);
+        let number = CallNumber::from_bits(7);
+        for port in 1..=1_000 {
+            let remote = SocketAddr::from(([192, 0, 2, 1], port));
+            assert!(index.claim(remote, number, port.into()));
+            assert_eq!(index.learn(remote, number, port.into()), None);
+            // Nobody but its slot forgets it, and twice is once.
+            assert_eq!(index.learn(remote, number, port.into()), None);
+            index.forget_theirs(remote, number, 0);
+            assert_eq!(index.find_by_theirs(remote, number), Some(port.into()));
+            index.forget(remote, number, Some(number), port.into());
+            assert_eq!(index.remote(remote), None);
+        }
+        assert_eq!((index.remotes.next, index.remotes.free.len()), (1, 1));
+        assert!(index.is_empty());
+    }
+
+    #[test]
+    fn the_last_slot_and_the_last_remote_are_told_apart_from_all_others() {
+        let mut numbers = Numbers::new(5);
+        let (slot, last) = (Numbers::SLOTS - 1, Remote(Numbers::REMOTES - 1));
+        let (number, other) = (CallNumber::MAX, CallNumber::from_bits(2));
+        let (Entry::Vacant(place), entry) = numbers.entry(last, number, slot).unwrap() else {
+            panic!("it is free")
+        };
+        place.insert(entry);
+        assert_eq!(numbers.get(last, number), Some(slot));
+        assert_eq!(numbers.get(last, other), None);
+        assert_eq!(numbers.get(Remote(Numbers::REMOTES - 2), number), None);
+        assert!(numbers.entry(last, other, slot + 1).is_none());
     }
 
     #[test]

@@ -26,6 +26,17 @@ pub const KEY_BITS: usize = 1024;
 const LONGEST_SIGNATURE: usize = 190;
 
 /// Why a key cannot be used.
+///
+/// ```
+/// use oneport_proto::{KeyError, PublicKey};
+///
+/// let found = PublicKey::from_pem("-----BEGIN CERTIFICATE-----\n");
+/// assert!(matches!(found, Err(KeyError::Unreadable("public"))));
+/// assert_eq!(
+///     KeyError::Size(4096).to_string(),
+///     "a key of 4096 bits cannot be used: RSA keys of IAX2 have 1024 bits, 1520 at most",
+/// );
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -50,10 +61,44 @@ fn check_size(key: &impl PublicKeyParts) -> Result<(), KeyError> {
 }
 
 /// The key by which we prove who we are (Asterisk: `outkey`). It prints as `***`.
+///
+/// A caller proves who it is by its key, and nothing that could be used again goes over the wire:
+///
+/// ```
+/// use oneport_proto::{Challenge, EncryptionPolicy, Event, NewCall, PrivateKey};
+/// use oneport_wire::AuthMethods;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// let key = PrivateKey::generate([7; 32])?; // random bytes of the system
+/// let public = key.public();
+/// let call = NewCall { username: Some("ann".into()), key: Some(key), ..NewCall::to("100") };
+/// # let (_, theirs, _) = offered(now, &mut here, &mut there, call);
+/// there.challenge_call(now, theirs, Challenge {
+///     methods: AuthMethods::RSA,
+///     keys: vec![public],
+///     ..Challenge::unknown("ann")
+/// })?;
+/// exchange(now, &mut here, &mut there);
+/// let method = AuthMethods::RSA;
+/// assert_eq!(there.poll_event(), Some(Event::CallAuthenticated { call: theirs, method }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq)]
 pub struct PrivateKey(Arc<RsaPrivateKey>);
 
 /// The key by which a peer's proof is checked (Asterisk: `inkeys`).
+///
+/// ```
+/// use oneport_proto::{KEY_BITS, PrivateKey, PublicKey};
+///
+/// let key = PrivateKey::generate([7; 32])?; // random bytes of the system
+/// let file = key.public().to_pem()?;
+/// assert!(file.starts_with("-----BEGIN PUBLIC KEY-----"));
+/// assert_eq!(PublicKey::from_pem(&file)?.bits(), KEY_BITS);
+/// # Ok::<(), oneport_proto::KeyError>(())
+/// ```
 #[derive(Clone, PartialEq)]
 pub struct PublicKey(Box<RsaPublicKey>);
 

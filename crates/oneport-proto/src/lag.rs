@@ -10,6 +10,22 @@ use oneport_wire::{FullHeader, Timestamp};
 /// A round trip says nothing of its two halves, and the clocks of two ends have nothing in common. But
 /// how much longer than the fastest one the peer's last PING or LAGRQ was on its way can be told
 /// without: a queue in one direction shows there.
+///
+/// A queue on the way to the peer: the last round trip took 50 ms more than the shortest, and the way back 10 of them:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_proto::LagStats;
+///
+/// let lag = LagStats {
+///     last: Some(Duration::from_millis(80)),
+///     least: Some(Duration::from_millis(30)),
+///     incoming_excess: Some(Duration::from_millis(10)),
+///     ..LagStats::default()
+/// };
+/// assert_eq!(lag.outgoing_excess(), Some(Duration::from_millis(40)));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LagStats {
     /// The last round trip of a LAGRQ, not smoothed: what Asterisk shows as lag.
@@ -48,8 +64,9 @@ pub(crate) struct LagMeter {
     stats: LagStats,
     count: u32,
     sum: Duration,
-    /// The LAGRQ on its way, and how many frames had been repeated when it left.
-    asked: Option<(Timestamp, u64)>,
+    /// The LAGRQ on its way, the clock when it left, and how many frames had been repeated then. Its
+    /// timestamp may be ahead of the clock: each is later than the one before.
+    asked: Option<(Timestamp, u32, u64)>,
     /// A time on the way, by the difference of the two clocks, against which others are counted.
     reference: Option<u32>,
     /// The fastest, against the reference, of this window and the one before.
@@ -62,18 +79,21 @@ impl LagMeter {
         self.stats
     }
 
-    /// A LAGRQ left; `repetitions` is the exchange's count.
-    pub(crate) fn asked(&mut self, stamp: Timestamp, repetitions: u64) {
-        self.asked = Some((stamp, repetitions));
+    /// A LAGRQ left at `clock`; `repetitions` is the exchange's count.
+    pub(crate) fn asked(&mut self, clock: u32, stamp: Timestamp, repetitions: u64) {
+        self.asked = Some((stamp, clock, repetitions));
     }
 
     /// A LAGRP came at `clock`. If anything was repeated meanwhile, it cannot be known which copy it
     /// answers.
     pub(crate) fn answered(&mut self, clock: u32, stamp: Timestamp, repetitions: u64) {
-        if self.asked.take_if(|(asked, _)| *asked == stamp).is_none_or(|(_, n)| n != repetitions) {
+        let Some((_, left, repeated)) = self.asked.take_if(|(asked, ..)| *asked == stamp) else {
+            return;
+        };
+        if repeated != repetitions {
             return;
         }
-        let took = Duration::from_millis(clock.wrapping_sub(stamp.0).into());
+        let took = Duration::from_millis(clock.wrapping_sub(left).into());
         let stats = &mut self.stats;
         stats.last = Some(took);
         stats.least = Some(stats.least.map_or(took, |least| least.min(took)));
@@ -137,12 +157,20 @@ mod tests {
     fn the_last_the_shortest_and_the_longest_round_trip_are_kept() {
         let mut meter = LagMeter::default();
         for (sent, came) in [(10, 50), (1_000, 1_020), (u32::MAX - 4, 95)] {
-            meter.asked(Timestamp(sent), 0);
+            meter.asked(sent, Timestamp(sent), 0);
             meter.answered(came, Timestamp(sent), 0);
         }
         let LagStats { last, least, greatest, mean, .. } = meter.stats();
         assert_eq!((last, least, greatest), (ms(100), ms(20), ms(100)));
         assert_eq!(mean.map(|mean| mean.as_millis()), Some(53));
+    }
+
+    #[test]
+    fn a_question_with_a_timestamp_ahead_of_the_clock_takes_no_longer_for_it() {
+        let mut meter = LagMeter::default();
+        meter.asked(1_000, Timestamp(1_003), 0);
+        meter.answered(1_001, Timestamp(1_003), 0);
+        assert_eq!(meter.stats().greatest, ms(1));
     }
 
     #[test]
@@ -161,7 +189,7 @@ mod tests {
     #[test]
     fn an_answer_to_another_question_or_to_a_repeated_one_measures_nothing() {
         let mut meter = LagMeter::default();
-        meter.asked(Timestamp(10), 3);
+        meter.asked(10, Timestamp(10), 3);
         meter.answered(20, Timestamp(11), 3);
         meter.answered(2_020, Timestamp(10), 4);
         meter.answered(2_021, Timestamp(10), 3);

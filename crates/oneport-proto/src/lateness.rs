@@ -5,6 +5,19 @@ use core::time::Duration;
 
 /// Times when the thread that runs the engine came later than it was wanted, so that what had arrived
 /// waited, and what was due left late.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_proto::{Endpoint, EndpointConfig, Instant};
+///
+/// let mut endpoint = Endpoint::new(EndpointConfig::default(), [1; 32], Instant::from_micros(0));
+/// let before = endpoint.counters().lateness;
+/// // The thread was wanted 40 ms ago.
+/// endpoint.report_lateness(Duration::from_millis(40));
+/// let since = endpoint.counters().lateness - before;
+/// assert_eq!((since.over_10_ms, since.over_30_ms, since.over_100_ms), (1, 1, 0));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Lateness {
     /// By 10 ms or more.

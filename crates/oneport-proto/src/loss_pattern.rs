@@ -7,6 +7,22 @@ const LONGEST_INSIDE: u64 = 16;
 /// later, and so is behind the count of the lost.
 ///
 /// A burst begins and ends with a lost frame, has two at least, and no 16 in a row that came.
+///
+/// Four frames of a hundred are lost in a row. Singly they would hardly be heard:
+///
+/// ```
+/// use oneport_proto::{Instant, VoiceMeter};
+/// use oneport_wire::Format;
+///
+/// let mut meter = VoiceMeter::default();
+/// for n in (0..100_u32).filter(|n| !(10..14).contains(n)) {
+///     let now = Instant::from_micros(u64::from(n) * 20_000);
+///     meter.receive(now, n * 20, Format::ULAW, 160);
+/// }
+/// let pattern = meter.snapshot().pattern;
+/// assert_eq!((pattern.lost, pattern.runs, pattern.bursts), (4, 1, 1));
+/// assert!(pattern.burst_ratio(100) > 3.8);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LossPattern {
     /// Frames lost for good.

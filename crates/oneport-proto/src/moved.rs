@@ -394,9 +394,11 @@ impl Endpoint {
         cx.numbers.remove(&call.exchange, index);
         call.exchange.path = from;
         cx.numbers.insert(&call.exchange, index);
-        call.exchange.trunk = cx.trunks.find(from.remote);
+        call.enter_trunk(cx);
         cx.counters.calls_moved += 1;
         cx.tell(Event::CallMoved { call: id, from: old, to: from });
+        // Where voice goes straight, the other end still sends to the old address.
+        self.bring_back(now, id);
         true
     }
 }

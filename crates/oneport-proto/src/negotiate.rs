@@ -5,6 +5,21 @@ use oneport_wire::{Format, FormatSet};
 use crate::offer::Offer;
 
 /// Whose order of preference counts, under the names Asterisk gives them.
+///
+/// ```
+/// use oneport_proto::{CodecPriority, NewCall, negotiate};
+/// use oneport_wire::Format;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// let call = NewCall { formats: vec![Format::GSM, Format::ULAW], ..NewCall::to("100") };
+/// # let (_, _, offer) = offered(now, &mut here, &mut there, call);
+/// let ours = [Format::ULAW, Format::GSM];
+/// assert_eq!(negotiate(CodecPriority::Host, &ours, &offer), Some(Format::ULAW));
+/// assert_eq!(negotiate(CodecPriority::Caller, &ours, &offer), Some(Format::GSM));
+/// assert_eq!(negotiate(CodecPriority::Caller, &[Format::G722], &offer), None);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum CodecPriority {
     /// Ours, then the caller's.

@@ -28,6 +28,23 @@ const MOST_VARIABLE_BYTES: usize = 8_192;
 const ELEMENT_HEADER: usize = 2;
 
 /// A call offered to us: what its NEW said.
+///
+/// ```
+/// use oneport_proto::NewCall;
+/// use oneport_wire::Format;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # let mut call = NewCall::to("100");
+/// # call.calling_number = Some("200".into());
+/// # let (_, _, offer) = offered(now, &mut here, &mut there, call);
+/// // 200 calls 100, from an address that has shown that it receives there.
+/// assert_eq!(offer.called_number, "100");
+/// assert_eq!(offer.calling_number.as_deref(), Some("200"));
+/// assert!(offer.address_validated);
+/// assert_eq!(offer.preferences, [Format::ULAW, Format::ALAW]);
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct Offer {
     /// Where it came from.
@@ -192,6 +209,22 @@ fn append_variable(variables: &mut Vec<(String, String)>, room: &mut usize, text
 }
 
 /// A call to be placed. Start from [`NewCall::to`] and set what matters.
+///
+/// ```
+/// use oneport_proto::{EncryptionPolicy, NewCall};
+/// use oneport_wire::Format;
+///
+/// let call = NewCall {
+///     calling_number: Some("200".into()),
+///     username: Some("ann".into()),
+///     secret: Some("a secret".into()),
+///     encryption: EncryptionPolicy::Required,
+///     formats: vec![Format::G722, Format::ULAW],
+///     ..NewCall::to("100")
+/// };
+/// // It can go into a log: the secret does not print.
+/// assert!(!format!("{call:?}").contains("a secret"));
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct NewCall {
     /// The number or name to call.

@@ -8,6 +8,19 @@ use core::net::{IpAddr, SocketAddr};
 /// Answers leave from the address and port that received the question, or a peer behind a firewall,
 /// one that dialled an alias such as 127.0.1.1, or one that called another of our ports never sees
 /// them.
+///
+/// ```
+/// use std::net::SocketAddr;
+///
+/// use oneport_proto::Path;
+///
+/// let peer: SocketAddr = "192.0.2.1:4569".parse()?;
+/// // An answer has to leave from the address that was asked.
+/// let path = Path { local: Some("198.51.100.7".parse()?), ..Path::from(peer) };
+/// assert_eq!(path.to_string(), "192.0.2.1:4569");
+/// assert_eq!(path.local_port, None);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Path {
     /// The peer's address and port.

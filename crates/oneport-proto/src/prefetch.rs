@@ -9,7 +9,9 @@ use core::net::SocketAddr;
 
 use oneport_wire::{CallNumber, Datagram};
 
+use crate::call::Call;
 use crate::endpoint::Endpoint;
+use crate::index::Remote;
 
 /// Frames that are looked at together. More would push the first ones out again.
 const FRAMES: usize = 64;
@@ -43,25 +45,32 @@ impl Endpoint {
     /// less time. It changes nothing, and may be left out.
     pub fn prefetch<'a>(&self, datagrams: impl Iterator<Item = (SocketAddr, &'a [u8])>) {
         let mut places = Places::NONE;
+        let mut last = None;
         for (from, datagram) in datagrams {
             let [first, second, ..] = *datagram else { continue };
             if first & 0x80 != 0 {
                 continue;
             }
+            let remote = match last {
+                Some((address, remote)) if address == from => remote,
+                _ => self.cx.index.remote(from),
+            };
+            last = Some((from, remote));
+            let Some(remote) = remote else { continue };
             let number = u16::from_be_bytes([first, second]);
             if number != 0 {
-                self.find(&mut places, from, CallNumber::from_bits(number));
+                self.find(&mut places, remote, CallNumber::from_bits(number));
             } else if let Ok(Datagram::Trunk(trunk)) = Datagram::decode(datagram) {
                 for entry in trunk.entries() {
-                    self.find(&mut places, from, entry.source);
+                    self.find(&mut places, remote, entry.source);
                 }
             }
         }
         self.look_at(&places);
     }
 
-    fn find(&self, places: &mut Places, from: SocketAddr, number: CallNumber) {
-        if let Some(place) = self.cx.index.find_by_theirs(from, number)
+    fn find(&self, places: &mut Places, remote: Remote, number: CallNumber) {
+        if let Some(place) = self.cx.index.find_theirs_of(remote, number)
             && places.push(place)
         {
             self.look_at(places);
@@ -69,19 +78,28 @@ impl Endpoint {
         }
     }
 
-    /// In two steps: the calls that hear, then those to which they send it on.
+    /// Step by step, so that in each of them the memory is waited for at once: where the calls that hear
+    /// are, these calls, where those are to which they send it on, and those.
     fn look_at(&self, places: &Places) {
         let mut linked = Places::NONE;
         let mut seen = 0;
-        for call in places.iter().filter_map(|place| self.slots.call(place)) {
+        for call in self.calls_at(places).into_iter().flatten() {
             seen ^= call.look_in();
             if let Some(other) = call.link {
                 linked.push(other.slot);
             }
         }
-        for call in linked.iter().filter_map(|place| self.slots.call(place)) {
+        for call in self.calls_at(&linked).into_iter().flatten() {
             seen ^= call.look_out();
         }
         black_box(seen);
+    }
+
+    fn calls_at(&self, places: &Places) -> [Option<&Call>; FRAMES] {
+        let mut calls = [None; FRAMES];
+        for (call, place) in calls.iter_mut().zip(places.iter()) {
+            *call = self.slots.call(place);
+        }
+        calls
     }
 }

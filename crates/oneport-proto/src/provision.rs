@@ -39,6 +39,24 @@ use crate::slots::Role;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What a device says of itself in NEW and REGREQ.
+///
+/// A server knows from a call which settings and firmware the caller has:
+///
+/// ```
+/// use oneport_proto::{Device, NewCall};
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// here.set_device(Device {
+///     device_type: Some("desk phone".into()),
+///     firmware_version: Some(12),
+///     ..Device::default()
+/// });
+/// # let (_, _, offer) = offered(now, &mut here, &mut there, NewCall::to("100"));
+/// assert_eq!(offer.device.device_type.as_deref(), Some("desk phone"));
+/// assert_eq!(offer.device.firmware_version, Some(12));
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Device {
     /// Its kind, for which there may be firmware (DEVICETYPE).
@@ -84,6 +102,21 @@ impl Device {
 
 /// The settings of a device and their signature, as one PROVISIONING element carries them. They
 /// print as their version alone: there are passwords among them.
+///
+/// ```
+/// use oneport_proto::Settings;
+/// use oneport_wire::ProvisioningElement;
+///
+/// let elements = |password: &'static str| {
+///     [ProvisioningElement::ServerUser("ann".into()), ProvisioningElement::ServerPassword(password.into())]
+/// };
+/// let settings = Settings::new(&elements("a secret"))?;
+/// // The version is a signature: others have another.
+/// assert_ne!(settings.version(), Settings::new(&elements("another"))?.version());
+/// assert_eq!(settings.iter().last(), Some(ProvisioningElement::Version(settings.version())));
+/// assert!(!format!("{settings:?}").contains("a secret"));
+/// # Ok::<(), oneport_proto::CommandError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
     bytes: Vec<u8>,
@@ -151,6 +184,27 @@ fn signature(data: &[u8], word: fn([u8; 4]) -> u32) -> u32 {
 }
 
 /// How setting up a device ended, on either side.
+///
+/// ```
+/// use oneport_proto::{EndpointConfig, Event, ProvisionOutcome, Settings};
+/// use oneport_wire::ProvisioningElement;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # call_up(now, &mut here, &mut there);
+/// // Who is in a call with us may set us up, if we say so.
+/// here.reconfigure(EndpointConfig { accept_provisioning: true, ..EndpointConfig::default() });
+/// let settings = Settings::new(&[ProvisioningElement::Language("en".into())])?;
+/// let provision = there.provision(now, HERE, &settings)?;
+/// exchange(now, &mut here, &mut there);
+/// let Some(Event::ProvisionOffered { provision: theirs, .. }) = here.poll_event() else { panic!() };
+/// here.accept_provision(now, theirs)?;
+/// exchange(now, &mut here, &mut there);
+/// let outcome = ProvisionOutcome::Accepted;
+/// assert_eq!(there.poll_event(), Some(Event::ProvisionEnded { provision, outcome }));
+/// # Ok::<(), oneport_proto::CommandError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ProvisionOutcome {

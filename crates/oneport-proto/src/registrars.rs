@@ -17,6 +17,37 @@ const RELAPSE: Duration = Duration::from_secs(600);
 const MOST_RELAPSES: u32 = 4;
 
 /// One of several addresses that lead to the same (RFC 2782).
+///
+/// Nobody answers at the first address, and the other is tried after some seconds:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_proto::{Event, Place, RegistrationConfig};
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let mut now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// let other = Place { address: THERE, rank: 1 };
+/// here.register(now, RegistrationConfig {
+///     to: ([192, 0, 2, 99], 4569).into(),
+///     others: vec![other],
+///     # username: "ann".into(), secret: None, key: None, allow_plaintext: false,
+///     # refresh: Duration::from_secs(60),
+///     // …
+/// });
+/// let register = loop {
+///     exchange(now, &mut here, &mut there);
+///     if let Some(Event::RegisterRequested { register, .. }) = there.poll_event() {
+///         break register;
+///     }
+///     now = here.poll_timeout().ok_or("it goes on trying")?;
+///     here.handle_timeout(now);
+/// };
+/// assert_eq!(register.path.remote, HERE);
+/// assert!(now.since(oneport_proto::Instant::from_micros(0)) < Duration::from_secs(10));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Place {
     /// Where it is.

@@ -25,6 +25,37 @@ use crate::registrars::{Next, Place, Registrars};
 use crate::secret::Secret;
 
 /// Where and as whom to register.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_proto::{Event, Grant, RegistrationConfig};
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// let registration = here.register(now, RegistrationConfig {
+///     to: THERE,
+///     others: vec![],
+///     username: "ann".into(),
+///     secret: Some("a secret".into()),
+///     key: None,
+///     allow_plaintext: false,
+///     refresh: Duration::from_secs(60),
+/// });
+/// exchange(now, &mut here, &mut there);
+/// let Some(Event::RegisterRequested { request, .. }) = there.poll_event() else { panic!() };
+/// # let grant = Grant {
+/// #     refresh: Duration::from_secs(300), messages: None, calling_number: None, calling_name: None, date_time: None,
+/// # };
+/// there.grant(now, request, &grant)?; // for 300 s: the registrar decides
+/// exchange(now, &mut here, &mut there);
+/// assert!(matches!(
+///     here.poll_event(),
+///     Some(Event::Registered { refresh, .. }) if refresh == Duration::from_secs(300)
+/// ));
+/// # Ok::<(), oneport_proto::CommandError>(())
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct RegistrationConfig {
     /// The registrar.

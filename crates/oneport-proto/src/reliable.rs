@@ -112,6 +112,12 @@ impl Reliable {
         self.backlog.len() < BACKLOG
     }
 
+    /// Whether not even a frame that the protocol asks for can be taken. There is some room for these behind
+    /// what applications send.
+    pub(crate) fn is_full(&self) -> bool {
+        self.backlog.len() >= BACKLOG + BACKLOG / 4
+    }
+
     /// Whether the peer has acknowledged the frame that left with this number.
     pub(crate) fn is_acknowledged(&self, number: Seq) -> bool {
         usize::from(number.since(self.oldest)) >= self.window.len()

@@ -21,6 +21,25 @@ use crate::path::Path;
 use crate::provision::Device;
 
 /// A REGREQ or REGREL.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_proto::{Event, RegistrationConfig};
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # here.register(now, RegistrationConfig {
+/// #     to: THERE, others: vec![], username: "ann".into(), secret: None, key: None,
+/// #     allow_plaintext: false, refresh: Duration::from_secs(60),
+/// # });
+/// # exchange(now, &mut here, &mut there);
+/// let Some(Event::RegisterRequested { register, .. }) = there.poll_event() else { panic!() };
+/// assert_eq!((register.username.as_str(), register.path.remote), ("ann", HERE));
+/// assert_eq!(register.refresh, Some(Duration::from_secs(60)));
+/// assert!(register.address_validated && !register.release);
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Register {
     /// Where it came from: the address to be registered.
@@ -38,6 +57,37 @@ pub struct Register {
 }
 
 /// What REGACK says.
+///
+/// The peer learns how many messages wait for it:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_proto::{Event, Grant, RegistrationConfig};
+/// use oneport_wire::MessageCount;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # here.register(now, RegistrationConfig {
+/// #     to: THERE, others: vec![], username: "ann".into(), secret: None, key: None,
+/// #     allow_plaintext: false, refresh: Duration::from_secs(60),
+/// # });
+/// # exchange(now, &mut here, &mut there);
+/// # let Some(Event::RegisterRequested { request, .. }) = there.poll_event() else { panic!() };
+/// let waiting = MessageCount { old: 3, new: 1 };
+/// there.grant(now, request, &Grant {
+///     refresh: Duration::from_secs(60),
+///     messages: Some(waiting),
+///     calling_number: Some("200".into()),
+///     calling_name: None,
+///     date_time: None,
+/// })?;
+/// exchange(now, &mut here, &mut there);
+/// let Some(Event::Registered { messages, .. }) = here.poll_event() else { panic!() };
+/// assert_eq!(messages, Some(waiting));
+/// # Ok::<(), oneport_proto::CommandError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Grant {
     /// For how long the registration holds, whole seconds up to 65,535.

@@ -64,6 +64,11 @@ impl Resting {
         }
     }
 
+    /// Whether the peer knows of the end, or is not told any more.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.farewell.is_none() && self.exchange.is_settled()
+    }
+
     /// Does what is due; `true` when the number is free again.
     pub(crate) fn handle_timeout(&mut self, cx: &mut Context, now: Instant) -> bool {
         if self.exchange.handle_timeout(cx, now).is_err() {

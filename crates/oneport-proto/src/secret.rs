@@ -8,6 +8,14 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// A secret shared with a peer. It prints as `***`.
+///
+/// ```
+/// use oneport_proto::Secret;
+///
+/// let secret = Secret::from("hunter2");
+/// assert_eq!(format!("{secret:?}"), "***");
+/// assert_eq!(secret.expose(), "hunter2");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 

@@ -178,10 +178,12 @@ impl Slots {
         })
     }
 
-    /// Whether nothing waits for an acknowledgement.
+    /// Whether nothing waits for an acknowledgement, or for the number of a peer that is to hear of an end.
     pub(crate) fn are_settled(&self) -> bool {
-        let mut exchanges = self.slots.iter().filter_map(|slot| slot.role.exchange());
-        exchanges.all(Exchange::is_settled)
+        self.slots.iter().all(|slot| match &slot.role {
+            Role::Resting(resting) => resting.is_settled(),
+            role => role.exchange().is_none_or(Exchange::is_settled),
+        })
     }
 
     /// How many are in use.

@@ -3,6 +3,25 @@
 use core::time::Duration;
 
 /// What shows that the sender, or a link near it, stood still now and then.
+///
+/// Nothing comes for 200 ms, and then all of it at once. Nothing was lost:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_proto::{Instant, VoiceMeter};
+/// use oneport_wire::Format;
+///
+/// let mut meter = VoiceMeter::default();
+/// for timestamp in (0_u32..1_000).step_by(20) {
+///     let stood_still = (400..600).contains(&timestamp);
+///     let arrived = if stood_still { 600 } else { timestamp };
+///     meter.receive(Instant::from_micros(u64::from(arrived) * 1_000), timestamp, Format::ULAW, 160);
+/// }
+/// let stats = meter.snapshot();
+/// assert_eq!((stats.stalls.count, stats.lost), (1, 0));
+/// assert_eq!(stats.stalls.longest, Duration::from_millis(200));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Stalls {
     /// Times when nothing came for 60 ms or longer beyond its turn, and then everything at once: nothing

@@ -13,6 +13,24 @@ use crate::stalls::Stalls;
 use crate::trunk::TrunkUse;
 
 /// Figures of one call, in both directions.
+///
+/// ```
+/// use oneport_wire::Format;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # let (ours, theirs) = call_up(now, &mut here, &mut there);
+/// for _ in 0..50 {
+///     here.send_voice(now, ours, Format::ULAW, &[0xFF; 160], 20)?;
+/// }
+/// exchange(now, &mut here, &mut there);
+/// let sender = here.call_stats(ours).ok_or("it goes on")?;
+/// let receiver = there.call_stats(theirs).ok_or("it goes on")?;
+/// assert_eq!((sender.sent_frames, sender.sent_bytes), (50, 8_000));
+/// assert_eq!((receiver.received.frames, receiver.received.lost), (50, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct CallStats {
     /// The format last agreed upon or received.
@@ -51,6 +69,20 @@ pub struct CallStats {
 }
 
 /// An IAX frame of a call, as Asterisk's console shows the first and the last of each channel.
+///
+/// ```
+/// use oneport_proto::Said;
+/// use oneport_wire::IaxSubclass;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # let (ours, theirs) = call_up(now, &mut here, &mut there);
+/// // Whoever is called sees that the peer began.
+/// let signalling = there.call_signalling(theirs).ok_or("it goes on")?;
+/// assert_eq!(signalling.first, Some(Said { ours: false, subclass: IaxSubclass::New }));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Said {
     /// Whether we sent it.
@@ -60,6 +92,21 @@ pub struct Said {
 }
 
 /// How far the signalling of a call is.
+///
+/// ```
+/// use oneport_proto::Said;
+/// use oneport_wire::{IaxSubclass, Seq};
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # let (ours, theirs) = call_up(now, &mut here, &mut there);
+/// let signalling = here.call_signalling(ours).ok_or("it goes on")?;
+/// assert_eq!(signalling.first, Some(Said { ours: true, subclass: IaxSubclass::New }));
+/// // We sent NEW, number 0, and the peer ACCEPT and ANSWER.
+/// assert_eq!((signalling.next, signalling.expected), (Seq(1), Seq(2)));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Signalling {
     /// The number of the next full frame that we send.
@@ -75,6 +122,25 @@ pub struct Signalling {
 /// Voice received on one call. All counts have 64 bits, so none ever wraps, and none is negative.
 ///
 /// `frames + lost` is what was expected, as RFC 3550 §6.4.1 has it.
+///
+/// The third frame of four is missing:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_proto::{Instant, VoiceMeter};
+/// use oneport_wire::Format;
+///
+/// let mut meter = VoiceMeter::default();
+/// for timestamp in [0, 20, 60] {
+///     let now = Instant::from_micros(u64::from(timestamp) * 1_000);
+///     meter.receive(now, timestamp, Format::ULAW, 160);
+/// }
+/// let stats = meter.snapshot();
+/// assert_eq!((stats.frames, stats.lost), (3, 1));
+/// assert_eq!(stats.frame, Duration::from_millis(20));
+/// assert_eq!(stats.jitter, Duration::ZERO);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct VoiceStats {
     /// Frames received in time, duplicates left out.
@@ -108,6 +174,22 @@ pub struct VoiceStats {
 /// The peer's own count of what it heard from us (RFC 5456 §8.6.33 to §8.6.38).
 ///
 /// Asterisk fills it from its jitter buffer: all zero where that is off.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_proto::RemoteReport;
+/// use oneport_wire::{Element, ElementBuffer};
+///
+/// let mut pong = ElementBuffer::new();
+/// pong.push(&Element::ReceivedJitter(12));
+/// pong.push(&Element::ReceivedLoss { percent: 2, count: 10 });
+/// pong.push(&Element::ReceivedFrames(490));
+/// let report = RemoteReport::read(pong.as_elements()).ok_or("it has no RR elements")?;
+/// assert_eq!((report.frames, report.lost, report.lost_percent), (490, 10, 2));
+/// assert_eq!(report.jitter, Duration::from_millis(12));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RemoteReport {
     /// Jitter.

@@ -36,6 +36,25 @@ const KEY_LIFETIME: Duration = Duration::from_secs(300);
 /// The rule for one request: the entry of its user name decides if it says yes, no or auto;
 /// otherwise the address list does. NEW looks among the users, REGREQ and REGREL among the peers;
 /// a request without a user name counts as `guest`.
+///
+/// ```
+/// use oneport_proto::{CallTokenPolicy, DropReason, EndpointConfig, Handled, Network};
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (_, mut there) = two_ends(now);
+/// // A phone so old that it knows no call tokens is let in only from the network of the office.
+/// let mut old = old_phone("ann");
+/// let handled = there.handle_datagram(now, HERE.into(), &mut old, &mut ());
+/// assert_eq!(handled, Handled::Dropped(DropReason::CallTokenMissing));
+///
+/// let office = Network { address: "192.0.2.0".parse()?, prefix: 24 };
+/// let call_token = CallTokenPolicy { optional_networks: vec![office], ..CallTokenPolicy::default() };
+/// there.reconfigure(EndpointConfig { call_token, ..EndpointConfig::default() });
+/// let handled = there.handle_datagram(now, HERE.into(), &mut old, &mut ());
+/// assert_eq!(handled, Handled::Consumed);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct CallTokenPolicy {
     /// Networks whose members need no token, unless their entry says otherwise.
@@ -47,6 +66,22 @@ pub struct CallTokenPolicy {
 }
 
 /// What an entry says of call tokens.
+///
+/// ```
+/// use oneport_proto::{CallTokenPolicy, DropReason, EndpointConfig, Handled, TokenRule};
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (_, mut there) = two_ends(now);
+/// let mut call_token = CallTokenPolicy::default();
+/// call_token.users.insert("ann".into(), TokenRule::No);
+/// there.reconfigure(EndpointConfig { call_token, ..EndpointConfig::default() });
+/// // Both have phones that know no call tokens.
+/// let handled = there.handle_datagram(now, HERE.into(), &mut old_phone("bob"), &mut ());
+/// assert_eq!(handled, Handled::Dropped(DropReason::CallTokenMissing));
+/// let handled = there.handle_datagram(now, HERE.into(), &mut old_phone("ann"), &mut ());
+/// assert_eq!(handled, Handled::Consumed);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum TokenRule {
     /// Nothing: the address list decides.
@@ -116,6 +151,16 @@ impl CallTokenPolicy {
 }
 
 /// An IP network: an address and how many of its leading bits count.
+///
+/// ```
+/// use oneport_proto::Network;
+///
+/// let office = Network { address: "198.51.100.0".parse()?, prefix: 24 };
+/// assert!(office.contains("198.51.100.77".parse()?));
+/// assert!(office.contains("::ffff:198.51.100.77".parse()?));
+/// assert!(!office.contains("198.51.101.1".parse()?));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Network {
     /// Any address of the network.
@@ -144,6 +189,20 @@ impl Network {
 }
 
 /// What call tokens are made of, so that another process takes those of this one.
+///
+/// ```
+/// use oneport_proto::CallTokenKeys;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (old, mut new) = two_ends(now);
+/// // From one process to the next, so that no caller has to ask twice.
+/// let handed_over = old.call_token_keys(now).to_bytes();
+/// let keys = CallTokenKeys::from_bytes(&handed_over).ok_or("they are whole")?;
+/// new.adopt_call_token_keys(now, &keys);
+/// assert!(CallTokenKeys::from_bytes(&handed_over[1..]).is_none());
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct CallTokenKeys {
     current: Key,

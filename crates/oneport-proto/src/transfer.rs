@@ -53,6 +53,37 @@ const END_PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// What two calls hand over to each other.
+///
+/// A switch between two phones lets them find each other, and is out of the call:
+///
+/// ```
+/// use oneport_proto::{EndReason, Endpoint, EndpointConfig, Event, TransferKind};
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut ann, mut switch) = two_ends(now);
+/// # let bob_at: std::net::SocketAddr = ([192, 0, 2, 3], 4569).into();
+/// let accepting = EndpointConfig { accept_transfers: true, ..EndpointConfig::default() };
+/// let mut bob = Endpoint::new(accepting.clone(), [3; 32], now);
+/// ann.reconfigure(accepting);
+/// # let (_, to_ann) = call_up(now, &mut ann, &mut switch);
+/// # let to_bob = switch.place_call(now, bob_at, oneport_proto::NewCall::to("200"))?;
+/// # deliver(now, &mut [(THERE, &mut switch), (bob_at, &mut bob)], &mut ());
+/// # let Some(Event::CallOffered { call, .. }) = bob.poll_event() else { panic!() };
+/// # bob.accept(now, call, oneport_wire::Format::ULAW)?;
+/// # bob.answer(now, call)?;
+/// # deliver(now, &mut [(THERE, &mut switch), (bob_at, &mut bob)], &mut ());
+/// # while switch.poll_event().is_some() {}
+/// switch.link(to_ann, to_bob)?;
+/// switch.transfer(now, to_ann, to_bob, TransferKind::Full)?;
+/// deliver(now, &mut [(HERE, &mut ann), (THERE, &mut switch), (bob_at, &mut bob)], &mut ());
+/// for _ in [to_ann, to_bob] {
+///     let Some(Event::CallEnded { end, .. }) = switch.poll_event() else { panic!("it stays") };
+///     assert_eq!(end.reason, EndReason::Transferred);
+/// }
+/// assert_eq!((ann.calls(), switch.calls(), bob.calls()), (1, 0, 1));
+/// # Ok::<(), oneport_proto::CommandError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TransferKind {
     /// Everything: we are out of the call.
@@ -331,12 +362,17 @@ impl Endpoint {
             Some(Transfer::Middle { .. }) => {
                 self.give_up_transfer(now, id.slot, TransferFailure::CallEnded);
             }
-            Some(Transfer::Relieved { other }) => {
-                let other = *other;
-                self.take_back(now, id);
-                self.take_back(now, other);
-            }
-            _ => {}
+            _ => self.bring_back(now, id),
+        }
+    }
+
+    /// Voice of a call and of the one beside it comes to us again, if it goes straight.
+    pub(crate) fn bring_back(&mut self, now: Instant, id: CallId) {
+        let call = call_mut(&mut self.slots, id);
+        if let Some(Transfer::Relieved { other }) = call.and_then(|call| call.transfer.as_deref()) {
+            let other = *other;
+            self.take_back(now, id);
+            self.take_back(now, other);
         }
     }
 
@@ -515,6 +551,9 @@ impl Endpoint {
         if let Some(place) = old.trunk {
             // To the middle the call is over.
             cx.trunks.withdraw(&mut cx.counters, place, ours);
+        }
+        if call.quelched {
+            cx.tell_detail(Event::Quelched { call: id, quelched: false, music: None });
         }
         call.start_over(cx, now);
         // What is left of the way over the middle: its repeated TXREL is acknowledged.

@@ -14,6 +14,38 @@ use crate::media::{Media, MediaSink};
 use crate::voice::Sent;
 
 /// What is heard on one call and said on the other. Timestamps are of the speaker's clock.
+///
+/// ```
+/// use oneport_proto::{CallId, Instant, Media, MediaSink, Speech};
+/// use oneport_wire::Format;
+///
+/// /// Says loudly what was said softly: bit 4 to 6 of µ-law are the exponent.
+/// struct Louder;
+///
+/// impl MediaSink for Louder {
+///     fn media(&mut self, _: CallId, _: Media<'_>) {}
+///
+///     fn translate(
+///         &mut self, _: Instant, _: CallId, _: CallId, heard: Speech<'_>, say: &mut dyn FnMut(Speech<'_>),
+///     ) {
+///         let Speech::Voice(voice) = heard else { return say(heard) };
+///         let payload: Vec<u8> = voice.payload.iter().map(|byte| byte & 0x8F).collect();
+///         say(Speech::Voice(Media { payload: &payload, ..voice }));
+///     }
+/// }
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # let (ann, to_ann) = call_up(now, &mut here, &mut there);
+/// # let (bob, to_bob) = call_up(now, &mut here, &mut there);
+/// there.link_translated(to_ann, to_bob)?;
+/// here.send_voice(now, ann, Format::ULAW, &[0xFE; 160], 20)?;
+/// exchange_with(now, &mut here, &mut there, &mut Louder);
+/// let heard = here.call_stats(bob).map(|stats| stats.received.frames);
+/// assert_eq!(heard, Some(1));
+/// # Ok::<(), oneport_proto::CommandError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Speech<'a> {
     /// A frame of voice.

@@ -6,6 +6,30 @@ use alloc::vec::Vec;
 use crate::path::Path;
 
 /// The caller's buffer into which datagrams are put.
+///
+/// Frames of voice for one peer leave as one bundle, for one system call:
+///
+/// ```
+/// use oneport_proto::TransmitBuffer;
+/// use oneport_wire::Format;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// # let (ours, theirs) = call_up(now, &mut here, &mut there);
+/// let mut out = TransmitBuffer::with_capacity(65_507, 64);
+/// // The first of a call is a full frame, with the format. It goes alone, as signalling does.
+/// here.send_voice(now, ours, Format::ULAW, &[0xFF; 160], 20)?;
+/// exchange(now, &mut here, &mut there);
+/// for _ in 0..4 {
+///     here.send_voice(now, ours, Format::ULAW, &[0xFF; 160], 20)?;
+/// }
+/// let sent = here.poll_transmit(&mut out).ok_or("four frames wait")?;
+/// // Mini frames have a header of four bytes.
+/// assert_eq!((sent.len, sent.segment_size), (4 * 164, Some(164)));
+/// assert_eq!(out.as_bytes().chunks(164).count(), 4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct TransmitBuffer {
     bytes: Vec<u8>,
@@ -30,6 +54,22 @@ impl TransmitBuffer {
 }
 
 /// One or more datagrams to one destination, in the caller's [`TransmitBuffer`].
+///
+/// ```
+/// use oneport_proto::{Endpoint, EndpointConfig, Instant, NewCall, TransmitBuffer};
+///
+/// let now = Instant::from_micros(0);
+/// let mut endpoint = Endpoint::new(EndpointConfig::default(), [1; 32], now);
+/// let peer = "192.0.2.1:4569".parse()?;
+/// endpoint.place_call(now, peer, NewCall::to("100"))?;
+///
+/// let mut out = TransmitBuffer::with_capacity(1_500, 1);
+/// let sent = endpoint.poll_transmit(&mut out).ok_or("a NEW was to be sent")?;
+/// assert_eq!((sent.path.remote, sent.segment_size), (peer, None));
+/// assert_eq!(out.as_bytes().len(), sent.len);
+/// assert!(endpoint.poll_transmit(&mut out).is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Transmit {
     /// Where they go, and from which of our addresses.

@@ -29,6 +29,36 @@ const SILENCE: Duration = Duration::from_secs(5);
 const BUNDLE: usize = 60_000;
 
 /// How voice to one peer is bundled.
+///
+/// Two calls to one peer share their datagrams:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_proto::TrunkConfig;
+/// use oneport_wire::Format;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// here.set_trunk(THERE, Some(TrunkConfig::default()));
+/// # let calls = [0, 1].map(|_| call_up(now, &mut here, &mut there));
+/// let frame = [0xFF; 160];
+/// for (ours, _) in calls {
+///     // The first is a full frame, which goes by itself.
+///     here.send_voice(now, ours, Format::ULAW, &frame, 20)?;
+/// }
+/// exchange(now, &mut here, &mut there);
+/// for (ours, _) in calls {
+///     here.send_voice(now, ours, Format::ULAW, &frame, 20)?;
+/// }
+/// let now = now + Duration::from_millis(20);
+/// here.handle_timeout(now);
+/// exchange(now, &mut here, &mut there);
+/// assert_eq!(here.counters().trunk_frames_sent, 1);
+/// assert_eq!(here.counters().trunk_entries_sent, 2);
+/// # Ok::<(), oneport_proto::CommandError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TrunkConfig {
     /// Whether each entry carries the time of its call (Asterisk: `trunktimestamps`). Without it the
@@ -52,6 +82,30 @@ impl Default for TrunkConfig {
 }
 
 /// What a trunk has carried, or could not.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_proto::TrunkConfig;
+/// use oneport_wire::Format;
+///
+/// # mod ends { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/two_ends.rs")); } use ends::*;
+/// # let mut now = oneport_proto::Instant::from_micros(0);
+/// # let (mut here, mut there) = two_ends(now);
+/// here.set_trunk(THERE, Some(TrunkConfig::default()));
+/// # let (ours, _) = call_up(now, &mut here, &mut there);
+/// for _ in 0..11 {
+///     here.send_voice(now, ours, Format::ULAW, &[0xFF; 160], 20)?;
+///     exchange(now, &mut here, &mut there);
+///     now = now + Duration::from_millis(20);
+///     here.handle_timeout(now);
+/// }
+/// // The first was a full frame. The others were alone in their trunk frames, and waited in vain.
+/// let trunk = here.call_stats(ours).and_then(|stats| stats.trunk).ok_or("it has a trunk")?;
+/// assert_eq!((trunk.frames, trunk.datagrams), (10, 10));
+/// assert_eq!(trunk.held, Duration::from_millis(200));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct TrunkUse {
     /// Frames of voice that left in its trunk frames.

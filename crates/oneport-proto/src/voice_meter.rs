@@ -20,6 +20,20 @@ const WINDOW: u32 = 64;
 const NEW_CLOCK: u32 = 4;
 
 /// Counts voice by the sender's timestamps, as it does that of each call.
+///
+/// ```
+/// use oneport_proto::{Instant, VoiceMeter};
+/// use oneport_wire::Format;
+///
+/// let mut meter = VoiceMeter::default();
+/// // When it came in ms, and the sender's clock: one frame comes twice, one is overtaken.
+/// for (arrived, timestamp) in [(0, 0), (20, 20), (21, 20), (60, 60), (61, 40), (80, 80)] {
+///     meter.receive(Instant::from_micros(arrived * 1_000), timestamp, Format::ULAW, 160);
+/// }
+/// let stats = meter.snapshot();
+/// assert_eq!((stats.frames, stats.lost), (5, 0));
+/// assert_eq!((stats.duplicates, stats.out_of_order), (1, 1));
+/// ```
 #[derive(Clone, Debug, Default)]
 #[repr(C)]
 pub struct VoiceMeter {

@@ -4,6 +4,21 @@ use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler};
 
 /// Takes a stream from one rate to another.
+///
+/// ```
+/// use oneport_resample::rates::Converter;
+///
+/// // A call of 8 kHz, for a sound card.
+/// let mut converter = Converter::new(8_000, 48_000).ok_or("both have whole samples in 10 ms")?;
+/// assert_eq!(converter.takes(), 80);
+/// for _ in 0..10 {
+///     assert_eq!(converter.convert(&[1_000; 80]).len(), 480);
+/// }
+/// // It has settled: what is constant stays so.
+/// assert!(converter.converted().iter().all(|sample| sample.abs_diff(1_000) < 10));
+/// assert!(Converter::new(8_000, 11_025).is_none());
+/// # Ok::<(), &str>(())
+/// ```
 pub struct Converter {
     /// `None`: the rates are equal.
     resampler: Option<Fft<f32>>,

@@ -13,6 +13,12 @@ use uuid::Uuid;
 use crate::utc::Utc;
 
 /// Which way a leg goes, seen from this switch.
+///
+/// ```
+/// use oneport_switch::LegDirection;
+///
+/// assert_eq!(LegDirection::ALL.map(LegDirection::name), ["in", "out"]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LegDirection {
@@ -43,6 +49,12 @@ impl fmt::Display for LegDirection {
 }
 
 /// Who ended a leg.
+///
+/// ```
+/// use oneport_switch::HungUpBy;
+///
+/// assert_eq!(HungUpBy::ALL.map(HungUpBy::name), ["peer", "other_leg", "switch", "network"]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HungUpBy {
@@ -99,6 +111,13 @@ impl fmt::Display for HungUpBy {
 ///
 /// `start`, `answer` and `end` are dated by the clock as it was when the leg began, and lie as far
 /// apart as a monotonic clock says: no step of the system's clock makes a duration wrong.
+///
+/// ```
+/// # mod records { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/records.rs")); } use records::*;
+/// let cdr = cdr();
+/// assert_eq!((cdr.end.since(cdr.start).as_millis(), cdr.billable_ms), (9_900, 8_900));
+/// assert_eq!(cdr.billable_seconds(), 8);
+/// ```
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Cdr {
     /// The call: the same for all its legs, in its refusals and in the log.
@@ -177,6 +196,14 @@ impl Cdr {
 }
 
 /// Figures of a leg's voice, both ways. Counts are of frames unless they say otherwise.
+///
+/// ```
+/// # mod records { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/records.rs")); } use records::*;
+/// let quality = cdr().quality;
+/// let sent = quality.frames + quality.lost;
+/// assert_eq!(quality.lost * 1_000 / sent, 11, "per mille");
+/// assert_eq!(quality.mos, None, "nobody has rated it");
+/// ```
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Quality {
     /// Frames heard here in time.
@@ -267,6 +294,13 @@ pub struct Quality {
 }
 
 /// What the far end says it heard of us.
+///
+/// ```
+/// use oneport_switch::RemoteQuality;
+///
+/// let remote = RemoteQuality { frames: 980, lost: 20, ..RemoteQuality::default() };
+/// assert_eq!(remote.lost * 100 / (remote.frames + remote.lost), 2, "per cent");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct RemoteQuality {
     /// Frames received.

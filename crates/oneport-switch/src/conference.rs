@@ -38,6 +38,19 @@ impl Default for RoomConfig {
 }
 
 /// A member of a conference.
+///
+/// ```
+/// # mod switch { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/switch.rs")); } use switch::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let driver = start("");
+/// for (room, members) in driver.with(|_, switch, _| switch.conferences()).await? {
+///     let talk = members.iter().filter(|member| member.talks && !member.muted);
+///     println!("{room}: {} of {} speak", talk.count(), members.len());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct ConferenceMember {
     /// Its call.

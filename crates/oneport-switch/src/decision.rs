@@ -10,6 +10,19 @@ use crate::routing::{self, Question, Strategy, Verdict, peer_as_destination};
 use crate::switch::{contexts_of, wall_time};
 
 /// What the dial plan makes of one number. It prints as a list of steps.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use oneport_switch::{Config, Decision};
+///
+/// let text = "[peers.ann]\nsecret = \"a b c\"\n[[routes]]\nnumber = \"7\"\nto = [\"builtin:echo\"]";
+/// let config = Config::parse(Path::new("oneport.toml"), text)?;
+/// let decision = Decision::new(&config, Some("ann"), "7", None)?;
+/// assert_eq!(decision.targets, ["builtin:echo"]);
+/// println!("{decision}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Decision {
     /// Each route in the order written: its name, whether it is the one, and why or why not.

@@ -6,6 +6,23 @@ use std::collections::VecDeque;
 use crate::store::Record;
 
 /// Takes records on the switch's thread. It must not block.
+///
+/// ```
+/// use oneport_switch::store::Record;
+/// use oneport_switch::{Config, Journal, Switch};
+///
+/// struct Printed;
+///
+/// impl Journal for Printed {
+///     fn append(&mut self, record: Record) {
+///         println!("{record:?}");
+///     }
+/// }
+///
+/// let mut switch = Switch::new(Config::default());
+/// switch.keep_records(Printed, Vec::new());
+/// assert_eq!(switch.records_waiting(), 0);
+/// ```
 pub trait Journal: Send + 'static {
     /// Takes the next record. They become durable in the order in which they came.
     fn append(&mut self, record: Record);

@@ -43,6 +43,7 @@ mod recording;
 mod refusal;
 mod registrar;
 mod routing;
+mod sealed;
 mod sent;
 pub mod sip;
 pub mod store;
@@ -61,15 +62,13 @@ pub use cdr::{Cdr, HungUpBy, LegDirection, Quality, RemoteQuality};
 pub use conference::ConferenceMember;
 pub use config::{
     ApiConfig, ChosenByCommand, ClusterConfig, Config, ConfigError, DatabaseKind, DatabaseUrl,
-    HepConfig, KnownHosts, RealtimeConfig, RealtimePlace, SharedText, StoreConfig, StorePlace,
-    Summary, TracesConfig, schema as config_schema,
+    KnownHosts, SharedText, StoreConfig, StorePlace, Summary, schema as config_schema,
 };
 pub use decision::Decision;
 pub use ledger::Journal;
-pub use limits::{Ceiling, LimitUsage};
-pub use log_tail::{LogLevel, LogLine, LogTail};
+pub use limits::LimitUsage;
+pub use log_tail::LogTail;
 pub use news::{News, What};
 pub use refusal::{Refusal, RefusalCount, Stage};
 pub use switch::{LastTraces, Life, ParkedCall, Succession, Switch};
 pub use utc::{NoMoment, Utc};
-pub use watch::Ending;

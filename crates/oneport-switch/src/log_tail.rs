@@ -31,7 +31,7 @@ const UNTOLD: &str = "rsipstack";
 /// How grave a line is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum LogLevel {
+pub(crate) enum LogLevel {
     /// Something does not work.
     Error,
     /// Somebody should look.
@@ -58,19 +58,19 @@ impl From<&Level> for LogLevel {
 
 /// A line of the log.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct LogLine {
+pub(crate) struct LogLine {
     /// Its number since the start of the process, from 1.
-    pub number: u64,
+    pub(crate) number: u64,
     /// When it was written (UTC).
-    pub at: String,
+    pub(crate) at: String,
     /// How grave it is.
-    pub level: LogLevel,
+    pub(crate) level: LogLevel,
     /// The part of the program that has written it.
-    pub target: String,
+    pub(crate) target: String,
     /// The id of the call that it is about.
-    pub call: Option<String>,
+    pub(crate) call: Option<String>,
     /// What it says, with its fields behind it. Secrets are `***`.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl LogLine {
@@ -133,6 +133,16 @@ struct State {
 }
 
 /// The ring. Clones share it.
+///
+/// ```
+/// use oneport_switch::LogTail;
+/// use tracing_subscriber::layer::SubscriberExt as _;
+///
+/// // A clone of it goes to `Api::start`.
+/// let tail = LogTail::default();
+/// let log = tracing_subscriber::registry().with(tail.clone());
+/// tracing::subscriber::with_default(log, || tracing::warn!("a line for the API"));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct LogTail(Arc<Mutex<State>>);
 

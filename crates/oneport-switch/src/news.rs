@@ -14,6 +14,17 @@ use crate::api::model::PeerState;
 const MOST_WAITING: usize = 1_024;
 
 /// Something that happened.
+///
+/// ```
+/// use oneport_switch::{News, What};
+///
+/// let line = r#"{"event_number": 7, "at": "2026-02-03T04:05:06Z",
+///                "event": "call_ringing", "call": "1", "by": "bob"}"#;
+/// let news: News = serde_json::from_str(line)?;
+/// assert_eq!((news.number, news.what.name()), (7, "call_ringing"));
+/// assert!(matches!(news.what, What::CallRinging { by: Some(by), .. } if by == "bob"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct News {
     /// Counts all events since the start of the switch, so that a listener sees what it has missed. Some events
@@ -28,6 +39,15 @@ pub struct News {
 }
 
 /// What happened.
+///
+/// ```
+/// use oneport_switch::What;
+///
+/// let what = What::Registration { peer: "ann".into(), address: Some("192.0.2.1:4569".into()) };
+/// let json = serde_json::to_value(&what)?;
+/// assert_eq!((&json["event"], &json["peer"]), (&what.name().into(), &"ann".into()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]

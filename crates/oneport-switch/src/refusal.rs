@@ -11,6 +11,12 @@ use uuid::Uuid;
 use crate::utc::Utc;
 
 /// Where on its way a call was refused.
+///
+/// ```
+/// use oneport_switch::Stage;
+///
+/// assert_eq!(Stage::ALL.map(Stage::name)[..3], ["opening", "identification", "acl"]);
+/// ```
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema,
 )]
@@ -69,6 +75,14 @@ impl fmt::Display for Stage {
 ///
 /// A call may have several: one for each destination that was tried in vain, and the last, which its
 /// caller was told.
+///
+/// ```
+/// # mod records { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/records.rs")); } use records::*;
+/// let refusal = refusal();
+/// assert_eq!((refusal.stage.name(), refusal.cause), ("limit", Some(42)));
+/// let first = "1. 1970-01-01T00:00:00.000Z refused at stage limit: limit carrier is full";
+/// assert!(refusal.to_string().starts_with(first));
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Refusal {
     /// The call, as in its CDRs and in the log. One that was turned away before anything was kept of
@@ -138,6 +152,21 @@ impl fmt::Display for Refusal {
 }
 
 /// How many were refused for one kind of reason, since the store was made.
+///
+/// ```
+/// use oneport_switch::store::{Record, SqliteStore, Store};
+///
+/// # mod records { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/records.rs")); } use records::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = SqliteStore::in_memory().await?;
+/// store.write(&[Record::Refusal(Box::new(refusal()))]).await?;
+/// for count in store.refusal_counts().await? {
+///     println!("{} times {} at stage {}", count.count, count.kind, count.stage);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RefusalCount {
     /// Where on their way.

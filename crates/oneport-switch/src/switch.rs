@@ -115,6 +115,21 @@ use waking::Wakes;
 use wording::{log_end, printable};
 
 /// The switch as an application of the engine.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use oneport::{Driver, DriverConfig};
+/// use oneport_switch::{Config, Switch};
+///
+/// let text = "[server]\nlisten = [\"127.0.0.1:0\"]\n[peers.ann]\nsecret = \"a b c\"";
+/// let config = Config::parse(Path::new("oneport.toml"), text)?;
+/// let (listen, endpoint) = (config.listen.clone(), config.endpoint.clone());
+/// let driver = DriverConfig { listen, endpoint, ..DriverConfig::default() };
+/// let driver = Driver::start(driver, Switch::new(config))?;
+/// println!("telephones register at {}", driver.local_addresses()[0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Switch {
     config: Config,
     /// Whether it takes calls.
@@ -148,7 +163,7 @@ pub struct Switch {
     /// Calls whose datagrams somebody looks at.
     captures: Captures<CallId>,
     /// Who hands copies of signalling on, and the date.
-    hep: Option<(Exporter, exporting::Dated)>,
+    hep: Option<Exporter>,
     /// Calls that are up and recorded.
     taps: Taps,
     /// Calls whose legs speak different codecs, or want frames of another length.
@@ -205,7 +220,7 @@ impl Switch {
     pub fn new(config: Config) -> Self {
         let mut decoy = Decoy::default();
         decoy.learn(&config);
-        let hep = exporting::start(&config);
+        let hep = config.hep.as_ref().and_then(Exporter::start);
         let mut book = Book::default();
         book.set_switch(config.cluster.as_ref().map(|own| own.name.clone()));
         *book.traces_mut() = traced::start(&config);
@@ -277,7 +292,7 @@ impl Switch {
     fn remove_leg(&mut self, now: Instant, call: CallId) -> Option<Leg> {
         self.release(now, call);
         let leg = self.legs.swap_remove(&call)?;
-        if let Some((exporter, _)) = &self.hep {
+        if let Some(exporter) = &self.hep {
             exporter.over(leg.id);
         }
         self.legs_have_changed();

@@ -11,8 +11,7 @@ use oneport_media::transcode::{Said, Transcoder, Wishes};
 use oneport_proto::{CallId, DropReason, Instant, Media, Speech};
 use oneport_wire::{Format, Timestamp};
 
-pub use places::Places;
-pub(crate) use places::Ticket;
+pub(crate) use places::{Places, Ticket};
 
 /// Frames of noise, where pauses are told and the other leg cannot be told of them.
 const NOISE: Duration = Duration::from_millis(20);

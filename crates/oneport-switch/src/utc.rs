@@ -11,13 +11,24 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 ///
 /// It is written as RFC 3339 with three digits of fraction, `2026-02-03T04:05:06.789Z`, so that the
 /// order of the texts is that of the moments.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport_switch::Utc;
+///
+/// let moment: Utc = "2026-02-03T05:05:06+01:00".parse()?;
+/// assert_eq!(moment.to_string(), "2026-02-03T04:05:06.000Z");
+/// assert_eq!(moment.after(Duration::from_millis(1_500)).since(moment).as_millis(), 1_500);
+/// # Ok::<(), oneport_switch::NoMoment>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Utc(i64);
 
 impl Utc {
     /// Years beyond these have no four digits.
     const EARLIEST: i64 = -62_135_596_800_000;
-    const LATEST: i64 = 253_402_214_400_000;
+    const LATEST: i64 = 253_402_207_200_000;
 
     /// So many milliseconds after the beginning of 1970, or before it.
     #[must_use]
@@ -35,6 +46,11 @@ impl Utc {
     #[must_use]
     pub fn now() -> Self {
         Self::from_unix_millis(Timestamp::now().as_millisecond())
+    }
+
+    /// Now, in µs since the beginning of 1970.
+    pub(crate) fn micros_now() -> u64 {
+        u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0)
     }
 
     /// The moment so much later.
@@ -67,6 +83,13 @@ impl fmt::Display for Utc {
 }
 
 /// A text is no moment.
+///
+/// ```
+/// use oneport_switch::Utc;
+///
+/// let error = "yesterday".parse::<Utc>().expect_err("nobody knows when that is");
+/// assert!(error.to_string().starts_with("`yesterday` is no moment"));
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("`{text}` is no moment as RFC 3339 writes it, such as 2026-02-03T04:05:06Z: {why}")]
 pub struct NoMoment {
@@ -115,7 +138,9 @@ mod tests {
             assert_eq!(text.parse(), Ok(Utc::from_unix_millis(millis)));
         }
         for millis in [i64::MIN, i64::MAX] {
-            assert_eq!(Utc::from_unix_millis(millis).to_string().len(), texts[0].len());
+            let moment = Utc::from_unix_millis(millis);
+            assert_eq!(moment.to_string().parse(), Ok(moment));
+            assert_eq!(moment.to_string().len(), texts[0].len());
         }
     }
 

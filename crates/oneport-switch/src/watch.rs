@@ -41,7 +41,7 @@ impl Bounds {
 
 /// Why this switch has ended a call that was up.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Ending {
+pub(crate) enum Ending {
     /// It has lasted as long as it may.
     TimeUp {
         /// Who says so: `peers.NAME` or `routes.NAME`.
@@ -71,7 +71,7 @@ pub enum Ending {
 impl Ending {
     /// Its name in records.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::TimeUp { .. } => "max_duration",
             Self::NoMedia { .. } => "no_media",
@@ -83,7 +83,7 @@ impl Ending {
     /// What both parties are told. A call whose time is up ends as one that was hung up; one without
     /// media ends by the cause that Asterisk gives to a call without RTP.
     #[must_use]
-    pub const fn cause(&self) -> CauseCode {
+    pub(crate) const fn cause(&self) -> CauseCode {
         match self {
             Self::TimeUp { .. } => CauseCode::NORMAL_CLEARING,
             Self::NoMedia { .. } => CauseCode::CHANNEL_UNAVAILABLE,
@@ -94,7 +94,7 @@ impl Ending {
 
     /// The words that go with the cause.
     #[must_use]
-    pub const fn text(&self) -> &'static str {
+    pub(crate) const fn text(&self) -> &'static str {
         match self {
             Self::TimeUp { .. } => "time is up",
             Self::NoMedia { .. } => "no media",

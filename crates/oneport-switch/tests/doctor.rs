@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use oneport_switch::SharedText;
+use oneport_switch::cluster::{NotShared, SharedOffer, SwitchBehind};
 use oneport_switch::doctor::{
-    Finding, Severity, Weakness, examine, examine_asterisk, examine_rows,
+    Finding, Severity, Weakness, examine, examine_asterisk, examine_rows, examine_shared,
 };
 use oneport_switch::import::Files;
 
@@ -114,7 +116,7 @@ fn files(set: &str) -> Files {
 }
 
 fn weak() -> Vec<Finding> {
-    examine(Path::new("oneport.toml"), WEAK, &|_| true).expect("a good configuration")
+    examine(Path::new("oneport.toml"), WEAK, None, &|_| true).expect("a good configuration")
 }
 
 #[test]
@@ -137,7 +139,7 @@ fn of_amateur_radio_it_is_shown_and_not_blamed_that_nothing_is_encrypted() {
     let peer = "[peers.far]\nsecret = \"horse staple correct\"\naddress = \"198.51.100.7\"\n\
                 encryption = \"off\"\n";
     let ids = |text: &str| -> Vec<(&str, Severity)> {
-        let found = examine(Path::new("oneport.toml"), text, &|_| false).expect("good");
+        let found = examine(Path::new("oneport.toml"), text, None, &|_| false).expect("good");
         let about = found
             .iter()
             .filter(|one| one.id.id().contains("encrypt") || one.id.id().contains("radio"));
@@ -157,7 +159,7 @@ async fn of_rows(sql: &'static str) -> Vec<Finding> {
     sqlx::raw_sql(sql).execute(&database).await.expect("good statements");
     database.close().await;
     let text = format!("# peers\n[realtime]\nurl = \"sqlite:{}\"\n", file.display());
-    examine_rows(Path::new("oneport.toml"), &text).await.expect("a good configuration")
+    examine_rows(Path::new("oneport.toml"), &text, None).await.expect("a good configuration")
 }
 
 #[tokio::test]
@@ -194,11 +196,103 @@ async fn rows_that_lose_something_and_tables_without_a_column_are_named() {
     assert!(what.ends_with("table iaxfriends has no column regseconds"), "{what}");
 }
 
+/// One of several switches, with a route to a peer that is shared.
+const MEMBER: &str = "\
+[store]
+url = \"postgres://oneport@192.0.2.9/oneport\"
+secret = \"open, please\"
+
+[cluster]
+name = \"berlin\"
+address = \"192.0.2.1\"
+secret = \"sturdy bridge\"
+
+[[routes]]
+number = \"7\"
+to = [\"peer:far\"]
+";
+
+const FAR: &str = "\n[peers.far]\nsecret = \"far\"\naddress = \"198.51.100.7\"\n";
+
+/// What is found where the database has this, or why it does not say it, and the disk that.
+fn of_shared(
+    newest: Result<Option<SharedText>, NotShared>,
+    kept: Option<SharedText>,
+    behind: &[SwitchBehind],
+) -> Vec<Finding> {
+    let (path, offer) = (Path::new("oneport.toml"), SharedOffer { newest, kept });
+    let (shared, mut findings) = examine_shared(path, MEMBER, &offer, behind).expect("one goes");
+    findings.extend(examine(path, MEMBER, shared.as_ref(), &|_| true).expect("good"));
+    findings
+}
+
+fn version(version: i64, text: &str) -> SharedText {
+    SharedText { version: Some(version), text: text.into() }
+}
+
+/// Where that is found, and what of it.
+fn found(findings: &[Finding], id: Weakness) -> Vec<(&str, usize, &str)> {
+    let found = findings.iter().filter(|one| one.id == id);
+    found.map(|one| (one.file.as_str(), one.line, one.what.as_str())).collect()
+}
+
+#[test]
+fn what_is_weak_in_what_switches_share_is_told_at_its_line_there() {
+    let findings = of_shared(Ok(Some(version(7, FAR))), None, &[]);
+    let (place, what) = (("shared configuration 7", 3), "the secret of `far` is its name");
+    assert_eq!(found(&findings, Weakness::SecretIsName), [(place.0, place.1, what)]);
+    assert_eq!(found(&findings, Weakness::ReadableSecret), [], "it is in no file");
+    let shared = findings.iter().filter(|one| one.id.id().starts_with("shared-"));
+    assert_eq!(shared.count(), 0, "{findings:?}");
+}
+
+#[test]
+fn a_database_that_does_not_say_what_is_shared_is_told_and_what_was_kept_is_examined() {
+    let findings = of_shared(Err(NotShared::Late), Some(version(6, FAR)), &[]);
+    let what = "the database does not answer within 5 s; shared configuration 6, which was kept \
+                here, is examined";
+    assert_eq!(found(&findings, Weakness::SharedUnread), [("oneport.toml", 5, what)]);
+    assert_eq!(found(&findings, Weakness::SecretIsName)[0].0, "shared configuration 6");
+}
+
+#[test]
+fn a_database_that_has_nothing_shared_any_more_is_told_and_what_was_kept_is_examined() {
+    let findings = of_shared(Ok(None), Some(version(6, FAR)), &[]);
+    let what =
+        "the database has no shared configuration; shared configuration 6 is as it was kept here";
+    assert_eq!(found(&findings, Weakness::SharedUnread), [("oneport.toml", 5, what)]);
+    assert_eq!(found(&findings, Weakness::SecretIsName)[0].0, "shared configuration 6");
+}
+
+#[test]
+fn a_newest_version_that_does_not_go_with_the_file_is_told_at_its_line_and_what_runs_is_examined() {
+    let newest = version(8, &format!("{FAR}[[routes]]\nnumber = \"8\"\nto = [\"peer:fat\"]\n"));
+    let findings = of_shared(Ok(Some(newest.clone())), Some(version(6, FAR)), &[]);
+    let what = "there is no peer `fat`; shared configuration 6, which was kept here, is examined";
+    assert_eq!(found(&findings, Weakness::SharedRefused), [("shared configuration 8", 7, what)]);
+    assert_eq!(found(&findings, Weakness::SecretIsName)[0].0, "shared configuration 6");
+    let offer = SharedOffer { newest: Ok(Some(newest)), kept: None };
+    let error = examine_shared(Path::new("oneport.toml"), MEMBER, &offer, &[]).expect_err("no far");
+    assert!(error.to_string().starts_with("shared configuration 8:7:"), "{error}");
+}
+
+#[test]
+fn switches_that_do_not_run_the_newest_are_named() {
+    let behind = [("bonn", Some(5)), ("paris", None)]
+        .map(|(name, version)| SwitchBehind { name: name.into(), version });
+    let findings = of_shared(Ok(Some(version(7, FAR))), None, &behind);
+    let what =
+        |runs: &str| format!("{runs} of what is shared, and the newest is shared configuration 7");
+    let (bonn, paris) = (what("switch bonn runs version 5"), what("switch paris runs none"));
+    let told = [("oneport.toml", 5, bonn.as_str()), ("oneport.toml", 5, paris.as_str())];
+    assert_eq!(found(&findings, Weakness::SharedBehind), told);
+}
+
 #[tokio::test]
 async fn each_weakness_is_found_and_documented() {
     // Nothing that encrypts may stand beside it.
     let radio = "[server]\nprofile = \"amateur-radio\"\n";
-    let radio = examine(Path::new("oneport.toml"), radio, &|_| false).expect("good");
+    let radio = examine(Path::new("oneport.toml"), radio, None, &|_| false).expect("good");
     let mut rows = of_rows("CREATE TABLE other (name)").await;
     rows.extend(
         of_rows(
@@ -207,7 +301,11 @@ async fn each_weakness_is_found_and_documented() {
         )
         .await,
     );
-    let found = weak().into_iter().chain(radio).chain(rows);
+    let behind = [SwitchBehind { name: "bonn".into(), version: None }];
+    let newest = version(7, &format!("{FAR}[acls.box]\nsecret = \"x\"\n"));
+    let shared = of_shared(Ok(Some(newest)), Some(version(6, FAR)), &behind).into_iter();
+    let shared = shared.chain(of_shared(Err(NotShared::Late), Some(version(6, FAR)), &[]));
+    let found = weak().into_iter().chain(radio).chain(rows).chain(shared);
     let found: BTreeSet<Weakness> = found.map(|finding| finding.id).collect();
     let document = include_str!("../../../docs/doctor.md");
     for weakness in Weakness::ALL {
@@ -230,7 +328,7 @@ fn of_an_address(address: &str, server: &str, peer: &str) -> Vec<(Weakness, Seve
         "[server]\n{server}\n[peers.site]\naddress = \"{address}\"\ntrunk = true\n\
          encryption = \"off\"\n{peer}\n[[routes]]\nprefix = \"9\"\nto = [\"peer:site\"]\n"
     );
-    let findings = examine(Path::new("oneport.toml"), &text, &|_| false).expect("good");
+    let findings = examine(Path::new("oneport.toml"), &text, None, &|_| false).expect("good");
     let here = findings.iter().filter(|finding| finding.id == Weakness::SpoofablePeer);
     here.map(|finding| (finding.id, finding.severity)).collect()
 }
@@ -253,7 +351,7 @@ fn a_peer_that_shows_nothing_but_its_address_needs_a_call_token() {
     assert_eq!(of_an_address("10.0.0.7", "", own), []);
     let told = |server: &str| {
         let text = format!("[server]\n{server}\n[peers.site]\naddress = \"10.0.0.7\"\n{own}\n");
-        print(&examine(Path::new("oneport.toml"), &text, &|_| false).expect("good"))
+        print(&examine(Path::new("oneport.toml"), &text, None, &|_| false).expect("good"))
     };
     assert!(told("").contains("without one its calls are refused"));
     assert!(!told(from_office).contains("refused"));
@@ -287,15 +385,30 @@ fn a_good_configuration_is_left_in_peace() {
                 [peers.media]\naddress = \"10.0.0.7\"\nsecret = \"staple of the battery\"\n\
                 trunk = true\npermit = [\"10.0.0.0/8\"]\n\
                 [[routes]]\nprefix = \"9\"\nto = [\"peer:media\"]\n";
-    let findings = examine(Path::new("oneport.toml"), good, &|_| false).expect("good");
+    let findings = examine(Path::new("oneport.toml"), good, None, &|_| false).expect("good");
     assert!(findings.is_empty(), "{}", print(&findings));
+}
+
+#[test]
+fn a_phone_that_speaks_sip_is_asked_by_the_gateway_and_its_secret_is_weighed_as_any_other() {
+    let found = |keys: &str| {
+        let text = format!("[peers.desk]\nprotocol = \"sip\"\n{keys}\n");
+        let findings = examine(Path::new("oneport.toml"), &text, None, &|_| false).expect("good");
+        let of_the_phone =
+            |id: &Weakness| matches!(id, Weakness::NoQualify | Weakness::ShortSecret);
+        findings.into_iter().map(|finding| finding.id).filter(of_the_phone).collect::<Vec<_>>()
+    };
+    assert_eq!(found("secret = \"staple of the battery\""), []);
+    assert_eq!(found("secret = \"short\""), [Weakness::ShortSecret]);
+    let unasked = "secret = \"staple of the battery\"\nqualify = false";
+    assert_eq!(found(unasked), [Weakness::NoQualify]);
 }
 
 #[test]
 fn a_mark_of_the_cpu_that_is_too_late_is_named_and_one_in_time_is_not() {
     let found = |percent: u32| {
         let text = format!("[overload]\ncpu_percent = {percent}\n");
-        let findings = examine(Path::new("oneport.toml"), &text, &|_| false).expect("good");
+        let findings = examine(Path::new("oneport.toml"), &text, None, &|_| false).expect("good");
         findings.into_iter().find(|finding| finding.id == Weakness::NoOverloadControl)
     };
     assert_eq!(found(97), None);

@@ -124,7 +124,7 @@ async fn a_guest_reaches_echo_and_milliwatt_and_nothing_else() {
 
 #[tokio::test]
 async fn a_milliwatt_is_a_milliwatt() {
-    let (_switch, to) = switch("");
+    let (switch, to) = switch("");
     let phone = phone();
     let mut call = phone.call(to, NewCall::to("milliwatt")).await.expect("placed");
     call.answered().await.expect("answered");
@@ -133,6 +133,12 @@ async fn a_milliwatt_is_a_milliwatt() {
         let frame = reader.next_frame().await.expect("audio");
         assert_eq!(frame.payload.as_slice(), tone::MILLIWATT_ULAW.repeat(20));
     }
+    // All of it was sent, from the first frame on: the log of a first call warns of nothing.
+    let refused = switch.with(|endpoint, _, _| {
+        let dropped = endpoint.counters().drops().filter(|(_, count)| *count > 0);
+        dropped.map(|(reason, _)| reason.name()).collect::<Vec<_>>()
+    });
+    assert_eq!(refused.await.expect("running"), ["call_token_sent"]);
 }
 
 #[tokio::test]

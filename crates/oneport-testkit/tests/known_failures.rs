@@ -217,7 +217,9 @@ fn no_audio_leaves_before_the_peer_has_answered_the_accept() {
     network.inject(B, from, &[0x80, 5, 0x12, 0x34, 0, 0, 0, 0, 1, 1, 6, 4]);
     network.nodes[B].endpoint.send_voice(now, call, Format::ULAW, &[1; 160], 20).expect("dropped");
     assert_eq!(network.nodes[B].endpoint.call_stats(call).expect("alive").sent_frames, 0);
+    assert!(!network.nodes[B].endpoint.hears_us(call));
     network.run(Duration::from_millis(100));
+    assert!(network.nodes[B].endpoint.hears_us(call));
     let now = network.now();
     network.nodes[B].endpoint.send_voice(now, call, Format::ULAW, &[1; 160], 20).expect("sent");
     assert_eq!(network.nodes[B].endpoint.call_stats(call).expect("alive").sent_frames, 1);

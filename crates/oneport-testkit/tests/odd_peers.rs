@@ -301,3 +301,24 @@ fn whatever_the_loss_a_call_completes_or_ends_at_the_documented_second() {
         assert!(complete >= *least, "{loss} of 1,000 lost: {complete} calls are complete");
     }
 }
+
+#[test]
+fn a_peer_that_asks_and_asks_and_acknowledges_nothing_does_not_fill_our_memory() {
+    // PING, LAGRQ, TXREQ, and two that nobody knows.
+    for subclass in [2, 11, 22, 0x3E, 0x7E] {
+        let mut network = Network::pair(1);
+        let (_, theirs) = call_up(&mut network);
+        let from = network.nodes[A].address;
+        let mut asked = frame(&network, theirs, 6, subclass, &[]);
+        for _ in 0..20_000 {
+            network.inject(B, from, &asked);
+            asked[8] = asked[8].wrapping_add(1);
+        }
+        let dropped = network.nodes[B].endpoint.counters().dropped(DropReason::QueueFull);
+        assert!(dropped >= 20_000 - 64 - 512 - 128, "{subclass:#x}: {dropped}");
+        // It can be ended all the same.
+        let now = network.now();
+        let endpoint = &mut network.nodes[B].endpoint;
+        endpoint.hangup(now, theirs, CauseCode::NORMAL_CLEARING, None).expect("it is up");
+    }
+}

@@ -383,6 +383,25 @@ fn txrel_brings_voice_that_goes_straight_back_to_the_middle() {
 }
 
 #[test]
+fn voice_that_goes_straight_comes_back_to_the_middle_where_an_end_moves() {
+    let mut call = Bridged::new(13, true);
+    call.transfer(TransferKind::Media);
+    call.speak(10);
+    assert!(call.through_the_middle(20) < 10, "no voice comes to the middle");
+    call.heard();
+    let port = call.network.nodes[A].address.port() + 1;
+    call.network.nodes[A].address.set_port(port);
+    // The middle polls its peers, and finds it.
+    call.speak(1_000);
+    let moved = |event: &Event| matches!(event, Event::CallMoved { .. });
+    assert!(call.events(M).iter().any(moved), "its address is another");
+    call.heard();
+    assert!(call.through_the_middle(20) >= 2 * 19, "voice comes by the middle");
+    let (a, b) = call.heard();
+    assert!(a >= 17 && b >= 17, "{a}, {b}");
+}
+
+#[test]
 fn a_transfer_begins_between_two_answered_calls_of_two_peers() {
     let mut call = Bridged::new(10, true);
     let now = call.network.now();

@@ -4,6 +4,14 @@ use core::fmt;
 use core::ops::BitOr;
 
 /// Ways to prove who one is (RFC 5456 §8.6.13).
+///
+/// ```
+/// use oneport_wire::AuthMethods;
+///
+/// let offered = AuthMethods::MD5 | AuthMethods::RSA;
+/// assert_eq!(offered.to_string(), "md5,rsa");
+/// assert!(!offered.contains(AuthMethods::PLAINTEXT));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct AuthMethods(pub u16);
 
@@ -62,6 +70,16 @@ impl fmt::Debug for AuthMethods {
 }
 
 /// Ways to encrypt a call.
+///
+/// ```
+/// use oneport_wire::EncryptionMethods;
+///
+/// let ours = EncryptionMethods::AES128.union(EncryptionMethods::KEY_ROTATION);
+/// let agreed = ours.intersection(EncryptionMethods(0x0001));
+/// assert!(agreed.contains(EncryptionMethods::AES128));
+/// // The peer would not understand an RTKEY.
+/// assert!(!agreed.contains(EncryptionMethods::KEY_ROTATION));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct EncryptionMethods(pub u16);
 

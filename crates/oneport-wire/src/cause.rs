@@ -3,6 +3,14 @@
 use core::fmt;
 
 /// A cause code. Any value can come; those with a name are constants here.
+///
+/// ```
+/// use oneport_wire::CauseCode;
+///
+/// assert_eq!(CauseCode(17), CauseCode::USER_BUSY);
+/// assert_eq!(CauseCode(17).to_string(), "user busy (17)");
+/// assert_eq!(CauseCode(200).to_string(), "unknown cause (200)");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct CauseCode(pub u8);
 

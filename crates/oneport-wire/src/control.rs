@@ -3,6 +3,16 @@
 use core::fmt;
 
 /// What a CONTROL frame says.
+///
+/// ```
+/// use oneport_wire::{Control, Message};
+///
+/// let answer = Message::control(Control::Answer);
+/// assert_eq!((answer.frame_type(), answer.subclass()), (4, 4));
+/// assert!(Control::Answer.may_cross());
+/// // Of use within one host only: the other side ignores it.
+/// assert!(!Control::from_subclass(20).may_cross());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Control {

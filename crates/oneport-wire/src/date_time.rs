@@ -3,6 +3,15 @@
 use core::fmt;
 
 /// A date and time, to two seconds, in no particular time zone: peers send local time or UTC.
+///
+/// ```
+/// use oneport_wire::DateTime;
+///
+/// let time = DateTime::from_unix(1_795_488_553);
+/// assert_eq!(time.to_packed(), 0x3578_1626);
+/// // The odd second has no bit.
+/// assert_eq!(time.to_string(), "2026-11-24 02:49:12");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct DateTime {
     /// 2000 to 2127.

@@ -15,6 +15,15 @@ use crate::read::exact;
 use crate::text::Str;
 
 /// The information elements of a frame: whole, in their order, not looked into.
+///
+/// ```
+/// use oneport_wire::{Element, Elements};
+///
+/// let elements = Elements::parse(b"\x0b\x02\x00\x02\x01\x03600")?;
+/// let read: Vec<_> = elements.iter().collect();
+/// assert_eq!(read, [Element::Version(2), Element::CalledNumber("600".into())]);
+/// # Ok::<(), oneport_wire::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Elements<'a>(&'a [u8]);
 
@@ -84,6 +93,17 @@ impl fmt::Debug for Elements<'_> {
 }
 
 /// Reads elements one by one.
+///
+/// ```
+/// use oneport_wire::{Element, Elements};
+///
+/// let mut elements = Elements::parse(&[200, 1, 7, 19, 2, 0, 60])?.iter();
+/// // What is not known stops nobody.
+/// assert_eq!(elements.next(), Some(Element::Unknown { id: 200, data: &[7] }));
+/// assert_eq!(elements.next(), Some(Element::Refresh(60)));
+/// assert_eq!(elements.next(), None);
+/// # Ok::<(), oneport_wire::DecodeError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ElementIter<'a> {
     rest: &'a [u8],
@@ -108,6 +128,17 @@ fn split(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 }
 
 /// Whether a number exists at a peer (RFC 5456 §8.6.19).
+///
+/// ```
+/// use oneport_wire::{DialplanStatus, Element};
+///
+/// // A number may be there, with more digits.
+/// let read = Element::decode(20, &[0x80, 0x02]);
+/// let Element::DialplanStatus(status) = read else { panic!() };
+/// assert!(status.contains(DialplanStatus::CAN_EXIST));
+/// assert!(status.contains(DialplanStatus::MATCH_MORE));
+/// assert!(!status.contains(DialplanStatus::EXISTS));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct DialplanStatus(pub u16);
 
@@ -131,6 +162,14 @@ impl DialplanStatus {
 }
 
 /// Messages that wait in a mailbox (RFC 5456 §8.6.23).
+///
+/// ```
+/// use oneport_wire::{Element, MessageCount};
+///
+/// let read = Element::decode(24, &[3, 2]);
+/// assert_eq!(read, Element::MessageCount(MessageCount { old: 3, new: 2 }));
+/// assert_eq!(Element::decode(24, &[255, 255]), Element::MessageCount(MessageCount::SOME));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct MessageCount {
     /// Heard before.
@@ -148,6 +187,18 @@ impl MessageCount {
 ///
 /// `0` number; `1` length of the data; then data, integers big-endian. A known number with data
 /// of the wrong size is [`Malformed`](Self::Malformed): readers pass over it.
+///
+/// ```
+/// use oneport_wire::{Element, ElementBuffer};
+///
+/// assert_eq!(Element::decode(19, &[0, 60]), Element::Refresh(60));
+/// // One byte is no number of seconds; it is written again as it came.
+/// let short = Element::decode(19, &[60]);
+/// assert_eq!(short, Element::Malformed { id: 19, data: &[60] });
+/// let mut elements = ElementBuffer::new();
+/// elements.push(&short);
+/// assert_eq!(elements.as_elements().as_bytes(), [19, 1, 60]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Element<'a> {

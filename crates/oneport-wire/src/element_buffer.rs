@@ -8,6 +8,17 @@ use crate::format::Format;
 use crate::preferences::CodecPreferences;
 
 /// Elements being put together for a frame.
+///
+/// ```
+/// use oneport_wire::{Element, ElementBuffer, Format};
+///
+/// let mut elements = ElementBuffer::new();
+/// elements.push(&Element::Version(2));
+/// elements.push(&Element::CalledNumber("600".into()));
+/// elements.push_codec_preferences(&[Format::ALAW, Format::ULAW]);
+/// let bytes = elements.as_elements().as_bytes();
+/// assert_eq!(bytes, b"\x0b\x02\x00\x02\x01\x03600\x2d\x02ED");
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ElementBuffer {
     bytes: Vec<u8>,

@@ -3,6 +3,18 @@
 use thiserror::Error;
 
 /// What is wrong with a datagram, and at which of its bytes.
+///
+/// ```
+/// use oneport_wire::{Datagram, DecodeError, Elements};
+///
+/// let error = Datagram::decode(&[0x80, 2, 0]).expect_err("it is cut");
+/// assert_eq!(error, DecodeError::TooShort { what: "frame", needed: 4, len: 3 });
+/// let error = Elements::parse(&[19, 2, 0, 60, 1, 3, b'6']).expect_err("a number of one digit");
+/// assert_eq!(
+///     error.to_string(),
+///     "information element 1 at offset 4 says 3 bytes, but 1 are left"
+/// );
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum DecodeError {

@@ -6,6 +6,16 @@ use crate::text::Str;
 const HEADER_LEN: usize = 42;
 
 /// The 42 bytes before a firmware image: magic, version, device, length, MD5, big-endian.
+///
+/// ```
+/// use oneport_wire::FirmwareHeader;
+///
+/// let header = FirmwareHeader { version: 23, device: "iaxy".into(), len: 9_000, md5: [7; 16] };
+/// let bytes = header.encode();
+/// assert_eq!(bytes[..6], *b"iaxy\x00\x17");
+/// assert_eq!(FirmwareHeader::decode(&bytes), Some(header));
+/// assert_eq!(FirmwareHeader::decode(&bytes[..41]), None);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FirmwareHeader<'a> {
     /// Version of the image.

@@ -4,6 +4,14 @@ use core::fmt;
 use core::ops::{BitAnd, BitOr};
 
 /// What a format carries.
+///
+/// ```
+/// use oneport_wire::{Format, MediaKind};
+///
+/// assert_eq!(Format::H264.kind(), MediaKind::Video);
+/// // A bit that nobody has a format for can be offered all the same.
+/// assert_eq!(Format::from_bit(24).map(Format::kind), Some(MediaKind::Unassigned));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum MediaKind {
     /// Sound.
@@ -21,6 +29,16 @@ pub enum MediaKind {
 /// One media format: the number of its bit, 0 to 63.
 ///
 /// It prints as the name Asterisk uses.
+///
+/// ```
+/// use oneport_wire::Format;
+///
+/// assert_eq!(Format::from_name("ULAW"), Some(Format::ULAW));
+/// assert_eq!((Format::ULAW.mask(), Format::ULAW.subclass()), (0x4, 0x4));
+/// // Bit 34 does not fit into a subclass: the C bit and its number do.
+/// assert_eq!((Format::OPUS.mask(), Format::OPUS.subclass()), (1 << 34, 0x80 | 34));
+/// assert_eq!(Format::from_subclass(0xA2), Some(Format::OPUS));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Format(u8);
 
@@ -328,6 +346,18 @@ impl fmt::Debug for Format {
 }
 
 /// A set of formats: a 64-bit mask.
+///
+/// ```
+/// use oneport_wire::{Format, FormatSet};
+///
+/// let ours: FormatSet = [Format::GSM, Format::ALAW, Format::OPUS].into_iter().collect();
+/// let theirs = FormatSet(0x0000_000E);
+/// assert_eq!((ours & theirs).to_string(), "gsm,alaw");
+/// let chosen = Format::FIXED_RANKING.into_iter().find(|format| (ours & theirs).contains(*format));
+/// assert_eq!(chosen, Some(Format::ALAW));
+/// // CAPABILITY has no room for Opus.
+/// assert_eq!(ours.low32(), 0x0000_000A);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct FormatSet(pub u64);
 

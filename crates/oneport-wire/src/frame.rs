@@ -10,6 +10,18 @@ use crate::trunk::TrunkFrame;
 const TOP_BIT: u16 = 0x8000;
 
 /// One datagram, which is one frame.
+///
+/// ```
+/// use oneport_wire::Datagram;
+///
+/// // The first bits tell the kinds apart; the last bytes here are media.
+/// let full = [0x80, 2, 0, 3, 0, 0, 0, 20, 1, 1, 2, 4, 0xFF];
+/// assert!(matches!(Datagram::decode(&full)?, Datagram::Full(_)));
+/// assert!(matches!(Datagram::decode(&[0, 2, 0, 40, 0xFF])?, Datagram::Mini(_)));
+/// assert!(matches!(Datagram::decode(&[0, 0, 0x80, 2, 0, 40, 0xFF])?, Datagram::VideoMini(_)));
+/// assert!(matches!(Datagram::decode(&[0, 0, 1, 0, 0, 0, 0, 60])?, Datagram::Trunk(_)));
+/// # Ok::<(), oneport_wire::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Datagram<'a> {
     /// Signalling, and media that must not be lost.
@@ -52,6 +64,23 @@ impl<'a> Datagram<'a> {
 }
 
 /// Header of a full frame but for its type and subclass, which the [`Message`] has.
+///
+/// ```
+/// use oneport_wire::{CallNumber, Control, FullHeader, Message, Seq, Timestamp};
+///
+/// let header = FullHeader {
+///     source: CallNumber::from_bits(2),
+///     destination: CallNumber::from_bits(3),
+///     retransmission: true,
+///     timestamp: Timestamp(500),
+///     oseq: Seq(4),
+///     iseq: Seq(3),
+/// };
+/// let mut bytes = Vec::new();
+/// Message::control(Control::Ringing).encode(&header, &mut bytes);
+/// // The F bit is on the source, the R bit on the destination.
+/// assert_eq!(bytes, [0x80, 2, 0x80, 3, 0, 0, 0x01, 0xF4, 4, 3, 4, 3]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FullHeader {
     /// The sender's call number.
@@ -72,6 +101,16 @@ pub struct FullHeader {
 ///
 /// `0..2` F bit (1) and source call number; `2..4` R bit and destination call number; `4..8`
 /// timestamp in ms; `8` OSeqno; `9` ISeqno; `10` type; `11` C bit and subclass.
+///
+/// ```
+/// use oneport_wire::{CallNumber, Datagram, Message};
+///
+/// let bytes = [0x80, 2, 0, 3, 0, 0, 0, 20, 1, 1, 1, b'5'];
+/// let Datagram::Full(frame) = Datagram::decode(&bytes)? else { panic!() };
+/// assert_eq!(frame.header.source, CallNumber::from_bits(2));
+/// assert_eq!(frame.message()?, Message::DtmfEnd(b'5'));
+/// # Ok::<(), oneport_wire::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FullFrame<'a> {
     /// Numbers and time.
@@ -137,6 +176,19 @@ impl FullHeader {
 ///
 /// `0..2` F bit (0) and the sender's call number, never 0; `2..4` the low 16 bits of its clock in
 /// ms, which wrap after 65.5 s. The format is that of the last full VOICE frame.
+///
+/// ```
+/// use oneport_wire::{CallNumber, Datagram, MiniFrame, Timestamp};
+///
+/// // At 65.576 s the 16 bits have wrapped.
+/// let source = CallNumber::from_bits(2);
+/// let header = MiniFrame::encode_header(source, Timestamp(65_576).low16());
+/// assert_eq!(header, [0, 2, 0, 40]);
+/// let bytes = [&header[..], &[0xFF; 160]].concat();
+/// let Datagram::Mini(frame) = Datagram::decode(&bytes)? else { panic!() };
+/// assert_eq!((frame.source, frame.payload.len()), (source, 160));
+/// # Ok::<(), oneport_wire::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MiniFrame<'a> {
     /// The sender's call number.
@@ -165,6 +217,18 @@ impl MiniFrame<'_> {
 ///
 /// `0..2` zero; `2..4` V bit (1) and the sender's call number; `4..6` mark and the low 15 bits of
 /// its clock in ms, which wrap after 32.8 s. The format is that of the last full VIDEO frame.
+///
+/// ```
+/// use oneport_wire::{CallNumber, VideoMiniFrame, VideoTimestamp};
+///
+/// let last_of_picture = VideoMiniFrame {
+///     source: CallNumber::from_bits(2),
+///     mark: true,
+///     timestamp: VideoTimestamp(40),
+///     payload: &[],
+/// };
+/// assert_eq!(last_of_picture.encode_header(), [0, 0, 0x80, 2, 0x80, 40]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct VideoMiniFrame<'a> {
     /// The sender's call number.

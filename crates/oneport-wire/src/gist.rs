@@ -10,6 +10,16 @@ use crate::message::Message;
 use crate::subclass::IaxSubclass;
 
 /// Prints what [`Message::gist`] says.
+///
+/// ```
+/// use oneport_wire::{Element, ElementBuffer, IaxSubclass, Message};
+///
+/// let mut elements = ElementBuffer::new();
+/// elements.push(&Element::Username("ann".into()));
+/// elements.push(&Element::Password("secret".into()));
+/// let message = Message::iax(IaxSubclass::AuthRep, elements.as_elements());
+/// assert_eq!(message.gist().to_string(), "AUTHREP plaintext");
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Gist<'a>(Kind<'a>);
 

@@ -10,6 +10,16 @@ use crate::frame::FullHeader;
 use crate::subclass::{HtmlSubclass, IaxSubclass, MediaSubclass, frame_type};
 
 /// The content of a full frame: its type, its subclass and what follows (RFC 5456 §8.2 to §8.5).
+///
+/// ```
+/// use oneport_wire::{CauseCode, Element, IaxSubclass, Message, frame_type};
+///
+/// let message = Message::decode(frame_type::IAX, 5, &[42, 1, 17])?;
+/// let Message::Iax { subclass: IaxSubclass::Hangup, elements } = message else { panic!() };
+/// assert_eq!(elements.iter().next(), Some(Element::CauseCode(CauseCode::USER_BUSY)));
+/// assert!(message.takes_sequence_number());
+/// # Ok::<(), oneport_wire::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Message<'a> {
     /// A digit was pressed: ASCII, as it came.

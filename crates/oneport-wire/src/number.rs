@@ -3,6 +3,15 @@
 use core::fmt;
 
 /// A call number: 15 bits, chosen by each side for itself (RFC 5456 §8.1.1).
+///
+/// ```
+/// use oneport_wire::CallNumber;
+///
+/// assert_eq!(CallNumber::new(0x8000), None);
+/// // Of a header word the top bit is a flag.
+/// assert_eq!(CallNumber::from_bits(0x8002).get(), 2);
+/// assert!(CallNumber::NONE.is_none());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct CallNumber(u16);
 
@@ -52,6 +61,14 @@ impl fmt::Debug for CallNumber {
 }
 
 /// A sequence number of full frames: 8 bits, wrapping (RFC 5456 §7.1).
+///
+/// ```
+/// use oneport_wire::Seq;
+///
+/// assert_eq!(Seq(255).next(), Seq::ZERO);
+/// // Frames 254, 255, 0 and 1 are between.
+/// assert_eq!(Seq(2).since(Seq(254)), 4);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Seq(pub u8);
 
@@ -79,6 +96,14 @@ impl fmt::Display for Seq {
 }
 
 /// A timestamp of a full frame: ms since its sender began the call, wrapping after 49.7 days.
+///
+/// ```
+/// use oneport_wire::{MiniTimestamp, Timestamp, VideoTimestamp};
+///
+/// let timestamp = Timestamp(0x0001_F00A);
+/// assert_eq!(timestamp.low16(), MiniTimestamp(0xF00A));
+/// assert_eq!(timestamp.low15(), VideoTimestamp(0x700A));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Timestamp(pub u32);
 
@@ -105,6 +130,15 @@ impl fmt::Display for Timestamp {
 }
 
 /// The low 16 bits of a timestamp, as voice mini frames carry them; they wrap after 65.5 s.
+///
+/// ```
+/// use oneport_wire::{MiniTimestamp, Timestamp};
+///
+/// // The clock has wrapped since the last frame.
+/// assert_eq!(MiniTimestamp(14).unwrap_near(Timestamp(65_530)), Timestamp(65_550));
+/// // One of before the wrap comes late.
+/// assert_eq!(MiniTimestamp(65_510).unwrap_near(Timestamp(65_550)), Timestamp(65_510));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct MiniTimestamp(pub u16);
 
@@ -118,6 +152,12 @@ impl MiniTimestamp {
 }
 
 /// The low 15 bits of a timestamp, as video mini frames carry them; they wrap after 32.8 s.
+///
+/// ```
+/// use oneport_wire::{Timestamp, VideoTimestamp};
+///
+/// assert_eq!(VideoTimestamp(2).unwrap_near(Timestamp(32_760)), Timestamp(32_770));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct VideoTimestamp(pub u16);
 

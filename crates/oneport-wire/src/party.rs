@@ -37,6 +37,17 @@ fn put(out: &mut Vec<u8>, id: u8, value: &[u8]) {
 }
 
 /// The party that a call is connected to now, as after a transfer or a forward.
+///
+/// ```
+/// use oneport_wire::ConnectedLine;
+///
+/// let line = ConnectedLine { name: Some("Ann".into()), source: Some(3), ..Default::default() };
+/// let bytes = line.to_bytes();
+/// assert!(bytes.starts_with(b"\x0a\x01\x02\x01\x03Ann"));
+/// assert_eq!(ConnectedLine::read(&bytes).name, Some("Ann".into()));
+/// // What is cut off is left out.
+/// assert_eq!(ConnectedLine::read(&bytes[..7]).name, None);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ConnectedLine<'a> {
     /// Its number.
@@ -90,6 +101,21 @@ impl<'a> ConnectedLine<'a> {
 }
 
 /// A call was redirected: by whom, to whom, why, how often.
+///
+/// ```
+/// use oneport_wire::Redirecting;
+///
+/// // 4711 does not answer; 4712 takes the call.
+/// let redirecting = Redirecting {
+///     from_number: Some("4711".into()),
+///     to_number: Some("4712".into()),
+///     reason: Some(2),
+///     ..Default::default()
+/// };
+/// let bytes = redirecting.to_bytes();
+/// // How often is said in any case.
+/// assert_eq!(Redirecting::read(&bytes), Redirecting { count: Some(0), ..redirecting });
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Redirecting<'a> {
     /// Number of the party that redirected.

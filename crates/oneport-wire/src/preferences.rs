@@ -5,6 +5,16 @@ use core::fmt;
 use crate::format::Format;
 
 /// An order of preference, best first, as letters.
+///
+/// ```
+/// use oneport_wire::{CodecPreferences, Format};
+///
+/// let preferences = CodecPreferences::new(b"E?DC");
+/// assert_eq!(preferences.to_string(), "alaw>ulaw>gsm");
+/// // The best that both speak.
+/// let ours = [Format::GSM, Format::ULAW];
+/// assert_eq!(preferences.iter().find(|format| ours.contains(format)), Some(Format::ULAW));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CodecPreferences<'a>(&'a [u8]);
 

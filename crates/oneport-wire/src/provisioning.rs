@@ -9,6 +9,18 @@ use crate::read::exact;
 use crate::text::Str;
 
 /// One setting of a device.
+///
+/// ```
+/// use oneport_wire::{DEFAULT_PORT, ProvisioningElement, provisioning_elements};
+///
+/// let mut data = Vec::new();
+/// ProvisioningElement::ServerPort(DEFAULT_PORT).encode(&mut data);
+/// assert_eq!(data, [16, 2, 0x11, 0xD9]);
+/// let mut settings = provisioning_elements(&data).expect("they are whole");
+/// assert_eq!(settings.next(), Some(ProvisioningElement::ServerPort(4569)));
+/// // Half of an element is none.
+/// assert!(provisioning_elements(&data[..3]).is_none());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ProvisioningElement<'a> {

@@ -18,6 +18,17 @@ const LEFT_OUT: &str = "000000";
 const MOST_PRINTED: usize = 20;
 
 /// How a node is linked.
+///
+/// ```
+/// use oneport_wire::{LinkMode, RadioText};
+///
+/// let text = RadioText::parse("L T2000,C2001,2002");
+/// let Some(RadioText::Links(links)) = text else { panic!() };
+/// let modes: Vec<_> = links.nodes().map(|(mode, _)| mode.name()).collect();
+/// // Without a letter it is `T`.
+/// assert_eq!(modes, ["transceive", "connecting", "transceive"]);
+/// assert!(links.nodes().any(|(mode, _)| mode == LinkMode::Connecting));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum LinkMode {
     /// `T`: it hears and is heard.
@@ -44,6 +55,16 @@ impl LinkMode {
 }
 
 /// Nodes that are linked with the sender, directly or through others, as it says.
+///
+/// ```
+/// use oneport_wire::{LinkMode, RadioText};
+///
+/// let text = RadioText::parse("L T2000,R2001,T000000");
+/// let Some(RadioText::Links(links)) = text else { panic!() };
+/// let nodes: Vec<_> = links.nodes().collect();
+/// assert_eq!(nodes, [(LinkMode::Transceive, "2000"), (LinkMode::Monitor, "2001")]);
+/// assert!(links.is_cut());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LinkList<'a>(&'a str);
 
@@ -76,6 +97,17 @@ impl<'a> LinkList<'a> {
 
 /// A text that one node sends another. Numbers of nodes and the like are words: printable ASCII, no spaces, 32
 /// bytes at most.
+///
+/// ```
+/// use oneport_wire::{Message, RadioText};
+///
+/// let message = Message::text(b"K 2000 2001 1 7\0");
+/// let keyed = RadioText::Keyed { to: "2000", from: "2001", keyed: true, seconds: 7 };
+/// assert_eq!(message.radio_text(), Some(keyed));
+/// assert_eq!(keyed.to_string(), "node 2001 is keyed, for 7 s");
+/// // Texts of people are none of it.
+/// assert_eq!(RadioText::parse("hello"), None);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum RadioText<'a> {

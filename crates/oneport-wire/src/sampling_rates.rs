@@ -10,6 +10,14 @@ const LEAST_HZ: u16 = 4_000;
 ///
 /// The RFC has one rate in Hz, Asterisk a mask of six bits. The two cannot be confused: a mask is
 /// below 64, and no audio has so few samples in a second.
+///
+/// ```
+/// use oneport_wire::SamplingRates;
+///
+/// // As the RFC has it, and as Asterisk does.
+/// assert!(SamplingRates(16_000).iter().eq([16_000]));
+/// assert!(SamplingRates(0b10_0101).iter().eq([8_000, 16_000, 48_000]));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct SamplingRates(pub u16);
 

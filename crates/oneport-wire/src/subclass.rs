@@ -33,6 +33,16 @@ pub mod frame_type {
 }
 
 /// Subclass of a VOICE, VIDEO or IMAGE frame, as it came.
+///
+/// ```
+/// use oneport_wire::{Format, MediaSubclass};
+///
+/// // A mask where that is below 128, else the C bit and the number of the bit.
+/// assert_eq!(MediaSubclass::from(Format::ULAW).0, 0x04);
+/// assert_eq!(MediaSubclass::from(Format::G722).0, 0x80 | 12);
+/// let video = MediaSubclass::video(Format::H264, true);
+/// assert_eq!((video.video_format(), video.mark()), (Some(Format::H264), true));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct MediaSubclass(pub u8);
 
@@ -72,6 +82,15 @@ impl From<Format> for MediaSubclass {
 }
 
 /// What an IAX control frame says (RFC 5456 §8.4, and those added since).
+///
+/// ```
+/// use oneport_wire::IaxSubclass;
+///
+/// assert_eq!(IaxSubclass::from_subclass(14), IaxSubclass::RegAuth);
+/// assert_eq!(IaxSubclass::RegAuth.to_string(), "REGAUTH");
+/// // What a later version adds is kept as it came.
+/// assert_eq!(IaxSubclass::from_subclass(99).subclass(), 99);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum IaxSubclass {
@@ -306,6 +325,16 @@ impl fmt::Display for IaxSubclass {
 }
 
 /// What an HTML frame says (RFC 5456 §8.5).
+///
+/// ```
+/// use oneport_wire::{HtmlSubclass, Message, frame_type};
+///
+/// let message = Message::decode(frame_type::HTML, 1, b"http://example.com/")?;
+/// assert!(matches!(message, Message::Html { subclass: HtmlSubclass::Url, .. }));
+/// // They are numbers, not bits: 3 is not a URL with data.
+/// assert_eq!(HtmlSubclass::from_subclass(3), HtmlSubclass::Unknown(3));
+/// # Ok::<(), oneport_wire::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum HtmlSubclass {

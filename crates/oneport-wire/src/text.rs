@@ -4,6 +4,17 @@ use alloc::string::String;
 use core::fmt;
 
 /// Text of an information element: UTF-8 by rule (RFC 5456 §8.6), anything in practice.
+///
+/// ```
+/// use oneport_wire::Str;
+///
+/// assert_eq!(Str::from("Zoë").to_str(), Some("Zoë"));
+/// // A peer that sends Latin-1: what can be read is printed, and no byte is lost.
+/// let name = Str::new(b"Zo\xEB");
+/// assert_eq!(name.to_str(), None);
+/// assert_eq!(name.to_string(), "Zo\u{FFFD}");
+/// assert_eq!(name.as_bytes(), b"Zo\xEB");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Str<'a>(&'a [u8]);
 

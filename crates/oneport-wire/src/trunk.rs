@@ -11,6 +11,17 @@ use crate::read::u16_at;
 /// clock in ms. An entry without timestamp is `0..2` call number, `2..4` length, then voice; one
 /// with a timestamp is `0..2` length, `2..4` call number, `4..6` the low 16 bits of the call's
 /// clock, then voice. The length is that of the voice alone.
+///
+/// ```
+/// use oneport_wire::{Datagram, Timestamp};
+///
+/// let bytes = [0, 0, 1, 1, 0, 0, 0, 100, 0, 2, 0, 5, 0, 40, 0xD5, 0xD5];
+/// let Datagram::Trunk(trunk) = Datagram::decode(&bytes)? else { panic!() };
+/// assert!(trunk.timestamps);
+/// assert_eq!(trunk.timestamp, Timestamp(100));
+/// assert_eq!(trunk.entries().count(), 1);
+/// # Ok::<(), oneport_wire::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TrunkFrame<'a> {
     /// Whether entries carry the clocks of their calls.
@@ -37,6 +48,20 @@ impl<'a> TrunkFrame<'a> {
 }
 
 /// The voice of one call in a trunk frame.
+///
+/// ```
+/// use oneport_wire::{CallNumber, Datagram, MiniTimestamp, TrunkEntry};
+///
+/// let bytes = [0, 0, 1, 1, 0, 0, 0, 100, 0, 2, 0, 5, 0, 40, 0xD5, 0xD5];
+/// let Datagram::Trunk(trunk) = Datagram::decode(&bytes)? else { panic!() };
+/// let entry = TrunkEntry {
+///     source: CallNumber::from_bits(5),
+///     timestamp: Some(MiniTimestamp(40)),
+///     payload: &[0xD5, 0xD5],
+/// };
+/// assert_eq!(trunk.entries().next(), Some(entry));
+/// # Ok::<(), oneport_wire::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TrunkEntry<'a> {
     /// The sender's call number. A top bit, which some set, is ignored.
@@ -49,6 +74,19 @@ pub struct TrunkEntry<'a> {
 }
 
 /// The entries of a trunk frame, in order.
+///
+/// ```
+/// use oneport_wire::Datagram;
+///
+/// // Call 5 with two bytes of voice, and call 6 that says nine but has one.
+/// let bytes = [0, 0, 1, 0, 0, 0, 0, 100, 0, 5, 0, 2, 0xD5, 0xD5, 0, 6, 0, 9, 0xD5];
+/// let Datagram::Trunk(trunk) = Datagram::decode(&bytes)? else { panic!() };
+/// let mut entries = trunk.entries();
+/// assert_eq!(entries.next().map(|entry| entry.payload.len()), Some(2));
+/// assert_eq!(entries.next(), None);
+/// assert_eq!(entries.remainder(), [0, 6, 0, 9, 0xD5]);
+/// # Ok::<(), oneport_wire::DecodeError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct TrunkEntries<'a> {
     timestamps: bool,
@@ -81,6 +119,18 @@ impl<'a> Iterator for TrunkEntries<'a> {
 }
 
 /// Builds trunk frames up to a size.
+///
+/// ```
+/// use oneport_wire::{CallNumber, MiniTimestamp, Timestamp, TrunkWriter};
+///
+/// let mut writer = TrunkWriter::new(false, 20);
+/// let time = MiniTimestamp(40);
+/// assert!(writer.push(CallNumber::from_bits(5), time, &[0xD5, 0xD5]));
+/// // Four bytes of header and three of voice would be one too many: send what is there.
+/// assert!(!writer.push(CallNumber::from_bits(6), time, &[0xD5; 3]));
+/// let bytes = writer.finish(Timestamp(100));
+/// assert_eq!(bytes, [0, 0, 1, 0, 0, 0, 0, 100, 0, 5, 0, 2, 0xD5, 0xD5]);
+/// ```
 #[derive(Debug)]
 pub struct TrunkWriter {
     timestamps: bool,

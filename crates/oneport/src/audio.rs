@@ -155,6 +155,13 @@ impl AudioWriter {
         self.say(format, payload, duration_ms, false);
     }
 
+    /// The same for a frame that follows the one before without a pause, though this system may be late by a second:
+    /// its timestamp follows as well. What [`send`](Self::send) is given so late has a new beginning, which looks
+    /// like loss to whoever counts frames.
+    pub fn go_on(&self, format: Format, payload: &[u8], duration_ms: u16) {
+        self.say(format, payload, duration_ms, true);
+    }
+
     /// Sends it; one that `goes_on` follows the frame before without a pause.
     fn say(&self, format: Format, payload: &[u8], duration_ms: u16, goes_on: bool) {
         let call = self.call;

@@ -28,6 +28,30 @@ use crate::waker::{WakeAtLast, Waker};
 use crate::workload::Workload;
 
 /// Which datagrams an [`Application`] wants to see.
+///
+/// ```
+/// use std::net::SocketAddr;
+///
+/// use oneport::{Application, Sees};
+/// use oneport_proto::{Endpoint, Event, Instant};
+///
+/// /// Counts the signalling that comes, and lets voice pass unseen.
+/// #[derive(Default)]
+/// struct Counter(u64);
+///
+/// impl Application for Counter {
+///     fn handle_event(&mut self, _: &mut Endpoint, _: Instant, _: Event) {}
+///
+///     fn sees(&self) -> Sees {
+///         Sees::FullFrames
+///     }
+///
+///     fn see_received(&mut self, _: Instant, _: SocketAddr, _: SocketAddr, _datagram: &[u8]) {
+///         self.0 += 1;
+///     }
+/// }
+/// assert_eq!(Counter::default().sees(), Sees::FullFrames);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sees {
     /// None.
@@ -211,6 +235,30 @@ pub trait Application: Send + 'static {
 }
 
 /// What a driver is told at its start.
+///
+/// ```
+/// use oneport::{Application, Driver, DriverConfig, EndpointConfig};
+/// use oneport_proto::{Endpoint, Event, Instant};
+///
+/// struct Deaf;
+///
+/// impl Application for Deaf {
+///     fn handle_event(&mut self, _: &mut Endpoint, _: Instant, _: Event) {}
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = DriverConfig {
+///     // Two ports, which the system chooses.
+///     listen: vec!["127.0.0.1:0".parse()?, "127.0.0.1:0".parse()?],
+///     endpoint: EndpointConfig { max_calls: 100, ..EndpointConfig::default() },
+///     ..DriverConfig::default()
+/// };
+/// let driver = Driver::start(config, Deaf)?;
+/// assert_eq!(driver.local_addresses().len(), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct DriverConfig {
     /// Addresses to listen on; calls leave from there too.
@@ -251,6 +299,25 @@ pub enum StartError {
 }
 
 /// The driver has stopped.
+///
+/// ```
+/// # use oneport::{Application, Driver, DriverConfig, Stopped};
+/// # use oneport_proto::{Endpoint, Event, Instant};
+/// # struct Deaf;
+/// # impl Application for Deaf {
+/// #     fn handle_event(&mut self, _: &mut Endpoint, _: Instant, _: Event) {}
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let listen = vec!["127.0.0.1:0".parse()?];
+/// let driver = Driver::start(DriverConfig { listen, ..DriverConfig::default() }, Deaf)?;
+/// let other = driver.clone();
+/// assert_eq!(other.with(|endpoint, _, _| endpoint.calls()).await, Ok(0));
+/// driver.stop().await;
+/// assert_eq!(other.with(|endpoint, _, _| endpoint.calls()).await, Err(Stopped));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[error("the driver has stopped")]
 pub struct Stopped;

@@ -43,6 +43,19 @@ pub struct Names {
 }
 
 /// What was found, in the order in which it is to be tried, and until when that holds.
+///
+/// ```no_run
+/// # async fn example(names: oneport::Names) -> Result<(), String> {
+/// use std::time::Instant;
+///
+/// if let Some(found) = names.host("pbx.example.org").await? {
+///     // IPv4 comes before IPv6.
+///     println!("{}", found.all[0]);
+///     assert!(found.until > Instant::now(), "name servers say how long it holds");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Found<T> {
     /// All of it; never nothing.
@@ -52,6 +65,19 @@ pub struct Found<T> {
 }
 
 /// One server of a service (SRV).
+///
+/// ```no_run
+/// # async fn example(names: oneport::Names) -> Result<(), String> {
+/// use oneport::Server;
+///
+/// if let Some(servers) = names.servers("_iax._udp.example.org.").await? {
+///     for Server { priority, weight, port, host } in servers.all {
+///         println!("{host}:{port}, {weight} of those of priority {priority}");
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Server {
     /// The lowest goes first.

@@ -1,5 +1,7 @@
 //! UDP sockets with batches in both directions.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, IoSliceMut, Read as _};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -9,6 +11,7 @@ use std::time::Duration;
 use oneport_proto::Path;
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::time::Timespec;
 use smallvec::SmallVec;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -20,6 +23,8 @@ use crate::waker::WakeUps;
 const BUFFER: usize = 8 << 20;
 /// Room for one receive: 64 KiB, which the kernel may fill with many datagrams of one sender.
 const RECEIVE: usize = 65_536;
+/// Addresses to which bundles do not go, of which no more are remembered.
+const ONE_BY_ONE: usize = 1_024;
 
 /// One bound socket.
 pub(crate) struct BatchSocket {
@@ -27,6 +32,9 @@ pub(crate) struct BatchSocket {
     state: UdpSocketState,
     address: SocketAddr,
     kernel: KernelDrops,
+    /// Where bundles do not go: a network card or the IPsec on the way cannot take them apart, or its datagrams are
+    /// smaller.
+    one_by_one: RefCell<HashSet<SocketAddr>>,
     /// Whether something has arrived, as [`wait`] has seen it.
     pub(crate) is_readable: bool,
 }
@@ -40,8 +48,11 @@ impl BatchSocket {
         let io = UdpSocket::from(socket);
         let state = UdpSocketState::new((&io).into())?;
         let address = io.local_addr()?;
+        #[cfg(target_os = "linux")]
+        may_fragment(&io, address.is_ipv6())?;
         let kernel = KernelDrops::of(&io, address.is_ipv6());
-        Ok(Self { io, state, address, kernel, is_readable: true })
+        let one_by_one = RefCell::default();
+        Ok(Self { io, state, address, kernel, one_by_one, is_readable: true })
     }
 
     /// Takes a socket that another process has bound, or had. What was dropped at it before was told before.
@@ -110,26 +121,51 @@ impl BatchSocket {
     }
 
     /// Sends one batch. What cannot be sent is lost, as anywhere on the way; reliable frames are
-    /// sent again.
+    /// sent again. A bundle that the system refuses leaves one datagram by one, there and from then on.
     ///
     /// # Errors
-    /// The system would not send it.
+    /// The system would not send it, or not all of it.
     pub(crate) fn send(&self, transmit: &oneport_proto::Transmit, bytes: &[u8]) -> io::Result<()> {
+        let to = transmit.path.remote;
+        let Some(size) = transmit.segment_size else { return self.send_as(transmit, bytes, None) };
+        if !self.one_by_one.borrow().contains(&to) {
+            match self.send_as(transmit, bytes, Some(size)) {
+                Err(error) if refuses_bundles(&error) => {
+                    tracing::debug!(%to, "bundles are refused");
+                    let mut known = self.one_by_one.borrow_mut();
+                    if known.len() >= ONE_BY_ONE {
+                        known.clear();
+                    }
+                    known.insert(to);
+                }
+                result => return result,
+            }
+        }
+        let mut result = Ok(());
+        for datagram in bytes.chunks(size.max(1)) {
+            // Those behind one that is lost leave all the same.
+            let sent = self.send_as(transmit, datagram, None);
+            result = result.and(sent);
+        }
+        result
+    }
+
+    fn send_as(
+        &self,
+        transmit: &oneport_proto::Transmit,
+        contents: &[u8],
+        segment_size: Option<usize>,
+    ) -> io::Result<()> {
         let local: Option<IpAddr> = transmit.path.local;
-        let batch = Transmit {
-            destination: transmit.path.remote,
-            ecn: None,
-            contents: bytes,
-            segment_size: transmit.segment_size,
-            src_ip: local,
-        };
+        let destination = transmit.path.remote;
+        let batch = Transmit { destination, ecn: None, contents, segment_size, src_ip: local };
         loop {
             match self.state.try_send((&self.io).into(), &batch) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     poll(&mut [PollFd::new(&self.io, PollFlags::OUT)], None)?;
                 }
                 Err(error) => {
-                    tracing::debug!(%error, to = %transmit.path.remote, "send");
+                    tracing::debug!(%error, to = %destination, "send");
                     return Err(error);
                 }
                 Ok(()) => return Ok(()),
@@ -141,6 +177,30 @@ impl BatchSocket {
     pub(crate) fn max_segments(&self) -> usize {
         self.state.max_gso_segments()
     }
+}
+
+/// Whether a bundle may have been refused because it is one.
+fn refuses_bundles(error: &io::Error) -> bool {
+    let errors = [Errno::IO, Errno::INVAL, Errno::MSGSIZE];
+    errors.iter().any(|one| error.raw_os_error() == Some(one.raw_os_error()))
+}
+
+/// Lets the system learn how large datagrams may be on each way, and take apart what is larger, as it does for any
+/// socket: a full frame may be longer than a network takes (RFC 5456 knows no limit), and must not stay here.
+#[cfg(target_os = "linux")]
+fn may_fragment(io: &UdpSocket, is_ipv6: bool) -> io::Result<()> {
+    use nix::sys::socket::{setsockopt, sockopt::Ipv6DontFrag};
+    use rustix::net::sockopt::{
+        Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
+    };
+
+    if is_ipv6 {
+        set_ipv6_mtu_discover(io, Ipv6PathMtuDiscovery::WANT)?;
+        setsockopt(io, Ipv6DontFrag, &false)?;
+    } else {
+        set_ip_mtu_discover(io, Ipv4PathMtuDiscovery::WANT)?;
+    }
+    Ok(())
 }
 
 /// The socket for a path among all.
@@ -294,6 +354,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<Socket> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sched::{CloneFlags, unshare};
 
     #[test]
     fn what_the_kernel_drops_is_counted() {
@@ -317,6 +378,56 @@ mod tests {
         assert!(received < 100, "all {received} were held");
         assert_eq!(socket.new_kernel_drops(), 100 - received);
         assert_eq!(socket.new_kernel_drops(), 0, "each is told once");
+    }
+
+    /// A network of its own, whose only link takes datagrams of 1,280 bytes: what is done there is done on a thread.
+    fn in_a_small_network(work: impl FnOnce() + Send + 'static) {
+        oneport_testkit::peers::program_of("ip", "iproute2").expect("iproute2");
+        let there = move || {
+            unshare(CloneFlags::CLONE_NEWNET).expect("namespaces: this needs root");
+            let link = ["link", "set", "lo", "up", "mtu", "1280"];
+            assert!(std::process::Command::new("ip").args(link).status().expect("runs").success());
+            work();
+        };
+        std::thread::spawn(there).join().expect("no panic");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn bundles_and_datagrams_larger_than_the_network_takes_arrive() {
+        in_a_small_network(|| {
+            for any in ["127.0.0.1:0", "[::1]:0"] {
+                let bound = || bind(any.parse().expect("an address")).expect("bound");
+                let receiver = BatchSocket::new(bound()).expect("a socket");
+                let sender = BatchSocket::new(bound()).expect("a socket");
+                let mut buffers = ReceiveBuffers::new();
+                let mut lengths = || {
+                    let mut lengths = Vec::new();
+                    while let count @ 1.. = receiver.receive(&mut buffers).expect("no error") {
+                        lengths.extend(buffers.datagrams(count).map(|(_, bytes)| bytes.len()));
+                    }
+                    lengths
+                };
+                let path = Path::from(receiver.address());
+                let send = |len: usize, segment_size| {
+                    let transmit = oneport_proto::Transmit { path, len, segment_size };
+                    sender.send(&transmit, &vec![7; len]).expect("sent");
+                };
+                // Trunk frames of 1,364 bytes, twice, and a full frame of the longest that there is.
+                for round in 0..2 {
+                    send(10 * 1_364 + 100, Some(1_364));
+                    let whole = [vec![1_364; 10], vec![100]].concat();
+                    assert_eq!(lengths(), whole, "{any}, round {round}");
+                }
+                assert!(sender.one_by_one.borrow().contains(&receiver.address()), "{any}");
+                send(4_012, None);
+                assert_eq!(lengths(), [4_012], "{any}");
+                // What is small enough still leaves in bundles.
+                sender.one_by_one.borrow_mut().clear();
+                send(5 * 172, Some(172));
+                assert_eq!((lengths(), sender.one_by_one.borrow().len()), (vec![172; 5], 0));
+            }
+        });
     }
 
     #[test]

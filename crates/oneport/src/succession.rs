@@ -47,6 +47,36 @@ const DESCRIPTORS: usize = 120;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A step in the life of a process among others of the same port.
+///
+/// ```
+/// use oneport::{Application, Step};
+/// use oneport_proto::{Endpoint, Event, Instant};
+/// use oneport_wire::CauseCode;
+///
+/// /// Ends when another process has taken over.
+/// #[derive(Default)]
+/// struct Server {
+///     retired: bool,
+/// }
+///
+/// impl Application for Server {
+///     fn handle_event(&mut self, _: &mut Endpoint, _: Instant, _: Event) {}
+///
+///     fn handle_step(&mut self, _: &mut Endpoint, _: Instant, step: Step) {
+///         match step {
+///             Step::Retired => self.retired = true,
+///             // The heir has failed: all is as it was.
+///             Step::Alone => self.retired = false,
+///             Step::Begins | Step::Gone(_) => {}
+///         }
+///     }
+/// }
+/// # let now = Instant::from_micros(0);
+/// # let mut endpoint = Endpoint::new(Default::default(), [1; 32], now);
+/// # let mut server = Server::default();
+/// server.handle_step(&mut endpoint, now, Step::Retired);
+/// assert!(server.retired);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
     /// An heir is being started, and is told what is said from now on.
@@ -60,6 +90,35 @@ pub enum Step {
 }
 
 /// To whom an application says something.
+///
+/// ```
+/// use oneport::{Application, To};
+/// use oneport_proto::{Endpoint, Event, Generation, Instant};
+///
+/// /// Asks older processes how many calls they have left, and is told.
+/// #[derive(Default)]
+/// struct Newest {
+///     asked: bool,
+///     left: usize,
+/// }
+///
+/// impl Application for Newest {
+///     fn handle_event(&mut self, _: &mut Endpoint, _: Instant, _: Event) {}
+///
+///     fn poll_word(&mut self, _: Instant) -> Option<(To, Vec<u8>)> {
+///         let first = !std::mem::replace(&mut self.asked, true);
+///         first.then(|| (To::AllOlder, b"calls?".to_vec()))
+///     }
+///
+///     fn handle_word(&mut self, _: &mut Endpoint, _: Instant, _: Option<Generation>, word: &[u8]) {
+///         let count = str::from_utf8(word).ok().and_then(|count| count.parse().ok());
+///         self.left += count.unwrap_or(0);
+///     }
+/// }
+/// # let mut newest = Newest::default();
+/// let word = newest.poll_word(Instant::from_micros(0));
+/// assert_eq!(word, Some((To::AllOlder, b"calls?".to_vec())));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum To {
     /// To the newer process, or the heir that starts.
@@ -71,6 +130,28 @@ pub enum To {
 }
 
 /// Why no heir can be told of anything.
+///
+/// ```
+/// # use oneport::{Application, Driver, DriverConfig, SuccessionError, succession_connection};
+/// # use oneport_proto::{Endpoint, Event, Instant};
+/// # struct Deaf;
+/// # impl Application for Deaf {
+/// #     fn handle_event(&mut self, _: &mut Endpoint, _: Instant, _: Event) {}
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let listen = vec!["127.0.0.1:0".parse()?];
+/// # let driver = Driver::start(DriverConfig { listen, ..DriverConfig::default() }, Deaf)?;
+/// let (ours, _heirs) = succession_connection()?;
+/// driver.begin_succession(ours, Vec::new(), Vec::new()).await?;
+/// // There is one heir at a time.
+/// let (ours, _others) = succession_connection()?;
+/// let again = driver.begin_succession(ours, Vec::new(), Vec::new()).await;
+/// let error = again.err().and_then(|error| error.downcast::<SuccessionError>().ok());
+/// assert_eq!(error, Some(SuccessionError::UnderWay));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SuccessionError {
     /// There is one.
@@ -97,6 +178,31 @@ pub fn connection() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// What an heir gets.
+///
+/// ```
+/// # use oneport::{Application, Driver, DriverConfig, Generation, Inheritance, succession_connection};
+/// # use oneport_proto::{Endpoint, Event, Instant};
+/// # struct Deaf;
+/// # impl Application for Deaf {
+/// #     fn handle_event(&mut self, _: &mut Endpoint, _: Instant, _: Event) {}
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let listen = vec!["127.0.0.1:0".parse()?];
+/// # let old = Driver::start(DriverConfig { listen, ..DriverConfig::default() }, Deaf)?;
+/// // As a rule both ends of the connection are in different processes.
+/// let (ours, heirs) = succession_connection()?;
+/// old.begin_succession(ours, b"since Monday".to_vec(), Vec::new()).await?;
+///
+/// let inheritance = Inheritance::receive(heirs)?;
+/// assert_eq!(inheritance.word, b"since Monday");
+/// assert_eq!(inheritance.sockets.len(), 1);
+/// let new = Driver::inherit(DriverConfig::default(), inheritance, Deaf)?;
+/// new.ready();
+/// assert_eq!(new.local_addresses(), old.local_addresses());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Inheritance {
     /// Its own.

@@ -195,7 +195,7 @@ async fn loss_and_jitter_on_the_way_there_are_named_by_what_the_far_end_reports(
     };
     tokio::join!(
         there("loss_there", Impairment { loss: 0.08, ..GOOD }),
-        there("jitter_there", Impairment { jitter: ms(120), ..GOOD }),
+        there("jitter_there", Impairment { jitter: ms(250), ..GOOD }),
     );
 }
 

@@ -9,7 +9,7 @@ use oneport_switch::{DatabaseUrl, SharedText};
 use serde_json::json;
 use similar::TextDiff;
 
-use super::database;
+use super::{database, shared_by_switches};
 use crate::api::ApiArgs;
 use crate::cdr::Place;
 use crate::exit::{Failure, failed, usage};
@@ -110,19 +110,40 @@ fn read(file: &Path) -> Result<String, Failure> {
 /// A version, the newest where none is named.
 async fn version_of(url: &DatabaseUrl, version: Option<i64>) -> Result<SharedText, Failure> {
     let read = read_shared(url, version).await.map_err(failed)?;
-    read.ok_or_else(|| match version {
+    read.ok_or_else(|| missing(version))
+}
+
+/// The same out of a database that no switches share, where it was moved to.
+async fn kept_version(place: &Place, version: Option<i64>) -> Result<SharedText, Failure> {
+    let store = place.open().await?;
+    let (mut behind, mut found) = (version.map_or(0, |version| version - 1), None);
+    while let Some(next) = store.configuration_behind(behind).await.map_err(failed)? {
+        behind = next.version;
+        found = Some(SharedText { version: Some(next.version), text: next.text });
+        if version.is_some() {
+            break;
+        }
+    }
+    let found = found.filter(|found| version.is_none() || found.version == version);
+    found.ok_or_else(|| missing(version))
+}
+
+fn missing(version: Option<i64>) -> Failure {
+    match version {
         None => {
             usage("the switches share no configuration yet").hint("oneport cluster config set FILE")
         }
         Some(version) => usage(format!("there is no version {version}"))
             .hint("oneport cluster config history names those that are kept"),
-    })
+    }
 }
 
 impl Show {
     async fn run(self) -> Result<(), Failure> {
-        let url = database(&self.place)?;
-        let SharedText { text, .. } = version_of(&url, self.version).await?;
+        let SharedText { text, .. } = match shared_by_switches(&self.place.named()?) {
+            Some(url) => version_of(url, self.version).await?,
+            None => kept_version(&self.place, self.version).await?,
+        };
         say!("{}", text.trim_end_matches('\n'));
         Ok(())
     }

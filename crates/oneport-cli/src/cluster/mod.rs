@@ -54,13 +54,20 @@ struct Forget {
     place: Place,
 }
 
+/// The database at `place`, where switches can share it.
+pub(crate) fn shared_by_switches(place: &StorePlace) -> Option<&DatabaseUrl> {
+    match place {
+        StorePlace::Server { url, .. } if url.kind() == DatabaseKind::Postgres => Some(url),
+        _ => None,
+    }
+}
+
 /// The database that switches share.
 fn database(place: &Place) -> Result<DatabaseUrl, Failure> {
-    match place.named()? {
-        StorePlace::Server { url, .. } if url.kind() == DatabaseKind::Postgres => Ok(url),
-        _ => Err(usage("switches share a database of PostgreSQL alone")
-            .hint("--config names the file of one of them")),
-    }
+    shared_by_switches(&place.named()?).cloned().ok_or_else(|| {
+        usage("switches share a database of PostgreSQL alone")
+            .hint("--config names the file of one of them")
+    })
 }
 
 impl Cluster {

@@ -95,6 +95,7 @@ impl Ladders {
             incoming: seen.side == 0,
             message,
             repeated: repeated || again(seen),
+            encrypted: false,
             text,
         };
         let (time, from_first) = (datagram.time, seen.side == 0);

@@ -150,6 +150,13 @@ fn lifelines_between(lifelines: &Lifelines, from: usize, to: usize, lifeline: ch
         .collect()
 }
 
+/// What stands at the arrow of a message.
+pub(super) fn words(message: &LadderMessage) -> String {
+    let encrypted = if message.encrypted { ", encrypted" } else { "" };
+    let again = if message.repeated { ", again" } else { "" };
+    format!("{}{encrypted}{again}", message.message)
+}
+
 /// A message between two lifelines: an arrow with its words.
 fn row(message: &LadderMessage, lifelines: &Lifelines, strokes: &Strokes, columns: usize) -> Line {
     let (end, here) = (lifelines.of_leg(message.leg), lifelines.here());
@@ -157,11 +164,7 @@ fn row(message: &LadderMessage, lifelines: &Lifelines, strokes: &Strokes, column
     let (left, right) = (from.min(to), from.max(to));
     // The shaft lies between the lifelines.
     let room = right.saturating_sub(left + 1);
-    let words = match message.repeated {
-        true => format!("{}, again", message.message),
-        false => message.message.clone(),
-    };
-    let words = cut(&words, room.saturating_sub(6), strokes.cut);
+    let words = cut(&words(message), room.saturating_sub(6), strokes.cut);
     let shaft = room.saturating_sub(words.chars().count() + 3);
     let (before, after) = (shaft / 2, shaft - shaft / 2);
     let stroke = |count: usize| strokes.shaft.to_string().repeat(count);
@@ -228,7 +231,15 @@ mod tests {
 
     fn message(ms: f64, leg: usize, incoming: bool, message: &str) -> LadderMessage {
         let text = message.into();
-        LadderMessage { ms, leg, incoming, message: message.into(), repeated: false, text }
+        LadderMessage {
+            ms,
+            leg,
+            incoming,
+            message: message.into(),
+            repeated: false,
+            encrypted: false,
+            text,
+        }
     }
 
     fn ladder() -> Ladder {
@@ -279,6 +290,15 @@ mod tests {
             let widest = drawn.lines().map(|line| line.chars().count()).max().unwrap_or_default();
             assert!(widest <= 80_usize.max(TIME + 3 + legs * LEAST), "{legs} legs:\n{drawn}");
         }
+    }
+
+    #[test]
+    fn a_message_says_whether_it_was_encrypted_and_came_again() {
+        let mut authrep = message(0.0, 0, true, "AUTHREP md5");
+        authrep.encrypted = true;
+        assert_eq!(words(&authrep), "AUTHREP md5, encrypted");
+        authrep.repeated = true;
+        assert_eq!(words(&authrep), "AUTHREP md5, encrypted, again");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use oneport_switch::api::model::Ladder;
 
-use super::draw::Tone;
+use super::draw::{Tone, words};
 
 /// All in pixels.
 const TIME: usize = 90;
@@ -95,10 +95,7 @@ pub(crate) fn svg(
         let (end, middle) = (of_leg(message.leg), place(1));
         let (from, to) = if message.incoming { (end, middle) } else { (middle, end) };
         let class = class(Tone::of(message));
-        let words = match message.repeated {
-            true => format!("{}, again", message.message),
-            false => message.message.clone(),
-        };
+        let words = words(message);
         let head = if from < to { to - 8 } else { to + 8 };
         rows.push_str(&format!(
             "<text class=\"time\" x=\"{TIME}\" y=\"{y}\" text-anchor=\"end\">{:.3}</text>\
@@ -181,6 +178,7 @@ mod tests {
             incoming: true,
             message: "TEXT </text><script>alert(\"1\")</script>".into(),
             repeated: false,
+            encrypted: false,
             text: "<b>&\u{0}".into(),
         };
         let ladder = Ladder { legs: vec!["<i>".into()], messages: vec![message] };

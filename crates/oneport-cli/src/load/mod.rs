@@ -26,6 +26,7 @@ use tokio::time;
 
 use crate::call::Encryption;
 use crate::exit::{Code, Failure, failed, usage};
+use crate::interrupt::Interrupt;
 use crate::probe::poll::any_towards;
 use crate::secret::SecretArgs;
 use callee::{Callee, Manners};
@@ -480,6 +481,7 @@ impl Load {
             true => Plan::steps(shape.calls, self.step, shape.rate),
             false => Plan::ramp(shape.calls, self.duration, shape.rate),
         };
+        let mut interrupt = Interrupt::new()?;
         let mut run = Run::new(self.codec, self.frame, watched);
         let mut clock = time::interval(AIM_PERIOD);
         clock.set_missed_tick_behavior(time::MissedTickBehavior::Skip);
@@ -488,7 +490,7 @@ impl Load {
         loop {
             tokio::select! {
                 _ = clock.tick() => {}
-                _ = tokio::signal::ctrl_c() => break,
+                () = interrupt.heard() => break,
             }
             let elapsed = run.begun.elapsed();
             if looked.elapsed() >= Duration::from_secs(1) {
@@ -532,6 +534,7 @@ impl Load {
 
     /// Takes calls, until the time is over where one was given, or somebody interrupts.
     async fn wait(&self, parties: &Parties, watched: Option<Watched>) -> Result<Run, Failure> {
+        let mut interrupt = Interrupt::new()?;
         for driver in &parties.callees {
             for address in driver.local_addresses() {
                 eprintln!("taking calls on UDP {address}, interrupt to stop");
@@ -545,7 +548,7 @@ impl Load {
         loop {
             tokio::select! {
                 _ = clock.tick() => {}
-                _ = tokio::signal::ctrl_c() => break,
+                () = interrupt.heard() => break,
                 _ = terminate.recv() => break,
             }
             let second = run.look(parties.look().await?);

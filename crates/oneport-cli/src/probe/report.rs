@@ -79,6 +79,27 @@ struct ClockReport {
     uncertainty_ppm: f64,
 }
 
+impl ClockReport {
+    fn line(&self) -> String {
+        let (ppm, uncertainty) = (self.ppm.abs(), self.uncertainty_ppm);
+        let how = if self.ppm < 0.0 { "slower" } else { "faster" };
+        let millionths = |count: f64| match count.round() {
+            1.0 => "1 millionth".to_string(),
+            count => format!("{count:.0} millionths"),
+        };
+        match ppm.round() {
+            0.0 => format!(
+                "the other end's is as fast as ours, give or take {}",
+                millionths(uncertainty.max(1.0))
+            ),
+            _ => format!(
+                "the other end's is {} {how} than ours, give or take {uncertainty:.0}",
+                millionths(ppm)
+            ),
+        }
+    }
+}
+
 /// The call that spoke.
 #[derive(Serialize)]
 pub(crate) struct CallReport {
@@ -377,13 +398,7 @@ impl Report {
         if let Some(call) = &self.call {
             lines.push(("call", call.line()));
             if let Some(clock) = &call.clock {
-                let how = if clock.ppm < 0.0 { "slower" } else { "faster" };
-                let (ppm, uncertainty) = (clock.ppm.abs(), clock.uncertainty_ppm);
-                let said = format!(
-                    "the other end's runs {ppm:.0} millionths {how} than ours, give or take \
-                     {uncertainty:.0}"
-                );
-                lines.push(("clock", said));
+                lines.push(("clock", clock.line()));
             }
         }
         lines
@@ -653,6 +668,21 @@ impl CallReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_off_by_less_than_a_millionth_is_as_fast_as_ours() {
+        let line = |ppm, uncertainty_ppm| ClockReport { ppm, uncertainty_ppm }.line();
+        for ppm in [0.0, 0.4, -0.4] {
+            assert_eq!(
+                line(ppm, 2.0),
+                "the other end's is as fast as ours, give or take 2 millionths"
+            );
+        }
+        let slower = "the other end's is 301 millionths slower than ours, give or take 12";
+        assert_eq!(line(-300.6, 12.3), slower);
+        assert!(line(0.5, 0.4).contains(" 1 millionth faster "), "{}", line(0.5, 0.4));
+        assert!(line(0.1, 0.4).ends_with(" give or take 1 millionth"), "{}", line(0.1, 0.4));
+    }
 
     #[test]
     fn long_texts_are_broken_between_words() {

@@ -80,8 +80,6 @@ const LEAST_PPM: f64 = 100.0;
 const LONG_ROUND_TRIP: Duration = Duration::from_millis(250);
 /// What a call loses before concealment is heard.
 const LEAST_LOSS_PERCENT: f64 = 1.0;
-/// Frames later than this need more than the buffers that most telephones begin with.
-const LEAST_JITTER: Duration = Duration::from_millis(30);
 
 /// The scores of what is heard there, and here. An echo shows the two together: then each gets what both
 /// cost, since either may have done it.
@@ -444,7 +442,7 @@ fn together(both: &OneWay, spoke: &Spoke) -> Vec<Finding> {
         ));
     }
     let late = both.late(95.0);
-    if late >= LEAST_JITTER {
+    if late >= Diagnosis::LEAST_JITTER {
         let is_queue = causes(both, Way::Here, spoke).into_iter().find(|cause| {
             matches!(
                 cause,

@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use crate::switches::Pair;
-use crate::{PATIENCE, Serve, command, refused, said, serve};
+use crate::{PATIENCE, Serve, command, refused, run, said, serve};
 
 const ANN: &str = "\
 [peers.ann]
@@ -180,4 +181,150 @@ fn a_switch_starts_with_what_it_has_kept_while_the_database_is_away_and_catches_
     assert!(told.contains("version 3 is set: "), "{told}");
     bonn.until_versions(there, &[("bonn", 3), ("berlin", 3)]);
     assert_eq!(bonn.peers(there), ["ann"]);
+}
+
+/// The history of a database, without the moments at which it was looked at.
+fn history(state: &Path, config: &str) -> String {
+    said(state, &["cluster", "config", "history", "--json", "--config", config])
+}
+
+#[test]
+fn all_versions_move_from_house_to_house_and_are_not_put_beside_others() {
+    let pair = Pair::new("");
+    let here = pair.berlin.path();
+    let berlin = serve(here, "oneport.toml");
+    berlin.until_switches(here, &[("berlin", "alive")]);
+    let both = format!("{ANN}{BOB}");
+    for text in [ANN, &both, ANN] {
+        berlin.set(here, text);
+    }
+    let text = fs::read_to_string(here.join("oneport.toml")).expect("a configuration");
+    let place = |name: &str| {
+        let new = text.replace(&pair.url, &pair.server.new_database());
+        fs::write(here.join(name), new).expect("writable");
+        ["state", "copy", "--database", "kept.db", "--to-config", name].map(String::from)
+    };
+    drop(berlin);
+    let copied = |arguments: &[&str]| {
+        let output = run(here, arguments);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        assert!(output.status.success(), "{}", text(output.stderr));
+        (text(output.stdout), text(output.stderr))
+    };
+    let (told, remark) = copied(&["state", "copy", "--to-database", "kept.db"]);
+    assert!(told.contains("3 versions of a shared configuration"), "{told}");
+    assert!(remark.contains("no switch runs it there"), "{remark}");
+    let newest = said(here, &["cluster", "config", "show", "--database", "kept.db"]);
+    assert_eq!(newest, ANN);
+    let second =
+        said(here, &["cluster", "config", "show", "--database", "kept.db", "--version", "2"]);
+    assert_eq!(second, both);
+    let told =
+        refused(here, &["cluster", "config", "show", "--database", "kept.db", "--version", "4"]);
+    assert!(told.contains("there is no version 4"), "{told}");
+    let copy = place("new.toml");
+    let (told, remark) = copied(&copy.each_ref().map(String::as_str));
+    assert!(told.contains("3 versions of a shared configuration"), "{told}");
+    assert!(!remark.contains("no switch runs it there"), "{remark}");
+    assert_eq!(history(here, "new.toml"), history(here, "oneport.toml"));
+    let berlin = serve(here, "new.toml");
+    assert_eq!(berlin.peers(here), ["ann"]);
+    let told = berlin.set(here, &both);
+    assert!(told.contains("version 4 is set: "), "{told}");
+    drop(berlin);
+
+    let file = said(here, &["state", "export", "--config", "new.toml"]);
+    fs::write(here.join("state.jsonl"), file).expect("writable");
+    said(here, &["state", "import", "state.jsonl"]);
+    assert_eq!(history(here, "new.toml"), history(here, "oneport.toml"));
+    place("other.toml");
+    let berlin = serve(here, "other.toml");
+    berlin.until_switches(here, &[("berlin", "alive")]);
+    berlin.set(here, BOB);
+    drop(berlin);
+    let told = refused(here, &["state", "import", "state.jsonl", "--config", "other.toml"]);
+    assert!(
+        told.contains("version 1 of a shared configuration is there already, and is another"),
+        "{told}"
+    );
+    assert!(!history(here, "other.toml").contains("\"version\": 2"), "nothing was written");
+}
+
+#[test]
+fn check_and_doctor_read_what_is_shared_and_say_where_it_does_not_run() {
+    let pair = Pair::new("");
+    let (here, there) = (pair.berlin.path(), pair.bonn.path());
+    let file = there.join("oneport.toml");
+    let alone = fs::read_to_string(&file).expect("a configuration");
+    let (berlin, bonn) = (serve(here, "oneport.toml"), serve(there, "oneport.toml"));
+    berlin.until_switches(here, &[("berlin", "alive"), ("bonn", "alive")]);
+    let told = said(here, &["check"]);
+    assert!(told.starts_with("oneport.toml is a good configuration."), "{told}");
+    fs::write(here.join("shared.toml"), "[peers.ann]\nsecrt = \"a\"\n").expect("writable");
+    let told = refused(here, &["check", "--shared", "shared.toml"]);
+    assert!(told.contains("unknown field `secrt`"), "{told}");
+    berlin.set(here, ANN);
+    berlin.until_versions(here, &[("berlin", 1), ("bonn", 1)]);
+    let told = said(there, &["check"]);
+    let with = "oneport.toml with shared configuration 1 is a good configuration.";
+    assert!(told.starts_with(with) && told.contains("\npeers: 1\n  ann: "), "{told}");
+    let doctor = |state: &Path| -> Vec<serde_json::Value> {
+        let found = run(state, &["doctor", "--json"]);
+        serde_json::from_slice(&found.stdout).expect("JSON")
+    };
+    let of = |findings: &[serde_json::Value], id: &str| -> Vec<String> {
+        let found = findings.iter().filter(|one| one["id"] == id);
+        let place = |one: &serde_json::Value| {
+            let text = |key: &str| one[key].as_str().expect("text").to_string();
+            format!("{}:{} {}", text("file"), one["line"], text("what"))
+        };
+        found.map(place).collect()
+    };
+    let found = doctor(there);
+    assert!(of(&found, "short-secret")[0].starts_with("shared configuration 1:2 "), "{found:?}");
+    assert_eq!(of(&found, "shared-behind"), Vec::<String>::new());
+
+    fs::write(&file, format!("{alone}{BOX}")).expect("writable");
+    fs::write(there.join("shared.toml"), ANN).expect("writable");
+    let told = said(there, &["check", "--shared", "shared.toml"]);
+    assert!(told.contains("peers: 2"), "{told}");
+    fs::write(there.join("shared.toml"), BOX).expect("writable");
+    let told = refused(there, &["check", "--shared", "shared.toml"]);
+    assert!(told.contains("peers.box stands in oneport.toml as well"), "{told}");
+    berlin.set(here, &format!("{ANN}{BOX}"));
+    berlin.until_versions(here, &[("berlin", 2), ("bonn", 1)]);
+    let told = refused(there, &["check"]);
+    assert!(told.contains("has run shared configuration 1 last; shared configuration 2"), "{told}");
+    assert!(told.contains("peers.box stands in oneport.toml as well"), "{told}");
+    let found = doctor(there);
+    let refusal = &of(&found, "shared-refused")[0];
+    assert!(refusal.starts_with("shared configuration 2:8 peers.box stands in"), "{refusal}");
+    assert!(of(&found, "short-secret").iter().any(|one| one.starts_with("shared configuration 1")));
+    let behind = of(&doctor(here), "shared-behind");
+    assert!(behind[0].contains("switch bonn runs version 1 of what is shared"), "{behind:?}");
+
+    let asked = |serve: &Serve, state: &Path, rule: &str| -> serde_json::Value {
+        serde_json::from_str(&serve.get(state, &format!("/v1/configuration?rule={rule}")))
+            .expect("JSON")
+    };
+    let shown = asked(&berlin, here, "peers.box.secret");
+    assert_eq!((&shown["line"], &shown["shared"]["line"]), (&serde_json::Value::Null, &9.into()));
+    assert_eq!(shown["shared"]["name"], "shared configuration 2");
+    assert!(!shown.to_string().contains("cubic"), "{shown}");
+    let shown = asked(&bonn, there, "peers.box.secret");
+    assert_eq!(shown["shared"]["line"], serde_json::Value::Null);
+    let line = shown["line"].as_u64().expect("it is in the file");
+    let text = fs::read_to_string(&file).expect("a configuration");
+    assert_eq!(text.lines().nth(line as usize - 1), Some("secret = \"cubic\""));
+
+    pair.server.kill();
+    fs::write(&file, &alone).expect("writable");
+    let Output { status, stdout, stderr } = run(there, &["check"]);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(status.success(), "{}", text(&stderr));
+    let told = text(&stderr);
+    assert!(told.contains("shared configuration 1 is looked at, which this machine"), "{told}");
+    assert!(text(&stdout).starts_with(with), "{}", text(&stdout));
+    let unread = of(&doctor(there), "shared-unread");
+    assert!(unread[0].contains("shared configuration 1, which was kept here"), "{unread:?}");
 }

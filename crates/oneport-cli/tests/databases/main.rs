@@ -225,6 +225,23 @@ fn all_is_copied_from_sqlite_by_one_command_and_compared(kind: Kind) {
     assert!(!run(state, &into_itself).status.success());
 }
 
+fn a_database_that_no_switch_has_used_is_said_to_be_empty_and_what_to_do(kind: Kind) {
+    let server = DatabaseServer::start(kind);
+    let directory = tempfile::tempdir().expect("a directory");
+    let state = directory.path();
+    configured(state, &server);
+    for arguments in [&["state", "export"][..], &["cdr", "export"]] {
+        let said = refused(state, arguments);
+        let lines: Vec<&str> = said.lines().collect();
+        let &[sentence, hint] = &lines[..] else { panic!("no sentence and a hint: {said}") };
+        assert!(sentence.ends_with(": it is empty: no switch has used it yet"), "{said}");
+        assert!(hint.starts_with("hint: ") && hint.contains("oneport serve"), "{said}");
+    }
+    // What the hint says mends it.
+    drop(serve(state, "oneport.toml"));
+    said(state, &["state", "export"]);
+}
+
 mod at_postgresql {
     use super::Kind::Postgres;
 
@@ -236,6 +253,11 @@ mod at_postgresql {
     #[test]
     fn all_is_copied_from_sqlite_by_one_command_and_compared() {
         super::all_is_copied_from_sqlite_by_one_command_and_compared(Postgres);
+    }
+
+    #[test]
+    fn a_database_that_no_switch_has_used_is_said_to_be_empty_and_what_to_do() {
+        super::a_database_that_no_switch_has_used_is_said_to_be_empty_and_what_to_do(Postgres);
     }
 
     #[test]
@@ -255,6 +277,11 @@ mod at_mariadb {
     #[test]
     fn all_is_copied_from_sqlite_by_one_command_and_compared() {
         super::all_is_copied_from_sqlite_by_one_command_and_compared(MariaDb);
+    }
+
+    #[test]
+    fn a_database_that_no_switch_has_used_is_said_to_be_empty_and_what_to_do() {
+        super::a_database_that_no_switch_has_used_is_said_to_be_empty_and_what_to_do(MariaDb);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{PATIENCE, Serve, refused, said, serve};
 /// Two switches of one database, each with a directory of its own.
 pub(crate) struct Pair {
     pub(crate) server: DatabaseServer,
-    url: String,
+    pub(crate) url: String,
     pub(crate) berlin: tempfile::TempDir,
     pub(crate) bonn: tempfile::TempDir,
 }
@@ -53,16 +53,21 @@ impl Serve {
         }
     }
 
-    /// Waits until a metric with these labels is that.
-    pub(crate) fn until_metric(&self, state: &Path, metric: &str, is: impl Fn(f64) -> bool) {
+    /// What its API says at `path`.
+    pub(crate) fn get(&self, state: &Path, path: &str) -> String {
         let port = self.api.rsplit(':').next().and_then(|port| port.parse().ok());
         let token = token_file(state, port.expect("a port"));
         let token = fs::read_to_string(token).expect("there is one");
+        let asked = ureq::get(format!("http://{}{path}", self.api))
+            .header("authorization", format!("Bearer {}", token.trim()));
+        asked.call().expect("it answers").body_mut().read_to_string().expect("text")
+    }
+
+    /// Waits until a metric with these labels is that.
+    pub(crate) fn until_metric(&self, state: &Path, metric: &str, is: impl Fn(f64) -> bool) {
         let start = Instant::now();
         loop {
-            let asked = ureq::get(format!("http://{}/metrics", self.api))
-                .header("authorization", format!("Bearer {}", token.trim()));
-            let page = asked.call().expect("it answers").body_mut().read_to_string().expect("text");
+            let page = self.get(state, "/metrics");
             let value = page.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
             if value.is_some_and(|value| is(value.parse().expect("a number"))) {
                 return;

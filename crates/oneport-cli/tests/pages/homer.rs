@@ -1,5 +1,5 @@
-//! The page about Homer: its configuration sends copies, which an independent reader takes apart, sngrep
-//! takes as SIP, and Wireshark's dissector as IAX2.
+//! The page about Homer: its configuration sends copies, which an independent reader and Kamailio take apart,
+//! sngrep takes as SIP, and Wireshark's dissector as IAX2; with the settings for Homer all of a call is found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -9,6 +9,9 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
+use oneport_testkit::peers::kamailio::{Captured, Kamailio};
 use oneport_testkit::peers::sipp::{Scenario, Sipp};
 use oneport_testkit::peers::{free_port, program_of, tshark, wait_for};
 
@@ -16,6 +19,11 @@ use crate::markdown::Markdown;
 use crate::page::Page;
 
 const PAGE: &str = include_str!("../../../../docs/homer.md");
+
+/// The settings for Homer.
+const CORRELATION: &str = include_str!("../../../../contrib/homer/correlation.json");
+const MAPPING: &str = include_str!("../../../../contrib/homer/mapping.json");
+const SCRIPT: &str = include_str!("../../../../contrib/homer/iax.js");
 
 /// Rings, answers, and is hung up.
 const ANSWERS: &str =
@@ -37,6 +45,10 @@ secret = "correct horse"
 
 [peers.branch]
 secret = "battery staple"
+
+[peers.eve]
+secret = "tender squirrel"
+encryption = "required"
 
 [[routes]]
 prefix = "7"
@@ -98,18 +110,60 @@ impl Packet {
     fn payload(&self) -> &[u8] {
         self.bytes(15)
     }
+
+    /// When it was, in µs since 1970.
+    fn micros(&self) -> u64 {
+        self.number(9) * 1_000_000 + self.number(10)
+    }
+
+    /// What whoever captures it should say of it.
+    fn captured(&self) -> Captured {
+        Captured {
+            protocol: self.protocol(),
+            from: self.from(),
+            to: self.to(),
+            unix_micros: self.micros(),
+            capture_id: self.number(12),
+            key: String::from_utf8_lossy(self.bytes(14)).into_owned(),
+            correlation: self.call(),
+        }
+    }
+
+    /// The row that heplify-server makes of it, and the table where it stands; none of what it leaves out.
+    fn row(&self) -> Option<(&'static str, Value)> {
+        let raw = String::from_utf8(self.payload().to_vec()).expect("a text");
+        let call_id = || raw.lines().find_map(|line| line.strip_prefix("Call-ID: "));
+        let (table, sid, data) = match self.protocol() {
+            1 => ("hep_proto_1_call", call_id()?.to_string(), json!({ "callid": call_id() })),
+            other => {
+                let data = json!({ "node": "2024", "proto": other.to_string() });
+                ("hep_proto_35_default", Some(self.call()).filter(|id| !id.is_empty())?, data)
+            }
+        };
+        let (from, to) = (self.from(), self.to());
+        let header = json!({
+            "correlation_id": self.call(), "payloadType": self.protocol(),
+            "srcIp": from.ip(), "srcPort": from.port(), "dstIp": to.ip(), "dstPort": to.port(),
+            "captureId": self.number(12).to_string(),
+        });
+        let row = json!({
+            "sid": sid, "raw": raw, "protocol_header": header, "data_header": data,
+            "micros": self.micros(),
+        });
+        Some((table, row))
+    }
 }
 
 /// Takes packets by UDP, and hands them on where that is wanted.
-fn by_udp(onward: Option<SocketAddr>) -> (SocketAddr, Receiver<Vec<u8>>) {
+fn by_udp(onward: Vec<SocketAddr>) -> (SocketAddr, Receiver<Vec<u8>>) {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
     let address = socket.local_addr().expect("it has one");
     let (taken, packets) = channel();
     std::thread::spawn(move || {
         let mut buffer = vec![0; 70_000];
         while let Ok(length) = socket.recv(&mut buffer) {
-            if let Some(onward) = onward {
-                let _ = socket.send_to(&buffer[..length], onward);
+            for onward in &onward {
+                let _ = socket.send_to(&buffer[..length], *onward);
             }
             if taken.send(buffer[..length].to_vec()).is_err() {
                 break;
@@ -142,15 +196,18 @@ fn by_tcp() -> (SocketAddr, Receiver<Vec<u8>>) {
 }
 
 /// A switch with the configuration of the page and more, which sends there.
-fn switch(to: SocketAddr, transport: &str, more: &str) -> Page {
+fn switch(to: SocketAddr, transport: &str, frames: &str, more: &str) -> Page {
     let blocks = Markdown::of(PAGE).blocks;
     let block = blocks.into_iter().find(|block| block.kind.as_deref() == Some("toml"));
     let config = block.expect("a configuration").text;
     let config = config
         .replace("homer.example.org:9060", &to.to_string())
         .replace("\"udp\"", &format!("\"{transport}\""))
+        .replace("\"text\"", &format!("\"{frames}\""))
         .replace("/etc/oneport/hep", "hep.secret");
-    assert!(config.contains(transport) && config.contains("hep.secret"), "{config}");
+    for expected in [transport, frames, "hep.secret"] {
+        assert!(config.contains(expected), "{config}");
+    }
     let directory = tempfile::tempdir().expect("a directory");
     let secret = directory.path().join("hep.secret");
     std::fs::write(&secret, "purple monkey\n").expect("writable");
@@ -206,8 +263,8 @@ fn packets(receiver: &Receiver<Vec<u8>>) -> Vec<Packet> {
 #[test]
 fn the_frames_of_a_call_come_with_its_id_and_without_proofs() {
     for transport in ["udp", "tcp"] {
-        let (to, receiver) = if transport == "udp" { by_udp(None) } else { by_tcp() };
-        let page = switch(to, transport, "");
+        let (to, receiver) = if transport == "udp" { by_udp(Vec::new()) } else { by_tcp() };
+        let page = switch(to, transport, "raw", "");
         let begun = jiff::Timestamp::now().as_second().unsigned_abs();
         let id = call(&page, "700", &telephone(&page));
         let own = address_of(&page);
@@ -277,7 +334,8 @@ fn messages_of_sip_come_with_the_id_of_the_legs_of_iax2_and_sngrep_takes_them() 
         .expect("it starts");
     // It has the file before it listens.
     wait_for("sngrep", Duration::from_secs(30), || file.exists());
-    let (to, receiver) = by_udp(Some(([127, 0, 0, 1], listen).into()));
+    let kamailio = Kamailio::start();
+    let (to, receiver) = by_udp(vec![([127, 0, 0, 1], listen).into(), kamailio.address()]);
     let server = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let scenario =
         Scenario { xml: ANSWERS, calls: (1, 1), listen: server, to: None, arguments: &[] };
@@ -289,7 +347,7 @@ fn messages_of_sip_come_with_the_id_of_the_legs_of_iax2_and_sngrep_takes_them() 
          [[routes]]\nprefix = \"9\"\nto = [\"carrier:acme/{{number:1}}\"]\n\
          [[routes]]\nnumber = \"600\"\nto = [\"builtin:echo\"]\n"
     );
-    let page = switch(to, "udp", &more);
+    let page = switch(to, "udp", "text", &more);
     let id = call(&page, "9100", "");
     sipp.finished();
     drop(sipp);
@@ -308,6 +366,12 @@ fn messages_of_sip_come_with_the_id_of_the_legs_of_iax2_and_sngrep_takes_them() 
         back = id_of_last_call(&page);
         back != id
     });
+    let there = address_of(&page);
+    page.run(&format!(
+        "ONEPORT_SECRET='tender squirrel' oneport call iax:eve@{there}/600 --encryption required \
+             --duration 1s"
+    ));
+    let encrypted = id_of_last_call(&page);
     drop(page);
     let packets = packets(&receiver);
     let all = packets.iter().filter(|one| one.protocol() == 1);
@@ -338,6 +402,20 @@ fn messages_of_sip_come_with_the_id_of_the_legs_of_iax2_and_sngrep_takes_them() 
         let legs = packets.iter().filter(|one| one.protocol() == 10 && one.call() == **id);
         assert!(legs.count() > 5, "frames of the same call");
     }
+    let call: Vec<&Packet> = packets.iter().filter(|one| one.call() == id).collect();
+    readable(&call);
+    in_homer(&packets, &call);
+    let frames = packets.iter().filter(|one| one.call() == encrypted);
+    let lines: Vec<String> = frames.map(first).collect();
+    let clear = ["NEW 600", "CALLTOKEN", "AUTHREQ md5", "ACK"];
+    let (shown, hidden): (Vec<&String>, Vec<&String>) =
+        lines.iter().partition(|line| clear.contains(&line.as_str()));
+    assert!(shown.len() >= 4 && hidden.len() >= 6, "{lines:?}");
+    assert!(hidden.iter().all(|line| *line == "encrypted"), "{lines:?}");
+    // Kamailio has read the same in each.
+    let read: Vec<Captured> = packets.iter().map(Packet::captured).collect();
+    wait_for("Kamailio", Duration::from_secs(30), || kamailio.captured().len() >= read.len());
+    assert_eq!(kamailio.captured()[..read.len()], read);
     // What sngrep has made of it, of all that it was sent.
     let heard = || sip_in(&file);
     wait_for("what sngrep writes", Duration::from_secs(30), || {
@@ -357,4 +435,131 @@ fn sip_in(file: &Path) -> Vec<String> {
     command.arg("-r").arg(file).args(["-T", "fields", "-e", "sip.Request-Line"]);
     let done = command.stderr(Stdio::null()).output().expect("it runs");
     String::from_utf8_lossy(&done.stdout).lines().map(Into::into).collect()
+}
+
+/// The frames of a call to 9100 can be read, show no secret, and stand in the order in which things happened.
+fn readable(call: &[&Packet]) {
+    let mut sorted: Vec<(u64, String)> = (call.iter())
+        .map(|packet| {
+            let text = std::str::from_utf8(packet.payload()).expect("a text");
+            assert!(!text.contains('\0'), "{text:?}");
+            assert!(!text.contains("malformed"), "{text}");
+            let proofs = text.split("Md5Result(\"").skip(1);
+            assert!(proofs.clone().all(|proof| proof.starts_with("****")), "{text}");
+            let end = packet.to().port();
+            (packet.micros(), format!("{} to {end}", text.lines().next().unwrap_or_default()))
+        })
+        .collect();
+    sorted.sort();
+    assert!(sorted.is_sorted_by(|(earlier, _), (later, _)| earlier < later), "{sorted:?}");
+    let place = |first: &str| {
+        let found = sorted.iter().position(|(_, line)| line.starts_with(first));
+        found.unwrap_or_else(|| panic!("no {first}: {sorted:?}"))
+    };
+    let story = [
+        "NEW 9100 to",
+        "CALLTOKEN to",
+        "AUTHREQ md5",
+        "AUTHREP md5",
+        "NEW 100 to",
+        "INVITE ",
+        "SIP/2.0 180",
+        "RINGING to",
+        "SIP/2.0 200",
+        "ANSWER to",
+        "HANGUP normal clearing (16) to",
+        "BYE ",
+    ];
+    let places: Vec<usize> = story.iter().map(|first| place(first)).collect();
+    assert!(places.is_sorted(), "{sorted:?}");
+}
+
+/// From a message of SIP, and from a frame, Homer finds all of the call by the settings for it, and nothing else.
+fn in_homer(packets: &[Packet], call: &[&Packet]) {
+    let rows: Vec<(&str, Value)> = packets.iter().filter_map(Packet::row).collect();
+    let correlation: Value = serde_json::from_str(CORRELATION).expect("JSON");
+    let mapping: Value = serde_json::from_str(MAPPING).expect("JSON");
+    let own =
+        format!("hep_proto_{}_{}", mapping["hepid"], mapping["profile"].as_str().expect("a word"));
+    for (table, lookups) in
+        [("hep_proto_1_call", &correlation), (&*own, &mapping["correlation_mapping"])]
+    {
+        let of_call = call.iter().filter_map(|packet| packet.row());
+        let (_, first) = of_call.clone().find(|(kept, _)| *kept == table).expect("such a row");
+        let found = transaction(&rows, table, &first["sid"], lookups);
+        let expected: BTreeSet<u64> =
+            of_call.clone().filter_map(|(_, row)| row["micros"].as_u64()).collect();
+        assert_eq!(found.keys().copied().collect::<BTreeSet<_>>(), expected, "from {table}");
+        // The script writes names of frames on their arrows, and leaves SIP alone.
+        let names: Vec<(&str, Value)> = of_call.collect();
+        for (table, row) in &names {
+            let shown = &found[&row["micros"].as_u64().expect("a moment")];
+            let name = row["raw"].as_str().expect("a text").lines().next();
+            let expected = if *table == own { json!(name) } else { Value::Null };
+            assert_eq!(shown["data_header"]["method"], expected, "{row}");
+            // Under the name of the call itself Homer would show frames once more, as reports of quality.
+            assert_eq!(shown["sid"] == row["sid"], *table != own, "{shown}");
+            assert_eq!(shown["raw"], row["raw"]);
+        }
+    }
+    // What may be searched for is in a row.
+    let (_, row) = rows.iter().find(|(table, _)| *table == own).expect("such a row");
+    for field in mapping["fields_mapping"].as_array().expect("fields") {
+        let name = field["id"].as_str().expect("a name");
+        let is_there = match name.strip_prefix("protocol_header.") {
+            Some(name) => row["protocol_header"].get(name).is_some(),
+            None => row.get(name).is_some(),
+        };
+        assert!(is_there, "{name}");
+    }
+}
+
+/// What homer-app lays to the rows of a table with an identifier by such look-ups, by their moments.
+fn transaction(
+    rows: &[(&str, Value)],
+    table: &str,
+    sid: &Value,
+    lookups: &Value,
+) -> BTreeMap<u64, Value> {
+    let within = |row: &Value, path: &str| {
+        let path = path.replace("->>", ".").replace('\'', "");
+        path.split('.').fold(row.clone(), |value, part| value[part].clone())
+    };
+    let of = |table: &str, field: &str, values: &[Value]| -> Vec<Value> {
+        let those = rows
+            .iter()
+            .filter(|(kept, row)| *kept == table && values.contains(&within(row, field)));
+        those.map(|(_, row)| row.clone()).collect()
+    };
+    let first = of(table, "sid", std::slice::from_ref(sid));
+    let mut all = first.clone();
+    for lookup in lookups.as_array().expect("a list") {
+        let word = |name: &str| lookup[name].as_str().expect("a word");
+        let values: Vec<Value> =
+            first.iter().map(|row| within(row, word("source_field"))).collect();
+        let table = format!("hep_proto_{}_{}", lookup["lookup_id"], word("lookup_profile"));
+        all.extend(of(&table, word("lookup_field"), &values));
+        if let Some(script) = lookup.get("output_script") {
+            assert_eq!(script, "iax", "the name that the page says");
+            all = run_script(&all);
+        }
+    }
+    all.into_iter().map(|row| (row["micros"].as_u64().expect("a moment"), row)).collect()
+}
+
+/// What the script makes of rows.
+fn run_script(rows: &[Value]) -> Vec<Value> {
+    program_of("node", "nodejs").unwrap_or_else(|missing| panic!("{missing}"));
+    let directory = tempfile::tempdir().expect("a directory");
+    let (data, script) = (directory.path().join("rows"), directory.path().join("iax.js"));
+    std::fs::write(&data, json!(rows).to_string()).expect("writable");
+    std::fs::write(&script, SCRIPT).expect("writable");
+    let run = "const fs = require('fs'), [rows, script] = process.argv.slice(1); \
+               globalThis.data = JSON.parse(fs.readFileSync(rows)); \
+               const made = require('vm').runInThisContext(fs.readFileSync(script, 'utf8')); \
+               console.log(JSON.stringify(made));";
+    let node = Command::new("node").args(["-e", run]).args([&data, &script]).output();
+    let node = node.expect("it runs");
+    assert!(node.status.success(), "{}", String::from_utf8_lossy(&node.stderr));
+    serde_json::from_slice(&node.stdout).expect("JSON")
 }

@@ -2,17 +2,21 @@
 
 use std::net::SocketAddr;
 
-use oneport::{Call, Format, NewCall, Phone, PhoneConfig};
-use oneport_interop::{each_frame_returns, until_heard};
+use oneport::{Call, Format, NewCall, Phone};
+use oneport_interop::{each_frame_returns, echo, phone, until_heard};
 use oneport_testkit::peers::asterisk::Asterisk;
 use oneport_testkit::peers::{free_port, wait_for};
 
 use crate::installed::{Installed, free};
 use crate::serving::PATIENCE;
 
-/// The switch leads 212554XXXX to it, which echoes, and echoes 212555XXXX from it. `endpoint` and `carrier` are what stands
+/// The switch leads 212554XXXX to it, which leads to an echo, and echoes 212555XXXX from it. `endpoint` and `carrier` are what stands
 /// beside the rest in Asterisk's endpoint and in the switch's `[carriers.acme]`.
+///
+/// The echo is a telephone's behind IAX2, since that of an Asterisk in RTP may lose a packet: see [`each_frame_returns`].
 pub(crate) fn with_asterisk(endpoint: &str, carrier: &str) -> (Asterisk, Installed) {
+    let (telephone, echo_at) = phone();
+    tokio::spawn(echo(telephone.into()));
     let (at, their_sip) = (free(), free_port());
     let phone_of =
         "disallow=all\nallow=ulaw\n[phone]\ntype=user\ncontext=agents\nrequirecalltoken=no\n";
@@ -27,10 +31,12 @@ pub(crate) fn with_asterisk(endpoint: &str, carrier: &str) -> (Asterisk, Install
         ("etc/pjsip.conf", pjsip.as_bytes()),
         ("etc/rtp.conf", b"[general]\nrtpstart=40000\nrtpend=41999\n"),
     ];
-    let dialplan = "[carrier]\nexten => _212554XXXX,1,Answer()\nsame => n,Echo()\n\
-                    [agents]\nexten => _212555XXXX,1,Dial(PJSIP/${EXTEN}@us,60)\n\
-                    same => n,Hangup(${HANGUPCAUSE})\n";
-    let asterisk = Asterisk::start_with(phone_of, dialplan, &files);
+    let dialplan = format!(
+        "[carrier]\nexten => _212554XXXX,1,Dial(IAX2/{echo_at}/echo,60)\n\
+         [agents]\nexten => _212555XXXX,1,Dial(PJSIP/${{EXTEN}}@us,60)\n\
+         same => n,Hangup(${{HANGUPCAUSE}})\n"
+    );
+    let asterisk = Asterisk::start_with(phone_of, &dialplan, &files);
     let installed = Installed::start_with(&format!(
         "{}rtp_ports = \"44000-45999\"\n\
          [carriers.acme]\nhost = \"127.0.0.1:{their_sip}\"\nusername = \"us\"\nsecret = \"secret\"\n\
@@ -43,11 +49,6 @@ pub(crate) fn with_asterisk(endpoint: &str, carrier: &str) -> (Asterisk, Install
         asterisk.cli("pjsip show contacts").contains("us/sip:us@127.0.0.1")
     });
     (asterisk, installed)
-}
-
-pub(crate) fn phone() -> Phone {
-    let listen = vec!["127.0.0.1:0".parse().expect("an address")];
-    Phone::bind(PhoneConfig { listen, ..PhoneConfig::default() }).expect("bound")
 }
 
 /// A call of Ann's, or through an Asterisk, that has been answered.
@@ -73,18 +74,29 @@ pub(crate) async fn talk(
 const AHEAD: usize = 1;
 
 /// Speaks on all of them, and hears all of it.
-pub(crate) async fn speak(calls: &[Call], spoken: &[u8]) {
-    let mut speaking = tokio::task::JoinSet::new();
+///
+/// # Panics
+/// With what is known of a call where something is missing.
+pub(crate) async fn speak(
+    (asterisk, installed): (&Asterisk, &Installed),
+    calls: &[Call],
+    spoken: &[u8],
+) {
+    let mut speaking = Vec::new();
     for call in calls {
         let (mut reader, speaker) = call.audio().await.expect("accepted");
         let spoken = spoken.to_vec();
-        speaking.spawn(async move {
+        speaking.push(tokio::spawn(async move {
             // An Asterisk answers before its echo listens.
             until_heard(&mut reader, &speaker).await;
             each_frame_returns(&mut reader, &speaker, &spoken, AHEAD).await;
-        });
+        }));
     }
-    while let Some(heard) = speaking.join_next().await {
-        heard.expect("all of it is heard");
+    for (n, heard) in speaking.into_iter().enumerate() {
+        let Err(error) = heard.await else { continue };
+        let stats = calls[n].stats().await;
+        let (status, streams) = (installed.status(), asterisk.cli("pjsip show channelstats"));
+        let log = asterisk.log();
+        panic!("call {n} of {}: {error}; {stats:#?}\n{status:#}\n{streams}\n{log}", calls.len());
     }
 }

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use oneport::CauseCode;
-use oneport_interop::speech;
+use oneport_interop::{phone, speech};
 
-use crate::carrier::{phone, speak, talk, with_asterisk};
+use crate::carrier::{speak, talk, with_asterisk};
 use crate::installed::{older, upgrade};
 
 /// One call out and one in, with an upgrade while both are spoken on, and two more at the newest behind it.
 async fn are_heard_whole(endpoint: &str, srtp: &str) {
     let (asterisk, installed) = with_asterisk(endpoint, &format!("srtp = \"{srtp}\"\n"));
-    let phone = phone();
+    let (phone, _) = phone();
     let speech = speech();
     let mut up = Vec::new();
     for round in 0..2 {
@@ -22,8 +22,8 @@ async fn are_heard_whole(endpoint: &str, srtp: &str) {
             tokio::time::sleep(Duration::from_millis(500)).await;
             tokio::task::block_in_place(|| upgrade(&installed));
         };
-        tokio::join!(speak(&up, &speech[..16_000]), upgrading);
-        speak(&up, &speech[..4_000]).await;
+        tokio::join!(speak((&asterisk, &installed), &up, &speech[..16_000]), upgrading);
+        speak((&asterisk, &installed), &up, &speech[..4_000]).await;
         let status = installed.status();
         assert_eq!(older(&status), vec![2; round + 1], "{status}");
     }

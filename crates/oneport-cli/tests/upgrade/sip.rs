@@ -5,11 +5,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use oneport::CauseCode;
-use oneport_interop::speech;
+use oneport_interop::{phone, speech};
 use oneport_testkit::peers::{own_loopback, wait_for};
 use serde_json::Value;
 
-use crate::carrier::{phone, speak, talk, with_asterisk};
+use crate::carrier::{speak, talk, with_asterisk};
 use crate::installed::{Installed, Load, free, older, remember, upgrade};
 use crate::serving::PATIENCE;
 use crate::wire::Wire;
@@ -309,7 +309,7 @@ async fn calls_with_an_asterisk_in_both_directions_are_heard_whole_through_upgra
     let calls = std::env::var("ONEPORT_UPGRADE_SIP_CALLS").ok().and_then(|text| text.parse().ok());
     let calls: usize = calls.unwrap_or(5);
     let (asterisk, installed) = with_asterisk("", "");
-    let phone = phone();
+    let (phone, _) = phone();
     let speech = speech();
     let mut up = Vec::new();
     for round in 0..3 {
@@ -323,8 +323,8 @@ async fn calls_with_an_asterisk_in_both_directions_are_heard_whole_through_upgra
             tokio::time::sleep(Duration::from_millis(500)).await;
             tokio::task::block_in_place(|| upgrade(&installed));
         };
-        tokio::join!(speak(&up, &speech[..16_000]), upgrading);
-        speak(&up, &speech[..4_000]).await;
+        tokio::join!(speak((&asterisk, &installed), &up, &speech[..16_000]), upgrading);
+        speak((&asterisk, &installed), &up, &speech[..4_000]).await;
         let status = installed.status();
         assert_eq!(older(&status).len(), round + 1, "{status}");
         assert_eq!(older(&status).iter().sum::<u64>() as usize, up.len(), "{status}");
@@ -345,7 +345,7 @@ async fn calls_with_an_asterisk_in_both_directions_are_heard_whole_through_upgra
     installed.until("one call less at the oldest", |status| {
         older(status) == [2 * calls as u64 - 1, 2 * calls as u64, 2 * calls as u64]
     });
-    speak(&up, &speech[..4_000]).await;
+    speak((&asterisk, &installed), &up, &speech[..4_000]).await;
     for call in up {
         call.hangup(CauseCode::NORMAL_CLEARING);
     }

@@ -10,9 +10,10 @@ use oneport::{
     Call, Driver, DriverConfig, Format, NewCall, Phone, PhoneConfig, Registration,
     RegistrationConfig, Secret,
 };
-use oneport_switch::api::Api;
+use oneport_switch::api::{Api, Given};
+use oneport_switch::cluster::SharedConfiguration;
 use oneport_switch::store::{Records, SqliteStore};
-use oneport_switch::{Config, LogTail, Switch};
+use oneport_switch::{KnownHosts, LogTail, Switch};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -132,11 +133,17 @@ impl Scene {
 
     /// With these sections besides.
     pub(crate) async fn with(more: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
+        Self::within(tempfile::tempdir().expect("a directory"), more).await
+    }
+
+    /// The same with what is in its directory already.
+    pub(crate) async fn within(directory: tempfile::TempDir, more: &str) -> Self {
         let file = directory.path().join("oneport.toml");
         let recordings = format!("{CONFIG}\n[audio]\nrecord = {:?}\n{more}", directory.path());
         std::fs::write(&file, recordings).expect("writable");
-        let config = Config::load(&file).expect("a good configuration");
+        let state: &Path = directory.path();
+        let config = SharedConfiguration::at_start(&file, &KnownHosts::new(), state).await;
+        let (config, shared) = config.expect("a good configuration");
         let api = config.api.clone();
         let driver = DriverConfig {
             listen: config.listen.clone(),
@@ -152,8 +159,8 @@ impl Scene {
             reports.post(move |endpoint, switch, now| switch.durable(endpoint, now, count));
         };
         let _writer = records.write_to(store.clone(), None, report).expect("started");
-        let state: &Path = directory.path();
-        let api = Api::start(&api, &driver, Some(store), Some(&file), Some(log()), state)
+        let (store, given) = (Some(store as _), Given { shared, ..Given::default() });
+        let api = Api::start_with(&api, &driver, store, Some(&file), Some(log()), state, given)
             .expect("started");
         Self { api, driver, phone: phone(), directory }
     }

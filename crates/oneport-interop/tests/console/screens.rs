@@ -56,6 +56,8 @@ async fn where_a_number_would_go_is_told_without_a_call() {
     let scene = Scene::new().await;
     let browser = scene.entered().await;
     browser.keys("gw").await;
+    browser.counts("[aria-label=Routes] tbody tr", 3).await;
+    browser.sees("[aria-label=Routes] tbody tr", "peer desk").await;
     browser.element("option[value=dialer]").await.click().await.expect("chosen");
     browser.fill("number", "8").await;
     browser.keys("\u{e007}").await;

@@ -6,6 +6,7 @@ use oneport::{Driver, DriverConfig};
 use oneport_switch::cluster::{Cluster, SharedConfiguration};
 use oneport_switch::{Config, StorePlace, Switch};
 use oneport_testkit::peers::database::{DatabaseServer, Kind, PASSWORD};
+use serde_json::json;
 
 use crate::scene::{CONFIG, Scene};
 
@@ -28,7 +29,11 @@ async fn switches_and_what_they_share_are_on_the_overview_with_what_ails_them() 
              secret = \"sturdy bridge\"\naddress = \"127.0.0.1\"\nheartbeat_ms = 100\ndead_after_ms = 3000\n"
         )
     };
-    let scene = Scene::with(&sections("berlin")).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let kept = json!({ "version": 7, "text": "\n[peers.far]\nsecret = \"hush\"\n" });
+    let file = directory.path().join("shared-berlin.json");
+    std::fs::write(file, kept.to_string()).expect("writable");
+    let scene = Scene::within(directory, &sections("berlin")).await;
     let _berlin = join(&sections("berlin"), &scene.driver);
     let text = format!("{CONFIG}\n{}", sections("bonn"));
     let config = Config::parse(Path::new("oneport.toml"), &text).expect("it is well");
@@ -46,6 +51,13 @@ async fn switches_and_what_they_share_are_on_the_overview_with_what_ails_them() 
     browser.sees(".shared tr", "dialer lines").await;
     browser.sees(".shared tr", "of 3").await;
     assert_eq!(browser.serious_findings().await, Vec::<String>::new());
+    browser.go(&format!("http://{}/#configuration/peers.far.secret", scene.api.address())).await;
+    browser.sees(".told", "peers.far.secret is line 3 of shared configuration 7.").await;
+    browser.sees("h2", "What the switches share, version 7").await;
+    browser.sees("li.named", "secret = \"***\"").await;
+    browser.counts("li.named", 1).await;
+    assert_eq!(browser.serious_findings().await, Vec::<String>::new());
+    browser.keys("go").await;
     drop((driver, bonn));
     browser.sees(".switches tr.bad", "dead").await;
     server.kill();

@@ -182,6 +182,19 @@ enum State {
 
 /// Hears keys in a voice. It takes tones from 40 ms on, no shorter than 24 ms ones, behind pauses from
 /// 40 ms on (Q.24). Nothing allocates once it is made.
+///
+/// ```
+/// use oneport_media::dtmf::{Detector, Generator};
+/// use oneport_media::tone::Sine;
+///
+/// let mut detector = Detector::new(8_000).expect("a usual rate");
+/// // The tone of a row alone is no key; with that of a column it is.
+/// let row: Vec<i16> = Sine::new(697.0, 8_000, 0.3).take(800).collect();
+/// detector.hear(&row, |key| panic!("{key:?}"));
+/// let both = Generator::new(b'1', 8_000).expect("there is such a key");
+/// detector.hear(&both.take(800).collect::<Vec<i16>>(), |_| {});
+/// assert_eq!(detector.down(), Some(b'1'));
+/// ```
 #[derive(Debug)]
 pub struct Detector {
     /// Takes audio of a higher rate down.

@@ -11,6 +11,18 @@ const HIGH_DBM0: f64 = -7.0;
 const EDGE_MS: u32 = 2;
 
 /// The tones of one key, which last until they are [released](Self::release).
+///
+/// ```
+/// use oneport_media::dtmf::Generator;
+/// use oneport_media::tone::level_dbm0;
+///
+/// let tone = Generator::new(b'1', 8_000).expect("there is such a key");
+/// let samples: Vec<i16> = tone.take(1_600).collect();
+/// // The tones of its row and its column; the higher one is sent louder.
+/// assert!((level_dbm0(&samples, 697.0, 8_000) + 9.0).abs() < 0.5);
+/// assert!((level_dbm0(&samples, 1_209.0, 8_000) + 7.0).abs() < 0.5);
+/// assert!(Generator::new(b'E', 8_000).is_none());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Generator {
     low: Sine,

@@ -22,6 +22,25 @@ struct Pressed {
 
 /// Makes tones of keys that are pressed and released. A tone lasts as long as its key is down, and
 /// no less than 80 ms; a key that comes sooner waits.
+///
+/// ```
+/// use oneport_media::dtmf::{Detector, Key, Keyer};
+///
+/// // All at once; each tone lasts 80 ms nonetheless.
+/// let mut keyer = Keyer::new(8_000);
+/// for digit in *b"4711" {
+///     assert!(keyer.press(digit));
+///     keyer.release();
+/// }
+/// let (mut samples, mut heard) = (vec![0; 8_000], Vec::new());
+/// keyer.fill(&mut samples);
+/// let mut detector = Detector::new(8_000).expect("a usual rate");
+/// detector.hear(&samples, |key| {
+///     let Key::Pressed(digit) = key else { return };
+///     heard.push(digit);
+/// });
+/// assert_eq!(heard, b"4711");
+/// ```
 #[derive(Debug)]
 pub struct Keyer {
     sample_rate: u32,

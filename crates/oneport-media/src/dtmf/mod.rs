@@ -18,6 +18,18 @@ pub const HIGH: [f64; 4] = [1_209.0, 1_336.0, 1_477.0, 1_633.0];
 pub const KEYS: [u8; 16] = *b"123A456B789C*0#D";
 
 /// A key that somebody presses, in ASCII: `0` to `9`, `A` to `D`, `*`, `#`.
+///
+/// ```
+/// use oneport_media::dtmf::{Detector, Generator, Key};
+///
+/// let mut tone = Generator::new(b'7', 8_000).expect("there is such a key");
+/// let mut samples = vec![0; 1_600];
+/// tone.fill(&mut samples[..800]);
+/// let (mut detector, mut keys) = (Detector::new(8_000).expect("a usual rate"), Vec::new());
+/// detector.hear(&samples, |key| keys.push(key));
+/// let [Key::Pressed(b'7'), Key::Released { digit: b'7', ms }] = *keys else { panic!("{keys:?}") };
+/// assert!(ms.abs_diff(100) <= 20);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Key {
     /// It goes down.

@@ -25,6 +25,17 @@ const SILENT: u8 = 16;
 const QUARTER: usize = SAMPLES / 4;
 
 /// Samples into GSM.
+///
+/// ```
+/// use oneport_media::Encoder as _;
+/// use oneport_media::gsm::GsmEncoder;
+///
+/// // Two frames of 20 ms, each with its mark.
+/// let mut payload = Vec::new();
+/// GsmEncoder::default().encode(&[0; 320], &mut payload);
+/// assert_eq!(payload.len(), 2 * 33);
+/// assert_eq!([payload[0] >> 4, payload[33] >> 4], [0xD; 2]);
+/// ```
 #[derive(Clone, Default, Debug)]
 pub struct GsmEncoder {
     preparation: Preparation,
@@ -64,6 +75,23 @@ impl Encoder for GsmEncoder {
 }
 
 /// GSM into samples.
+///
+/// ```
+/// use oneport_media::comfort_noise::level_of;
+/// use oneport_media::gsm::{GsmDecoder, GsmEncoder};
+/// use oneport_media::tone::Sine;
+/// use oneport_media::{Decoder as _, Encoder as _};
+///
+/// let sent: Vec<i16> = Sine::new(400.0, 8_000, 0.5).take(1_600).collect();
+/// let (mut payload, mut heard, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+/// GsmEncoder::default().encode(&sent, &mut payload);
+/// let mut decoder = GsmDecoder::default();
+/// decoder.decode(&payload, &mut heard);
+/// // What is lost sounds like what was before, and fades within 320 ms.
+/// decoder.conceal(17 * 160, &mut lost);
+/// assert!(level_of(&lost[..160]).abs_diff(level_of(&heard[1_440..])) < 6);
+/// assert_eq!(level_of(&lost[16 * 160..]), 127);
+/// ```
 #[derive(Clone, Debug)]
 pub struct GsmDecoder {
     lattice: Lattice,

@@ -11,6 +11,19 @@ use super::tables::{LSF_MEAN, OUTPUT_FILTER};
 use super::{LONGEST, Mode, ORDER, SUB_BLOCK, codebook, state};
 
 /// iLBC into samples, of both modes, as frames come.
+///
+/// ```
+/// use oneport_media::ilbc::{IlbcDecoder, IlbcEncoder, Mode};
+/// use oneport_media::{Decoder as _, Encoder as _};
+///
+/// let (mut payload, mut samples) = (Vec::new(), Vec::new());
+/// IlbcEncoder::new(Mode::Ms20).encode(&[0; 160], &mut payload);
+/// let mut decoder = IlbcDecoder::default();
+/// assert_eq!(decoder.mode(), Mode::Ms30);
+/// // The length of what comes tells the mode.
+/// decoder.decode(&payload, &mut samples);
+/// assert_eq!((decoder.mode(), samples.len()), (Mode::Ms20, 160));
+/// ```
 #[derive(Clone, Debug)]
 pub struct IlbcDecoder {
     /// That of the last frame.

@@ -18,6 +18,15 @@ const WEIGHTING: f32 = 0.4222;
 const FADE: usize = 5;
 
 /// Samples into iLBC. What is less than a frame is kept for the next time.
+///
+/// ```
+/// use oneport_media::Encoder as _;
+/// use oneport_media::ilbc::{IlbcEncoder, Mode};
+///
+/// let mut payload = Vec::new();
+/// IlbcEncoder::new(Mode::Ms20).encode(&[0; 320], &mut payload);
+/// assert_eq!(payload.len(), 2 * 38);
+/// ```
 #[derive(Clone, Debug)]
 pub struct IlbcEncoder {
     mode: Mode,

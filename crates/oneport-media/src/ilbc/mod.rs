@@ -32,6 +32,15 @@ const LONGEST: usize = 240;
 const MOST_SUB_BLOCKS: usize = LONGEST / SUB_BLOCK;
 
 /// How long frames are. Two that speak have to agree on it (RFC 3952 §5); a frame shows it by its bytes.
+///
+/// ```
+/// use oneport_media::ilbc::Mode;
+///
+/// assert_eq!(Mode::of_payload(2 * 50), Some(Mode::Ms30));
+/// assert_eq!(Mode::of_payload(38), Some(Mode::Ms20));
+/// // A frame of GSM is none of iLBC.
+/// assert_eq!(Mode::of_payload(33), None);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Mode {
     /// 20 ms, in 38 bytes.

@@ -2,7 +2,8 @@
 //!
 //! Somebody uploads, and the queue before the line grows for a second or more, frame by frame. Who follows that
 //! must change the delay again and again, and each change is heard. Who knows it changes it once for what has
-//! come and for what will. What rises at once is no such queue, nor is what has risen as high before.
+//! come and for what will: up to what such queues usually become, and in steps beyond. What rises at once is no such
+//! queue, nor is what has risen as high before.
 
 /// So many frames show it, that came one by one.
 const FRAMES: usize = 12;
@@ -17,8 +18,11 @@ const RECORD_US: i64 = 8_000;
 const RECORD_PART: i64 = 8;
 /// What there was is forgotten by this part of it with each frame.
 const FORGOTTEN: i64 = 10_000;
-/// How much longer the queue is thought to become, in µs.
-const AHEAD_US: i64 = 90_000;
+/// How long such queues become as a rule, in µs: a modem keeps a fifth of a second of its line's rate or more. One step
+/// to there is heard less than several that come to as much.
+const USUAL_US: i64 = 225_000;
+/// By how much more one that is about as long as that, or longer, is thought to become: the part of it.
+const AHEAD_PART: i64 = 4;
 /// How long that is believed, in µs. What it has become is known by then.
 const BELIEVED_US: i64 = 2_000_000;
 
@@ -60,14 +64,17 @@ impl Filling {
             self.seen += 1;
             return;
         }
-        self.deepest = (self.deepest - self.deepest / FORGOTTEN).max(oldest);
+        self.deepest -= self.deepest / FORGOTTEN;
+        let Some(late) = self.rising_to() else {
+            // What rises is no record of itself.
+            self.deepest = self.deepest.max(oldest);
+            return;
+        };
         let known = known
             .max(self.deepest + self.deepest / RECORD_PART)
             .max(self.expected.unwrap_or_default());
-        if let Some(late) = self.rising_to()
-            && late > known + RECORD_US
-        {
-            self.expected = Some(late + AHEAD_US);
+        if late > known + RECORD_US {
+            self.expected = Some((late + late / AHEAD_PART).max(USUAL_US));
             self.until = now + BELIEVED_US;
         }
     }
@@ -111,15 +118,23 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_fills_is_expected_to_go_on_and_told_a_few_times_rather_than_often() {
+    fn a_queue_that_fills_is_expected_to_become_as_long_as_usual_at_once() {
         // 2 to 4 ms a frame, up to 200 ms.
         let ramp = (0..66).map(|n| 3 * n + n % 2);
         let expected = expected(std::iter::repeat_n(0, 100).chain(ramp), 3);
         let first = expected.iter().position(Option::is_some).expect("it rises");
         assert!(first < 115, "{first}");
-        let told = changes(&expected);
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert!(told[0] >= 100 && told[1] >= 200 && told[1] <= 260, "{told:?}");
+        assert_eq!(changes(&expected), [USUAL_US / 1_000]);
+    }
+
+    #[test]
+    fn beyond_that_it_is_expected_to_go_on_in_steps() {
+        let ramp = (0..300).map(|n| 3 * n);
+        let told = changes(&expected(std::iter::repeat_n(0, 100).chain(ramp), 3));
+        assert_eq!(told[0], USUAL_US / 1_000);
+        assert!(told.windows(2).all(|pair| pair[1] > pair[0] * 5 / 4), "{told:?}");
+        // The last frame is 897 ms late.
+        assert!(told.last().is_some_and(|told| (898..1_200).contains(told)), "{told:?}");
     }
 
     #[test]

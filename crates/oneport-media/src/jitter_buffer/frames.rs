@@ -20,6 +20,8 @@ pub(super) enum Put {
     Displaced,
     /// One of its timestamp waits already.
     Twice,
+    /// There is no room, and it is older than all that wait.
+    Refused,
 }
 
 #[derive(Debug)]
@@ -68,11 +70,10 @@ impl Frames {
         let mut put = Put::Kept;
         let place = self.free.pop().or_else(|| {
             put = Put::Displaced;
-            // It would be the oldest itself.
             at = at.checked_sub(1)?;
             self.waiting.pop_front().map(|oldest| oldest.place)
         });
-        let Some(place) = place else { return put };
+        let Some(place) = place else { return Put::Refused };
         let start = place * self.frame_bytes;
         self.payloads[start..start + payload.len()].copy_from_slice(payload);
         self.waiting.insert(at, Waiting { timestamp, place, len: payload.len() });
@@ -104,6 +105,7 @@ mod tests {
                 let full = map.len() == 7;
                 let expected = match map.contains_key(&stamp) {
                     true => Put::Twice,
+                    false if full && map.keys().all(|other| *other > stamp) => Put::Refused,
                     false if full => Put::Displaced,
                     false => Put::Kept,
                 };

@@ -29,6 +29,16 @@ use sound::Sound;
 use crate::Decoder;
 
 /// How a [`JitterBuffer`] is made.
+///
+/// ```
+/// use oneport_media::jitter_buffer::{JitterBuffer, JitterConfig};
+/// use std::time::Duration;
+///
+/// let usual = JitterConfig::new(8_000);
+/// let patient = JitterConfig { least_delay: Duration::from_millis(120), ..usual };
+/// assert!(JitterBuffer::new(usual).target() < Duration::from_millis(60));
+/// assert_eq!(JitterBuffer::new(patient).target(), Duration::from_millis(120));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct JitterConfig {
     /// Samples in a second, 8,000 or 16,000.
@@ -58,6 +68,19 @@ impl JitterConfig {
 }
 
 /// What became of a frame.
+///
+/// ```
+/// use oneport_media::jitter_buffer::{Inserted, JitterBuffer, JitterConfig};
+/// use std::time::Duration;
+///
+/// let mut buffer = JitterBuffer::new(JitterConfig::new(8_000));
+/// let mut comes = |timestamp, payload: &[u8]| buffer.insert(Duration::ZERO, timestamp, payload);
+/// assert_eq!(comes(0, &[0xFF; 160]), Inserted::Kept);
+/// assert_eq!(comes(0, &[0xFF; 160]), Inserted::Duplicate);
+/// assert_eq!(comes(20, &[]), Inserted::Unusable);
+/// // An hour ahead of its own time: this is of another clock.
+/// assert_eq!(comes(3_600_000, &[0xFF; 160]), Inserted::Odd);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub enum Inserted {
@@ -69,11 +92,32 @@ pub enum Inserted {
     Duplicate,
     /// Its timestamp has nothing to do with those before. It will be heard if the next one follows it.
     Odd,
-    /// It is empty, or longer than can be kept.
+    /// It is empty, longer than can be kept, or older than all that fill the buffer.
     Unusable,
 }
 
 /// What a pull was made of.
+///
+/// ```
+/// use oneport_media::Codec;
+/// use oneport_media::jitter_buffer::{JitterBuffer, JitterConfig, Pulled};
+/// use std::time::Duration;
+///
+/// let mut buffer = JitterBuffer::new(JitterConfig::new(8_000));
+/// let (mut decoder, mut out) = (Codec::Ulaw.decoder(), [0; 160]);
+/// let mut pulled = Vec::new();
+/// for n in 0..30 {
+///     let now = Duration::from_millis(u64::from(n) * 20);
+///     // One frame is lost.
+///     if n != 20 {
+///         let _ = buffer.insert(now, n * 20, &[0x90; 160]);
+///     }
+///     pulled.push(buffer.pull(now, &mut *decoder, &mut out));
+/// }
+/// // Before all, while the first frame waits, there is nothing to be heard.
+/// assert_eq!(pulled[0], Pulled::Pause);
+/// assert_eq!(pulled[20..23], [Pulled::Said, Pulled::Concealed, Pulled::Said]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pulled {
     /// What was said.
@@ -85,6 +129,25 @@ pub enum Pulled {
 }
 
 /// What a [`JitterBuffer`] has done so far. Times are in samples.
+///
+/// ```
+/// use oneport_media::Codec;
+/// use oneport_media::jitter_buffer::{Inserted, JitterBuffer, JitterConfig};
+/// use std::time::Duration;
+///
+/// let mut buffer = JitterBuffer::new(JitterConfig::new(8_000));
+/// let (mut decoder, mut out) = (Codec::Ulaw.decoder(), [0; 160]);
+/// for n in (0..30).filter(|n| *n != 20) {
+///     let now = Duration::from_millis(u64::from(n) * 20);
+///     let _ = buffer.insert(now, n * 20, &[0x90; 160]);
+///     buffer.pull(now, &mut *decoder, &mut out);
+/// }
+/// // What was missing comes when it is heard no more.
+/// let late = buffer.insert(Duration::from_millis(600), 400, &[0x90; 160]);
+/// assert_eq!(late, Inserted::Late);
+/// let stats = buffer.stats();
+/// assert_eq!((stats.frames, stats.late, stats.concealed), (29, 1, 160));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct JitterStats {
     /// Frames that were kept.
@@ -200,6 +263,27 @@ impl Pace {
 }
 
 /// The buffer of one stream of audio.
+///
+/// ```
+/// use oneport_media::Codec;
+/// use oneport_media::jitter_buffer::{JitterBuffer, JitterConfig};
+/// use std::time::Duration;
+///
+/// let mut buffer = JitterBuffer::new(JitterConfig::new(8_000));
+/// let (mut decoder, mut out) = (Codec::Ulaw.decoder(), [0; 160]);
+/// let target = buffer.target();
+/// for n in 0..50 {
+///     let now = Duration::from_millis(u64::from(n) * 20);
+///     // Frames of 20 ms come by twos, so that each other one is late.
+///     for frame in (n.max(1) - 1..=n).filter(|_| n % 2 == 1) {
+///         let _ = buffer.insert(now, frame * 20, &[0x90; 160]);
+///     }
+///     buffer.pull(now, &mut *decoder, &mut out);
+/// }
+/// // It waits for them, and nothing is missing.
+/// assert!(buffer.target() > target);
+/// assert_eq!(buffer.stats().concealed, 0);
+/// ```
 #[derive(Debug)]
 pub struct JitterBuffer {
     config: JitterConfig,
@@ -370,6 +454,10 @@ impl JitterBuffer {
             Put::Twice => {
                 self.stats.duplicates += 1;
                 return Inserted::Duplicate;
+            }
+            Put::Refused => {
+                self.stats.refused += 1;
+                return Inserted::Unusable;
             }
             Put::Displaced => self.stats.refused += 1,
             Put::Kept => {}

@@ -328,32 +328,62 @@ fn a_network_that_becomes_slower_is_followed_and_left_when_it_is_fast_again() {
     assert!(last < Duration::from_millis(80) && stats.shortened > 800, "{last:?}, {stats:?}");
 }
 
-#[test]
-fn a_queue_that_fills_is_met_by_two_waits_rather_than_by_many() {
+/// A line behind a queue that fills: from the fifth second on frames are later by 3 ms each, up to `deep` ms. Also
+/// how often the buffer began to wait while `count` frames were said.
+fn behind_a_queue(deep: u32, count: u32, said: impl Fn(u32) -> Vec<i16>) -> (Line, usize) {
     let mut line = Line::new();
     let mut waits = std::collections::VecDeque::new();
     let mut waited = Vec::new();
-    for n in 0..400_u32 {
-        // From the fourth second on frames are later by 3 ms each, 200 ms in all.
-        let delay = (3 * n.saturating_sub(200)).min(200);
+    for n in 0..count {
+        let delay = (3 * n.saturating_sub(200)).min(deep);
         waits.push_back((n * 20 + delay, n));
         while let Some((at, n)) = waits.pop_front_if(|(at, _)| *at <= n * 20) {
             let came = Duration::from_millis(1_000 + u64::from(at));
             let mut payload = Vec::new();
-            Codec::Slin.encode(&frame(n), &mut payload);
+            Codec::Slin.encode(&said(n), &mut payload);
             assert_eq!(line.buffer.insert(came, n * 20, &payload), Inserted::Kept, "{n}");
         }
         let before = line.buffer.stats().waited;
         line.goes_on();
         waited.push(line.buffer.stats().waited > before);
     }
-    // Once while it was not known yet, and twice as long as it took.
     let rows = waited.windows(2).filter(|pair| !pair[0] && pair[1]).count();
     let stats = line.buffer.stats();
-    assert!(rows <= 3, "{rows} waits; {stats:?}");
     assert_eq!((stats.late, stats.restarts), (0, 0), "{stats:?}");
-    let delay = line.buffer.delay().expect("speaking");
-    assert!((200..280).contains(&delay.as_millis()), "{delay:?}");
+    (line, rows)
+}
+
+#[test]
+fn a_queue_that_fills_is_met_by_one_wait_rather_than_by_many() {
+    for deep in [120, 160, 200] {
+        let (line, rows) = behind_a_queue(deep, 400, frame);
+        // Once while it was not known yet, and once as long as such queues become.
+        assert!(rows <= 2, "{deep} ms: {rows} waits; {:?}", line.buffer.stats());
+        let delay = line.buffer.delay().expect("speaking").as_millis();
+        assert!((200..280).contains(&delay), "{deep} ms: {delay}");
+    }
+}
+
+#[test]
+fn a_queue_that_becomes_longer_than_usual_is_followed_in_a_few_steps() {
+    let (line, rows) = behind_a_queue(600, 550, frame);
+    assert!(rows <= 6, "{rows} waits; {:?}", line.buffer.stats());
+    let delay = line.buffer.delay().expect("speaking").as_millis();
+    assert!((600..760).contains(&delay), "{delay}");
+}
+
+#[test]
+fn what_a_queue_that_stayed_short_did_not_need_is_given_back() {
+    // A vowel, since noise is left as it is.
+    let tone: Vec<i16> = crate::tone::Sine::new(160.0, RATE, 0.3).take(160 * 800).collect();
+    let vowel = |n: u32| tone[n as usize * 160..][..160].to_vec();
+    let delay = |count| {
+        let (line, _) = behind_a_queue(60, count, vowel);
+        line.buffer.delay().expect("speaking").as_millis()
+    };
+    // While it is believed, and some seconds later.
+    let (believed, later) = (delay(280), delay(700));
+    assert!(believed > 150 && later < 140, "{believed}, {later}");
 }
 
 #[test]
@@ -410,7 +440,7 @@ fn more_than_can_wait_costs_the_oldest() {
         assert_eq!(line.comes(n, n * 3), Inserted::Kept);
     }
     assert_eq!((line.buffer.stats().refused, line.buffer.frames.len()), (50, 100));
-    assert_eq!(line.comes(0, 0), Inserted::Kept);
+    assert_eq!(line.comes(0, 0), Inserted::Unusable, "it is older than all that wait");
     assert_eq!(line.buffer.insert(line.now(), 0, &[]), Inserted::Unusable);
     assert_eq!(line.buffer.insert(line.now(), 0, &[0; 961]), Inserted::Unusable);
 }

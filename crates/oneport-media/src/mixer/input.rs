@@ -14,6 +14,23 @@ use crate::{Codec, Decoder};
 const FRAMES: usize = 50;
 
 /// What became of a member's voice so far. Frames of all its codecs.
+///
+/// ```
+/// use oneport_media::mixer::{Input, InputStats};
+/// use oneport_wire::Format;
+/// use std::time::Duration;
+///
+/// let (mut input, mut out) = (Input::new(8_000), Vec::new());
+/// for n in 0..50 {
+///     let now = Duration::from_millis(u64::from(n) * 20);
+///     // One frame of a second is lost.
+///     if n != 20 {
+///         input.hear(now, Format::ULAW, n * 20, &[0x90; 160]);
+///     }
+///     input.pull(now, &mut out);
+/// }
+/// assert_eq!(input.stats(), InputStats { frames: 49, late: 0, concealed_ms: 20 });
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct InputStats {
     /// Frames taken.
@@ -45,6 +62,19 @@ struct Voice {
 }
 
 /// What one member says.
+///
+/// ```
+/// use oneport_media::mixer::Input;
+/// use oneport_wire::Format;
+/// use std::time::Duration;
+///
+/// // Who speaks at 8 kHz takes part in a conference at 16 kHz.
+/// let (mut input, mut out) = (Input::new(16_000), Vec::new());
+/// assert!(input.hear(Duration::ZERO, Format::GSM, 0, &[0; 33]));
+/// assert!(!input.hear(Duration::ZERO, Format::G729, 20, &[0; 20]));
+/// input.pull(Duration::ZERO, &mut out);
+/// assert_eq!(out.len(), 320);
+/// ```
 #[derive(Debug)]
 pub struct Input {
     sample_rate: u32,

@@ -22,6 +22,18 @@ pub const GAINS_DB: std::ops::RangeInclusive<f32> = -40.0..=20.0;
 const UNITY: i32 = 1 << 12;
 
 /// A member of a [`Mixer`]. One that has left finds nothing any more.
+///
+/// ```
+/// use oneport_media::mixer::Mixer;
+///
+/// let mut mixer = Mixer::new(8_000);
+/// let ann = mixer.join();
+/// mixer.leave(ann);
+/// // Bob gets the place of Ann, but what is done to Ann does nothing to Bob.
+/// let bob = mixer.join();
+/// mixer.set_muted(ann, true);
+/// assert_eq!((mixer.is_muted(ann), mixer.is_muted(bob)), (None, Some(false)));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct MemberId {
     place: usize,
@@ -43,6 +55,24 @@ struct Member {
 }
 
 /// A conference's audio.
+///
+/// ```
+/// use oneport_media::mixer::Mixer;
+///
+/// let mut mixer = Mixer::new(8_000);
+/// let members = [0; 3].map(|_| mixer.join());
+/// mixer.turn();
+/// for (member, sample) in members.into_iter().zip([100, 20, 3]) {
+///     mixer.say(member, &[sample; 160]);
+/// }
+/// // Each hears the others.
+/// let hears = members.map(|member| {
+///     let mut out = [0; 160];
+///     mixer.mix(member, &mut out);
+///     out[80]
+/// });
+/// assert_eq!(hears, [23, 103, 120]);
+/// ```
 #[derive(Debug)]
 pub struct Mixer {
     sample_rate: u32,

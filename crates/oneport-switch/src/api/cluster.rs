@@ -27,20 +27,29 @@ pub(super) struct VersionQuery {
 
 /// What the switches share, as this one knows it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct SharedConfigurationView {
+pub(crate) struct SharedConfigurationView {
     /// The version that this switch runs; null: none.
-    pub running: Option<i64>,
+    pub(crate) running: Option<i64>,
     /// The newest that it has heard of; null: there is none.
-    pub newest: Option<i64>,
+    pub(crate) newest: Option<i64>,
     /// Why it does not run the newest.
-    pub refused: Option<String>,
+    pub(crate) refused: Option<String>,
     /// The text that was asked for. Secrets are `***`.
-    pub text: String,
+    pub(crate) text: String,
     /// All versions that are kept, the newest first; none while the database does not answer.
-    pub versions: Vec<VersionView>,
+    pub(crate) versions: Vec<VersionView>,
 }
 
 /// A text to be shared.
+///
+/// ```
+/// use oneport_switch::api::NewShared;
+///
+/// let text = "[peers.ann]\nsecret = \"a b c\"".to_string();
+/// let new = NewShared { text, over: Some(3), dry_run: true };
+/// assert_eq!(serde_json::to_value(&new)?["over"], 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NewShared {
     /// The whole of it, as TOML.
@@ -54,6 +63,14 @@ pub struct NewShared {
 }
 
 /// What has become of it.
+///
+/// ```
+/// use oneport_switch::api::SetShared;
+///
+/// let set: SetShared = serde_json::from_str(r#"{"version": 4, "changes": ["peer ann is new"]}"#)?;
+/// assert_eq!((set.version, set.changes.len()), (Some(4), 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SetShared {
     /// Its version; null where nothing was set.
@@ -96,7 +113,7 @@ pub(super) async fn show(
     let own = shared.reloader.as_ref().map(|reloader| reloader.shared().clone());
     let own = own.unwrap_or_default();
     let text = match (query.version, &url) {
-        (None, _) => own.text(),
+        (None, _) => own.running().map(|running| running.text).unwrap_or_default(),
         (Some(version), url) => {
             let read = match url {
                 Some(url) => read_shared(url, Some(version)).await,

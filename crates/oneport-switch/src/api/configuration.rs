@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Shared;
 use super::error::{Problem, Refused};
 use super::extract::Ask;
-use crate::config::{line_of, without_secrets};
+use crate::config::{lines_of, without_secrets};
 
 /// What is looked for in it.
 #[derive(Deserialize, IntoParams)]
@@ -27,9 +27,24 @@ pub(super) struct ConfigurationView {
     text: String,
     /// The line, from 1, at which the rule stands that was asked for; null where it does not.
     line: Option<usize>,
+    /// What switches with one database share beside their files, as this one runs it; null where there is none.
+    shared: Option<SharedPart>,
 }
 
-/// The configuration file as it is now, without its secrets.
+/// What is shared of the configuration.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct SharedPart {
+    /// What mistakes in it name in place of a file: `shared configuration 7`.
+    name: String,
+    /// Its version.
+    version: i64,
+    /// What stands in it. Secrets are `***`.
+    text: String,
+    /// The line, from 1, at which the rule stands that was asked for; null where it does not.
+    line: Option<usize>,
+}
+
+/// The configuration file as it is now, and what switches share beside it, without their secrets.
 #[utoipa::path(
     get,
     path = "/v1/configuration",
@@ -56,7 +71,24 @@ pub(super) async fn show(
     let unread = |why: String| Problem::conflict(format!("{shown} cannot be read: {why}"));
     let text = read.map_err(|error| unread(error.to_string()))?;
     let text = text.map_err(|error| unread(error.to_string()))?;
-    let line = query.rule.and_then(|rule| line_of(&text, &rule));
-    let text = without_secrets(&text).ok_or_else(|| unread("its secrets are not found".into()))?;
-    Ok(Json(ConfigurationView { file: shown, text, line }))
+    let running = reloader.shared().running();
+    let beside = running.as_ref().map(|running| running.text.as_str()).unwrap_or_default();
+    let (line, shared_line) =
+        query.rule.map_or((None, None), |rule| lines_of(&text, beside, &rule));
+    let hide = |text: &str| {
+        without_secrets(text).ok_or_else(|| unread("its secrets are not found".into()))
+    };
+    let shared = running.and_then(|running| Some((running.version?, running)));
+    let shared = shared.map(|(version, running)| {
+        let name = running.name().display().to_string();
+        Ok::<_, Problem>(SharedPart {
+            name,
+            version,
+            text: hide(&running.text)?,
+            line: shared_line,
+        })
+    });
+    let shared = shared.transpose()?;
+    let text = hide(&text)?;
+    Ok(Json(ConfigurationView { file: shown, text, line, shared }))
 }

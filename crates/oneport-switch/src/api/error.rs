@@ -12,6 +12,14 @@ use super::asker::Asker;
 use super::token::Role;
 
 /// Why a request was not carried out.
+///
+/// ```
+/// use oneport_switch::api::Refused;
+///
+/// let refused: Refused = serde_json::from_str(r#"{"error": "there is no call 7", "hint": null}"#)?;
+/// assert_eq!(refused.error, "there is no call 7");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Refused {
     /// One sentence.

@@ -8,7 +8,8 @@ use super::error::{Problem, Refused};
 use super::model::Ladder;
 
 /// The messages of a call that is up, of all its legs: those that are among the last MiB of signalling of
-/// all calls. PING, LAGRQ and voice are left out, passwords are `*`.
+/// all calls. PING, LAGRQ and voice are left out; passwords, proofs, keys
+/// and call tokens are `*`. Those that were encrypted on the wire are shown decrypted.
 #[utoipa::path(
     get,
     path = "/v1/calls/{id}/ladder",
@@ -26,8 +27,8 @@ pub(super) async fn ladder(
     Path(id): Path<String>,
 ) -> Result<Json<Ladder>, Problem> {
     let wanted = id.clone();
-    let found = shared.ask(move |endpoint, switch, _| {
-        switch.find_call(&wanted).and_then(|call| switch.ladder(endpoint, call))
+    let found = shared.ask(move |endpoint, switch, now| {
+        switch.find_call(&wanted).and_then(|call| switch.ladder(endpoint, now, call))
     });
     let nothing = || Problem::not_found(format!("there is no call `{id}`"));
     found.await?.map(Json).ok_or_else(nothing)

@@ -14,6 +14,7 @@ mod capture;
 mod carriers;
 mod cluster;
 mod configuration;
+mod description;
 mod drain;
 mod error;
 mod events;
@@ -70,7 +71,7 @@ use crate::log_tail::LogTail;
 use crate::store::Store;
 use error::Problem;
 
-pub use cluster::{NewShared, SetShared, SharedConfigurationView};
+pub use cluster::{NewShared, SetShared};
 pub use error::Refused;
 pub(crate) use pulse::Beat;
 pub use reload::{ReloadError, Reloader};
@@ -93,6 +94,21 @@ const MOST_LISTENERS: usize = 32;
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The API cannot start.
+///
+/// ```
+/// use std::net::TcpListener;
+///
+/// use oneport_switch::ApiConfig;
+/// use oneport_switch::api::{Api, ApiError};
+///
+/// # mod switch { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/switch.rs")); } use switch::*;
+/// let taken = TcpListener::bind("127.0.0.1:0")?;
+/// let mut config = ApiConfig::default();
+/// (config.listen, config.chosen) = (taken.local_addr()?, true);
+/// let error = Api::start(&config, &start(""), None, None, None, &std::env::temp_dir()).err();
+/// assert!(matches!(error, Some(ApiError::Bind { address, .. }) if address == config.listen));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Error)]
 pub enum ApiError {
     /// The address cannot be used.
@@ -161,6 +177,25 @@ impl Inner {
 }
 
 /// What an API starts with beside its configuration.
+///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use oneport_switch::KnownHosts;
+/// use oneport_switch::api::{Api, Given};
+/// use oneport_switch::cluster::SharedConfiguration;
+///
+/// # mod switch { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/switch.rs")); } use switch::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (file, state) = (Path::new("/etc/oneport/oneport.toml"), Path::new("/var/lib/oneport"));
+/// let (config, shared) = SharedConfiguration::at_start(file, &KnownHosts::new(), state).await?;
+/// let given = Given { shared, ..Given::default() };
+/// let driver = start("");
+/// let api = Api::start_with(&config.api, &driver, None, Some(file), None, state, given)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Default)]
 pub struct Given {
     /// Its listener, where another process or systemd has bound that.
@@ -174,6 +209,21 @@ pub struct Given {
 }
 
 /// A running API. It stops when dropped; then the driver that it was given is free again.
+///
+/// ```
+/// use oneport_switch::ApiConfig;
+/// use oneport_switch::api::{Api, token_file};
+///
+/// # mod switch { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/switch.rs")); } use switch::*;
+/// let state = tempfile::tempdir()?;
+/// let mut config = ApiConfig::default();
+/// config.listen = "127.0.0.1:0".parse()?;
+/// let driver = start("");
+/// let api = Api::start(&config, &driver, None, None, None, state.path())?;
+/// // Who may read this file may use it.
+/// assert!(token_file(state.path(), api.address().port()).exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Api {
     address: SocketAddr,
     listener: std::net::TcpListener,
@@ -431,6 +481,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(records::cdrs))
         .routes(routes!(records::refusals))
         .routes(routes!(records::refusal_counts))
+        .routes(routes!(routes::routes))
         .routes(routes!(routes::decide))
         .routes(routes!(events::events))
         .routes(routes!(log::log))
@@ -441,7 +492,10 @@ fn documented() -> OpenApiRouter<Shared> {
 /// The description of all paths (OpenAPI 3.1).
 #[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
-    documented().into_openapi()
+    let mut document = documented().into_openapi();
+    let components = document.components.get_or_insert_default();
+    components.schemas.values_mut().for_each(description::leave_examples_out);
+    document
 }
 
 fn router(shared: Shared) -> Router {

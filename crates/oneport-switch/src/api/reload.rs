@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use oneport::{Driver, Stopped};
 use thiserror::Error;
+use tokio::sync::Mutex;
 
 use super::model::Reloaded;
 use super::token::Tokens;
@@ -14,6 +15,24 @@ use crate::config::SharedText;
 use crate::{Config, ConfigError, KnownHosts, Switch};
 
 /// Why the configuration was not read again. The old one stays.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use oneport_switch::api::{ReloadError, Reloader};
+/// use oneport_switch::cluster::SharedConfiguration;
+///
+/// # mod switch { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/switch.rs")); } use switch::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let driver = start("");
+/// let file = Path::new("/nowhere/oneport.toml");
+/// let reloader = Reloader::new(file, &driver, SharedConfiguration::default());
+/// let error = reloader.carry_out(true).await.expect_err("there is no file");
+/// assert!(matches!(error, ReloadError::Config(_)) && error.hint().is_some());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Error)]
 pub enum ReloadError {
     /// The file has a mistake.
@@ -39,12 +58,34 @@ impl ReloadError {
 }
 
 /// Reads the configuration file of a running switch again, and hands it over.
+///
+/// ```
+/// use oneport_switch::api::Reloader;
+/// use oneport_switch::cluster::SharedConfiguration;
+///
+/// # mod switch { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/switch.rs")); } use switch::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let directory = tempfile::tempdir()?;
+/// let file = directory.path().join("oneport.toml");
+/// std::fs::write(&file, "[peers.ann]\nsecret = \"a b c\"")?;
+/// let driver = start("");
+/// let reloader = Reloader::new(&file, &driver, SharedConfiguration::default());
+/// let reloaded = reloader.carry_out(false).await?;
+/// assert!(reloaded.applied && reloaded.calls == 0);
+/// println!("{}", reloaded.changes.join("\n"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Reloader {
     file: PathBuf,
     driver: Driver<Switch>,
     tokens: Arc<Tokens>,
     shared: SharedConfiguration,
+    /// Held from reading until what was read is in force, by all that read for the same switch: of two at once, the
+    /// later has read later.
+    turn: Arc<Mutex<()>>,
 }
 
 impl std::fmt::Debug for Reloader {
@@ -66,7 +107,7 @@ impl Reloader {
         tokens: Arc<Tokens>,
         shared: SharedConfiguration,
     ) -> Self {
-        Self { file: file.into(), driver: driver.clone(), tokens, shared }
+        Self { file: file.into(), driver: driver.clone(), tokens, shared, turn: Arc::default() }
     }
 
     /// The file.
@@ -118,12 +159,16 @@ impl Reloader {
     /// # Errors
     /// The file has a mistake, or the switch has stopped. Nothing has changed then.
     pub async fn carry_out(&self, dry_run: bool) -> Result<Reloaded, ReloadError> {
+        let _turn = self.turn.lock().await;
         let file = self.file.clone();
         let (known, _) = self.hosts().await?;
         // Host names are looked up in here.
         let shared = self.shared.clone();
         let loaded = tokio::task::spawn_blocking(move || shared.load(&file, &known)).await;
         let loaded = loaded.map_err(ReloadError::Unread)?;
+        if let (Err(error), false) = (&loaded, dry_run) {
+            self.shared.stays(error);
+        }
         let loaded = loaded.map_err(|error| ReloadError::Config(Box::new(error)))?;
         let Loaded { config, shared, refused } = loaded;
         let tokens = config.api.tokens.clone();
@@ -141,5 +186,53 @@ impl Reloader {
             self.shared.runs(shared, refused.as_ref());
         }
         Ok(reloaded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use oneport::DriverConfig;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_two_reloads_at_once_the_one_that_began_later_is_in_force() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, newer) =
+            (directory.path().join("oneport.toml"), directory.path().join("newer.toml"));
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let text = "[peers.newer]\nsecret = \"a\"\n";
+        std::fs::write(&newer, text).unwrap();
+        let listen = vec![([127, 0, 0, 1], 0).into()];
+        let config = DriverConfig { listen, ..DriverConfig::default() };
+        let driver = Driver::start(config, Switch::new(Config::default())).unwrap();
+        let reloader = Reloader::new(&path, &driver, SharedConfiguration::default());
+        let first = tokio::spawn({
+            let reloader = reloader.clone();
+            async move { reloader.carry_out(false).await }
+        });
+        // It is open for writing once the first reads it.
+        let writer = tokio::task::spawn_blocking({
+            let path = path.clone();
+            move || std::fs::OpenOptions::new().write(true).open(path).unwrap()
+        });
+        let mut writer = writer.await.unwrap();
+        std::fs::rename(&newer, &path).unwrap();
+        let mut second = tokio::spawn(async move { reloader.carry_out(false).await });
+        // It has the time to overtake the first, if anything lets it.
+        let waited = tokio::time::timeout(Duration::from_millis(300), &mut second).await;
+        std::io::Write::write_all(&mut writer, b"[peers.older]\nsecret = \"a\"\n").unwrap();
+        drop(writer);
+        first.await.unwrap().unwrap();
+        match waited {
+            Ok(done) => done.unwrap().unwrap(),
+            Err(_) => second.await.unwrap().unwrap(),
+        };
+        let newer = Config::parse(&path, text).unwrap();
+        let changes = driver.with(move |_, switch, _| switch.changes(&newer)).await.unwrap();
+        assert!(!changes.iter().any(|change| change.contains("newer")), "{changes:?}");
     }
 }

@@ -102,6 +102,14 @@ pub(super) async fn unmute(
 }
 
 /// How loud a member is.
+///
+/// ```
+/// use oneport_switch::api::Gain;
+///
+/// // Twice as loud.
+/// assert_eq!(serde_json::to_string(&Gain { db: 6.0 })?, r#"{"db":6.0}"#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Gain {
     /// Louder than it speaks by so many dB, -40 to 20.

@@ -12,6 +12,13 @@ use utoipa::ToSchema;
 use crate::private_file;
 
 /// What a token or a user of the console is good for. Each role may do what those before it may.
+///
+/// ```
+/// use oneport_switch::api::Role;
+///
+/// assert_eq!(Role::ALL.map(Role::name), ["viewer", "operator", "admin"]);
+/// assert!(Role::Admin > Role::Viewer);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -45,6 +52,13 @@ impl fmt::Display for Role {
 }
 
 /// A token, of which its hash alone is kept.
+///
+/// ```
+/// use oneport_switch::api::{Role, Token};
+///
+/// let token = Token::new("dashboard", b"0123456789abcdef", Role::Viewer).listening(true);
+/// assert!(!format!("{token:?}").contains("0123456789abcdef"));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     name: String,

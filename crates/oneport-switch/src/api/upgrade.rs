@@ -19,6 +19,23 @@ pub const USUAL_PATIENCE: Duration = Duration::from_secs(20);
 const GREATEST_PATIENCE: u64 = 300;
 
 /// Somebody wants another process to take over.
+///
+/// ```
+/// use oneport_switch::api::{Given, UpgradeRequest};
+/// use tokio::sync::mpsc;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (upgrades, mut requests) = mpsc::channel(1);
+/// let given = Given { upgrades: Some(upgrades), ..Given::default() };
+/// // The API has it and goes away here, as no switch runs.
+/// drop(given);
+/// while let Some(UpgradeRequest { patience, answer }) = requests.recv().await {
+///     let _ = answer.send(Err(format!("no heir has served within {patience:?}")));
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct UpgradeRequest {
     /// How long it may take until it is ready.
@@ -28,6 +45,14 @@ pub struct UpgradeRequest {
 }
 
 /// To whoever runs the switch, who alone can start a process.
+///
+/// ```
+/// use oneport_switch::api::{UpgradeRequest, Upgrades};
+/// use tokio::sync::mpsc;
+///
+/// let (upgrades, requests): (Upgrades, mpsc::Receiver<UpgradeRequest>) = mpsc::channel(1);
+/// assert!(!upgrades.is_closed());
+/// ```
 pub type Upgrades = mpsc::Sender<UpgradeRequest>;
 
 /// How an upgrade goes.

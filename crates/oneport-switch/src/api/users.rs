@@ -18,6 +18,14 @@ use crate::store::StoredUser;
 const LONGEST_NAME: usize = 64;
 
 /// A user of the console.
+///
+/// ```
+/// use oneport_switch::api::{Role, UserView};
+///
+/// let user: UserView = serde_json::from_str(r#"{"name": "eve", "role": "viewer", "listen": false}"#)?;
+/// assert_eq!((user.name.as_str(), user.role), ("eve", Role::Viewer));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct UserView {
     /// The name.
@@ -29,6 +37,15 @@ pub struct UserView {
 }
 
 /// All users of the console.
+///
+/// ```
+/// use oneport_switch::api::Users;
+///
+/// let users: Users =
+///     serde_json::from_str(r#"{"users": [{"name": "eve", "role": "admin", "listen": true}]}"#)?;
+/// assert!(users.users.iter().any(|user| user.listen));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Users {
     /// By their names.
@@ -36,6 +53,15 @@ pub struct Users {
 }
 
 /// A user to be made.
+///
+/// ```
+/// use oneport_switch::api::{NewUser, Role};
+///
+/// let password = "correct horse battery".to_string();
+/// let user = NewUser { name: "eve".into(), role: Role::Operator, listen: false, password };
+/// assert_eq!(serde_json::to_value(&user)?["role"], "operator");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NewUser {
     /// The name: 1 to 64 characters without spaces and slashes.
@@ -50,6 +76,15 @@ pub struct NewUser {
 }
 
 /// What of a user changes; what is null stays.
+///
+/// ```
+/// use oneport_switch::api::{ChangedUser, Role};
+///
+/// // The password stays as it is.
+/// let change = ChangedUser { role: Some(Role::Admin), listen: None, password: None };
+/// assert_eq!(serde_json::to_value(&change)?["role"], "admin");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct ChangedUser {
     /// What they may do.

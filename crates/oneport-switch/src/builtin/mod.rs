@@ -19,6 +19,13 @@ pub(crate) use sound::Sound;
 pub(crate) const FRAME_MS: u16 = 20;
 
 /// A destination inside the switch.
+///
+/// ```
+/// use oneport_switch::Builtin;
+///
+/// assert_eq!((Builtin::Echo.name(), Builtin::Echo.number()), ("echo", "600"));
+/// assert!(Builtin::ALL.contains(&Builtin::Probe));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Builtin {
     /// Sends back what it hears.

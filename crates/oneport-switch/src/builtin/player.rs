@@ -118,6 +118,11 @@ impl Player {
         Self { hangs_up: false, ..Self::once(codec, now, samples) }
     }
 
+    /// Goes on a frame later than now.
+    pub(crate) fn wait(&mut self, now: Instant) {
+        self.next = self.next.max(now + Duration::from_millis(FRAME_MS.into()));
+    }
+
     /// Puts the frame that is due at `now` into `payload`; `false` at the end.
     pub(crate) fn frame(&mut self, now: Instant, payload: &mut Vec<u8>) -> bool {
         if now.since(self.next) > FURTHEST_BEHIND {

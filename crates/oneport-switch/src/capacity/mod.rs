@@ -103,8 +103,11 @@ impl Meter {
     /// Why that cannot be told, in words.
     pub(crate) fn cost(&self, calls: usize, work: Work, transcoding: f64) -> Result<Cost, String> {
         if calls < LEAST_CALLS {
-            let what = "calls with media are up; what one costs is measured with";
-            return Err(format!("{calls} {what} {LEAST_CALLS} or more"));
+            let up = match calls {
+                1 => "1 call with media is up".to_string(),
+                _ => format!("{calls} calls with media are up"),
+            };
+            return Err(format!("{up}; what one costs is measured with {LEAST_CALLS} or more"));
         }
         if self.windows < LEAST_WINDOWS {
             let seconds = WINDOW.as_secs() * u64::from(LEAST_WINDOWS);

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use oneport_proto::Instant;
 
 use super::Way;
+use crate::sealed::may_be_sealed;
 
 /// Bytes that are kept, of all calls: the newest.
 const MOST_BYTES: usize = 1 << 20;
@@ -20,6 +21,14 @@ const OVERHEAD: usize = 96;
 /// Subclasses of IAX frames that tell nothing of how a call came about, and come all the time: PING,
 /// PONG, LAGRQ and LAGRP, registrations, POKE.
 const PASSED_OVER: [u8; 10] = [2, 3, 11, 12, 13, 14, 15, 16, 17, 30];
+
+/// Whether a datagram is a full frame that tells something of how a call came about, if it is in the clear.
+pub(crate) fn tells_of_a_call(datagram: &[u8]) -> bool {
+    let [first, .., kind, subclass] = datagram.get(..12).unwrap_or_default() else { return false };
+    // A full frame, but no voice and no video.
+    let is_signalling = first & 0x80 != 0 && ![2, 3].contains(kind);
+    is_signalling && !(*kind == 6 && PASSED_OVER.contains(subclass))
+}
 
 /// A datagram that has passed.
 #[derive(Debug)]
@@ -47,10 +56,12 @@ impl Early {
         (local, remote): (SocketAddr, SocketAddr),
         datagram: &[u8],
     ) {
-        let [first, .., kind, subclass] = datagram.get(..12).unwrap_or_default() else { return };
-        // A full frame, but no voice and no video.
-        let is_signalling = first & 0x80 != 0 && ![2, 3].contains(kind);
-        if !is_signalling || *kind == 6 && PASSED_OVER.contains(subclass) {
+        // What is encrypted does not say what it is; full frames of voice in the clear are few.
+        let is_kept = match datagram.get(..11) {
+            Some([0x80..=0xFF, .., 2 | 3]) if may_be_sealed(datagram) => true,
+            _ => tells_of_a_call(datagram),
+        };
+        if !is_kept {
             return;
         }
         self.bytes += datagram.len() + OVERHEAD;
@@ -99,6 +110,8 @@ mod tests {
         ] {
             assert_eq!(keep(1, &other), 1, "{other:?}");
         }
+        // It may be an encrypted frame that looks so.
+        assert_eq!(keep(1, &full(2, 4, 4 + 32)), 2);
         for n in 2..100_000 {
             keep(n, &new);
         }

@@ -19,6 +19,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use uuid::Uuid;
 
 use early::Early;
+pub(crate) use early::tells_of_a_call;
 pub(crate) use pcapng::Way;
 
 /// Captures at once.
@@ -174,15 +175,15 @@ impl<K: Copy + Eq> Captures<K> {
         }
     }
 
-    /// What is known of the beginning of a call with these legs, without passwords: for each datagram when it
+    /// What is known of the beginning of a call with these legs, as it was on the wire: for each datagram when it
     /// passed, its leg's place among them, and which way it went.
     pub(crate) fn beginning(
         &self,
         legs: &[(Instant, Numbers)],
-    ) -> impl Iterator<Item = (Instant, usize, Way, Cow<'_, [u8]>)> {
+    ) -> impl Iterator<Item = (Instant, usize, Way, &[u8])> {
         self.early.iter().filter_map(|kept| {
             let place = legs.iter().position(|(began, leg)| leg.began_with(*began, kept))?;
-            Some((kept.at, place, kept.way, without_password(&kept.datagram)))
+            Some((kept.at, place, kept.way, &*kept.datagram))
         })
     }
 

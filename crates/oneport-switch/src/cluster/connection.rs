@@ -10,6 +10,9 @@ use url::Url;
 
 use crate::store::postgres_options;
 
+/// How long the database may take to look through a whole table.
+const LONG: Duration = Duration::from_secs(60);
+
 /// Why a connection is not served any more.
 pub(super) enum Over {
     /// This switch goes.
@@ -33,16 +36,31 @@ pub(super) struct Database {
     pub(super) patience: Duration,
 }
 
+async fn within<T>(
+    patience: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Over> {
+    match time::timeout(patience, work).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(Over::Lost(format!("no answer within {} ms", patience.as_millis()))),
+    }
+}
+
 impl Database {
     /// Waits for an answer as long as makes sense.
     pub(super) async fn within<T>(
         &self,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Over> {
-        match time::timeout(self.patience, work).await {
-            Ok(done) => Ok(done?),
-            Err(_) => Err(Over::Lost(format!("no answer within {} ms", self.patience.as_millis()))),
-        }
+        within(self.patience, work).await
+    }
+
+    /// The same where a whole table is looked through, which takes as long as it is large.
+    pub(super) async fn within_long<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Over> {
+        within(self.patience.max(LONG), work).await
     }
 
     async fn connect(&self, channel: &str) -> Result<PgListener, Over> {

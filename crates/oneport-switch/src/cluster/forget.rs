@@ -16,6 +16,20 @@ const ALIVE: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is known of a switch whose process seems to have a session with the database.
+///
+/// ```no_run
+/// use oneport_switch::cluster::{Session, forget};
+/// use oneport_switch::{Config, StorePlace};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = Config::load("/etc/oneport/oneport.toml".as_ref())?;
+/// let StorePlace::Server { url, .. } = config.store.place else { return Ok(()) };
+/// // Its machine is gone, as somebody has seen, though the database has a session of it.
+/// forget(&url, "hamburg", Session::IsLeftBehind).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Session {
     /// Nothing else: the process may live.
@@ -26,6 +40,13 @@ pub enum Session {
 }
 
 /// What has gone.
+///
+/// ```
+/// use oneport_switch::cluster::Forgotten;
+///
+/// let Forgotten { limits, registrations } = Forgotten { limits: 2, registrations: 40 };
+/// println!("it gave back places of {limits} limits, and ended {registrations} registrations");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Forgotten {
     /// Limits of which it held slots.
@@ -35,6 +56,13 @@ pub struct Forgotten {
 }
 
 /// Why a switch is not forgotten.
+///
+/// ```
+/// use oneport_switch::cluster::NotForgotten;
+///
+/// let error = NotForgotten::Alive("hamburg".into(), 2);
+/// assert_eq!(error.to_string(), "switch hamburg gave a sign of life 2 s ago");
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum NotForgotten {
     /// The database has no such switch.
@@ -86,14 +114,18 @@ async fn forget_now(
     if !has_left && silent < ALIVE {
         return Err(NotForgotten::Alive(name.into(), silent.as_secs()));
     }
-    if slots::present(&mut connection).await?.contains(&run) {
+    // What an earlier run holds may be of a process that goes on until its calls are over.
+    let mut runs = slots::runs(&mut connection, name).await?;
+    runs.insert(run);
+    let present = slots::present(&mut connection).await?;
+    for of in runs.into_iter().filter(|of| *of <= run && present.contains(of)) {
         match session {
             Session::MayLive => return Err(NotForgotten::Connected(name.into())),
-            Session::IsLeftBehind => slots::end_sessions(&mut connection, run).await?,
+            Session::IsLeftBehind => slots::end_sessions(&mut connection, of).await?,
         }
     }
-    // A run that comes meanwhile has another number, and keeps what it has.
-    let limits = slots::give_back(&mut connection, name, Some(run)).await?;
+    // A run that comes meanwhile has a greater number, and keeps what it has.
+    let limits = slots::give_back(&mut connection, name, run).await?;
     let sql = "WITH gone AS (DELETE FROM switch WHERE name = $1 AND incarnation = $2 RETURNING name) \
                DELETE FROM registration USING gone WHERE switch = gone.name";
     let done = sqlx::query(sql).bind(name).bind(run).execute(&mut connection).await?;

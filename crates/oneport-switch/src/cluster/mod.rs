@@ -4,12 +4,14 @@
 //! life, hears of changes (LISTEN) and tells the switch what is new. The switch itself asks the database nothing:
 //! whatever a call needs is in its memory when it comes.
 
+#[cfg(test)]
+mod at_postgresql;
 mod configuration;
 mod connection;
 #[cfg(test)]
 mod fleet;
 mod forget;
-pub mod lease;
+pub(crate) mod lease;
 mod registrations;
 #[cfg(test)]
 mod roaming;
@@ -20,18 +22,25 @@ mod thread;
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use oneport::Driver;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time;
 
 use crate::config::{ClusterConfig, DatabaseUrl};
 use crate::registrar::Shared;
 use crate::switch::{Switch, boot_clock};
 
-pub use configuration::{NotShared, VersionView, read_shared, set_shared, shared_versions};
+pub use configuration::{
+    NotShared, SwitchBehind, VersionView, read_shared, set_shared, shared_versions, switches_behind,
+};
 pub use forget::{Forgotten, NotForgotten, Session, forget};
-pub(crate) use shared::Loaded;
-pub use shared::{SharedConfiguration, SharedStanding};
+pub(crate) use shared::{Loaded, SharedStanding, missing};
+pub use shared::{SharedConfiguration, SharedOffer};
+
+/// How long the threads have for their goodbyes. Each waits for one answer of the database as a rule.
+const GOODBYE: Duration = Duration::from_secs(10);
 
 /// Begins the name under which another switch is known as a peer.
 pub(crate) const SWITCH: &str = "switch:";
@@ -88,6 +97,24 @@ enum Ask {
 }
 
 /// This switch among the others, as long as it lives.
+///
+/// ```no_run
+/// use oneport_switch::StorePlace;
+/// use oneport_switch::cluster::{Cluster, SharedConfiguration};
+///
+/// # mod switch { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/switch.rs")); } use switch::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let text = "[store]\nurl = \"postgres://oneport@db.example.org/oneport\"\n\
+///             [cluster]\nname = \"berlin\"\nsecret = \"sturdy bridge\"\naddress = \"192.0.2.1\"";
+/// let (config, driver) = (config(text), start(text));
+/// if let (Some(cluster), StorePlace::Server { url, .. }) = (&config.cluster, &config.store.place) {
+///     let cluster = Cluster::join(cluster, url, &driver, &SharedConfiguration::default())?;
+///     cluster.leave().await;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Cluster {
     asks: mpsc::UnboundedSender<Ask>,
@@ -131,8 +158,7 @@ impl Cluster {
     pub async fn leave(self) {
         let _ = self.slots.send(slots::Ask::Leave);
         let _ = self.asks.send(Ask::Leave);
-        // An error says the same: its thread is gone.
-        let _ = self.gave_back.await;
-        let _ = self.ended.await;
+        // An error says the same: its thread is gone. One that waits for the database is left behind.
+        let _ = time::timeout(GOODBYE, async { (self.gave_back.await, self.ended.await) }).await;
     }
 }

@@ -6,11 +6,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::configuration::read_shared;
-use crate::config::{Config, ConfigError, KnownHosts, SharedText};
+use super::configuration::{Newest, NotShared, read_shared};
+use crate::config::{ClusterConfig, Config, ConfigError, DatabaseUrl, KnownHosts, SharedText};
 use crate::private_file;
 
 /// What a process knows of the shared configuration; the same for all who have it.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use oneport_switch::KnownHosts;
+/// use oneport_switch::cluster::SharedConfiguration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let directory = tempfile::tempdir()?;
+/// let file = directory.path().join("oneport.toml");
+/// std::fs::write(&file, "[peers.ann]\nsecret = \"a b c\"")?;
+/// // Of a switch that is alone it is empty, and no database is asked.
+/// let loaded = SharedConfiguration::at_start(&file, &KnownHosts::new(), directory.path()).await?;
+/// let (config, _shared) = loaded;
+/// assert!(config.cluster.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct SharedConfiguration(Arc<Inner>);
 
@@ -29,17 +48,37 @@ struct Known {
     newest: Option<SharedText>,
     /// Why the newest does not run.
     refused: Option<String>,
+    /// Nothing was kept, and nothing was read since the database has said for the first time what is shared.
+    is_unread: bool,
+    is_told: bool,
+    /// The database has none, and one runs.
+    is_missing: bool,
+}
+
+impl Known {
+    /// The database has none, and what runs stays: whoever has lost it is to hear of that, and no call to suffer.
+    fn misses(&mut self) {
+        if let (Some(running), false) = (&self.running, self.is_missing) {
+            tracing::warn!("{}", missing(running));
+            self.is_missing = true;
+        }
+    }
+}
+
+/// Says that the database has none where there was one.
+pub(crate) fn missing(kept: &SharedText) -> String {
+    format!("the database has no shared configuration; {kept:?} is as it was kept here")
 }
 
 /// How this switch stands to the shared configuration.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct SharedStanding {
+pub(crate) struct SharedStanding {
     /// The version that it runs.
-    pub running: Option<i64>,
+    pub(crate) running: Option<i64>,
     /// The newest that it has heard of.
-    pub newest: Option<i64>,
+    pub(crate) newest: Option<i64>,
     /// Why it does not run the newest.
-    pub refused: Option<String>,
+    pub(crate) refused: Option<String>,
 }
 
 /// A configuration that can be run.
@@ -52,10 +91,53 @@ pub(crate) struct Loaded {
     pub(crate) refused: Option<ConfigError>,
 }
 
+/// What a switch finds of the shared configuration before it runs.
+///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use oneport_switch::Config;
+/// use oneport_switch::cluster::SharedOffer;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let file = Path::new("/etc/oneport/oneport.toml");
+/// if let Some((cluster, url)) = Config::cluster_place(file)? {
+///     let offer = SharedOffer::of(&cluster, &url, Path::new("/var/lib/oneport")).await;
+///     match offer.newest {
+///         Ok(shared) => println!("there is one: {}", shared.is_some()),
+///         Err(why) => println!("{why}; kept is {:?}", offer.kept),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct SharedOffer {
+    /// The newest version in the database; none where nobody has set one.
+    pub newest: Result<Option<SharedText>, NotShared>,
+    /// The one that it ran last, as far as its own disk says.
+    pub kept: Option<SharedText>,
+}
+
+/// Where the switch `cluster` keeps what it ran last, in its directory `state`.
+fn kept_in(cluster: &ClusterConfig, state: &Path) -> PathBuf {
+    state.join(format!("shared-{}.json", cluster.name))
+}
+
+impl SharedOffer {
+    /// Asks the database `url` of the switch `cluster`, and looks into its directory `state`.
+    pub async fn of(cluster: &ClusterConfig, url: &DatabaseUrl, state: &Path) -> Self {
+        let kept = std::fs::read(kept_in(cluster, state)).ok();
+        let kept = kept.and_then(|kept| serde_json::from_slice(&kept).ok());
+        Self { newest: read_shared(url, None).await, kept }
+    }
+}
+
 impl SharedConfiguration {
     /// Reads the file of a switch that starts, and beside it what is shared: the newest version, or the copy that is
-    /// kept in the directory `state` where the database does not answer, or where the newest does not go with the file.
-    /// Where there is neither it is the file alone.
+    /// kept in the directory `state` where the database does not answer or has none any more, or where the newest does
+    /// not go with the file. Where none is kept it is the file alone.
     ///
     /// # Errors
     /// None of these can be run.
@@ -67,10 +149,10 @@ impl SharedConfiguration {
         let Some((cluster, url)) = Config::cluster_place(path)? else {
             return Config::load_to_run(path, known).map(|config| (config, Self::default()));
         };
-        let file = state.join(format!("shared-{}.json", cluster.name));
-        let kept = std::fs::read(&file).ok();
-        let kept: Option<SharedText> = kept.and_then(|kept| serde_json::from_slice(&kept).ok());
-        let newest = match read_shared(&url, None).await {
+        let SharedOffer { newest, kept } = SharedOffer::of(&cluster, &url, state).await;
+        let is_unread = newest.is_err() && kept.is_none();
+        let is_none = matches!(newest, Ok(None));
+        let newest = match newest {
             Ok(newest) => newest,
             Err(error) => {
                 match &kept {
@@ -80,8 +162,15 @@ impl SharedConfiguration {
                 None
             }
         };
-        let known_here = Known { running: kept, newest, refused: None };
-        let inner = Inner { file: Some(file), known: Mutex::new(known_here), news: Notify::new() };
+        let mut known_here = Known { running: kept, newest, is_unread, ..Known::default() };
+        if is_none {
+            known_here.misses();
+        }
+        let inner = Inner {
+            file: Some(kept_in(&cluster, state)),
+            known: Mutex::new(known_here),
+            news: Notify::new(),
+        };
         let shared = Self(Arc::new(inner));
         let loaded = shared.load(path, known)?;
         shared.runs(loaded.shared, loaded.refused.as_ref());
@@ -94,19 +183,28 @@ impl SharedConfiguration {
 
     /// How this switch stands to it.
     #[must_use]
-    pub fn standing(&self) -> SharedStanding {
+    pub(crate) fn standing(&self) -> SharedStanding {
         let known = self.known();
         let version = |text: &Option<SharedText>| text.as_ref().and_then(|text| text.version);
         SharedStanding {
             running: version(&known.running),
             newest: version(&known.newest).or_else(|| version(&known.running)),
-            refused: known.refused.clone(),
+            refused: known
+                .refused
+                .clone()
+                .or_else(|| known.running.as_ref().filter(|_| known.is_missing).map(missing)),
         }
     }
 
-    /// The text that runs; empty where there is none.
-    pub(crate) fn text(&self) -> String {
-        self.known().running.as_ref().map(|text| text.text.clone()).unwrap_or_default()
+    /// Whether there may be peers that are shared and not known here: nothing was kept, and nothing was read since the
+    /// database has answered.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.known().is_unread
+    }
+
+    /// What runs of it.
+    pub(crate) fn running(&self) -> Option<SharedText> {
+        self.known().running.clone()
     }
 
     /// The version that was heard of last.
@@ -114,23 +212,41 @@ impl SharedConfiguration {
         self.known().newest.as_ref().and_then(|text| text.version)
     }
 
-    /// The database has this one.
-    pub(super) fn learn(&self, newest: SharedText) {
-        self.known().newest = Some(newest);
-        self.0.news.notify_one();
+    /// The database says this.
+    pub(super) fn learn(&self, newest: Newest) {
+        let mut known = self.known();
+        let mut is_news = !std::mem::replace(&mut known.is_told, true) && known.is_unread;
+        match newest {
+            Newest::Missing => known.misses(),
+            Newest::Same => known.is_missing = false,
+            Newest::New(newest) => {
+                known.is_missing = false;
+                known.newest = Some(newest);
+                is_news = true;
+            }
+        }
+        drop(known);
+        if is_news {
+            self.0.news.notify_one();
+        }
     }
 
-    /// Returns when there is a newer one than before, to be run by reading the configuration again.
+    /// Returns when there is a newer one than before, or the first answer of the database, to be run by reading the
+    /// configuration again.
     pub async fn news(&self) {
         self.0.news.notified().await;
     }
 
+    /// What runs, and the newest, to be read.
+    fn now(&self) -> (Option<SharedText>, Option<SharedText>) {
+        let mut known = self.known();
+        known.is_unread &= !known.is_told;
+        (known.running.clone(), known.newest.clone())
+    }
+
     /// Reads the file and what is shared: the newest of it that goes with the file.
     pub(crate) fn load(&self, path: &Path, hosts: &KnownHosts) -> Result<Loaded, ConfigError> {
-        let (running, newest) = {
-            let known = self.known();
-            (known.running.clone(), known.newest.clone())
-        };
+        let (running, newest) = self.now();
         let mut refused: Option<ConfigError> = None;
         if let Some(newest) = newest.filter(|newest| running.as_ref() != Some(newest)) {
             match Config::load_to_run_with(path, &newest, hosts) {
@@ -146,6 +262,16 @@ impl SharedConfiguration {
             (Ok(config), refused) => Ok(Loaded { config, shared: running, refused }),
             // What is newest is what it is to be.
             (Err(_), Some(error)) | (Err(error), None) => Err(error),
+        }
+    }
+
+    /// Nothing that was read can be run, for this reason: what runs stays.
+    pub(crate) fn stays(&self, why: &ConfigError) {
+        let known = self.known();
+        if known.newest.is_some() && known.newest != known.running {
+            let running = known.running.clone();
+            drop(known);
+            self.runs(running, Some(why));
         }
     }
 
@@ -170,5 +296,68 @@ impl SharedConfiguration {
                 tracing::warn!("{text:?} is not kept in {}: {error}", file.display());
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl SharedConfiguration {
+    /// Nothing was kept, and the database has not answered.
+    pub(crate) fn unread() -> Self {
+        let shared = Self::default();
+        shared.known().is_unread = true;
+        shared
+    }
+
+    /// It has none, and that is read.
+    pub(crate) fn is_told_of_none(&self) {
+        self.learn(Newest::Missing);
+        assert!(self.is_unread(), "what is read next has it");
+        self.now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(version: i64, text: &str) -> SharedText {
+        SharedText { version: Some(version), text: text.into() }
+    }
+
+    fn running(text: SharedText) -> SharedConfiguration {
+        let shared = SharedConfiguration::default();
+        shared.known().running = Some(text);
+        shared
+    }
+
+    #[test]
+    fn where_the_database_has_none_any_more_what_runs_stays_and_says_so_until_there_is_one() {
+        let shared = running(version(7, ""));
+        let why = "the database has no shared configuration; shared configuration 7 is as it was kept here";
+        for back in [Newest::Same, Newest::New(version(1, ""))] {
+            shared.learn(Newest::Missing);
+            assert_eq!(shared.standing().refused.as_deref(), Some(why));
+            assert_eq!(shared.standing().running, Some(7));
+            shared.learn(back);
+            assert_eq!(shared.standing().refused, None);
+        }
+        let alone = SharedConfiguration::default();
+        alone.learn(Newest::Missing);
+        assert_eq!(alone.standing(), SharedStanding::default());
+    }
+
+    #[test]
+    fn where_neither_the_newest_nor_what_runs_goes_with_the_file_it_is_said_why() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("oneport.toml");
+        std::fs::write(&path, "[peers.ann]\nsecret = \"s\"\n").unwrap();
+        let ann = "[peers.ann]\nsecret = \"t\"\n";
+        let shared = running(version(1, ann));
+        shared.learn(Newest::New(version(2, ann)));
+        let why = shared.load(&path, &KnownHosts::new()).expect_err("ann is in the file");
+        shared.stays(&why);
+        let SharedStanding { running, newest, refused } = shared.standing();
+        assert_eq!((running, newest), (Some(1), Some(2)));
+        assert_eq!(refused, Some(why.to_string()));
     }
 }

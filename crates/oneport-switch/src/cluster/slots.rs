@@ -206,7 +206,7 @@ impl Carrier {
                     Some(Ask::Begin { .. }) => {}
                     Some(Ask::Request(request)) => self.exchange(connection, request).await?,
                     Some(Ask::Leave) => {
-                        let given_back = give_back(connection, &self.name, Some(incarnation));
+                        let given_back = give_back(connection, &self.name, incarnation);
                         if let Err(Over::Lost(why)) = self.database.within(given_back).await {
                             tracing::warn!("slots of shared limits are not given back: {why}");
                         }
@@ -262,7 +262,10 @@ fn value<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, Error> {
 }
 
 /// The ledgers of these keys that there are.
-async fn read(connection: &mut PgListener, keys: &[Key]) -> Result<Vec<Versioned>, Error> {
+pub(super) async fn read(
+    connection: &mut PgListener,
+    keys: &[Key],
+) -> Result<Vec<Versioned>, Error> {
     let keys: Vec<String> = keys.iter().map(text).collect::<Result<_, _>>()?;
     let sql = "SELECT key, version, holders FROM slots WHERE key = ANY($1)";
     let rows = sqlx::query(sql).bind(keys).fetch_all(connection).await?;
@@ -276,7 +279,10 @@ async fn read(connection: &mut PgListener, keys: &[Key]) -> Result<Vec<Versioned
 
 /// Sets ledgers whose version is still that: of which keys. Rows are locked in the order of their keys, so that two
 /// switches do not wait for each other.
-async fn set(connection: &mut PgListener, changes: &[Versioned]) -> Result<BTreeSet<Key>, Error> {
+pub(super) async fn set(
+    connection: &mut PgListener,
+    changes: &[Versioned],
+) -> Result<BTreeSet<Key>, Error> {
     let keys = changes.iter().map(|change| text(&change.key));
     let keys: Vec<String> = keys.collect::<Result<_, _>>()?;
     let versions: Vec<i64> = changes.iter().map(|change| change.version).collect();
@@ -326,20 +332,32 @@ async fn tell(connection: &mut PgListener, name: &str, key: Key, news: News) -> 
     query.execute(connection).await.map(drop)
 }
 
-/// Takes all that a switch holds out of the ledgers, if it is of this run; of how many.
+/// All ledgers.
+async fn read_all(connection: &mut PgListener) -> Result<Vec<Versioned>, Error> {
+    let rows =
+        sqlx::query("SELECT key FROM slots ORDER BY key").fetch_all(&mut *connection).await?;
+    let keys: Vec<Key> =
+        rows.into_iter().map(|row| value(row.try_get(0)?)).collect::<Result<_, Error>>()?;
+    read(connection, &keys).await
+}
+
+/// The runs of a switch that hold anything.
+pub(super) async fn runs(connection: &mut PgListener, name: &str) -> Result<BTreeSet<i64>, Error> {
+    let all = read_all(connection).await?;
+    let run = |one: Versioned| one.ledger.holders.get(name).map(|held| held.incarnation);
+    Ok(all.into_iter().filter_map(run).collect())
+}
+
+/// Takes all that a switch holds out of the ledgers, of this run and those before it; of how many.
 pub(super) async fn give_back(
     connection: &mut PgListener,
     name: &str,
-    incarnation: Option<i64>,
+    run: i64,
 ) -> Result<usize, Error> {
     let mut given_back = 0;
     loop {
-        let rows =
-            sqlx::query("SELECT key FROM slots ORDER BY key").fetch_all(&mut *connection).await?;
-        let keys: Vec<Key> =
-            rows.into_iter().map(|row| value(row.try_get(0)?)).collect::<Result<_, Error>>()?;
-        let mut changes = read(connection, &keys).await?;
-        changes.retain_mut(|change| change.ledger.forget(name, incarnation));
+        let mut changes = read_all(connection).await?;
+        changes.retain_mut(|change| change.ledger.forget(name, run));
         if changes.is_empty() {
             return Ok(given_back);
         }

@@ -21,8 +21,8 @@ use crate::store::PostgresStore;
 /// How the switch is told.
 pub(super) type Tell = Box<dyn Fn(Told) + Send>;
 
-/// Time between two searches for what is too old to be kept.
-const PRUNING: Duration = Duration::from_secs(60);
+/// Time between two searches for what is too old to be kept. It looks through all registrations.
+const PRUNING: Duration = Duration::from_secs(600);
 
 /// Least time from one look at registrations to the next: many change at once when a switch comes or goes.
 const GATHERING: Duration = Duration::from_millis(10);
@@ -109,17 +109,19 @@ impl Member {
     /// This switch joins the others by this connection.
     async fn join(&mut self, connection: &mut PgListener) -> Result<(), Over> {
         // Whoever finds the database first makes its tables.
-        let store =
-            PostgresStore::new(&self.database.url).map_err(|error| Over::Lost(error.why))?;
-        match store.check().await {
-            Ok(true) => {}
-            Ok(false) => return Err(Over::Lost("it does not answer".into())),
-            Err(error) => return Err(Over::Lost(error.why)),
+        if self.incarnation.is_none() {
+            let store =
+                PostgresStore::new(&self.database.url).map_err(|error| Over::Lost(error.why))?;
+            match store.check().await {
+                Ok(true) => {}
+                Ok(false) => return Err(Over::Lost("it does not answer".into())),
+                Err(error) => return Err(Over::Lost(error.why)),
+            }
         }
         let joined = switches::join(connection, &self.config, self.incarnation);
         let incarnation = self.database.within(joined).await?;
         let incarnation = incarnation.ok_or_else(|| Over::Lost(self.has_a_double()))?;
-        self.database.within(registrations::claim(connection, &self.config.name)).await?;
+        self.database.within_long(registrations::claim(connection, &self.config.name)).await?;
         if self.incarnation.replace(incarnation).is_none() {
             tracing::info!("{} has joined the switches of its database", self.config.name);
         } else {
@@ -154,7 +156,9 @@ impl Member {
         loop {
             tokio::select! {
                 _ = beats.tick() => self.beat(connection).await?,
-                _ = prunes.tick() => self.database.within(registrations::prune(connection)).await?,
+                _ = prunes.tick() => {
+                    self.database.within_long(registrations::prune(connection)).await?;
+                }
                 told = connection.try_recv() => match told? {
                     None => return Err(Over::Lost("the connection has ended".into())),
                     Some(told) => self.told(connection, told).await?,
@@ -219,9 +223,7 @@ impl Member {
     /// Looks whether there is a newer version of the shared configuration.
     async fn look_at_configuration(&self, connection: &mut PgListener) -> Result<(), Over> {
         let newest = configuration::newest(connection, self.shared.heard_of());
-        if let Some(newest) = self.database.within(newest).await? {
-            self.shared.learn(newest);
-        }
+        self.shared.learn(self.database.within(newest).await?);
         Ok(())
     }
 
@@ -229,7 +231,7 @@ impl Member {
     async fn look_at_registrations(&mut self, connection: &mut PgListener) -> Result<(), Over> {
         let mut reader = std::mem::take(&mut self.registrations);
         let (whole, peers) =
-            self.database.within(reader.read(connection, &self.config.name)).await?;
+            self.database.within_long(reader.read(connection, &self.config.name)).await?;
         self.registrations = reader;
         if whole || !peers.is_empty() {
             (self.tell)(Told::Registrations { whole, peers });

@@ -21,6 +21,17 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOS
 const SHORTEST_TOKEN: usize = 16;
 
 /// The API as it is configured.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use oneport_switch::Config;
+///
+/// let api = Config::parse(Path::new("oneport.toml"), "[api]\nlisten = \"127.0.0.1:8080\"")?.api;
+/// assert!(api.enabled && api.chosen);
+/// assert_eq!(api.listen.port(), 8080);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ApiConfig {
     /// Whether there is one.

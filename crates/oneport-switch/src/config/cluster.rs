@@ -32,6 +32,19 @@ const MOST_PRESUMED_DEAD_S: u64 = 604_800;
 const LEAST_HEARTBEATS: u32 = 3;
 
 /// This switch among others with the same database.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use oneport_switch::Config;
+///
+/// let text = "[store]\nurl = \"postgres://oneport@db.example.org/oneport\"\n\
+///             [cluster]\nname = \"berlin\"\nsecret = \"sturdy bridge\"\naddress = \"192.0.2.1\"";
+/// let config = Config::parse(Path::new("oneport.toml"), text)?;
+/// let cluster = config.cluster.ok_or("it is alone")?;
+/// assert_eq!((cluster.name.as_str(), cluster.address.port()), ("berlin", 4569));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ClusterConfig {
     /// Its name, which no other has.

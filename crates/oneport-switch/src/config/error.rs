@@ -9,6 +9,17 @@ use regex::Regex;
 use thiserror::Error;
 
 /// A configuration that cannot be used.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use oneport_switch::Config;
+///
+/// let text = "[peers.ann]\nsecrett = \"a b c\"";
+/// let error = Config::parse(Path::new("oneport.toml"), text).expect_err("no such key");
+/// assert!(error.to_string().starts_with("oneport.toml:2:1: "));
+/// assert_eq!(&text[error.span.clone()], "secrett");
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[error("{}: {message}", self.place())]
 pub struct ConfigError {

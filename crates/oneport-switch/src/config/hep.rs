@@ -18,20 +18,26 @@ const PORT: u16 = 9060;
 
 /// Where copies of signalling go.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct HepConfig {
+pub(crate) struct HepConfig {
     /// Host and port of whoever collects them.
-    pub to: String,
+    pub(crate) to: String,
     /// Whether by TCP.
-    pub tcp: bool,
+    pub(crate) tcp: bool,
+    /// Whether frames of IAX2 are written as text.
+    pub(crate) text: bool,
     /// What this switch is called by there.
-    pub capture_id: u32,
+    pub(crate) capture_id: u32,
     /// What the collector wants to see.
-    pub password: Option<Secret>,
+    pub(crate) password: Option<Secret>,
 }
 
 /// By what it may be reached.
 const TRANSPORTS: [&str; 2] = ["udp", TCP];
 const TCP: &str = "tcp";
+
+/// How frames may be written.
+const FRAMES: [&str; 2] = ["text", RAW];
+const RAW: &str = "raw";
 
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -41,6 +47,9 @@ pub(super) struct HepKeys {
     /// By what.
     #[schemars(transform = Words(&TRANSPORTS), extend("default" = "udp"))]
     transport: Option<Spanned<String>>,
+    /// How frames of IAX2 are written: as text, which Homer shows, or as they are on the wire.
+    #[schemars(transform = Words(&FRAMES), extend("default" = "text"))]
+    frames: Option<Spanned<String>>,
     /// The number of this switch among those that send there.
     #[schemars(extend("default" = 1))]
     capture_id: Option<u32>,
@@ -80,9 +89,14 @@ impl HepKeys {
         {
             return Err(source.unknown_word(word, "transport", &TRANSPORTS));
         }
+        let frames = self.frames.as_ref();
+        if let Some(word) = frames.filter(|word| !FRAMES.contains(&word.get_ref().as_str())) {
+            return Err(source.unknown_word(word, "way to write frames", &FRAMES));
+        }
         Ok(Some(HepConfig {
             to: address(source, to)?,
             tcp: transport.is_some_and(|word| word.get_ref() == TCP),
+            text: frames.is_none_or(|word| word.get_ref() != RAW),
             capture_id: self.capture_id.unwrap_or(1),
             password,
         }))

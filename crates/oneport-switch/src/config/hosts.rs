@@ -18,6 +18,13 @@ const AT_ONCE: usize = 16;
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// Where names led when they were last found.
+///
+/// ```
+/// use oneport_switch::KnownHosts;
+///
+/// let known = KnownHosts::from([("pbx.example.org".to_string(), [192, 0, 2, 1].into())]);
+/// assert!(!known.is_empty());
+/// ```
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct KnownHosts {
     /// The addresses of hosts of peers.

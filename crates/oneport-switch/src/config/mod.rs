@@ -60,19 +60,19 @@ pub use cluster::ClusterConfig;
 pub(crate) use device::Provision;
 pub use error::ConfigError;
 pub(crate) use forward::Forwarding;
-pub use hep::HepConfig;
+pub(crate) use hep::HepConfig;
 pub use hosts::KnownHosts;
 pub(crate) use profile::Profile;
 pub(crate) use realtime::PeerBasis;
-pub use realtime::{RealtimeConfig, RealtimePlace};
+pub(crate) use realtime::{RealtimeConfig, RealtimePlace};
 pub use schema::schema;
 pub use shared::SharedText;
-pub(crate) use shown::{line_of, without_secrets};
+pub(crate) use shown::{lines_of, without_secrets};
 use source::Beside;
 pub use store::{DatabaseKind, DatabaseUrl, StoreConfig, StorePlace};
 pub use summary::Summary;
-pub(crate) use summary::{describe_limit, describe_route};
-pub use traces::TracesConfig;
+pub(crate) use summary::{describe_destination, describe_limit, describe_route};
+pub(crate) use traces::TracesConfig;
 
 use crate::allstar::NodesConfig;
 use crate::builtin::MusicClass;
@@ -89,6 +89,18 @@ use crate::sip::settings::{CARRIER, Carrier, PhoneConfig, SipConfig};
 use crate::watch::Bounds;
 
 /// All that a switch is told.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use oneport_switch::Config;
+///
+/// let config = Config::parse(Path::new("oneport.toml"), "[server]\nlisten = [\"192.0.2.1:4569\"]")?;
+/// assert_eq!(config.listen, ["192.0.2.1:4569".parse()?]);
+/// let error = Config::parse(Path::new("oneport.toml"), "[server]\nlissten = []").expect_err("a slip");
+/// assert_eq!(error.line, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Addresses to listen on.
@@ -135,13 +147,13 @@ pub struct Config {
     /// This switch among others with the same database; `None`: it is alone.
     pub cluster: Option<ClusterConfig>,
     /// Tables of Asterisk whose rows are peers beside those of the file; `None`: there are none.
-    pub realtime: Option<RealtimeConfig>,
+    pub(crate) realtime: Option<RealtimeConfig>,
     /// What peers of rows have in common with those of the file; `None`: there is no file.
     pub(crate) peer_basis: Option<Arc<PeerBasis>>,
     /// Where copies of signalling go; `None`: nowhere.
-    pub hep: Option<HepConfig>,
+    pub(crate) hep: Option<HepConfig>,
     /// Where traces of calls go; `None`: nowhere.
-    pub traces: Option<TracesConfig>,
+    pub(crate) traces: Option<TracesConfig>,
     /// Hosts of peers and registrars, where they were found.
     pub hosts: KnownHosts,
     /// Those that could not be found: their peers cannot be called, and nobody registers there.
@@ -151,6 +163,16 @@ pub struct Config {
 }
 
 /// Which keys the command line has set: a file that is read again does not change them.
+///
+/// ```
+/// use oneport_switch::Config;
+///
+/// // As behind `oneport serve --listen`.
+/// let mut config = Config::default();
+/// config.listen = vec!["127.0.0.1:4569".parse()?];
+/// config.chosen_by_command.listen = true;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ChosenByCommand {
     /// `server.listen`.
@@ -369,10 +391,31 @@ impl Config {
         file::File::parse(path, &text)?.check(path, &text, Beside::MayBeMissing, known)
     }
 
-    /// The same with what several switches share beside the file of each: what stands in both is a mistake.
+    /// The same as [`load`](Self::load) with what several switches share beside the file of each: what stands in both is a
+    /// mistake.
     ///
     /// # Errors
     /// As [`load`](Self::load); the error says in which of both.
+    pub fn load_with(path: &Path, shared: &SharedText) -> Result<Self, ConfigError> {
+        Self::parse_with(path, &read(path)?, Some(shared))
+    }
+
+    /// Reads `text`, which came from `path`, with what several switches share.
+    pub(crate) fn parse_with(
+        path: &Path,
+        text: &str,
+        shared: Option<&SharedText>,
+    ) -> Result<Self, ConfigError> {
+        match shared {
+            Some(shared) => shared.check_with(path, text, Beside::Needed, &KnownHosts::new()),
+            None => Self::parse(path, text),
+        }
+    }
+
+    /// The same as [`load_to_run`](Self::load_to_run) with what several switches share.
+    ///
+    /// # Errors
+    /// As [`load_with`](Self::load_with).
     pub fn load_to_run_with(
         path: &Path,
         shared: &SharedText,

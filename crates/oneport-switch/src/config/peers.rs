@@ -141,7 +141,7 @@ pub(super) struct PeerKeys {
     /// follows.
     #[schemars(transform = timers::REFRESH.schema(), extend("x-default" = "that of `[timers]`"))]
     max_refresh: Option<Spanned<u64>>,
-    /// Whether it is polled (POKE). Calls to a peer that is LAGGED or UNREACHABLE go to the next
+    /// Whether it is polled (POKE, by SIP OPTIONS). Calls to a peer that is LAGGED or UNREACHABLE go to the next
     /// destination at once.
     #[schemars(extend("default" = true))]
     qualify: Option<bool>,

@@ -44,26 +44,26 @@ const KEYS: &str = "/var/lib/asterisk/keys";
 
 /// Tables of Asterisk whose rows are peers.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RealtimeConfig {
+pub(crate) struct RealtimeConfig {
     /// Where they are.
-    pub place: RealtimePlace,
+    pub(crate) place: RealtimePlace,
     /// The table of who registers and is called: `iaxpeers` of Asterisk's extconfig.conf.
-    pub peers: String,
+    pub(crate) peers: String,
     /// That of who calls: `iaxusers`. It may be the same.
-    pub users: String,
+    pub(crate) users: String,
     /// Time between two looks at the tables.
-    pub poll: Duration,
+    pub(crate) poll: Duration,
     /// Names that are looked up in a second at most.
-    pub lookups_per_second: u32,
+    pub(crate) lookups_per_second: u32,
     /// What is written into `regserver`; `None`: nothing.
-    pub regserver: Option<String>,
+    pub(crate) regserver: Option<String>,
     /// The directory of the keys that `inkeys` and `outkey` name.
-    pub keys: PathBuf,
+    pub(crate) keys: PathBuf,
 }
 
 /// Where tables are.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum RealtimePlace {
+pub(crate) enum RealtimePlace {
     /// In this SQLite file.
     File(PathBuf),
     /// In a database on a server.

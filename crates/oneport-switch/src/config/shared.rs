@@ -19,6 +19,14 @@ use super::source::Beside;
 const SHARED: [&str; 7] = ["acls", "peers", "carriers", "routes", "limits", "conferences", "music"];
 
 /// What switches share, in one of its versions.
+///
+/// ```
+/// use oneport_switch::SharedText;
+///
+/// let shared = SharedText { version: Some(7), text: "[peers.ann]\nsecret = \"hush\"".into() };
+/// assert_eq!(shared.name().to_str(), Some("shared configuration 7"));
+/// assert!(!format!("{shared:?}").contains("hush"));
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedText {
     /// Later ones are greater; `None`: nobody has taken it yet.
@@ -36,7 +44,8 @@ impl fmt::Debug for SharedText {
 
 impl SharedText {
     /// In place of the name of a file.
-    fn name(&self) -> PathBuf {
+    #[must_use]
+    pub fn name(&self) -> PathBuf {
         match self.version {
             None => "shared configuration".into(),
             Some(version) => format!("shared configuration {version}").into(),

@@ -22,19 +22,31 @@ pub(crate) fn without_secrets(text: &str) -> Option<String> {
 }
 
 /// The line, from 1, at which that stands which a refusal names: `limit NAME`, `route NAME`, or a path of
-/// keys with points between them, of which the last that is written counts.
-pub(crate) fn line_of(text: &str, rule: &str) -> Option<usize> {
+/// keys with points between them, of which the last that is written counts. It is one of the file, whose text is `own`,
+/// or of what is `shared`, which counts as if it stood below.
+pub(crate) fn lines_of(own: &str, shared: &str, rule: &str) -> (Option<usize>, Option<usize>) {
+    let both = format!("{own}\n{shared}");
+    let begin = own.len() + 1;
+    let line = |text: &str| Some(1 + text.matches('\n').count());
+    match place_of(&both, rule) {
+        Some(at) if at >= begin => (None, both.get(begin..at).and_then(line)),
+        Some(at) => (both.get(..at).and_then(line), None),
+        None => (None, None),
+    }
+}
+
+/// The byte at which that stands.
+fn place_of(text: &str, rule: &str) -> Option<usize> {
     let (file, _) = DeTable::parse_recoverable(text);
     let file = file.get_ref();
-    let at = match rule.split_once(' ') {
+    match rule.split_once(' ') {
         Some(("limit", name)) => named(file, "limits", "name", name),
         // One without a name goes by its number.
         Some(("route", name)) => {
             named(file, "routes", "name", name).or_else(|| named(file, "routes", "number", name))
         }
         _ => key(file, rule),
-    }?;
-    Some(1 + text.get(..at)?.matches('\n').count())
+    }
 }
 
 /// Where the key `by` of a table of the list `list` stands, of one in which it is `name`. Behind that of a limit
@@ -136,8 +148,25 @@ number = \"1212*\"
             ("guests", None),
             ("the most switches on the way", None),
         ] {
-            assert_eq!(line_of(text, rule), line, "{rule}");
+            assert_eq!(lines_of(text, "", rule), (line, None), "{rule}");
         }
-        assert_eq!(line_of("[peers.ann]\nsecret = \"x\"\nwrong", "peers.ann.secret"), Some(2));
+        let wrong = "[peers.ann]\nsecret = \"x\"\nwrong";
+        assert_eq!(lines_of(wrong, "", "peers.ann.secret"), (Some(2), None));
+    }
+
+    #[test]
+    fn what_is_shared_is_found_there_and_by_more_of_its_path_than_the_file_has() {
+        let own = "[peers.ann]\nsecret = \"x\"\n[[limits]]\nname = \"lines\"";
+        let shared = "\n[peers.bob]\nsecret = \"y\"\n[[limits]]\nname = \"trunk\"\n";
+        for (rule, lines) in [
+            ("peers.ann.secret", (Some(2), None)),
+            ("limit lines", (Some(4), None)),
+            ("peers.bob.secret", (None, Some(3))),
+            ("peers.bob.permit", (None, Some(2))),
+            ("limit trunk (12)", (None, Some(5))),
+            ("limit none", (None, None)),
+        ] {
+            assert_eq!(lines_of(own, shared, rule), lines, "{rule}");
+        }
     }
 }

@@ -54,6 +54,10 @@ pub(super) struct SipKeys {
     /// Ports of media, `FIRST-LAST`: two for each call.
     #[schemars(extend("default" = "10000-19999"))]
     rtp_ports: Option<Spanned<String>>,
+    /// How long packets of media gather before they are read, where some 80 calls or more are up: less CPU time,
+    /// and so much delay of what carriers and phones say. 0: not at all.
+    #[schemars(range(max = 10), extend("default" = 1))]
+    rtp_gather_ms: Option<Spanned<u64>>,
     /// A file with our certificate and those above it (PEM), for TLS.
     certificate: Option<Spanned<PathBuf>>,
     /// A file with its key (PEM).
@@ -270,6 +274,13 @@ impl SipKeys {
                 let help = "write them as \"10000-19999\": 1024 or more, two for each call";
                 source.wrong(ports, what).with_help(help)
             })?;
+        }
+        if let Some(ms) = &self.rtp_gather_ms {
+            if *ms.get_ref() > 10 {
+                let what = format!("packets of media cannot wait {} ms", ms.get_ref());
+                return Err(source.wrong(ms, what).with_help("choose 0 to 10 ms"));
+            }
+            config.rtp_gather = Duration::from_millis(*ms.get_ref());
         }
         let file = |path: &Spanned<PathBuf>| -> Result<PathBuf, ConfigError> {
             let there = source.beside == Beside::Ignored || path.get_ref().is_file();

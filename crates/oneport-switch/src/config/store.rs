@@ -30,6 +30,18 @@ const IN_PATH: &str = "a SQLite file goes into `path`";
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// What is kept, and where.
+///
+/// ```
+/// use std::path::Path;
+/// use std::time::Duration;
+///
+/// use oneport_switch::{Config, StoreConfig, StorePlace};
+///
+/// let store = Config::parse(Path::new("oneport.toml"), "[store]\npath = \"/srv/oneport.db\"")?.store;
+/// assert_eq!(store.place, StorePlace::File("/srv/oneport.db".into()));
+/// assert_eq!(store.max_waiting, StoreConfig::default().max_waiting);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoreConfig {
     /// Where.
@@ -43,6 +55,16 @@ pub struct StoreConfig {
 }
 
 /// Where records are kept.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use oneport_switch::{Config, StorePlace};
+///
+/// let config = Config::parse(Path::new("oneport.toml"), "[store]\npath = \":memory:\"")?;
+/// assert_eq!(config.store.place, StorePlace::Memory);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StorePlace {
     /// Nowhere.
@@ -61,6 +83,18 @@ pub enum StorePlace {
 }
 
 /// Kinds of database servers.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use oneport_switch::{Config, DatabaseKind, StorePlace};
+///
+/// let text = "[store]\nurl = \"mysql://oneport@db.example.org/oneport\"";
+/// let config = Config::parse(Path::new("oneport.toml"), text)?;
+/// let StorePlace::Server { url, .. } = config.store.place else { panic!("{config:?}") };
+/// assert_eq!(url.kind(), DatabaseKind::MySql);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DatabaseKind {
     /// PostgreSQL.
@@ -78,6 +112,19 @@ const SCHEMES: [(&str, DatabaseKind); 4] = [
 ];
 
 /// A database on a server, and the secret that opens it. It prints without that.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use oneport_switch::{Config, StorePlace};
+///
+/// let text = "[store]\nurl = \"postgres://oneport@db.example.org/oneport\"\nsecret = \"hush\"";
+/// let config = Config::parse(Path::new("oneport.toml"), text)?;
+/// let StorePlace::Server { url, .. } = config.store.place else { panic!("{config:?}") };
+/// assert!(!url.to_string().contains("hush"));
+/// assert_eq!(url.with_secret().password(), Some("hush"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl {
     kind: DatabaseKind,

@@ -11,6 +11,17 @@ use crate::routing::{Destination, Route, Strategy};
 use crate::sip::settings::{AUTO, CARRIER, Carrier, PhoneConfig, Transport};
 
 /// What a configuration would do; prints as plain text.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use oneport_switch::Config;
+///
+/// let config = Config::parse(Path::new("oneport.toml"), "[peers.ann]\nsecret = \"hush\"")?;
+/// let summary = config.summary().to_string();
+/// assert!(summary.contains("ann") && !summary.contains("hush"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Summary<'a>(&'a Config);
 
@@ -149,7 +160,7 @@ pub(crate) fn describe_route(route: &Route) -> String {
         Strategy::All => " and ",
         Strategy::Weighted(_) => " or ",
     };
-    let to: Vec<String> = route.to.iter().map(destination).collect();
+    let to: Vec<String> = route.to.iter().map(describe_destination).collect();
     line.push_str(&format!(" → {}", to.join(between)));
     if let Some(timeout) = route.timeout {
         line.push_str(&format!(", {} s each", timeout.as_secs()));
@@ -160,7 +171,8 @@ pub(crate) fn describe_route(route: &Route) -> String {
     line
 }
 
-fn destination(destination: &Destination) -> String {
+/// Where a route leads, in words.
+pub(crate) fn describe_destination(destination: &Destination) -> String {
     match destination {
         Destination::Peer { name, number } => {
             let who = match name.strip_prefix(CARRIER) {
@@ -248,7 +260,7 @@ fn describe(peer: &Peer, phone: Option<&PhoneConfig>) -> String {
         ("on no answer", &peer.forwarding.no_answer),
     ] {
         if let Some(to) = to {
-            words.push(format!("forwarded {when} to {}", destination(to)));
+            words.push(format!("forwarded {when} to {}", describe_destination(to)));
         }
     }
     if let Some(bound) = &peer.bounds.duration {

@@ -28,15 +28,15 @@ const SERVICE: &str = "oneport";
 
 /// Where traces of calls go.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TracesConfig {
+pub(crate) struct TracesConfig {
     /// The URL at which the collector takes them.
-    pub to: String,
+    pub(crate) to: String,
     /// Of so many calls one is traced.
-    pub one_in: u64,
+    pub(crate) one_in: u64,
     /// What this switch is called there.
-    pub service: String,
+    pub(crate) service: String,
     /// Headers of each request, names and values.
-    pub headers: Vec<(String, Secret)>,
+    pub(crate) headers: Vec<(String, Secret)>,
 }
 
 #[derive(Deserialize, JsonSchema, Default)]

@@ -2,12 +2,13 @@
 //! line that mends it. `docs/doctor.md` describes each; a test keeps both the same.
 //!
 //! A survey of the configuration is made first, by `ours` or `asterisk`; the rules look at that
-//! alone. Nothing here reads a file, and `rows` alone asks a database.
+//! alone. Nothing here reads a file, and `rows` alone asks a database; `shared` is told what it says.
 
 mod asterisk;
 mod ours;
 mod rows;
 mod rules;
+mod shared;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -22,8 +23,21 @@ use crate::routing::Pattern;
 pub use asterisk::examine_asterisk;
 pub use ours::examine;
 pub use rows::examine_rows;
+pub use shared::examine_shared;
+
+/// The line, from 1, at which a section of a file begins.
+fn line_of_section(text: &str, heading: &str) -> usize {
+    let begins = |line: &str| line.trim_start().starts_with(heading);
+    text.lines().position(begins).unwrap_or_default() + 1
+}
 
 /// How much a weakness matters.
+///
+/// ```
+/// use oneport_switch::doctor::Severity;
+///
+/// assert!(Severity::Danger > Severity::Notice);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
@@ -46,6 +60,15 @@ impl fmt::Display for Severity {
 }
 
 /// The kinds of weakness, each with a name that stays.
+///
+/// ```
+/// use oneport_switch::doctor::Weakness;
+///
+/// for weakness in Weakness::ALL {
+///     println!("{}: {}", weakness.id(), weakness.cost());
+/// }
+/// assert_eq!(Weakness::ShortSecret.id(), "short-secret");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "docs/doctor.md describes each")]
@@ -75,11 +98,14 @@ pub enum Weakness {
     RadioInTheClear,
     RealtimeTables,
     RealtimeRow,
+    SharedUnread,
+    SharedRefused,
+    SharedBehind,
 }
 
 impl Weakness {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::Plaintext,
         Self::PermitEverywhere,
         Self::NoCallToken,
@@ -105,6 +131,9 @@ impl Weakness {
         Self::RadioInTheClear,
         Self::RealtimeTables,
         Self::RealtimeRow,
+        Self::SharedUnread,
+        Self::SharedRefused,
+        Self::SharedBehind,
     ];
 
     /// Its name.
@@ -136,6 +165,9 @@ impl Weakness {
             Self::RadioInTheClear => "radio-in-the-clear",
             Self::RealtimeTables => "realtime-tables",
             Self::RealtimeRow => "realtime-row",
+            Self::SharedUnread => "shared-unread",
+            Self::SharedRefused => "shared-refused",
+            Self::SharedBehind => "shared-behind",
         }
     }
 
@@ -199,11 +231,32 @@ impl Weakness {
             }
             Self::RealtimeTables => "Nobody who is in the tables can register or call.",
             Self::RealtimeRow => "Asterisk does something for this row that this switch does not.",
+            Self::SharedUnread => {
+                "A switch that starts now has the peers and routes that it kept, if any, and none that are newer."
+            }
+            Self::SharedRefused => {
+                "This switch stays with what it runs: nothing that is set for all switches changes anything here."
+            }
+            Self::SharedBehind => {
+                "A phone, a route or a limit that was set for all switches is not the same at all."
+            }
         }
     }
 }
 
 /// One weakness, found.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use oneport_switch::doctor::{Weakness, examine};
+///
+/// let text = "[peers.ann]\nsecret = \"ann\"";
+/// let findings = examine(Path::new("oneport.toml"), text, None, &|_| false)?;
+/// let finding = findings.iter().find(|finding| finding.id == Weakness::SecretIsName).ok_or("none")?;
+/// println!("line {}: {}; {}", finding.line, finding.what, finding.mend);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Finding {
     /// What kind.

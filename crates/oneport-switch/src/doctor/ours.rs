@@ -11,35 +11,45 @@ use toml::de::{DeTable, DeValue};
 use url::{Host, Url};
 
 use super::{Dialect, Finding, Registrar, RouteSubject, Subject, Survey, rules};
-use crate::config::{Config, ConfigError, Peer, Profile};
+use crate::config::{Config, ConfigError, Peer, Profile, SharedText};
 use crate::import::Place;
 use crate::routing::Destination;
+use crate::sip::settings::PhoneConfig;
 
 /// Marks of the CPU above this leave too little to act in time.
 const LATEST_PERCENT: u32 = 97;
 
-/// Examines the text of a configuration that came from `path`. `is_readable` says of a file whether
-/// others than its owner may read it.
+/// Examines the text of a configuration that came from `path`, and what is `shared` beside it. `is_readable` says of a
+/// file whether others than its owner may read it.
 ///
 /// # Errors
 /// It is no good configuration.
 pub fn examine(
     path: &Path,
     text: &str,
+    shared: Option<&SharedText>,
     is_readable: &dyn Fn(&Path) -> bool,
 ) -> Result<Vec<Finding>, ConfigError> {
-    let config = Config::parse(path, text)?;
+    let config = Config::parse_with(path, text, shared)?;
     let file = path.display().to_string();
+    let shared_name = shared.map(|shared| shared.name().display().to_string());
+    let both = match shared {
+        Some(shared) => format!("{text}\n{}", shared.text),
+        None => text.to_string(),
+    };
     // It was parsed once already.
-    let table = DeTable::parse(text).map(|table| table.into_inner()).unwrap_or_default();
-    let document = Document { file: &file, text, table };
+    let table = DeTable::parse(&both).map(|table| table.into_inner()).unwrap_or_default();
+    let begin = text.len() + 1;
+    let document =
+        Document { file: &file, text: &both, shared: shared_name.as_deref(), begin, table };
     let survey = document.survey(&config);
     let mut findings = rules::apply(&survey);
     if is_readable(path) {
         let inline = document
             .named("peers")
             .into_iter()
-            .filter_map(|(name, keys, _)| keys.get("secret").map(|secret| (name, secret.span())));
+            .filter_map(|(name, keys, _)| keys.get("secret").map(|secret| (name, secret.span())))
+            .filter(|(_, span)| span.start < begin);
         for (name, span) in inline {
             findings.push(rules::readable(&survey, &name, &document.place(span)));
         }
@@ -57,14 +67,23 @@ type Keys<'a> = BTreeMap<&'a str, &'a toml::Spanned<DeValue<'a>>>;
 
 struct Document<'a> {
     file: &'a str,
+    /// Of the file and, below it, of what is shared.
     text: &'a str,
+    /// What the second part goes by, where there is one.
+    shared: Option<&'a str>,
+    /// The byte at which that begins.
+    begin: usize,
     table: DeTable<'a>,
 }
 
 impl Document<'_> {
     fn place(&self, span: Range<usize>) -> Place {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        Place { file: self.file.into(), line: before.matches('\n').count() + 1 }
+        let (file, begin) = match self.shared {
+            Some(shared) if span.start >= self.begin => (shared, self.begin),
+            _ => (self.file, 0),
+        };
+        let before = self.text.get(begin..span.start).unwrap_or(self.text);
+        Place { file: file.into(), line: before.matches('\n').count() + 1 }
     }
 
     /// The tables of a table: name, keys, and where the name stands.
@@ -88,8 +107,8 @@ impl Document<'_> {
 
     fn survey(&self, config: &Config) -> Survey {
         let peers = self.named("peers").into_iter().filter_map(|(name, keys, span)| {
-            let peer = config.peers.get(&name)?;
-            Some(self.subject(name, peer, &keys, self.place(span)))
+            let (peer, phone) = (config.peers.get(&name)?, config.phones.get(&name));
+            Some(self.subject(name, peer, phone, &keys, self.place(span)))
         });
         let routes = self.listed("routes").into_iter().zip(&config.routes);
         let routes = routes.map(|((_, span), route)| RouteSubject {
@@ -176,13 +195,25 @@ impl Document<'_> {
         (percent > LATEST_PERCENT).then_some((what, at("cpu_percent")?))
     }
 
-    fn subject(&self, name: String, peer: &Peer, keys: &Keys<'_>, place: Place) -> Subject {
+    /// Of a peer; of a phone that speaks SIP the gateway has the secrets and the polls.
+    fn subject(
+        &self,
+        name: String,
+        peer: &Peer,
+        phone: Option<&PhoneConfig>,
+        keys: &Keys<'_>,
+        place: Place,
+    ) -> Subject {
         let at = |key: &str| keys.get(key).map(|value| self.place(value.span()));
         let or_here = |key: &str| at(key).unwrap_or_else(|| place.clone());
         let says = |key: &str| keys.get(key).and_then(|value| value.get_ref().as_str());
         let secret_keys = ["secret", "secret_file", "secret_env"];
         let places = secret_keys.into_iter().filter_map(at);
-        let secrets = peer.secrets.iter().zip(places);
+        let secrets = phone.map_or(&peer.secrets, |phone| &phone.secrets).iter().zip(places);
+        let polls = match phone {
+            Some(phone) => phone.watch.map(|watch| watch.interval),
+            None => peer.qualify.map(|qualify| qualify.interval),
+        };
         let networks = peer.networks().unwrap_or_default();
         let everywhere = networks.iter().any(|network| network.prefix_len() == 0);
         let weak_token = says("call_token").is_some_and(|word| word != "required");
@@ -197,7 +228,7 @@ impl Document<'_> {
             permit: if everywhere { Vec::new() } else { networks.to_vec() },
             tokenless: weak_token.then(|| or_here("call_token")),
             needs_token,
-            has_proof: peer.has_proof(),
+            has_proof: phone.is_some() || peer.has_proof(),
             trunk: trunk.is_some(),
             no_timestamps: trunk
                 .is_some_and(|trunk| !trunk.timestamps)
@@ -205,11 +236,8 @@ impl Document<'_> {
             codecs: peer.codecs.clone(),
             codecs_place: or_here("codecs"),
             encrypted: peer.encryption != EncryptionPolicy::Off,
-            unpolled: peer.qualify.is_none().then(|| or_here("qualify")),
-            polls: peer
-                .qualify
-                .as_ref()
-                .map(|qualify| (qualify.interval.as_secs(), or_here("qualify_seconds"))),
+            unpolled: polls.is_none().then(|| or_here("qualify")),
+            polls: polls.map(|interval| (interval.as_secs(), or_here("qualify_seconds"))),
             secrets: secrets.map(|(secret, place)| (secret.expose().to_string(), place)).collect(),
             contexts: peer.contexts.clone(),
             name,

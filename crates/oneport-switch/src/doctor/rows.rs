@@ -2,19 +2,22 @@
 
 use std::path::Path;
 
-use super::{Finding, Severity, Weakness};
-use crate::config::{Config, ConfigError};
+use super::{Finding, Severity, Weakness, line_of_section};
+use crate::config::{Config, ConfigError, SharedText};
 use crate::realtime;
 
-/// Examines the tables that the text of a configuration names, which came from `path`; nothing is found where it names
-/// none.
+/// Examines the tables that the text of a configuration names, which came from `path`, beside which something may be
+/// `shared`; nothing is found where it names none.
 ///
 /// # Errors
 /// It is no good configuration.
-pub async fn examine_rows(path: &Path, text: &str) -> Result<Vec<Finding>, ConfigError> {
-    let config = Config::parse(path, text)?;
-    let begins = |line: &str| line.trim_start().starts_with("[realtime]");
-    let line = text.lines().position(begins).unwrap_or_default() + 1;
+pub async fn examine_rows(
+    path: &Path,
+    text: &str,
+    shared: Option<&SharedText>,
+) -> Result<Vec<Finding>, ConfigError> {
+    let config = Config::parse_with(path, text, shared)?;
+    let line = line_of_section(text, "[realtime]");
     let finding = |id: Weakness, severity, what, mend: &str| Finding {
         id,
         severity,

@@ -1,11 +1,12 @@
 //! To which call a message belongs. It knows neither sockets nor clocks: time is handed in.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use super::{Key, Message, Told};
+use crate::sealed::{may_be_sealed, seals};
 
 /// How long a message that may begin a call waits until somebody says which.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -39,6 +40,8 @@ pub(super) struct Desk {
     /// Messages, and until when they wait.
     waiting: VecDeque<(Instant, Message)>,
     ready: VecDeque<(Message, Option<Uuid>)>,
+    /// Legs that are encrypted, behind their challenges.
+    sealed: HashSet<Key>,
 }
 
 impl Desk {
@@ -51,7 +54,13 @@ impl Desk {
                     self.learn(call, key);
                 }
             }
-            Told::Known(call, key) => self.learn(call, key),
+            Told::Known(call, key) => {
+                let is_sealed = self.is_sealed_elsewhere(call, &key);
+                self.learn(call, key.clone());
+                if is_sealed {
+                    self.sealed.insert(key);
+                }
+            }
             Told::Over(call) => {
                 let Some(over) = self.calls.get_mut(&call) else { return };
                 over.legs = over.legs.saturating_sub(1);
@@ -71,13 +80,21 @@ impl Desk {
         }
     }
 
-    fn message(&mut self, now: Instant, message: Message) {
+    fn message(&mut self, now: Instant, mut message: Message) {
         let Some(key) = &message.key else { return self.ready.push_back((message, None)) };
         // The number with which somebody begins may have been that of an earlier call.
         let is_beginning = matches!(key, Key::Theirs(..));
         let call = self.known.get(key).copied().filter(|_| !is_beginning);
         let may_be_told = is_beginning || matches!(key, Key::Dialog(_));
         if call.is_some() || !may_be_told {
+            // The challenge itself is in the clear.
+            if seals(&message.content) {
+                if call.is_some() {
+                    self.sealed.insert(key.clone());
+                }
+            } else {
+                message.is_sealed = may_be_sealed(&message.content) && self.sealed.contains(key);
+            }
             return self.ready.push_back((message, call));
         }
         if self.waiting.len() >= MOST_WAITING {
@@ -91,6 +108,14 @@ impl Desk {
         let Some((_, message)) = self.waiting.pop_front() else { return };
         let call = message.key.as_ref().and_then(|key| self.known.get(key)).copied();
         self.ready.push_back((message, call));
+    }
+
+    /// Whether the leg whose number of ours stands in `key` is encrypted, at another address of its.
+    fn is_sealed_elsewhere(&self, call: Uuid, key: &Key) -> bool {
+        let Key::Ours(_, ours) = key else { return false };
+        let same = |one: &&Key| matches!(one, Key::Ours(_, number) if number == ours);
+        let keys = self.calls.get(&call).map_or(&[][..], |call| &call.keys);
+        keys.iter().filter(same).any(|one| self.sealed.contains(one))
     }
 
     fn learn(&mut self, call: Uuid, key: Key) {
@@ -109,6 +134,8 @@ impl Desk {
         self.waiting = waiting.into();
         self.ready.extend(released.into_iter().map(|(_, message)| (message, Some(call))));
         self.calls.entry(call).or_default().keys.push(key.clone());
+        // The number may have been that of another call.
+        self.sealed.remove(&key);
         self.known.insert(key, call);
     }
 
@@ -130,6 +157,7 @@ impl Desk {
             for key in self.calls.remove(&call).into_iter().flat_map(|one| one.keys) {
                 if self.known.get(&key) == Some(&call) {
                     self.known.remove(&key);
+                    self.sealed.remove(&key);
                 }
             }
         }
@@ -174,7 +202,20 @@ mod tests {
             unix_micros: 0,
             key,
             content: [name].into(),
+            is_sealed: false,
         })
+    }
+
+    /// A frame of IAX, of a leg.
+    fn iax(subclass: u8, elements: &[u8], key: Key) -> Told {
+        let Told::Message(message) = message(0, Some(key)) else { unreachable!() };
+        let header = [0x80, 9, 0, 5, 0, 0, 0, 0, 0, 0, 6, subclass];
+        Told::Message(Message { content: [&header, elements].concat().into(), ..message })
+    }
+
+    /// Which messages that may go are taken for encrypted.
+    fn sealed(desk: &mut Desk) -> Vec<bool> {
+        std::iter::from_fn(|| desk.poll()).map(|(message, _)| message.is_sealed).collect()
     }
 
     /// Names of messages that may go, and their calls.
@@ -259,5 +300,38 @@ mod tests {
             desk.take(now, Told::Named { dialog: "x".into(), word });
         }
         assert_eq!(desk.unknown.len(), MOST_UNKNOWN);
+    }
+
+    #[test]
+    fn frames_are_encrypted_behind_a_challenge_that_says_so_wherever_the_leg_goes() {
+        let (mut desk, now) = (Desk::default(), Instant::now());
+        let there = SocketAddr::from(([192, 0, 2, 9], 4569));
+        let elsewhere = || Key::Ours(there, CallNumber::from_bits(5));
+        // Whole blocks both.
+        let blocks = [7; 24];
+        let asks = [&[43, 2, 0, 1, 6, 18][..], &[b'a'; 18]].concat();
+        desk.take(now, Told::Begun(CALL, vec![ours(5), theirs(9), ours(6)]));
+        for told in [
+            iax(9, &blocks, ours(5)),
+            iax(8, &asks, ours(5)),
+            iax(9, &blocks, ours(5)),
+            // What is not whole blocks is in the clear, and so is the other leg.
+            iax(4, &[], ours(5)),
+            iax(4, &blocks, ours(6)),
+            Told::Known(CALL, elsewhere()),
+            iax(4, &blocks, elsewhere()),
+        ] {
+            desk.take(now, told);
+        }
+        assert_eq!(sealed(&mut desk), [false, false, true, false, false, true]);
+        // The number is another call's now, which is not encrypted.
+        desk.take(now, Told::Begun(OTHER, vec![ours(5)]));
+        desk.take(now, iax(4, &blocks, ours(5)));
+        assert_eq!(sealed(&mut desk), [false]);
+        for call in [CALL, OTHER] {
+            desk.take(now, Told::Over(call));
+        }
+        desk.expire(now + BEHIND_THE_END);
+        assert!(desk.sealed.is_empty());
     }
 }

@@ -2,16 +2,18 @@
 //! the id of its call, so that all legs of a call stand in one ladder.
 //!
 //! Whoever hands something on never waits: a bounded queue leads to a thread, which alone knows to which call
-//! what belongs ([`desk`]), writes packets ([`packet`]) and sends them ([`wire`]). What finds the queue full is
+//! what belongs ([`desk`]), writes frames as text where that is wanted ([`text`]), writes packets ([`packet`]) and sends them ([`wire`]). What finds the queue full is
 //! left out, and counted.
 
 mod desk;
 mod packet;
-mod secrecy;
+pub(crate) mod secrecy;
+mod text;
 mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -20,11 +22,15 @@ use uuid::Uuid;
 
 use crate::config::HepConfig;
 use crate::sent::Sent;
+use crate::utc::Utc;
 use desk::Desk;
 use wire::Wire;
 
 /// Messages and news of calls that wait for the thread; about 2 MB of usual ones.
 const QUEUE: usize = 8_192;
+
+/// The clock may be set back by less than this without messages that are older than those before, in µs.
+const SET_BACK: u64 = 1_000_000;
 
 /// What has only one number, or none, is no full frame.
 const FULL_HEADER: usize = 12;
@@ -63,10 +69,12 @@ pub(crate) struct Message {
     pub(crate) carrier: Carrier,
     pub(crate) from: SocketAddr,
     pub(crate) to: SocketAddr,
-    /// When it passed, in µs since 1970.
+    /// When it passed, in µs since 1970. No two have the same moment: collectors sort by it.
     pub(crate) unix_micros: u64,
     pub(crate) key: Option<Key>,
     pub(crate) content: Box<[u8]>,
+    /// Whether it is a frame that nobody can read without the secret.
+    pub(crate) is_sealed: bool,
 }
 
 /// What the thread is told.
@@ -91,6 +99,8 @@ enum Told {
 pub(crate) struct Exporter {
     queue: SyncSender<Told>,
     counts: Arc<Sent>,
+    /// The moment of the last message.
+    last: Arc<AtomicU64>,
 }
 
 impl Exporter {
@@ -101,7 +111,7 @@ impl Exporter {
         let (config, shared) = (config.clone(), counts.clone());
         let body = move || run(&config, &told, &shared);
         match std::thread::Builder::new().name("hep".into()).spawn(body) {
-            Ok(_) => Some(Self { queue, counts }),
+            Ok(_) => Some(Self { queue, counts, last: Arc::default() }),
             Err(error) => {
                 tracing::error!("no thread for HEP: {error}");
                 None
@@ -116,7 +126,6 @@ impl Exporter {
     /// A datagram has come or gone. Only full frames are handed on.
     pub(crate) fn frame(
         &self,
-        unix_micros: u64,
         incoming: bool,
         (local, remote): (SocketAddr, SocketAddr),
         datagram: &[u8],
@@ -146,9 +155,10 @@ impl Exporter {
             carrier: Carrier::Udp,
             from,
             to,
-            unix_micros,
+            unix_micros: self.moment(),
             key: Some(key),
             content: secrecy::frame(datagram),
+            is_sealed: false,
         }));
     }
 
@@ -157,7 +167,6 @@ impl Exporter {
         &self,
         (from, to): (SocketAddr, SocketAddr),
         carrier: Carrier,
-        unix_micros: u64,
         dialog: Option<&str>,
         text: &str,
     ) {
@@ -166,9 +175,10 @@ impl Exporter {
             carrier,
             from,
             to,
-            unix_micros,
+            unix_micros: self.moment(),
             key: dialog.map(|dialog| Key::Dialog(dialog.into())),
             content: secrecy::sip(text).into_bytes().into(),
+            is_sealed: false,
         }));
     }
 
@@ -192,6 +202,15 @@ impl Exporter {
         self.tell(Told::Named { dialog: dialog.into(), word: word.into() });
     }
 
+    /// The moment of a message that is told of now.
+    fn moment(&self) -> u64 {
+        let now = Utc::micros_now();
+        let next = |last| Some(after(last, now));
+        let (Ok(last) | Err(last)) =
+            self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        after(last, now)
+    }
+
     fn tell(&self, told: Told) {
         let is_message = matches!(told, Told::Message(_));
         // News of a call that do not fit cost the id in its messages, and nothing else.
@@ -199,6 +218,11 @@ impl Exporter {
             self.counts.left_out(1);
         }
     }
+}
+
+/// The moment of a message behind one of `last`. Where the clock is set back by a lot, it is right.
+const fn after(last: u64, now: u64) -> u64 {
+    if now <= last && last - now < SET_BACK { last + 1 } else { now }
 }
 
 /// The thread.
@@ -217,7 +241,11 @@ fn run(config: &HepConfig, told: &Receiver<Told>, counts: &Sent) {
             desk.take(now, news);
         }
         desk.expire(now);
-        while let Some((message, call)) = desk.poll() {
+        while let Some((mut message, call)) = desk.poll() {
+            if config.text && message.protocol == Protocol::Iax {
+                let text = text::frame(&message.content, message.is_sealed);
+                message.content = text.into_bytes().into();
+            }
             let call = call.map(|call| call.to_string());
             let packet = packet::write(&message, call.as_deref(), config);
             match wire.send(now, &packet) {
@@ -236,9 +264,9 @@ mod tests {
     fn nobody_waits_for_the_thread_and_what_it_does_not_take_is_counted() {
         // Nobody takes anything out of this queue.
         let (queue, told) = sync_channel(2);
-        let exporter = Exporter { queue, counts: Arc::default() };
+        let exporter = Exporter { queue, counts: Arc::default(), last: Arc::default() };
         let here = SocketAddr::from(([127, 0, 0, 1], 4569));
-        let frame = |datagram: &[u8]| exporter.frame(0, true, (here, here), datagram);
+        let frame = |datagram: &[u8]| exporter.frame(true, (here, here), datagram);
         let full = [0x80, 9, 0, 5, 0, 0, 0, 0, 0, 0, 6, 4];
         for other in [&[0, 9, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9][..], &[0x80; 11], &[]] {
             frame(other);
@@ -250,5 +278,38 @@ mod tests {
         exporter.over(Uuid::nil());
         assert_eq!(exporter.counts().read(), (0, 3));
         assert_eq!(told.try_iter().count(), 2);
+    }
+
+    #[test]
+    fn messages_sort_by_their_moments_as_they_were_told_of_whoever_tells_and_whatever_the_clock_does()
+     {
+        let (queue, told) = sync_channel(4_000);
+        let exporter = Exporter { queue, counts: Arc::default(), last: Arc::default() };
+        let here = SocketAddr::from(([127, 0, 0, 1], 4569));
+        let full = [0x80, 9, 0, 5, 0, 0, 0, 0, 0, 0, 6, 4];
+        for _ in 0..1_000 {
+            exporter.frame(true, (here, here), &full);
+            exporter.sip((here, here), Carrier::Udp, None, "BYE");
+        }
+        let moments: Vec<u64> = told
+            .try_iter()
+            .filter_map(|told| match told {
+                Told::Message(message) => Some(message.unix_micros),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(moments.len(), 2_000);
+        assert!(moments.is_sorted_by(|earlier, later| earlier < later), "{moments:?}");
+        let day = 86_400_000_000;
+        for (last, now, expected) in [
+            (0, day, day),
+            (day, day + 1, day + 1),
+            (day, day, day + 1),
+            (day, day - SET_BACK / 2, day + 1),
+            (day, day - SET_BACK, day - SET_BACK),
+            (2 * day, day, day),
+        ] {
+            assert_eq!(after(last, now), expected);
+        }
     }
 }

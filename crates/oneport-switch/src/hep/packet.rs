@@ -91,7 +91,13 @@ mod tests {
 
     fn config(password: Option<&str>) -> HepConfig {
         let password = password.map(Secret::from);
-        HepConfig { to: "localhost:9060".into(), tcp: false, capture_id: 2_024, password }
+        HepConfig {
+            to: "localhost:9060".into(),
+            tcp: false,
+            text: false,
+            capture_id: 2_024,
+            password,
+        }
     }
 
     fn message(from: &str, to: &str, content: &[u8]) -> Message {
@@ -103,6 +109,7 @@ mod tests {
             unix_micros: 1_700_000_000_000_042,
             key: None,
             content: content.into(),
+            is_sealed: false,
         }
     }
 

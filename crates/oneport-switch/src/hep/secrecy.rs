@@ -5,15 +5,19 @@
 const HEADER: usize = 12;
 
 /// The frame type IAX, and those of its subclasses that have anything of that: NEW, AUTHREP, REGREQ, REGREL,
-/// CALLTOKEN. Frames of an encrypted call have neither in the clear.
+/// RTKEY, CALLTOKEN. Frames of an encrypted call have none of it in the clear.
 const IAX: u8 = 6;
-const WITH_SECRETS: [u8; 5] = [1, 9, 13, 17, 40];
+const RTKEY: u8 = 39;
+const WITH_SECRETS: [u8; 6] = [1, 9, 13, 17, RTKEY, 40];
 
 /// Elements: PASSWORD, MD5 RESULT, RSA RESULT, CALLTOKEN.
 const SECRET: [u8; 4] = [7, 16, 17, 54];
 
+/// The element in which RTKEY has the next key of a call.
+const CHALLENGE: u8 = 15;
+
 /// A full frame without secrets.
-pub(super) fn frame(datagram: &[u8]) -> Box<[u8]> {
+pub(crate) fn frame(datagram: &[u8]) -> Box<[u8]> {
     let mut shown: Box<[u8]> = datagram.into();
     let Some((header, mut elements)) = shown.split_at_mut_checked(HEADER) else { return shown };
     if header[10] != IAX || !WITH_SECRETS.contains(&header[11]) {
@@ -21,7 +25,7 @@ pub(super) fn frame(datagram: &[u8]) -> Box<[u8]> {
     }
     while let [kind, len, rest @ ..] = elements {
         let (content, more) = rest.split_at_mut(usize::from(*len).min(rest.len()));
-        if SECRET.contains(kind) {
+        if SECRET.contains(kind) || (header[11], *kind) == (RTKEY, CHALLENGE) {
             content.fill(b'*');
         }
         elements = more;
@@ -75,6 +79,10 @@ mod tests {
         assert_eq!(shown[12..], b"\x06\x03ann\x10\x04****\x07\x02**\x11\x02**"[..]);
         let new = full(6, 1, b"\x36\x03tok\x01\x03600");
         assert_eq!(frame(&new)[12..], b"\x36\x03***\x01\x03600"[..]);
+        let key = full(6, 39, b"\x0f\x04\x01\x02\x03\x04");
+        assert_eq!(frame(&key)[12..], b"\x0f\x04****"[..]);
+        let challenge = full(6, 8, b"\x0f\x041234");
+        assert_eq!(*frame(&challenge), challenge[..]);
         for other in [full(6, 5, b"\x07\x02ab"), full(5, 9, b"\x07\x02ab"), full(2, 4, &[7; 160])] {
             assert_eq!(*frame(&other), other[..]);
         }

@@ -8,6 +8,15 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Files of a configuration directory, by their path inside it.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use oneport_switch::import::{Files, music_folders};
+///
+/// let files = Files::from([("iax.conf".into(), "[general]\nbindport = 4569\n".into())]);
+/// assert!(music_folders(&files, Path::new("/var/lib/asterisk")).is_empty());
+/// ```
 pub type Files = BTreeMap<String, String>;
 
 /// Where Asterisk keeps its configuration: includes that name it mean the directory read here.
@@ -18,11 +27,11 @@ const MAX_DEPTH: usize = 16;
 
 /// A file and one of its lines, from 1.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Place {
+pub(crate) struct Place {
     /// Path inside of the directory.
-    pub file: Arc<str>,
+    pub(crate) file: Arc<str>,
     /// The line.
-    pub line: usize,
+    pub(crate) line: usize,
 }
 
 impl fmt::Display for Place {

@@ -21,7 +21,8 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-pub use conf::{Files, Place};
+pub use conf::Files;
+pub(crate) use conf::Place;
 pub use music::music_folders;
 pub use plan::{SecretFile, SecretPlace};
 pub use report::{Line, Report, Verdict};
@@ -43,6 +44,17 @@ use report::Ledger;
 use routes::Routes;
 
 /// What the administrator says beside the files.
+///
+/// ```
+/// use oneport_switch::import::Options;
+///
+/// # mod asterisk { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/import.rs")); } use asterisk::*;
+/// // Whoever comes from there needs no call token.
+/// let options = Options { trusted: vec!["10.0.0.0/8".parse()?], ..options() };
+/// let imported = imported("[ann]\ntype = friend\nhost = 10.0.0.7\nrequirecalltoken = no\n", &options);
+/// println!("{}", imported.config);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
     /// Where secrets go.
@@ -65,6 +77,19 @@ pub struct Options {
 }
 
 /// What an import yields.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use oneport_switch::Config;
+///
+/// # mod asterisk { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/import.rs")); } use asterisk::*;
+/// let text = "[ann]\ntype = friend\nhost = dynamic\nsecret = a b c\n";
+/// let imported = imported(text, &options());
+/// let config = Config::parse(Path::new("oneport.toml"), &imported.config)?;
+/// assert!(config.summary().to_string().contains("ann"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct Imported {
     /// The text of `oneport.toml`.

@@ -9,6 +9,16 @@ use oneport_proto::Secret;
 use super::conf::Place;
 
 /// Where secrets are written.
+///
+/// ```
+/// use oneport_switch::import::{Options, SecretPlace};
+///
+/// # mod asterisk { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/import.rs")); } use asterisk::*;
+/// let secrets = SecretPlace::Files("/etc/oneport/secrets".into());
+/// let options = Options { secrets, ..options() };
+/// let imported = imported("[ann]\ntype = friend\nsecret = hush\n", &options);
+/// assert!(!imported.config.contains("hush"));
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SecretPlace {
     /// Into the configuration itself.
@@ -18,6 +28,17 @@ pub enum SecretPlace {
 }
 
 /// A file to be written, that nobody else may read.
+///
+/// ```
+/// use oneport_switch::import::{Options, SecretPlace};
+///
+/// # mod asterisk { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/import.rs")); } use asterisk::*;
+/// let secrets = SecretPlace::Files("/etc/oneport/secrets".into());
+/// let options = Options { secrets, ..options() };
+/// let imported = imported("[ann]\ntype = friend\nsecret = hush\n", &options);
+/// let [file] = &imported.secrets[..] else { panic!("{imported:?}") };
+/// assert!(file.path.starts_with("/etc/oneport/secrets"));
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct SecretFile {
     /// Where.

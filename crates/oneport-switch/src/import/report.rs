@@ -9,6 +9,13 @@ use serde::Serialize;
 use super::conf::{Conf, Place};
 
 /// What became of a line.
+///
+/// ```
+/// use oneport_switch::import::Verdict;
+///
+/// assert_eq!(Verdict::NotCarried.to_string(), "not carried");
+/// assert_eq!(Verdict::ALL.len(), 5);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -43,6 +50,16 @@ impl fmt::Display for Verdict {
 }
 
 /// A line and its fate.
+///
+/// ```
+/// use oneport_switch::import::Verdict;
+///
+/// # mod asterisk { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/import.rs")); } use asterisk::*;
+/// let lines = imported("[general]\nbindport = 4569\nnosuch = yes\n", &options()).report.lines;
+/// let unknown = lines.iter().find(|line| line.verdict == Verdict::Unknown).ok_or("none")?;
+/// assert_eq!((unknown.file.as_str(), unknown.line), ("iax.conf", 3));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Line {
     /// The file it stands in.
@@ -58,6 +75,15 @@ pub struct Line {
 }
 
 /// All lines, and what concerns them together.
+///
+/// ```
+/// use oneport_switch::import::Verdict;
+///
+/// # mod asterisk { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/import.rs")); } use asterisk::*;
+/// let report = imported("[general]\nbindport = 4569\nnosuch = yes\n", &options()).report;
+/// assert_eq!(report.count(Verdict::Unknown), 1);
+/// println!("{report}");
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Report {
     /// Each line that says something, file by file.

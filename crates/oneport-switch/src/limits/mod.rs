@@ -91,7 +91,7 @@ pub(crate) struct Attempt<'a> {
 /// Which of its two ceilings a limit has reached.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ceiling {
+pub(crate) enum Ceiling {
     /// Calls at once.
     Calls,
     /// Calls that begin within a second.
@@ -144,6 +144,17 @@ pub(crate) enum Notice {
 }
 
 /// Use of one limit.
+///
+/// ```
+/// # mod switch { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/switch.rs")); } use switch::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let driver = start("[[limits]]\nname = \"all\"\nmax_calls = 30");
+/// let usage = driver.with(|_, switch, now| switch.limit_usage(now)).await?;
+/// assert_eq!((usage[0].name.as_str(), usage[0].used, usage[0].max_calls), ("all", 0, Some(30)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct LimitUsage {
     /// Its name; the number behind it where each number has a limit of its own.
@@ -176,9 +187,9 @@ pub struct LimitUsage {
     /// at once of one of them, and how long all places were taken of all of them.
     pub forgotten: (usize, Duration),
     /// Calls at once, where they are shared with other switches.
-    pub shared: Option<Share>,
+    pub(crate) shared: Option<Share>,
     /// The same of calls within a second.
-    pub shared_rate: Option<Share>,
+    pub(crate) shared_rate: Option<Share>,
 }
 
 /// All limits. `K` is the handle of a leg.
@@ -402,13 +413,18 @@ impl<K: Copy + Eq + Hash> Pool<K> {
 
     /// How much of a ceiling is in use here, of limits that each number has for itself by the number that uses most.
     fn used(&self, now: Instant, ceiling: Ceiling) -> usize {
-        let used = self.places.values().map(|places| match ceiling {
-            Ceiling::Calls => places.counted(),
-            Ceiling::CallsPerSecond => {
-                places.begun.iter().filter(|begun| now.since(**begun) < SECOND).count()
-            }
-        });
-        used.max().unwrap_or(0)
+        let used = |places: &Places<K>| {
+            places.begun.iter().filter(|begun| now.since(**begun) < SECOND).count()
+        };
+        match ceiling {
+            Ceiling::Calls => self.up(),
+            Ceiling::CallsPerSecond => self.places.values().map(used).max().unwrap_or(0),
+        }
+    }
+
+    /// The same of calls that are up.
+    fn up(&self) -> usize {
+        self.places.values().map(Places::counted).max().unwrap_or(0)
     }
 }
 
@@ -540,6 +556,7 @@ impl<K: Copy + Eq + Hash> Limits<K> {
                 self.notices.extend(pool.mark(&before));
                 pool.forget_empty(now);
             }
+            self.shared.ended(&self.pools);
         }
         Ok(())
     }
@@ -558,6 +575,7 @@ impl<K: Copy + Eq + Hash> Limits<K> {
             self.notices.extend(pool.mark(&place));
             pool.forget_empty(now);
         }
+        self.shared.ended(&self.pools);
     }
 
     /// Takes over other limits. Leases of limits that go on under the same name are kept; one that

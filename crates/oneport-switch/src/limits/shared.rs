@@ -6,7 +6,7 @@ use std::hash::Hash;
 
 use oneport_proto::Instant;
 
-use super::{Ceiling, Full, Limits};
+use super::{Ceiling, Full, Limits, Pool};
 use crate::cluster::lease::{Answer, Bound, Key, Leases, News, Request, Share, Standing, Timing};
 
 /// A clock that does not step and goes on while the machine sleeps.
@@ -24,6 +24,12 @@ struct Leased {
 
 pub(super) fn key_of(limit: &str, ceiling: Ceiling) -> Key {
     Key { limit: limit.into(), ceiling }
+}
+
+/// Slots of calls that are up.
+fn up<K: Copy + Eq + Hash>(pools: &[Pool<K>], key: &Key) -> usize {
+    let pool = pools.iter().find(|pool| pool.config.name == key.limit);
+    pool.filter(|_| key.ceiling == Ceiling::Calls).map_or(0, Pool::up)
 }
 
 impl Shared {
@@ -56,6 +62,13 @@ impl Shared {
         leases.begun(now, &key_of(limit, Ceiling::CallsPerSecond), within_second);
     }
 
+    /// Calls have ended.
+    pub(super) fn ended<K: Copy + Eq + Hash>(&mut self, pools: &[Pool<K>]) {
+        if let Some(Leased { leases, .. }) = &mut self.0 {
+            leases.ended(|key| up(pools, key));
+        }
+    }
+
     /// How a limit is shared.
     pub(super) fn share(&self, limit: &str, ceiling: Ceiling) -> Option<Share> {
         let Leased { leases, clock } = self.0.as_ref()?;
@@ -84,7 +97,7 @@ impl<K: Copy + Eq + Hash> Limits<K> {
                 limits.extend(max.map(|max| (key_of(&config.name, ceiling), max)));
             }
         }
-        leases.configure(clock(), &limits);
+        leases.configure(clock(), &limits, |key| up(&self.pools, key));
     }
 
     /// When to ask the database, or to end calls, next.

@@ -333,6 +333,30 @@ fn of_a_shared_limit_only_what_is_leased_is_let_through_and_the_refusal_says_who
 }
 
 #[test]
+fn each_number_has_what_is_leased_and_what_the_busiest_uses_is_in_use() {
+    use crate::cluster::lease::Timing;
+    let numbers = Scope::EachNumber(Pattern::prefix("6"));
+    let mut limits =
+        Limits::new(vec![LimitConfig { max_calls: Some(10), ..limit("did", numbers) }]);
+    limits.share_with_others("berlin", Timing::of_lease(Duration::from_secs(15)), || at(0));
+    limits.leases_joined(at(0), 2);
+    lease(&mut limits, &[("bonn", 7)]);
+    let called = |number| Attempt { number, ..from("a") };
+    for leg in 0..3 {
+        limits.take(at(0), leg, &called("600")).unwrap();
+        limits.take(at(0), leg + 10, &called("601")).unwrap();
+    }
+    assert!(limits.take(at(0), 20, &called("600")).is_err(), "with those of bonn it has ten");
+    limits.take(at(0), 21, &called("602")).unwrap();
+    let used = |limits: &Limits<i32>| limits.pools[0].used(at(0), Ceiling::Calls);
+    assert_eq!(used(&limits), 3, "and not 7");
+    (0..3).for_each(|leg| limits.release(at(0), leg));
+    assert_eq!(used(&limits), 3, "there is another as busy");
+    (10..13).for_each(|leg| limits.release(at(0), leg));
+    assert_eq!(used(&limits), 1);
+}
+
+#[test]
 fn ten_thousand_calls_within_what_is_leased_ask_the_database_a_few_times_at_most() {
     use std::cell::Cell;
 
@@ -360,4 +384,58 @@ fn ten_thousand_calls_within_what_is_leased_ask_the_database_a_few_times_at_most
         }
     }
     assert!(requests <= 5, "{requests} requests in two seconds");
+}
+
+/// Five calls, a limit that is not shared yet, and a database that has not answered.
+fn with_calls_up(config: LimitConfig) -> Limits<i32> {
+    use crate::cluster::lease::Timing;
+    let mut limits = Limits::new(vec![config]);
+    limits.share_with_others("berlin", Timing::of_lease(Duration::from_secs(15)), || at(0));
+    limits.leases_joined(at(0), 2);
+    for leg in 0..5 {
+        limits.take(at(0), leg, &to("media")).unwrap();
+    }
+    limits
+}
+
+#[test]
+fn calls_that_are_up_stay_when_their_limit_begins_to_be_shared_and_others_hold_its_slots() {
+    let rated = LimitConfig { max_calls: None, max_calls_per_second: Some(9), ..carrier(0) };
+    for before in [LimitConfig { soft: true, ..carrier(10) }, rated] {
+        let is_rated = before.max_calls.is_none();
+        let mut limits = match is_rated {
+            false => with_calls_up(before),
+            true => {
+                let mut limits = with_calls_up(LimitConfig { soft: true, ..before.clone() });
+                limits.reconfigure(vec![before]);
+                limits
+            }
+        };
+        limits.reconfigure(vec![carrier(10)]);
+        assert_eq!(limits.over_lease(at(0), |_| true), [], "nothing was asked yet");
+        assert!(limits.take(at(0), 5, &to("media")).is_err(), "nothing is leased");
+        lease(&mut limits, &[("bonn", 8)]);
+        assert_eq!(limits.over_lease(at(0), |_| true), [], "it has two slots, and five calls");
+        limits.release(at(0), 0);
+        assert!(limits.take(at(0), 5, &to("media")).is_err(), "four are up");
+        (1..4).for_each(|leg| limits.release(at(0), leg));
+        limits.take(at(0), 5, &to("media")).unwrap();
+        assert!(limits.take(at(0), 6, &to("media")).is_err(), "two may be up");
+    }
+}
+
+#[test]
+fn calls_that_are_up_stay_when_this_process_takes_its_leases_back_before_the_database_answers() {
+    use crate::cluster::lease::Timing;
+    let mut limits = with_calls_up(LimitConfig { soft: true, ..carrier(10) });
+    limits.reconfigure(vec![carrier(10)]);
+    lease(&mut limits, &[]);
+    limits.retire_leases();
+    limits.share_with_others("berlin", Timing::of_lease(Duration::from_secs(15)), || at(0));
+    assert_eq!(limits.over_lease(at(0), |_| true), []);
+    assert!(limits.take(at(0), 5, &to("media")).is_err());
+    // Where others have taken the slots meanwhile, its calls are those that were up.
+    limits.leases_joined(at(0), 3);
+    lease(&mut limits, &[("bonn", 10)]);
+    assert_eq!(limits.over_lease(at(0), |_| true), []);
 }

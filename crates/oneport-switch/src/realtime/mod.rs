@@ -57,16 +57,31 @@ pub(crate) enum Told {
 
 /// What is said of a name of Asterisk's tables.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RowRemarks {
+pub(crate) struct RowRemarks {
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// Whether it is a peer.
-    pub is_peer: bool,
+    pub(crate) is_peer: bool,
     /// Options that mean something else here or nothing, each with why.
-    pub remarks: Vec<String>,
+    pub(crate) remarks: Vec<String>,
 }
 
 /// Peers of tables, before their switch runs.
+///
+/// ```no_run
+/// use oneport_switch::Switch;
+/// use oneport_switch::realtime::RealtimePeers;
+///
+/// # mod switch { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/switch.rs")); } use switch::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // Before the switch begins, so that it knows them from the first call on.
+/// let config = config("[realtime]\nurl = \"postgres://oneport@db.example.org/asterisk\"");
+/// let mut switch = Switch::new(config.clone());
+/// RealtimePeers::load(&config).await?.attach(&mut switch);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct RealtimePeers {
     pub(crate) peers: Vec<(String, Known)>,
@@ -125,7 +140,7 @@ impl RealtimePeers {
 ///
 /// # Errors
 /// The tables cannot be read.
-pub async fn remarks(config: &Config) -> Result<Vec<RowRemarks>, RealtimeError> {
+pub(crate) async fn remarks(config: &Config) -> Result<Vec<RowRemarks>, RealtimeError> {
     let Some((rows, _)) = read(config).await? else { return Ok(Vec::new()) };
     let said = rows.entries().filter(|(_, entry)| !entry.remarks.is_empty());
     let remarks = said.map(|(name, entry)| RowRemarks {
@@ -137,6 +152,19 @@ pub async fn remarks(config: &Config) -> Result<Vec<RowRemarks>, RealtimeError> 
 }
 
 /// The tables of a switch that runs, as long as it looks at them.
+///
+/// ```
+/// use oneport_switch::realtime::Realtime;
+///
+/// # mod switch { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/switch.rs")); } use switch::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let driver = start("");
+/// // No tables are configured.
+/// assert!(Realtime::start(&config(""), &driver)?.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Realtime {
     asks: mpsc::UnboundedSender<Ask>,

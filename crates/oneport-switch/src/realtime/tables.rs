@@ -36,6 +36,13 @@ const NEEDED_OF_PEERS: [&str; 5] = ["name", "host", "ipaddr", "port", "regsecond
 const NEEDED_OF_USERS: [&str; 1] = ["name"];
 
 /// Asterisk's tables cannot be used.
+///
+/// ```
+/// use oneport_switch::realtime::RealtimeError;
+///
+/// let error = RealtimeError::Away { place: "db.example.org".into(), why: "refused".into() };
+/// assert_eq!(error.to_string(), "db.example.org does not answer: refused");
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RealtimeError {
     /// The database does not answer now, and may do so later.

@@ -37,11 +37,30 @@ pub(super) fn begins_handshake(datagram: &[u8]) -> bool {
 }
 
 /// There is no certificate of our own.
+///
+/// ```
+/// use oneport_switch::sip::dtls::{Identity, NoIdentity};
+///
+/// fn print() -> Result<String, NoIdentity> {
+///     Ok(Identity::draw()?.fingerprint().to_string())
+/// }
+///
+/// assert!(print()?.starts_with("sha-256 "));
+/// # Ok::<(), NoIdentity>(())
+/// ```
 #[derive(Debug, Error)]
 #[error("no certificate for handshakes can be made: {0}")]
 pub struct NoIdentity(String);
 
 /// Who we are in handshakes: a certificate of our own making, with a key on P-256.
+///
+/// ```
+/// use oneport_switch::sip::dtls::Identity;
+///
+/// let (one, other) = (Identity::draw()?, Identity::draw()?);
+/// assert_ne!(one.fingerprint(), other.fingerprint());
+/// # Ok::<(), oneport_switch::sip::dtls::NoIdentity>(())
+/// ```
 #[derive(Debug)]
 pub struct Identity {
     certificate: DtlsCertificate,
@@ -81,6 +100,17 @@ impl Identity {
 }
 
 /// The keys that a handshake has brought.
+///
+/// ```
+/// use oneport_switch::sip::dtls::Secured;
+/// use oneport_switch::sip::srtp::SrtpContext;
+///
+/// /// Who encrypts what is sent, and who reads what comes.
+/// fn contexts(secured: &Secured) -> (SrtpContext, SrtpContext) {
+///     let Secured { suite, ours, theirs } = secured;
+///     (SrtpContext::new(*suite, ours), SrtpContext::new(*suite, theirs))
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Secured {
     /// How both encrypt.
@@ -92,6 +122,13 @@ pub struct Secured {
 }
 
 /// Why a handshake has brought none.
+///
+/// ```
+/// use oneport_switch::sip::dtls::Insecure;
+///
+/// let sentence = Insecure::NotInTime.to_string();
+/// assert!(sentence.ends_with("the handshake (DTLS) was not completed in time"));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum Insecure {
@@ -122,6 +159,27 @@ impl From<dimpl::Error> for Insecure {
 }
 
 /// What a handshake wants now.
+///
+/// ```
+/// use std::net::UdpSocket;
+///
+/// use oneport_switch::sip::dtls::{Association, Step};
+///
+/// /// Does what is to be done now; whether the handshake is over, and how.
+/// fn turn(association: &mut Association, socket: &UdpSocket) -> std::io::Result<Option<bool>> {
+///     loop {
+///         match association.step() {
+///             Step::Send(datagram) => drop(socket.send(datagram)?),
+///             Step::Secured(_) => return Ok(Some(true)),
+///             Step::Over(why) => {
+///                 println!("{why}");
+///                 return Ok(Some(false));
+///             }
+///             Step::Wait(_) => return Ok(None),
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub enum Step<'a> {
     /// This is to be sent.
@@ -135,6 +193,40 @@ pub enum Step<'a> {
 }
 
 /// One handshake.
+///
+/// ```
+/// use std::time::Instant;
+///
+/// use oneport_switch::sip::dtls::{Association, Identity, Secured, Step, is_handshake};
+/// use oneport_switch::sip::sdp::{Fingerprint, Handshake};
+///
+/// /// Hands on what one has to say to the other; its keys, once it has some.
+/// fn turn(now: Instant, one: &mut Association, other: &mut Association) -> Option<Box<Secured>> {
+///     loop {
+///         match one.step() {
+///             Step::Send(datagram) => {
+///                 assert!(is_handshake(datagram));
+///                 other.receive(now, datagram);
+///             }
+///             Step::Secured(secured) => return Some(secured),
+///             Step::Wait(_) => return None,
+///             Step::Over(why) => panic!("{why}"),
+///         }
+///     }
+/// }
+///
+/// let (now, caller, called) = (Instant::now(), Identity::draw()?, Identity::draw()?);
+/// let expects = |begins, print: Fingerprint| Handshake { begins, theirs: vec![print], id: None };
+/// let mut one = Association::new(&caller, &expects(true, called.fingerprint()), now);
+/// let mut other = Association::new(&called, &expects(false, caller.fingerprint()), now);
+/// let (mut ours, mut theirs) = (None, None);
+/// while ours.is_none() || theirs.is_none() {
+///     ours = ours.or(turn(now, &mut one, &mut other));
+///     theirs = theirs.or(turn(now, &mut other, &mut one));
+/// }
+/// assert_eq!(ours.map(|keys| keys.ours), theirs.map(|keys| keys.theirs));
+/// # Ok::<(), oneport_switch::sip::dtls::NoIdentity>(())
+/// ```
 pub struct Association {
     dtls: Dtls,
     begins: bool,

@@ -9,6 +9,18 @@ use serde::{Deserialize, Serialize};
 use super::settings::Transport;
 
 /// A socket of SIP that goes over to another process.
+///
+/// ```
+/// use std::net::UdpSocket;
+///
+/// use oneport_switch::sip::SipSocket;
+///
+/// let socket = UdpSocket::bind("127.0.0.1:0")?;
+/// let address = socket.local_addr()?;
+/// let inherited = SipSocket::inherited("udp", address, socket.into()).ok_or("unknown")?;
+/// assert_eq!((inherited.transport, inherited.address), ("udp", address));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct SipSocket {
     /// What it carries, by its name.

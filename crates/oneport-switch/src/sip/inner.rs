@@ -142,7 +142,7 @@ impl Application for Lines {
     }
 
     fn watched(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.relay.watched())
+        self.relay.watched()
     }
 
     fn handle_ready(&mut self, endpoint: &mut Endpoint, now: Instant) {

@@ -86,6 +86,18 @@ use streams::Streams;
 use crate::refusal::Reason;
 
 /// The gateway cannot start.
+///
+/// ```no_run
+/// use oneport_switch::Switch;
+///
+/// # mod switch { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/switch.rs")); } use switch::*;
+/// let config = config("[sip]\nudp = [\"127.0.0.1:5060\"]");
+/// match Switch::start_gateway(&start(""), &config) {
+///     Ok(gateway) => println!("SIP is spoken: {}", gateway.is_some()),
+///     // Such as a port that another program has.
+///     Err(error) => println!("{error}"),
+/// }
+/// ```
 #[derive(Debug, Error)]
 pub enum GatewayError {
     /// An address, a port or a certificate cannot be used.
@@ -145,6 +157,7 @@ fn media_of(config: &SipConfig) -> MediaConfig {
         address: first.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |(_, address)| address.ip()),
         public_address: config.public_address,
         ports: config.rtp_ports.clone(),
+        gather: config.rtp_gather,
         ..MediaConfig::default()
     }
 }
@@ -270,6 +283,16 @@ impl Link {
 
 /// What a gateway holds at a moment. All of it is none a while after the last call: answers are kept for
 /// whoever asks again for 32 seconds (RFC 3261 §17).
+///
+/// ```
+/// use oneport_switch::sip::{Gateway, Held};
+///
+/// /// Whether nothing is left of the calls that there were.
+/// fn is_clean(gateway: &Gateway) -> bool {
+///     let Held { dialogs, ports, calls, .. } = gateway.held();
+///     (dialogs, ports, calls) == (0, 0, 0)
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Held {
     /// Dialogs of SIP.
@@ -287,6 +310,16 @@ pub struct Held {
 }
 
 /// A running gateway. Dropping it stops it: its calls are hung up, and its registrations ended.
+///
+/// ```
+/// use oneport_switch::Switch;
+///
+/// # mod switch { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/switch.rs")); } use switch::*;
+/// // Neither [sip] nor a carrier is configured.
+/// let gateway = Switch::start_gateway(&start(""), &config(""))?;
+/// assert!(gateway.is_none());
+/// # Ok::<(), oneport_switch::sip::GatewayError>(())
+/// ```
 pub struct Gateway {
     link: Link,
     shared: Weak<Shared>,

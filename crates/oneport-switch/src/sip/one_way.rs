@@ -1,6 +1,6 @@
 //! Voice that flows in one direction only, or in none: why, in words, within seconds.
 //!
-//! [`Watch`] is given what was counted of a stream, twice a second or so, and says when one side has heard
+//! `Watch` is given what was counted of a stream, twice a second or so, and says when one side has heard
 //! nothing for [`PATIENCE`]. It knows no sockets and no clock.
 
 use std::fmt;
@@ -28,66 +28,66 @@ const MARK: Duration = Duration::from_millis(900);
 
 /// What is known of a stream and of its other side. Counts are from its beginning.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Evidence {
+pub(crate) struct Evidence {
     /// Whether media should flow both ways now: answered, and nobody on hold.
-    pub both_ways: bool,
+    pub(crate) both_ways: bool,
     /// Where our description says that we want media.
-    pub ours: Option<SocketAddr>,
+    pub(crate) ours: Option<SocketAddr>,
     /// Where theirs says that they want it.
-    pub theirs: Option<SocketAddr>,
+    pub(crate) theirs: Option<SocketAddr>,
     /// The host that their signalling comes from.
-    pub host: Option<IpAddr>,
+    pub(crate) host: Option<IpAddr>,
     /// Where they were found to be, by what they sent.
-    pub found: Option<SocketAddr>,
+    pub(crate) found: Option<SocketAddr>,
     /// When something of theirs came last that could be used.
-    pub heard: Option<Instant>,
+    pub(crate) heard: Option<Instant>,
     /// They have told of a pause, which goes on.
-    pub they_pause: bool,
+    pub(crate) they_pause: bool,
     /// Packets of voice that they sent and that could be used.
-    pub received: u64,
+    pub(crate) received: u64,
     /// Packets of them with a payload type that was not agreed upon, and the last such.
-    pub unknown_payloads: u64,
+    pub(crate) unknown_payloads: u64,
     /// The payload type of the last of those.
-    pub unknown_payload: u8,
+    pub(crate) unknown_payload: u8,
     /// Packets that came from somewhere else.
-    pub strangers: u64,
+    pub(crate) strangers: u64,
     /// Where the last of those came from.
-    pub stranger: Option<SocketAddr>,
+    pub(crate) stranger: Option<SocketAddr>,
     /// Packets that make no sense, or that could not be decrypted.
-    pub malformed: u64,
+    pub(crate) malformed: u64,
     /// Whether a handshake has yet to bring the keys of what flows.
-    pub unsecured: bool,
+    pub(crate) unsecured: bool,
     /// Packets that they say they have sent, if they report at all.
-    pub they_sent: Option<u32>,
+    pub(crate) they_sent: Option<u32>,
     /// Whether somebody else's packets have come to another port of ours of late.
-    pub others_heard: bool,
+    pub(crate) others_heard: bool,
     /// When our side has said something last, for them.
-    pub spoke: Option<Instant>,
+    pub(crate) spoke: Option<Instant>,
     /// Our side has told of a pause, which goes on.
-    pub we_pause: bool,
+    pub(crate) we_pause: bool,
     /// Frames of the other side, for them.
-    pub said: u64,
+    pub(crate) said: u64,
     /// Packets sent to them.
-    pub sent: u64,
+    pub(crate) sent: u64,
     /// Packets of ours that could not be sent.
-    pub unsent: u64,
+    pub(crate) unsent: u64,
     /// When packets of ours began to come back, since nobody listens where they went (ICMP), and when the
     /// last did.
-    pub unreachable: Option<(Instant, Instant)>,
+    pub(crate) unreachable: Option<(Instant, Instant)>,
     /// Frames that could not be made what the listener speaks: of them, and of ours.
-    pub untranslated: (u64, u64),
+    pub(crate) untranslated: (u64, u64),
     /// What the last of those was, and should have become.
-    pub formats: Option<(Format, Format)>,
+    pub(crate) formats: Option<(Format, Format)>,
     /// Whether that was since as many calls are transcoded as may be.
-    pub no_room: bool,
+    pub(crate) no_room: bool,
     /// The highest number that they report to have received of ours, if they report at all.
-    pub reported: Option<u32>,
+    pub(crate) reported: Option<u32>,
     /// Frames of them that were not silent.
-    pub audible_in: u64,
+    pub(crate) audible_in: u64,
     /// Frames of ours that were not silent.
-    pub audible_out: u64,
+    pub(crate) audible_out: u64,
     /// Frames whose loudness was looked at: of them, and of ours.
-    pub measured: (u64, u64),
+    pub(crate) measured: (u64, u64),
 }
 
 impl Evidence {
@@ -106,7 +106,7 @@ impl Evidence {
     }
 
     /// A packet of ours came back at `now`.
-    pub fn came_back(&mut self, now: Instant) {
+    pub(crate) fn came_back(&mut self, now: Instant) {
         let before = self.unreachable.filter(|(_, last)| now.since(*last) < LAST_TURN);
         self.unreachable = Some((before.map_or(now, |(first, _)| first), now));
     }
@@ -119,6 +119,12 @@ impl Evidence {
 }
 
 /// Who is not heard.
+///
+/// ```
+/// use oneport_switch::sip::one_way::Unheard;
+///
+/// assert_eq!(Unheard::Theirs.name(), "peer");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Unheard {
     /// The SIP side: nothing of it comes here.
@@ -142,6 +148,14 @@ impl Unheard {
 }
 
 /// Why.
+///
+/// ```
+/// use oneport_switch::sip::one_way::Reason;
+///
+/// let reason = Reason::CodecMismatch { payload_type: 8 };
+/// assert_eq!(reason.name(), "codec_mismatch");
+/// assert!(Reason::NAMES.contains(&reason.name()));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Reason {
@@ -352,6 +366,14 @@ impl Reason {
 }
 
 /// Voice flows one way only, or not at all.
+///
+/// ```
+/// use oneport_switch::sip::one_way::{OneWay, Reason, Unheard};
+///
+/// let found = OneWay { unheard: Unheard::Theirs, reason: Reason::Silence };
+/// let sentence = "one-way audio: the SIP side is not heard: its packets hold nothing but silence";
+/// assert_eq!(found.to_string(), sentence);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OneWay {
     /// Who is not heard.
@@ -373,7 +395,7 @@ impl fmt::Display for OneWay {
 
 /// What is to be told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Voice flows one way only, or for another reason than was told.
     OneWay(OneWay),
     /// Both are heard again.
@@ -385,7 +407,7 @@ type Mark = (Instant, Evidence);
 
 /// Watches one stream.
 #[derive(Clone, Debug, Default)]
-pub struct Watch {
+pub(crate) struct Watch {
     /// Since when both sides should be heard.
     begun: Option<Instant>,
     /// What was known at the last two marks, the older first.
@@ -398,19 +420,19 @@ pub struct Watch {
 impl Watch {
     /// Begins anew at `now`, as at an answer or behind new descriptions: what was told holds until both are
     /// heard.
-    pub const fn begin(&mut self, now: Instant, evidence: &Evidence) {
+    pub(crate) const fn begin(&mut self, now: Instant, evidence: &Evidence) {
         self.begun = Some(now);
         self.marks = Some([(now, *evidence); 2]);
     }
 
     /// What was told last, if it is not mended.
     #[must_use]
-    pub const fn told(&self) -> Option<OneWay> {
+    pub(crate) const fn told(&self) -> Option<OneWay> {
         self.told
     }
 
     /// Looks at what is known at `now`; gives what is new.
-    pub fn look(&mut self, now: Instant, evidence: &Evidence) -> Option<Verdict> {
+    pub(crate) fn look(&mut self, now: Instant, evidence: &Evidence) -> Option<Verdict> {
         if !evidence.both_ways {
             (self.begun, self.marks) = (None, None);
             return None;

@@ -10,6 +10,7 @@ use oneport_proto::Secret;
 use oneport_wire::Format;
 
 use super::caller::Identity;
+use super::media::MediaConfig;
 use super::numbers::NumberRule;
 use super::phones::digest::Algorithm;
 use super::sdp::SrtpUse;
@@ -95,6 +96,8 @@ pub(crate) struct SipConfig {
     pub(crate) public_address: Option<IpAddr>,
     /// Ports of media, the even ones for RTP.
     pub(crate) rtp_ports: RangeInclusive<u16>,
+    /// How long packets of media gather where many come.
+    pub(crate) rtp_gather: Duration,
     /// The certificate chain and its key (PEM) for TLS.
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
     /// Certificates (PEM) by which carriers prove who they are over TLS, in place of the usual ones.
@@ -119,6 +122,7 @@ impl Default for SipConfig {
             listen: vec![(Transport::Udp, SocketAddr::from(([0, 0, 0, 0], SIP_PORT)))],
             public_address: None,
             rtp_ports: 10_000..=19_999,
+            rtp_gather: MediaConfig::default().gather,
             certificate: None,
             authorities: None,
             name_servers: Vec::new(),

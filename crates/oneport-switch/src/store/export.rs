@@ -9,6 +9,22 @@ use super::{CdrFilter, Order, Paging, Store, StoreError};
 use crate::cdr::Cdr;
 
 /// How records are written.
+///
+/// ```
+/// use oneport_switch::store::{CdrFilter, ExportFormat, Record, SqliteStore, Store, export};
+///
+/// # mod records { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/records.rs")); } use records::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = SqliteStore::in_memory().await?;
+/// store.write(&[Record::Cdr(Box::new(cdr()))]).await?;
+/// let mut out = Vec::new();
+/// let count = export(&store, &CdrFilter::default(), ExportFormat::Csv, &mut out).await?;
+/// // The names of the columns, and one record.
+/// assert_eq!((count, String::from_utf8(out)?.lines().count()), (1, 2));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExportFormat {
     /// Comma-separated values (RFC 4180) with a line of names first.
@@ -18,6 +34,20 @@ pub enum ExportFormat {
 }
 
 /// Records could not be exported.
+///
+/// ```
+/// use oneport_switch::store::{CdrFilter, ExportError, ExportFormat, SqliteStore, export};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = SqliteStore::in_memory().await?;
+/// // No byte fits in.
+/// let mut full = std::io::Cursor::new([0; 0]);
+/// let result = export(&store, &CdrFilter::default(), ExportFormat::Csv, &mut full).await;
+/// assert!(matches!(result, Err(ExportError::Write(_))));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// They could not be read.

@@ -21,6 +21,7 @@ pub(super) static SQLITE: Forms = Forms(&[
     (6, "one_way", include_str!("../../migrations/sqlite/0006_one_way.sql")),
     (7, "users", include_str!("../../migrations/sqlite/0007_users.sql")),
     (8, "switch", include_str!("../../migrations/sqlite/0008_switch.sql")),
+    (9, "configuration", include_str!("../../migrations/sqlite/0009_configuration.sql")),
 ]);
 
 /// Those of `migrations/postgres`.
@@ -37,6 +38,7 @@ pub(super) static POSTGRES: Forms = Forms(&[
 pub(super) static MYSQL: Forms = Forms(&[
     (1, "records", include_str!("../../migrations/mysql/0001_records.sql")),
     (2, "switch", include_str!("../../migrations/mysql/0002_switch.sql")),
+    (3, "configuration", include_str!("../../migrations/mysql/0003_configuration.sql")),
 ]);
 
 /// Why a database is not opened that has tables which this version cannot know.
@@ -47,6 +49,18 @@ pub(super) const OF_A_NEWER_VERSION: &str = "a newer version of oneport has made
 /// Why a database is not read that has not all tables yet.
 pub(super) const OF_AN_OLDER_VERSION: &str = "an older version of oneport has made it; let this version's \
                                               `oneport serve` open it once";
+
+/// Why a database is not read that has no tables yet.
+#[derive(Debug, thiserror::Error)]
+#[error("it is empty: no switch has used it yet")]
+pub(super) struct Unused;
+
+impl Unused {
+    /// Whether that is why.
+    pub(super) fn is_why(error: &sqlx::Error) -> bool {
+        matches!(error, sqlx::Error::Configuration(why) if why.is::<Self>())
+    }
+}
 
 impl Forms {
     /// The form that this version gives to its tables.

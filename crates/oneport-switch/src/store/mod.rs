@@ -41,7 +41,7 @@ pub(crate) use postgres::options as postgres_options;
 pub use query::{CdrFilter, Order, Page, Paging, RefusalFilter};
 pub use queued::QueuedStore;
 #[cfg(test)]
-pub(crate) use registrations::{bring_up, said};
+pub(crate) use registrations::{bring_up, said, write_at_postgresql};
 pub use server::ServerStore;
 pub use sqlite::SqliteStore;
 pub use state::{StateCounts, StateError, copy_state, export_state, import_state};
@@ -51,9 +51,25 @@ pub use writer::{RecordSender, Records, Writer};
 const KEPT_REFUSALS: u64 = 10_000;
 
 /// What a store gives in a while.
+///
+/// ```
+/// use oneport_switch::store::Answer;
+///
+/// /// As a store answers that knows it already.
+/// fn known(count: u64) -> Answer<'static, u64> {
+///     Box::pin(async move { Ok(count) })
+/// }
+/// ```
 pub type Answer<'a, T, E = StoreError> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
 
 /// A store could not do what it was asked for.
+///
+/// ```
+/// use oneport_switch::store::StoreError;
+///
+/// let error = StoreError::new("writing records", "the disk is full");
+/// assert_eq!(error.to_string(), "writing records: the disk is full");
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{doing}: {why}")]
 pub struct StoreError {
@@ -61,16 +77,44 @@ pub struct StoreError {
     pub doing: String,
     /// What went wrong.
     pub why: String,
+    /// Nothing is wrong with the database, but that no switch has made its tables yet.
+    pub is_unused: bool,
 }
 
 impl StoreError {
     /// `doing` is what could not be done, `why` what the database says.
     pub fn new(doing: impl Into<String>, why: impl fmt::Display) -> Self {
-        Self { doing: doing.into(), why: why.to_string() }
+        Self { doing: doing.into(), why: why.to_string(), is_unused: false }
+    }
+
+    /// The same of a database that no switch has used yet.
+    fn unused(doing: impl Into<String>) -> Self {
+        Self { is_unused: true, ..Self::new(doing, migrations::Unused) }
     }
 }
 
 /// A peer's registration as it is kept.
+///
+/// ```
+/// use oneport_switch::Utc;
+/// use oneport_switch::store::{Record, SqliteStore, Store, StoredRegistration};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = SqliteStore::in_memory().await?;
+/// let registration = StoredRegistration {
+///     peer: "ann".into(),
+///     address: "192.0.2.1:4569".into(),
+///     registered: Utc::from_unix_millis(0),
+///     expires: Utc::from_unix_millis(60_000),
+///     contact: None,
+///     switch: None,
+/// };
+/// store.write(&[Record::Registered(registration.clone())]).await?;
+/// assert_eq!(store.registrations().await?, [registration]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct StoredRegistration {
     /// The peer's name.
@@ -91,6 +135,22 @@ pub struct StoredRegistration {
 }
 
 /// Somebody who may use the console.
+///
+/// ```
+/// use oneport_switch::api::Role;
+/// use oneport_switch::store::{SqliteStore, Store, StoredUser};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = SqliteStore::in_memory().await?;
+/// // The hash of a password, as Argon2 writes it.
+/// let password = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaA".to_string();
+/// let user = StoredUser { name: "eve".into(), role: Role::Viewer, listens: false, password };
+/// store.put_user(&user).await?;
+/// assert_eq!(store.users().await?, [user]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredUser {
     /// By which the log and those who look know them.
@@ -109,7 +169,55 @@ impl fmt::Debug for StoredUser {
     }
 }
 
+/// A version of what switches with one database share of their configuration.
+///
+/// ```
+/// use oneport_switch::Utc;
+/// use oneport_switch::store::{SqliteStore, Store, StoredConfiguration};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = SqliteStore::in_memory().await?;
+/// let version = StoredConfiguration {
+///     version: 1,
+///     author: "eve".into(),
+///     time: Utc::now(),
+///     text: "[peers.ann]\nsecret = \"a b c\"".into(),
+/// };
+/// assert!(store.put_configuration(&version).await?);
+/// assert_eq!(store.configuration_behind(0).await?, Some(version));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredConfiguration {
+    /// Later ones are greater.
+    pub version: i64,
+    /// Who has set it: the name of a token, or of a user of the console.
+    pub author: String,
+    /// When, by the clock of the database.
+    pub time: Utc,
+    /// TOML.
+    pub text: String,
+}
+
+/// Secrets may be in the text.
+impl fmt::Debug for StoredConfiguration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "version {} of {} ({}, text ***)", self.version, self.author, self.time)
+    }
+}
+
 /// Something to be kept.
+///
+/// ```
+/// use oneport_switch::store::Record;
+///
+/// # mod records { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/records.rs")); } use records::*;
+/// let records = [Record::Cdr(Box::new(cdr())), Record::Refusal(Box::new(refusal()))];
+/// let refused = records.iter().filter(|record| matches!(record, Record::Refusal(_)));
+/// assert_eq!(refused.count(), 1);
+/// ```
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Record {
@@ -133,6 +241,17 @@ pub enum Record {
 }
 
 /// What waits on this machine's disk for a database.
+///
+/// ```
+/// use oneport_switch::store::{SqliteStore, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // Nothing stands before a file.
+/// assert_eq!(SqliteStore::in_memory().await?.queue(), None);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct QueueReport {
     /// How many records.
@@ -147,6 +266,20 @@ pub struct QueueReport {
 ///
 /// All of it is safe to be called again after an error: what was written already is not written
 /// twice.
+///
+/// ```
+/// use oneport_switch::store::{Paging, Record, RefusalFilter, SqliteStore, Store};
+///
+/// # mod records { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/records.rs")); } use records::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store: &dyn Store = &SqliteStore::in_memory().await?;
+/// store.write(&[Record::Refusal(Box::new(refusal()))]).await?;
+/// let of_bob = RefusalFilter { peer: Some("bob".into()), ..RefusalFilter::default() };
+/// assert_eq!(store.refusals(&of_bob, Paging::default()).await?.records, []);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Store: Send + Sync + 'static {
     /// What it is, for people: kind and place, no secret.
     fn describe(&self) -> String;
@@ -195,12 +328,42 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets a user, and says whether there was one.
     fn remove_user<'a>(&'a self, name: &'a str) -> Answer<'a, bool>;
 
+    /// The first version of the shared configuration behind `version`; `None`: there is none. Whatever database it is
+    /// keeps them, but switches share one of PostgreSQL alone.
+    fn configuration_behind(&self, version: i64) -> Answer<'_, Option<StoredConfiguration>>;
+
+    /// Keeps a version of the shared configuration, and says whether it is there now: one that is there already stays as
+    /// it is, and may be another.
+    fn put_configuration<'a>(&'a self, version: &'a StoredConfiguration) -> Answer<'a, bool>;
+
     /// Deletes records of legs that ended before `before`, at most `most` of them, and says how many
     /// it were.
     fn prune(&self, before: Utc, most: u32) -> Answer<'_, u64>;
+
+    /// Lets go of what it has open on this machine's disk; nothing may be asked of it any more. A file of SQLite holds
+    /// everything then, without its `-wal` beside it, unless another process has it open, which is not waited for.
+    /// Without it nothing is lost either, but only both files together are whole.
+    fn close(&self) -> Answer<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// Everything that is kept of one call.
+///
+/// ```
+/// use oneport_switch::store::{CallStory, Record, SqliteStore, Store};
+///
+/// # mod records { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/records.rs")); } use records::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = SqliteStore::in_memory().await?;
+/// store.write(&[Record::Cdr(Box::new(cdr())), Record::Refusal(Box::new(refusal()))]).await?;
+/// let story = CallStory::find(&store, cdr().call).await?.ok_or("there is no such call")?;
+/// assert_eq!((story.legs.len(), story.refusals.len()), (1, 1));
+/// println!("{story}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CallStory {
     /// Its legs, in their order.

@@ -14,6 +14,17 @@ use super::statement::Dialect;
 use crate::utc::Utc;
 
 /// A database of MySQL or MariaDB: `mysql://USER:PASSWORD@HOST/DATABASE`.
+///
+/// ```no_run
+/// use oneport_switch::store::{MySqlStore, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MySqlStore::new(&"mysql://oneport:hush@db.example.org/oneport".parse()?)?;
+/// println!("{}: {} are registered", store.describe(), store.registrations().await?.len());
+/// # Ok(())
+/// # }
+/// ```
 pub type MySqlStore = ServerStore<MySql>;
 
 impl Server for MySql {

@@ -23,6 +23,17 @@ use crate::utc::Utc;
 const UNFINISHED: Duration = Duration::from_secs(3);
 
 /// A database of PostgreSQL: `postgres://USER:PASSWORD@HOST/DATABASE`.
+///
+/// ```no_run
+/// use oneport_switch::store::{PostgresStore, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = PostgresStore::new(&"postgres://oneport:hush@db.example.org/oneport".parse()?)?;
+/// println!("{}: {} are registered", store.describe(), store.registrations().await?.len());
+/// # Ok(())
+/// # }
+/// ```
 pub type PostgresStore = ServerStore<Postgres>;
 
 /// How the database of `url` is reached.
@@ -54,8 +65,8 @@ impl Server for Postgres {
     }
 
     /// The migrator takes a lock of the database.
-    async fn hold_others_off(_: &mut PgConnection) -> Result<(), sqlx::Error> {
-        Ok(())
+    async fn hold_others_off(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        sqlx::query("SET lock_timeout = '60 s'").execute(connection).await.map(drop)
     }
 
     /// A server may be told to acknowledge what it has not written yet; not for us. And what a switch has begun to

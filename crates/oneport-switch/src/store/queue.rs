@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, SqlitePool};
 
-use super::{Record, StoreError};
+use super::{Record, StoreError, sqlite};
 
 /// Records in one INSERT.
 const ROWS: usize = 500;
@@ -52,8 +52,13 @@ impl Queue {
         // AUTOINCREMENT: a number is never given again, so that what was taken out stays out.
         let sql = "CREATE TABLE IF NOT EXISTS waiting \
                    (id INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT NOT NULL) STRICT";
-        let made = sqlx::query(sql).execute(&pool).await;
-        made.map_err(|why| StoreError::new(doing, why))?;
+        let made = async {
+            sqlx::query(sql).execute(&pool).await?;
+            let sql = "CREATE TABLE IF NOT EXISTS set_aside \
+                       (id INTEGER PRIMARY KEY, record TEXT NOT NULL) STRICT";
+            sqlx::query(sql).execute(&pool).await
+        };
+        made.await.map_err(|why| StoreError::new(doing, why))?;
         Ok(Self { path: path.into(), pool })
     }
 
@@ -86,7 +91,8 @@ impl Queue {
         written.await.map_err(|why: sqlx::Error| self.wrong("write", &why))
     }
 
-    /// The first that wait behind the number `after`, `most` at most; `None`: none does.
+    /// The first that wait behind the number `after`, `most` at most; `None`: none does. What cannot be read is set
+    /// aside, so that the others do not wait for it.
     pub(super) async fn first(&self, after: i64, most: u32) -> Result<Option<Batch>, StoreError> {
         let rows: Vec<(i64, String)> =
             sqlx::query_as("SELECT id, record FROM waiting WHERE id > ? ORDER BY id LIMIT ?")
@@ -97,9 +103,29 @@ impl Queue {
                 .map_err(|why| self.wrong("read", &why))?;
         let Some((last, _)) = rows.last() else { return Ok(None) };
         let last = *last;
-        let records = rows.iter().map(|(_, text)| serde_json::from_str(text));
-        let records = records.collect::<Result<Vec<_>, _>>();
-        Ok(Some(Batch { last, records: records.map_err(|why| self.wrong("read", &why))? }))
+        let mut records = Vec::with_capacity(rows.len());
+        for (id, text) in &rows {
+            match serde_json::from_str(text) {
+                Ok(record) => records.push(record),
+                Err(why) => {
+                    self.set_aside(*id).await.map_err(|why| self.wrong("write", &why))?;
+                    tracing::error!(
+                        "record {id} of the queue {} cannot be read, and is now in its table set_aside: {why}",
+                        self.path.display()
+                    );
+                }
+            }
+        }
+        Ok(Some(Batch { last, records }))
+    }
+
+    async fn set_aside(&self, id: i64) -> Result<(), sqlx::Error> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let copy = "INSERT OR IGNORE INTO set_aside SELECT id, record FROM waiting WHERE id = ?";
+        for sql in [copy, "DELETE FROM waiting WHERE id = ?"] {
+            sqlx::query(sql).bind(id).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await
     }
 
     /// Takes out those up to the number `last`, and says how many wait then.
@@ -109,7 +135,38 @@ impl Queue {
         self.count().await
     }
 
+    /// Ends the connection to the file.
+    pub(super) async fn close(&self) -> Result<(), StoreError> {
+        sqlite::close(&self.pool, &self.pool).await.map_err(|why| self.wrong("close", &why))
+    }
+
     fn wrong(&self, what: &str, why: &dyn std::fmt::Display) -> StoreError {
         StoreError::new(format!("cannot {what} the queue {}", self.path.display()), why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn over(peer: &str) -> Record {
+        Record::Unregistered { peer: peer.into(), switch: None, registered: None }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_set_aside_and_the_others_do_not_wait_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = Queue::open(&directory.path().join("queue.db")).await.unwrap();
+        for peer in ["ann", "bob", "zoe"] {
+            queue.append(&[over(peer)]).await.unwrap();
+        }
+        let damage = "UPDATE waiting SET record = '{' WHERE id = 2";
+        sqlx::query(damage).execute(&queue.pool).await.unwrap();
+        let batch = queue.first(0, 10).await.unwrap().unwrap();
+        assert_eq!((batch.last, &batch.records[..]), (3, &[over("ann"), over("zoe")][..]));
+        assert_eq!(queue.count().await.unwrap(), 2);
+        let kept = sqlx::query_as::<_, (i64, String)>("SELECT id, record FROM set_aside");
+        assert_eq!(kept.fetch_all(&queue.pool).await.unwrap(), [(2, "{".to_string())]);
+        assert_eq!(queue.remove(batch.last).await.unwrap(), 0);
     }
 }

@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Mutex as Turn, Notify};
+use tokio::task::JoinHandle;
 use tokio::time;
 
 use super::queue::Queue;
 use super::registrations;
 use super::{
     Answer, CdrFilter, Page, Paging, QueueReport, Record, RefusalFilter, Store, StoreError,
-    StoredRegistration, StoredUser,
+    StoredConfiguration, StoredRegistration, StoredUser,
 };
 use crate::cdr::Cdr;
 use crate::refusal::{Refusal, RefusalCount};
@@ -34,6 +35,22 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const NEXT_LOOK: Duration = Duration::from_secs(1);
 
 /// The store and the queue before it.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use oneport_switch::store::{QueuedStore, SqliteStore, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let directory = tempfile::tempdir()?;
+/// let inner = Arc::new(SqliteStore::in_memory().await?);
+/// let store = QueuedStore::new(inner, &directory.path().join("queue.db"), 10_000).await?;
+/// let queue = store.queue().ok_or("there is one")?;
+/// assert_eq!((queue.waiting, queue.most, queue.outage), (0, 10_000, None));
+/// # Ok(())
+/// # }
+/// ```
 pub struct QueuedStore {
     inner: Arc<dyn Store>,
     queue: Queue,
@@ -49,6 +66,8 @@ pub struct QueuedStore {
     filled: Notify,
     /// The store has not said yet who is registered.
     is_unread: AtomicBool,
+    /// Lets follow what waits; `None`: it is closed.
+    follower: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl QueuedStore {
@@ -66,9 +85,11 @@ impl QueuedStore {
         let waiting = queue.count().await?;
         let (turn, outage, filled) = (Turn::new(()), Mutex::new(None), Notify::new());
         let (waiting, is_unread) = (AtomicU64::new(waiting), AtomicBool::new(false));
-        let this = Self { inner, queue, most, waiting, turn, outage, filled, is_unread };
+        let follower = Mutex::new(None);
+        let this = Self { inner, queue, most, waiting, turn, outage, filled, is_unread, follower };
         let this = Arc::new(this);
-        tokio::spawn(follow(Arc::downgrade(&this)));
+        let follower = tokio::spawn(follow(Arc::downgrade(&this)));
+        *this.follower.lock().unwrap_or_else(PoisonError::into_inner) = Some(follower);
         Ok(this)
     }
 
@@ -80,16 +101,38 @@ impl QueuedStore {
         if path.exists() { Queue::open(path).await?.count().await } else { Ok(0) }
     }
 
+    /// What has not followed stays, and what was about to is known by its ids when it comes again.
+    async fn close(&self) -> Result<(), StoreError> {
+        let follower = self.follower.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(follower) = follower {
+            follower.abort();
+            // An error says that it was about to do something.
+            let _ = follower.await;
+        }
+        let closed = self.queue.close().await;
+        closed.and(self.inner.close().await)
+    }
+
     fn waiting(&self) -> u64 {
         self.waiting.load(Ordering::SeqCst)
     }
 
     /// The store does not answer, or takes nothing.
     fn lost(&self, error: &StoreError) {
+        self.note(error, |before| before.is_none(), "until it is back");
+    }
+
+    /// The queue itself fails. The same is said once.
+    fn is_stuck(&self, error: &StoreError) {
+        let text = error.to_string();
+        self.note(error, |before| before != Some(&text), "and do not follow");
+    }
+
+    fn note(&self, error: &StoreError, is_news: impl Fn(Option<&String>) -> bool, how: &str) {
         let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
         let since = outage.as_ref().map(|(since, _)| *since);
-        if since.is_none() {
-            tracing::error!("{error}; records wait on the disk of this machine until it is back");
+        if is_news(outage.as_ref().map(|(_, why)| why)) {
+            tracing::error!("{error}; records wait on the disk of this machine {how}");
         }
         let since = since.unwrap_or_else(Utc::now);
         *outage = Some((since, error.to_string()));
@@ -173,10 +216,14 @@ impl QueuedStore {
 
     /// Lets the first that wait follow; `false`: none waits.
     async fn follow(&self) -> Result<bool, StoreError> {
-        let Some(batch) = self.queue.first(0, FOLLOWING).await? else { return Ok(false) };
+        let first = self.queue.first(0, FOLLOWING).await;
+        let Some(batch) = first.inspect_err(|error| self.is_stuck(error))? else {
+            return Ok(false);
+        };
         self.inner.write(&batch.records).await.inspect_err(|error| self.lost(error))?;
         let _turn = self.turn.lock().await;
-        let left = self.queue.remove(batch.last).await?;
+        let removed = self.queue.remove(batch.last).await;
+        let left = removed.inspect_err(|error| self.is_stuck(error))?;
         self.waiting.store(left, Ordering::SeqCst);
         if left == 0 {
             self.caught_up();
@@ -260,7 +307,19 @@ impl Store for QueuedStore {
         self.inner.remove_user(name)
     }
 
+    fn configuration_behind(&self, version: i64) -> Answer<'_, Option<StoredConfiguration>> {
+        self.inner.configuration_behind(version)
+    }
+
+    fn put_configuration<'a>(&'a self, version: &'a StoredConfiguration) -> Answer<'a, bool> {
+        self.inner.put_configuration(version)
+    }
+
     fn prune(&self, before: Utc, most: u32) -> Answer<'_, u64> {
         self.inner.prune(before, most)
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        Box::pin(self.close())
     }
 }

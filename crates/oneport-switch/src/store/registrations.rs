@@ -1,6 +1,6 @@
 //! The table of registrations: who is where, and which of several switches may say so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::columns::{Field, Row, Unfit, Value};
 use super::sql::{Connection, Engine, Trouble, in_blocks};
@@ -102,14 +102,23 @@ pub(super) async fn write<E: Engine>(
             (_, Some(Over { switch: Some(switch), registered })) if shares(Some(switch)) => {
                 left.entry(switch).or_default().push((peer, registered));
             }
-            (_, Some(_)) => gone.push(peer),
+            (_, Some(over)) => gone.push((peer, over.registered)),
             (Some(one), None) if !shares(one.switch.as_deref()) => there.push(one),
             _ => {}
         }
     }
+    let of_left = left.values().flatten().map(|(peer, _)| *peer);
+    let peers: BTreeSet<&str> = shared.iter().map(|one| one.peer.as_str()).chain(of_left).collect();
+    for some in in_blocks(&peers.into_iter().collect::<Vec<_>>()) {
+        E::fetch(connection, &lock(some)).await?;
+    }
     for some in in_blocks(&gone) {
-        let mut statement = Statement::new(E::DIALECT, "DELETE FROM registration WHERE peer IN ");
-        statement.bind_row(some.iter().map(|peer| Value::Text((*peer).into())));
+        let mut statement = Statement::new(E::DIALECT, "DELETE FROM registration WHERE ");
+        for (place, (peer, registered)) in some.iter().enumerate() {
+            statement.push(if place == 0 { "(peer = " } else { " OR (peer = " });
+            statement.bind((*peer).to_string()).push(" AND registered_time <= ");
+            statement.bind(*registered).push(")");
+        }
         E::execute(connection, &statement).await?;
     }
     for some in in_blocks(&there) {
@@ -143,6 +152,26 @@ pub(super) async fn write<E: Engine>(
         }
     }
     Ok(())
+}
+
+/// The same in a transaction of a test.
+#[cfg(test)]
+pub(crate) async fn write_at_postgresql(
+    connection: &mut sqlx::PgConnection,
+    records: &[Record],
+) -> Result<(), String> {
+    let written = write::<super::PostgresStore>(connection, records).await;
+    written.map_err(|trouble| trouble.to_string())
+}
+
+/// Locks the rows of peers that are there, in the order of their names: so of two switches that write, none holds a row
+/// that the other waits for while it waits for one of the other's.
+fn lock(some: &[&str]) -> Statement {
+    let text = "SELECT peer FROM registration WHERE peer IN ";
+    let mut statement = Statement::new(Dialect::Postgres, text);
+    statement.bind_row(some.iter().map(|peer| Value::Text((*peer).into())));
+    statement.push(" ORDER BY peer FOR UPDATE");
+    statement
 }
 
 fn values(one: &StoredRegistration) -> impl Iterator<Item = Value> {

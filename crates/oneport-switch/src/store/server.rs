@@ -15,7 +15,7 @@ use url::Url;
 
 use super::StoreError;
 use super::columns::Row;
-use super::migrations::{Forms, OF_A_NEWER_VERSION, OF_AN_OLDER_VERSION};
+use super::migrations::{Forms, OF_A_NEWER_VERSION, OF_AN_OLDER_VERSION, Unused};
 use super::sql::Engine;
 use super::statement::{Dialect, Statement};
 
@@ -54,7 +54,7 @@ pub(crate) trait Server: Database<Connection: Migrate> {
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send + '_;
 
     /// Makes other switches that would change the tables too wait until this connection ends, where the migrator
-    /// does not.
+    /// does not; and has this one wait for them, and for what else is locked, for a minute at most.
     fn hold_others_off(
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send + '_;
@@ -78,6 +78,20 @@ pub(crate) trait Server: Database<Connection: Migrate> {
 }
 
 /// A database on a server.
+///
+/// ```no_run
+/// use oneport_switch::store::{PostgresStore, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // Nothing is changed there, neither records nor tables.
+/// let store = PostgresStore::to_read(&"postgres://oneport:hush@db.example.org/oneport".parse()?)?;
+/// for count in store.refusal_counts().await? {
+///     println!("{}: {}", count.kind, count.count);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct ServerStore<S: Database> {
     /// What it is, without its password.
@@ -136,8 +150,13 @@ impl<S: Server> ServerStore<S> {
         match self.ready().await {
             Ok(()) => Ok(true),
             Err(why) if is_away(&why) => Ok(false),
-            Err(why) => Err(StoreError::new(format!("cannot open {}", self.place), why)),
+            Err(why) if Unused::is_why(&why) => Err(StoreError::unused(self.opening())),
+            Err(why) => Err(StoreError::new(self.opening(), why)),
         }
+    }
+
+    fn opening(&self) -> String {
+        format!("cannot open {}", self.place)
     }
 
     async fn ready(&self) -> Result<(), sqlx::Error> {
@@ -154,26 +173,49 @@ impl<S: Server> ServerStore<S> {
     }
 
     async fn make_ready_by(&self, pool: &Pool<S>) -> Result<(), sqlx::Error> {
-        let mut connection = pool.acquire().await?;
-        S::examine(&mut connection).await?;
-        if self.may_migrate {
-            S::hold_others_off(&mut connection).await?;
-            drop(connection);
-            S::FORMS.migrator().run(pool).await.map_err(|error| S::FORMS.why(error))?;
-        } else {
-            let text = "SELECT max(version) FROM _sqlx_migrations WHERE success";
-            let rows = S::fetch(&mut connection, &Statement::new(S::DIALECT, text)).await?;
-            let version: Result<Option<i64>, _> =
-                rows.into_iter().next().map_or(Ok(None), |mut row| row.take(0));
-            let version = version.map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let looked = time::timeout(ANSWERING, async {
+            let mut connection = pool.acquire().await?;
+            S::examine(&mut connection).await?;
+            let version = version_of::<S>(&mut connection).await;
+            Ok::<_, sqlx::Error>((connection, version))
+        });
+        let late = |_| sqlx::Error::Io(io::ErrorKind::TimedOut.into());
+        let (mut connection, version) = looked.await.map_err(late)??;
+        if !self.may_migrate {
+            let version = version.map_err(|why| match has_no_tables(&why) {
+                true => sqlx::Error::Configuration(Unused.into()),
+                false => why,
+            })?;
             if version != S::FORMS.newest() {
                 let newer = version > S::FORMS.newest();
                 let why = if newer { OF_A_NEWER_VERSION } else { OF_AN_OLDER_VERSION };
                 return Err(sqlx::Error::Configuration(why.into()));
             }
+        } else if !version.is_ok_and(|version| version == S::FORMS.newest()) {
+            // Only now: whoever holds others off may have been cut off, and hold them off for long.
+            S::hold_others_off(&mut connection).await?;
+            drop(connection);
+            S::FORMS.migrator().run(pool).await.map_err(|error| S::FORMS.why(error))?;
         }
         Ok(())
     }
+}
+
+/// The form of the tables. An error: there are none, or the server does not answer.
+async fn version_of<S: Server>(connection: &mut S::Connection) -> Result<Option<i64>, sqlx::Error> {
+    // A form that was begun and not ended is none.
+    let text = "SELECT max(CASE WHEN success THEN version END) FROM _sqlx_migrations \
+                HAVING count(*) = count(CASE WHEN success THEN 1 END)";
+    let rows = S::fetch(connection, &Statement::new(S::DIALECT, text)).await?;
+    let version: Result<Option<i64>, _> =
+        rows.into_iter().next().map_or(Ok(None), |mut row| row.take(0));
+    version.map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// Whether the table is missing that was asked for: PostgreSQL's code of it, and that of MariaDB and MySQL.
+fn has_no_tables(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("42P01" | "42S02"))
 }
 
 /// Whether a connection still answers, which has some time for it.
@@ -186,10 +228,13 @@ async fn answers<S: Server>(connection: &mut S::Connection) -> Result<bool, sqlx
 pub(crate) fn is_away(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
-        // It is about to start or to stop, gets over the death of one of its processes, or has no room for one more
-        // connection.
+        // It is about to start or to stop, gets over the death of one of its processes, has no room for one more
+        // connection, or another holds what is waited for.
         sqlx::Error::Database(error) => {
-            matches!(error.code().as_deref(), Some("57P01" | "57P02" | "57P03" | "53300" | "08004"))
+            matches!(
+                error.code().as_deref(),
+                Some("57P01" | "57P02" | "57P03" | "53300" | "08004" | "55P03")
+            )
         }
         _ => false,
     }

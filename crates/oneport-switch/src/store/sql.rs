@@ -8,11 +8,12 @@ use sqlx::{Database, Pool, Transaction};
 use uuid::Uuid;
 
 use super::columns::{self, Field, Row, Unfit, Value, stored};
+use super::migrations::Unused;
 use super::registrations;
 use super::statement::{Dialect, Statement};
 use super::{
     Answer, CdrFilter, KEPT_REFUSALS, Order, Page, Paging, Record, RefusalFilter, Store,
-    StoreError, StoredRegistration, StoredUser,
+    StoreError, StoredConfiguration, StoredRegistration, StoredUser,
 };
 use crate::cdr::Cdr;
 use crate::refusal::{Refusal, RefusalCount, Stage};
@@ -52,6 +53,11 @@ pub(crate) trait Engine: Send + Sync + 'static {
     fn begin(
         &self,
     ) -> impl Future<Output = Result<Transaction<'static, Self::Database>, sqlx::Error>> + Send + '_;
+
+    /// [`Store::close`].
+    fn close(&self) -> impl Future<Output = Result<(), sqlx::Error>> + Send + '_ {
+        async { Ok(()) }
+    }
 
     /// Carries out a statement, and says how many rows it has changed.
     fn execute<'a>(
@@ -148,7 +154,11 @@ async fn ask<E: Engine, T>(
     done.map_err(|why| {
         let doing =
             if let Trouble::Unfit(_) = why { "cannot understand what is in" } else { doing };
-        StoreError::new(format!("{doing} {}", engine.place()), why)
+        let doing = format!("{doing} {}", engine.place());
+        match why {
+            Trouble::Database(why) if Unused::is_why(&why) => StoreError::unused(doing),
+            why => StoreError::new(doing, why),
+        }
     })
 }
 
@@ -307,6 +317,29 @@ impl<E: Engine> Store for E {
         Box::pin(async move { Ok(change(self, "cannot delete a user from", statement).await? > 0) })
     }
 
+    fn configuration_behind(&self, version: i64) -> Answer<'_, Option<StoredConfiguration>> {
+        let text = "SELECT version, author, time, text FROM shared_configuration WHERE version > ";
+        let mut statement = Statement::new(E::DIALECT, text);
+        statement.bind(version).push(" ORDER BY version LIMIT 1");
+        let found = read(self, statement, read_configuration);
+        Box::pin(async move { Ok(found.await?.into_iter().next()) })
+    }
+
+    fn put_configuration<'a>(&'a self, version: &'a StoredConfiguration) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let before = self.configuration_behind(version.version - 1).await?;
+            if let Some(there) = before.filter(|there| there.version == version.version) {
+                return Ok(there == *version);
+            }
+            let text = "INSERT INTO shared_configuration (version, author, time, text) VALUES ";
+            let mut statement = Statement::new(E::DIALECT, text);
+            let StoredConfiguration { version, author, time, text } = version;
+            statement.bind_row([version.value(), author.value(), time.value(), text.value()]);
+            change(self, "cannot write the shared configuration to", statement).await?;
+            Ok(true)
+        })
+    }
+
     fn prune(&self, before: Utc, most: u32) -> Answer<'_, u64> {
         // MySQL takes no LIMIT within IN, but behind DELETE, which the others do not.
         let (text, end) = match E::DIALECT {
@@ -318,6 +351,13 @@ impl<E: Engine> Store for E {
         let mut statement = Statement::new(E::DIALECT, text);
         statement.bind(before).push(" ORDER BY end_time LIMIT ").bind(most).push(end);
         Box::pin(change(self, "cannot delete old records from", statement))
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let closed = Engine::close(self).await;
+            closed.map_err(|why| StoreError::new(format!("cannot close {}", self.place()), why))
+        })
     }
 }
 
@@ -478,6 +518,15 @@ fn values(refusal: &Refusal) -> impl Iterator<Item = Value> {
         refusal.fix.value(),
     ]
     .into_iter()
+}
+
+fn read_configuration(row: &mut Row) -> Result<StoredConfiguration, Unfit> {
+    Ok(StoredConfiguration {
+        version: row.take(0)?,
+        author: row.take(1)?,
+        time: row.take(2)?,
+        text: row.take(3)?,
+    })
 }
 
 fn read_refusal(row: &mut Row) -> Result<Refusal, Unfit> {

@@ -36,6 +36,21 @@ const READERS: u32 = 4;
 const IN_MEMORY: u64 = 100_000;
 
 /// A SQLite database.
+///
+/// ```
+/// use oneport_switch::store::{CdrFilter, Paging, Record, SqliteStore, Store};
+///
+/// # mod records { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/records.rs")); } use records::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let directory = tempfile::tempdir()?;
+/// let store = SqliteStore::open(&directory.path().join("oneport.db")).await?;
+/// store.write(&[Record::Cdr(Box::new(cdr()))]).await?;
+/// let page = store.cdrs(&CdrFilter::default(), Paging::default()).await?;
+/// assert_eq!(page.records, [cdr()]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct SqliteStore {
     /// `None`: in memory.
@@ -78,11 +93,18 @@ impl SqliteStore {
     /// Opens a file that is there already, to read it: a running switch is not held up.
     ///
     /// # Errors
-    /// There is no such file, it cannot be read, or it is no database of this version of Oneport.
+    /// There is no such file, it cannot be read, no switch has used it yet, or it is no database of this version of
+    /// Oneport.
     pub async fn open_to_read(path: &Path) -> Result<Self, StoreError> {
         let doing = format!("cannot read the database {}", path.display());
         let wrong = |why: &dyn std::fmt::Display| StoreError::new(&doing, why);
         let readers = readers(path, 1);
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+        let tables: i64 =
+            sqlx::query_scalar(sql).fetch_one(&readers).await.map_err(|why| wrong(&why))?;
+        if tables == 0 {
+            return Err(StoreError::unused(doing));
+        }
         let sql = "SELECT max(version) FROM _sqlx_migrations WHERE success";
         let version: Option<i64> =
             sqlx::query_scalar(sql).fetch_one(&readers).await.map_err(|why| wrong(&why))?;
@@ -145,6 +167,17 @@ fn pool(most: u32, options: SqliteConnectOptions) -> SqlitePool {
         .connect_lazy_with(options)
 }
 
+/// Ends the connections of `readers` and `writer`. The last one to a file takes its `-wal` away.
+///
+/// What is in that goes into the file before, so that the file is whole even where a connection that is in its pool no
+/// more has not ended yet. A passive checkpoint waits for nobody: what another process still needs stays where it is.
+pub(super) async fn close(readers: &SqlitePool, writer: &SqlitePool) -> Result<(), sqlx::Error> {
+    let done = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(writer).await;
+    readers.close().await;
+    writer.close().await;
+    done.map(drop)
+}
+
 impl Engine for SqliteStore {
     type Database = Sqlite;
 
@@ -169,6 +202,13 @@ impl Engine for SqliteStore {
 
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
         self.writer.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    async fn close(&self) -> Result<(), sqlx::Error> {
+        if self.path.is_none() {
+            return Ok(());
+        }
+        close(&self.readers, &self.writer).await
     }
 
     statements!(Sqlite, bind, value);

@@ -9,8 +9,8 @@ use std::io::{self, BufRead, Write};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CdrFilter, Order, Paging, Record, RefusalFilter, Store, StoreError, StoredRegistration,
-    StoredUser,
+    CdrFilter, Order, Paging, Record, RefusalFilter, Store, StoreError, StoredConfiguration,
+    StoredRegistration, StoredUser,
 };
 use crate::cdr::Cdr;
 use crate::refusal::{Refusal, RefusalCount};
@@ -25,6 +25,7 @@ const BATCH: usize = 1_000;
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Entry {
+    SharedConfiguration(StoredConfiguration),
     User(StoredUser),
     Registration(StoredRegistration),
     Cdr(Box<Cdr>),
@@ -45,6 +46,18 @@ enum Line {
 }
 
 /// How many of each kind there are.
+///
+/// ```
+/// use oneport_switch::store::{SqliteStore, copy_state};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (old, new) = (SqliteStore::in_memory().await?, SqliteStore::in_memory().await?);
+/// let counts = copy_state(&old, &new).await?;
+/// assert_eq!((counts.cdrs, counts.users), (0, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct StateCounts {
     /// Users of the console.
@@ -57,11 +70,15 @@ pub struct StateCounts {
     pub refusals: u64,
     /// Kinds of refusals that are counted.
     pub refusal_kinds: u64,
+    /// Versions of the shared configuration.
+    #[serde(default)]
+    pub configurations: u64,
 }
 
 impl StateCounts {
     fn count(&mut self, entry: &Entry) {
         *match entry {
+            Entry::SharedConfiguration(_) => &mut self.configurations,
             Entry::User(_) => &mut self.users,
             Entry::Registration(_) => &mut self.registrations,
             Entry::Cdr(_) => &mut self.cdrs,
@@ -73,16 +90,28 @@ impl StateCounts {
 
 impl fmt::Display for StateCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { users, registrations, cdrs, refusals, refusal_kinds } = self;
+        let Self { users, registrations, cdrs, refusals, refusal_kinds, configurations } = self;
         write!(
             f,
             "{cdrs} call detail records, {refusals} refusals, counts of {refusal_kinds} kinds of refusals, \
-             {registrations} registrations, {users} users"
+             {registrations} registrations, {users} users, {configurations} versions of a shared configuration"
         )
     }
 }
 
 /// A state could not be moved.
+///
+/// ```
+/// use oneport_switch::store::{SqliteStore, StateError, import_state};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = SqliteStore::in_memory().await?;
+/// let error = import_state(&store, &mut &b"no JSON"[..]).await.expect_err("it is none");
+/// assert!(matches!(error, StateError::Line { line: 1, .. }));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// A store did not do its part.
@@ -99,6 +128,9 @@ pub enum StateError {
         /// What is wrong with it.
         why: String,
     },
+    /// A version of the shared configuration is there already, and is another.
+    #[error("version {0} of a shared configuration is there already, and is another")]
+    OtherConfiguration(i64),
     /// A file has not all of it.
     #[error("the file ends before its end: {0} came")]
     Cut(StateCounts),
@@ -114,10 +146,11 @@ pub enum StateError {
     },
 }
 
-/// A kind of entries, in the order in which they are written: counts of refusals come last, since each
-/// refusal that is written is counted.
+/// A kind of entries, in the order in which they are written: the shared configuration first, so that nothing is
+/// written beside another one; counts of refusals last, since each refusal that is written is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Part {
+    Configurations,
     Users,
     Registrations,
     Cdrs,
@@ -134,7 +167,7 @@ struct Contents<'a> {
 
 impl<'a> Contents<'a> {
     const fn of(store: &'a dyn Store) -> Self {
-        Self { store, part: Some(Part::Users), after: None }
+        Self { store, part: Some(Part::Configurations), after: None }
     }
 
     /// Only what is of one kind, the others follow.
@@ -147,6 +180,14 @@ impl<'a> Contents<'a> {
         let Some(part) = self.part else { return Ok(None) };
         let paging = Paging { order: Order::OldestFirst, after: self.after, most: Paging::MOST };
         let (entries, after, then) = match part {
+            // One may be large.
+            Part::Configurations => {
+                let behind = self.after.and_then(|after| i64::try_from(after).ok());
+                let found = self.store.configuration_behind(behind.unwrap_or_default()).await?;
+                let after = found.as_ref().and_then(|found| u64::try_from(found.version).ok());
+                let entries = found.into_iter().map(Entry::SharedConfiguration).collect();
+                (entries, after, Some(Part::Users))
+            }
             Part::Users => {
                 let users = self.store.users().await?;
                 (users.into_iter().map(Entry::User).collect(), None, Some(Part::Registrations))
@@ -239,8 +280,9 @@ pub async fn import_state(
             _ if number == 1 => return Err(wrong("it is not the first line of one".into())),
             Line::Entry(entry) => {
                 counts.count(&entry);
+                let is_large = matches!(entry, Entry::SharedConfiguration(_));
                 waiting.push(entry);
-                if waiting.len() == BATCH {
+                if waiting.len() == BATCH || is_large {
                     put(store, &waiting).await?;
                     waiting.clear();
                 }
@@ -268,11 +310,16 @@ pub async fn copy_state(from: &dyn Store, to: &dyn Store) -> Result<StateCounts,
     Ok(copied)
 }
 
-async fn put(store: &dyn Store, entries: &[Entry]) -> Result<(), StoreError> {
+async fn put(store: &dyn Store, entries: &[Entry]) -> Result<(), StateError> {
     let mut records = Vec::new();
     let mut counts = Vec::new();
     for entry in entries {
         match entry {
+            Entry::SharedConfiguration(version) => {
+                if !store.put_configuration(version).await? {
+                    return Err(StateError::OtherConfiguration(version.version));
+                }
+            }
             Entry::User(user) => store.put_user(user).await?,
             Entry::Registration(one) => records.push(Record::Registered(one.clone())),
             Entry::Cdr(cdr) => records.push(Record::Cdr(cdr.clone())),
@@ -281,7 +328,7 @@ async fn put(store: &dyn Store, entries: &[Entry]) -> Result<(), StoreError> {
         }
     }
     store.write(&records).await?;
-    store.raise_refusal_counts(&counts).await
+    Ok(store.raise_refusal_counts(&counts).await?)
 }
 
 /// Looks whether all that `from` has is in `to`, beside whatever else is there. Records are there in their order.
@@ -295,7 +342,7 @@ async fn compare(from: &dyn Store, to: &dyn Store, copied: StateCounts) -> Resul
         let Some(target) = &mut target else { continue };
         for entry in entries {
             if !target.has(&entry).await? {
-                return Err(StateError::Different { copied, first: text(&entry) });
+                return Err(StateError::Different { copied, first: named(&entry) });
             }
         }
     }
@@ -335,7 +382,7 @@ impl<'a> Target<'a> {
             }
             _ => text(found) == text(entry),
         };
-        if !matches!(self.part, Part::Cdrs | Part::Refusals) {
+        if !matches!(self.part, Part::Configurations | Part::Cdrs | Part::Refusals) {
             return Ok(self.here.iter().any(is_it));
         }
         loop {
@@ -351,7 +398,43 @@ impl<'a> Target<'a> {
     }
 }
 
+/// An entry as people are told of it: without secrets, and without hashes of passwords.
+fn named(entry: &Entry) -> String {
+    match entry {
+        Entry::SharedConfiguration(_) | Entry::User(_) => format!("{entry:?}"),
+        _ => text(entry),
+    }
+}
+
 /// An entry as it is compared. One character has no place in some databases, and another stands for it there.
 fn text(entry: &Entry) -> String {
     serde_json::to_string(entry).unwrap_or_default().replace("\\u0000", "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Role;
+    use crate::utc::Utc;
+
+    #[test]
+    fn whoever_is_told_what_is_missing_sees_no_secret_and_no_hash() {
+        let user = StoredUser {
+            name: "ann".into(),
+            role: Role::Admin,
+            listens: false,
+            password: "$argon2id$".into(),
+        };
+        let version = StoredConfiguration {
+            version: 7,
+            author: "ann".into(),
+            time: Utc::default(),
+            text: "secret = \"sesame\"".into(),
+        };
+        for entry in [Entry::User(user), Entry::SharedConfiguration(version)] {
+            let named = named(&entry);
+            assert!(named.contains("ann"), "{named}");
+            assert!(!named.contains("argon2id") && !named.contains("sesame"), "{named}");
+        }
+    }
 }

@@ -37,6 +37,28 @@ const PRUNING: Duration = Duration::from_secs(60);
 const PRUNED: u32 = 500;
 
 /// The way from a switch to its writer.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use oneport_switch::Journal as _;
+/// use oneport_switch::store::{CdrFilter, Paging, Record, Records, SqliteStore, Store};
+///
+/// # mod records { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/records.rs")); } use records::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Arc::new(SqliteStore::in_memory().await?);
+/// let records = Records::default();
+/// let mut sender = records.sender();
+/// let writer = records.write_to(store.clone(), None, |count| println!("{count} are durable"))?;
+/// sender.append(Record::Cdr(Box::new(cdr())));
+/// // When nobody sends any more, it writes what is left and ends.
+/// drop(sender);
+/// writer.finished().await;
+/// assert_eq!(store.cdrs(&CdrFilter::default(), Paging::default()).await?.records.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Records {
     sender: mpsc::UnboundedSender<Record>,
@@ -46,6 +68,16 @@ pub struct Records {
 /// The switch's end of it.
 ///
 /// It takes all it is given: the switch begins nothing more when too much waits.
+///
+/// ```
+/// use oneport_switch::Switch;
+/// use oneport_switch::store::Records;
+///
+/// # mod switch { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/switch.rs")); } use switch::*;
+/// let records = Records::default();
+/// let mut switch = Switch::new(config(""));
+/// switch.keep_records(records.sender(), Vec::new());
+/// ```
 #[derive(Clone, Debug)]
 pub struct RecordSender(mpsc::UnboundedSender<Record>);
 
@@ -57,6 +89,21 @@ impl Journal for RecordSender {
 }
 
 /// A writer at work.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use oneport_switch::store::{Records, SqliteStore};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Arc::new(SqliteStore::in_memory().await?);
+/// let writer = Records::default().write_to(store, None, |_| ())?;
+/// // Nobody sends anything.
+/// writer.finished().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Writer {
     ended: oneshot::Receiver<()>,
@@ -212,7 +259,8 @@ mod tests {
 
     use super::*;
     use crate::store::{
-        Answer, CdrFilter, Page, Paging, RefusalFilter, StoreError, StoredRegistration, StoredUser,
+        Answer, CdrFilter, Page, Paging, RefusalFilter, StoreError, StoredConfiguration,
+        StoredRegistration, StoredUser,
     };
     use crate::{Cdr, Refusal, RefusalCount};
 
@@ -271,6 +319,14 @@ mod tests {
         }
 
         fn remove_user<'a>(&'a self, _: &'a str) -> Answer<'a, bool> {
+            Box::pin(async { Ok(false) })
+        }
+
+        fn configuration_behind(&self, _: i64) -> Answer<'_, Option<StoredConfiguration>> {
+            Box::pin(async { Ok(None) })
+        }
+
+        fn put_configuration<'a>(&'a self, _: &'a StoredConfiguration) -> Answer<'a, bool> {
             Box::pin(async { Ok(false) })
         }
 

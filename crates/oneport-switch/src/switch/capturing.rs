@@ -9,7 +9,9 @@ use uuid::Uuid;
 use super::Switch;
 use super::snapshot::millis;
 use crate::api::model::{Ladder, LadderMessage};
-use crate::capture::{Bounds, Numbers, Way};
+use crate::capture::{Bounds, Numbers, Way, tells_of_a_call};
+use crate::hep::secrecy;
+use crate::sealed::{is_always_clear, may_be_sealed};
 
 impl Switch {
     /// The legs of a call in the order in which they began, by what they are called in a capture.
@@ -36,23 +38,38 @@ impl Switch {
     }
 
     /// The messages by which a call came about, as far as they are kept.
-    pub(crate) fn ladder(&self, endpoint: &Endpoint, call: CallId) -> Option<Ladder> {
+    pub(crate) fn ladder(&self, endpoint: &Endpoint, now: Instant, call: CallId) -> Option<Ladder> {
         let (id, begun) = self.legs.get(&call).map(|leg| (leg.id, leg.begun))?;
         let legs = self.legs_of(endpoint, id);
         let numbers: Vec<(Instant, Numbers)> =
             legs.iter().map(|(_, begun, numbers, _)| (*begun, *numbers)).collect();
-        let messages = self.captures.beginning(&numbers).map(|(at, leg, way, datagram)| {
-            let (message, text, repeated) = match Datagram::decode(&datagram) {
-                Ok(datagram) => {
-                    let repeated =
-                        matches!(&datagram, Datagram::Full(frame) if frame.header.retransmission);
-                    (datagram.gist().to_string(), datagram.to_string(), repeated)
-                }
-                Err(error) => ("malformed".into(), format!("malformed: {error}"), false),
+        let encrypted: Vec<bool> = (legs.iter())
+            .map(|(call, ..)| endpoint.call_stats(*call).is_some_and(|stats| stats.encrypted))
+            .collect();
+        let messages = self.captures.beginning(&numbers).filter_map(|(at, leg, way, datagram)| {
+            let encrypted = encrypted[leg] && may_be_sealed(datagram) && !is_always_clear(datagram);
+            let clear = match encrypted {
+                true => endpoint.decrypt_passed(now, legs[leg].0, way == Way::Out, datagram),
+                false => Some(datagram.to_vec()),
+            };
+            if clear.as_deref().is_some_and(|clear| !tells_of_a_call(clear)) {
+                return None;
+            }
+            let Said { message, text, repeated } = match clear {
+                Some(clear) => said(&clear),
+                None => unread(datagram.len()),
             };
             // What came before its NEW was kept, such as the way to a call token, is before its beginning.
             let ms = millis(at.since(begun)) - millis(begun.since(at));
-            LadderMessage { ms, leg, incoming: way == Way::In, message, repeated, text }
+            Some(LadderMessage {
+                ms,
+                leg,
+                incoming: way == Way::In,
+                message,
+                repeated,
+                encrypted,
+                text,
+            })
         });
         let messages = messages.collect();
         Some(Ladder { legs: legs.into_iter().map(|(.., name)| name).collect(), messages })
@@ -88,4 +105,32 @@ impl Switch {
             self.captures.leg(id, (call, begun), numbers, &name);
         }
     }
+}
+
+/// What a message of a ladder says.
+struct Said {
+    message: String,
+    text: String,
+    repeated: bool,
+}
+
+/// That of a frame, without its secrets.
+fn said(datagram: &[u8]) -> Said {
+    match Datagram::decode(&secrecy::frame(datagram)) {
+        Ok(datagram) => Said {
+            message: datagram.gist().to_string(),
+            text: datagram.to_string(),
+            repeated: matches!(&datagram, Datagram::Full(frame) if frame.header.retransmission),
+        },
+        Err(error) => {
+            let text = format!("malformed: {error}");
+            Said { message: "malformed".into(), text, repeated: false }
+        }
+    }
+}
+
+/// That of an encrypted frame whose key is gone.
+fn unread(length: usize) -> Said {
+    let text = format!("{length} bytes, whose key is gone");
+    Said { message: format!("{length} bytes"), text, repeated: false }
 }

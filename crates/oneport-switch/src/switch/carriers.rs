@@ -77,7 +77,7 @@ impl Switch {
     fn join_gateway(&mut self, endpoint: &mut Endpoint, now: Instant, link: Link) {
         link.places.set_most(self.config.max_transcoded_calls);
         self.transcodings.share(link.places.clone());
-        if let Some((exporter, _)) = &self.hep {
+        if let Some(exporter) = &self.hep {
             // It begins once.
             let _ = link.export.set(exporter.clone());
         }

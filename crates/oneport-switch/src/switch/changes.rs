@@ -202,7 +202,8 @@ impl Switch {
         let gateway = self.gateway.is_some();
         let binds = |config: &Config| {
             let sip = &config.sip;
-            (sip.listen.clone(), sip.public_address, sip.rtp_ports.clone(), sip.certificate.clone())
+            let media = (sip.rtp_ports.clone(), sip.rtp_gather);
+            (sip.listen.clone(), sip.public_address, media, sip.certificate.clone())
         };
         let wanted = !config.carriers.is_empty() || !config.phones.is_empty();
         if gateway && binds(config) != binds(before) || !gateway && wanted {

@@ -14,6 +14,21 @@ use crate::refusal::{Reason, Stage};
 const DRAINING: CauseCode = CauseCode::SWITCH_CONGESTION;
 
 /// Whether a switch takes calls.
+///
+/// ```
+/// use oneport_switch::Life;
+///
+/// # mod switch { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/switch.rs")); } use switch::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let driver = start("");
+/// let was = driver.with(|_, switch, _| switch.drain()).await?;
+/// assert_eq!(was, Life::Serving);
+/// // No call is up.
+/// assert_eq!(driver.with(|_, switch, _| switch.life()).await?, Life::Drained);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Life {
     /// It does.

@@ -201,6 +201,10 @@ impl Switch {
     pub(super) fn play(&mut self, endpoint: &mut Endpoint, now: Instant) {
         let mut done = Vec::new();
         for (call, player) in &mut self.players {
+            if !endpoint.hears_us(*call) {
+                // It begins with its first frame when that can leave.
+                player.wait(now);
+            }
             while player.next <= now {
                 if !player.frame(now, &mut self.payload) {
                     done.push((*call, player.hangs_up));

@@ -305,12 +305,16 @@ impl Application for Switch {
         datagram: &[u8],
     ) {
         self.captures.see(now, Way::In, local, remote, datagram);
-        self.export_frame(now, true, (local, remote), datagram);
+        if let Some(exporter) = &self.hep {
+            exporter.frame(true, (local, remote), datagram);
+        }
     }
 
     fn see_sent(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
         self.captures.see(now, Way::Out, local, remote, datagram);
-        self.export_frame(now, false, (local, remote), datagram);
+        if let Some(exporter) = &self.hep {
+            exporter.frame(false, (local, remote), datagram);
+        }
     }
 
     fn poll_drops(&mut self) -> Option<(DropReason, u64, Option<CallId>)> {

@@ -163,8 +163,10 @@ impl Switch {
     /// Sends each member what it hears, when that is due.
     pub(super) fn mix(&mut self, endpoint: &mut Endpoint, now: Instant) {
         self.conferences.turn(now, |call, format, payload| {
-            // The call may have ended; then its end follows.
-            let _ = endpoint.send_voice(now, call, format, payload, FRAME_MS);
+            if endpoint.hears_us(call) {
+                // The call may have ended; then its end follows.
+                let _ = endpoint.send_voice(now, call, format, payload, FRAME_MS);
+            }
         });
         let Self { conferences, legs, news, .. } = self;
         for Talker { room, call, who, talks } in conferences.talkers() {

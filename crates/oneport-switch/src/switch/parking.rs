@@ -25,6 +25,18 @@ pub(super) struct Parked {
 }
 
 /// A call that is parked.
+///
+/// ```
+/// # mod switch { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/switch.rs")); } use switch::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let driver = start("");
+/// for parked in driver.with(|_, switch, _| switch.parked()).await? {
+///     println!("{} waits in slot {}", parked.who, parked.slot);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ParkedCall {
     /// Its slot.

@@ -89,7 +89,7 @@ impl Switch {
                 continue;
             }
             let Some(peer) = self.config.peers.get(&name) else {
-                if self.rows.is_missing() {
+                if self.rows.is_missing() || self.misses_shared_peers() {
                     let contact = registration.contact;
                     self.restored.push(StoredRegistration { peer: name, contact, ..registration });
                 } else {
@@ -354,5 +354,81 @@ pub(super) fn no_way_on(cause: CauseCode, why: &str) -> Reason {
              route says of it",
         ),
         _ => reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use oneport::Application as _;
+
+    use super::*;
+    use crate::cluster::{SharedConfiguration, Told};
+    use crate::config::Config;
+    use crate::news::What;
+    use crate::registrar::Shared;
+    use crate::store::Records;
+
+    const ANN: &str = "[peers.ann]\nsecret = \"a\"\n";
+
+    fn at() -> Instant {
+        Instant::from_micros(1_000_000_000)
+    }
+
+    fn today() -> Utc {
+        Utc::from_unix_millis(1_700_000_000_000)
+    }
+
+    fn config(text: &str) -> Config {
+        Config::parse(Path::new("test.toml"), text).expect("good")
+    }
+
+    /// A switch that starts with this configuration, and ann in its store.
+    fn started(text: &str, shared: SharedConfiguration) -> (Switch, Endpoint) {
+        let config = config(text);
+        let mut endpoint = Endpoint::new(config.endpoint.clone(), [0; 32], at());
+        let mut switch = Switch::new(config);
+        switch.set_clock(today);
+        let ann = StoredRegistration {
+            peer: "ann".into(),
+            address: "192.0.2.1:4569".into(),
+            registered: today(),
+            expires: today().after(Duration::from_secs(60)),
+            contact: None,
+            switch: None,
+        };
+        switch.keep_records(Records::default().sender(), vec![ann]);
+        switch.share_configuration(shared);
+        switch.start(&mut endpoint, at());
+        (switch, endpoint)
+    }
+
+    #[test]
+    fn whoever_may_be_in_what_switches_share_stays_registered_until_the_database_says_what_that_is()
+    {
+        let shared = SharedConfiguration::unread();
+        let (mut switch, mut endpoint) = started("", shared.clone());
+        switch.reload(&mut endpoint, at(), config("[peers.bob]\nsecret = \"b\"\n"));
+        assert_eq!(switch.records_waiting(), 0, "nobody's registration is over");
+        switch.reload(&mut endpoint, at(), config(ANN));
+        assert!(switch.registrar.find(at(), "ann").is_some());
+        let (mut switch, mut endpoint) = started("", shared.clone());
+        shared.is_told_of_none();
+        switch.reload(&mut endpoint, at(), config(""));
+        assert_eq!(switch.records_waiting(), 1, "nobody knows ann");
+    }
+
+    #[test]
+    fn whoever_has_registered_at_another_switch_is_said_to_be_registered_here_no_more() {
+        let (mut switch, mut endpoint) = started(ANN, SharedConfiguration::default());
+        let mut news = switch.news();
+        let lost = Shared { peer: "ann".into(), switch: Some("bonn".into()), lost: Some(today()) };
+        let told = Told::Registrations { whole: false, peers: vec![lost] };
+        switch.cluster_tells(&mut endpoint, at(), told);
+        let told = std::iter::from_fn(|| news.try_recv().ok());
+        let over = |what: &What| matches!(what, What::Registration { peer, address: None } if peer == "ann");
+        assert_eq!(told.filter(|news| over(&news.what)).count(), 1);
     }
 }

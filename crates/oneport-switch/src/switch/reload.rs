@@ -38,6 +38,9 @@ impl Switch {
         self.peers_have_changed(endpoint, now);
         self.read_rows_anew();
         self.renew_registrations(endpoint, now);
+        // Of peers that were missing until now.
+        self.reads_shared_peers();
+        self.restore_registrations(endpoint, now);
         self.limits.reconfigure(self.config.limits.clone());
         self.book.set_most_waiting(self.config.store.max_waiting);
         changes

@@ -22,6 +22,7 @@ use crate::config::{
     ClusterConfig, ConnectedLineRule, DEFAULT_CODECS, DatabaseUrl, Forwarding, Peer, StorePlace,
 };
 use crate::inband::KeyRule;
+use crate::news::What;
 use crate::qualify::{QualifyConfig, Status};
 use crate::refusal::{Reason, Stage};
 use crate::registrar::Shared;
@@ -51,6 +52,8 @@ pub(super) struct Siblings {
     cut_off: Option<(Instant, String)>,
     /// What they share of their configuration.
     shared: SharedConfiguration,
+    /// There may be peers in that which are not known here yet.
+    misses_peers: bool,
 }
 
 /// Whether a leg comes from another switch with the same database.
@@ -110,7 +113,7 @@ impl Switch {
     /// The switches with the same database, as far as this one knows.
     #[must_use]
     pub fn show_switches(&self, now: Instant) -> SwitchesView {
-        let Siblings { incarnation, others, cut_off, shared } = &self.siblings;
+        let Siblings { incarnation, others, cut_off, shared, .. } = &self.siblings;
         let shared = shared.standing();
         let own = self.config.cluster.as_ref().map(|own| SwitchView {
             name: own.name.clone(),
@@ -147,9 +150,20 @@ impl Switch {
         }
     }
 
-    /// What the switches share of their configuration is known by this.
-    pub(crate) fn share_configuration(&mut self, shared: SharedConfiguration) {
+    /// What the switches share of their configuration is known by this. To be called before the switch starts.
+    pub fn share_configuration(&mut self, shared: SharedConfiguration) {
+        self.siblings.misses_peers |= shared.is_unread();
         self.siblings.shared = shared;
+    }
+
+    /// Whether there may be peers that other switches know and this one does not yet.
+    pub(super) fn misses_shared_peers(&self) -> bool {
+        self.siblings.misses_peers
+    }
+
+    /// Another configuration is in force.
+    pub(super) fn reads_shared_peers(&mut self) {
+        self.siblings.misses_peers &= self.siblings.shared.is_unread();
     }
 
     /// The database of this switch and its siblings; `None`: it is alone.
@@ -195,6 +209,7 @@ impl Switch {
             self.phone_gone(&peer);
             let there = self.registrar.elsewhere(&peer).unwrap_or("another, and has left it");
             tracing::info!("{peer} has registered at switch {there}");
+            self.news.tell(|| What::Registration { peer, address: None });
         }
     }
 

@@ -22,8 +22,8 @@ use super::{Leg, State, Switch};
 use crate::api::model::{
     CallState, CallView, Calls, CapacityView, Heard, HeardThere, LegTimeline, LegView, Legs,
     LimitView, LimitsView, PartView, PeerInFull, PeerState, PeerView, Peers, PollView,
-    RegisteredHere, RegisteredThere, RegistrationState, Registrations, SharedView, Status,
-    SwitchesView, TimelineView, User,
+    RegisteredHere, RegisteredThere, RegistrationState, Registrations, RouteView, RoutesView,
+    SharedView, Status, SwitchesView, TimelineView, User,
 };
 use crate::cdr::hundredths;
 use crate::cluster::lease::Share;
@@ -40,6 +40,8 @@ use crate::timeline::Part;
 
 /// Limits that are shown, where each number has one of its own.
 const MOST_LIMITS: usize = 1_000;
+/// Routes that are shown.
+const MOST_ROUTES: usize = 1_000;
 
 /// Troubles that are named, before the rest is counted.
 const MOST_TROUBLES: usize = 10;
@@ -426,6 +428,12 @@ impl Switch {
         LimitsView { limits: usage.into_iter().map(LimitView::from).collect() }
     }
 
+    /// The dial plan, in the order written.
+    pub(crate) fn show_routes(&self) -> RoutesView {
+        let routes = self.config.routes.iter().take(MOST_ROUTES).map(RouteView::from).collect();
+        RoutesView { routes, total: self.config.routes.len() }
+    }
+
     /// Where a number would lead now.
     ///
     /// # Errors
@@ -803,7 +811,7 @@ impl Switch {
                 self.refusals_left_out(),
             ),
             captures_left_out: self.captures.left_out,
-            exported: self.hep.as_ref().map(|(exporter, _)| exporter.counts().read()),
+            exported: self.hep.as_ref().map(|exporter| exporter.counts().read()),
             traces: self.book.traces().map(|traces| traces.counts().read()),
             rows: self.row_figures(),
             one_way: self.count_one_way(),

@@ -31,6 +31,19 @@ use crate::store::StoredRegistration;
 const AT_ONCE: usize = 50;
 
 /// Which process this is.
+///
+/// ```
+/// use oneport_switch::Succession;
+///
+/// # mod switch { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/switch.rs")); } use switch::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let driver = start("");
+/// let succession = driver.with(|_, switch, _| switch.watch_succession()).await?;
+/// assert_eq!(*succession.borrow(), Succession::Newest, "nobody has taken over");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Succession {
     /// The newest: it takes what begins.

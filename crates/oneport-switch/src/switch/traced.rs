@@ -12,6 +12,20 @@ use crate::traces::{Ended, Traces};
 const LAST: Duration = Duration::from_secs(2);
 
 /// Traces on their way out, when their switch has stopped.
+///
+/// ```
+/// # mod switch { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/switch.rs")); } use switch::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let driver = start("");
+/// let traces = driver.with(|_, switch, _| switch.last_traces()).await?;
+/// drop(driver);
+/// if let Some(traces) = traces {
+///     traces.sent().await;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct LastTraces(Ended);
 

@@ -12,7 +12,7 @@ struct Shared {
 
 /// Places for calls that are transcoded. Clones refer to the same ones.
 #[derive(Clone, Debug)]
-pub struct Places(Arc<Shared>);
+pub(crate) struct Places(Arc<Shared>);
 
 impl Default for Places {
     /// As many as anybody wants.
@@ -24,24 +24,24 @@ impl Default for Places {
 impl Places {
     /// So many.
     #[must_use]
-    pub fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self(Arc::new(Shared { taken: AtomicUsize::new(0), most: AtomicUsize::new(most) }))
     }
 
     /// Another number of them. Whoever has one keeps it.
-    pub fn set_most(&self, most: usize) {
+    pub(crate) fn set_most(&self, most: usize) {
         self.0.most.store(most, Ordering::Relaxed);
     }
 
     /// How many are taken.
     #[must_use]
-    pub fn taken(&self) -> usize {
+    pub(crate) fn taken(&self) -> usize {
         self.0.taken.load(Ordering::Relaxed)
     }
 
     /// Whether one is free.
     #[must_use]
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.taken() < self.0.most.load(Ordering::Relaxed)
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
 use crate::stream::Listener;
-use crate::{CONFIG, Scene, ann_calls, phone, scene, scene_with};
+use crate::{CONFIG, Scene, ann_calls, named, phone, scene, scene_with, wait_for};
 
 const OWN: &str = "sec-fetch-site: same-origin\r\n";
 
@@ -199,7 +199,7 @@ async fn each_role_does_what_a_token_of_it_does_and_no_more() {
         let hear = browser.get(&format!("/v1/calls/{id}/audio")).await;
         assert_eq!(hear.status, 403, "{role} alone lets nobody listen");
         drop(call);
-        crate::wait_for("the call to be over", async || {
+        wait_for("the call to be over", async || {
             (scene.client.get("/v1/calls").await.json()["total"] == 0).then_some(())
         })
         .await;
@@ -393,7 +393,7 @@ async fn the_overview_counts_what_is_up() {
     let scene = scene().await;
     let phone = phone();
     let _call = ann_calls(&phone, &scene, "7").await;
-    let overview = crate::wait_for("the history to see the call", async || {
+    let overview = wait_for("the history to see the call", async || {
         let overview = scene.client.get("/v1/overview").await.json();
         let newest =
             overview["history"]["calls"].as_array().and_then(|calls| calls.last().cloned());
@@ -449,4 +449,54 @@ async fn a_call_that_is_up_is_told_by_the_messages_that_began_it() {
     assert!(steps.is_sorted(), "{said:#?}");
     let answers = said.iter().filter(|one| one.contains("ANSWER")).count();
     assert_eq!(answers, 1, "of this call alone: {said:#?}");
+}
+
+#[tokio::test]
+async fn the_messages_of_an_encrypted_call_are_shown_as_they_were_before_they_were_encrypted() {
+    let text = CONFIG.replace("[peers.ann]\n", "[peers.ann]\nencryption = \"required\"\n");
+    assert_ne!(text, CONFIG);
+    let scene = scene_with(&text).await;
+    let phone = phone();
+    let mut new = named("7", "ann", "secret of ann");
+    new.encryption = oneport::EncryptionPolicy::Required;
+    let mut call = phone.call(scene.switch(), new).await.expect("placed");
+    call.answered().await.expect("answered");
+    // Text reaches the ladder as well.
+    call.send_text("lunch").await.expect("the call lives");
+    let ladder = wait_for("the ladder with the text", async || {
+        let calls = scene.client.get("/v1/calls").await.json();
+        let id = calls["calls"][0]["id"].as_str().expect("a call");
+        let ladder = scene.client.get(&format!("/v1/calls/{id}/ladder")).await.json();
+        ladder.to_string().contains("lunch").then_some(ladder)
+    })
+    .await;
+    let messages = ladder["messages"].as_array().expect("messages");
+    let said = |one: &Value| {
+        let (message, text) = (one["message"].as_str(), one["text"].as_str());
+        (message.expect("a text").to_string(), text.expect("a text").to_string())
+    };
+    let place = |what: &str, encrypted: bool| {
+        let found = messages
+            .iter()
+            .position(|one| said(one).0.starts_with(what) && one["encrypted"] == encrypted);
+        found.unwrap_or_else(|| panic!("no {what}, encrypted {encrypted}: {ladder:#}"))
+    };
+    let steps = [
+        place("NEW 7", false),
+        place("AUTHREQ md5", false),
+        place("AUTHREP md5", true),
+        place("ACCEPT", true),
+        place("ANSWER", true),
+        place("ACK", true),
+    ];
+    assert!(steps[..5].is_sorted(), "{ladder:#}");
+    for one in messages {
+        let (message, text) = said(one);
+        assert!(!message.contains("malformed") && !message.contains("bytes"), "{ladder:#}");
+        assert!(!message.contains("PING") && !message.contains("VOICE"), "{ladder:#}");
+        // The proof of an encrypted call is its key.
+        for proof in text.split("Md5Result(\"").skip(1) {
+            assert!(proof.starts_with("****"), "{text}");
+        }
+    }
 }

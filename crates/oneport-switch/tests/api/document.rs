@@ -62,6 +62,7 @@ fn request(operation: &str) -> Option<(&'static str, Option<&'static str>)> {
         "GET /v1/refusals" => ("/v1/refusals", None),
         "GET /v1/refusals/counts" => ("/v1/refusals/counts", None),
         "GET /v1/calls/{id}/story" => ("/v1/calls/{ended}/story", None),
+        "GET /v1/routes" => ("/v1/routes", None),
         "GET /v1/route" => ("/v1/route?number=7&from=ann", None),
         "GET /v1/calls/{id}" => ("/v1/calls/{id}", None),
         "DELETE /v1/calls/{id}" => ("/v1/calls/{id}", None),

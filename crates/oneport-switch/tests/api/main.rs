@@ -424,6 +424,13 @@ async fn one_id_leads_from_the_event_to_the_record_and_the_reasons() {
     assert!(lines[0].starts_with("call,leg,direction,peer,") && lines[1].starts_with(id));
     let unknown = scene.client.get("/v1/calls/00000000-0000-0000-0000-000000000000/story").await;
     assert_eq!(unknown.status, 404);
+    let routes = scene.client.get("/v1/routes").await.json();
+    assert_eq!(routes["total"], 1);
+    assert_eq!(
+        (&routes["routes"][0]["number"], &routes["routes"][0]["from"]),
+        (&"7".into(), &serde_json::json!([]))
+    );
+    assert_eq!(routes["routes"][0]["to"], serde_json::json!(["echo"]));
     let decision = scene.client.get("/v1/route?number=7&from=ann").await.json();
     assert_eq!(decision["targets"], serde_json::json!(["builtin:echo"]));
     assert_eq!(scene.client.get("/v1/route?number=7&from=nobody").await.status, 422);

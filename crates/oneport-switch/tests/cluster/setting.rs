@@ -53,13 +53,13 @@ impl Setting {
     }
 
     async fn opened(mut url: url::Url) -> Arc<PostgresStore> {
-        url.set_password(Some(PASSWORD)).expect("there is a host");
+        with_password(&mut url);
         let store = PostgresStore::new(&url).expect("such a URL");
         while !store.check().await.expect("opened") {}
         Arc::new(store)
     }
 
-    fn url_by(&self, database: SocketAddr) -> url::Url {
+    pub(crate) fn url_by(&self, database: SocketAddr) -> url::Url {
         let mut url: url::Url = self.url.parse().expect("a URL");
         url.set_ip_host(database.ip()).expect("it has a host");
         url.set_port(Some(database.port())).expect("it has a host");
@@ -132,6 +132,11 @@ impl Setting {
             .expect("a thread");
         Member { driver, address, cluster }
     }
+}
+
+/// The same with the password of all.
+pub(crate) fn with_password(url: &mut url::Url) {
+    url.set_password(Some(PASSWORD)).expect("there is a host");
 }
 
 /// A switch that runs.

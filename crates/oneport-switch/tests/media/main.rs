@@ -2,6 +2,7 @@
 
 mod allocations;
 mod calls;
+mod gathering;
 mod handshakes;
 mod one_way;
 mod ports;

@@ -64,7 +64,7 @@ impl Application for Gate {
     }
 
     fn watched(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        Some(self.relay.watched())
+        self.relay.watched()
     }
 
     fn handle_ready(&mut self, endpoint: &mut Endpoint, now: Instant) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use oneport_switch::api::Role;
 use oneport_switch::store::{
-    CallStory, CdrFilter, Order, Page, Paging, Record, RefusalFilter, Store, StoredRegistration,
-    StoredUser,
+    CallStory, CdrFilter, Order, Page, Paging, Record, RefusalFilter, Store, StoredConfiguration,
+    StoredRegistration, StoredUser,
 };
 use oneport_switch::{
     Cdr, HungUpBy, LegDirection, Quality, Refusal, RefusalCount, RemoteQuality, Stage, Utc,
@@ -30,6 +30,7 @@ macro_rules! conformance {
             whatever_a_caller_writes_is_kept
             refusals_are_counted_by_kind_and_only_the_last_thousands_kept
             users_are_kept_by_their_names_and_forgotten
+            versions_of_a_shared_configuration_are_kept_in_order_and_never_replaced
             old_records_are_deleted_a_few_at_a_time
             a_call_is_told_with_its_legs_and_refusals_in_order
             readers_see_whole_batches_while_a_writer_writes
@@ -406,6 +407,15 @@ pub(crate) async fn of_registrations_the_last_word_holds(store: &dyn Store) {
     write(store, &[gone("zoe"), Record::Registered(registration("zoe", 5))]).await;
     let left = vec![registration("bob", 4), registration("zoe", 5)];
     assert_eq!(store.registrations().await, Ok(left));
+    // Whose end comes late is registered anew.
+    let of = registration("bob", 4).registered;
+    let over = |peer: &str, registered| Record::Unregistered {
+        peer: peer.into(),
+        switch: None,
+        registered: Some(registered),
+    };
+    write(store, &[over("bob", of.before(Duration::from_secs(1))), over("zoe", of)]).await;
+    assert_eq!(store.registrations().await, Ok(vec![registration("bob", 4)]));
 }
 
 pub(crate) async fn whatever_a_caller_writes_is_kept(store: &dyn Store) {
@@ -442,6 +452,34 @@ pub(crate) async fn users_are_kept_by_their_names_and_forgotten(store: &dyn Stor
     assert_eq!(store.remove_user("ann").await, Ok(true));
     assert_eq!(store.remove_user("ann").await, Ok(false));
     assert_eq!(store.users().await, Ok(vec![bob]));
+}
+
+pub(crate) fn configuration(version: i64) -> StoredConfiguration {
+    StoredConfiguration {
+        version,
+        author: format!("ann {version}"),
+        time: Utc::from_unix_millis(1_700_000_000_123 + version),
+        text: format!("# № {version}\n[peers.ann]\nsecret = \"it's\\\\ \\\"{version}\\\"\"\n"),
+    }
+}
+
+pub(crate) async fn versions_of_a_shared_configuration_are_kept_in_order_and_never_replaced(
+    store: &dyn Store,
+) {
+    assert_eq!(store.configuration_behind(0).await, Ok(None));
+    let large = StoredConfiguration { text: "# \u{e9}\n".repeat(100_000), ..configuration(2) };
+    for version in [&configuration(12), &large, &configuration(3)] {
+        assert_eq!(store.put_configuration(version).await, Ok(true));
+        assert_eq!(store.put_configuration(version).await, Ok(true), "it is there as it is");
+    }
+    let other = StoredConfiguration { text: "# another\n".into(), ..configuration(3) };
+    assert_eq!(store.put_configuration(&other).await, Ok(false));
+    let (mut behind, mut found) = (0, Vec::new());
+    while let Some(next) = store.configuration_behind(behind).await.expect("read") {
+        behind = next.version;
+        found.push(next);
+    }
+    assert!(found == [large, configuration(3), configuration(12)], "{found:?}");
 }
 
 pub(crate) async fn refusals_are_counted_by_kind_and_only_the_last_thousands_kept(

@@ -103,7 +103,8 @@ async fn what_was_written_outlives_a_killed_server_and_the_store_finds_it_again(
 async fn a_reader_makes_no_tables_and_a_writer_makes_them_once(kind: Kind) {
     let server = DatabaseServer::shared(kind);
     let url = database(&server);
-    open(kind, &url, true).await.map(drop).expect_err("there is nothing yet");
+    let error = open(kind, &url, true).await.map(drop).expect_err("there is nothing yet");
+    assert!(error.is_unused, "{error}");
     // Switches that start at the same time do not get in each other's way.
     let (one, other) = tokio::join!(open(kind, &url, false), open(kind, &url, false));
     one.expect("opened").write(&[Record::Registered(ann())]).await.expect("written");
@@ -121,6 +122,7 @@ async fn no_error_has_the_password_and_each_says_which_database(kind: Kind) {
     let error = open(kind, &url, false).await.map(drop).expect_err("it is another");
     let said = error.to_string();
     assert!(said.contains(url.path()) && !said.contains("guess"), "{said}");
+    assert!(!error.is_unused, "{said}");
     url.set_password(Some(PASSWORD)).expect("there is a host");
     url.set_path("/no_such_database");
     let error = open(kind, &url, false).await.map(drop).expect_err("it is not there");

@@ -2,9 +2,12 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use oneport_switch::Utc;
-use oneport_switch::store::{CdrFilter, Paging, Record, SqliteStore, Store, StoredRegistration};
+use oneport_switch::store::{
+    CdrFilter, Paging, QueuedStore, Record, SqliteStore, Store, StoredRegistration,
+};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
@@ -134,4 +137,73 @@ async fn an_older_version_refuses_the_database_of_a_newer_one_in_a_clear_sentenc
         "SELECT (SELECT count(*) FROM registration), (SELECT max(version) FROM _sqlx_migrations)";
     let found: (i64, i64) = sqlx::query_as(sql).fetch_one(&mut there).await.expect("read");
     assert_eq!(found, (1, 9999));
+}
+
+#[tokio::test]
+async fn a_file_that_no_switch_has_used_is_told_from_one_that_is_not_there() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("oneport.db");
+    let missing = SqliteStore::open_to_read(&path).await.map(drop).expect_err("there is none");
+    assert!(!missing.is_unused, "{missing}");
+    std::fs::write(&path, "").expect("written");
+    let unused = SqliteStore::open_to_read(&path).await.map(drop).expect_err("it has no tables");
+    assert!(unused.is_unused, "{unused}");
+}
+
+#[tokio::test]
+async fn a_store_that_is_closed_leaves_all_of_it_in_one_file() {
+    let (store, directory) = in_file().await;
+    store.write(&[Record::Registered(registration("ann"))]).await.expect("written");
+    // Somebody has read as well.
+    store.registrations().await.expect("read");
+    store.close().await.expect("closed");
+    let path = directory.path().join("oneport.db");
+    assert!(!directory.path().join("oneport.db-wal").exists());
+    let copy = directory.path().join("copy.db");
+    std::fs::copy(&path, &copy).expect("copied");
+    let copy = SqliteStore::open_to_read(&copy).await.expect("opened");
+    assert_eq!(copy.registrations().await, Ok(vec![registration("ann")]));
+}
+
+#[tokio::test]
+async fn a_store_is_closed_while_another_reads_and_a_third_writes_and_takes_nothing_from_them() {
+    let (store, directory) = in_file().await;
+    let path = directory.path().join("oneport.db");
+    let heir = SqliteStore::open(&path).await.expect("opened");
+    store.write(&[Record::Registered(registration("ann"))]).await.expect("written");
+    let open =
+        async || SqliteConnectOptions::new().filename(&path).connect().await.expect("opened");
+    let count = "SELECT count(*) FROM registration";
+    let mut reader = open().await;
+    sqlx::raw_sql("BEGIN").execute(&mut reader).await.expect("begun");
+    let before: i64 = sqlx::query_scalar(count).fetch_one(&mut reader).await.expect("read");
+    let mut writer = open().await;
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut writer).await.expect("begun");
+    store.close().await.expect("closed");
+    sqlx::raw_sql("COMMIT").execute(&mut writer).await.expect("committed");
+    heir.write(&[Record::Registered(registration("bob"))]).await.expect("written");
+    let still: i64 = sqlx::query_scalar(count).fetch_one(&mut reader).await.expect("read");
+    assert_eq!((before, still), (1, 1), "it reads what was there when it began");
+    for one in [reader, writer] {
+        one.close().await.expect("closed");
+    }
+    heir.close().await.expect("closed");
+    assert!(!directory.path().join("oneport.db-wal").exists(), "the last one takes it away");
+    let again = SqliteStore::open_to_read(&path).await.expect("opened");
+    assert_eq!(again.registrations().await.expect("read").len(), 2);
+}
+
+#[tokio::test]
+async fn a_queue_that_is_closed_is_whole_in_one_file_too() {
+    let (inner, directory) = in_file().await;
+    let (inner, path) = (Arc::new(inner), directory.path().join("queue.db"));
+    let store = QueuedStore::new(inner.clone(), &path, 1_000).await.expect("opened");
+    // The database takes nothing, so that it waits.
+    inner.close().await.expect("closed");
+    store.write(&[Record::Registered(registration("ann"))]).await.expect("queued");
+    store.close().await.expect_err("the database is closed already");
+    assert!(!directory.path().join("queue.db-wal").exists());
+    let copy = directory.path().join("copy.db");
+    std::fs::copy(&path, &copy).expect("copied");
+    assert_eq!(QueuedStore::waiting_in(&copy).await, Ok(1));
 }

@@ -4,12 +4,12 @@ use oneport_switch::RefusalCount;
 use oneport_switch::Stage;
 use oneport_switch::api::Role;
 use oneport_switch::store::{
-    Record, SqliteStore, StateCounts, StateError, Store, StoredUser, copy_state, export_state,
-    import_state,
+    Record, SqliteStore, StateCounts, StateError, Store, StoredConfiguration, StoredUser,
+    copy_state, export_state, import_state,
 };
 use oneport_testkit::peers::database::{DatabaseServer, Kind};
 
-use crate::conformance::{bare, cdr, full, refusal, refused};
+use crate::conformance::{bare, cdr, configuration, full, refusal, refused};
 use crate::servers::{database, of_each_kind, open, registered};
 
 /// A store that has something of everything, more than a page of records among it.
@@ -26,6 +26,9 @@ async fn filled() -> SqliteStore {
         let user = StoredUser { name: name.into(), role, listens: name == "bob", password };
         store.put_user(&user).await.expect("written");
     }
+    for version in [3, 4, 9] {
+        assert_eq!(store.put_configuration(&configuration(version)).await, Ok(true));
+    }
     // Of many only the last are kept, and all are counted.
     let many = RefusalCount { stage: Stage::Limit, kind: "limit_calls".into(), count: 77_000 };
     let others = RefusalCount { stage: Stage::Route, kind: "no_route".into(), count: 3 };
@@ -33,8 +36,39 @@ async fn filled() -> SqliteStore {
     store
 }
 
-const ALL: StateCounts =
-    StateCounts { users: 2, registrations: 12, cdrs: 2_345, refusals: 1_234, refusal_kinds: 2 };
+const ALL: StateCounts = StateCounts {
+    users: 2,
+    registrations: 12,
+    cdrs: 2_345,
+    refusals: 1_234,
+    refusal_kinds: 2,
+    configurations: 3,
+};
+
+#[tokio::test]
+async fn beside_another_shared_configuration_of_the_same_version_nothing_is_written() {
+    let source = filled().await;
+    let target = SqliteStore::in_memory().await.expect("made");
+    let other = StoredConfiguration { author: "somebody else".into(), ..configuration(4) };
+    assert_eq!(target.put_configuration(&other).await, Ok(true));
+    let error = copy_state(&source, &target).await.expect_err("version 4 is another");
+    assert!(matches!(error, StateError::OtherConfiguration(4)), "{error}");
+    let text = exported(&source).await;
+    let error = import_state(&target, &mut text.as_bytes()).await.expect_err("it is another");
+    assert!(matches!(error, StateError::OtherConfiguration(4)), "{error}");
+    assert_eq!(target.users().await, Ok(Vec::new()));
+    let there = target.configuration_behind(3).await.expect("read").expect("it is there");
+    assert!(there == other, "it stays as it was");
+}
+
+#[tokio::test]
+async fn what_was_exported_without_a_shared_configuration_is_imported() {
+    let text = "{\"oneport_state\":1}\n\
+                {\"end\":{\"users\":0,\"registrations\":0,\"cdrs\":0,\"refusals\":0,\"refusal_kinds\":0}}\n";
+    let target = SqliteStore::in_memory().await.expect("made");
+    let counts = import_state(&target, &mut text.as_bytes()).await.expect("imported");
+    assert_eq!(counts, StateCounts::default());
+}
 
 async fn exported(store: &dyn Store) -> String {
     let mut text = Vec::new();

@@ -3,8 +3,9 @@
     ONEPORT_WAV=DIR cargo xtask jitter 1 21 22
     python3 crates/oneport-testkit/benches/jitter/score.py DIR
 
-A row is a network, its score the mean of all parts of 8 s of all seeds. What is heard is moved by its mean
-delay first; PESQ follows what is left of it.
+A row is a network, its score the mean of all parts of 8 s of all seeds. Of what is heard a part is what lies between
+where the beginning of what was said is heard and where its end is, so that nothing of it is cut off where the delay
+changes within; PESQ follows the rest.
 """
 
 import sys
@@ -20,6 +21,8 @@ PART = 8 * RATE
 # Levels are those of 10 ms; what is heard is late by up to 0.6 s.
 STEP = RATE // 100
 LATEST = 60
+# The delay at a moment is that of what is said so long before and behind it.
+AROUND = RATE
 
 
 def read(file):
@@ -33,19 +36,27 @@ def levels(sound):
     return levels - levels.mean()
 
 
-def delay(said, heard):
-    said, heard = levels(said), levels(heard)
-    length = min(len(said), len(heard)) - LATEST
-    alike = [(said[:length] * heard[late : late + length]).sum() for late in range(LATEST)]
-    return int(numpy.argmax(alike)) * STEP
+def cut(sound, start, end):
+    part = sound[start:end]
+    return numpy.pad(part, (0, end - start - len(part)))
+
+
+def delay(said, heard, moment):
+    start, end = max(0, moment - AROUND), min(len(said), moment + AROUND)
+    around = levels(said[start:end])
+
+    def alike(late):
+        part = levels(cut(heard, start + late, end + late))
+        return around @ part / max(numpy.linalg.norm(part), 1e-9)
+
+    return max(range(0, LATEST * STEP, STEP), key=alike)
 
 
 def scores(said, heard):
-    late = delay(said, heard)
     for start in range(0, len(said) - PART + 1, PART):
-        part = heard[start + late : start + late + PART]
-        part = numpy.pad(part, (0, PART - len(part)))
-        yield pesq(RATE, said[start : start + PART], part, "nb")
+        end = start + PART
+        part = cut(heard, start + delay(said, heard, start), end + delay(said, heard, end))
+        yield pesq(RATE, said[start:end], part, "nb")
 
 
 directory = Path(sys.argv[1])

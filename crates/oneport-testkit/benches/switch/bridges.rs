@@ -24,15 +24,22 @@ impl VoiceIn {
             Self::Trunks => "trunk frames",
         }
     }
+
+    /// That load with voice as this has it.
+    fn of(self, load: Load) -> Load {
+        Load { one_by_one: self == Self::Minis, ..load }
+    }
 }
 
 impl Bench {
     /// Calls that stay up, whose voice comes so.
     pub(crate) fn bridged(&self, calls: usize, voice: VoiceIn) -> Load {
-        Load {
-            one_by_one: voice == VoiceIn::Minis,
-            ..self.standing(calls, voice == VoiceIn::Trunks)
-        }
+        voice.of(self.standing(calls, voice == VoiceIn::Trunks))
+    }
+
+    /// The same, set up at so many in a second.
+    pub(crate) fn bridged_at(&self, rate: usize, calls: usize, voice: VoiceIn) -> Load {
+        voice.of(self.standing_at(rate, calls, voice == VoiceIn::Trunks))
     }
 
     /// What a bridged call costs.

@@ -1,5 +1,6 @@
 //! What a call costs that goes on by SIP.
 
+use crate::bare_sockets;
 use crate::load::{self, Load};
 use crate::systems::{Callee, Kind, Setting, carrier, loopback};
 use crate::{Bench, Rounds};
@@ -11,14 +12,28 @@ const LOST: f64 = 1.0;
 impl Bench {
     /// Calls that stay up at a carrier.
     fn carried(&self, calls: usize) -> Load {
-        let rate = 50;
-        let duration = calls as f64 / rate as f64 + self.settings.seconds + 4.0;
-        Load { rate, duration, ..self.standing(calls, true) }
+        self.standing_at(50, calls, true)
+    }
+
+    /// What the packets of RTP of so many calls cost by themselves.
+    fn bare_packets(&self, calls: usize) {
+        let (mut cost, mut lost) = (Rounds::default(), Rounds::default());
+        for _ in 0..self.settings.rounds {
+            // Behind its port for voice a sipp takes another for video.
+            let (signalling, echo) = (loopback(), loopback());
+            let _carrier = carrier(signalling, echo.port());
+            let (each, missing) = bare_sockets::cost(echo, calls, self.settings.seconds);
+            cost.0.push(each);
+            lost.0.push(missing);
+        }
+        let name = "nothing: bare packets, a socket for each call";
+        println!("| {calls} | {name} | {calls} | {} | {:.2} % |", cost.show(0), lost.median());
     }
 
     /// What a call costs that comes by an IAX2 trunk and leaves by SIP and RTP: one that lasts, and one that
     /// is set up and hung up. A sipp answers and sends the voice back, which is verified. Each system gets
-    /// more calls until it loses voice: the knee of Asterisk is where both are compared.
+    /// more calls until it loses voice: the knee of Asterisk is where both are compared. Beside them stands what the
+    /// packets of RTP cost by themselves, which no gateway is cheaper than.
     pub(crate) fn carriers(&self) {
         if self.settings.without_peers {
             return;
@@ -28,7 +43,7 @@ impl Bench {
         );
         let through = |kind: Kind, load: &Load| {
             let callee = loopback();
-            let _carrier = carrier(callee);
+            let _carrier = carrier(callee, loopback().port());
             let setting = Setting { trunk: load.trunk, ..Setting::of(Callee::Sip(callee)) };
             let system = self.start(kind, &setting);
             let outcome = load::run(load, Some(&system), None);
@@ -56,6 +71,7 @@ impl Bench {
                 let carries = lost <= LOST && up >= calls as f64 * (1.0 - LOST / 100.0);
                 costs.push((cost.median(), carries));
             }
+            self.bare_packets(calls);
             match costs[..] {
                 [(ours, _), (theirs, true)] => at_knee = Some((calls, ours, theirs)),
                 [_, _] => asterisk_carries = false,

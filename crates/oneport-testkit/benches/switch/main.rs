@@ -2,8 +2,10 @@
 //! load` calls itself through each of them. Rounds of one after the other; the median of them counts, and
 //! least and most stand beside it. CPU is the process's own time, as the kernel has it.
 //!
-//! `cargo xtask bench` builds what it needs and writes what this prints into docs/performance.md.
+//! `cargo xtask bench` builds what it needs; docs/performance.md has what it printed.
 
+mod bare_sockets;
+mod best;
 mod bridges;
 mod carriers;
 mod counts;
@@ -79,9 +81,12 @@ fn main() {
 type Scene = fn(&Bench);
 
 /// What can be measured, by the names that the command knows.
-const SCENES: [(&str, Scene); 12] = [
+const SCENES: [(&str, Scene); 15] = [
     ("start", Bench::start_times),
     ("bridges", Bench::bridges),
+    ("best-minis", Bench::best_minis),
+    ("best-bundles", Bench::best_bundles),
+    ("best-trunks", Bench::best_trunks),
     ("counts", Bench::counts),
     ("unlike", Bench::unlike),
     ("setups", Bench::set_ups),
@@ -161,7 +166,11 @@ impl Bench {
 
     /// Calls that stay up.
     fn standing(&self, calls: usize, trunk: bool) -> Load {
-        let rate = (calls / 3).max(50);
+        self.standing_at((calls / 3).max(50), calls, trunk)
+    }
+
+    /// The same, set up at so many in a second.
+    fn standing_at(&self, rate: usize, calls: usize, trunk: bool) -> Load {
         let set_up = calls as f64 / rate as f64;
         // Two seconds of settling, and the last one may be cut.
         let duration = set_up + self.settings.seconds + 4.0;

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use oneport_testkit::peers::asterisk::Asterisk;
-use oneport_testkit::peers::{free_port, wait_for};
+use oneport_testkit::peers::{free_port, is_bound, wait_for};
 
 use crate::first_answer::first_answer;
 use crate::relay::Way;
@@ -184,9 +184,8 @@ pub(crate) fn loopback() -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port())
 }
 
-/// A sipp that takes calls of SIP and sends their voice back.
-pub(crate) fn carrier(address: SocketAddrV4) -> Killed {
-    let media = free_port();
+/// A sipp that takes calls of SIP and sends back the voice that comes to a port of its own, whosever it is.
+pub(crate) fn carrier(address: SocketAddrV4, media: u16) -> Killed {
     let child = Command::new("sipp")
         .args(["-sn", "uas", "-rtp_echo", "-nostdin", "-i", "127.0.0.1"])
         .args(["-p", &address.port().to_string(), "-mi", "127.0.0.1", "-mp", &media.to_string()])
@@ -195,8 +194,7 @@ pub(crate) fn carrier(address: SocketAddrV4) -> Killed {
         .stderr(Stdio::null())
         .spawn()
         .expect("sipp is installed");
-    let held = || std::net::UdpSocket::bind(address).is_err();
-    wait_for("sipp to listen", PATIENCE, held);
+    wait_for("sipp to listen", PATIENCE, || is_bound(address.port()));
     Killed(child)
 }
 
@@ -204,8 +202,7 @@ pub(crate) fn carrier(address: SocketAddrV4) -> Killed {
 fn run(mut command: Command, address: SocketAddrV4) -> System {
     let child = command.spawn().expect("it was built");
     let pid = child.id();
-    let held = || std::net::UdpSocket::bind(address).is_err();
-    wait_for("it to listen", PATIENCE, held);
+    wait_for("it to listen", PATIENCE, || is_bound(address.port()));
     let running = Running::Process { command: Box::new(command), process: Killed(child) };
     System { address: address.into(), pid, running }
 }
@@ -267,6 +264,8 @@ fn oneport(setting: &Setting, directory: &Path) -> System {
     std::fs::write(&config, text).expect("a directory of our own");
     let mut switch = Command::new(command());
     switch.args(["serve", "--no-api", "--config"]).arg(&config).env("ONEPORT_LOG", "error");
+    // As in its unit of systemd.
+    switch.env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
     switch.stdout(Stdio::null());
     run(switch, address)
 }

@@ -95,53 +95,63 @@ pub fn install_all() -> Result<(), Missing> {
     mariadb()?;
     axe()?;
     prometheus()?;
+    kamailio()?;
     opentelemetry()?;
     rotel()?;
     asterisk_mysql(&asterisk_root()?)
 }
 
-/// The directory of Prometheus' programs, out of Debian's package, which is not installed: it would run as a
-/// service.
+/// The directory of Prometheus' programs.
 pub(super) fn prometheus() -> Result<PathBuf, Missing> {
-    let own = directory().join("prometheus");
-    let programs = own.join("usr/bin");
-    let complete = |programs: &Path| {
-        ["prometheus", "promtool"].iter().all(|name| programs.join(name).exists())
-    };
-    if complete(&programs) {
-        return Ok(programs);
+    let root = unpacked("prometheus", &["usr/bin/prometheus", "usr/bin/promtool"])?;
+    Ok(root.join("usr/bin"))
+}
+
+/// The directory that Kamailio takes for the root.
+pub(super) fn kamailio() -> Result<PathBuf, Missing> {
+    unpacked("kamailio", &["usr/sbin/kamailio"])
+}
+
+/// What Debian's package has, these programs among it, in a directory of its own. It is not installed: it would run as
+/// a service.
+fn unpacked(package: &str, programs: &[&str]) -> Result<PathBuf, Missing> {
+    let own = directory().join(package);
+    let complete = || programs.iter().all(|program| own.join(program).exists());
+    if complete() {
+        return Ok(own);
     }
-    let wrong = |error: &dyn fmt::Display| missing("prometheus", error);
+    let wrong = |error: &dyn fmt::Display| missing(package, error);
     fs::create_dir_all(directory()).map_err(|error| wrong(&error))?;
-    let _lock = lock(&directory().join("prometheus.lock")).map_err(|error| wrong(&error))?;
-    if complete(&programs) {
-        return Ok(programs);
+    let _lock =
+        lock(&directory().join(format!("{package}.lock"))).map_err(|error| wrong(&error))?;
+    if complete() {
+        return Ok(own);
     }
-    let making = directory().join("prometheus.making");
+    let making = directory().join(format!("{package}.making"));
     let _ = fs::remove_dir_all(&making);
     fs::create_dir(&making).map_err(|error| wrong(&error))?;
     let download = || {
         let mut get = Command::new("apt-get");
-        quiet(get.args(["download", "prometheus"]).current_dir(&making))
+        quiet(get.args(["download", package]).current_dir(&making))
     };
     // What is known of the archive may be of yesterday, and only root can learn more.
     let got = download() || quiet(Command::new("apt-get").arg("update")) && download();
     if !got {
-        return Err(wrong(&"`apt-get download prometheus` failed"));
+        return Err(wrong(&format!("`apt-get download {package}` failed")));
     }
     let files = fs::read_dir(&making).map_err(|error| wrong(&error))?;
-    let packages = files.flatten().map(|file| file.path());
-    let package =
-        packages.into_iter().find(|path| path.extension().is_some_and(|end| end == "deb"));
-    let package = package.ok_or_else(|| wrong(&"apt-get has brought no package"))?;
+    let archives = files.flatten().map(|file| file.path());
+    let archive =
+        archives.into_iter().find(|path| path.extension().is_some_and(|end| end == "deb"));
+    let archive = archive.ok_or_else(|| wrong(&"apt-get has brought no package"))?;
     let mut unpack = Command::new("dpkg-deb");
-    if !quiet(unpack.arg("--extract").arg(&package).arg(&making)) {
-        return Err(wrong(&format!("{} cannot be unpacked", package.display())));
+    if !quiet(unpack.arg("--extract").arg(&archive).arg(&making)) {
+        return Err(wrong(&format!("{} cannot be unpacked", archive.display())));
     }
-    let _ = fs::remove_file(&package);
+    let _ = fs::remove_file(&archive);
     let _ = fs::remove_dir_all(&own);
     fs::rename(&making, &own).map_err(|error| wrong(&error))?;
-    if complete(&programs) { Ok(programs) } else { Err(wrong(&"Debian's package lacks a program")) }
+    if complete() { Ok(own) } else { Err(wrong(&"Debian's package lacks a program")) }
 }
 
 /// The directory of PostgreSQL's programs, which Debian keeps out of everybody's path: that of the newest

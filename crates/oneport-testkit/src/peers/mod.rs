@@ -12,6 +12,7 @@ pub mod collector;
 pub mod database;
 pub mod iaxmodem;
 mod install;
+pub mod kamailio;
 mod place;
 pub mod prometheus;
 pub mod sipp;

@@ -6,6 +6,23 @@ use std::time::Duration;
 use super::load::LoadEffect;
 
 /// Which way of a call is meant.
+///
+/// ```
+/// use oneport::{Agreement, CallStats, Cause, Diagnosis, Surroundings, Way};
+/// use oneport_proto::RemoteReport;
+///
+/// // The other end misses some of what we sent.
+/// let report = RemoteReport { frames: 1_900, lost: 100, lost_percent: 5, ..RemoteReport::default() };
+/// let stats = CallStats {
+///     sent_frames: 2_000,
+///     remote: Some(report),
+///     agreement: Agreement::Agrees,
+///     ..CallStats::default()
+/// };
+/// let diagnosis = Diagnosis::of(&stats, &Surroundings::default()).ok_or("5 % is audible")?;
+/// assert!(matches!(diagnosis.causes(), [Cause::Loss { way: Way::There, lost: 100, .. }]));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Way {
     /// From the other end to us.
@@ -24,6 +41,27 @@ impl fmt::Display for Way {
 }
 
 /// How lost frames lie.
+///
+/// ```
+/// use oneport::{CallStats, Cause, Diagnosis, Format, Shape, Surroundings};
+/// use oneport_proto::{Instant, VoiceMeter};
+///
+/// /// A minute of voice, of which these frames are lost.
+/// fn call(is_lost: fn(u32) -> bool) -> Option<Diagnosis> {
+///     let mut meter = VoiceMeter::default();
+///     for n in (0..3_000).filter(|n| !is_lost(*n)) {
+///         meter.receive(Instant::from_micros(u64::from(n) * 20_000), n * 20, Format::ULAW, 160);
+///     }
+///     let stats = CallStats { received: meter.snapshot(), ..CallStats::default() };
+///     Diagnosis::of(&stats, &Surroundings::default())
+/// }
+/// // As many of both, one by one and ten in a row.
+/// let singly = call(|n| n % 30 == 7).ok_or("3 % is audible")?;
+/// assert!(matches!(singly.causes(), [Cause::Loss { shape: Shape::Random, .. }]));
+/// let in_rows = call(|n| n % 300 < 10).ok_or("3 % is audible")?;
+/// assert!(matches!(in_rows.causes(), [Cause::Loss { shape: Shape::Bursts { .. }, .. }]));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Shape {
     /// Each frame is as likely to be lost as any other.

@@ -4,6 +4,19 @@ use std::fmt;
 use std::time::Duration;
 
 /// How the delay follows the load: a queue that our own voice fills.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport::LoadEffect;
+///
+/// let effect = LoadEffect {
+///     kbits: (80.0, 800.0),
+///     delay: (Duration::from_millis(20), Duration::from_millis(180)),
+///     correlation: 0.9,
+/// };
+/// assert_eq!(effect.to_string(), "20 ms at 80 kbit/s, 180 ms at 800");
+/// ```
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct LoadEffect {
     /// The least and the most that was sent, in kbit/s.
@@ -28,6 +41,26 @@ impl fmt::Display for LoadEffect {
 }
 
 /// Sees a way's delay beside what is sent along it. What is old counts less and less.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport::LoadMeter;
+///
+/// let (mut queue, mut wireless) = (LoadMeter::default(), LoadMeter::default());
+/// for n in 0..40_u16 {
+///     let calls = 1 + n % 10;
+///     let kbits = f64::from(calls) * 80.0;
+///     // Here each call adds 10 ms; there the delay jumps whatever is sent.
+///     queue.note(kbits, Duration::from_millis(20 + u64::from(calls) * 10));
+///     wireless.note(kbits, Duration::from_millis(if n % 3 == 0 { 120 } else { 20 }));
+/// }
+/// let effect = queue.effect().ok_or("the delay follows the load")?;
+/// assert_eq!(effect.kbits, (80.0, 800.0));
+/// assert_eq!(effect.delay.1.as_millis().abs_diff(120), 0);
+/// assert!(wireless.effect().is_none());
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct LoadMeter {
     weight: f64,

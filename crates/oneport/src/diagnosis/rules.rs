@@ -6,7 +6,7 @@ use std::time::Duration;
 use oneport_proto::{Agreement, CallStats, Lateness, RemoteReport, Stalls, VoiceStats};
 
 use super::cause::{Cause, Shape, Way};
-use super::{Surroundings, Transcoding};
+use super::{Diagnosis, Surroundings, Transcoding};
 use crate::loss_bursts::{LossBursts, percent};
 
 /// Less loss is hidden by concealment.
@@ -18,11 +18,13 @@ const FEWEST_LOST: u64 = 5;
 /// Runs of loss longer than at random by this factor are bursts.
 const BURSTY: f64 = 1.5;
 
-/// Frames later than this need more than the buffers that most telephones begin with.
-const LEAST_JITTER: Duration = Duration::from_millis(30);
+/// Where one frame of twenty is later than this, a stream is uneven.
+const UNEVEN: Duration = Duration::from_millis(30);
 
-/// The same, as the other end's RR JITTER has it: an average, which the slowest exceed by far.
-const LEAST_JITTER_THERE: Duration = Duration::from_millis(15);
+/// [`Diagnosis::LEAST_JITTER`], as the other end's RR JITTER has it: an average over frames in their order, which
+/// come closer together than they left by 20 ms at most. Where delays are spread over 60 ms it is 10 to 19 ms, over
+/// 90 ms mostly 15 to 21, over 200 ms 20 to 36 (the simulated network, frames in order and not).
+const LEAST_JITTER_THERE: Duration = Duration::from_millis(22);
 
 /// A queue of this length is heard as an answer that comes late.
 const LEAST_QUEUE: Duration = Duration::from_millis(80);
@@ -188,7 +190,7 @@ fn stalls(stats: &CallStats, is_late: bool) -> Option<Cause> {
         ..
     } = heard.stalls;
     // Where more frames are late than the stalls explain, the network is uneven by itself.
-    let explained = heard.delay.p95 < LEAST_JITTER || frames * 100 >= heard.frames * 3;
+    let explained = heard.delay.p95 < UNEVEN || frames * 100 >= heard.frames * 3;
     let ours = is_late && stats.lateness.total * 2 >= total;
     let stops =
         count >= 2 && longest >= LEAST_STALL && heard.delay.p50 < CALM && explained && !ours;
@@ -225,7 +227,7 @@ fn queue_here(heard: &VoiceStats, stats: &CallStats, is_late: bool) -> Option<Ca
 fn jitter_here(stats: &CallStats, is_late: bool) -> Option<Cause> {
     let heard = &stats.received;
     let late = heard.delay.p95;
-    (late >= LEAST_JITTER && !is_ours(stats, is_late)).then(|| Cause::Jitter {
+    (late >= Diagnosis::LEAST_JITTER && !is_ours(stats, is_late)).then(|| Cause::Jitter {
         way: Way::Here,
         late,
         dropped_percent: 0.0,
@@ -277,4 +279,58 @@ fn drift(stats: &CallStats, surroundings: &Surroundings) -> Option<Cause> {
         .other_clocks_ppm
         .is_some_and(|others| others.abs_diff(ppm) * 4 <= ppm.unsigned_abs());
     Some(Cause::ClockDrift { ppm, ours })
+}
+
+#[cfg(test)]
+mod tests {
+    use oneport_proto::{DelayVariation, RemoteReport, VoiceStats};
+
+    use super::*;
+    use crate::Score;
+
+    const fn ms(value: u64) -> Duration {
+        Duration::from_millis(value)
+    }
+
+    fn names(stats: &CallStats) -> Vec<&'static str> {
+        causes(stats, &Surroundings::default()).iter().map(Cause::name).collect()
+    }
+
+    /// A minute of which the other end says this.
+    fn reported(jitter: u64, dropped: u32) -> CallStats {
+        let report =
+            RemoteReport { frames: 3_000, jitter: ms(jitter), dropped, ..RemoteReport::default() };
+        CallStats { sent_frames: 3_000, remote: Some(report), ..CallStats::default() }
+    }
+
+    /// A minute in which frames came as late as this.
+    fn heard(p95: u64, p99: u64) -> CallStats {
+        let delay =
+            DelayVariation { p95: ms(p95), p99: ms(p99), step: ms(p95 / 3), ..Default::default() };
+        let received = VoiceStats { frames: 3_000, delay, ..VoiceStats::default() };
+        CallStats { received, ..CallStats::default() }
+    }
+
+    #[test]
+    fn jitter_that_a_buffer_holds_is_no_cause_and_what_it_costs_is_heard_by_nobody() {
+        for jitter in [15, 21] {
+            let stats = reported(jitter, 0);
+            assert_eq!(names(&stats), [""; 0], "{jitter}");
+            assert!(Score::there(&stats).is_some_and(|score| score.mos > 4.3), "{jitter}");
+        }
+        assert_eq!(names(&reported(22, 0)), ["jitter_there"]);
+        for (p95, p99) in [(30, 45), (79, 99)] {
+            let stats = heard(p95, p99);
+            assert_eq!(names(&stats), [""; 0], "{p95}");
+            assert!(Score::here(&stats).is_some_and(|score| score.mos > 4.3), "{p95}");
+        }
+        assert_eq!(names(&heard(80, 100)), ["jitter_here"]);
+    }
+
+    #[test]
+    fn frames_that_come_too_late_there_are_a_cause_whatever_the_jitter() {
+        // 29 of 3,000 are 0.97 %, 30 are 1.
+        assert_eq!(names(&reported(15, 29)), [""; 0]);
+        assert_eq!(names(&reported(15, 30)), ["jitter_there"]);
+    }
 }

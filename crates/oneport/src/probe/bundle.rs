@@ -13,6 +13,18 @@ const LENGTHS: std::ops::RangeInclusive<usize> = 200..=1_472;
 
 /// Such a wish, which holds for calls that come from the same address while the one lasts in which it was said. It
 /// prints as the text.
+///
+/// ```
+/// use oneport::probe::Bundle;
+///
+/// // Through a tunnel that takes IP packets of 1,280 bytes, with 28 of headers.
+/// let bundle = Bundle::through(1_280, 28);
+/// assert_eq!(bundle.to_string(), "oneport-probe trunk 1252");
+/// assert_eq!(Bundle::parse("oneport-probe trunk 1252"), Some(bundle));
+/// assert_eq!(bundle.trunk().max_datagram, 1_252);
+/// // Longer than Ethernet carries.
+/// assert_eq!(Bundle::parse("oneport-probe trunk 9000"), None);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bundle {
     /// Greatest trunk frame, in bytes without headers of IP and UDP.

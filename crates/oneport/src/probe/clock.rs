@@ -13,6 +13,24 @@ const WINDOW: u64 = 500_000;
 const FEWEST: usize = 6;
 
 /// How the other clock runs, against ours.
+///
+/// ```
+/// use oneport::probe::{ClockOffset, Returned, Seen};
+///
+/// // Ten seconds of voice. The other clock gains a µs in 10,000, and stands somewhere.
+/// let frames: Vec<Returned> = (0..500_u32)
+///     .map(|sequence| {
+///         let sent = u64::from(sequence) * 20_000;
+///         let seen = Some(Seen { order: sequence, at: 77_000_000 + sent + sent / 10_000 });
+///         Returned { sequence, sent, seen, came: sent + 30_000 }
+///     })
+///     .collect();
+/// let clock = ClockOffset::of(&frames).ok_or("it was long enough")?;
+/// assert!((clock.ppm - 100.0).abs() < 1.0);
+/// // Of one second nothing is to be said.
+/// assert!(ClockOffset::of(&frames[..50]).is_none());
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct ClockOffset {
     /// By how many millionths it is faster.

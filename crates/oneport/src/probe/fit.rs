@@ -11,6 +11,19 @@ const ENTRY: usize = 6;
 const ENTRY_WITHOUT_TIME: usize = 4;
 
 /// The voice of one call, one way.
+///
+/// ```
+/// use oneport::probe::Load;
+/// use oneport_proto::TrunkConfig;
+///
+/// // G.711 in frames of 20 ms, over IPv4.
+/// let load = Load { frame_bytes: 160, frame_ms: 20, headers: 28 };
+/// assert_eq!(load.kbits(1, None), 76.8);
+/// // How many calls does a line of 1 Mbit/s carry? Trunk frames save headers.
+/// assert_eq!(load.fitting(1_000.0, None), 13);
+/// assert_eq!(load.fitting(1_000.0, Some(TrunkConfig::default())), 14);
+/// assert_eq!(load.datagrams(14, Some(TrunkConfig::default())), 100.0);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Load {
     /// Bytes of a frame of voice.

@@ -24,6 +24,18 @@ const REQUEST: [u8; 4] = *b"PROB";
 const ANSWER: [u8; 4] = *b"SEEN";
 
 /// A mark.
+///
+/// ```
+/// use oneport::probe::{Mark, Reading};
+///
+/// let mark = Mark { run: 5456, line: 3, sequence: 17, sent: 340_000 };
+/// let mut frame = [0xFF; 160];
+/// mark.write(&mut frame);
+/// assert_eq!(Mark::read(5456, &frame), Reading::Whole(mark, None));
+/// // Somebody on the way has changed a byte of voice.
+/// frame[100] ^= 1;
+/// assert_eq!(Mark::read(5456, &frame), Reading::Damaged);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Mark {
     /// Which run of the load it belongs to.
@@ -37,6 +49,18 @@ pub struct Mark {
 }
 
 /// What the other end says of a frame that came to it.
+///
+/// ```
+/// use oneport::probe::{Mark, Reading, Reflector, Seen};
+///
+/// # let mark = Mark { run: 5456, line: 3, sequence: 17, sent: 340_000 };
+/// # let mut frame = [0xFF; 160];
+/// mark.write_request(&mut frame);
+/// Reflector::default().reflect(7_000_000, &mut frame);
+/// // It was the first of its call, though 17 had been sent before: these were lost on the way there.
+/// let seen = Seen { order: 0, at: 7_000_000 };
+/// assert_eq!(Mark::read(5456, &frame), Reading::Whole(mark, Some(seen)));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Seen {
     /// How many frames of the call had come before.
@@ -54,6 +78,27 @@ fn double_word(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// Says in each frame that asks for it what this end has seen of the call. One for each call.
+///
+/// ```
+/// use oneport::probe::{Mark, Reading, Reflector};
+///
+/// let mut reflector = Reflector::default();
+/// let mut orders = Vec::new();
+/// for sequence in 0..3 {
+///     let mark = Mark { run: 5456, line: 0, sequence, sent: 0 };
+///     let mut frame = [0xFF; 160];
+///     mark.write_request(&mut frame);
+///     reflector.reflect(9_000, &mut frame);
+///     if let Reading::Whole(_, Some(seen)) = Mark::read(5456, &frame) {
+///         orders.push(seen.order);
+///     }
+/// }
+/// assert_eq!(orders, [0, 1, 2]);
+/// // Voice that asks for nothing comes back as it is.
+/// let mut voice = [0xD5; 160];
+/// reflector.reflect(9_000, &mut voice);
+/// assert_eq!(voice, [0xD5; 160]);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reflector {
     came: u32,
@@ -75,6 +120,17 @@ impl Reflector {
 }
 
 /// What a frame turns out to be.
+///
+/// ```
+/// use oneport::probe::{Mark, Reading};
+///
+/// let mut frame = [0xFF; 160];
+/// Mark { run: 5456, line: 0, sequence: 0, sent: 0 }.write(&mut frame);
+/// assert!(matches!(Mark::read(5456, &frame), Reading::Whole(..)));
+/// // That of another run, and voice that was transcoded on the way.
+/// assert_eq!(Mark::read(5457, &frame), Reading::Foreign);
+/// assert_eq!(Mark::read(5456, &[0x2A; 33]), Reading::Foreign);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reading {
     /// Ours, each byte as it left, but for what the other end has seen, if it says that.
@@ -140,6 +196,15 @@ impl Mark {
 }
 
 /// What was heard of one call, by the sequence of its marks.
+///
+/// ```
+/// use oneport::probe::{Arrival, Heard};
+///
+/// let mut heard = Heard::default();
+/// let arrivals = [0, 1, 4, 2, 4].map(|sequence| heard.take(sequence));
+/// assert_eq!(arrivals[2], Arrival::New { missing: 2 });
+/// assert_eq!(heard.next(), 5);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Heard {
     /// The sequence after the highest.
@@ -149,6 +214,17 @@ pub struct Heard {
 }
 
 /// What one more frame means.
+///
+/// ```
+/// use oneport::probe::{Arrival, Heard};
+///
+/// let mut heard = Heard::default();
+/// assert_eq!(heard.take(0), Arrival::New { missing: 0 });
+/// assert_eq!(heard.take(2), Arrival::New { missing: 1 });
+/// // What was missing comes late, and then once more.
+/// assert_eq!(heard.take(1), Arrival::Late);
+/// assert_eq!(heard.take(1), Arrival::Again);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Arrival {
     /// It is newer than all before; so many in between have not come.

@@ -3,6 +3,17 @@
 use std::net::IpAddr;
 
 /// What is known of a path's MTU. Sizes are those of IP packets, headers included.
+///
+/// ```
+/// use oneport::probe::PathMtu;
+///
+/// // Longer packets vanish, and no router says so.
+/// let path = PathMtu { passes: Some(1_400), fails: Some(1_401), told: None };
+/// assert!(path.is_hole());
+/// let told = Some((Some("192.0.2.1".parse()?), 1_400));
+/// assert!(!PathMtu { told, ..path }.is_hole());
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct PathMtu {
     /// The longest that passed; `None`: not even the shortest that was tried.
@@ -23,6 +34,22 @@ impl PathMtu {
 }
 
 /// The search.
+///
+/// A path of 1,452 bytes on which nobody says that something is too long:
+///
+/// ```
+/// use oneport::probe::MtuSearch;
+///
+/// let mut search = MtuSearch::new(576, 1_500, 3);
+/// let mut sent = 0;
+/// while let Some(size) = search.next() {
+///     sent += 1;
+///     if size <= 1_452 { search.answered(size) } else { search.lost(size) }
+/// }
+/// assert_eq!((search.found().passes, search.found().fails), (Some(1_452), Some(1_453)));
+/// assert!(search.found().is_hole());
+/// assert!(sent < 30);
+/// ```
 #[derive(Clone, Debug)]
 pub struct MtuSearch {
     found: PathMtu,

@@ -11,6 +11,17 @@ const BEGINS: &str = "oneport-probe wake ";
 const LONGEST: Duration = Duration::from_secs(360);
 
 /// Such a wish. It prints as the text.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport::probe::Wake;
+///
+/// let wake = Wake { port: 4570, after: Duration::from_secs(60) };
+/// assert_eq!(wake.to_string(), "oneport-probe wake 4570 60000");
+/// assert_eq!(Wake::parse(&wake.to_string()), Some(wake));
+/// assert_eq!(Wake::parse("good morning"), None);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Wake {
     /// The UDP port, as the far end sees it.

@@ -13,6 +13,24 @@ use super::mark::Seen;
 const ORIGIN: i64 = 3_600_000_000;
 
 /// A marked frame that has come back.
+///
+/// ```
+/// use oneport::probe::{Returned, Ways};
+/// use oneport_wire::Format;
+///
+/// // Ten frames come back from an echo, each after 30 ms.
+/// let frames: Vec<Returned> = (0..10_u32)
+///     .map(|sequence| {
+///         let sent = u64::from(sequence) * 20_000;
+///         Returned { sequence, sent, seen: None, came: sent + 30_000 }
+///     })
+///     .collect();
+/// let ways = Ways::of(&frames, 0..10, 20, Format::ULAW).ok_or("all came back")?;
+/// assert_eq!(ways.round_trip(100.0).as_millis(), 30);
+/// // An echo does not say what it has seen.
+/// assert!(ways.apart.is_none());
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Returned {
     /// Which frame of its call.
@@ -26,6 +44,27 @@ pub struct Returned {
 }
 
 /// One way, or both together.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport::probe::{Returned, Ways};
+/// use oneport_wire::Format;
+///
+/// // Each tenth frame is lost, and the one behind it is 15 ms late.
+/// let frames: Vec<Returned> = (0..100_u32)
+///     .filter(|sequence| sequence % 10 != 5)
+///     .map(|sequence| {
+///         let sent = u64::from(sequence) * 20_000;
+///         let late = if sequence % 10 == 6 { 15_000 } else { 0 };
+///         Returned { sequence, sent, seen: None, came: sent + 30_000 + late }
+///     })
+///     .collect();
+/// let both = Ways::of(&frames, 0..100, 20, Format::ULAW).ok_or("most came back")?.both;
+/// assert_eq!(both.lost_percent(), 10.0);
+/// assert_eq!((both.late(50.0), both.late(95.0)), (Duration::ZERO, Duration::from_millis(15)));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct OneWay {
     /// What a receiver at its end counts.
@@ -71,6 +110,27 @@ pub fn percentile<T: Copy>(sorted: &[T], percent: f64) -> Option<T> {
 }
 
 /// What both ways did to the frames of one call.
+///
+/// All frames arrive at the other end, and each fifth is lost on the way back:
+///
+/// ```
+/// use oneport::probe::{Returned, Seen, Ways};
+/// use oneport_wire::Format;
+///
+/// let frames: Vec<Returned> = (0..101_u32)
+///     .filter(|sequence| sequence % 5 != 3)
+///     .map(|sequence| {
+///         let sent = u64::from(sequence) * 20_000;
+///         // The other clock stands somewhere.
+///         let seen = Some(Seen { order: sequence, at: 77_000_000 + sent + 10_000 });
+///         Returned { sequence, sent, seen, came: sent + 30_000 }
+///     })
+///     .collect();
+/// let ways = Ways::of(&frames, 0..101, 20, Format::ULAW).ok_or("most came back")?;
+/// let [there, back] = ways.apart.ok_or("the other end says what it has seen")?;
+/// assert_eq!((there.stats.lost, back.stats.lost), (0, 20));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct Ways {
     /// There and back together.
@@ -129,6 +189,23 @@ impl Ways {
 }
 
 /// What the fastest frames took while little was sent, and how far others are above it: queues.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport::probe::{Baseline, Returned};
+///
+/// let frames = |round_trip: u64| -> Vec<Returned> {
+///     let sent = (0..50).map(|n| n * 20_000);
+///     sent.zip(0..)
+///         .map(|(sent, sequence)| Returned { sequence, sent, seen: None, came: sent + round_trip })
+///         .collect()
+/// };
+/// let calm = Baseline::of(&frames(30_000), None).ok_or("there are frames")?;
+/// // While the line is full they take 80 ms longer.
+/// assert_eq!(calm.above(&frames(110_000), 95.0).both, Duration::from_millis(80));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Baseline {
     round_trip: u64,
@@ -137,6 +214,25 @@ pub struct Baseline {
 }
 
 /// How much longer than the fastest frames others took.
+///
+/// The queue is on the way there:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oneport::probe::{Above, Baseline, Returned, Seen};
+///
+/// // There in so many µs, and back in 10 ms.
+/// let frame = |there: u64| {
+///     let seen = Some(Seen { order: 0, at: 77_000_000 + there });
+///     [Returned { sequence: 0, sent: 0, seen, came: there + 10_000 }]
+/// };
+/// let calm = Baseline::of(&frame(20_000), None).ok_or("there is a frame")?;
+/// let queue = Duration::from_millis(50);
+/// let expected = Above { both: queue, apart: Some([queue, Duration::ZERO]) };
+/// assert_eq!(calm.above(&frame(70_000), 100.0), expected);
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Above {
     /// There and back.
@@ -212,7 +308,8 @@ fn there(frames: &[Returned], ppm: f64) -> Vec<Step> {
     let mut steps = Vec::with_capacity(frames.len());
     let mut next_order = came.first().map_or(0, |(seen, _)| seen.order);
     for (seen, frame) in came {
-        let took = seen.at.wrapping_sub(frame.sent).cast_signed() - gained(frame.sent, ppm);
+        let took =
+            seen.at.wrapping_sub(frame.sent).cast_signed().saturating_sub(gained(frame.sent, ppm));
         for _ in next_order..seen.order {
             let Some(place) = missing.next_if(|place| *place < frame.sequence) else { break };
             steps.push(Step { place, sent: frame.sent, took, is_seen: false });
@@ -220,7 +317,7 @@ fn there(frames: &[Returned], ppm: f64) -> Vec<Step> {
         // Whatever else is missing before this one was lost on the way there.
         while missing.next_if(|place| *place < frame.sequence).is_some() {}
         steps.push(Step { place: frame.sequence, sent: frame.sent, took, is_seen: true });
-        next_order = seen.order + 1;
+        next_order = seen.order.saturating_add(1);
     }
     steps
 }
@@ -229,7 +326,8 @@ fn there(frames: &[Returned], ppm: f64) -> Vec<Step> {
 fn here(frames: &[Returned], ppm: f64) -> Vec<Step> {
     let step = |frame: &Returned| {
         let seen = frame.seen?;
-        let took = frame.came.wrapping_sub(seen.at).cast_signed() + gained(frame.sent, ppm);
+        let took =
+            frame.came.wrapping_sub(seen.at).cast_signed().saturating_add(gained(frame.sent, ppm));
         Some(Step { place: seen.order, sent: frame.sent, took, is_seen: true })
     };
     frames.iter().filter_map(step).collect()
@@ -241,9 +339,11 @@ fn measure(steps: Vec<Step>, frame_us: u64, format: Format) -> OneWay {
     let mut meter = VoiceMeter::default();
     let mut late = Vec::with_capacity(steps.len());
     for Step { place, sent, took, is_seen } in steps {
-        let behind = took - fastest;
+        // What the other end says may be anything.
+        let behind = took.saturating_sub(fastest);
         let left = (u64::from(place) * frame_us).cast_signed();
-        let at = Instant::from_micros((ORIGIN + left + behind).max(0).cast_unsigned());
+        let at =
+            Instant::from_micros((ORIGIN + left).saturating_add(behind).max(0).cast_unsigned());
         let timestamp = u64::from(place) * frame_us / 1_000;
         #[expect(clippy::cast_possible_truncation, reason = "it wraps as those of calls do")]
         meter.receive(at, timestamp as u32, format, 0);

@@ -178,7 +178,7 @@ fn nothing(state: &State) -> String {
         return "Nothing fits. l shows all again.".into();
     }
     match state.tab {
-        Tab::Calls if state.about.is_some() => "There is no call of IAX2 in the capture. oneport decode says what else there is.",
+        Tab::Calls if state.about.is_some() => "There is no call of IAX2 in the capture; --port names its UDP ports, if not 4569. oneport decode says what else there is.",
         Tab::Calls => "No call is up. Calls appear here as they come; to place one: oneport call 127.0.0.1/echo",
         Tab::Trunks => "No trunk is configured: peers with an address or trunk = true are trunks.",
         Tab::Carriers => "No carrier is configured: [sip.carriers.NAME] makes one.",

@@ -198,6 +198,7 @@ fn with_ladder() -> State {
         incoming,
         message: message.into(),
         repeated: false,
+        encrypted: false,
         text: format!("F 00005→00009 ts 3 oseq 0 iseq 0 IAX {message} with all of its elements"),
     };
     let ladder = Ladder {

@@ -304,6 +304,7 @@ fn a_ladder_is_gone_through_and_its_messages_are_opened() {
         incoming: true,
         message: "NEW".into(),
         repeated: false,
+        encrypted: false,
         text: "NEW with all it has".into(),
     };
     let ladder = |count: u32| Ladder {
@@ -342,6 +343,7 @@ fn acknowledgements_are_shown_where_they_are_asked_for() {
         incoming: true,
         message: gist.into(),
         repeated: false,
+        encrypted: false,
         text: gist.into(),
     };
     let messages = ["NEW", "ACK", "ACCEPT", "ACK", "ANSWER"].map(message).into();

@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask fleets --seeds 100000` tells many, `--seed N` one of them again, `--switches 50` those of fleets of that size.
 
+pub(super) mod database;
 mod history;
 mod world;
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use fastrand::Rng;
 use oneport_proto::Instant;
 
+use super::database::Ledgers;
 use super::history::{Fact, History, Time};
 use crate::cluster::lease::{
-    Bound, Exchange, Kept, Key, Leases, Ledger, Need, News, Request, Timing, Versioned,
+    Bound, Exchange, Kept, Key, Leases, Need, News, Request, Timing, Versioned,
 };
 use crate::limits::Ceiling;
 
@@ -223,7 +224,7 @@ pub(super) struct World {
     queue: BTreeMap<(Time, u64), Event>,
     nodes: Vec<Node>,
     database_up: bool,
-    ledgers: BTreeMap<Key, (i64, Ledger)>,
+    ledgers: Ledgers,
     incarnations: i64,
     sessions: BTreeMap<u64, (usize, u64, i64)>,
     /// When the database has heard of a session last.
@@ -261,7 +262,7 @@ impl World {
             queue: BTreeMap::new(),
             nodes: Vec::new(),
             database_up: true,
-            ledgers: BTreeMap::new(),
+            ledgers: Ledgers::default(),
             incarnations: 0,
             sessions: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -348,7 +349,8 @@ impl World {
         let keys = (0..self.plan.limits.len()).map(|limit| self.plan.key(limit));
         let node = &mut self.nodes[n];
         let limits = keys.zip(node.maxima.iter().copied()).collect();
-        node.leases.configure(node.clock(self.now), &limits);
+        let (now, up, begun) = (node.clock(self.now), &node.up, &node.begun);
+        node.leases.configure(now, &limits, |key| Node::used(up, begun, now, key));
     }
 
     /// Goes on until `end`.
@@ -639,24 +641,8 @@ impl World {
             return;
         }
         let result = match statement {
-            Statement::Read(keys) => {
-                let read = keys.into_iter().filter_map(|key| {
-                    let (version, ledger) = self.ledgers.get(&key)?.clone();
-                    Some(Versioned { key, version, ledger })
-                });
-                Result::Read(read.collect())
-            }
-            Statement::Set(changes) => {
-                let mut set = BTreeSet::new();
-                for Versioned { key, version, ledger } in changes {
-                    let now = self.ledgers.get(&key).map_or(0, |(version, _)| *version);
-                    if now == version {
-                        self.ledgers.insert(key.clone(), (version + 1, ledger));
-                        set.insert(key);
-                    }
-                }
-                Result::Set(set)
-            }
+            Statement::Read(keys) => Result::Read(self.ledgers.read(&keys)),
+            Statement::Set(changes) => Result::Set(self.ledgers.set(changes)),
         };
         if self.nodes[switch].cut || unanswered.is_some() {
             return;
@@ -893,7 +879,7 @@ impl World {
         if disturbed || !self.is_watched(n, since) {
             return Ok(());
         }
-        for (key, (_, ledger)) in &self.ledgers {
+        for (key, ledger) in self.ledgers.all() {
             let name = &self.nodes[n].name;
             let held = ledger.holders.get(name).filter(|held| held.incarnation == incarnation);
             let Some(held) = held else { continue };
@@ -1026,7 +1012,7 @@ impl World {
 
     /// What is wrong with the ledgers once all is calm.
     pub(super) fn ledgers_are_whole(&self) -> std::result::Result<(), String> {
-        for (key, (_, ledger)) in &self.ledgers {
+        for (key, ledger) in self.ledgers.all() {
             if ledger.held() > ledger.max() {
                 return Err(format!("{key}: {} of {} slots are held", ledger.held(), ledger.max()));
             }

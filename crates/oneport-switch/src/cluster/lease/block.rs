@@ -22,7 +22,7 @@ const PACE: Duration = Duration::from_millis(20);
 
 /// How many slots may be in use, and why not more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Bound {
+pub(crate) enum Bound {
     /// All that are leased.
     Leased(usize),
     /// The database does not answer; so many have been told to it, and are kept for this switch.
@@ -34,7 +34,7 @@ pub enum Bound {
 impl Bound {
     /// As a number.
     #[must_use]
-    pub fn slots(self) -> usize {
+    pub(crate) fn slots(self) -> usize {
         match self {
             Self::Leased(slots) | Self::Told(slots) => slots,
             Self::Lapsed => 0,
@@ -44,19 +44,19 @@ impl Bound {
 
 /// How a limit is shared just now, for people.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Share {
+pub(crate) struct Share {
     /// Slots that this switch may use.
-    pub bound: Bound,
+    pub(crate) bound: Bound,
     /// Switches that have the limit.
-    pub switches: usize,
+    pub(crate) switches: usize,
     /// Slots that other switches hold.
-    pub elsewhere: usize,
+    pub(crate) elsewhere: usize,
     /// Of these, slots whose calls they have told of.
-    pub told_elsewhere: usize,
+    pub(crate) told_elsewhere: usize,
     /// The limit that is in force.
-    pub max: usize,
+    pub(crate) max: usize,
     /// How long ago the last renewal was sent that has been confirmed; `None`: none has been.
-    pub age: Option<Duration>,
+    pub(crate) age: Option<Duration>,
 }
 
 /// What was seen of another switch's holding.
@@ -79,6 +79,9 @@ pub(super) struct Block {
     /// beyond it.
     slots: usize,
     told: usize,
+    /// Of the calls that were up when the limit began to be shared, as many as may be up still, until there are slots
+    /// for all that are up. None of them ends for want of one: nobody has counted it before.
+    inherited: usize,
     /// When the last renewal was sent that is confirmed.
     confirmed: Option<Instant>,
     /// When the next is to be sent, and not before when.
@@ -100,7 +103,8 @@ pub(super) struct Block {
 }
 
 impl Block {
-    pub(super) fn new(now: Instant, key: &Key, max: usize) -> Self {
+    /// The limit is shared from now on, and `used` slots are in use already.
+    pub(super) fn new(now: Instant, key: &Key, max: usize, used: usize) -> Self {
         // What a process of this switch began before this one is over by then.
         let not_before = match key.ceiling {
             Ceiling::Calls => now,
@@ -111,6 +115,7 @@ impl Block {
             ceiling: key.ceiling,
             slots: 0,
             told: 0,
+            inherited: used,
             confirmed: None,
             due: not_before,
             not_before,
@@ -124,8 +129,18 @@ impl Block {
         }
     }
 
-    pub(super) fn configure(&mut self, now: Instant, max: Option<usize>) {
+    pub(super) fn configure(
+        &mut self,
+        now: Instant,
+        max: Option<usize>,
+        used: impl FnOnce() -> usize,
+    ) {
         if self.max != max {
+            if self.max.is_none() {
+                // It was given back, or is to be: it begins anew.
+                (self.slots, self.told, self.confirmed, self.owes) = (0, 0, None, false);
+                self.inherited = used();
+            }
             self.max = max;
             self.is_due(now);
         }
@@ -158,14 +173,21 @@ impl Block {
 
     /// How many calls there may be at most that have begun already.
     pub(super) fn most(&self, now: Instant, timing: &Timing) -> usize {
-        match self.confirmed {
-            Some(confirmed)
-                if now.since(confirmed) < timing.lease || flaw::KeepsCallsOverLease.is_there() =>
-            {
-                self.slots
-            }
-            _ => self.bound(now, timing).slots(),
-        }
+        // Until the database has answered once, nothing that is up was ever leased, and nothing begins.
+        let Some(confirmed) = self.confirmed else { return usize::MAX };
+        let has_lease = now.since(confirmed) < timing.lease || flaw::KeepsCallsOverLease.is_there();
+        let leased = if has_lease { self.slots } else { self.bound(now, timing).slots() };
+        leased.max(self.inherited)
+    }
+
+    /// Whether calls may be up that were so before the limit was shared.
+    pub(super) fn inherits(&self) -> bool {
+        self.inherited > 0
+    }
+
+    /// Calls have ended, and `used` slots are in use.
+    pub(super) fn ended(&mut self, used: usize) {
+        self.inherited = self.inherited.min(used);
     }
 
     /// How long ago the last confirmed renewal was sent.
@@ -333,6 +355,7 @@ impl Block {
         let Holding { slots, told, wants, .. } =
             ledger.holders.get(name).cloned().unwrap_or_default();
         (self.slots, self.told) = (slots, told);
+        self.inherited = if used > slots { self.inherited.min(used) } else { 0 };
         let looked = self.confirmed.replace(sent);
         if wants == 0 {
             self.refused = None;

@@ -12,18 +12,18 @@ const ATTEMPTS: usize = 20;
 
 /// A ledger as it lies in the database. Its version grows with each change; 0: there is none yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Versioned {
+pub(crate) struct Versioned {
     /// Of what.
-    pub key: Key,
+    pub(crate) key: Key,
     /// Which one this is; as a change: which one it is made to.
-    pub version: i64,
+    pub(crate) version: i64,
     /// What it says.
-    pub ledger: Ledger,
+    pub(crate) ledger: Ledger,
 }
 
 /// A request, from its beginning to its answer.
 #[derive(Debug)]
-pub struct Exchange {
+pub(crate) struct Exchange {
     name: String,
     number: u64,
     left: Vec<(Key, Renewal)>,
@@ -37,7 +37,7 @@ pub struct Exchange {
 impl Exchange {
     /// Of the switch `name`.
     #[must_use]
-    pub fn new(name: &str, request: Request) -> Self {
+    pub(crate) fn new(name: &str, request: Request) -> Self {
         let Request { number, renewals: left } = request;
         let (changes, free, done) = (Vec::new(), Vec::new(), Vec::new());
         Self { name: name.into(), number, left, changes, free, done, attempts: 0 }
@@ -45,7 +45,7 @@ impl Exchange {
 
     /// Which ledgers are to be read now; none: it is over.
     #[must_use]
-    pub fn keys(&self) -> Vec<Key> {
+    pub(crate) fn keys(&self) -> Vec<Key> {
         match self.attempts < ATTEMPTS {
             true => self.left.iter().map(|(key, _)| key.clone()).collect(),
             false => Vec::new(),
@@ -53,7 +53,7 @@ impl Exchange {
     }
 
     /// They have been read; a missing one is empty. What is to be set now, each if its version is still that.
-    pub fn read(&mut self, mut read: Vec<Versioned>) -> Vec<Versioned> {
+    pub(crate) fn read(&mut self, mut read: Vec<Versioned>) -> Vec<Versioned> {
         self.attempts += 1;
         self.changes.clear();
         self.free.clear();
@@ -85,7 +85,7 @@ impl Exchange {
     }
 
     /// These were set. What the others are to hear of it.
-    pub fn set(&mut self, keys: &BTreeSet<Key>) -> Vec<(Key, News)> {
+    pub(crate) fn set(&mut self, keys: &BTreeSet<Key>) -> Vec<(Key, News)> {
         let mut news = Vec::new();
         let set = |key: &Key| keys.contains(key) || flaw::SetsWhateverVersion.is_there();
         let free = std::mem::take(&mut self.free);
@@ -103,7 +103,7 @@ impl Exchange {
 
     /// What the switch is told.
     #[must_use]
-    pub fn answer(self, session: u64, present: BTreeSet<i64>) -> Answer {
+    pub(crate) fn answer(self, session: u64, present: BTreeSet<i64>) -> Answer {
         Answer { number: self.number, ledgers: self.done, session, present }
     }
 }

@@ -16,7 +16,7 @@ const MOST_ASKED: usize = 4;
 
 /// Connections of type `C` that stay open though nothing is said by them.
 #[derive(Debug)]
-pub struct Kept<C> {
+pub(crate) struct Kept<C> {
     timing: Timing,
     /// It held the lock when it failed.
     held: Option<C>,
@@ -29,18 +29,18 @@ pub struct Kept<C> {
 impl<C> Kept<C> {
     /// There are none.
     #[must_use]
-    pub fn new(timing: Timing) -> Self {
+    pub(crate) fn new(timing: Timing) -> Self {
         Self { timing, held: None, asked: VecDeque::new(), changed: None }
     }
 
     /// A change of a ledger is sent now.
-    pub fn changes(&mut self, now: Instant) {
+    pub(crate) fn changes(&mut self, now: Instant) {
         self.changed = Some(now);
     }
 
     /// Whether one more may ask for the lock: there are few, or the oldest of them may be closed.
     #[must_use]
-    pub fn has_room(&self, now: Instant) -> bool {
+    pub(crate) fn has_room(&self, now: Instant) -> bool {
         let lease = Timing::for_certain(self.timing.lease);
         let is_over = self.changed.is_none_or(|changed| now.since(changed) >= lease);
         self.asked.len() < MOST_ASKED || is_over
@@ -48,7 +48,7 @@ impl<C> Kept<C> {
 
     /// This one has asked for the lock, which there was room for, and there is no answer. The one that is to be closed
     /// for it, if any.
-    pub fn keep_asked(&mut self, connection: C) -> Option<C> {
+    pub(crate) fn keep_asked(&mut self, connection: C) -> Option<C> {
         if flaw::ClosesUnanswered.is_there() {
             return Some(connection);
         }
@@ -57,7 +57,7 @@ impl<C> Kept<C> {
     }
 
     /// This one held the lock, and has failed. The one that is to be closed now, if any.
-    pub fn keep_held(&mut self, connection: C) -> Option<C> {
+    pub(crate) fn keep_held(&mut self, connection: C) -> Option<C> {
         match flaw::ClosesFailed.is_there() {
             true => Some(connection),
             false => self.held.replace(connection),
@@ -65,7 +65,7 @@ impl<C> Kept<C> {
     }
 
     /// Another one holds the lock: all these are to be closed now.
-    pub fn replaced(&mut self) -> impl Iterator<Item = C> {
+    pub(crate) fn replaced(&mut self) -> impl Iterator<Item = C> {
         self.held.take().into_iter().chain(self.asked.drain(..))
     }
 }

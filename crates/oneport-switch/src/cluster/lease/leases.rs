@@ -11,7 +11,7 @@ use super::{Key, Timing};
 
 /// How well the leases of a switch stand, by the one that was renewed longest ago.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub enum Standing {
+pub(crate) enum Standing {
     /// They are renewed in time.
     #[default]
     Fresh,
@@ -26,25 +26,25 @@ pub enum Standing {
 /// What the ledgers are to say. It may be done twice, and late: each change that it makes is one that another
 /// would have to have seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// Which one.
-    pub number: u64,
+    pub(crate) number: u64,
     /// What is said of each.
-    pub renewals: Vec<(Key, Renewal)>,
+    pub(crate) renewals: Vec<(Key, Renewal)>,
 }
 
 /// What became of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Of which.
-    pub number: u64,
+    pub(crate) number: u64,
     /// The ledgers as they were once the renewal was in them, or why it is not. One that is missing was changed
     /// by others all the time.
-    pub ledgers: Vec<(Key, Result<Ledger, Outdated>)>,
+    pub(crate) ledgers: Vec<(Key, Result<Ledger, Outdated>)>,
     /// By which session with the database, by a number that changes with each.
-    pub session: u64,
+    pub(crate) session: u64,
     /// Which runs of switches have sessions.
-    pub present: BTreeSet<i64>,
+    pub(crate) present: BTreeSet<i64>,
 }
 
 /// A request that is under way.
@@ -56,7 +56,7 @@ struct Flight {
 
 /// The slots of this switch under all limits that it shares.
 #[derive(Debug)]
-pub struct Leases {
+pub(crate) struct Leases {
     name: String,
     timing: Timing,
     /// This run; `None`: the database cannot be asked.
@@ -72,7 +72,7 @@ pub struct Leases {
 impl Leases {
     /// Nothing is leased yet.
     #[must_use]
-    pub fn new(name: &str, timing: Timing) -> Self {
+    pub(crate) fn new(name: &str, timing: Timing) -> Self {
         Self {
             name: name.into(),
             timing,
@@ -85,36 +85,32 @@ impl Leases {
         }
     }
 
-    /// These limits are shared, each with so many slots for all switches together; others are not any more.
-    pub fn configure(&mut self, now: Instant, limits: &BTreeMap<Key, usize>) {
+    /// These limits are shared, each with so many slots for all switches together; others are not any more. Calls of
+    /// one that was not are up already in so many slots as `used` says.
+    pub(crate) fn configure(
+        &mut self,
+        now: Instant,
+        limits: &BTreeMap<Key, usize>,
+        used: impl Fn(&Key) -> usize,
+    ) {
         for (key, block) in &mut self.blocks {
-            block.configure(now, limits.get(key).copied());
+            block.configure(now, limits.get(key).copied(), || used(key));
         }
         for (key, max) in limits {
-            self.blocks.entry(key.clone()).or_insert_with(|| Block::new(now, key, *max));
+            let block = || Block::new(now, key, *max, used(key));
+            self.blocks.entry(key.clone()).or_insert_with(block);
         }
-    }
-
-    /// This switch gives back all that it has, once its calls are over.
-    pub fn leave(&mut self, now: Instant) {
-        self.configure(now, &BTreeMap::new());
-    }
-
-    /// Whether nothing is held any more, as far as the database knows.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.blocks.is_empty()
     }
 
     /// Another process is this switch now, or will be: nothing begins here any more.
-    pub fn retire(&mut self) {
+    pub(crate) fn retire(&mut self) {
         self.superseded = true;
         self.blocks.values_mut().for_each(Block::supersede);
     }
 
     /// How well they stand; `None`: there are none yet.
     #[must_use]
-    pub fn standing(&self, now: Instant) -> Option<Standing> {
+    pub(crate) fn standing(&self, now: Instant) -> Option<Standing> {
         let ages = self.blocks.values().filter_map(|block| block.age(now));
         let Timing { fresh, lease, presumed_dead, .. } = self.timing;
         ages.max().map(|age| match age {
@@ -127,28 +123,36 @@ impl Leases {
 
     /// How many slots may be in use; `None`: the limit is not shared.
     #[must_use]
-    pub fn bound(&self, now: Instant, key: &Key) -> Option<Bound> {
+    pub(crate) fn bound(&self, now: Instant, key: &Key) -> Option<Bound> {
         let block = self.blocks.get(key).filter(|block| block.is_configured())?;
         Some(block.bound(now, &self.timing))
     }
 
     /// A call has begun, and `used` slots are in use.
-    pub fn begun(&mut self, now: Instant, key: &Key, used: usize) {
+    pub(crate) fn begun(&mut self, now: Instant, key: &Key, used: usize) {
         if let Some(block) = self.blocks.get_mut(key) {
             block.begun(now, &self.timing, used);
         }
     }
 
     /// A call was refused since no slot is free here.
-    pub fn refuse(&mut self, now: Instant, key: &Key) {
+    pub(crate) fn refuse(&mut self, now: Instant, key: &Key) {
         if let Some(block) = self.blocks.get_mut(key) {
             block.refuse(now);
         }
     }
 
+    /// Calls have ended, and as many slots are in use as `used` says. It is asked only of limits with calls that are
+    /// older than their share.
+    pub(crate) fn ended(&mut self, used: impl Fn(&Key) -> usize) {
+        for (key, block) in self.blocks.iter_mut().filter(|(_, block)| block.inherits()) {
+            block.ended(used(key));
+        }
+    }
+
     /// How many of the calls that are up must end now, of `used`.
     #[must_use]
-    pub fn over(&self, now: Instant, key: &Key, used: usize) -> usize {
+    pub(crate) fn over(&self, now: Instant, key: &Key, used: usize) -> usize {
         match self.blocks.get(key) {
             Some(block) if block.is_configured() && !self.superseded => {
                 used.saturating_sub(block.most(now, &self.timing))
@@ -159,26 +163,26 @@ impl Leases {
 
     /// How a limit is shared, for people.
     #[must_use]
-    pub fn share(&self, now: Instant, key: &Key) -> Option<Share> {
+    pub(crate) fn share(&self, now: Instant, key: &Key) -> Option<Share> {
         let block = self.blocks.get(key).filter(|block| block.is_configured())?;
         Some(block.share(now, &self.timing, &self.name))
     }
 
     /// The database can be asked, by this run of the switch.
-    pub fn joined(&mut self, now: Instant, incarnation: i64) {
+    pub(crate) fn joined(&mut self, now: Instant, incarnation: i64) {
         self.incarnation = Some(incarnation);
         self.flight = None;
         self.blocks.values_mut().for_each(|block| block.is_due(now));
     }
 
     /// The database does not answer: what became of the request that is under way is not known.
-    pub fn cut_off(&mut self) {
+    pub(crate) fn cut_off(&mut self) {
         self.incarnation = None;
         self.flight = None;
     }
 
     /// Another switch has changed a ledger; `used` slots are in use here.
-    pub fn hear(&mut self, now: Instant, key: &Key, news: News, used: usize) {
+    pub(crate) fn hear(&mut self, now: Instant, key: &Key, news: News, used: usize) {
         let Some(block) = self.blocks.get_mut(key) else { return };
         match news {
             News::Wanted(need) => block.is_wanted(now, need, used),
@@ -188,7 +192,7 @@ impl Leases {
 
     /// When something is to be done next: a request, or calls that are over the lease.
     #[must_use]
-    pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         let asks = self.incarnation.is_some() && self.flight.is_none() && !self.superseded;
         let blocks = self.blocks.values();
         let due = blocks.clone().map(Block::due).filter(|_| asks).min();
@@ -198,7 +202,11 @@ impl Leases {
 
     /// What is to be asked of the database now, where `used` says how many slots of each are in use. There is no
     /// more than one request at a time.
-    pub fn poll_request(&mut self, now: Instant, used: impl Fn(&Key) -> usize) -> Option<Request> {
+    pub(crate) fn poll_request(
+        &mut self,
+        now: Instant,
+        used: impl Fn(&Key) -> usize,
+    ) -> Option<Request> {
         let incarnation = self.incarnation.filter(|_| !self.superseded)?;
         if self.flight.is_some() || !self.blocks.values().any(|block| block.due() <= now) {
             return None;
@@ -220,7 +228,7 @@ impl Leases {
     }
 
     /// The database has answered.
-    pub fn answer(&mut self, now: Instant, answer: Answer, used: impl Fn(&Key) -> usize) {
+    pub(crate) fn answer(&mut self, now: Instant, answer: Answer, used: impl Fn(&Key) -> usize) {
         let Some(flight) = self.flight.take_if(|flight| flight.number == answer.number) else {
             return;
         };
@@ -271,7 +279,7 @@ mod tests {
             let key = Key { limit: "carrier".into(), ceiling: Ceiling::Calls };
             let leases = |name: &str| {
                 let mut leases = Leases::new(name, Timing::of_lease(Duration::from_secs(8)));
-                leases.configure(now, &[(key.clone(), max)].into());
+                leases.configure(now, &[(key.clone(), max)].into(), |_| 0);
                 (leases, 0)
             };
             let switches = [leases("berlin"), leases("paris")];
@@ -347,7 +355,7 @@ mod tests {
         let key = Key { limit: "box".into(), ceiling: Ceiling::Calls };
         let begun = Instant::from_micros(1_000_000);
         let mut leases = Leases::new("berlin", timing);
-        leases.configure(begun, &[(key.clone(), 10)].into());
+        leases.configure(begun, &[(key.clone(), 10)].into(), |_| 0);
         leases.joined(begun, 1);
         let request = leases.poll_request(begun, |_| 0).expect("it is due");
         let mut exchange = Exchange::new("berlin", request);

@@ -11,7 +11,7 @@ use super::flaw;
 /// How badly a switch wants more slots.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Need {
+pub(crate) enum Need {
     /// It would take some if nobody else did.
     #[default]
     None,
@@ -23,29 +23,29 @@ pub enum Need {
 
 /// What one switch holds of a limit.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Holding {
+pub(crate) struct Holding {
     /// Which run of the switch; later ones have greater numbers.
-    pub incarnation: i64,
+    pub(crate) incarnation: i64,
     /// The number of its last renewal, which grows within a run. The lease has no time here: who wants to know
     /// whether it is over looks at whether this still grows.
-    pub renewal: u64,
+    pub(crate) renewal: u64,
     /// The limit as this switch is configured; the least of all counts.
-    pub max: usize,
+    pub(crate) max: usize,
     /// Slots that are its own as long as it renews.
-    pub slots: usize,
+    pub(crate) slots: usize,
     /// Of these, so many stay its own when it does not: it has no more calls than that then.
-    pub told: usize,
+    pub(crate) told: usize,
     /// How many more it would like.
     #[serde(default)]
-    pub wants: usize,
+    pub(crate) wants: usize,
     /// How badly.
     #[serde(default)]
-    pub need: Need,
+    pub(crate) need: Need,
 }
 
 /// What a switch has found out about another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// Its lease is over: what it has not told is free.
     Late,
     /// It has no calls any more.
@@ -54,42 +54,42 @@ pub enum Fate {
 
 /// Such a finding. It is of no account if the other has renewed meanwhile.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Judged {
+pub(crate) struct Judged {
     /// The other's name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its run.
-    pub incarnation: i64,
+    pub(crate) incarnation: i64,
     /// Its last renewal that was seen.
-    pub renewal: u64,
+    pub(crate) renewal: u64,
     /// What has become of it.
-    pub fate: Fate,
+    pub(crate) fate: Fate,
 }
 
 /// What a switch says of itself under one limit. It says what is to be, and not what is to change: so it may be
 /// said twice.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Renewal {
+pub(crate) struct Renewal {
     /// Which run of the switch.
-    pub incarnation: i64,
+    pub(crate) incarnation: i64,
     /// Its number; each is greater than the one before.
-    pub number: u64,
+    pub(crate) number: u64,
     /// The limit as it is configured; `None`: the switch has it no more, and gives back what it holds.
-    pub max: Option<usize>,
+    pub(crate) max: Option<usize>,
     /// Of the slots that it has it gives back all above this many.
-    pub keep: usize,
+    pub(crate) keep: usize,
     /// How many it will not give back by being silent, if it has so many.
-    pub told: usize,
+    pub(crate) told: usize,
     /// How many it would like to have.
-    pub target: usize,
+    pub(crate) target: usize,
     /// How badly, where that is more than it has.
-    pub need: Need,
+    pub(crate) need: Need,
     /// What it has found out about others.
-    pub judged: Vec<Judged>,
+    pub(crate) judged: Vec<Judged>,
 }
 
 /// Why a renewal is not to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outdated {
+pub(crate) enum Outdated {
     /// A later run of the switch has taken over.
     Superseded,
     /// A later renewal of this run is there already.
@@ -99,7 +99,7 @@ pub enum Outdated {
 /// What switches tell each other when a ledger has changed, so that nobody has to look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum News {
+pub(crate) enum News {
     /// A switch wants slots, so badly, and none are free.
     Wanted(Need),
     /// Slots are free that somebody waits for.
@@ -109,51 +109,54 @@ pub enum News {
 /// Who holds slots of one limit, by name.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     /// By the names of switches.
-    pub holders: BTreeMap<String, Holding>,
+    pub(crate) holders: BTreeMap<String, Holding>,
 }
 
 impl Ledger {
     /// The limit that is in force: the least that any of them is configured with.
     #[must_use]
-    pub fn max(&self) -> usize {
+    pub(crate) fn max(&self) -> usize {
         self.holders.values().map(|holding| holding.max).min().unwrap_or(0)
     }
 
     /// Slots that have an owner.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.holders.values().map(|holding| holding.slots).sum()
     }
 
     /// Slots that others than `name` hold.
     #[must_use]
-    pub fn held_by_others(&self, name: &str) -> usize {
+    pub(crate) fn held_by_others(&self, name: &str) -> usize {
         self.others(name).map(|(_, holding)| holding.slots).sum()
     }
 
     /// All but `name`.
-    pub fn others<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a String, &'a Holding)> {
+    pub(crate) fn others<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl Iterator<Item = (&'a String, &'a Holding)> {
         self.holders.iter().filter(move |(other, _)| *other != name)
     }
 
     /// How badly anybody but `name` wants slots that it did not get.
     #[must_use]
-    pub fn wanted_by_others(&self, name: &str) -> Option<Need> {
+    pub(crate) fn wanted_by_others(&self, name: &str) -> Option<Need> {
         let wanting = self.others(name).filter(|(_, holding)| holding.wants > 0);
         wanting.map(|(_, holding)| holding.need).max()
     }
 
     /// Slots that nobody holds.
     #[must_use]
-    pub fn free(&self) -> usize {
+    pub(crate) fn free(&self) -> usize {
         self.max().saturating_sub(self.held())
     }
 
     /// What the others should hear once `name` has changed a ledger in which so many slots were free `before`. A
     /// switch that gives slots to those who come before it may want some itself.
-    pub fn news(&self, name: &str, before: usize) -> impl Iterator<Item = News> + use<> {
+    pub(crate) fn news(&self, name: &str, before: usize) -> impl Iterator<Item = News> + use<> {
         let mine = self.holders.get(name).filter(|mine| mine.wants > 0 && mine.need > Need::None);
         let waits = self.wanted_by_others(name) > Some(Need::None);
         let is_freed = self.free() > if mine.is_some() { before } else { 0 };
@@ -166,7 +169,7 @@ impl Ledger {
     ///
     /// # Errors
     /// It is outdated, and nothing has changed.
-    pub fn renew(&mut self, name: &str, renewal: &Renewal) -> Result<(), Outdated> {
+    pub(crate) fn renew(&mut self, name: &str, renewal: &Renewal) -> Result<(), Outdated> {
         let before = self.holders.get(name);
         if let Some(before) = before {
             if before.incarnation > renewal.incarnation {
@@ -226,10 +229,10 @@ impl Ledger {
         }
     }
 
-    /// A switch has no calls any more, if this is its run; whether it held anything.
-    pub fn forget(&mut self, name: &str, incarnation: Option<i64>) -> bool {
-        let held = self.holders.get(name);
-        let found = held.is_some_and(|held| incarnation.is_none_or(|run| run == held.incarnation));
+    /// A switch has no calls any more of this run and those before it; whether it held anything. What a limit that
+    /// it was not configured with since has is of an earlier one.
+    pub(crate) fn forget(&mut self, name: &str, run: i64) -> bool {
+        let found = self.holders.get(name).is_some_and(|held| held.incarnation <= run);
         found && self.holders.remove(name).is_some()
     }
 }
@@ -326,6 +329,17 @@ mod tests {
         ledger.renew("a", &Renewal { incarnation: 2, ..renewal(1, 4, 1, 4) }).unwrap();
         assert_eq!(ledger.renew("a", &renewal(8, 9, 9, 9)), Err(Outdated::Superseded));
         assert_eq!(slots(&ledger), [("a", 4, 1)]);
+    }
+
+    #[test]
+    fn a_switch_is_forgotten_with_what_its_earlier_runs_hold_and_not_with_what_a_later_one_does() {
+        let mut ledger = Ledger::default();
+        ledger.renew("a", &renewal(1, 0, 5, 5)).unwrap();
+        assert!(!ledger.clone().forget("a", 0), "a later run has it");
+        assert!(ledger.clone().forget("a", 1));
+        assert!(ledger.forget("a", 2), "the limit was not there any more in run 2");
+        assert_eq!(slots(&ledger), []);
+        assert!(!ledger.forget("a", 2));
     }
 
     #[test]

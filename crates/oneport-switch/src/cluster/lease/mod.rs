@@ -15,11 +15,13 @@ mod ledger;
 mod recent;
 mod sessions;
 
-pub use block::{Bound, Share};
-pub use exchange::{Exchange, Versioned};
-pub use kept::Kept;
-pub use leases::{Answer, Leases, Request, Standing};
-pub use ledger::{Fate, Holding, Judged, Ledger, Need, News, Outdated, Renewal};
+pub(crate) use block::{Bound, Share};
+pub(crate) use exchange::{Exchange, Versioned};
+pub(crate) use kept::Kept;
+pub(crate) use leases::{Answer, Leases, Request, Standing};
+#[cfg(test)]
+pub(crate) use ledger::{Fate, Judged, Need, Renewal};
+pub(crate) use ledger::{Ledger, News};
 
 use std::fmt;
 use std::time::Duration;
@@ -30,11 +32,11 @@ use crate::limits::Ceiling;
 
 /// Which slots: each key has a ledger of its own.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub struct Key {
+pub(crate) struct Key {
     /// The limit's name. Where each number has the limit for itself, the slots are those of each number alike.
-    pub limit: String,
+    pub(crate) limit: String,
     /// What is counted.
-    pub ceiling: Ceiling,
+    pub(crate) ceiling: Ceiling,
 }
 
 impl fmt::Display for Key {
@@ -48,18 +50,18 @@ impl fmt::Display for Key {
 
 /// How long things last, by clocks that do not step and go on while a machine sleeps. They may differ by an eighth.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Timing {
+pub(crate) struct Timing {
     /// A lease, from the moment before its renewal was sent.
-    pub lease: Duration,
+    pub(crate) lease: Duration,
     /// When it is renewed.
-    pub renew: Duration,
+    pub(crate) renew: Duration,
     /// Without an answer for so long a switch begins no calls beyond those it has told.
-    pub fresh: Duration,
+    pub(crate) fresh: Duration,
     /// A switch is dead whose session with the database its own machine has closed, if no other comes for so long.
-    pub gone: Duration,
+    pub(crate) gone: Duration,
     /// A switch that has not renewed for so long has no calls any more, since it ends them itself by then;
     /// `None`: there is no such time.
-    pub presumed_dead: Option<Duration>,
+    pub(crate) presumed_dead: Option<Duration>,
 }
 
 /// What each clock may be late by when another's time is over, beside an eighth. Calls that have begun within a
@@ -69,7 +71,7 @@ const SLACK: Duration = Duration::from_secs(2);
 impl Timing {
     /// All times in the usual proportion to that of a lease.
     #[must_use]
-    pub fn of_lease(lease: Duration) -> Self {
+    pub(crate) fn of_lease(lease: Duration) -> Self {
         Self {
             lease,
             renew: lease / 5,
@@ -81,7 +83,7 @@ impl Timing {
 
     /// When another's time is over for certain, if it is `time` by its own clock.
     #[must_use]
-    pub fn for_certain(time: Duration) -> Duration {
+    pub(crate) fn for_certain(time: Duration) -> Duration {
         match flaw::TakesTooEarly.is_there() {
             true => time - time / 4,
             false => time + time / 8 + SLACK,

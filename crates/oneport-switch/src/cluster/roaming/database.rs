@@ -40,7 +40,7 @@ impl Change {
 }
 
 #[derive(Default)]
-pub(super) struct Database {
+pub(in crate::cluster) struct Database {
     rows: BTreeMap<String, Row>,
     /// Whose row has changed, by which transaction.
     changes: Vec<(u64, String)>,
@@ -51,13 +51,13 @@ pub(super) struct Database {
 
 impl Database {
     /// Whether these rows are locked by a transaction that has not ended.
-    pub(super) fn is_locked(&self, records: &[Record]) -> bool {
+    pub(in crate::cluster) fn is_locked(&self, records: &[Record]) -> bool {
         let said = said(records);
         self.open.values().flatten().any(|change| said.contains_key(change.peer()))
     }
 
     /// A transaction begins, and writes these; `today` is what the clock of the switch says.
-    pub(super) fn begin(&mut self, now: Time, today: Utc, records: &[Record]) -> u64 {
+    pub(in crate::cluster) fn begin(&mut self, now: Time, today: Utc, records: &[Record]) -> u64 {
         let now = i64::try_from(now).unwrap();
         let (mut changes, mut ends) = (Vec::new(), Vec::new());
         for (peer, said) in said(records) {
@@ -83,7 +83,7 @@ impl Database {
     }
 
     /// A transaction ends; whether others are told.
-    pub(super) fn commit(&mut self, transaction: u64) -> bool {
+    pub(in crate::cluster) fn commit(&mut self, transaction: u64) -> bool {
         let changes = self.open.remove(&transaction).unwrap_or_default();
         let mut changed = BTreeSet::new();
         for change in changes {
@@ -135,17 +135,17 @@ impl Database {
     }
 
     /// A transaction ends without effect.
-    pub(super) fn abort(&mut self, transaction: u64) {
+    pub(in crate::cluster) fn abort(&mut self, transaction: u64) {
         self.open.remove(&transaction);
     }
 
     /// Its process ends: so do all transactions, without effect.
-    pub(super) fn end(&mut self) {
+    pub(in crate::cluster) fn end(&mut self) {
         self.open.clear();
     }
 
     /// All transactions before this one have ended.
-    pub(super) fn horizon(&self) -> u64 {
+    pub(in crate::cluster) fn horizon(&self) -> u64 {
         match self.open.keys().next() {
             Some(oldest) if !flaw::ReadsTooFar.is_there() => *oldest,
             _ => self.transactions + 1,
@@ -153,7 +153,7 @@ impl Database {
     }
 
     /// What has changed for switch `own` since that horizon, or all there is.
-    pub(super) fn read(&self, own: &str, from: Option<u64>) -> Vec<Shared> {
+    pub(in crate::cluster) fn read(&self, own: &str, from: Option<u64>) -> Vec<Shared> {
         let shared = |peer: &String| {
             let row = self.rows.get(peer).filter(|row| row.switch() != own);
             let switch = row.filter(|row| !row.gone).map(|row| row.switch().to_string());
@@ -171,7 +171,7 @@ impl Database {
     }
 
     /// Who is registered at `own`.
-    pub(super) fn registered(&self, own: &str) -> BTreeMap<String, StoredRegistration> {
+    pub(in crate::cluster) fn registered(&self, own: &str) -> BTreeMap<String, StoredRegistration> {
         let rows = self.rows.iter().filter(|(_, row)| !row.gone && row.switch() == own);
         rows.map(|(peer, row)| (peer.clone(), row.stored.clone())).collect()
     }

@@ -3,8 +3,8 @@
 //!
 //! `cargo xtask fleets --seeds 100000` tells many, `--seed N` one of them again.
 
-mod database;
-mod flaw;
+pub(super) mod database;
+pub(super) mod flaw;
 mod history;
 mod node;
 mod world;

@@ -46,7 +46,7 @@ export const Card = ({ title, note, children, wide }) => html`
 
 /** A figure and what it counts. */
 export const Figure = ({ value, unit, label, tone }) => html`
-  <div class=${`figure ${tone ?? ''}`}><dt>${label}</dt><dd>${value}${unit && html`<small> ${unit}</small>`}</dd></div>`;
+  <div class=${`figure ${tone ?? ''}`}><dt>${label}</dt><dd>${value}${unit && html` <small>${unit}</small>`}</dd></div>`;
 
 /** How much is used of what there is. Colour never says it alone. */
 export function Bar({ label, used, most, note, full = 'full', nearly = 'nearly full' }) {

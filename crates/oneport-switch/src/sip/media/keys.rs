@@ -14,6 +14,9 @@ pub(super) const PACE: Duration = Duration::from_millis(20);
 const SHORTEST: Duration = Duration::from_millis(80);
 const BETWEEN: Duration = Duration::from_millis(60);
 
+/// No key is down for longer, so that one whose release is lost is not heard for ever.
+const LONGEST: Duration = Duration::from_secs(10);
+
 /// So many wait.
 const MOST_WAITING: usize = 64;
 
@@ -52,6 +55,17 @@ impl Keys {
         }
     }
 
+    /// Whoever pressed it is gone: a key that is down comes up.
+    pub(super) fn let_go(&mut self) {
+        let is_held = match self.waiting.back() {
+            Some(last) => matches!(last, Stroke::Down(_)),
+            None => self.down.is_some(),
+        };
+        if is_held {
+            self.waiting.push_back(Stroke::Up);
+        }
+    }
+
     /// Whether there is nothing to be said.
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.sender.is_idle()
@@ -78,6 +92,10 @@ impl Keys {
             }
             (Some(Stroke::Up), None) => {
                 self.waiting.pop_front();
+            }
+            (None, Some(down)) if now.since(down) >= LONGEST => {
+                self.sender.release(timestamp);
+                (self.down, self.up) = (None, Some(now));
             }
             _ => {}
         }
@@ -121,6 +139,32 @@ mod tests {
         assert_eq!(strokes, [stroke(b'1'), stroke(b'2'), stroke(b'#')].concat());
         let begun: Vec<u64> = heard.iter().step_by(2).map(|(at, _)| *at).collect();
         assert!(begun.windows(2).all(|pair| pair[1] - pair[0] >= 140), "{begun:?}");
+    }
+
+    #[test]
+    fn a_key_comes_up_when_whoever_pressed_it_is_gone_and_after_ten_seconds_at_the_latest() {
+        let ends_at = |gone: Option<u64>| {
+            let mut keys = Keys::default();
+            assert!(keys.press(b'5'));
+            let mut now = 0;
+            while !keys.is_idle() {
+                let timestamp = u32::try_from(now * 8).expect("small");
+                keys.packet(Instant::from_micros(now * 1_000), timestamp);
+                now += 20;
+                if gone == Some(now) {
+                    keys.let_go();
+                    keys.let_go();
+                }
+                assert!(now < 20_000, "it stays down");
+            }
+            now
+        };
+        // The end is said three times (RFC 4733 §2.5.1.4).
+        assert_eq!(ends_at(Some(1_000)), 1_060);
+        assert_eq!(ends_at(None), 10_060);
+        let mut idle = Keys::default();
+        idle.let_go();
+        assert!(idle.is_idle(), "nothing is down");
     }
 
     #[test]

@@ -38,7 +38,7 @@ struct Bound {
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Entry {
+pub(crate) enum Entry {
     /// It is theirs.
     Theirs,
     /// It is, and from now on this is where they are.
@@ -51,7 +51,7 @@ pub enum Entry {
 
 /// Finds out where the other side is.
 #[derive(Clone, Debug)]
-pub struct Latch {
+pub(crate) struct Latch {
     /// Whether it learns; else nothing counts but the description.
     learns: bool,
     described: Option<SocketAddr>,
@@ -67,18 +67,18 @@ pub struct Latch {
 impl Latch {
     /// One that learns, or believes nothing but descriptions.
     #[must_use]
-    pub const fn new(learns: bool) -> Self {
+    pub(crate) const fn new(learns: bool) -> Self {
         Self { learns, described: None, proved: None, host: None, bound: None, candidate: None }
     }
 
     /// Signalling comes from this host.
-    pub const fn expect_host(&mut self, host: IpAddr) {
+    pub(crate) const fn expect_host(&mut self, host: IpAddr) {
         self.host = Some(host);
     }
 
     /// Takes what a description says. One that says something new frees the stream: its next packet
     /// tells where they are now. Until then media goes where the description says.
-    pub fn describe(&mut self, described: Option<SocketAddr>) {
+    pub(crate) fn describe(&mut self, described: Option<SocketAddr>) {
         if self.described != described {
             (self.described, self.bound, self.candidate) = (described, None, None);
             self.proved = None;
@@ -86,7 +86,7 @@ impl Latch {
     }
 
     /// They have proved to be there.
-    pub const fn prove(&mut self, at: SocketAddr) {
+    pub(crate) const fn prove(&mut self, at: SocketAddr) {
         self.proved = Some(at);
     }
 
@@ -98,13 +98,13 @@ impl Latch {
 
     /// Where media is to be sent.
     #[must_use]
-    pub fn target(&self) -> Option<SocketAddr> {
+    pub(crate) fn target(&self) -> Option<SocketAddr> {
         self.bound.map(|bound| bound.address).or(self.proved).or(self.described)
     }
 
     /// Where they were found.
     #[must_use]
-    pub fn found(&self) -> Option<SocketAddr> {
+    pub(crate) fn found(&self) -> Option<SocketAddr> {
         self.bound.map(|bound| bound.address)
     }
 
@@ -120,7 +120,13 @@ impl Latch {
     }
 
     /// Takes a packet that can be used.
-    pub fn enter(&mut self, now: Instant, from: SocketAddr, source: u32, number: u16) -> Entry {
+    pub(crate) fn enter(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        source: u32,
+        number: u16,
+    ) -> Entry {
         if let Some(bound) = &mut self.bound
             && bound.address == from
         {

@@ -39,15 +39,26 @@ use super::sdp::{CryptoSuite, Fingerprint, Negotiated};
 use handshakes::Part;
 use ports::{Pair, Ports};
 
-pub use latch::{Entry, Latch};
 pub use relay::MediaRelay;
 
-pub use crate::transcoding::Places;
+pub(crate) use crate::transcoding::Places;
 
 /// So many events of a port wait to be looked at; others are lost.
 const EVENTS: usize = 64;
 
 /// Where media is spoken.
+///
+/// ```
+/// use std::net::Ipv4Addr;
+///
+/// use oneport_switch::sip::media::{MediaConfig, MediaPlane};
+///
+/// let address = Ipv4Addr::LOCALHOST.into();
+/// let config = MediaConfig { address, ports: 30_000..=30_009, ..MediaConfig::default() };
+/// let (plane, _relay) = MediaPlane::start(config)?;
+/// assert_eq!(plane.pairs(), (5, 5), "all are free");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MediaConfig {
     /// The address that sockets are bound to.
@@ -61,6 +72,9 @@ pub struct MediaConfig {
     /// Whether media goes where packets come from, rather than where descriptions say: most phones are
     /// behind a NAT.
     pub latching: bool,
+    /// How long packets gather where many come, so that the driver does not wake up for each: 1 ms. Nothing where few
+    /// come, and nothing of what is sent waits.
+    pub gather: Duration,
 }
 
 impl Default for MediaConfig {
@@ -71,11 +85,19 @@ impl Default for MediaConfig {
             ports: 10_000..=20_000,
             timeout: Duration::from_secs(30),
             latching: true,
+            gather: Duration::from_millis(1),
         }
     }
 }
 
 /// No port can be had.
+///
+/// ```
+/// use oneport_switch::sip::media::NoPort;
+///
+/// let error = NoPort::AllInUse { pairs: 5 };
+/// assert_eq!(error.to_string(), "all 5 pairs of media ports are in use");
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum NoPort {
@@ -94,6 +116,22 @@ pub enum NoPort {
 }
 
 /// Something happened to a stream.
+///
+/// ```
+/// use oneport_switch::sip::media::{MediaEvent, MediaPort};
+///
+/// /// Waits until nothing comes any more; whether the call is to be hung up.
+/// async fn watch(port: &mut MediaPort) -> bool {
+///     while let Some(event) = port.next_event().await {
+///         match event {
+///             MediaEvent::OneWay(found) => println!("{found}"),
+///             MediaEvent::TimedOut { silent_for } => return !silent_for.is_zero(),
+///             _ => {}
+///         }
+///     }
+///     false
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum MediaEvent {
@@ -130,6 +168,18 @@ pub enum MediaEvent {
 }
 
 /// What was counted of a stream.
+///
+/// ```
+/// use std::net::Ipv4Addr;
+///
+/// use oneport_switch::sip::media::{MediaConfig, MediaPlane};
+///
+/// let config = MediaConfig { address: Ipv4Addr::LOCALHOST.into(), ..MediaConfig::default() };
+/// let (plane, _relay) = MediaPlane::start(config)?;
+/// let figures = plane.open()?.figures();
+/// assert_eq!((figures.stats.received.frames, figures.malformed), (0, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Figures {
     /// As of any call: what was heard, what was sent, and what the other side says that it heard.
@@ -254,6 +304,15 @@ impl Shared {
 }
 
 /// Opens ports for media. Clones refer to the same range.
+///
+/// ```
+/// use oneport_switch::sip::media::{MediaConfig, MediaPlane};
+///
+/// // The relay goes to the thread of the driver; the plane opens ports for whoever signals.
+/// let (plane, _relay) = MediaPlane::start(MediaConfig::default())?;
+/// println!("a=fingerprint:{}", plane.fingerprint());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct MediaPlane(Arc<Shared>);
 
@@ -270,7 +329,10 @@ impl MediaPlane {
     ///
     /// # Errors
     /// The system is short of something.
-    pub fn start_within(config: MediaConfig, places: Places) -> io::Result<(Self, MediaRelay)> {
+    pub(crate) fn start_within(
+        config: MediaConfig,
+        places: Places,
+    ) -> io::Result<(Self, MediaRelay)> {
         let identity = Identity::draw().map_err(|error: NoIdentity| io::Error::other(error))?;
         let identity = Arc::new(identity);
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
@@ -335,17 +397,33 @@ impl MediaPlane {
 
 /// What is counted of a stream.
 #[derive(Clone, Debug)]
-pub struct Meter(Arc<Mutex<Figures>>);
+pub(crate) struct Meter(Arc<Mutex<Figures>>);
 
 impl Meter {
     /// The figures, as of half a second ago or less.
     #[must_use]
-    pub fn figures(&self) -> Figures {
+    pub(crate) fn figures(&self) -> Figures {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 /// A port of media. Dropping it closes it.
+///
+/// ```
+/// use std::net::Ipv4Addr;
+///
+/// use oneport_switch::sip::media::{MediaConfig, MediaPlane};
+/// use oneport_switch::sip::sdp::SrtpUse;
+///
+/// # mod voice { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/voice.rs")); } use voice::*;
+/// let config = MediaConfig { address: Ipv4Addr::LOCALHOST.into(), ..MediaConfig::default() };
+/// let (plane, _relay) = MediaPlane::start(config)?;
+/// let mut port = plane.open()?;
+/// assert_eq!(port.local().port() % 2, 0, "RTCP has the odd port behind it");
+/// port.negotiated(&agreed(SrtpUse::Off));
+/// assert!(port.poll_event().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct MediaPort {
     index: u16,
     plane: Arc<Shared>,
@@ -438,7 +516,7 @@ impl MediaPort {
 
     /// What is counted, for somebody who wants to read it while the port is open.
     #[must_use]
-    pub fn meter(&self) -> Meter {
+    pub(crate) fn meter(&self) -> Meter {
         Meter(self.figures.clone())
     }
 

@@ -44,6 +44,9 @@ const TURNS: usize = 16;
 const LOOK: Duration = Duration::from_millis(100);
 const PARTS: usize = 5;
 
+/// So many packets come in each gathering, or none is worth its delay.
+const WORTHWHILE: u32 = 4;
+
 /// Errors of one socket that one look at the descriptor tells of.
 const ERRORS: usize = 64;
 
@@ -55,6 +58,15 @@ const BELL: u64 = u64::MAX;
 
 /// Does the work of a [`MediaPlane`](super::MediaPlane): see there. Its owner hands it what the driver
 /// hands to the owner.
+///
+/// ```
+/// use oneport_switch::sip::media::{MediaConfig, MediaPlane};
+///
+/// let (_plane, relay) = MediaPlane::start(MediaConfig::default())?;
+/// // An application hands it what its driver hands on: see `watched`, `hear` and `handle_timeout`.
+/// assert_eq!((relay.streams(), relay.poll_timeout()), (0, None));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct MediaRelay {
     shared: Arc<Shared>,
     commands: Receiver<Command>,
@@ -63,6 +75,11 @@ pub struct MediaRelay {
     calls: HashMap<CallId, u16>,
     next_look: Option<Instant>,
     part: usize,
+    /// Packets since the last look, and whether so many come that they gather.
+    packets: u32,
+    gathers: bool,
+    /// Until then packets gather, and nothing is read.
+    next_reading: Option<Instant>,
     /// When something was heard last, on any stream.
     heard: Option<Instant>,
     /// Streams with keys on their way, and when they are due.
@@ -88,6 +105,9 @@ impl MediaRelay {
             calls: HashMap::new(),
             next_look: None,
             part: 0,
+            packets: 0,
+            gathers: false,
+            next_reading: None,
             heard: None,
             keyed: Vec::new(),
             next_key: None,
@@ -98,10 +118,11 @@ impl MediaRelay {
         })
     }
 
-    /// What the driver has to watch: [`Application::watched`](oneport::Application::watched).
+    /// What the driver has to watch, but while packets gather:
+    /// [`Application::watched`](oneport::Application::watched).
     #[must_use]
-    pub fn watched(&self) -> BorrowedFd<'_> {
-        self.epoll.as_fd()
+    pub fn watched(&self) -> Option<BorrowedFd<'_>> {
+        self.next_reading.is_none().then(|| self.epoll.as_fd())
     }
 
     /// How many streams there are.
@@ -112,6 +133,7 @@ impl MediaRelay {
 
     /// Reads what has come: [`Application::handle_ready`](oneport::Application::handle_ready).
     pub fn handle_ready(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        self.next_reading = self.gathers.then(|| now + self.shared.config.gather);
         let mut room = [const { MaybeUninit::<epoll::Event>::uninit() }; READY];
         for _ in 0..TURNS {
             let nothing = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -149,6 +171,7 @@ impl MediaRelay {
         let Ok((length, from)) = from.recv_from(&mut self.datagram[..]) else {
             return self.put(index, stream);
         };
+        self.packets = self.packets.saturating_add(1);
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
         let datagram = self.datagram.get_mut(..length).unwrap_or_default();
         if is_handshake(datagram) {
@@ -238,11 +261,14 @@ impl MediaRelay {
     fn key_at(&mut self, now: Instant, index: u16, digit: u8, phase: DtmfPhase) -> bool {
         let Some(stream) = stream_at(&mut self.streams, index) else { return false };
         let says = stream.says_keys();
-        if says {
-            match phase {
-                DtmfPhase::Begin => drop(stream.outgoing.keys.press(digit)),
-                DtmfPhase::End => stream.outgoing.keys.release(),
-            }
+        match phase {
+            DtmfPhase::Begin if says => drop(stream.outgoing.keys.press(digit)),
+            DtmfPhase::Begin => {}
+            // The other side may have ceased to want them while it was down.
+            DtmfPhase::End if says => stream.outgoing.keys.release(),
+            DtmfPhase::End => stream.outgoing.keys.let_go(),
+        }
+        if stream.has_keys() {
             begin_keys(&mut self.keyed, &mut self.next_key, now, index);
         }
         says
@@ -254,21 +280,30 @@ impl MediaRelay {
             && let Some(stream) = stream_at(&mut self.streams, index)
         {
             stream.partner = None;
+            stream.outgoing.keys.let_go();
         }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is wanted.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.next_look.into_iter().chain(self.next_key).min()
+        [self.next_look, self.next_key, self.next_reading].into_iter().flatten().min()
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, endpoint: &mut Endpoint, now: Instant) {
+        if self.next_reading.is_some_and(|next| next <= now) {
+            self.handle_ready(endpoint, now);
+        }
         if self.next_key.is_some_and(|next| next <= now) {
             self.go_on_with_keys(endpoint, now);
         }
         if let Some(due) = self.next_look.filter(|next| *next <= now) {
+            let gather = self.shared.config.gather;
+            let gatherings = LOOK.as_micros().checked_div(gather.as_micros());
+            let packets = core::mem::take(&mut self.packets);
+            let many =
+                gatherings.is_some_and(|many| u128::from(packets) >= u128::from(WORTHWHILE) * many);
             let (streams, packet) = (&mut self.streams, &mut self.packet);
             // Whoever is not heard for so long is somebody else than who was.
             let others = self.heard.is_some_and(|heard| now.since(heard) < PATIENCE);
@@ -281,6 +316,8 @@ impl MediaRelay {
             // The pace is kept where this was late, unless it was very late.
             let next = if now.since(due) < LOOK { due + LOOK } else { now + LOOK };
             self.next_look = streams.iter().any(Option::is_some).then_some(next);
+            // What came last may have come for the last stream.
+            self.gathers = many && self.next_look.is_some();
         }
     }
 
@@ -330,10 +367,9 @@ impl MediaRelay {
     fn command(&mut self, endpoint: &mut Endpoint, now: Instant, command: Command) {
         match command {
             Command::Open { pair, events, figures, ours } => {
-                let index = pair.index;
                 if let Err(error) = self.open(now, pair, (events, figures), ours) {
+                    // Whoever asked for it has the port until it is closed.
                     tracing::warn!("a media port cannot be watched: {error}");
-                    self.shared.give_back(index);
                 }
             }
             Command::Agree { index, agreed } => {
@@ -403,7 +439,9 @@ impl MediaRelay {
             Command::Close { index, tell } => {
                 self.release_keys(endpoint, now, index);
                 self.detach(index);
-                let Some(mut stream) = self.take(index) else { return };
+                let Some(mut stream) = self.take(index) else {
+                    return self.shared.give_back(index);
+                };
                 stream.report(now, true, &mut self.packet);
                 let figures = stream.known_figures();
                 self.handshakes.end(index);
@@ -530,6 +568,7 @@ impl MediaRelay {
 
     fn detach(&mut self, index: u16) {
         let Some(stream) = stream_at(&mut self.streams, index) else { return };
+        stream.outgoing.keys.let_go();
         match stream.partner.take() {
             Some(Partner::Call(call, _)) => drop(self.calls.remove(&call)),
             Some(Partner::Stream(other)) => {

@@ -11,7 +11,7 @@ const LONGEST_LOSS_MS: u32 = 2_000;
 
 /// What is said in ms of the timestamps that come. It never goes back for another stream.
 #[derive(Clone, Debug)]
-pub struct SenderClock {
+pub(crate) struct SenderClock {
     rate: u32,
     /// The newest timestamp, made whole.
     whole: u64,
@@ -24,13 +24,13 @@ pub struct SenderClock {
 impl SenderClock {
     /// One of so many timestamps in a second.
     #[must_use]
-    pub const fn new(rate: u32) -> Self {
+    pub(crate) const fn new(rate: u32) -> Self {
         Self { rate, whole: 1 << 40, offset: 0, last: None }
     }
 
     /// The timestamp in ms of what came at `now`. What `begins` follows nothing: another stream, whose
     /// clock has nothing to do with the one before.
-    pub fn stamp(&mut self, now: Instant, rate: u32, timestamp: u32, begins: bool) -> u32 {
+    pub(crate) fn stamp(&mut self, now: Instant, rate: u32, timestamp: u32, begins: bool) -> u32 {
         let passed = |(came, _): (Instant, u32)| u32::try_from(now.since(came).as_millis());
         let expected = self.last.map(|last| last.1.wrapping_add(passed(last).unwrap_or(u32::MAX)));
         let (before, rate) = (self.rate, rate.max(1));
@@ -73,13 +73,13 @@ const fn distance(a: u32, b: u32) -> u32 {
 
 /// What a packet that leaves has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Departing {
+pub(crate) struct Departing {
     /// Its sequence number.
-    pub sequence: u16,
+    pub(crate) sequence: u16,
     /// Its timestamp.
-    pub timestamp: u32,
+    pub(crate) timestamp: u32,
     /// Whether it begins a talkspurt.
-    pub marker: bool,
+    pub(crate) marker: bool,
 }
 
 /// The newest packet of voice.
@@ -96,7 +96,7 @@ struct Newest {
 /// were lost before they came here leave a gap in the numbers, so that the receiver sees it; those that
 /// come late still fill it.
 #[derive(Clone, Debug)]
-pub struct Spacing {
+pub(crate) struct Spacing {
     rate: u32,
     /// The number of the next packet.
     next: u16,
@@ -112,13 +112,13 @@ pub struct Spacing {
 impl Spacing {
     /// A stream that begins with these, which should be random (RFC 3550 §5.1).
     #[must_use]
-    pub const fn new(now: Instant, rate: u32, sequence: u16, timestamp: u32) -> Self {
+    pub(crate) const fn new(now: Instant, rate: u32, sequence: u16, timestamp: u32) -> Self {
         let base = (timestamp, now);
         Self { rate, next: sequence, used: 0, base, newest: None, is_pause: false }
     }
 
     /// Other voice follows, with this many timestamps in a second.
-    pub fn set_rate(&mut self, now: Instant, rate: u32) {
+    pub(crate) fn set_rate(&mut self, now: Instant, rate: u32) {
         if self.rate != rate {
             self.base = (self.timestamp(now), now);
             (self.rate, self.newest, self.is_pause) = (rate, None, true);
@@ -126,13 +126,13 @@ impl Spacing {
     }
 
     /// Nothing follows for a while, and that is no loss.
-    pub const fn pause(&mut self) {
+    pub(crate) const fn pause(&mut self) {
         self.is_pause = true;
     }
 
     /// Where the clock of the stream stands.
     #[must_use]
-    pub fn timestamp(&self, now: Instant) -> u32 {
+    pub(crate) fn timestamp(&self, now: Instant) -> u32 {
         let newest = self.newest.map(|newest| (newest.departing.timestamp, newest.at));
         let (timestamp, at) = newest.unwrap_or(self.base);
         let passed = u32::try_from(now.since(at).as_millis()).unwrap_or(u32::MAX);
@@ -145,7 +145,7 @@ impl Spacing {
 
     /// The next packet of voice that began at `ms` of its own clock and lasts so many ms. `None`: it has
     /// been sent, or its place in the stream is gone.
-    pub fn voice(&mut self, now: Instant, ms: u32, lasts: u32) -> Option<Departing> {
+    pub(crate) fn voice(&mut self, now: Instant, ms: u32, lasts: u32) -> Option<Departing> {
         let lasts = lasts.max(1);
         let Some(newest) = self.newest else {
             let timestamp = self.timestamp(now);
@@ -205,7 +205,7 @@ impl Spacing {
     }
 
     /// The number of a packet that is no voice.
-    pub fn number(&mut self) -> u16 {
+    pub(crate) fn number(&mut self) -> u16 {
         let number = self.next;
         self.next = number.wrapping_add(1);
         self.used = self.used << 1 | 1;

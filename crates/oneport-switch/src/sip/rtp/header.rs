@@ -9,6 +9,13 @@ pub const HEADER_BYTES: usize = 12;
 ///
 /// `0` version 2, padding, extension, 4 bits of sources; `1` the marker and 7 bits of payload type; `2..4`
 /// the sequence number; `4..8` the timestamp; `8..12` the source (SSRC).
+///
+/// ```
+/// use oneport_switch::sip::rtp::{HEADER_BYTES, Header};
+///
+/// let header = Header { marker: true, payload_type: 0, sequence: 1, timestamp: 160, source: 5 };
+/// assert_eq!(header.write()[..HEADER_BYTES - 8], [0x80, 0x80, 0, 1]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Header {
     /// The first of a talkspurt, or of an event.
@@ -24,6 +31,16 @@ pub struct Header {
 }
 
 /// A packet that has come.
+///
+/// ```
+/// use oneport_switch::sip::rtp::{Header, Packet};
+///
+/// let header = Header { marker: false, payload_type: 8, sequence: 1, timestamp: 160, source: 5 };
+/// let datagram = [&header.write()[..], &[0xD5; 160]].concat();
+/// let packet = Packet::read(&datagram)?;
+/// assert_eq!((packet.header, packet.payload.len()), (header, 160));
+/// # Ok::<(), oneport_switch::sip::rtp::RtpError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Packet<'a> {
     /// Its header.
@@ -33,6 +50,13 @@ pub struct Packet<'a> {
 }
 
 /// A datagram that is no RTP.
+///
+/// ```
+/// use oneport_switch::sip::rtp::{Packet, RtpError};
+///
+/// assert_eq!(Packet::read(&[0x80, 0]).err(), Some(RtpError::Truncated));
+/// assert_eq!(Packet::read(&[0; 12]).err(), Some(RtpError::Version));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum RtpError {
     /// It ends before its header does.

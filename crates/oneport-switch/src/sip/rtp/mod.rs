@@ -5,7 +5,7 @@ mod header;
 mod rtcp;
 mod sequence;
 
-pub use clock::{Departing, SenderClock, Spacing};
+pub(crate) use clock::{SenderClock, Spacing};
 pub use header::{HEADER_BYTES, Header, Packet, RtpError, is_rtcp};
 pub use rtcp::{Block, Compound, Ntp, Report, SenderInfo, read_compound, write_report};
 pub use sequence::{Come, Reception, Sequence};

@@ -13,6 +13,13 @@ const BYE: u8 = 203;
 
 /// A moment in 1/2³² s (§4). Ours count from the start of the system's own clock, as §4 allows: they
 /// serve to measure round trips.
+///
+/// ```
+/// use oneport_switch::sip::rtp::Ntp;
+///
+/// // Seconds lie above the point, and 65,536 parts of one below.
+/// assert_eq!(Ntp(3 << 32).middle(), 3 << 16);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Ntp(pub u64);
 
@@ -34,6 +41,13 @@ impl Ntp {
 }
 
 /// What a sender says of its stream.
+///
+/// ```
+/// use oneport_switch::sip::rtp::{Ntp, SenderInfo};
+///
+/// let sent = SenderInfo { ntp: Ntp(1 << 40), timestamp: 160, packets: 50, bytes: 8_000 };
+/// assert_eq!(sent.bytes / sent.packets, 160, "bytes of a packet");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SenderInfo {
     /// When it says so.
@@ -47,6 +61,17 @@ pub struct SenderInfo {
 }
 
 /// What somebody says of a stream that it hears.
+///
+/// ```
+/// use oneport_switch::sip::rtp::{Block, Ntp, Reception};
+///
+/// // The last report of ours left half a second ago; they waited a quarter of one with theirs.
+/// let reception = Reception { fraction_lost: 0, lost: 0, highest: 50 };
+/// let last_report = Ntp(7 << 32).middle();
+/// let block = Block { source: 5, reception, jitter: 0, last_report, delay: 1 << 14 };
+/// let round_trip = block.round_trip(Ntp((7 << 32) + (1 << 31)));
+/// assert_eq!(round_trip.map(|time| time.as_millis()), Some(250));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Block {
     /// Whose stream it is.
@@ -76,6 +101,15 @@ impl Block {
 }
 
 /// What we report.
+///
+/// ```
+/// use oneport_switch::sip::rtp::{Report, is_rtcp, write_report};
+///
+/// let report = Report { source: 5, sender: None, heard: None, name: "a@192.0.2.1", leaves: true };
+/// let mut datagram = Vec::new();
+/// write_report(&report, &mut datagram);
+/// assert!(is_rtcp(&datagram));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Report<'a> {
     /// Our source.
@@ -91,6 +125,18 @@ pub struct Report<'a> {
 }
 
 /// What a compound packet says.
+///
+/// ```
+/// use oneport_switch::sip::rtp::{Ntp, Report, SenderInfo, read_compound, write_report};
+///
+/// let sender = Some(SenderInfo { ntp: Ntp(1 << 40), timestamp: 160, packets: 50, bytes: 8_000 });
+/// let report = Report { source: 5, sender, heard: None, name: "a@192.0.2.1", leaves: false };
+/// let mut datagram = Vec::new();
+/// write_report(&report, &mut datagram);
+/// let compound = read_compound(&datagram, 9).ok_or("malformed")?;
+/// assert_eq!((compound.source, compound.sender, compound.leaves), (5, sender, false));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Compound {
     /// Who has sent it.

@@ -7,6 +7,15 @@ const WINDOW: u64 = 64;
 const MOST_AHEAD: i16 = 3_000;
 
 /// A packet among those before it.
+///
+/// ```
+/// use oneport_switch::sip::rtp::{Come, Sequence};
+///
+/// let mut sequence = Sequence::default();
+/// sequence.take(65_535);
+/// assert!(matches!(sequence.take(1), Come::New { missing: 1 }));
+/// assert!(matches!(sequence.take(0), Come::Late));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Come {
     /// The newest; so many between it and the one before are missing so far.
@@ -25,6 +34,17 @@ pub enum Come {
 }
 
 /// What has come of one source.
+///
+/// ```
+/// use oneport_switch::sip::rtp::Sequence;
+///
+/// let mut sequence = Sequence::default();
+/// for number in [7, 8, 10] {
+///     sequence.take(number);
+/// }
+/// assert_eq!(sequence.received(), 3);
+/// assert_eq!(sequence.report().lost, 1);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Sequence {
     /// The number of the newest, made whole; the first has 2¹⁶ or more.
@@ -43,6 +63,17 @@ pub struct Sequence {
 }
 
 /// What a report says of a source.
+///
+/// ```
+/// use oneport_switch::sip::rtp::Sequence;
+///
+/// let mut sequence = Sequence::default();
+/// for number in [1, 2, 4] {
+///     sequence.take(number);
+/// }
+/// let reception = sequence.report();
+/// assert_eq!((reception.lost, reception.fraction_lost, reception.highest), (1, 64, 4), "of 256");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Reception {
     /// The share that was lost since the last report, in 1/256.

@@ -13,6 +13,12 @@ const LONGEST_KEY: usize = 32;
 const LONGEST_SALT: usize = 14;
 
 /// How SRTP is encrypted and authenticated.
+///
+/// ```
+/// use oneport_switch::sip::sdp::CryptoSuite;
+///
+/// assert_eq!(CryptoSuite::AesCm128HmacSha1_80.name(), "AES_CM_128_HMAC_SHA1_80");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CryptoSuite {
     /// AES in counter mode, tags of 80 bits.
@@ -43,6 +49,14 @@ impl CryptoSuite {
 
 /// A master key and its salt, as long as its suite wants both: what is shorter has zeros behind it. It prints
 /// as `***`.
+///
+/// ```
+/// use oneport_switch::sip::sdp::MasterKey;
+///
+/// // 16 bytes of key and 14 of salt.
+/// let key = MasterKey::new(&[7; 16], &[9; 14]);
+/// assert_ne!(key, MasterKey::from([7; 30]));
+/// ```
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct MasterKey {
     pub(in crate::sip) key: [u8; LONGEST_KEY],

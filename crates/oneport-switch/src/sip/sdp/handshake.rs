@@ -53,6 +53,13 @@ impl Hash {
 }
 
 /// By which hash a certificate is known. It prints as descriptions have it: `sha-256 AB:CD:…`.
+///
+/// ```
+/// use oneport_switch::sip::sdp::Fingerprint;
+///
+/// let print = Fingerprint::of(b"a certificate (DER)");
+/// assert!(print.is_of(b"a certificate (DER)") && !print.is_of(b"another"));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fingerprint {
     hash: Hash,

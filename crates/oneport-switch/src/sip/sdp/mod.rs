@@ -33,6 +33,13 @@ const MOST_MEDIA: usize = 16;
 const MOST_PAYLOADS: usize = 64;
 
 /// Whose order of codecs decides in an answer.
+///
+/// ```
+/// use oneport_switch::sip::sdp::{Capabilities, Order};
+///
+/// let capabilities = Capabilities { order: Order::Ours, ..Capabilities::default() };
+/// assert_ne!(capabilities.order, Order::Theirs);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Order {
     /// The offer's.
@@ -43,6 +50,16 @@ pub enum Order {
 }
 
 /// Whether media is encrypted.
+///
+/// ```
+/// use oneport_switch::sip::sdp::{Capabilities, Local, SdpError, SrtpUse, answer, offer};
+///
+/// let local = Local::new("192.0.2.1:4000".parse()?, 1);
+/// let plain = offer(&Capabilities::default(), &local);
+/// let strict = Capabilities { srtp: SrtpUse::Required, ..Capabilities::default() };
+/// assert_eq!(answer(&plain, &strict, &local).err(), Some(SdpError::EncryptionRequired));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum SrtpUse {
     /// Never.
@@ -69,6 +86,14 @@ impl SrtpUse {
 }
 
 /// Which way media flows, for whoever says it.
+///
+/// ```
+/// use oneport_switch::sip::sdp::Direction;
+///
+/// let theirs = Direction::SendOnly;
+/// assert_eq!(theirs.reversed(), Direction::RecvOnly);
+/// assert_eq!(theirs.reversed().and(Direction::SendRecv).name(), "recvonly");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Direction {
     /// Both ways.
@@ -131,6 +156,16 @@ impl Direction {
 }
 
 /// What we can and want.
+///
+/// ```
+/// use oneport::Format;
+/// use oneport_switch::sip::sdp::{Capabilities, Local, offer};
+///
+/// let capabilities = Capabilities { formats: vec![Format::GSM], ..Capabilities::default() };
+/// let offer = offer(&capabilities, &Local::new("192.0.2.1:4000".parse()?, 1));
+/// assert!(offer.contains("m=audio 4000 RTP/AVP 3"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Capabilities {
     /// Voice formats, best first. Those that RTP cannot carry as IAX2 does are left out.
@@ -170,6 +205,14 @@ impl Default for Capabilities {
 }
 
 /// Where we are, for one description of ours.
+///
+/// ```
+/// use oneport_switch::sip::sdp::{Capabilities, Local, offer};
+///
+/// let again = Local { version: 2, ..Local::new("192.0.2.1:4000".parse()?, 1) };
+/// assert!(offer(&Capabilities::default(), &again).contains("o=- 1 2 IN IP4 192.0.2.1"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Local {
     /// Where we want RTP, as the other side sees it. RTCP comes to the port behind it.
@@ -195,6 +238,14 @@ impl Local {
 }
 
 /// A payload type and what it means.
+///
+/// ```
+/// use oneport_switch::sip::sdp::SrtpUse;
+///
+/// # mod voice { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/voice.rs")); } use voice::*;
+/// let sends = agreed(SrtpUse::Off).sends;
+/// assert_eq!(sends.clock_rate, 8_000);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Payload {
     /// Its number, 0 to 127.
@@ -204,6 +255,14 @@ pub struct Payload {
 }
 
 /// How media is encrypted.
+///
+/// ```
+/// use oneport_switch::sip::sdp::{Srtp, SrtpUse};
+///
+/// # mod voice { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/voice.rs")); } use voice::*;
+/// assert!(matches!(agreed(SrtpUse::Required).srtp, Some(Srtp::Described(_))));
+/// assert_eq!(agreed(SrtpUse::Off).srtp, None);
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Srtp {
     /// By keys that the descriptions have (RFC 4568).
@@ -213,6 +272,15 @@ pub enum Srtp {
 }
 
 /// Keys and method that descriptions have.
+///
+/// ```
+/// use oneport_switch::sip::sdp::{MasterKey, Srtp, SrtpUse};
+///
+/// # mod voice { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/voice.rs")); } use voice::*;
+/// let Some(Srtp::Described(keys)) = agreed(SrtpUse::Required).srtp else { panic!("in the clear") };
+/// assert!(keys.suite.name().starts_with("AE"));
+/// assert_eq!((keys.ours == keys.theirs, keys.tag > 0), (false, true));
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DescribedKeys {
     /// How it is encrypted, both ways.
@@ -226,6 +294,14 @@ pub struct DescribedKeys {
 }
 
 /// Of whom a handshake is, and how it is begun. Where all of it stays the same, so do the keys.
+///
+/// ```
+/// use oneport_switch::sip::sdp::{Fingerprint, Handshake};
+///
+/// let theirs = vec![Fingerprint::of(b"a certificate (DER)")];
+/// let handshake = Handshake { begins: true, theirs, id: None };
+/// assert!(handshake.theirs.iter().any(|print| print.is_of(b"a certificate (DER)")));
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Handshake {
     /// Whether we begin it (`active`); else they do.
@@ -237,6 +313,17 @@ pub struct Handshake {
 }
 
 /// A media line that is not spoken; it keeps its place in each description.
+///
+/// ```
+/// use oneport_switch::sip::sdp::{Capabilities, Local, answer, offer};
+///
+/// let (capabilities, local) = (Capabilities::default(), Local::new("192.0.2.1:4000".parse()?, 1));
+/// let offer = offer(&capabilities, &local) + "m=video 4002 RTP/AVP 31\r\n";
+/// let (answer, agreed) = answer(&offer, &capabilities, &local)?;
+/// assert!(agreed.lines[0].is_none() && agreed.lines[1].is_some());
+/// assert!(answer.contains("m=video 0 RTP/AVP 31"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RefusedMedia {
     media: String,
@@ -245,6 +332,20 @@ pub struct RefusedMedia {
 }
 
 /// What both sides have agreed upon.
+///
+/// ```
+/// use oneport_switch::sip::sdp::{Capabilities, Local, accept, answer, offer};
+///
+/// let ours = Local::new("192.0.2.1:4000".parse()?, 1);
+/// let theirs = Local::new("192.0.2.2:5000".parse()?, 2);
+/// let capabilities = Capabilities::default();
+/// let (answer, there) = answer(&offer(&capabilities, &ours), &capabilities, &theirs)?;
+/// let here = accept(&answer, &capabilities, &ours, None)?;
+/// assert_eq!((here.remote, there.remote), (Some(theirs.address), Some(ours.address)));
+/// assert_eq!(here.format, there.format);
+/// assert!(!here.is_held());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Negotiated {
     /// Where they want RTP; `None`: nowhere (`c=0.0.0.0`).
@@ -301,6 +402,15 @@ impl Negotiated {
 }
 
 /// A description that cannot be used.
+///
+/// ```
+/// use oneport_switch::sip::sdp::{Capabilities, Local, SdpError, answer};
+///
+/// let local = Local::new("192.0.2.1:4000".parse()?, 1);
+/// let error = answer("v=1", &Capabilities::default(), &local).expect_err("there is no such version");
+/// assert_eq!(error, SdpError::Malformed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum SdpError {

@@ -29,6 +29,15 @@ const WINDOW: u64 = 64;
 const SOURCES: usize = 4;
 
 /// A packet that cannot be used.
+///
+/// ```
+/// use oneport_switch::sip::sdp::{CryptoSuite, MasterKey};
+/// use oneport_switch::sip::srtp::{SrtpContext, SrtpError};
+///
+/// let key = MasterKey::from([7; 30]);
+/// let mut context = SrtpContext::new(CryptoSuite::AesCm128HmacSha1_80, &key);
+/// assert_eq!(context.unprotect(&mut [0x80, 0]), Err(SrtpError::Truncated));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum SrtpError {
     /// It ends too early.
@@ -154,6 +163,24 @@ impl Seen {
 }
 
 /// One direction of a stream: what is sent, or what comes.
+///
+/// ```
+/// use oneport_switch::sip::rtp::Header;
+/// use oneport_switch::sip::sdp::{CryptoSuite, MasterKey};
+/// use oneport_switch::sip::srtp::{SrtpContext, SrtpError};
+///
+/// let context = || SrtpContext::new(CryptoSuite::AesCm128HmacSha1_80, &MasterKey::from([7; 30]));
+/// let (mut sends, mut hears) = (context(), context());
+/// let header = Header { marker: false, payload_type: 0, sequence: 1, timestamp: 160, source: 5 };
+/// let plain = [&header.write()[..], &[0xFF; 160]].concat();
+/// let mut packet = plain.clone();
+/// sends.protect(&mut packet)?;
+/// let mut copy = packet.clone();
+/// let length = hears.unprotect(&mut packet)?;
+/// assert_eq!(packet[..length], plain);
+/// assert_eq!(hears.unprotect(&mut copy), Err(SrtpError::Replayed));
+/// # Ok::<(), SrtpError>(())
+/// ```
 pub struct SrtpContext {
     suite: CryptoSuite,
     media: Keys,

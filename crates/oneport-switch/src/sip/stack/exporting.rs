@@ -11,7 +11,6 @@ use super::super::settings::Transport;
 use super::doorway::{address_of, transport_of};
 use super::local_towards;
 use crate::hep::{Carrier, Exporter};
-use crate::utc::Utc;
 
 /// Who hands copies on; nobody before the switch has said so, or where it has nobody.
 pub(crate) type Export = Arc<OnceLock<Exporter>>;
@@ -56,8 +55,7 @@ impl<I> Copying<I> {
         let local = self.local(transport, remote);
         let ways = if incoming { (remote, local) } else { (local, remote) };
         let carrier = if transport == Transport::Udp { Carrier::Udp } else { Carrier::Tcp };
-        let unix_micros = u64::try_from(Utc::now().unix_millis()).unwrap_or(0) * 1_000;
-        exporter.sip(ways, carrier, unix_micros, header(&text, "Call-ID", "i"), &text);
+        exporter.sip(ways, carrier, header(&text, "Call-ID", "i"), &text);
     }
 
     /// Where we speak with somebody from.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use oneport_switch::Utc;
 use oneport_switch::store::{Record, Store, StoredRegistration};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
 
-use crate::setting::Setting;
+use crate::setting::{PATIENCE, Setting, with_password};
 
 /// Ann at `switch`, who has registered there so many seconds ago, for an hour.
 pub(super) fn ann(switch: &str, seconds_ago: u64) -> Record {
@@ -95,4 +97,35 @@ async fn a_switch_that_joins_claims_what_was_there_when_there_was_only_one() {
     let bonn = setting.switch("bonn", "").await;
     bonn.until_elsewhere(1).await;
     assert_eq!(berlin.shown().await.registered_elsewhere, 0);
+}
+
+/// Two that write lock peers in the same order, so that neither waits for the other for ever.
+#[tokio::test]
+async fn whoever_waits_for_a_peer_holds_none_that_comes_behind_it() {
+    let setting = Setting::shared();
+    let store = setting.store().await;
+    let Record::Registered(one) = ann("bonn", 10) else { unreachable!("it is one") };
+    let bob = Record::Registered(StoredRegistration { peer: "bob".into(), ..one });
+    store.write(&[ann("bonn", 20), bob.clone()]).await.expect("written");
+    let mut url: url::Url = setting.url.parse().expect("a URL");
+    with_password(&mut url);
+    let mut other = PgConnection::connect(url.as_str()).await.expect("it is there");
+    let lock = |peer: &str| {
+        let sql = format!("SELECT peer FROM registration WHERE peer = '{peer}' FOR UPDATE NOWAIT");
+        sqlx::query(AssertSqlSafe(sql))
+    };
+    let mut other = other.begin().await.expect("begun");
+    lock("ann").execute(&mut *other).await.expect("nobody has it");
+    let writes = tokio::spawn(async move { store.write(&[bob, gone("bonn")]).await });
+    let waits = "SELECT count(*) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let waits = async {
+        while setting.server.run(&setting.url, waits) == "0" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waits).await.expect("it waits for ann");
+    lock("bob").execute(&mut *other).await.expect("whoever waits has no bob");
+    other.commit().await.expect("committed");
+    writes.await.expect("it ends").expect("written");
 }

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use oneport_switch::api::model::SwitchState::Alive;
+use oneport_switch::cluster::{NotShared, set_shared};
 use oneport_switch::store::{PostgresStore, Store as _};
+use oneport_switch::{Config, StorePlace};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
@@ -139,6 +141,42 @@ async fn however_often_the_database_takes_a_connection_and_says_no_more_few_are_
 #[tokio::test]
 async fn however_often_it_does_not_say_whether_a_run_has_its_lock_few_are_open() {
     few_are_open(b"pg_advisory_lock_shared").await;
+}
+
+#[tokio::test]
+async fn tables_that_are_as_they_are_to_be_are_not_waited_for_where_somebody_holds_their_lock() {
+    let setting = Setting::shared();
+    setting.store().await;
+    // What the lock is asked for by.
+    let gate = Gate::before(&setting, b"pg_advisory_lock(").await;
+    let opened = tokio::time::timeout(PATIENCE, setting.store_by(gate.address)).await;
+    opened.expect("nobody is asked for the lock");
+}
+
+/// Sets a shared configuration by the gate.
+async fn set_by(gate: &Gate, setting: &Setting) -> Result<i64, NotShared> {
+    let url = setting.url_by(gate.address);
+    let text = Setting::section_of_store(url.as_str());
+    let config = Config::parse("oneport.toml".as_ref(), &text).expect("it is well");
+    let StorePlace::Server { url, .. } = config.store.place else { panic!("a server") };
+    set_shared(&url, "", "ann", None).await
+}
+
+#[tokio::test]
+async fn a_shared_configuration_is_set_though_old_ones_cannot_be_deleted() {
+    let setting = Setting::shared();
+    setting.store().await;
+    let gate = Gate::before(&setting, b"DELETE FROM shared_configuration").await;
+    assert_eq!(set_by(&gate, &setting).await.expect("it is in force"), 1);
+}
+
+#[tokio::test]
+async fn whoever_sets_one_and_is_not_answered_hears_that_it_may_be_set() {
+    let setting = Setting::shared();
+    setting.store().await;
+    let gate = Gate::before(&setting, b"INSERT INTO shared_configuration").await;
+    let error = set_by(&gate, &setting).await.expect_err("it does not answer");
+    assert!(matches!(error, NotShared::Unsure), "{error}");
 }
 
 /// Ann is written to be at berlin by a connection that the gate keeps silent before it is through.

@@ -108,7 +108,7 @@ function Ladder({ id }) {
     <thead><tr><th scope="col" class="num">ms</th><th scope="col">${data.legs[0]}</th><th scope="col">Switch</th>${data.legs.slice(1).map((leg, n) => html`<th scope="col" key=${n}>${leg}</th>`)}</tr></thead>
     <tbody>${data.messages.map((one, n) => {
       const arrow = (one.leg === 0) === one.incoming ? '→' : '←';
-      const said = html`<span class=${one.incoming ? 'said in' : 'said out'}><span class="hidden">${one.incoming ? 'to the switch' : 'from the switch'} </span>${arrow === '←' ? '← ' : ''}<code>${one.text}</code>${arrow === '→' ? ' →' : ''}</span>`;
+      const said = html`<span class=${one.incoming ? 'said in' : 'said out'}><span class="hidden">${one.incoming ? 'to the switch' : 'from the switch'} </span>${arrow === '←' ? '← ' : ''}<code>${one.text}</code>${one.encrypted ? ' encrypted' : ''}${arrow === '→' ? ' →' : ''}</span>`;
       return html`<tr key=${n}><td class="num">${count(Math.round(one.ms) || 0)}</td>${one.leg === 0 ? html`<td>${said}</td><td></td>` : html`<td></td><td></td>`}${data.legs.slice(1).map((_, column) => html`<td key=${column}>${one.leg === column + 1 ? said : ''}</td>`)}</tr>`;
     })}</tbody></table></div>`;
 }

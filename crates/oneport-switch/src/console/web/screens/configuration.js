@@ -14,13 +14,16 @@ function Changes({ outcome }) {
 }
 
 /** The lines of the file; the one that was asked for is brought into sight once. */
-function Lines({ text, line }) {
+function Lines({ text, line, label }) {
   const named = useRef(null);
   useEffect(() => named.current?.scrollIntoView({ block: 'center' }), [line]);
-  return html`<div class="scroll code" tabindex="0" role="region" aria-label="The file"><ol>${text.replace(/\n$/, '').split('\n').map((one, n) => (n + 1 === line
+  return html`<div class="scroll code" tabindex="0" role="region" aria-label=${label}><ol>${text.replace(/\n$/, '').split('\n').map((one, n) => (n + 1 === line
     ? html`<li key=${n} ref=${named} class="named" aria-current="true"><code>${one}</code></li>`
     : html`<li key=${n}><code>${one || ' '}</code></li>`))}</ol></div>`;
 }
+
+/** Where the rule stands that was asked for. */
+const place = ({ line, shared }) => line || (shared?.line && `${shared.line} of ${shared.name}`);
 
 export function Configuration({ at: [rule] }) {
   const { data, error, again } = useLive(`/v1/configuration?${query({ rule })}`, { period: 10000 });
@@ -45,8 +48,11 @@ export function Configuration({ at: [rule] }) {
     <${Fault} error=${fault} />
     ${outcome && html`<${Card} title=${outcome.applied ? 'Reloaded' : 'Validated'}><${Changes} outcome=${outcome} /><//>`}
     <h2 class="section">The file as it is now</h2>
-    <p class="note">Secrets are shown as ***. What is written here is in force once it has been reloaded, which happens by itself when the file changes.</p>
-    ${rule && html`<p class="told" role="status">${data.line ? html`<code>${rule}</code> is line ${data.line}.` : html`<code>${rule}</code> is not written here: what is usual holds.`}</p>`}
-    <${Lines} text=${data.text} line=${data.line} />`}
+    <p class="note told">Secrets are shown as ***. What is written here is in force once it has been reloaded, which happens by itself when the file changes.</p>
+    ${rule && html`<p class="told" role="status">${place(data) ? html`<code>${rule}</code> is line ${place(data)}.` : html`<code>${rule}</code> is not written here: what is usual holds.`}</p>`}
+    <${Lines} text=${data.text} line=${data.line} label="The file" />
+    ${data.shared && html`<h2 class="section">What the switches share, version ${data.shared.version}</h2>
+    <p class="note told">It is read as if it stood below the file, by each switch. <code>oneport cluster config set</code> sets another version for all of them.</p>
+    <${Lines} text=${data.shared.text} line=${data.shared.line} label="What the switches share" />`}`}
     ${asked && html`<${Ask} title="Reload?" label="Reload" act=${() => reload(false)} close=${() => setAsked(false)}>The switch reads its file again. Calls go on; a file with a mistake changes nothing.<//>`}`;
 }

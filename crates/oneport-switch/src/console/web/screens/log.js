@@ -91,7 +91,7 @@ export function Log({ who, at: [kind, value] }) {
     <div class="tools fields">
       <label class="field grow">Text<input type="search" placeholder="In any line   ( / )" onInput=${change('search')} /></label>
       <label class="field">Peer<input defaultValue=${filter.peer} name="peer" autocomplete="off" onInput=${change('peer')} /></label>
-      <label class="field">Call<input defaultValue=${filter.call} name="call" autocomplete="off" placeholder="Its id, or how that begins" onInput=${change('call')} /></label>
+      <label class="field">Call<input defaultValue=${filter.call} name="call" autocomplete="off" placeholder="Its id" onInput=${change('call')} /></label>
       <label class="field">At least<select name="level" onChange=${change('level')}>${levels.map(one => html`<option key=${one} value=${one} selected=${one === filter.level}>${one}</option>`)}</select></label>
       <button aria-pressed=${paused} onClick=${() => setPaused(!paused)}>${paused ? 'Go on' : 'Pause'}</button>
     </div>

@@ -40,7 +40,7 @@ function Room({ capacity }) {
     ${forecast ? html`<p class="forecast"><strong>${count(forecast.at_least)}${forecast.at_most > forecast.at_least && ` to ${count(forecast.at_most)}`}</strong> more calls</p><p class="quiet">${forecast.words}</p>`
       : html`<p class="quiet">Not known yet: ${capacity.why_not}.</p>`}
     <div class="below">${busy.filter(([, percent]) => percent !== null).map(([label, percent]) => html`<${Bar} key=${label} label=${label} used=${Math.round(percent)} most=${mark} note="%" full="overloaded" nearly="nearly overloaded" />`)}</div>
-    ${peers.length > 0 && html`<table class="facts"><caption class="left">With those that have the least room</caption><tbody>${peers.slice(0, 5).map(one => html`<tr key=${one.peer}><th scope="row"><a href=${`#/peer/${encodeURIComponent(one.peer)}`}>${one.peer}</a></th><td class="num">${things(one.calls, 'call')}, about ${count(one.forecast.calls)} more</td></tr>`)}</tbody></table>`}`;
+    ${peers.length > 0 && html`<table class="facts"><caption class="left">With those that have the least room</caption><tbody>${peers.slice(0, 5).map(one => html`<tr key=${one.peer}><th scope="row"><a href=${`#/peer/${encodeURIComponent(one.peer)}`}>${one.peer}</a></th><td class="num wrap">${things(one.calls, 'call')}, about ${count(one.forecast.calls)} more</td></tr>`)}</tbody></table>`}`;
 }
 
 /** The switches with the same database, and what this one has of the limits that they share. */

@@ -15,11 +15,13 @@ export function Peer({ who, at: [name] }) {
   const { data: limits } = useLive('/v1/limits', { kinds: ['limit'] });
   const { data: refusals } = useLive(`/v1/refusals?${query({ peer: name, limit: NEWEST })}`, { kinds: ['refused'], period: 5000 });
   const { data: capacity } = useLive('/v1/capacity', { period: 5000 });
-  if (!data) return html`<${Heading} title=${name} />${error ? html`<${Fault} error=${error} />` : html`<${Waiting} />`}`;
+  if (!data) return html`<${Heading} title=${name} />${error ? html`<${Fault} error=${error} /><p><a href="#/peers">All peers</a></p>` : html`<${Waiting} />`}`;
   const { peer, polls } = data;
   const own = limits?.limits.filter(one => one.max_calls !== null && peer.limits.includes(one.name)) ?? [];
   const room = capacity?.peers.find(one => one.peer === name);
-  const configured = name.startsWith('carrier:') ? `carriers.${name.slice(8)}` : `peers.${name}`;
+  // Among peers a carrier has the address of the gateway to SIP, and proves itself to that.
+  const sip = name.startsWith('carrier:');
+  const configured = sip ? `carriers.${name.slice(8)}` : `peers.${name}`;
   return html`
     <${Heading} title=${name}><${State} is=${peer.state} />
       ${may(who, 'admin') && html`<a class="note" href=${`#/configuration/${encodeURIComponent(configured)}`}>in the configuration</a>`}
@@ -28,16 +30,16 @@ export function Peer({ who, at: [name] }) {
     <div class="cards">
       <${Card} title="Polls" note=${peer.latency_ms === null ? null : `${fixed(peer.latency_ms)} ms`} wide>
         ${peer.state === 'unmonitored' ? html`<p class="quiet">It is not polled: <code>qualify</code> is off.</p>` : html`<${PollPlot} name=${name} polls=${polls} />`}<//>
-      <${Card} title="Now"><table class="facts"><tbody>
-        <tr><th scope="row">Address</th><td class="num wrap">${peer.address ?? (peer.registers ? 'not registered' : 'not known')}</td></tr>
+      <${Card} title="Now"><table class="facts keys"><tbody>
+        <tr><th scope="row">Address</th><td class="num wrap">${sip ? html`<a href="#/carriers">by SIP</a>` : peer.address ?? (peer.registers ? 'not registered' : 'not known')}</td></tr>
         ${peer.expires_seconds !== null && html`<tr><th scope="row">Registered for</th><td class="num">${span(peer.expires_seconds)} more</td></tr>`}
         <tr><th scope="row">Calls in, out</th><td class="num">${count(peer.calls_in)}, ${count(peer.calls_out)}</td></tr>
         <tr><th scope="row">Codecs</th><td class="num wrap">${peer.codecs.join(', ')}</td></tr>
         <tr><th scope="row">Contexts</th><td class="num wrap">${peer.contexts.join(', ')}</td></tr>
-        <tr><th scope="row">Proves itself by</th><td class="num wrap">${peer.auth.join(' or ') || 'its address'}</td></tr>
+        ${!sip && html`<tr><th scope="row">Proves itself by</th><td class="num wrap">${peer.auth.join(' or ') || 'its address'}</td></tr>
         <tr><th scope="row">Trunk frames</th><td class="num">${peer.trunk ? 'yes' : 'no'}</td></tr>
-        <tr><th scope="row">Encryption</th><td class="num">${peer.encryption}</td></tr>
-        ${peer.restricted && html`<tr><th scope="row">Comes from</th><td class="num">some networks only</td></tr>`}
+        <tr><th scope="row">Encryption</th><td class="num">${peer.encryption}</td></tr>`}
+        ${!sip && peer.restricted && html`<tr><th scope="row">Comes from</th><td class="num">some networks only</td></tr>`}
       </tbody></table><//>
       <${Card} title="Limits">${own.length === 0 ? html`<p class="quiet">No limit is on it.</p>` : own.map(one => html`<${Bar} key=${one.name} label=${one.name} used=${one.used} most=${one.max_calls} note=${`at most ${count(one.peak)} so far`} />`)}
         ${room && html`<p class="quiet">${room.forecast?.words ?? room.why_not}</p>`}<//>

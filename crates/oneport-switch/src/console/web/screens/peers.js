@@ -12,15 +12,17 @@ const PAGE = 100;
 const STATES = ['ok', 'lagged', 'unreachable', 'unknown', 'unmonitored'];
 
 function Peer({ peer }) {
+  // Its address among peers is that of the gateway to SIP; where it is stands on its own screen.
+  const sip = peer.name.startsWith('carrier:');
   return html`<tr>
     <td data-label="Peer"><div class="leg"><a href=${`#/peer/${encodeURIComponent(peer.name)}`}><strong>${peer.name}</strong></a><small>${peer.codecs.join(', ')}</small></div></td>
     <td data-label="State"><${State} is=${peer.state} /></td>
     <td data-label="Latency" class="num">${peer.latency_ms === null ? '–' : `${fixed(peer.latency_ms)} ms`}</td>
-    <td data-label="Address"><div class="leg">${peer.address ?? html`<span class="quiet">${peer.registers ? 'not registered' : 'not known'}</span>`}
+    <td data-label="Address"><div class="leg">${sip ? html`<a href="#/carriers">by SIP</a>` : peer.address ?? html`<span class="quiet">${peer.registers ? 'not registered' : 'not known'}</span>`}
       ${peer.expires_seconds !== null && html`<small>registered for ${span(peer.expires_seconds)} more</small>`}</div></td>
     <td data-label="Calls in" class="num">${count(peer.calls_in)}</td>
     <td data-label="Calls out" class="num">${count(peer.calls_out)}</td>
-    <td data-label="Ways"><small>${[peer.trunk && 'trunk', peer.encryption !== 'off' && `encryption ${peer.encryption}`, peer.restricted && 'some networks only', peer.auth.join(' or ')].filter(Boolean).join(', ')}</small></td>
+    <td data-label="Ways" class=${sip ? 'nil' : ''}><small>${sip ? '' : [peer.trunk && 'trunk', peer.encryption !== 'off' && `encryption ${peer.encryption}`, peer.restricted && 'some networks only', peer.auth.join(' or ')].filter(Boolean).join(', ')}</small></td>
   </tr>`;
 }
 

@@ -46,10 +46,10 @@ export function Records() {
   return html`
     <${Heading} title="Call records"><a class="note" href=${`/v1/cdrs?${query({ ...filter, format: 'csv', limit: FILE })}`} download="oneport-records.csv">Export as CSV</a><//>
     <form class="tools fields" ref=${form} onInput=${change} onSubmit=${event => event.preventDefault()}>
-      <label class="field grow">Number<input type="search" name="number" placeholder="1212* for all that begin so   ( / )" /></label>
+      <label class="field grow">Number<input type="search" name="number" placeholder="Whole, or how it begins: 1212*   ( / )" /></label>
       <label class="field">Peer<input name="peer" /></label>
       <label class="field">Ended from<input type="datetime-local" name="from" /></label>
-      <label class="field">before<input type="datetime-local" name="to" /></label>
+      <label class="field">Ended before<input type="datetime-local" name="to" /></label>
       <label class="field narrow">Cause<input name="cause" inputmode="numeric" pattern="[0-9]*" maxlength="3" /></label>
     </form>
     <${Fault} error=${error} />

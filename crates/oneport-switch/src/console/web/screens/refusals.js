@@ -29,8 +29,8 @@ const Rule = ({ one, admin }) => html`<small>${one.rule === null ? one.kind.repl
 
 function Row({ one, admin }) {
   return html`<tr>
-    <td data-label="Last">${moment(one.at)}</td>
-    <td data-label="Times" class="num">${one.times > 1 ? html`<strong>${count(one.times)}</strong> ×` : '1 ×'}</td>
+    <td data-label="Last" class="when">${moment(one.at)}</td>
+    <td data-label="Times" class="num">${one.times > 1 ? html`<span><strong>${count(one.times)}</strong> ×</span>` : '1 ×'}</td>
     <td data-label="From"><div class="leg"><strong>${one.calling_number ?? one.peer ?? 'a guest'}</strong><small>${one.calling_number ? one.peer ?? one.address : one.address}</small></div></td>
     <td data-label="To"><div class="leg"><strong>${one.called_number || '–'}</strong><small>${one.destination ?? ''}</small></div></td>
     <td data-label="By"><div class="leg">${one.stage}<${Rule} one=${one} admin=${admin} /></div></td>
@@ -52,9 +52,9 @@ export function Refusals({ who }) {
   const { data, error } = useLive(`/v1/refusals?${query({ stage, peer, number, limit: NEWEST })}`, { kinds: ['refused'], period: 5000 });
   const { data: counts } = useLive('/v1/refusals/counts', { kinds: ['refused'], period: 5000 });
   return html`
-    <${Heading} title="Refusals">${data && html`<${Status} text=${`${count(data.records.length)}${data.next ? ' newest' : ''}`} about=${[stage, peer, number].join(' ')} />`}<//>
+    <${Heading} title="Refusals">${data && html`<${Status} text=${data.next ? `the newest ${count(data.records.length)}` : `${count(data.records.length)} refused`} about=${[stage, peer, number].join(' ')} />`}<//>
     <div class="tools">
-      <label class="grow"><span class="hidden">Number</span><input type="search" placeholder="Number, or 1212* for all that begin so   ( / )" onInput=${later(setNumber)} /></label>
+      <label class="grow"><span class="hidden">Number</span><input type="search" placeholder="Number, or how it begins: 1212*   ( / )" onInput=${later(setNumber)} /></label>
       <label><span class="hidden">Peer</span><input placeholder="Peer" onInput=${later(setPeer)} /></label>
       <label><span class="hidden">Stage</span><select value=${stage} onChange=${event => setStage(event.target.value)}><option value="">All stages</option>${STAGES.map(one => html`<option key=${one} value=${one}>${one}</option>`)}</select></label>
     </div>

@@ -1,0 +1,98 @@
+//! What a bridged call costs at the number of calls at which each system is cheapest.
+
+use crate::bridges::VoiceIn;
+use crate::relay::Way;
+use crate::systems::Kind;
+use crate::{Bench, Rounds};
+
+/// More of the voice lost than this, in %, and a system carries no calls.
+const LOST: f64 = 1.0;
+
+/// Numbers of calls to look at, below and beyond the knee of Asterisk.
+const AT_ASTERISK: [usize; 5] = [50, 100, 150, 200, 300];
+
+/// Set-ups in a second that Asterisk takes beside its calls.
+const ASTERISK_RATE: usize = 25;
+
+/// What came of one system with so many calls.
+struct Row {
+    kind: Kind,
+    calls: usize,
+    cost: Rounds,
+    lost: Rounds,
+}
+
+impl Bench {
+    /// Voice in mini frames that come one by one.
+    pub(crate) fn best_minis(&self) {
+        self.best(VoiceIn::Minis, [200, 500, 1_000]);
+    }
+
+    /// Voice in mini frames that the kernel gets many of at once.
+    pub(crate) fn best_bundles(&self) {
+        self.best(VoiceIn::BundledMinis, [1_000, 2_000, 4_000]);
+    }
+
+    /// Voice in trunk frames.
+    pub(crate) fn best_trunks(&self) {
+        self.best(VoiceIn::Trunks, [1_000, 4_000, 8_000]);
+    }
+
+    /// Each system with few calls and with many, and how the cheapest calls of each compare.
+    fn best(&self, voice: VoiceIn, many: [usize; 3]) {
+        println!("\n| voice in | through | calls | CPU of a call, µs in a second | lost |");
+        println!("| --- | --- | --- | --- | --- |");
+        let asterisk = AT_ASTERISK.iter().filter(|_| !self.settings.without_peers);
+        let mut rows: Vec<Row> = many
+            .iter()
+            .flat_map(|calls| [(Kind::Relay(Way::Bundles), *calls), (Kind::Oneport, *calls)])
+            .chain(asterisk.map(|calls| (Kind::Asterisk, *calls)))
+            .map(|(kind, calls)| {
+                let (cost, lost) = (Rounds::default(), Rounds::default());
+                Row { kind, calls, cost, lost }
+            })
+            .collect();
+        for _ in 0..self.settings.rounds {
+            for row in &mut rows {
+                // Calls come no faster than Asterisk takes them.
+                let load = match row.kind {
+                    Kind::Asterisk => self.bridged_at(ASTERISK_RATE, row.calls, voice),
+                    _ => self.bridged(row.calls, voice),
+                };
+                let outcome = self.call(row.kind, &load);
+                row.cost.0.push(outcome.per_call().1);
+                row.lost.0.push(outcome.voice.lost_percent);
+            }
+        }
+        for Row { kind, calls, cost, lost } in &rows {
+            println!(
+                "| {} | {} | {calls} | {} | {} % |",
+                voice.name(),
+                kind.name(),
+                cost.show(1),
+                lost.show(2)
+            );
+        }
+        let of = |wanted: Kind| {
+            let whole = rows.iter().filter(|row| row.kind == wanted && row.lost.median() < LOST);
+            let cheapest =
+                whole.min_by(|one, other| one.cost.median().total_cmp(&other.cost.median()));
+            cheapest.map(|row| (row.calls, row.cost.median()))
+        };
+        let (Some((calls, ours)), Some((of_relay, bare))) =
+            (of(Kind::Oneport), of(Kind::Relay(Way::Bundles)))
+        else {
+            return;
+        };
+        let mut ratio = format!(
+            "{}: Oneport's cheapest call ({calls} calls) costs {:.2} times that of the relay ({of_relay})",
+            voice.name(),
+            ours / bare
+        );
+        if let Some((of_asterisk, theirs)) = of(Kind::Asterisk) {
+            let times = theirs / ours;
+            ratio.push_str(&format!(", Asterisk's ({of_asterisk}) {times:.1} times Oneport's"));
+        }
+        println!("\n- {ratio}.");
+    }
+}
