@@ -24,8 +24,9 @@ const ECHO: &str = "[test]\nexten => echo,1,Answer()\nsame => n,Echo()\n";
 
 const GOOD: Impairment = Impairment::delayed(Duration::from_millis(10));
 
-/// A call of so many seconds to Asterisk's echo over a link that does `there` and `back`.
-async fn call(there: Impairment, back: Impairment, seconds: usize) -> CallStats {
+/// A call of so many seconds to Asterisk's echo over a link that does `there` and `back`. Asterisk comes along, as it
+/// shows its log where a test fails.
+async fn call(there: Impairment, back: Impairment, seconds: usize) -> (CallStats, Asterisk) {
     let asterisk = Asterisk::start(IAX, ECHO);
     let relay = Relay::start(asterisk.address(), there, back, 1).expect("started");
     let (phone, _) = phone();
@@ -38,7 +39,7 @@ async fn call(there: Impairment, back: Impairment, seconds: usize) -> CallStats 
         (0..seconds * 8_000).map(|n| ((n as f64 / 8.0).sin() * 8_000.0) as i16).collect();
     speaker.play(&tone).await;
     call.hangup(CauseCode::NORMAL_CLEARING);
-    *call.ended().await.expect("it ends").stats
+    (*call.ended().await.expect("it ends").stats, asterisk)
 }
 
 fn names(stats: &CallStats) -> Vec<String> {
@@ -50,7 +51,7 @@ fn names(stats: &CallStats) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn loss_on_the_way_from_asterisk_is_named_as_bursts_here() {
     let bursts = Impairment { loss: 0.12, loss_run: 8.0, ..GOOD };
-    let stats = call(GOOD, bursts, 20).await;
+    let (stats, _asterisk) = call(GOOD, bursts, 20).await;
     let names = names(&stats);
     assert!(names.contains(&"bursty_loss_here".into()), "{names:?}: {stats:?}");
     assert!(!names.contains(&"loss_there".into()), "{names:?}: {stats:?}");
@@ -60,7 +61,7 @@ async fn loss_on_the_way_from_asterisk_is_named_as_bursts_here() {
 async fn loss_on_the_way_to_asterisk_is_named_by_what_it_reports() {
     let random = Impairment { loss: 0.12, ..GOOD };
     // Its count comes with the answer to our poll, each 20 s.
-    let stats = call(random, GOOD, 45).await;
+    let (stats, _asterisk) = call(random, GOOD, 45).await;
     let names = names(&stats);
     assert!(names.contains(&"loss_there".into()), "{names:?}: {stats:?}");
 }

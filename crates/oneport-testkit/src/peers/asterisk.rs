@@ -114,7 +114,8 @@ static INSTANCES: AtomicU32 = AtomicU32::new(0);
 
 impl Asterisk {
     /// Starts one. `iax` goes into iax.conf behind a `[general]` section that sets address and port,
-    /// and one thread for all frames, so that they stay in order; `extensions` is extensions.conf.
+    /// and one thread for all frames, so that they stay in order, but where `iax` has a jitter buffer;
+    /// `extensions` is extensions.conf.
     ///
     /// # Panics
     /// It is missing or does not start; the message says why.
@@ -209,16 +210,13 @@ impl Asterisk {
         let realtime = REALTIME.map(|(file, load)| if has(file) { load } else { "" });
         write("modules.conf", &format!("{MODULES}{}{}", more.concat(), realtime.concat()));
         write("extensions.conf", extensions);
-        // Of many threads, on a busy machine, one passes on a frame that another has got later.
         let bind = match namespace {
             Some(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
             None => address,
         };
-        let general = format!(
-            "[general]\nbindaddr={bind}\ndelayreject=no\n\
-             jitterbuffer=no\nautokill=yes\niaxthreadcount=1\niaxmaxthreadcount=0\n"
-        );
-        write("iax.conf", &format!("{general}{iax}"));
+        let general =
+            format!("[general]\nbindaddr={bind}\ndelayreject=no\njitterbuffer=no\nautokill=yes\n");
+        write("iax.conf", &format!("{general}{}{iax}", threads(iax)));
         write("logger.conf", "[general]\n[logfiles]\nfull => notice,warning,error,verbose\n");
         share_data(&root, &inside.join("data"));
         for (name, content) in files {
@@ -391,6 +389,20 @@ pub fn prompts() -> PathBuf {
     root.join("usr/share/asterisk/sounds/en_US_f_Allison")
 }
 
+/// How many threads it has for frames, as lines of iax.conf in front of `iax`.
+///
+/// Of many, on a busy machine, one passes on a frame that another has got later, so it has one. With a jitter
+/// buffer that would stand still for good now and then (22.10): what is due to be played goes to a thread
+/// that is free, and where none is, the thread of all timers does it, which waits for the lock of the call; whoever
+/// has that lock, for the next frame of the call or to end it, may wait for this very timer. There it has as many
+/// as it wants, and the buffer puts frames in order.
+fn threads(iax: &str) -> &'static str {
+    match iax.contains("jitterbuffer=yes") {
+        true => "",
+        false => "iaxthreadcount=1\niaxmaxthreadcount=0\n",
+    }
+}
+
 /// Starts the process. Mounts in a name space of its own vanish with it.
 fn launch(root: &Path, home: &str, namespace: Option<&str>) -> Child {
     let script = format!(
@@ -450,5 +462,19 @@ impl Drop for Asterisk {
         if home.starts_with(Path::new(&self.root)) {
             let _ = fs::remove_dir_all(home);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::threads;
+
+    #[test]
+    fn one_thread_keeps_frames_in_order_but_none_is_alone_with_a_jitter_buffer() {
+        assert!(threads("disallow=all\njitterbuffer=no\n").contains("iaxthreadcount=1\n"));
+        let forced = "jitterbuffer=yes\nforcejitterbuffer=yes\n";
+        assert!(!threads(forced).contains("threadcount"));
+        let of_one_peer = "[trace]\ntype=user\njitterbuffer=yes\n";
+        assert!(!threads(of_one_peer).contains("threadcount"));
     }
 }
