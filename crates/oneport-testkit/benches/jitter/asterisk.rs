@@ -38,12 +38,9 @@ pub(super) enum Buffer {
 impl Buffer {
     pub(super) const ALL: [Self; 3] = [Self::Channel, Self::Adaptive, Self::Fixed];
 
-    /// The user who calls for it.
-    const fn user(self) -> &'static str {
-        match self {
-            Self::Channel => "buffered",
-            Self::Adaptive | Self::Fixed => "bare",
-        }
+    /// Whether the IAX2 channel of a call for it has a jitter buffer.
+    const fn is_of_channel(self) -> bool {
+        matches!(self, Self::Channel)
     }
 
     pub(super) const fn name(self) -> &'static str {
@@ -207,9 +204,9 @@ impl Ends {
 }
 
 /// A call to `extension`, and the one by which Asterisk brings it back.
-fn call(ends: &mut Ends, asterisk: &Asterisk, extension: &str, user: &str) -> (CallId, CallId) {
+fn call(ends: &mut Ends, asterisk: &Asterisk, extension: &str) -> (CallId, CallId) {
     let mut new = NewCall::to(extension);
-    new.username = Some(user.into());
+    new.username = Some("caller".into());
     new.formats = vec![Format::ULAW];
     let now = ends.now();
     let out = ends.endpoint.place_call(now, asterisk.address(), new).expect("placed");
@@ -247,35 +244,39 @@ fn timeline(frames: &[(f64, Vec<i16>)], began: f64, len: usize) -> Vec<i16> {
     heard
 }
 
-/// Its configuration: those who call, ourselves at `port`, and what conceals.
-fn configuration(port: u16) -> (String, &'static str) {
-    let user = |name: &str, buffer: &str| {
-        format!(
-            "[{name}]\ntype=user\ncontext=trace\njitterbuffer={buffer}\n\
-             forcejitterbuffer={buffer}\ntransfer=no\ndisallow=all\nallow=ulaw\n"
-        )
-    };
-    let iax = format!(
-        "transfer=no\nrequirecalltoken=no\ndisallow=all\nallow=ulaw\nallow=slin\n{}{}\
+/// Its iax.conf: who calls, with or without a jitter buffer of the channel, and ourselves at `port`.
+fn configuration(port: u16, is_buffered: bool) -> String {
+    let buffer = if is_buffered { "yes" } else { "no" };
+    format!(
+        "transfer=no\nrequirecalltoken=no\ndisallow=all\nallow=ulaw\nallow=slin\n\
+         [caller]\ntype=user\ncontext=trace\njitterbuffer={buffer}\n\
+         forcejitterbuffer={buffer}\ntransfer=no\ndisallow=all\nallow=ulaw\n\
          [back]\ntype=peer\nhost=127.0.0.1\nport={port}\njitterbuffer=no\ntransfer=no\n\
          disallow=all\nallow=slin\n",
-        user("buffered", "yes"),
-        user("bare", "no"),
-    );
-    (iax, "[plc]\ngenericplc=>true\ngenericplc_on_equal_codecs=>true\n")
+    )
 }
 
-/// Plays all through an Asterisk at once, in the time that they take. Also says which it is.
+/// What conceals: its codecs.conf.
+const CONCEALS: &str = "[plc]\ngenericplc=>true\ngenericplc_on_equal_codecs=>true\n";
+
+/// Plays all at once through an Asterisk whose channels have a jitter buffer and one whose dial plan has, in the time that
+/// they take. Also says which Asterisk it is. They are two, as the buffers of the dial plan do worse where several threads
+/// change the order of frames, and with that of the channel one thread is not enough.
 pub(super) fn play(passages: &[Passage<'_>], payloads: &[Vec<u8>]) -> (Vec<Played>, String) {
     let mut ends = Ends::new();
-    let (iax, codecs) = configuration(ends.socket.local_addr().expect("bound").port());
+    let port = ends.socket.local_addr().expect("bound").port();
     let extension = |n: usize| format!("trace{n}");
     let plan = passages.iter().enumerate().map(|(n, passage)| passage.dial_plan(&extension(n)));
     let plan: String = iter::once("[trace]\n".into()).chain(plan).collect();
-    let asterisk = Asterisk::start_with(&iax, &plan, &[("etc/codecs.conf", codecs.as_bytes())]);
+    let files: [(&str, &[u8]); 1] = [("etc/codecs.conf", CONCEALS.as_bytes())];
+    let [bare, buffered] = [false, true]
+        .map(|is_buffered| Asterisk::start_with(&configuration(port, is_buffered), &plan, &files));
     let calls = passages.iter().enumerate();
     let calls: Vec<(CallId, CallId)> = calls
-        .map(|(n, passage)| call(&mut ends, &asterisk, &extension(n), passage.buffer.user()))
+        .map(|(n, passage)| {
+            let asterisk = if passage.buffer.is_of_channel() { &buffered } else { &bare };
+            call(&mut ends, asterisk, &extension(n))
+        })
         .collect();
     let began = ends.micros() + 200_000;
     let mut played: Vec<Played> = passages.iter().map(|_| Played::default()).collect();
@@ -301,7 +302,7 @@ pub(super) fn play(passages: &[Passage<'_>], payloads: &[Vec<u8>]) -> (Vec<Playe
     }
     let end = began + payloads.len() as u64 * u64::from(FRAME_MS) * 1000 + 1_000_000;
     ends.until("all comes back", |ends| (ends.micros() >= end).then_some(()));
-    let channels = asterisk.cli("iax2 show netstats");
+    let channels = [&bare, &buffered].map(|asterisk| asterisk.cli("iax2 show netstats")).concat();
     for (k, (out, back)) in calls.iter().enumerate() {
         let frames = ends.heard.frames.get(back).map(Vec::as_slice).unwrap_or_default();
         let len = payloads.len() * FRAME + RATE as usize;
@@ -322,5 +323,5 @@ pub(super) fn play(passages: &[Passage<'_>], payloads: &[Vec<u8>]) -> (Vec<Playe
         let _ = ends.endpoint.hangup(now, *out, CauseCode::NORMAL_CLEARING, None);
     }
     ends.turn();
-    (played, asterisk.version())
+    (played, bare.version())
 }
