@@ -264,6 +264,7 @@ fn start(
     let of = |listen: Vec<SocketAddr>| DriverConfig {
         listen,
         endpoint: endpoint.clone(),
+        busy_poll: config.busy_poll,
         ..DriverConfig::default()
     };
     let switch = || {

@@ -40,8 +40,8 @@ fn ladder(network: &Network) -> String {
             words[2] = format!("{}>{}", name(source), name(destination));
         }
         let mut line = words.join(" ");
-        if let Some(at) = line.find("CallToken([")
-            && let Some(end) = line[at..].find(']')
+        if let Some(at) = line.find("CallToken(\"")
+            && let Some(end) = line[at..].find("\")")
             && end > 12
         {
             line.replace_range(at + 11..at + end, "…");

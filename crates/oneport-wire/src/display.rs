@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::element::Element;
 use crate::frame::{Datagram, FullFrame, MiniFrame, VideoMiniFrame};
 use crate::message::Message;
 use crate::trunk::TrunkFrame;
@@ -65,7 +66,7 @@ impl fmt::Display for Message<'_> {
             Self::Null { .. } => f.write_str("NULL"),
             Self::Iax { subclass, elements } => {
                 write!(f, "IAX {subclass}")?;
-                elements.iter().try_for_each(|element| write!(f, " {element:?}"))
+                elements.iter().try_for_each(|element| write!(f, " {element}"))
             }
             Self::Text { payload, .. } => {
                 write!(f, "TEXT {:?}", crate::Str::new(payload))?;
@@ -85,6 +86,38 @@ impl fmt::Display for Message<'_> {
     }
 }
 
+/// Its name, and what is in it: data as text where it is one, and otherwise in hexadecimal digits.
+impl fmt::Display for Element<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Challenge(data) => write!(f, "Challenge({})", Data(data)),
+            Self::Provisioning(data) => write!(f, "Provisioning({})", Data(data)),
+            Self::AesProvisioning(data) => write!(f, "AesProvisioning({})", Data(data)),
+            Self::FirmwareBlockData(data) => write!(f, "FirmwareBlockData({})", Data(data)),
+            Self::EncryptionKey(data) => write!(f, "EncryptionKey({})", Data(data)),
+            Self::CallToken(data) => write!(f, "CallToken({})", Data(data)),
+            Self::OspToken { index, data } => write!(f, "OspToken({index}, {})", Data(data)),
+            Self::Unknown { id, data } => write!(f, "Unknown({id}, {})", Data(data)),
+            Self::Malformed { id, data } => write!(f, "Malformed({id}, {})", Data(data)),
+            Self::DateTime(at) => write!(f, "DateTime({at})"),
+            _ => write!(f, "{self:?}"),
+        }
+    }
+}
+
+struct Data<'a>(&'a [u8]);
+
+impl fmt::Display for Data<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_text = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
+        if self.0.iter().all(is_text) {
+            return write!(f, "{:?}", crate::Str::new(self.0));
+        }
+        f.write_str("0x")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 fn media(
     f: &mut fmt::Formatter<'_>,
     kind: &str,
@@ -94,5 +127,28 @@ fn media(
     match format {
         Some(format) => write!(f, "{kind} {format}, {} bytes", payload.len()),
         None => write!(f, "{kind} of no format, {} bytes", payload.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn data_of_an_element_is_text_where_it_can_be_read_and_otherwise_hexadecimal() {
+        for (element, said) in [
+            (Element::CallToken(b"17?ab"), "CallToken(\"17?ab\")"),
+            (Element::CallToken(b""), "CallToken(\"\")"),
+            (Element::Challenge(b"a\"b"), "Challenge(\"a\\\"b\")"),
+            (Element::Challenge(&[0, 255]), "Challenge(0x00ff)"),
+            (Element::OspToken { index: 1, data: b"x\n" }, "OspToken(1, 0x780a)"),
+            (Element::Unknown { id: 200, data: &[7] }, "Unknown(200, 0x07)"),
+            (Element::Refresh(60), "Refresh(60)"),
+            (Element::Cause("busy".into()), "Cause(\"busy\")"),
+        ] {
+            assert_eq!(element.to_string(), said);
+        }
     }
 }

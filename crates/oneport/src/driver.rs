@@ -268,6 +268,10 @@ pub struct DriverConfig {
     /// Sends each datagram by itself, as most other systems do, where the kernel could take many to
     /// one peer at once (UDP_SEGMENT). It costs more; it is for measuring.
     pub one_by_one: bool,
+    /// How long the thread, while there are calls, looks for what arrives without a rest before it sleeps. Frames
+    /// then pass without the delay of a wake-up, and most of a core is used by it. Zero: it sleeps at once. The
+    /// thread of [`Driver::start_beside`] goes on as it does.
+    pub busy_poll: Duration,
     /// A bad network, for tests: what leaves and what comes is lost, late or overtaken as it says.
     pub bad_network: Option<BadNetwork>,
 }
@@ -486,7 +490,7 @@ impl<A: Application> Driver<A> {
                 host.move_in(builder);
                 host.clone()
             }
-            None => Host::start(builder).map_err(StartError::System)?,
+            None => Host::start(builder, config.busy_poll).map_err(StartError::System)?,
         };
         let ended = Arc::new(tokio::sync::Mutex::new(Some(ended)));
         let waker = WakeAtLast(host.waker.clone());

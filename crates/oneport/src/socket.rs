@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, IoSliceMut, Read as _};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oneport_proto::Path;
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
@@ -18,6 +18,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::succession::Channel;
 use crate::waker::WakeUps;
+use crate::workload::thread_cpu;
 
 /// Bytes asked for in each direction; the system may give less.
 const BUFFER: usize = 8 << 20;
@@ -223,15 +224,15 @@ pub(crate) struct Watched<'a> {
     pub(crate) other: Option<BorrowedFd<'a>>,
 }
 
-/// Waits until something has arrived for one of these, `wake_ups` is woken or the time is over; notes which of
-/// the sockets and channels can be read, and gives of each whether `other` can.
+/// Waits until something has arrived for one of these, `wake_ups` is woken or the time is over, and does not sleep
+/// in the first of it, `sleepless`; notes which of the sockets and channels can be read. Gives of each whether
+/// `other` can, and the CPU time that went by without sleep.
 pub(crate) fn wait(
     mut all: SmallVec<[Watched<'_>; 2]>,
     wake_ups: &WakeUps,
     longest: Duration,
-) -> SmallVec<[bool; 2]> {
-    // An error, or a signal, ends it as an arrival does: the next look at the sockets tells.
-    let longest = Timespec::try_from(longest).ok();
+    sleepless: Duration,
+) -> (SmallVec<[bool; 2]>, Duration) {
     let mut polled: SmallVec<[PollFd<'_>; 8]> = SmallVec::new();
     for one in &all {
         polled.extend(one.sockets.iter().map(|socket| PollFd::new(&socket.io, PollFlags::IN)));
@@ -242,7 +243,15 @@ pub(crate) fn wait(
         polled.extend(one.other.map(|other| PollFd::from_borrowed_fd(other, PollFlags::IN)));
     }
     polled.push(PollFd::new(wake_ups, PollFlags::IN));
-    let failed = poll(&mut polled, longest.as_ref()).is_err();
+    let (found, looked) = look_for(&mut polled, longest.min(sleepless));
+    // An error, or a signal, ends it as an arrival does: the next look at the sockets tells.
+    let failed = match found {
+        Ok(0) => {
+            let rest = Timespec::try_from(longest.saturating_sub(sleepless)).ok();
+            poll(&mut polled, rest.as_ref()).is_err()
+        }
+        found => found.is_err(),
+    };
     let ready: SmallVec<[bool; 8]> =
         polled.iter().map(|polled| failed || !polled.revents().is_empty()).collect();
     drop(polled);
@@ -256,7 +265,22 @@ pub(crate) fn wait(
         one.channels.iter_mut().for_each(|channel| channel.is_readable = next());
         one.other.is_some() && next()
     };
-    all.iter_mut().map(look).collect()
+    (all.iter_mut().map(look).collect(), looked)
+}
+
+/// Looks for arrivals, again and again without a rest, until there is one or the time is over. Gives how many, and
+/// the CPU time of it.
+fn look_for(polled: &mut [PollFd<'_>], longest: Duration) -> (Result<usize, Errno>, Duration) {
+    let mut found = Ok(0);
+    if longest.is_zero() {
+        return (found, Duration::ZERO);
+    }
+    let (begun, cpu) = (Instant::now(), thread_cpu());
+    while found == Ok(0) && begun.elapsed() < longest {
+        found = poll(polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    }
+    let used = thread_cpu().zip(cpu).map(|(cpu, before)| cpu.saturating_sub(before));
+    (found, used.unwrap_or_default())
 }
 
 /// Space for one batch.
@@ -355,6 +379,33 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<Socket> {
 mod tests {
     use super::*;
     use nix::sched::{CloneFlags, unshare};
+
+    #[test]
+    fn a_wait_ends_with_what_arrives_or_its_time_whether_it_sleeps_or_not() {
+        let bound = bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
+        let mut sockets = [BatchSocket::new(bound).expect("a socket")];
+        let address = sockets[0].address();
+        let (waker, wake_ups) = crate::waker::pair().expect("descriptors");
+        let sender = UdpSocket::bind("127.0.0.1:0").expect("bound");
+        let mut buffers = ReceiveBuffers::new();
+        let mut arrived = |sleepless, longest| {
+            let all = Watched { sockets: &mut sockets, channels: SmallVec::new(), other: None };
+            let (_, looked) = wait(smallvec::smallvec![all], &wake_ups, longest, sleepless);
+            let [socket] = &mut sockets;
+            let count =
+                if socket.is_readable { socket.receive(&mut buffers).expect("read") } else { 0 };
+            (count, looked.is_zero())
+        };
+        let (short, long) = (Duration::from_millis(1), Duration::from_secs(600));
+        // At once, in the part without sleep, and behind it.
+        for (sleepless, sleeps) in [(Duration::ZERO, true), (long, false), (short, false)] {
+            assert_eq!(arrived(sleepless, short), (0, sleeps), "nothing has come");
+            sender.send_to(&[0; 12], address).expect("sent");
+            assert_eq!(arrived(sleepless, long).0, 1);
+            waker.wake();
+            assert_eq!(arrived(sleepless, long).0, 0, "woken, and nothing came");
+        }
+    }
 
     #[test]
     fn what_the_kernel_drops_is_counted() {

@@ -28,7 +28,8 @@ const QUOTA_PERIOD: Duration = Duration::from_secs(1);
 pub struct Workload {
     /// The time that it is about: a quarter of a second or more; more where nothing was to be done.
     pub time: Duration,
-    /// CPU time of the thread in it; `None` where the system does not tell.
+    /// CPU time of the thread in it, but for what it looked for work ([`DriverConfig::busy_poll`](crate::DriverConfig));
+    /// `None` where the system does not tell.
     pub cpu: Option<Duration>,
     /// The most that the thread came later than it was wanted.
     pub late: Duration,
@@ -72,6 +73,8 @@ impl QuotaUse {
 pub(crate) struct WorkMeter {
     sampled: Instant,
     cpu: Option<Duration>,
+    /// CPU time of this sample that was no work.
+    no_work: Duration,
     late: Duration,
     overflowed: Option<(u64, Duration)>,
     quotas: Vec<Quota>,
@@ -84,12 +87,18 @@ impl WorkMeter {
         let now = Instant::now();
         let (late, overflowed) = (Duration::ZERO, None);
         let quotas = Quota::of_this_process(Path::new("/sys/fs/cgroup"));
-        Self { sampled: now, cpu: thread_cpu(), late, overflowed, quotas, quotas_read: now }
+        let (cpu, no_work) = (thread_cpu(), Duration::ZERO);
+        Self { sampled: now, cpu, no_work, late, overflowed, quotas, quotas_read: now }
     }
 
     /// The thread came so much later than it was wanted.
     pub(crate) fn note_lateness(&mut self, late: Duration) {
         self.late = self.late.max(late);
+    }
+
+    /// So much CPU time went by in looking for work.
+    pub(crate) fn note_no_work(&mut self, cpu: Duration) {
+        self.no_work += cpu;
     }
 
     /// The kernel has dropped so many datagrams in `time`.
@@ -106,7 +115,8 @@ impl WorkMeter {
         }
         self.sampled = now;
         let cpu = thread_cpu();
-        let used = cpu.zip(self.cpu).map(|(cpu, before)| cpu.saturating_sub(before));
+        let no_work = std::mem::take(&mut self.no_work);
+        let used = cpu.zip(self.cpu).map(|(cpu, before)| cpu.saturating_sub(before + no_work));
         self.cpu = cpu;
         let mut quota = None;
         let since = now.saturating_duration_since(self.quotas_read);
@@ -126,7 +136,7 @@ impl WorkMeter {
 }
 
 /// CPU time that this thread has used.
-fn thread_cpu() -> Option<Duration> {
+pub(crate) fn thread_cpu() -> Option<Duration> {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).ok()
 }
@@ -213,6 +223,17 @@ mod tests {
         assert_eq!(sample.overflowed, Some((12, Duration::from_secs(3))));
         let next = meter.sample(begun + PERIOD * 2).expect("it is time");
         assert_eq!((next.late, next.overflowed), (Duration::ZERO, None), "each is told once");
+    }
+
+    #[test]
+    fn looking_for_work_is_none() {
+        let mut meter = WorkMeter::start();
+        let begun = meter.sampled;
+        meter.note_no_work(Duration::from_secs(60));
+        let sample = meter.sample(begun + PERIOD).expect("it is time");
+        assert_eq!(sample.cpu, thread_cpu().map(|_| Duration::ZERO));
+        let counted = meter.no_work;
+        assert_eq!(counted, Duration::ZERO, "the next sample begins anew");
     }
 
     #[test]

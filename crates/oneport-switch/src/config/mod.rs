@@ -107,6 +107,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// The engine's limits and timers, call tokens included.
     pub endpoint: EndpointConfig,
+    /// How long the thread looks for what arrives before it sleeps.
+    pub busy_poll: Duration,
     pub(crate) guests: GuestLimits,
     /// What kind of switch it is, where the file says so.
     pub(crate) profile: Option<Profile>,
@@ -325,6 +327,7 @@ impl Default for Config {
                 SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT)),
             ],
             endpoint: EndpointConfig::default(),
+            busy_poll: Duration::ZERO,
             guests: GuestLimits {
                 enabled: true,
                 calls: 10,

@@ -34,6 +34,11 @@ pub(super) struct Server {
     /// that rest, beside those that are up.
     #[schemars(extend("default" = 2048))]
     max_calls_per_address: Option<usize>,
+    /// How long the switch, while there are calls, looks for what arrives without a rest before it sleeps: frames then
+    /// pass without the delay of a wake-up (performance.md), and most of a core is used, whatever there is to do. For
+    /// machines with a core to spare, and no CPU quota. 0: it sleeps at once.
+    #[schemars(range(max = 1000), extend("default" = 0))]
+    busy_poll_us: Option<Spanned<u64>>,
     /// Proofs awaited at once under one user name; more callers are refused. Asterisk's
     /// `maxauthreq` is 3: then three silent callers shut everybody else of that name out, and a
     /// trunk loses the fourth call of a burst. Who is let off its call token (`optional`) is
@@ -165,6 +170,14 @@ impl Server {
         }
         if let Some(calls) = self.max_calls_per_address {
             config.endpoint.max_calls_per_address = calls;
+        }
+        if let Some(us) = &self.busy_poll_us {
+            if *us.get_ref() > 1_000 {
+                let what = format!("{} µs without sleep are too long", us.get_ref());
+                let help = "choose 0 to 1000 µs; 50 is usual, 0 sleeps at once";
+                return Err(source.wrong(us, what).with_help(help));
+            }
+            config.busy_poll = Duration::from_micros(*us.get_ref());
         }
         if let Some(limit) = &self.max_challenges_per_user {
             if *limit.get_ref() == 0 {

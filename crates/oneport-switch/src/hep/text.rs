@@ -1,8 +1,8 @@
 //! Full frames as text: Homer keeps what a packet holds as a text, and leaves out of it what is none.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 
-use oneport_wire::{Datagram, Element, Message, Str};
+use oneport_wire::{Datagram, Message};
 
 /// A frame as lines: what it is in a few words, its numbers, and each of its elements.
 pub(super) fn frame(datagram: &[u8], is_sealed: bool) -> String {
@@ -29,7 +29,7 @@ pub(super) fn frame(datagram: &[u8], is_sealed: bool) -> String {
     text.push_str(if header.retransmission { ", repeated\n" } else { "\n" });
     let _ = match message {
         Ok(Message::Iax { elements, .. }) => {
-            elements.iter().try_for_each(|element| line(&mut text, &element))
+            elements.iter().try_for_each(|element| writeln!(text, "{element}"))
         }
         Ok(message) => writeln!(text, "{message}"),
         Err(error) => writeln!(text, "{error}"),
@@ -37,19 +37,9 @@ pub(super) fn frame(datagram: &[u8], is_sealed: bool) -> String {
     text
 }
 
-/// An element: its name and what is in it.
-fn line(text: &mut String, element: &Element<'_>) -> fmt::Result {
-    match *element {
-        Element::CallToken(token) => writeln!(text, "CallToken({:?})", Str::new(token)),
-        Element::Challenge(said) => writeln!(text, "Challenge({:?})", Str::new(said)),
-        Element::DateTime(at) => writeln!(text, "DateTime({at})"),
-        _ => writeln!(text, "{element:?}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use oneport_wire::IaxSubclass;
+    use oneport_wire::{Element, IaxSubclass};
 
     use super::*;
     use crate::sealed::tests::{full, iax};

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use crate::Bench;
 use crate::load::{self, Load};
-use crate::systems::{Setting, loopback};
+use crate::systems::{Kind, Setting, loopback};
 
-/// Devices that are registered, and how many come in a second.
+/// Devices that are registered, more of them that Asterisk is not asked to take, and how many come in a second.
 const DEVICES: usize = 10_000;
+const MANY: usize = 50_000;
 const RATE: usize = 500;
 
 /// How often each is polled: as by Oneport, where nothing is said.
@@ -24,17 +25,15 @@ impl Bench {
             QUALIFY.as_secs()
         );
         let mut means = Vec::new();
-        for kind in self.both() {
-            let setting = Setting {
-                devices: DEVICES,
-                qualify: Some(QUALIFY),
-                ..Setting::calls_to(loopback())
-            };
+        let rows = self.both().into_iter().map(|kind| (kind, DEVICES));
+        for (kind, devices) in rows.chain([(Kind::Oneport, MANY)]) {
+            let setting =
+                Setting { devices, qualify: Some(QUALIFY), ..Setting::calls_to(loopback()) };
             let system = self.start(kind, &setting);
             let load = Load {
-                devices: DEVICES,
+                devices,
                 rate: RATE,
-                duration: DEVICES as f64 / RATE as f64 * 1.2 + WATCHED,
+                duration: devices as f64 / RATE as f64 * 1.2 + WATCHED,
                 ..Load::default()
             };
             let outcome = load::run(&load, Some(&system), None);
@@ -56,7 +55,7 @@ impl Bench {
             );
             means.push(mean / most as f64);
         }
-        if let [ours, theirs] = means[..] {
+        if let [ours, theirs, _] = means[..] {
             println!("\n- A peer costs Asterisk {:.1} times what it costs Oneport.", theirs / ours);
         }
     }

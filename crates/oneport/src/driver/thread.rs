@@ -85,15 +85,15 @@ pub struct Host {
 }
 
 impl Host {
-    /// A thread with this endpoint.
+    /// A thread with this endpoint, which looks so long for what arrives before it sleeps.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(first: Builder) -> io::Result<Self> {
+    pub(super) fn start(first: Builder, busy_poll: Duration) -> io::Result<Self> {
         let (waker, wake_ups) = crate::waker::pair()?;
         let (newcomers, arrivals) = mpsc::channel();
         let builder = thread::Builder::new().name("oneport".into());
-        builder.spawn(move || run(first(), &arrivals, &wake_ups))?;
+        builder.spawn(move || run(first(), &arrivals, &wake_ups, busy_poll))?;
         Ok(Self { newcomers, waker })
     }
 
@@ -104,7 +104,12 @@ impl Host {
     }
 }
 
-fn run(first: Box<dyn Resident>, arrivals: &Receiver<Builder>, wake_ups: &WakeUps) {
+fn run(
+    first: Box<dyn Resident>,
+    arrivals: &Receiver<Builder>,
+    wake_ups: &WakeUps,
+    busy_poll: Duration,
+) {
     let mut common = Common {
         crossing: Crossing::default(),
         work: WorkMeter::start(),
@@ -150,15 +155,19 @@ fn run(first: Box<dyn Resident>, arrivals: &Receiver<Builder>, wake_ups: &WakeUp
         }
         let next = residents.iter().map(|resident| resident.until_next_timeout()).min();
         let mut wait = if more { Duration::ZERO } else { next.unwrap_or_default() };
+        let mut sleepless = Duration::ZERO;
         if residents.iter().any(|resident| resident.is_busy()) {
             wait = wait.min(GLANCE);
+            sleepless = busy_poll;
         }
         // Others have waited while it worked.
         let slept = Instant::now();
         note_lateness(&mut residents, &mut common, slept - woke);
         let watched: SmallVec<[Watched<'_>; 2]> =
             residents.iter_mut().map(|resident| resident.watched()).collect();
-        ready = socket::wait(watched, wake_ups, wait);
+        let looked;
+        (ready, looked) = socket::wait(watched, wake_ups, wait, sleepless);
+        common.work.note_no_work(looked);
         woke = Instant::now();
         note_lateness(&mut residents, &mut common, (woke - slept).saturating_sub(wait));
         if let Some(workload) = common.work.sample(woke) {
