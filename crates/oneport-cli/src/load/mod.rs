@@ -428,6 +428,7 @@ impl Load {
                 endpoint: unlimited(),
                 one_by_one: self.one_by_one,
                 bad_network: self.network.of(n),
+                ..DriverConfig::default()
             };
             let driver = Driver::start(config, Caller::new(script.clone())).map_err(failed)?;
             driver.post(move |endpoint, _, _| endpoint.set_trunk(to, trunk));
@@ -462,6 +463,7 @@ impl Load {
             endpoint: unlimited(),
             one_by_one: self.one_by_one,
             bad_network: self.network.of(self.threads),
+            ..DriverConfig::default()
         };
         Driver::start(config, devices).map_err(failed)
     }

@@ -37,7 +37,7 @@ pub(super) struct Server {
     /// How long the switch, while there are calls, looks for what arrives without a rest before it sleeps: frames then
     /// pass without the delay of a wake-up (performance.md), and most of a core is used, whatever there is to do. For
     /// machines with a core to spare, and no CPU quota. 0: it sleeps at once.
-    #[schemars(range(max = 1000), extend("default" = 0))]
+    #[schemars(range(max = 1000), extend("x-unit" = "µs", "default" = 0))]
     busy_poll_us: Option<Spanned<u64>>,
     /// Proofs awaited at once under one user name; more callers are refused. Asterisk's
     /// `maxauthreq` is 3: then three silent callers shut everybody else of that name out, and a
