@@ -174,7 +174,7 @@ impl Server {
         if let Some(us) = &self.busy_poll_us {
             if *us.get_ref() > 1_000 {
                 let what = format!("{} µs without sleep are too long", us.get_ref());
-                let help = "choose 0 to 1000 µs; 50 is usual, 0 sleeps at once";
+                let help = "choose 0 to 1000 µs; 0 sleeps at once";
                 return Err(source.wrong(us, what).with_help(help));
             }
             config.busy_poll = Duration::from_micros(*us.get_ref());
