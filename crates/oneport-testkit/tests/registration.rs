@@ -88,7 +88,7 @@ fn a_grant_says_the_name_the_date_the_time_and_the_address() {
         Element::Refresh(60),
         Element::ApparentAddress(network.nodes[A].address),
     ] {
-        assert!(grant.contains(&format!("{said:?}")), "{said:?}: {grant}");
+        assert!(grant.contains(&said.to_string()), "{said}: {grant}");
     }
     let address = Some(network.nodes[A].address);
     assert!(
