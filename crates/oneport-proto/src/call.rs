@@ -56,23 +56,12 @@ const OLD_TOKEN: Duration = Duration::from_secs(5);
 /// A call leg.
 ///
 /// What a frame of voice needs stands together, from the meter of [`VoiceIn`] to the keys of
-/// [`Exchange`]: of calls by the thousand, the memory that it touches is what a frame costs.
+/// [`Exchange`], and what it does not need is elsewhere: of calls by the thousand, the memory that it
+/// touches is what a frame costs.
 #[derive(Debug)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub(crate) struct Call {
-    /// End of the present phase, if it may not last.
-    phase_ends: Option<Instant>,
-    next_ping: Instant,
-    next_lag: Instant,
-    /// When the call ends, unless something is heard of the peer before.
-    autokill: Option<Instant>,
-    pub(crate) voice_in: VoiceIn,
-    phase: Phase,
-    /// What may be spoken: our offer or theirs, video left out.
-    pub(crate) formats: FormatSet,
     pub(crate) link: Option<CallId>,
-    /// Its part in a transfer. Each frame of voice asks whether there is one.
-    pub(crate) transfer: Option<Box<Transfer>>,
     /// Its voice is shown to the application as well.
     pub(crate) tapped: bool,
     /// What the linked call says is kept from it.
@@ -81,12 +70,31 @@ pub(crate) struct Call {
     pub(crate) translated: bool,
     /// The peer wants no voice.
     pub(crate) quelched: bool,
+    /// Its part in a transfer. Each frame of voice asks whether there is one.
+    pub(crate) transfer: Option<Box<Transfer>>,
+    phase: Phase,
+    /// What may be spoken: our offer or theirs, video left out.
+    pub(crate) formats: FormatSet,
+    // What is heard needs the front of this, what is sent the two behind it.
+    pub(crate) voice_in: VoiceIn,
+    pub(crate) seldom: Box<Seldom>,
     pub(crate) voice_out: VoiceOut,
     pub(crate) exchange: Exchange,
+    /// End of the present phase, if it may not last.
+    phase_ends: Option<Instant>,
+    next_ping: Instant,
+    next_lag: Instant,
+}
+
+/// What a call has that frames of voice do without.
+#[derive(Debug)]
+pub(crate) struct Seldom {
     pub(crate) video: VideoStreams,
     /// It is looked for where it may have moved.
     pub(crate) moving: Option<Box<Moving>>,
     pub(crate) accepts_transfers: bool,
+    /// When the call ends, unless something is heard of the peer before.
+    autokill: Option<Instant>,
     /// When a full frame last came.
     pub(crate) last_heard: Option<Instant>,
     /// Round trips of LAGRQ, and the way of the peer's own polls.
@@ -107,11 +115,7 @@ pub(crate) struct Call {
 
 #[derive(Debug)]
 enum Phase {
-    Calling {
-        new: Box<NewCall>,
-        tokens: u8,
-        token_came: Option<Instant>,
-    },
+    Calling(Box<Placing>),
     Offered {
         /// How the caller can encrypt.
         encryption: EncryptionMethods,
@@ -125,6 +129,15 @@ enum Phase {
         answered: bool,
         placed: bool,
     },
+}
+
+/// What is asked of the peer.
+#[derive(Debug)]
+struct Placing {
+    new: NewCall,
+    /// Call tokens that came.
+    tokens: u8,
+    token_came: Option<Instant>,
 }
 
 /// Why a call is over.
@@ -171,9 +184,10 @@ impl Call {
         let formats = new.format_set();
         let ends = now + cx.config.setup_timeout;
         let autokill = new.autokill.or(cx.config.autokill).filter(|time| !time.is_zero());
-        let phase = Phase::Calling { new: Box::new(new), tokens: 0, token_came: None };
+        let placing = Placing { new, tokens: 0, token_came: None };
+        let phase = Phase::Calling(Box::new(placing));
         let mut call = Self::new(cx, now, exchange, phase, formats, Some(ends));
-        call.autokill = autokill.map(|time| now + time.saturating_mul(2));
+        call.seldom.autokill = autokill.map(|time| now + time.saturating_mul(2));
         call
     }
 
@@ -185,7 +199,7 @@ impl Call {
         formats: FormatSet,
         encryption: EncryptionMethods,
     ) -> Self {
-        exchange.talk.note(false, IaxSubclass::New);
+        exchange.full.talk.note(false, IaxSubclass::New);
         let ends = now + cx.config.decision_timeout;
         Self::new(cx, now, exchange, Phase::Offered { encryption }, formats, Some(ends))
     }
@@ -198,24 +212,12 @@ impl Call {
         formats: FormatSet,
         phase_ends: Option<Instant>,
     ) -> Self {
-        let accepts_transfers = cx.config.accept_transfers;
-        Self {
-            exchange,
-            phase,
-            formats: formats.without(formats.video()),
-            voice_out: VoiceOut::default(),
-            voice_in: VoiceIn::default(),
+        let seldom = Seldom {
             video: VideoStreams { offered: formats.video(), ..VideoStreams::default() },
-            link: None,
-            tapped: false,
-            withheld: false,
-            translated: false,
-            quelched: false,
             moving: None,
-            transfer: None,
-            accepts_transfers,
-            last_heard: None,
+            accepts_transfers: cx.config.accept_transfers,
             autokill: None,
+            last_heard: None,
             lag: LagMeter::default(),
             last_transfer: None,
             audit: Audit::default(),
@@ -223,6 +225,20 @@ impl Call {
             end_is_deferred: false,
             lateness_before: cx.counters.lateness,
             trunk_before: TrunkUse::default(),
+        };
+        Self {
+            link: None,
+            tapped: false,
+            withheld: false,
+            translated: false,
+            quelched: false,
+            transfer: None,
+            phase,
+            formats: formats.without(formats.video()),
+            voice_in: VoiceIn::default(),
+            seldom: Box::new(seldom),
+            voice_out: VoiceOut::default(),
+            exchange,
             phase_ends,
             next_ping: now,
             next_lag: now,
@@ -245,29 +261,29 @@ impl Call {
 
     /// A full frame of the peer came.
     pub(crate) fn heard(&mut self, now: Instant) {
-        self.last_heard = Some(now);
-        self.autokill = None;
+        self.seldom.last_heard = Some(now);
+        self.seldom.autokill = None;
     }
 
     pub(crate) fn stats(&self, cx: &Context) -> CallStats {
         let trunk = self.exchange.trunk.and_then(|place| cx.trunks.in_use(place));
         CallStats {
             format: self.voice_in.format.or_else(|| self.agreed_format()),
-            rtt: self.exchange.rtt,
-            lag: self.lag.stats(),
+            rtt: self.exchange.full.rtt,
+            lag: self.seldom.lag.stats(),
             received: self.voice_in.meter.snapshot(),
             sent_frames: self.voice_out.frames,
             sent_bytes: self.voice_out.bytes,
-            remote: self.audit.last,
-            agreement: self.audit.agreement,
-            retransmissions: self.exchange.reliable.repetitions,
+            remote: self.seldom.audit.last,
+            agreement: self.seldom.audit.agreement,
+            retransmissions: self.exchange.full.reliable.repetitions,
             encrypted: self.exchange.crypt.is_some(),
             send_drops: self.voice_out.drops,
             sent_gaps: self.voice_out.gaps(),
-            trunk: trunk.map(|trunk| trunk.since(&self.trunk_before)),
-            lateness: cx.counters.lateness - self.lateness_before,
-            video_frames_received: self.video.heard.frames,
-            video_frames_sent: self.video.out.frames,
+            trunk: trunk.map(|trunk| trunk.since(&self.seldom.trunk_before)),
+            lateness: cx.counters.lateness - self.seldom.lateness_before,
+            video_frames_received: self.seldom.video.heard.frames,
+            video_frames_sent: self.seldom.video.out.frames,
         }
     }
 
@@ -334,26 +350,26 @@ impl Call {
                 return Err(Ending::new(EndReason::Invalidated, cause));
             }
             // A peer that asks and never acknowledges must not fill our memory.
-            (Iax::Ping | Iax::LagRq, _) if !self.exchange.reliable.has_room() => {
+            (Iax::Ping | Iax::LagRq, _) if !self.exchange.full.reliable.has_room() => {
                 cx.counters.drop(DropReason::QueueFull);
             }
             (Iax::Ping, _) => {
-                self.lag.arrived(self.exchange.clock(now), header);
+                self.seldom.lag.arrived(self.exchange.clock(now), header);
                 self.answer_ping(cx, now, header.timestamp);
             }
             (Iax::LagRq, _) => {
-                self.lag.arrived(self.exchange.clock(now), header);
+                self.seldom.lag.arrived(self.exchange.clock(now), header);
                 let message = Message::iax(Iax::LagRp, Elements::EMPTY);
                 self.exchange.send_stamped(cx, now, header.timestamp, &message);
             }
             (Iax::Pong, _) => {
                 if let Some(report) = RemoteReport::read(elements) {
                     let (sent, gaps) = (self.voice_out.frames, self.voice_out.gaps());
-                    self.audit.report(header.timestamp, report, sent, gaps);
+                    self.seldom.audit.report(header.timestamp, report, sent, gaps);
                 }
             }
-            (Iax::AuthReq, Phase::Calling { .. }) => return self.prove(cx, now, elements),
-            (Iax::Accept, Phase::Calling { .. }) => return self.accepted(cx, now, id, elements),
+            (Iax::AuthReq, Phase::Calling(_)) => return self.prove(cx, now, elements),
+            (Iax::Accept, Phase::Calling(_)) => return self.accepted(cx, now, id, elements),
             (Iax::AuthRep, Phase::Challenged(_)) => {
                 self.check_proof(cx, now, id, header.timestamp, elements);
             }
@@ -374,8 +390,8 @@ impl Call {
             // One that came late or again tells too long a time.
             (Iax::LagRp, _) if header.retransmission => {}
             (Iax::LagRp, _) => {
-                let repetitions = self.exchange.reliable.repetitions;
-                self.lag.answered(self.exchange.clock(now), header.timestamp, repetitions);
+                let repetitions = self.exchange.full.reliable.repetitions;
+                self.seldom.lag.answered(self.exchange.clock(now), header.timestamp, repetitions);
             }
             (Iax::Ack | Iax::Vnak | Iax::Unsupport, _) => {}
             (Iax::Mwi, Phase::Accepted { .. }) => {
@@ -436,11 +452,12 @@ impl Call {
         subclass: IaxSubclass,
         elements: Elements<'_>,
     ) -> Result<(), Ending> {
-        self.autokill = None;
-        let Phase::Calling { new, tokens, token_came } = &mut self.phase else {
+        self.seldom.autokill = None;
+        let Phase::Calling(placing) = &mut self.phase else {
             cx.counters.drop(DropReason::Unexpected);
             return Ok(());
         };
+        let Placing { new, tokens, token_came } = &mut **placing;
         match subclass {
             // NEW was lost so often that its token grew old on the way: ask for another.
             IaxSubclass::Reject
@@ -503,7 +520,8 @@ impl Call {
         now: Instant,
         elements: Elements<'_>,
     ) -> Result<(), Ending> {
-        let Phase::Calling { new, .. } = &self.phase else { return Ok(()) };
+        let Phase::Calling(placing) = &self.phase else { return Ok(()) };
+        let new = &placing.new;
         if self.exchange.crypt.is_some() {
             // It was answered: another challenge would change the key under what is on its way.
             cx.counters.drop(DropReason::Unexpected);
@@ -569,8 +587,8 @@ impl Call {
         id: CallId,
         elements: Elements<'_>,
     ) -> Result<(), Ending> {
-        if let Phase::Calling { new, .. } = &self.phase
-            && new.encryption == EncryptionPolicy::Required
+        if let Phase::Calling(placing) = &self.phase
+            && placing.new.encryption == EncryptionPolicy::Required
             && self.exchange.crypt.is_none()
         {
             return Err(self.leave_unencrypted(cx, now));
@@ -676,8 +694,8 @@ impl Call {
             cx.counters.drop(DropReason::Unexpected);
             return;
         }
-        let pressed = self.pressed == Some(digit);
-        self.pressed = (phase == DtmfPhase::Begin).then_some(digit);
+        let pressed = self.seldom.pressed == Some(digit);
+        self.seldom.pressed = (phase == DtmfPhase::Begin).then_some(digit);
         if phase == DtmfPhase::End && !pressed {
             cx.tell_detail(Event::Dtmf { call: id, digit, phase: DtmfPhase::Begin });
         }
@@ -749,7 +767,7 @@ impl Call {
         }
         // Beside the one that is spoken stands the video that is taken, where NEW offered some.
         let chosen: FormatSet = [format].into_iter().collect();
-        let chosen = chosen | self.video.carried;
+        let chosen = chosen | self.seldom.video.carried;
         let mut elements = ElementBuffer::new();
         elements.push(&Element::Format(chosen));
         elements.push(&Element::Format2(chosen));
@@ -760,7 +778,7 @@ impl Call {
 
     /// Whether the call was offered to us and is not decided.
     pub(crate) fn is_undecided(&self) -> bool {
-        !matches!(self.phase, Phase::Calling { .. } | Phase::Accepted { .. })
+        !matches!(self.phase, Phase::Calling(_) | Phase::Accepted { .. })
     }
 
     /// Says ANSWER, once.
@@ -781,7 +799,7 @@ impl Call {
     ) -> Result<(), CommandError> {
         match self.phase {
             Phase::Accepted { .. } if matches!(message, Message::Cng { .. }) => {
-                if !self.exchange.reliable.has_room() {
+                if !self.exchange.full.reliable.has_room() {
                     return Err(CommandError::QueueFull);
                 }
                 let stamp = Timestamp(self.voice_out.pause_stamp(self.exchange.clock(now)));
@@ -831,16 +849,12 @@ impl Call {
 
     /// Reads some of each line of memory that a frame heard of it needs.
     pub(crate) fn look_in(&self) -> u64 {
-        let encrypted = self.exchange.crypt.is_some();
-        let transfers = self.transfer.is_some();
-        self.voice_in.look() ^ u64::from(self.tapped) ^ u64::from(encrypted) ^ u64::from(transfers)
+        u64::from(self.exchange.crypt.is_some()) ^ self.voice_in.look()
     }
 
     /// The same of a frame that is sent on to its peer.
     pub(crate) fn look_out(&self) -> u64 {
-        let accepted = matches!(self.phase, Phase::Accepted { .. });
-        let state = u64::from(accepted) ^ u64::from(self.quelched);
-        self.voice_out.look() ^ state ^ self.exchange.look()
+        u64::from(self.quelched) ^ self.voice_out.look() ^ self.exchange.look()
     }
 
     /// Sends on a frame of the linked call, which had the timestamp `theirs` there.
@@ -866,7 +880,7 @@ impl Call {
     /// The call is not linked any more.
     pub(crate) fn end_relay(&mut self) {
         self.voice_out.end_relay();
-        self.video.out.end_relay();
+        self.seldom.video.out.end_relay();
     }
 
     /// Why no voice leaves.
@@ -906,7 +920,7 @@ impl Call {
         elements.push(&Element::CauseCode(cause));
         // The last voice must not come behind the end.
         cx.flush_trunk(now, self.exchange.trunk);
-        if self.end_is_deferred {
+        if self.seldom.end_is_deferred {
             self.exchange.mute();
         }
         let mut ending = Ending::new(reason, cause);
@@ -914,7 +928,7 @@ impl Call {
             self.exchange.send_iax(cx, now, subclass, &elements);
         } else {
             // NEW is not repeated any more; if the peer got it, its answer is met by HANGUP.
-            self.exchange.reliable.clear();
+            self.exchange.full.reliable.clear();
             ending.farewell = Some(elements);
         }
         ending
@@ -930,16 +944,16 @@ impl Call {
     /// Does what is due; an error ends the call.
     pub(crate) fn handle_timeout(&mut self, cx: &mut Context, now: Instant) -> Result<(), Ending> {
         if self.exchange.handle_timeout(cx, now).is_err() {
-            self.exchange.reliable.clear();
+            self.exchange.full.reliable.clear();
             return Err(Ending::new(EndReason::TimedOut, CauseCode::DESTINATION_OUT_OF_ORDER));
         }
-        if self.autokill.is_some_and(|at| at <= now) {
+        if self.seldom.autokill.is_some_and(|at| at <= now) {
             let (reason, cause) = (EndReason::Unanswered, CauseCode::CIRCUIT_CONGESTION);
             return Err(self.leave(cx, now, IaxSubclass::Hangup, reason, cause, None));
         }
         if self.phase_ends.is_some_and(|ends| ends <= now) {
             let (subclass, reason, cause, text) = match self.phase {
-                Phase::Calling { .. } => (
+                Phase::Calling(_) => (
                     IaxSubclass::Hangup,
                     EndReason::SetupTimedOut,
                     CauseCode::NO_USER_RESPONSE,
@@ -959,14 +973,14 @@ impl Call {
             if self.next_ping <= now {
                 self.next_ping = now.next_shared(cx.config.ping_interval);
                 self.exchange.send_iax(cx, now, IaxSubclass::Ping, &ElementBuffer::new());
-                self.audit.ask(self.exchange.last_timestamp(), self.voice_out.frames);
+                self.seldom.audit.ask(self.exchange.last_timestamp(), self.voice_out.frames);
             }
             if self.next_lag <= now {
                 self.next_lag = now.next_shared(cx.config.lag_interval);
                 self.exchange.send_iax(cx, now, IaxSubclass::LagRq, &ElementBuffer::new());
-                let repetitions = self.exchange.reliable.repetitions;
+                let repetitions = self.exchange.full.reliable.repetitions;
                 let clock = self.exchange.clock(now);
-                self.lag.asked(clock, self.exchange.last_timestamp(), repetitions);
+                self.seldom.lag.asked(clock, self.exchange.last_timestamp(), repetitions);
             }
             if self.rotation().is_some_and(|at| at <= now) {
                 self.change_key(cx, now);
@@ -984,7 +998,7 @@ impl Call {
         let transfer = self.transfer.as_deref().and_then(Transfer::deadline);
         let exchange = self.exchange.deadline(cx);
         let deadlines =
-            [exchange, self.phase_ends, self.autokill, polls, self.rotation(), transfer];
+            [exchange, self.phase_ends, self.seldom.autokill, polls, self.rotation(), transfer];
         deadlines.into_iter().flatten().min()
     }
 
@@ -992,7 +1006,7 @@ impl Call {
     pub(crate) fn enter_trunk(&mut self, cx: &Context) {
         self.exchange.trunk = cx.trunks.find(self.exchange.path.remote);
         let used = self.exchange.trunk.and_then(|place| cx.trunks.in_use(place));
-        self.trunk_before = used.unwrap_or_default();
+        self.seldom.trunk_before = used.unwrap_or_default();
     }
 
     /// Whether somebody answered.
@@ -1002,13 +1016,13 @@ impl Call {
 
     /// Goes on with the other end of a transfer.
     pub(crate) fn start_over(&mut self, cx: &Context, now: Instant) {
-        self.audit.begin_anew(self.voice_out.frames, self.voice_out.gaps());
+        self.seldom.audit.begin_anew(self.voice_out.frames, self.voice_out.gaps());
         self.voice_out.begin_anew();
         self.voice_in.begin_anew();
-        self.lag.begin_anew();
-        self.moving = None;
+        self.seldom.lag.begin_anew();
+        self.seldom.moving = None;
         // Whoever wanted no voice, or held a key, is not there any more.
-        (self.quelched, self.pressed) = (false, None);
+        (self.quelched, self.seldom.pressed) = (false, None);
         self.begin_video_anew();
         self.enter_trunk(cx);
         self.next_ping = now + cx.config.ping_interval;
@@ -1039,16 +1053,26 @@ pub(crate) const fn is_dtmf(digit: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use core::mem::offset_of;
+    use core::mem::{offset_of, size_of};
 
     use super::*;
+    use crate::slots::Slot;
     use crate::voice_meter::VoiceMeter;
 
+    /// The cache lines of a slot that hold what lies there.
+    fn lines(from: usize, to: usize) -> core::ops::Range<usize> {
+        from / 64..to.div_ceil(64)
+    }
+
     #[test]
-    fn a_frame_of_voice_touches_seven_cache_lines_of_its_call() {
-        let meter = offset_of!(Call, voice_in) + offset_of!(VoiceIn, meter);
-        let first = meter + VoiceMeter::EACH_FRAME_FROM;
-        let last = offset_of!(Call, exchange) + offset_of!(Exchange, crypt);
-        assert_eq!(last / 64 - first / 64 + 1, 7, "from {first} to {last}");
+    fn a_frame_of_voice_touches_four_cache_lines_of_each_of_two_calls() {
+        let call = offset_of!(Slot, role);
+        let meter = call + offset_of!(Call, voice_in) + offset_of!(VoiceIn, meter);
+        assert_eq!(lines(0, meter + VoiceMeter::EACH_FRAME_TO), 0..4, "heard");
+        assert_eq!(lines(0, call + offset_of!(Call, voice_in)), 0..1, "heard or sent on");
+        let (first, exchange) = (offset_of!(Call, voice_out), offset_of!(Call, exchange));
+        let last = call + exchange + offset_of!(Exchange, path);
+        assert_eq!(lines(call + first, last), 6..9, "sent on");
+        assert_eq!(size_of::<Slot>(), 640);
     }
 }

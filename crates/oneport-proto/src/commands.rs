@@ -18,7 +18,7 @@ use crate::clock::Instant;
 use crate::endpoint::{Endpoint, call_mut};
 use crate::error::CommandError;
 use crate::event::{Event, RegistrationFailure, RequestOutcome};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, FullFrames};
 use crate::id::{CallId, PokeId, RegistrationId, RequestId};
 use crate::offer::NewCall;
 use crate::path::Path;
@@ -62,7 +62,7 @@ impl Endpoint {
         }
         let exchange = self.opening_exchange(now, to)?;
         let call = Call::placed(&mut self.cx, now, exchange, call);
-        let (slot, generation) = self.slots.insert(Role::Call(Box::new(call)), false);
+        let (slot, generation) = self.slots.insert(Role::Call(call), false);
         self.slots.schedule(&mut self.cx, slot);
         Ok(CallId { slot, generation })
     }
@@ -243,7 +243,7 @@ impl Endpoint {
     /// None but those of all these commands.
     pub fn defer_end(&mut self, id: CallId) -> Result<(), CommandError> {
         let call = call_mut(&mut self.slots, id).ok_or(CommandError::UnknownCall)?;
-        call.end_is_deferred = true;
+        call.seldom.end_is_deferred = true;
         Ok(())
     }
 
@@ -685,7 +685,7 @@ impl Endpoint {
     /// How far the signalling of a call is.
     #[must_use]
     pub fn call_signalling(&self, id: CallId) -> Option<Signalling> {
-        let Exchange { reliable, talk, .. } = &self.call(id)?.exchange;
+        let FullFrames { reliable, talk, .. } = &*self.call(id)?.exchange.full;
         let (next, expected) = (reliable.next(), reliable.expected());
         Some(Signalling { next, expected, first: talk.first, last: talk.last })
     }
@@ -782,7 +782,7 @@ impl Endpoint {
     /// What is under way is over, and the peer hears nothing more of it.
     fn give_up_cycle(&mut self, now: Instant, cycle: u32) {
         if let Some(exchange) = self.slots.at(cycle).and_then(|slot| slot.role.exchange_mut()) {
-            exchange.reliable.clear();
+            exchange.full.reliable.clear();
         }
         self.rest(now, cycle, None);
     }

@@ -4,6 +4,7 @@
 //! much longer than another can be told: the fastest of the last seconds had no queue before it, and
 //! what the others took beyond that is what a jitter buffer has to hold.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::stalls::{StallMeter, Stalls};
@@ -67,30 +68,29 @@ const WINDOW_BITS: u32 = 13;
 #[derive(Clone, Debug, Default)]
 #[repr(C)]
 pub(crate) struct DelayMeter {
-    clock: ClockMeter,
-    stalls: StallMeter,
-    /// How many were as late as each of the [`RANGES`] says, the latest first: those that are seldom
-    /// needed stand away from what each frame needs.
-    later: [u32; RANGES.len() + 1],
-    greatest: i64,
-    /// All changes of the delay from one frame to the next, either way, in µs.
-    swung: u64,
-    // Each frame needs what follows, and those that are a little late or early the lines above it.
+    // Each frame needs what comes first, and those that are a little late or early the lines behind it.
     /// What the fastest took, of this window and of both this one and the last.
     fastest_in_window: i64,
     fastest: i64,
     /// How much longer than the first frame the newest took, in µs.
     took: i64,
+    /// All changes of the delay from one frame to the next, either way, in µs.
+    swung: u64,
+    stalls: StallMeter,
+    greatest: i64,
+    /// How many were as late as each of the [`RANGES`] says.
+    later: [u32; RANGES.len() + 1],
+    clock: Box<ClockMeter>,
 }
 
 impl DelayMeter {
-    /// Where that begins of which each frame needs most.
+    /// Where that ends of which each frame needs most.
     #[cfg(test)]
-    pub(crate) const EACH_FRAME_FROM: usize = core::mem::offset_of!(Self, fastest_in_window);
+    pub(crate) const EACH_FRAME_TO: usize = core::mem::offset_of!(Self, swung);
 
     /// Reads some of what each frame needs, and most are a little late or early.
     pub(crate) const fn look(&self) -> u64 {
-        self.fastest.cast_unsigned() ^ self.swung ^ self.stalls.look()
+        self.took.cast_unsigned() ^ self.greatest.cast_unsigned()
     }
 
     /// A frame that follows the newest, with `timestamp` behind `last`, came `drift` µs later than it
@@ -134,7 +134,7 @@ impl DelayMeter {
     }
 
     /// What shows that the sender stood still.
-    pub(crate) const fn stalls(&self) -> Stalls {
+    pub(crate) fn stalls(&self) -> Stalls {
         self.stalls.snapshot()
     }
 
@@ -142,7 +142,7 @@ impl DelayMeter {
     fn note(&mut self, late: i64) {
         self.greatest = self.greatest.max(late);
         let range = RANGES.partition_point(|end| i64::from(*end) * 1_000 <= late);
-        if let Some(count) = self.later.get_mut(RANGES.len() - range) {
+        if let Some(count) = self.later.get_mut(range) {
             *count = count.saturating_add(1);
         }
     }
@@ -190,7 +190,7 @@ impl DelayMeter {
         let ends = RANGES.map(|end| i64::from(end) * 1_000);
         let begins = core::iter::once(FINEST).chain(ends);
         let mut ranges = [(0, 0); RANGES.len() + 1];
-        for (place, range) in ranges.iter_mut().zip(begins.zip(self.later.into_iter().rev())) {
+        for (place, range) in ranges.iter_mut().zip(begins.zip(self.later)) {
             *place = range;
         }
         let mut end = self.greatest;

@@ -291,7 +291,7 @@ impl Endpoint {
         let Some(exchange) = slot.role.exchange_mut() else {
             return Err(DropReason::UnknownCall);
         };
-        let (oldest, in_flight) = exchange.reliable.in_flight();
+        let (oldest, in_flight) = exchange.full.reliable.in_flight();
         let Some(crypt) = &mut exchange.crypt else { return Err(DropReason::DecryptionFailed) };
         if crypt.open(datagram, Expected { oldest: oldest.0, in_flight, voice }, opened) {
             return Ok(());
@@ -827,7 +827,7 @@ impl Endpoint {
                 return self.handle_provisioning(now, index, *subclass, *elements);
             }
             // It was told of its messages, and keeps nothing of that.
-            Some(Role::Resting(resting)) => resting.exchange.reliable.clear(),
+            Some(Role::Resting(resting)) => resting.exchange.full.reliable.clear(),
             _ => return Handled::Dropped(DropReason::Unexpected),
         }
         Handled::Consumed
@@ -953,9 +953,9 @@ impl Endpoint {
             self.cx.trunks.withdraw(&mut self.cx.counters, place, call.exchange.ours);
         }
         if reason.peer_is_through() {
-            call.exchange.reliable.clear();
+            call.exchange.full.reliable.clear();
         }
-        if call.end_is_deferred {
+        if call.seldom.end_is_deferred {
             call.exchange.mute();
         }
         self.cx.tell(Event::CallEnded { call: id, end: CallEnd { reason, cause, text, stats } });
@@ -974,7 +974,7 @@ impl Endpoint {
         let Role::Request(request) = &mut slot.role else { return };
         request.close(&mut self.cx);
         if outcome == RequestOutcome::Abandoned {
-            request.exchange.reliable.clear();
+            request.exchange.full.reliable.clear();
         }
         self.cx.tell(Event::RegisterEnded { request: id, outcome });
         self.rest(now, index, None);
@@ -984,7 +984,7 @@ impl Endpoint {
         let Some(slot) = self.slots.at(index) else { return };
         let Role::Registering(registering) = &mut slot.role else { return };
         // The registrar has said its last word, or nothing at all.
-        registering.exchange.reliable.clear();
+        registering.exchange.full.reliable.clear();
         let owner = registering.owner;
         self.rest(now, index, None);
         self.finish_cycle(now, owner, end);
@@ -1007,14 +1007,14 @@ impl Endpoint {
             }
             Role::Request(_) => self.end_request(now, index, RequestOutcome::Abandoned),
             Role::Serving(serving) => {
-                serving.exchange.reliable.clear();
+                serving.exchange.full.reliable.clear();
                 self.rest(now, index, None);
             }
             Role::Provisioned(provisioned) => {
-                provisioned.exchange.reliable.clear();
+                provisioned.exchange.full.reliable.clear();
                 self.end_provision(now, index, ProvisionOutcome::TimedOut);
             }
-            Role::Resting(resting) => resting.exchange.reliable.clear(),
+            Role::Resting(resting) => resting.exchange.full.reliable.clear(),
             _ => {}
         }
     }

@@ -26,22 +26,29 @@ use crate::trunk::TrunkPlace;
 /// acknowledged after this long, so that it is not sent again.
 const DELAYED_ACK: Duration = Duration::from_millis(40);
 
-/// The state of one conversation below the meaning of its messages, what voice needs in front.
+/// The state of one conversation below the meaning of its messages: what voice needs, and the way to
+/// what only full frames do.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Exchange {
-    pub(crate) path: Path,
-    /// Where voice goes, when that is not to `path`.
-    pub(crate) media_path: Option<Box<Path>>,
     pub(crate) created: Instant,
     pub(crate) ours: CallNumber,
+    pub(crate) theirs: Option<CallNumber>,
     /// A full frame with the right numbers came: the peer hears us at its address.
     pub(crate) confirmed: bool,
     /// The trunk on which its voice goes, where there is one.
     pub(crate) trunk: Option<TrunkPlace>,
     /// Its keys, once it is encrypted.
     pub(crate) crypt: Option<Box<Crypt>>,
-    pub(crate) theirs: Option<CallNumber>,
+    /// Where voice goes, when that is not to `path`.
+    pub(crate) media_path: Option<Box<Path>>,
+    pub(crate) path: Path,
+    pub(crate) full: Box<FullFrames>,
+}
+
+/// What the full frames of a conversation need.
+#[derive(Debug)]
+pub(crate) struct FullFrames {
     pub(crate) reliable: Reliable,
     /// Timestamp of the frame by which the peer opened it; tells a repetition from a new start.
     pub(crate) opened_at: Option<Timestamp>,
@@ -61,9 +68,30 @@ pub(crate) struct Exchange {
     early: Option<Box<Early>>,
     /// A frame was received in order since our ISeqno last left.
     owes_ack: bool,
-    /// Nothing leaves before [`unmute`](Self::unmute).
+    /// Nothing leaves before [`unmute`](Exchange::unmute).
     silence: Option<Silence>,
     pub(crate) talk: Talk,
+}
+
+impl FullFrames {
+    /// None has come or left.
+    fn new() -> Self {
+        Self {
+            reliable: Reliable::new(),
+            opened_at: None,
+            opened_by: 0,
+            rtt: None,
+            patience: None,
+            replaced: Vec::new(),
+            last_stamp: None,
+            their_stamp: None,
+            delayed_ack: None,
+            early: None,
+            owes_ack: false,
+            silence: None,
+            talk: Talk::default(),
+        }
+    }
 }
 
 /// What an exchange that is held back owes.
@@ -91,49 +119,37 @@ impl Talk {
 impl Exchange {
     /// Reads some of each line of memory that voice needs.
     pub(crate) fn look(&self) -> u64 {
-        let encrypted = u64::from(self.crypt.is_some());
-        let (port, ours) = (u64::from(self.path.remote.port()), u64::from(self.ours.get()));
-        port ^ ours ^ encrypted ^ self.created.as_micros()
+        // By a trunk it needs no path of its own.
+        let port = if self.trunk.is_none() { self.path.local_port } else { None };
+        u64::from(self.crypt.is_some()) ^ u64::from(port.unwrap_or_default())
     }
 
     /// One that we open.
     pub(crate) fn opening(now: Instant, path: Path, ours: CallNumber) -> Self {
+        Self::begun(now, path, ours, FullFrames::new())
+    }
+
+    fn begun(now: Instant, path: Path, ours: CallNumber, full: FullFrames) -> Self {
         Self {
             path,
             ours,
             theirs: None,
-            reliable: Reliable::new(),
             created: now,
-            opened_at: None,
-            opened_by: 0,
             confirmed: false,
-            rtt: None,
-            patience: None,
             media_path: None,
             trunk: None,
             crypt: None,
-            replaced: Vec::new(),
-            last_stamp: None,
-            their_stamp: None,
-            delayed_ack: None,
-            early: None,
-            owes_ack: false,
-            silence: None,
-            talk: Talk::default(),
+            full: Box::new(full),
         }
     }
 
     /// One that the peer opened with a frame of this header.
     pub(crate) fn opened(now: Instant, path: Path, ours: CallNumber, header: &FullHeader) -> Self {
-        let mut reliable = Reliable::new();
-        reliable.begin_after(header.oseq);
-        Self {
-            theirs: Some(header.source),
-            opened_at: Some(header.timestamp),
-            their_stamp: Some((now, header.timestamp)),
-            reliable,
-            ..Self::opening(now, path, ours)
-        }
+        let mut full = FullFrames::new();
+        full.reliable.begin_after(header.oseq);
+        full.opened_at = Some(header.timestamp);
+        full.their_stamp = Some((now, header.timestamp));
+        Self { theirs: Some(header.source), ..Self::begun(now, path, ours, full) }
     }
 
     /// One with the other end of a transfer, from the start of its numbers.
@@ -144,14 +160,9 @@ impl Exchange {
         theirs: CallNumber,
         rtt: Option<Duration>,
     ) -> Self {
-        Self {
-            theirs: Some(theirs),
-            // It has answered from that address.
-            confirmed: true,
-            rtt,
-            patience: rtt,
-            ..Self::opening(now, path, ours)
-        }
+        let full = FullFrames { rtt, patience: rtt, ..FullFrames::new() };
+        // It has answered from that address.
+        Self { theirs: Some(theirs), confirmed: true, ..Self::begun(now, path, ours, full) }
     }
 
     /// Our clock: ms since the exchange began.
@@ -161,27 +172,27 @@ impl Exchange {
 
     /// Where the peer's clock stands, by its full frames; `None`: none has told.
     pub(crate) fn their_clock(&self, now: Instant) -> Option<Timestamp> {
-        let (came, stamp) = self.their_stamp?;
+        let (came, stamp) = self.full.their_stamp?;
         Some(Timestamp(stamp.0.wrapping_add(now.millis_since(came))))
     }
 
     /// A timestamp for a frame made now, later than all before it.
     fn stamp(&mut self, now: Instant) -> Timestamp {
         let real = self.clock(now);
-        let stamp = match self.last_stamp {
+        let stamp = match self.full.last_stamp {
             // Half of the circle is "not after".
             Some(last) if real.wrapping_sub(last).wrapping_sub(1) > u32::MAX / 2 => {
                 last.wrapping_add(1)
             }
             _ => real,
         };
-        self.last_stamp = Some(stamp);
+        self.full.last_stamp = Some(stamp);
         Timestamp(stamp)
     }
 
     /// The timestamp of the last frame made.
     pub(crate) fn last_timestamp(&self) -> Timestamp {
-        Timestamp(self.last_stamp.unwrap_or_default())
+        Timestamp(self.full.last_stamp.unwrap_or_default())
     }
 
     fn header(&self, timestamp: Timestamp) -> FullHeader {
@@ -190,8 +201,8 @@ impl Exchange {
             destination: self.theirs.unwrap_or(CallNumber::NONE),
             retransmission: false,
             timestamp,
-            oseq: self.reliable.next(),
-            iseq: self.reliable.expected(),
+            oseq: self.full.reliable.next(),
+            iseq: self.full.reliable.expected(),
         }
     }
 
@@ -202,12 +213,14 @@ impl Exchange {
 
     fn first_interval(&self, cx: &Context) -> Duration {
         let config = &cx.config.retransmission;
-        self.patience.map_or(config.first, |time| (time * 2).clamp(config.least, config.greatest))
+        self.full
+            .patience
+            .map_or(config.first, |time| (time * 2).clamp(config.least, config.greatest))
     }
 
     /// How long not to repeat the same VNAK, or the same answer to one.
     fn pause(&self) -> Duration {
-        self.rtt.unwrap_or(Duration::from_millis(100)).max(Duration::from_millis(20))
+        self.full.rtt.unwrap_or(Duration::from_millis(100)).max(Duration::from_millis(20))
     }
 
     /// Sends a frame reliably.
@@ -220,7 +233,7 @@ impl Exchange {
         now: Instant,
         message: &Message<'_>,
     ) -> Result<(), CommandError> {
-        if !self.reliable.has_room() {
+        if !self.full.reliable.has_room() {
             return Err(CommandError::QueueFull);
         }
         let timestamp = self.stamp(now);
@@ -256,26 +269,26 @@ impl Exchange {
             message,
             Message::Iax { subclass: IaxSubclass::Hangup | IaxSubclass::Reject, .. }
         );
-        if self.reliable.is_full() && !ends {
+        if self.full.reliable.is_full() && !ends {
             return cx.counters.drop(DropReason::QueueFull);
         }
         if let Message::Iax { subclass, .. } = message {
-            self.talk.note(true, *subclass);
+            self.full.talk.note(true, *subclass);
         }
         let header = self.header(timestamp);
         let datagram = Box::from(cx.encode(&header, message));
         let interval = self.first_interval(cx);
         let epoch = self.epoch();
-        if self.silence.is_some() {
-            return self.reliable.push_muted(now, datagram, interval, epoch);
+        if self.full.silence.is_some() {
+            return self.full.reliable.push_muted(now, datagram, interval, epoch);
         }
-        if self.reliable.push(now, datagram, interval, epoch)
-            && let Some((newest, epoch)) = self.reliable.newest()
+        if self.full.reliable.push(now, datagram, interval, epoch)
+            && let Some((newest, epoch)) = self.full.reliable.newest()
         {
             cx.send(self.path, self.crypt.as_deref(), epoch, newest);
             // It carries our ISeqno.
-            self.delayed_ack = None;
-            self.owes_ack = false;
+            self.full.delayed_ack = None;
+            self.full.owes_ack = false;
         }
     }
 
@@ -300,7 +313,7 @@ impl Exchange {
         if let (Some(place), None, None) = (self.trunk, &self.crypt, &self.media_path) {
             let entry = (self.ours, stamp.low16(), payload);
             let Context { trunks, outbox, counters, .. } = cx;
-            if trunks.push(outbox, counters, now, place, *path, entry) {
+            if trunks.push(outbox, counters, now, place, path, entry) {
                 return true;
             }
         }
@@ -344,53 +357,53 @@ impl Exchange {
         subclass: IaxSubclass,
         elements: &ElementBuffer,
     ) {
-        self.replaced.extend(self.last_stamp.map(Timestamp));
-        self.early = None;
+        self.full.replaced.extend(self.full.last_stamp.map(Timestamp));
+        self.full.early = None;
         let timestamp = self.stamp(now);
         let header = FullHeader { iseq: Seq::ZERO, ..self.header(timestamp) };
         let message = Message::iax(subclass, elements.as_elements());
         let datagram = Box::from(cx.encode(&header, &message));
         let interval = self.first_interval(cx);
-        cx.outbox.push(self.path, self.reliable.restart(now, datagram, interval));
+        cx.outbox.push(self.path, self.full.reliable.restart(now, datagram, interval));
     }
 
     /// Whether a stateless answer, which repeats the timestamp of what it answers, is to a frame
     /// that was replaced.
     pub(crate) fn is_stale(&self, timestamp: Timestamp) -> bool {
-        self.replaced.contains(&timestamp)
+        self.full.replaced.contains(&timestamp)
     }
 
     /// Acknowledges everything received in order, naming the timestamp of the frame that asks.
     pub(crate) fn acknowledge(&mut self, cx: &mut Context, timestamp: Timestamp) {
         let header = self.header(timestamp);
-        self.delayed_ack = None;
-        self.owes_ack = false;
-        if let Some(silence) = &mut self.silence {
+        self.full.delayed_ack = None;
+        self.full.owes_ack = false;
+        if let Some(silence) = &mut self.full.silence {
             silence.ack = Some(timestamp);
             return;
         }
-        self.talk.note(true, IaxSubclass::Ack);
+        self.full.talk.note(true, IaxSubclass::Ack);
         let message = Message::iax(IaxSubclass::Ack, Elements::EMPTY);
         cx.send_once(self.path, self.crypt.as_deref(), &header, &message);
     }
 
     /// Acknowledges soon, unless an answer does it before.
     pub(crate) fn acknowledge_later(&mut self, now: Instant, timestamp: Timestamp) {
-        self.owes_ack = false;
-        self.delayed_ack = Some((now + DELAYED_ACK, timestamp));
+        self.full.owes_ack = false;
+        self.full.delayed_ack = Some((now + DELAYED_ACK, timestamp));
     }
 
     /// Acknowledges a frame received in order, unless something sent since then has done it.
     pub(crate) fn acknowledge_if_owed(&mut self, cx: &mut Context, timestamp: Timestamp) {
-        if self.owes_ack {
+        if self.full.owes_ack {
             self.acknowledge(cx, timestamp);
         }
     }
 
     /// Tells a peer that goes on with an exchange which is over.
     pub(crate) fn invalidate(&mut self, cx: &mut Context) {
-        (self.delayed_ack, self.owes_ack) = (None, false);
-        if self.silence.is_some() {
+        (self.full.delayed_ack, self.full.owes_ack) = (None, false);
+        if self.full.silence.is_some() {
             return;
         }
         let header = self.header(Timestamp(0));
@@ -400,13 +413,13 @@ impl Exchange {
 
     /// Asks for the frame that is missing, unless that was done just now.
     pub(crate) fn ask_again(&mut self, cx: &mut Context, now: Instant) {
-        if self.silence.is_some() || !self.reliable.vnak_due(now, self.pause()) {
+        if self.full.silence.is_some() || !self.full.reliable.vnak_due(now, self.pause()) {
             return;
         }
         let clock = Timestamp(self.clock(now));
-        let header = FullHeader { oseq: self.reliable.expected(), ..self.header(clock) };
+        let header = FullHeader { oseq: self.full.reliable.expected(), ..self.header(clock) };
         cx.counters.vnaks_sent += 1;
-        self.talk.note(true, IaxSubclass::Vnak);
+        self.full.talk.note(true, IaxSubclass::Vnak);
         let message = Message::iax(IaxSubclass::Vnak, Elements::EMPTY);
         cx.send_once(self.path, self.crypt.as_deref(), &header, &message);
     }
@@ -425,16 +438,16 @@ impl Exchange {
             _ => None,
         };
         if let Some(subclass) = subclass {
-            self.talk.note(false, subclass);
+            self.full.talk.note(false, subclass);
         }
         if !subclass.is_some_and(repeats_a_timestamp)
-            && self.their_stamp.is_none_or(|(_, last)| is_after(header.timestamp.0, last.0))
+            && self.full.their_stamp.is_none_or(|(_, last)| is_after(header.timestamp.0, last.0))
         {
-            self.their_stamp = Some((now, header.timestamp));
+            self.full.their_stamp = Some((now, header.timestamp));
         }
         if subclass != Some(IaxSubclass::Inval) {
             self.confirmed |= header.destination == self.ours;
-            let sample = self.reliable.acknowledge(now, header.iseq);
+            let sample = self.full.reliable.acknowledge(now, header.iseq);
             // What is sent at once, not when an application has made up its mind.
             let prompt = matches!(
                 subclass,
@@ -450,25 +463,25 @@ impl Exchange {
                 self.take_sample(cx, sample);
             }
         }
-        if subclass == Some(IaxSubclass::Vnak) && self.silence.is_none() {
+        if subclass == Some(IaxSubclass::Vnak) && self.full.silence.is_none() {
             let (path, pause) = (self.path, self.pause());
-            let before = self.reliable.repetitions;
+            let before = self.full.reliable.repetitions;
             let crypt = self.crypt.as_deref();
-            self.reliable.repeat_from(now, header.iseq, pause, |datagram, epoch| {
+            self.full.reliable.repeat_from(now, header.iseq, pause, |datagram, epoch| {
                 cx.send(path, crypt, epoch, datagram);
             });
-            cx.counters.retransmissions += self.reliable.repetitions - before;
+            cx.counters.retransmissions += self.full.reliable.repetitions - before;
         }
-        if self.silence.is_none() {
+        if self.full.silence.is_none() {
             self.flush(cx, now);
         }
         if !message.takes_sequence_number() {
             return Order::Next;
         }
-        let order = self.reliable.order(header.oseq);
+        let order = self.full.reliable.order(header.oseq);
         if order == Order::Next {
-            self.reliable.accept();
-            self.owes_ack = true;
+            self.full.reliable.accept();
+            self.full.owes_ack = true;
         }
         order
     }
@@ -480,11 +493,11 @@ impl Exchange {
         message: &Message<'_>,
         whole: bool,
     ) -> Kept {
-        let ahead = header.oseq.since(self.reliable.expected());
-        let early = self.early.get_or_insert_default();
+        let ahead = header.oseq.since(self.full.reliable.expected());
+        let early = self.full.early.get_or_insert_default();
         let kept = early.keep(ahead, header, message, whole);
         if early.is_empty() {
-            self.early = None;
+            self.full.early = None;
         }
         kept
     }
@@ -492,32 +505,32 @@ impl Exchange {
     /// Counts the next frame as received, if it came before its turn, and returns it; it is empty
     /// where it did not wait.
     pub(crate) fn take_early(&mut self) -> Option<Box<[u8]>> {
-        let early = self.early.as_deref_mut()?;
-        let next = early.take(self.reliable.expected());
+        let early = self.full.early.as_deref_mut()?;
+        let next = early.take(self.full.reliable.expected());
         if early.is_empty() {
-            self.early = None;
+            self.full.early = None;
         }
         if next.is_some() {
-            self.reliable.accept();
-            self.owes_ack = true;
+            self.full.reliable.accept();
+            self.full.owes_ack = true;
         }
         next
     }
 
     /// Whether a frame waits for one that is missing.
     pub(crate) const fn has_gap(&self) -> bool {
-        self.early.is_some()
+        self.full.early.is_some()
     }
 
     /// Forgets what came before its turn: it will not have any.
     pub(crate) fn forget_early(&mut self) {
-        self.early = None;
+        self.full.early = None;
     }
 
     /// Sends what waits for room.
     fn flush(&mut self, cx: &mut Context, now: Instant) {
         let (interval, epoch) = (self.first_interval(cx), self.epoch());
-        while let Some((datagram, epoch)) = self.reliable.advance(now, interval, epoch) {
+        while let Some((datagram, epoch)) = self.full.reliable.advance(now, interval, epoch) {
             cx.send(self.path, self.crypt.as_deref(), epoch, datagram);
         }
     }
@@ -530,36 +543,37 @@ impl Exchange {
         match sample {
             Sample::Clear(sample) => self.measure(sample),
             Sample::Ambiguous(sample) => {
-                let now = self.patience.unwrap_or(cx.config.retransmission.first / 2);
+                let now = self.full.patience.unwrap_or(cx.config.retransmission.first / 2);
                 let most = now * 2 + cx.config.retransmission.least;
-                self.patience = Some(sample.min(most).max(now));
+                self.full.patience = Some(sample.min(most).max(now));
             }
         }
     }
 
     /// A round trip was measured.
     fn measure(&mut self, sample: Duration) {
-        let rtt = self.rtt.map_or(sample, |rtt| (rtt * 7 + sample) / 8);
-        self.rtt = Some(rtt);
-        self.patience = Some(rtt.max(sample));
+        let rtt = self.full.rtt.map_or(sample, |rtt| (rtt * 7 + sample) / 8);
+        self.full.rtt = Some(rtt);
+        self.full.patience = Some(rtt.max(sample));
     }
 
     /// Holds back whatever would leave from now on, until [`unmute`](Self::unmute).
     pub(crate) fn mute(&mut self) {
-        let ack = self.delayed_ack.take().map(|(_, timestamp)| timestamp);
-        self.silence.get_or_insert(Silence { ack });
+        let ack = self.full.delayed_ack.take().map(|(_, timestamp)| timestamp);
+        self.full.silence.get_or_insert(Silence { ack });
     }
 
     /// Whether something waits for [`unmute`](Self::unmute) or for the peer.
     pub(crate) fn is_settled(&self) -> bool {
-        self.reliable.is_settled() && self.silence.is_none_or(|silence| silence.ack.is_none())
+        self.full.reliable.is_settled()
+            && self.full.silence.is_none_or(|silence| silence.ack.is_none())
     }
 
     /// Lets go what was held back.
     pub(crate) fn unmute(&mut self, cx: &mut Context, now: Instant) {
-        let Some(silence) = self.silence.take() else { return };
+        let Some(silence) = self.full.silence.take() else { return };
         let (path, crypt) = (self.path, self.crypt.as_deref());
-        self.reliable.unmute(now, |datagram, epoch| cx.send(path, crypt, epoch, datagram));
+        self.full.reliable.unmute(now, |datagram, epoch| cx.send(path, crypt, epoch, datagram));
         self.flush(cx, now);
         if let Some(timestamp) = silence.ack {
             self.acknowledge(cx, timestamp);
@@ -571,31 +585,31 @@ impl Exchange {
     /// # Errors
     /// The peer has not acknowledged a frame in all its repetitions.
     pub(crate) fn handle_timeout(&mut self, cx: &mut Context, now: Instant) -> Result<(), GaveUp> {
-        if self.silence.is_some() {
+        if self.full.silence.is_some() {
             return Ok(());
         }
-        if let Some((at, timestamp)) = self.delayed_ack
+        if let Some((at, timestamp)) = self.full.delayed_ack
             && at <= now
         {
             self.acknowledge(cx, timestamp);
         }
         let path = self.path;
-        let before = self.reliable.repetitions;
+        let before = self.full.reliable.repetitions;
         let (config, crypt) = (cx.config.retransmission, self.crypt.as_deref());
-        let result = self.reliable.repeat_due(now, &config, |datagram, epoch| {
+        let result = self.full.reliable.repeat_due(now, &config, |datagram, epoch| {
             cx.send(path, crypt, epoch, datagram);
         });
-        cx.counters.retransmissions += self.reliable.repetitions - before;
+        cx.counters.retransmissions += self.full.reliable.repetitions - before;
         result
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub(crate) fn deadline(&self, cx: &Context) -> Option<Instant> {
-        if self.silence.is_some() {
+        if self.full.silence.is_some() {
             return None;
         }
-        let ack = self.delayed_ack.map(|(at, _)| at);
-        let repetition = self.reliable.deadline(&cx.config.retransmission);
+        let ack = self.full.delayed_ack.map(|(at, _)| at);
+        let repetition = self.full.reliable.deadline(&cx.config.retransmission);
         [ack, repetition].into_iter().flatten().min()
     }
 }
@@ -631,11 +645,11 @@ mod tests {
         let (cx, mut exchange) = setup();
         assert_eq!(exchange.first_interval(&cx), ms(1_000), "nothing is known");
         exchange.measure(ms(80));
-        assert_eq!((exchange.rtt, exchange.first_interval(&cx)), (Some(ms(80)), ms(160)));
+        assert_eq!((exchange.full.rtt, exchange.first_interval(&cx)), (Some(ms(80)), ms(160)));
         exchange.measure(ms(480));
-        assert_eq!((exchange.rtt, exchange.first_interval(&cx)), (Some(ms(130)), ms(960)));
+        assert_eq!((exchange.full.rtt, exchange.first_interval(&cx)), (Some(ms(130)), ms(960)));
         exchange.measure(ms(50));
-        assert_eq!((exchange.rtt, exchange.first_interval(&cx)), (Some(ms(120)), ms(240)));
+        assert_eq!((exchange.full.rtt, exchange.first_interval(&cx)), (Some(ms(120)), ms(240)));
     }
 
     #[test]
@@ -648,7 +662,7 @@ mod tests {
         assert_eq!(exchange.first_interval(&cx), ms(800), "twice as long, and the least interval");
         exchange.take_sample(&cx, Sample::Ambiguous(ms(1)));
         assert_eq!(exchange.first_interval(&cx), ms(800));
-        assert_eq!(exchange.rtt, Some(ms(80)), "no round trip is measured by it");
+        assert_eq!(exchange.full.rtt, Some(ms(80)), "no round trip is measured by it");
     }
 
     #[test]

@@ -289,7 +289,7 @@ impl Fetch {
             IaxSubclass::Reject | IaxSubclass::Hangup => return Err(Err(refused(elements))),
             IaxSubclass::Unsupport => return Err(Err(FirmwareFailure::Unsupported)),
             IaxSubclass::Inval => {
-                self.exchange.reliable.clear();
+                self.exchange.full.reliable.clear();
                 return Err(Err(FirmwareFailure::TimedOut));
             }
             IaxSubclass::Ping => self.exchange.answer_ping(cx, now, timestamp),
@@ -511,7 +511,7 @@ impl Endpoint {
         let Some(Role::Fetch(fetch)) = slots.at(index).map(|slot| &mut slot.role) else { return };
         if let Err(end) = fetch.receive_stateless(cx, now, subclass, elements) {
             // Nobody is there who would acknowledge it.
-            fetch.exchange.reliable.clear();
+            fetch.exchange.full.reliable.clear();
             self.end_fetch(now, index, end);
         }
     }
@@ -520,7 +520,7 @@ impl Endpoint {
         let Self { cx, slots } = self;
         let Some(Role::Fetch(fetch)) = slots.at(index).map(|slot| &mut slot.role) else { return };
         if let Err(end) = fetch.handle_timeout(cx, now) {
-            fetch.exchange.reliable.clear();
+            fetch.exchange.full.reliable.clear();
             self.end_fetch(now, index, end);
         }
     }
@@ -585,7 +585,7 @@ impl Endpoint {
         match (subclass, Wanted::read(elements)) {
             (IaxSubclass::FwDownl, Some(wanted)) => self.serve(now, index, wanted),
             (IaxSubclass::Hangup | IaxSubclass::Reject | IaxSubclass::Inval, _) => {
-                serving.exchange.reliable.clear();
+                serving.exchange.full.reliable.clear();
                 self.rest(now, index, None);
             }
             (IaxSubclass::Ping, _) => serving.exchange.answer_ping(cx, now, header.timestamp),
@@ -600,7 +600,7 @@ impl Endpoint {
             return;
         };
         if serving.exchange.handle_timeout(cx, now).is_err() || serving.ends <= now {
-            serving.exchange.reliable.clear();
+            serving.exchange.full.reliable.clear();
             self.rest(now, index, None);
         }
     }

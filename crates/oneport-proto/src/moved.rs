@@ -84,7 +84,7 @@ struct Place {
 impl Place {
     /// Answers a datagram of `received` bytes from there by the next frame.
     fn send_next(&mut self, cx: &mut Context, exchange: &Exchange, received: usize) {
-        let Some((frame, epoch)) = exchange.reliable.window().nth(self.sent) else { return };
+        let Some((frame, epoch)) = exchange.full.reliable.window().nth(self.sent) else { return };
         let frame = without_media(frame);
         let sealed = if exchange.crypt.is_some() { LONGEST_PADDING } else { 0 };
         if frame.len() + sealed <= 3 * received {
@@ -231,8 +231,8 @@ fn without_media(frame: &[u8]) -> &[u8] {
 
 /// Whether few enough frames are on their way to be sent before a PING.
 fn is_little_on_its_way(exchange: &Exchange) -> bool {
-    let all = exchange.reliable.size().0;
-    let media = exchange.reliable.window().filter(|(frame, _)| is_media(frame)).count();
+    let all = exchange.full.reliable.size().0;
+    let media = exchange.full.reliable.window().filter(|(frame, _)| is_media(frame)).count();
     all <= MEDIA_BEFORE && all - media <= FRAMES_BEFORE
 }
 
@@ -298,11 +298,12 @@ impl Endpoint {
         let silence = call.silent_for(now);
         // Once it was heard where it was, the question is answered.
         let awaited = call
+            .seldom
             .moving
             .as_deref()
             .is_some_and(|moving| moving.is_awaited(now) && silence > now.since(moving.asked));
         if !awaited {
-            call.moving = None;
+            call.seldom.moving = None;
             let silent = call.agreed_format().is_some() && silence >= SILENCE;
             let exchange = &mut call.exchange;
             if !silent || !is_little_on_its_way(exchange) {
@@ -310,9 +311,10 @@ impl Endpoint {
             }
             exchange.send_iax(cx, now, IaxSubclass::Ping, &ElementBuffer::new());
             let (stamp, asked, places) = (exchange.last_timestamp(), now, Vec::new());
-            call.moving = Some(Box::new(Moving { stamp, asked, places }));
+            call.seldom.moving = Some(Box::new(Moving { stamp, asked, places }));
         }
-        let Some(place) = call.moving.as_deref_mut().and_then(|moving| moving.place(now, from))
+        let Some(place) =
+            call.seldom.moving.as_deref_mut().and_then(|moving| moving.place(now, from))
         else {
             return false;
         };
@@ -333,7 +335,7 @@ impl Endpoint {
     }
 
     fn is_moving(&self, now: Instant, slot: u32, from: Path) -> bool {
-        let moving = self.slots.call(slot).and_then(|call| call.moving.as_deref());
+        let moving = self.slots.call(slot).and_then(|call| call.seldom.moving.as_deref());
         moving.is_some_and(|moving| moving.is_awaited(now) && moving.is_asked_at(from.remote))
     }
 
@@ -366,7 +368,7 @@ impl Endpoint {
         let Some(slot) = slots.at(index) else { return false };
         let id = CallId { slot: index, generation: slot.generation };
         let Role::Call(call) = &mut slot.role else { return false };
-        let Some(Moving { stamp, asked, .. }) = call.moving.as_deref() else { return false };
+        let Some(Moving { stamp, asked, .. }) = call.seldom.moving.as_deref() else { return false };
         let (ours, asked) = (call.exchange.ours, *asked);
         if *stamp != header.timestamp || call.exchange.theirs != Some(header.source) {
             return false;
@@ -374,16 +376,16 @@ impl Endpoint {
         // The peer is where it was; on an encrypted call the PONG says more than that.
         let is_there = call.silent_for(now) <= now.since(asked);
         if call.exchange.crypt.is_none() {
-            let rtt = call.exchange.rtt.unwrap_or_default();
+            let rtt = call.exchange.full.rtt.unwrap_or_default();
             if !is_there && now.since(asked) < GRACE.max(rtt * 3 / 2) {
                 return false;
             }
             if is_there {
-                call.moving = None;
+                call.seldom.moving = None;
                 return false;
             }
         }
-        call.moving = None;
+        call.seldom.moving = None;
         if !cx.index.claim(from.remote, ours, index) {
             return false;
         }
@@ -405,7 +407,8 @@ impl Endpoint {
 
 impl Call {
     fn silent_for(&self, now: Instant) -> Duration {
-        let heard = [self.voice_in.last_arrival(), self.last_heard].into_iter().flatten().max();
+        let heard =
+            [self.voice_in.last_arrival(), self.seldom.last_heard].into_iter().flatten().max();
         heard.map_or(Duration::MAX, |heard| now.since(heard))
     }
 }

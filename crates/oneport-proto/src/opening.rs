@@ -190,7 +190,7 @@ impl Endpoint {
         if let Some(slot) = slot.and_then(|slot| self.slots.at(slot))
             && let Some(exchange) = slot.role.exchange_mut()
         {
-            exchange.opened_by = fingerprint;
+            exchange.full.opened_by = fingerprint;
         }
         Ok(())
     }
@@ -211,10 +211,10 @@ impl Endpoint {
         let Some(slot) = self.slots.at(existing) else { return Ok(()) };
         let over = matches!(slot.role, Role::Resting(_));
         let Some(exchange) = slot.role.exchange_mut() else { return Ok(()) };
-        let Some(opened) = exchange.opened_at else { return Ok(()) };
+        let Some(opened) = exchange.full.opened_at else { return Ok(()) };
         let young = now.since(exchange.created) < COPY_AGE;
-        let differs = exchange.opened_by != fingerprint || !young;
-        if over && exchange.reliable.is_settled() && differs {
+        let differs = exchange.full.opened_by != fingerprint || !young;
+        if over && exchange.full.reliable.is_settled() && differs {
             return Ok(());
         }
         if opened == header.timestamp {
@@ -328,7 +328,7 @@ impl Endpoint {
         let call = Call::offered(&self.cx, now, exchange, offer.formats, offer.encryption);
         let unvalidated = !offer.address_validated;
         self.cx.numbers.insert(&call.exchange, self.slots.vacant());
-        let (slot, generation) = self.slots.insert(Role::Call(Box::new(call)), unvalidated);
+        let (slot, generation) = self.slots.insert(Role::Call(call), unvalidated);
         self.slots.schedule(&mut self.cx, slot);
         let call = CallId { slot, generation };
         self.cx.tell(Event::CallOffered { call, offer: Box::new(offer) });

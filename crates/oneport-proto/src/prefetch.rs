@@ -9,7 +9,6 @@ use core::net::SocketAddr;
 
 use oneport_wire::{CallNumber, Datagram};
 
-use crate::call::Call;
 use crate::endpoint::Endpoint;
 use crate::index::Remote;
 
@@ -78,28 +77,24 @@ impl Endpoint {
         }
     }
 
-    /// Step by step, so that in each of them the memory is waited for at once: where the calls that hear
-    /// are, these calls, where those are to which they send it on, and those.
+    /// In two steps, in each of which the memory of many is waited for at once: the calls that hear, and
+    /// those to which they send it on.
     fn look_at(&self, places: &Places) {
         let mut linked = Places::NONE;
         let mut seen = 0;
-        for call in self.calls_at(places).into_iter().flatten() {
-            seen ^= call.look_in();
-            if let Some(other) = call.link {
-                linked.push(other.slot);
+        for place in places.iter() {
+            if let Some(call) = self.slots.call(place) {
+                seen ^= call.look_in();
+                if let Some(other) = call.link {
+                    linked.push(other.slot);
+                }
             }
         }
-        for call in self.calls_at(&linked).into_iter().flatten() {
-            seen ^= call.look_out();
+        for place in linked.iter() {
+            if let Some(call) = self.slots.call(place) {
+                seen ^= call.look_out();
+            }
         }
         black_box(seen);
-    }
-
-    fn calls_at(&self, places: &Places) -> [Option<&Call>; FRAMES] {
-        let mut calls = [None; FRAMES];
-        for (call, place) in calls.iter_mut().zip(places.iter()) {
-            *call = self.slots.call(place);
-        }
-        calls
     }
 }

@@ -252,7 +252,7 @@ impl Provisioned {
 
     /// It is over when the server has acknowledged that we accept.
     fn settled(&self) -> Result<(), ProvisionOutcome> {
-        if self.accepted && self.exchange.reliable.is_settled() {
+        if self.accepted && self.exchange.full.reliable.is_settled() {
             return Err(ProvisionOutcome::Accepted);
         }
         Ok(())
@@ -389,7 +389,7 @@ impl Endpoint {
             _ => return Handled::Dropped(DropReason::Unexpected),
         };
         if let Some(exchange) = self.slots.at(index).and_then(|slot| slot.role.exchange_mut()) {
-            exchange.reliable.clear();
+            exchange.full.reliable.clear();
         }
         self.end_provision(now, index, outcome);
         Handled::Consumed
@@ -428,7 +428,7 @@ impl Endpoint {
             _ => return,
         };
         if exchange.handle_timeout(cx, now).is_err() || ends <= now {
-            exchange.reliable.clear();
+            exchange.full.reliable.clear();
             self.end_provision(now, index, ProvisionOutcome::TimedOut);
         }
     }

@@ -331,7 +331,7 @@ impl Registering {
         now: Instant,
     ) -> Result<(), CycleEnd> {
         if self.exchange.handle_timeout(cx, now).is_err() || self.limit() <= now {
-            self.exchange.reliable.clear();
+            self.exchange.full.reliable.clear();
             return Err(CycleEnd::Failed(RegistrationFailure::TimedOut));
         }
         Ok(())

@@ -26,11 +26,6 @@ struct Following {
 }
 
 impl RelayClock {
-    /// Whether it knows the other clock.
-    pub(crate) const fn is_following(&self) -> bool {
-        self.0.is_some()
-    }
-
     /// The timestamp of what had `theirs` on the linked call; `real` is our clock, `first` the
     /// timestamp of a stream that begins now, or begins anew.
     pub(crate) fn stamp(&mut self, real: u32, theirs: u32, first: u32) -> u32 {

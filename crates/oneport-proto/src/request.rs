@@ -166,7 +166,7 @@ impl Request {
 
     /// A grant is over when the peer has acknowledged it.
     fn settled(&self) -> Result<(), RequestOutcome> {
-        if matches!(self.phase, Phase::Granted) && self.exchange.reliable.is_settled() {
+        if matches!(self.phase, Phase::Granted) && self.exchange.full.reliable.is_settled() {
             return Err(RequestOutcome::Granted);
         }
         Ok(())
@@ -262,7 +262,7 @@ impl Request {
         now: Instant,
     ) -> Result<(), RequestOutcome> {
         if self.exchange.handle_timeout(cx, now).is_err() {
-            self.exchange.reliable.clear();
+            self.exchange.full.reliable.clear();
             return Err(RequestOutcome::TimedOut);
         }
         if self.ends > now {

@@ -42,7 +42,7 @@ impl Resting {
             _ => None,
         };
         if subclass == Some(IaxSubclass::Inval) {
-            self.exchange.reliable.clear();
+            self.exchange.full.reliable.clear();
             return;
         }
         let is_last_word = subclass.is_some_and(is_last_word);
@@ -56,7 +56,7 @@ impl Resting {
         if !message.takes_sequence_number() {
             return;
         }
-        let known = self.exchange.reliable.is_settled();
+        let known = self.exchange.full.reliable.is_settled();
         if known && !is_last_word && order != Order::Duplicate {
             self.exchange.invalidate(cx);
         } else if order != Order::Gap {
@@ -72,7 +72,7 @@ impl Resting {
     /// Does what is due; `true` when the number is free again.
     pub(crate) fn handle_timeout(&mut self, cx: &mut Context, now: Instant) -> bool {
         if self.exchange.handle_timeout(cx, now).is_err() {
-            self.exchange.reliable.clear();
+            self.exchange.full.reliable.clear();
         }
         self.until <= now
     }

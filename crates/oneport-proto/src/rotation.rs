@@ -31,7 +31,7 @@ impl Call {
 
     /// Changes the key of what we send, unless frames are on their way: then soon.
     pub(crate) fn change_key(&mut self, cx: &mut Context, now: Instant) {
-        let settled = self.exchange.reliable.is_settled();
+        let settled = self.exchange.full.reliable.is_settled();
         let Some(crypt) = &mut self.exchange.crypt else { return };
         crypt.between_voice = None;
         if !settled {
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!((cx.counters.key_changes, call.rotation()), (0, Some(at(61_210))));
         call.change_key_behind_voice(at(60_210));
         assert_eq!(call.rotation(), Some(at(60_220)));
-        call.exchange.reliable.acknowledge(at(60_215), Seq(1));
+        call.exchange.full.reliable.acknowledge(at(60_215), Seq(1));
         call.change_key(&mut cx, at(60_220));
         assert_ne!(call.exchange.crypt.as_deref().map(Crypt::epoch), before);
         assert_eq!(cx.counters.key_changes, 1);
@@ -184,7 +184,7 @@ mod tests {
             assert!(!frames.contains(&sealed), "key {n}");
             frames.push(sealed);
             call.change_key(&mut cx, at(n * 60_000));
-            call.exchange.reliable.clear();
+            call.exchange.full.reliable.clear();
         }
     }
 }

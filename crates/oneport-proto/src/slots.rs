@@ -27,11 +27,13 @@ const PUT_OFF: Duration = Duration::from_millis(1);
 /// An address, our number towards it, and its number, once that is known.
 pub(crate) type Numbers = (SocketAddr, CallNumber, Option<CallNumber>);
 
-/// What a slot is used for.
+/// What a slot is used for. A call is held by its slot itself, so that those of calls that came one
+/// after the other lie side by side in memory.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all slots of a busy endpoint are calls")]
 pub(crate) enum Role {
     Free,
-    Call(Box<Call>),
+    Call(Call),
     Request(Box<Request>),
     Registration(Box<Registration>),
     Registering(Box<Registering>),
@@ -110,19 +112,62 @@ impl Role {
 
 /// One place, used again and again; its generation tells old handles and wake-ups apart.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Slot {
     pub(crate) generation: u32,
-    pub(crate) role: Role,
-    /// Its earliest entry among the timers.
-    pub(crate) scheduled: Option<Instant>,
     /// The peer has not shown that it receives at its address.
     pub(crate) unvalidated: bool,
+    /// Its earliest entry among the timers.
+    pub(crate) scheduled: Option<Instant>,
+    pub(crate) role: Role,
+}
+
+/// Slots that stand together in memory.
+const CHUNK: usize = 32;
+
+/// All places that there are. They stay where they are when there are more of them.
+#[derive(Debug, Default)]
+struct Places {
+    /// Full ones of [`CHUNK`] slots, and the last.
+    chunks: Vec<Vec<Slot>>,
+}
+
+impl Places {
+    fn len(&self) -> usize {
+        let last = self.chunks.last().map_or(CHUNK, Vec::len);
+        (self.chunks.len() * CHUNK + last).saturating_sub(CHUNK)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.chunks.iter().flatten()
+    }
+
+    fn get(&self, index: u32) -> Option<&Slot> {
+        let index = index as usize;
+        self.chunks.get(index / CHUNK)?.get(index % CHUNK)
+    }
+
+    fn get_mut(&mut self, index: u32) -> Option<&mut Slot> {
+        let index = index as usize;
+        self.chunks.get_mut(index / CHUNK)?.get_mut(index % CHUNK)
+    }
+
+    fn push(&mut self, slot: Slot) {
+        match self.chunks.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK => chunk.push(slot),
+            _ => {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                chunk.push(slot);
+                self.chunks.push(chunk);
+            }
+        }
+    }
 }
 
 /// All slots.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
-    slots: Vec<Slot>,
+    slots: Places,
     free: Vec<u32>,
     pub(crate) live_calls: usize,
     pub(crate) unvalidated: usize,
@@ -132,7 +177,7 @@ pub(crate) struct Slots {
 impl Slots {
     /// All places.
     pub(crate) fn all(&self) -> impl Iterator<Item = (u32, &Slot)> {
-        (0_u32..).zip(&self.slots)
+        (0_u32..).zip(self.slots.iter())
     }
 
     /// All calls.
@@ -143,14 +188,14 @@ impl Slots {
 
     /// The handle of the call in a slot, where it holds one.
     pub(crate) fn call_at(&self, index: u32) -> Option<CallId> {
-        let slot = self.slots.get(index as usize)?;
+        let slot = self.slots.get(index)?;
         let handle = CallId { slot: index, generation: slot.generation };
         matches!(slot.role, Role::Call(_)).then_some(handle)
     }
 
     /// The call in a slot, where it holds one.
     pub(crate) fn call(&self, index: u32) -> Option<&Call> {
-        match &self.slots.get(index as usize)?.role {
+        match &self.slots.get(index)?.role {
             Role::Call(call) => Some(call),
             _ => None,
         }
@@ -206,35 +251,35 @@ impl Slots {
         }
         self.unvalidated += usize::from(unvalidated);
         let index = self.vacant();
-        match self.free.pop().and_then(|free| self.slots.get_mut(free as usize)) {
+        match self.free.pop().and_then(|free| self.slots.get_mut(free)) {
             Some(slot) => {
                 slot.role = role;
                 slot.unvalidated = unvalidated;
                 (index, slot.generation)
             }
             None => {
-                self.slots.push(Slot { generation: 0, role, scheduled: None, unvalidated });
+                self.slots.push(Slot { generation: 0, unvalidated, scheduled: None, role });
                 (index, 0)
             }
         }
     }
 
     pub(crate) fn at(&mut self, index: u32) -> Option<&mut Slot> {
-        self.slots.get_mut(index as usize)
+        self.slots.get_mut(index)
     }
 
     /// The slot of a handle, if that is still good.
     pub(crate) fn get(&self, index: u32, generation: u32) -> Option<&Slot> {
-        self.slots.get(index as usize).filter(|slot| slot.generation == generation)
+        self.slots.get(index).filter(|slot| slot.generation == generation)
     }
 
     pub(crate) fn get_mut(&mut self, index: u32, generation: u32) -> Option<&mut Slot> {
-        self.slots.get_mut(index as usize).filter(|slot| slot.generation == generation)
+        self.slots.get_mut(index).filter(|slot| slot.generation == generation)
     }
 
     /// Empties a slot; old handles of it find nothing from now on.
     pub(crate) fn free(&mut self, index: u32) -> Option<Role> {
-        let slot = self.slots.get_mut(index as usize)?;
+        let slot = self.slots.get_mut(index)?;
         let before = core::mem::replace(&mut slot.role, Role::Free);
         match before {
             Role::Free => return None,
@@ -251,7 +296,7 @@ impl Slots {
 
     /// Lets the exchange of what a slot holds rest until its number is free again.
     pub(crate) fn rest(&mut self, index: u32, until: Instant, farewell: Option<ElementBuffer>) {
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         let exchange = match core::mem::replace(&mut slot.role, Role::Free) {
             Role::Call(call) => {
                 self.live_calls -= 1;
@@ -284,19 +329,19 @@ impl Slots {
     }
 
     fn crypt(&self, index: u32) -> Option<&Crypt> {
-        self.slots.get(index as usize)?.role.exchange()?.crypt.as_deref()
+        self.slots.get(index)?.role.exchange()?.crypt.as_deref()
     }
 
     /// The address of the peer that a slot's exchange is with.
     pub(crate) fn remote(&self, index: u32) -> Option<SocketAddr> {
-        Some(self.slots.get(index as usize)?.role.exchange()?.path.remote)
+        Some(self.slots.get(index)?.role.exchange()?.path.remote)
     }
 
     /// Notes when a slot that was just woken needs attention next, and never at the same moment: a
     /// deadline that its handling leaves behind is our mistake, and shall cost a wake-up each
     /// millisecond rather than hang the endpoint.
     pub(crate) fn schedule_later(&mut self, cx: &mut Context, index: u32, now: Instant) {
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         let mut deadline = slot.role.deadline(cx);
         if deadline.is_some_and(|deadline| deadline <= now) {
             cx.counters.deadlines_missed += 1;
@@ -309,7 +354,7 @@ impl Slots {
 
     /// Notes when a slot needs attention next.
     pub(crate) fn schedule(&mut self, cx: &mut Context, index: u32) {
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         let deadline = slot.role.deadline(cx);
         cx.timers.schedule(deadline, &mut slot.scheduled, index, slot.generation);
     }

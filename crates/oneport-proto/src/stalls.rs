@@ -1,5 +1,7 @@
 //! Times in which a sender stood still, told from a network that is merely uneven.
 
+use alloc::boxed::Box;
+use core::num::NonZeroU32;
 use core::time::Duration;
 
 /// What shows that the sender, or a link near it, stood still now and then.
@@ -61,7 +63,7 @@ struct Backlog {
     regained: i64,
     /// Timestamp of the newest of them.
     newest: u32,
-    frames: u32,
+    frames: NonZeroU32,
 }
 
 /// What is counted, in half of the room: each leg has one. Times are in µs.
@@ -84,9 +86,9 @@ struct Counts {
 #[derive(Clone, Debug, Default)]
 #[repr(C)]
 pub(crate) struct StallMeter {
-    counts: Counts,
     /// Each frame that is late or early asks for it.
     backlog: Option<Backlog>,
+    counts: Box<Counts>,
 }
 
 const fn micros(value: i64) -> u64 {
@@ -103,17 +105,17 @@ const fn add(time: &mut u64, more: u64) {
 }
 
 impl StallMeter {
-    /// Reads what a frame that is late or early asks for.
-    pub(crate) const fn look(&self) -> u64 {
-        self.backlog.is_some() as u64
-    }
-
     /// A frame of `timestamp` came `drift` µs later than its distance from the one before it, `last`, says:
     /// by a millisecond at least, either way.
     pub(crate) fn swing(&mut self, drift: i64, last: u32, timestamp: u32) {
         if drift >= STALL {
             count(&mut self.counts.leaps, 1);
-            self.backlog = Some(Backlog { grew: drift, regained: 0, newest: timestamp, frames: 1 });
+            self.backlog = Some(Backlog {
+                grew: drift,
+                regained: 0,
+                newest: timestamp,
+                frames: NonZeroU32::MIN,
+            });
             return;
         }
         if self.backlog.is_none() {
@@ -126,14 +128,14 @@ impl StallMeter {
         };
         backlog.regained = backlog.regained.saturating_sub(drift);
         backlog.newest = timestamp;
-        count(&mut backlog.frames, 1);
+        backlog.frames = backlog.frames.saturating_add(1);
         if backlog.regained < backlog.grew / 4 * 3 {
             self.backlog = Some(backlog);
             return;
         }
         let length = micros(backlog.grew);
         count(&mut self.counts.count, 1);
-        count(&mut self.counts.frames, backlog.frames);
+        count(&mut self.counts.frames, backlog.frames.get());
         add(&mut self.counts.total, length);
         self.counts.longest = self.counts.longest.max(length);
     }
@@ -160,9 +162,9 @@ impl StallMeter {
         self.backlog = None;
     }
 
-    pub(crate) const fn snapshot(&self) -> Stalls {
-        let Counts { total, longest, halted, regained, skipped, .. } = self.counts;
-        let Counts { count, frames, leaps, halts, skips, skipped_frames, .. } = self.counts;
+    pub(crate) fn snapshot(&self) -> Stalls {
+        let Counts { total, longest, halted, regained, skipped, .. } = *self.counts;
+        let Counts { count, frames, leaps, halts, skips, skipped_frames, .. } = *self.counts;
         Stalls {
             count: count as u64,
             total: Duration::from_micros(total),

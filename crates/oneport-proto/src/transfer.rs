@@ -286,7 +286,7 @@ impl Endpoint {
     /// None but those of all these commands.
     pub fn allow_transfer(&mut self, id: CallId, allow: bool) -> Result<(), CommandError> {
         let call = call_mut(&mut self.slots, id).ok_or(CommandError::UnknownCall)?;
-        call.accepts_transfers = allow;
+        call.seldom.accepts_transfers = allow;
         Ok(())
     }
 
@@ -325,7 +325,7 @@ impl Endpoint {
                 }
                 TransferKind::Media => {
                     call.transfer = Some(Box::new(Transfer::Relieved { other }));
-                    call.audit.leave_off();
+                    call.seldom.audit.leave_off();
                     call.send_transfer(&mut self.cx, now, IaxSubclass::TxMedia, &far);
                     self.cx.tell(Event::MediaTransferred { call: id });
                     self.slots.schedule(&mut self.cx, id.slot);
@@ -457,8 +457,8 @@ impl Endpoint {
         let Some(Role::Call(call)) = slots.at(index).map(|slot| &mut slot.role) else {
             return Handled::Dropped(DropReason::Unexpected);
         };
-        let rested = call.last_transfer.is_none_or(|last| now.since(last) >= PAUSE);
-        let allowed = call.accepts_transfers && call.transferable() && rested;
+        let rested = call.seldom.last_transfer.is_none_or(|last| now.since(last) >= PAUSE);
+        let allowed = call.seldom.accepts_transfers && call.transferable() && rested;
         let ours = call.exchange.ours;
         let target = match (said.address, said.number, said.id) {
             (Some(address), Some(number), Some(id))
@@ -475,7 +475,7 @@ impl Endpoint {
             call.refuse_transfer(cx, now);
             return Handled::Dropped(DropReason::TransferRefused);
         };
-        call.last_transfer = Some(now);
+        call.seldom.last_transfer = Some(now);
         let path = Path { remote: address, ..call.exchange.path };
         let next = now + ATTEMPT_INTERVAL;
         let end = End { path, theirs, id, attempts: 1, sent: now, next, found: None, heard: false };
@@ -557,7 +557,7 @@ impl Endpoint {
         }
         call.start_over(cx, now);
         // What is left of the way over the middle: its repeated TXREL is acknowledged.
-        old.reliable.clear();
+        old.full.reliable.clear();
         let (path, theirs) = (old.path, old.theirs);
         let until = now + cx.config.number_quarantine;
         let resting = Role::Resting(Box::new(Resting::new(old, until, None)));
@@ -579,7 +579,7 @@ impl Endpoint {
         call.transfer = Some(Box::new(Transfer::Direct { remote, theirs: end.theirs }));
         cx.flush_trunk(now, call.exchange.trunk);
         call.exchange.media_path = Some(Box::new(end.path));
-        call.audit.leave_off();
+        call.seldom.audit.leave_off();
         if !end.heard {
             call.voice_in.begin_anew();
         }

@@ -264,7 +264,7 @@ impl Trunks {
         counters: &mut Counters,
         now: Instant,
         place: TrunkPlace,
-        path: Path,
+        path: &Path,
         entry: (CallNumber, MiniTimestamp, &[u8]),
     ) -> bool {
         let Some(trunk) = self.get_mut(place) else { return false };
@@ -280,8 +280,11 @@ impl Trunks {
                 return false;
             }
         }
-        trunk.path = path;
-        trunk.filling.begun.get_or_insert(now);
+        if trunk.filling.begun.is_none() {
+            trunk.filling.begun = Some(now);
+            // That of the others is the same but for a moment, and lies in memory of theirs.
+            trunk.path = *path;
+        }
         if let Some(due) = trunk.due() {
             self.note(place.index, due);
         }
@@ -494,7 +497,7 @@ mod tests {
         fn push(&mut self, ms: u64, source: u16, payload: &[u8]) -> bool {
             let entry = (number(source), MiniTimestamp(20), payload);
             let (outbox, counters) = (&mut self.outbox, &mut self.counters);
-            self.trunks.push(outbox, counters, at(ms), self.place, self.path, entry)
+            self.trunks.push(outbox, counters, at(ms), self.place, &self.path, entry)
         }
 
         /// The trunk clock and call numbers of each frame sent up to `ms`.
@@ -622,7 +625,7 @@ mod tests {
         let place = bench.trunks.find(other.remote).unwrap();
         let entry = (number(9), MiniTimestamp(20), &[0; 160][..]);
         let (outbox, counters) = (&mut bench.outbox, &mut bench.counters);
-        assert!(bench.trunks.push(outbox, counters, at(0), place, other, entry));
+        assert!(bench.trunks.push(outbox, counters, at(0), place, &other, entry));
         assert!(bench.push(30, 2, &[0; 160]));
         assert_eq!(bench.trunks.next(), Some(at(50)));
         assert_eq!(bench.sent(50), [(0, alloc::vec![2])]);
@@ -676,7 +679,7 @@ mod tests {
         let mut bench = Bench::new(TrunkConfig::default());
         let zero = (number(2), MiniTimestamp(0), &[0; 100][..]);
         let (outbox, counters) = (&mut bench.outbox, &mut bench.counters);
-        assert!(!bench.trunks.push(outbox, counters, at(0), bench.place, bench.path, zero));
+        assert!(!bench.trunks.push(outbox, counters, at(0), bench.place, &bench.path, zero));
         bench.path.local = Some([198, 51, 100, 7].into());
         assert!(bench.push(0, 2, &[0; 100]));
         bench.trunks.send_due(&mut bench.outbox, &mut bench.counters, at(20));
@@ -830,7 +833,7 @@ mod tests {
                         let entry = (number(call), MiniTimestamp(20), &[1; 10][..]);
                         let path = Path::from(remote(address));
                         let taken =
-                            trunks.push(&mut outbox, &mut counters, at(now), place, path, entry);
+                            trunks.push(&mut outbox, &mut counters, at(now), place, &path, entry);
                         let on = on(&call, &calls, &model);
                         prop_assert_eq!(taken, on.is_some());
                         if let Some(it) = on.map(|address| &mut model[address]) {

@@ -84,7 +84,7 @@ impl VideoOut {
         let Video { format, timestamp, mark, payload } = video;
         let turned = self.last.is_none_or(|last| timestamp.0 >> 15 != last >> 15);
         let sent = if turned || self.format != Some(format) {
-            let room = exchange.reliable.has_room();
+            let room = exchange.full.reliable.has_room();
             if room {
                 let message = Message::video(format, mark, payload);
                 exchange.send_stamped(cx, now, timestamp, &message);
@@ -126,13 +126,13 @@ impl VideoIn {
 impl Call {
     /// Lets this call carry video in those of `formats` that its NEW offered.
     pub(crate) fn allow_video(&mut self, formats: FormatSet) {
-        self.video.carried = self.video.offered & formats.video();
+        self.seldom.video.carried = self.seldom.video.offered & formats.video();
     }
 
     /// Goes on with another peer, whose clock is another.
     pub(crate) fn begin_video_anew(&mut self) {
-        self.video.out.begin_anew();
-        self.video.heard.last = Timestamp(0);
+        self.seldom.video.out.begin_anew();
+        self.seldom.video.heard.last = Timestamp(0);
     }
 
     /// Takes a full frame of video: it sets format and time base.
@@ -148,7 +148,7 @@ impl Call {
         if self.agreed_format().is_none() {
             return Err(DropReason::MediaTooEarly);
         }
-        let VideoStreams { carried, heard, .. } = &mut self.video;
+        let VideoStreams { carried, heard, .. } = &mut self.seldom.video;
         if carried.is_empty() {
             return Err(DropReason::Video);
         }
@@ -183,7 +183,7 @@ impl Call {
         if self.agreed_format().is_none() {
             return Err(DropReason::MediaTooEarly);
         }
-        let VideoStreams { carried, heard, .. } = &mut self.video;
+        let VideoStreams { carried, heard, .. } = &mut self.seldom.video;
         if carried.is_empty() {
             return Err(DropReason::Video);
         }
@@ -212,16 +212,16 @@ impl Call {
         if self.agreed_format().is_none() {
             return Err(CommandError::WrongPhase);
         }
-        if !self.video.carried.contains(format) {
+        if !self.seldom.video.carried.contains(format) {
             return Err(CommandError::FormatNotOffered);
         }
         if !self.exchange.confirmed {
             cx.counters.drop(DropReason::LinkNotReady);
             return Ok(());
         }
-        let timestamp = Timestamp(self.video.out.stamp(self.exchange.clock(now)));
+        let timestamp = Timestamp(self.seldom.video.out.stamp(self.exchange.clock(now)));
         let video = Video { format, timestamp, mark, payload };
-        if let Err(reason) = self.video.out.send(cx, &mut self.exchange, now, video) {
+        if let Err(reason) = self.seldom.video.out.send(cx, &mut self.exchange, now, video) {
             cx.counters.drop(reason);
         }
         Ok(())
@@ -237,14 +237,14 @@ impl Call {
         if self.agreed_format().is_none() || !self.exchange.confirmed {
             return Err(DropReason::LinkNotReady);
         }
-        if !self.video.carried.contains(video.format) {
+        if !self.seldom.video.carried.contains(video.format) {
             return Err(DropReason::Video);
         }
         let (real, theirs) = (self.exchange.clock(now), video.timestamp.0);
         let with_voice = self.voice_out.place_of_relayed(real, theirs);
-        let stamp = self.video.out.relay_stamp(real, theirs, with_voice);
+        let stamp = self.seldom.video.out.relay_stamp(real, theirs, with_voice);
         let video = Video { timestamp: Timestamp(stamp), ..video };
-        self.video.out.send(cx, &mut self.exchange, now, video)
+        self.seldom.video.out.send(cx, &mut self.exchange, now, video)
     }
 }
 

@@ -50,7 +50,6 @@ pub(crate) enum Sent {
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct VoiceOut {
-    pub(crate) drops: u64,
     /// Where the last frame ended, by the clock of its samples.
     next: Option<u32>,
     /// Format of the last full frame: the peer takes mini frames for it.
@@ -64,12 +63,13 @@ pub(crate) struct VoiceOut {
     gaps: Gaps,
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
+    pub(crate) drops: u64,
 }
 
 impl VoiceOut {
     /// Reads some of each of its lines of memory.
     pub(crate) fn look(&self) -> u64 {
-        self.drops ^ u64::from(self.relay.is_following()) ^ self.gaps.missing() ^ self.frames
+        u64::from(self.next.is_some()) ^ self.frames
     }
 
     /// The timestamp of a frame made here that lasts `duration_ms`; `real` is our clock. One that `goes_on`
@@ -148,7 +148,7 @@ impl VoiceOut {
     /// or where the thread that took it has to wait. A full frame is never lost.
     fn is_unproven(&mut self, exchange: &Exchange) -> bool {
         let Some((named, left)) = &mut self.unproven else { return false };
-        if exchange.reliable.is_acknowledged(*named) || *left == 0 {
+        if exchange.full.reliable.is_acknowledged(*named) || *left == 0 {
             self.unproven = None;
             return false;
         }
@@ -179,11 +179,11 @@ impl VoiceOut {
             && self.last.is_none_or(|last| ahead && stamp >> 15 != last >> 15);
         let new = self.format != Some(format);
         let sent = if new || turned || self.is_unproven(exchange) {
-            let room = exchange.reliable.has_room();
+            let room = exchange.full.reliable.has_room();
             if room {
                 cx.flush_trunk(now, exchange.trunk);
                 if new && exchange.media_path.is_none() {
-                    self.unproven = Some((exchange.reliable.next(), UNPROVEN_FULL_FRAMES));
+                    self.unproven = Some((exchange.full.reliable.next(), UNPROVEN_FULL_FRAMES));
                 }
                 let message = Message::voice(format, payload);
                 exchange.send_stamped(cx, now, Timestamp(stamp), &message);
@@ -211,21 +211,21 @@ impl VoiceOut {
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct VoiceIn {
-    /// Timestamp of the last full frame.
-    named_at: Option<Timestamp>,
-    /// How far the stamps of entries without timestamp are ahead of our clock, in the least late one.
-    trunk_lead: Option<u32>,
-    pub(crate) meter: VoiceMeter,
-    /// Arrival and whole timestamp of the latest frame.
-    last: Option<(Instant, Timestamp)>,
     /// Format of the last full frame.
     pub(crate) format: Option<Format>,
+    /// How far the stamps of entries without timestamp are ahead of our clock, in the least late one.
+    trunk_lead: Option<u32>,
+    /// Arrival and whole timestamp of the latest frame.
+    last: Option<(Instant, Timestamp)>,
+    pub(crate) meter: VoiceMeter,
+    /// Timestamp of the last full frame.
+    named_at: Option<Timestamp>,
 }
 
 impl VoiceIn {
     /// Reads some of each line of memory that a frame needs.
     pub(crate) fn look(&self) -> u64 {
-        self.meter.look() ^ self.last.map_or(0, |(_, stamp)| stamp.0.into())
+        u64::from(self.last.is_some()) ^ self.meter.look()
     }
 
     /// The sender has a new clock, as after a transfer. The counts go on.
@@ -432,8 +432,8 @@ mod tests {
 
     /// The peer has heard all.
     fn acknowledge(exchange: &mut Exchange, now: Instant) {
-        let next = exchange.reliable.next();
-        exchange.reliable.acknowledge(now, next);
+        let next = exchange.full.reliable.next();
+        exchange.full.reliable.acknowledge(now, next);
     }
 
     #[test]
@@ -447,8 +447,8 @@ mod tests {
         let at = Instant::from_micros(30_000);
         let first = [0, 1].map(|n| send(&mut exchange, Format::ULAW, n));
         // The first is heard of, the second not yet.
-        let heard = exchange.reliable.next();
-        exchange.reliable.acknowledge(at, Seq(heard.0.wrapping_sub(1)));
+        let heard = exchange.full.reliable.next();
+        exchange.full.reliable.acknowledge(at, Seq(heard.0.wrapping_sub(1)));
         let second = [2, 3].map(|n| send(&mut exchange, Format::ULAW, n));
         assert_eq!((first, second), ([Ok(Reliably); 2], [Ok(Once); 2]));
         let other = core::array::from_fn(|n| send(&mut exchange, Format::ALAW, 4 + n as u32));
@@ -497,7 +497,7 @@ mod tests {
         while exchange.send(&mut cx, now, &Message::control(Control::Hold)).is_ok() {}
         let sent = voice.send(&mut cx, &mut exchange, now, Format::ULAW, 20, &[0; 160]);
         assert_eq!(sent, Err(DropReason::TransmitBufferFull));
-        assert_eq!((voice.drops, voice.frames, exchange.reliable.has_room()), (1, 0, false));
+        assert_eq!((voice.drops, voice.frames, exchange.full.reliable.has_room()), (1, 0, false));
     }
 
     #[test]

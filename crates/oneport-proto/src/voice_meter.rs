@@ -1,5 +1,6 @@
 //! Counts the voice of one direction by the sender's timestamps.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use oneport_wire::Format;
@@ -37,15 +38,6 @@ const NEW_CLOCK: u32 = 4;
 #[derive(Clone, Debug, Default)]
 #[repr(C)]
 pub struct VoiceMeter {
-    lost: u64,
-    late: u64,
-    out_of_order: u64,
-    duplicates: u64,
-    pattern: LossPattern,
-    delays: DelayMeter,
-    // Each frame needs what follows, and few need what is above.
-    /// Frames far behind the newest that follow one another.
-    behind: Behind,
     frames: u64,
     bytes: u64,
     /// Arrival and timestamp of the newest frame.
@@ -58,6 +50,20 @@ pub struct VoiceMeter {
     lengths: FrameLength,
     /// The sender has announced a pause.
     pause: bool,
+    /// Frames far behind the newest that follow one another.
+    behind: Behind,
+    delays: DelayMeter,
+    odd: Box<Odd>,
+}
+
+/// What few frames need.
+#[derive(Clone, Debug, Default)]
+struct Odd {
+    lost: u64,
+    late: u64,
+    out_of_order: u64,
+    duplicates: u64,
+    pattern: LossPattern,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,13 +81,13 @@ fn moved(bits: u64, n: u32) -> u64 {
 impl VoiceMeter {
     /// Reads some of each line of memory that a frame needs.
     pub(crate) fn look(&self) -> u64 {
-        self.delays.look() ^ self.frames ^ self.jitter_16
+        self.jitter_16 ^ self.delays.look()
     }
 
-    /// Where that begins of which each frame needs most.
+    /// Where that ends of which each frame needs most.
     #[cfg(test)]
-    pub(crate) const EACH_FRAME_FROM: usize =
-        core::mem::offset_of!(Self, delays) + DelayMeter::EACH_FRAME_FROM;
+    pub(crate) const EACH_FRAME_TO: usize =
+        core::mem::offset_of!(Self, delays) + DelayMeter::EACH_FRAME_TO;
 
     /// Counts one frame with the sender's unwrapped `timestamp` in ms.
     pub fn receive(&mut self, now: Instant, timestamp: u32, format: Format, bytes: usize) {
@@ -107,7 +113,7 @@ impl VoiceMeter {
             self.behind.count = 0;
             self.count(bytes as u64);
         } else if step == 0 {
-            self.duplicates += 1;
+            self.odd.duplicates += 1;
         } else if step > u32::MAX / 2 {
             self.receive_older(now, timestamp, last.wrapping_sub(timestamp), bytes as u64);
         } else {
@@ -122,10 +128,10 @@ impl VoiceMeter {
     #[cold]
     fn receive_newer(&mut self, elapsed: u64, step: u32, last: u32) {
         if let Some(excess) = self.lengths.learn(step) {
-            self.lost = self.lost.saturating_sub(excess);
+            self.odd.lost = self.odd.lost.saturating_sub(excess);
             if excess > 0 {
                 // Where those lay is not known any more.
-                (self.missing, self.pattern) = (0, LossPattern::default());
+                (self.missing, self.odd.pattern) = (0, LossPattern::default());
             }
             self.begin_window();
         }
@@ -142,7 +148,7 @@ impl VoiceMeter {
             self.delays.skip(gap, absent);
         }
         self.settle(steps);
-        self.lost += u64::from(absent);
+        self.odd.lost += u64::from(absent);
         self.came = moved(self.came, steps) | 1;
         self.missing = moved(self.missing, steps) | (moved(1, absent).wrapping_sub(1) << 1);
     }
@@ -151,16 +157,16 @@ impl VoiceMeter {
     /// are, of more steps than it holds, the frames that never were in it.
     #[cold]
     fn settle(&mut self, steps: u32) {
-        let newest = (self.frames + self.lost).saturating_sub(1);
+        let newest = (self.frames + self.odd.lost).saturating_sub(1);
         let staying = WINDOW.saturating_sub(steps);
         let mut leaving = self.missing.checked_shr(staying).unwrap_or(0) << (staying % WINDOW);
         while leaving != 0 {
             let place = WINDOW - 1 - leaving.leading_zeros();
             leaving &= !moved(1, place);
-            self.pattern.lose(newest.saturating_sub(place.into()), 1);
+            self.odd.pattern.lose(newest.saturating_sub(place.into()), 1);
         }
         if steps > WINDOW {
-            self.pattern.lose(newest + 1, (steps - WINDOW).into());
+            self.odd.pattern.lose(newest + 1, (steps - WINDOW).into());
         }
     }
 
@@ -187,15 +193,15 @@ impl VoiceMeter {
         }
         let bit = moved(1, place);
         if place > 0 && self.came & bit != 0 {
-            self.duplicates += 1;
+            self.odd.duplicates += 1;
             return;
         }
         if self.missing & bit != 0 {
             self.missing &= !bit;
-            self.lost = self.lost.saturating_sub(1);
+            self.odd.lost = self.odd.lost.saturating_sub(1);
         }
         self.came |= bit;
-        self.out_of_order += 1;
+        self.odd.out_of_order += 1;
         if let Some((arrival, _)) = self.newest {
             let elapsed = now.as_micros().saturating_sub(arrival.as_micros());
             self.delays.overtaken(elapsed.saturating_add(u64::from(back) * 1_000).cast_signed());
@@ -205,14 +211,14 @@ impl VoiceMeter {
 
     /// A frame far behind the newest: too late, or of a clock that was put back.
     fn receive_late(&mut self, now: Instant, timestamp: u32, bytes: u64) {
-        self.late += 1;
+        self.odd.late += 1;
         let step = timestamp.wrapping_sub(self.behind.timestamp);
         let follows = self.behind.count > 0 && (1..=PAUSE_MS).contains(&step);
         let before = if follows { self.behind } else { Behind::default() };
         self.behind = Behind { timestamp, count: before.count + 1, bytes: before.bytes + bytes };
         if self.behind.count >= NEW_CLOCK {
             let Behind { count, bytes, .. } = core::mem::take(&mut self.behind);
-            self.late -= u64::from(count);
+            self.odd.late -= u64::from(count);
             self.frames += u64::from(count);
             self.bytes += bytes;
             self.start(now, timestamp);
@@ -255,7 +261,8 @@ impl VoiceMeter {
     /// The figures up to now.
     #[must_use]
     pub fn snapshot(&self) -> VoiceStats {
-        let Self { frames, bytes, lost, late, out_of_order, duplicates, pattern, .. } = *self;
+        let Self { frames, bytes, .. } = *self;
+        let Odd { lost, late, out_of_order, duplicates, pattern } = *self.odd;
         VoiceStats {
             frames,
             bytes,

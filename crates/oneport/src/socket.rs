@@ -297,17 +297,8 @@ impl ReceiveBuffers {
         Self { bytes: vec![0; RECEIVE * BATCH_SIZE], metas: [RecvMeta::default(); BATCH_SIZE] }
     }
 
-    /// The datagrams of the first bundles, `count` of them, and the address that each came from.
-    pub(crate) fn datagrams(&self, count: usize) -> impl Iterator<Item = (SocketAddr, &[u8])> {
-        let bundles = self.metas.iter().zip(self.bytes.chunks_exact(RECEIVE)).take(count);
-        bundles.flat_map(|(meta, bytes)| {
-            let all = bytes[..meta.len].chunks(meta.stride.max(1));
-            all.map(|datagram| (meta.addr, datagram))
-        })
-    }
-
-    /// The same, which may be changed, with all that is known of their way.
-    pub(crate) fn datagrams_mut(
+    /// The datagrams of the first bundles, `count` of them, with all that is known of their way.
+    pub(crate) fn datagrams(
         &mut self,
         count: usize,
     ) -> impl Iterator<Item = (&RecvMeta, &mut [u8])> {

@@ -8,6 +8,7 @@ use oneport_proto::{
     Transmit, TransmitBuffer, Video,
 };
 use oneport_wire::CauseCode;
+use smallvec::SmallVec;
 use tokio::sync::mpsc::{UnboundedReceiver, error::TryRecvError};
 use tokio::sync::oneshot;
 
@@ -21,6 +22,9 @@ use crate::workload::Workload;
 
 /// Batches received from one socket before timers and commands get their turn.
 pub(super) const RECEIVE_TURNS: usize = 16;
+/// Datagrams whose calls are looked at together before they are handed over. Those of more, of full
+/// trunk frames, would not stay in the cache of a core until they are.
+const GROUP: usize = 16;
 /// Commands carried out before the sockets get their turn.
 const COMMAND_TURNS: usize = 1024;
 /// Time between two looks at what the kernel has dropped. A look reads a table of all sockets of the machine,
@@ -62,6 +66,12 @@ impl<A: Application> MediaSink for Ear<'_, A> {
     fn video(&mut self, call: CallId, video: Video<'_>) {
         self.0.handle_video(call, video);
     }
+}
+
+/// The next datagrams whose calls are looked at together; `None`: there are no more.
+fn next_group<T>(datagrams: &mut impl Iterator<Item = T>) -> Option<SmallVec<[T; GROUP]>> {
+    let group: SmallVec<_> = datagrams.take(GROUP).collect();
+    (!group.is_empty()).then_some(group)
 }
 
 /// What became of the commands that waited.
@@ -169,22 +179,25 @@ impl<A: Application> Shard<A> {
                     failed += 1;
                     return false;
                 };
-                endpoint.prefetch(received.datagrams(count));
-                for (meta, datagram) in received.datagrams_mut(count) {
-                    let path = socket.path_of(meta);
-                    if let Some(link) = bad_link {
-                        link.enter(since_start, Way::In, path, datagram);
-                        continue;
+                let mut datagrams = received.datagrams(count);
+                while let Some(group) = next_group(&mut datagrams) {
+                    endpoint.prefetch(group.iter().map(|(meta, bytes)| (meta.addr, &**bytes)));
+                    for (meta, datagram) in group {
+                        let path = socket.path_of(meta);
+                        if let Some(link) = bad_link {
+                            link.enter(since_start, Way::In, path, datagram);
+                            continue;
+                        }
+                        let whose = endpoint.whose(path.remote, datagram);
+                        if among.hand_on(whose, path, datagram, &mut counts) {
+                            continue;
+                        }
+                        if sees.wants(datagram) {
+                            let local = socket.local_of(&path);
+                            application.see_received(now, local, path.remote, datagram);
+                        }
+                        endpoint.handle_datagram(now, path, datagram, &mut Ear(application, now));
                     }
-                    let whose = endpoint.whose(path.remote, datagram);
-                    if among.hand_on(whose, path, datagram, &mut counts) {
-                        continue;
-                    }
-                    if sees.wants(datagram) {
-                        let local = socket.local_of(&path);
-                        application.see_received(now, local, path.remote, datagram);
-                    }
-                    endpoint.handle_datagram(now, path, datagram, &mut Ear(application, now));
                 }
                 // What comes meanwhile ends the next wait at once.
                 count < ReceiveBuffers::BUNDLES
