@@ -32,6 +32,9 @@ const RECKON: [&str; 6] = [
     "oneport-testkit",
 ];
 
+/// The library's own tests of the switch do as well: thousands of simulated fleets, which take longest of all.
+const FLEETS: &str = "oneport-switch oneport_switch";
+
 /// What cargo says of each thing that it has built (`--message-format=json`), as far as it matters here.
 #[derive(Deserialize)]
 struct Built {
@@ -73,7 +76,7 @@ impl Suite {
     }
 
     fn reckons(&self) -> bool {
-        RECKON.contains(&self.package.as_str())
+        RECKON.contains(&self.package.as_str()) || self.name() == FLEETS
     }
 
     fn run(&self, arguments: &[&str]) -> Outcome {
@@ -118,7 +121,10 @@ pub(crate) fn test(arguments: &[&str], own: &[&str]) -> Result<(), String> {
     let mut suites = build(arguments)?;
     // Those that take longest are among the first of these.
     let order = ["oneport", "oneport-cli", "oneport-interop", "oneport-switch"];
-    suites.sort_by_key(|suite| order.iter().position(|package| *package == suite.package));
+    suites.sort_by_key(|suite| {
+        let place = order.iter().position(|package| *package == suite.package);
+        (suite.name() != FLEETS, place)
+    });
     let (reckoning, waiting): (VecDeque<_>, VecDeque<_>) =
         suites.into_iter().partition(Suite::reckons);
     let lanes = [(Mutex::new(reckoning), 1), (Mutex::new(waiting), SIDE_BY_SIDE)];
