@@ -32,7 +32,7 @@ const RECKON: [&str; 6] = [
     "oneport-testkit",
 ];
 
-/// The library's own tests of the switch do as well: thousands of simulated fleets, which take longest of all.
+/// So do, mostly, the library's own tests of the switch: thousands of simulated fleets take longer than all else.
 const FLEETS: &str = "oneport-switch oneport_switch";
 
 /// What cargo says of each thing that it has built (`--message-format=json`), as far as it matters here.

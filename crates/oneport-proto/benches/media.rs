@@ -123,7 +123,7 @@ fn mini_frame_relayed(bencher: divan::Bencher<'_, '_>, calls: usize) {
 const OTHERS: usize = 64 << 20;
 
 /// Datagrams that the driver looks at together.
-const BUNDLE: usize = 47;
+const GROUP: usize = 16;
 
 /// Voice by trunk frames, in and out, when the calls are not in the cache any more, as between two frames of a
 /// switch that waits for the next ones.
@@ -156,7 +156,7 @@ fn trunk_entry_relayed_cold(bencher: divan::Bencher<'_, '_>, calls: usize) {
         // As it comes through a network, a little late or early.
         uneven = !uneven;
         scene.now = scene.now + Duration::from_millis(if uneven { 17 } else { 23 });
-        for bundle in frames.chunks_mut(BUNDLE) {
+        for bundle in frames.chunks_mut(GROUP) {
             endpoint.prefetch(bundle.iter().map(|frame| (path.remote, &frame[..])));
             for frame in bundle {
                 endpoint.handle_datagram(scene.now, path, frame, &mut ());

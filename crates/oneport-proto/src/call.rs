@@ -55,9 +55,9 @@ const OLD_TOKEN: Duration = Duration::from_secs(5);
 
 /// A call leg.
 ///
-/// What a frame of voice needs stands together, from the meter of [`VoiceIn`] to the keys of
-/// [`Exchange`], and what it does not need is elsewhere: of calls by the thousand, the memory that it
-/// touches is what a frame costs.
+/// What a frame of voice needs stands here, in few cache lines, and all else is in [`Seldom`] and
+/// [`FullFrames`](crate::exchange::FullFrames): of calls by the thousand, the memory that it touches is
+/// what a frame costs.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Call {
@@ -75,11 +75,11 @@ pub(crate) struct Call {
     phase: Phase,
     /// What may be spoken: our offer or theirs, video left out.
     pub(crate) formats: FormatSet,
-    // What is heard needs the front of this, what is sent the two behind it.
+    // What is heard needs the front of this, what is sent on the two behind it.
     pub(crate) voice_in: VoiceIn,
-    pub(crate) seldom: Box<Seldom>,
     pub(crate) voice_out: VoiceOut,
     pub(crate) exchange: Exchange,
+    pub(crate) seldom: Box<Seldom>,
     /// End of the present phase, if it may not last.
     phase_ends: Option<Instant>,
     next_ping: Instant,
@@ -1056,6 +1056,7 @@ mod tests {
     use core::mem::{offset_of, size_of};
 
     use super::*;
+    use crate::path::Path;
     use crate::slots::Slot;
     use crate::voice_meter::VoiceMeter;
 
@@ -1065,14 +1066,20 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_voice_touches_four_cache_lines_of_each_of_two_calls() {
+    fn a_frame_of_voice_touches_five_cache_lines_of_the_call_that_hears_it_and_four_of_the_other() {
         let call = offset_of!(Slot, role);
-        let meter = call + offset_of!(Call, voice_in) + offset_of!(VoiceIn, meter);
-        assert_eq!(lines(0, meter + VoiceMeter::EACH_FRAME_TO), 0..4, "heard");
-        assert_eq!(lines(0, call + offset_of!(Call, voice_in)), 0..1, "heard or sent on");
-        let (first, exchange) = (offset_of!(Call, voice_out), offset_of!(Call, exchange));
-        let last = call + exchange + offset_of!(Exchange, path);
-        assert_eq!(lines(call + first, last), 6..9, "sent on");
+        let voice_in = call + offset_of!(Call, voice_in);
+        let voice_out = call + offset_of!(Call, voice_out);
+        let exchange = call + offset_of!(Call, exchange);
+        let path = exchange + offset_of!(Exchange, path);
+        // Both ask for what is first, and for the keys, which stand before that of the path.
+        assert_eq!(lines(0, voice_in), 0..1);
+        let meter = voice_in + offset_of!(VoiceIn, meter);
+        assert_eq!(lines(0, meter + VoiceMeter::EACH_FRAME_TO), 0..4);
+        let ways = exchange + offset_of!(Exchange, media_path);
+        assert!(offset_of!(Exchange, crypt) < offset_of!(Exchange, media_path));
+        assert_eq!(lines(voice_out + VoiceOut::EACH_FRAME_FROM, ways), 6..8);
+        assert_eq!(lines(ways, path + size_of::<Path>()), 8..9);
         assert_eq!(size_of::<Slot>(), 640);
     }
 }

@@ -119,9 +119,7 @@ impl Talk {
 impl Exchange {
     /// Reads some of each line of memory that voice needs.
     pub(crate) fn look(&self) -> u64 {
-        // By a trunk it needs no path of its own.
-        let port = if self.trunk.is_none() { self.path.local_port } else { None };
-        u64::from(self.crypt.is_some()) ^ u64::from(port.unwrap_or_default())
+        u64::from(self.media_path.is_some()) ^ u64::from(self.confirmed)
     }
 
     /// One that we open.

@@ -27,10 +27,13 @@ const PUT_OFF: Duration = Duration::from_millis(1);
 /// An address, our number towards it, and its number, once that is known.
 pub(crate) type Numbers = (SocketAddr, CallNumber, Option<CallNumber>);
 
-/// What a slot is used for. A call is held by its slot itself, so that those of calls that came one
-/// after the other lie side by side in memory.
+/// What a slot is used for. A call is held by its slot itself, so that what voice needs of many calls
+/// lies in few pages of memory.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all slots of a busy endpoint are calls")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "voice shall find a call by one address; others are few, or small all the same"
+)]
 pub(crate) enum Role {
     Free,
     Call(Call),
@@ -127,12 +130,12 @@ const CHUNK: usize = 32;
 
 /// All places that there are. They stay where they are when there are more of them.
 #[derive(Debug, Default)]
-struct Places {
+struct Chunks {
     /// Full ones of [`CHUNK`] slots, and the last.
     chunks: Vec<Vec<Slot>>,
 }
 
-impl Places {
+impl Chunks {
     fn len(&self) -> usize {
         let last = self.chunks.last().map_or(CHUNK, Vec::len);
         (self.chunks.len() * CHUNK + last).saturating_sub(CHUNK)
@@ -167,7 +170,7 @@ impl Places {
 /// All slots.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
-    slots: Places,
+    slots: Chunks,
     free: Vec<u32>,
     pub(crate) live_calls: usize,
     pub(crate) unvalidated: usize,

@@ -63,6 +63,7 @@ struct Backlog {
     regained: i64,
     /// Timestamp of the newest of them.
     newest: u32,
+    /// Never 0, so that none takes no room of its own.
     frames: NonZeroU32,
 }
 

@@ -10,6 +10,7 @@ use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::SocketAddr;
+use core::num::NonZeroU32;
 use core::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -135,7 +136,8 @@ impl TrunkUse {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TrunkPlace {
     index: u32,
-    generation: u32,
+    /// Never 0, so that none takes no room of its own.
+    generation: NonZeroU32,
 }
 
 /// A trunk frame that waits.
@@ -168,9 +170,9 @@ struct Trunk {
 }
 
 /// Where a trunk is kept, one after another.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Place {
-    generation: u32,
+    generation: NonZeroU32,
     trunk: Option<Trunk>,
     /// Its earliest entry among the pending.
     noted: Option<Instant>,
@@ -206,7 +208,7 @@ impl Trunks {
             let Some(TrunkPlace { index, .. }) = known else { return };
             self.by_address.remove(&remote);
             let Some(place) = self.places.get_mut(index as usize) else { return };
-            place.generation = place.generation.wrapping_add(1);
+            place.generation = place.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
             if let Some(mut trunk) = place.trunk.take() {
                 trunk.discard(counters);
             }
@@ -221,7 +223,7 @@ impl Trunks {
             return;
         }
         let index = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place::default());
+            self.places.push(Place { generation: NonZeroU32::MIN, trunk: None, noted: None });
             #[expect(clippy::cast_possible_truncation, reason = "one for each peer at once")]
             let last = (self.places.len() - 1) as u32;
             last
@@ -282,7 +284,7 @@ impl Trunks {
         }
         if trunk.filling.begun.is_none() {
             trunk.filling.begun = Some(now);
-            // That of the others is the same but for a moment, and lies in memory of theirs.
+            // Any way of ours that leads to the peer will do, and those of the others are memory of theirs.
             trunk.path = *path;
         }
         if let Some(due) = trunk.due() {
@@ -680,11 +682,16 @@ mod tests {
         let zero = (number(2), MiniTimestamp(0), &[0; 100][..]);
         let (outbox, counters) = (&mut bench.outbox, &mut bench.counters);
         assert!(!bench.trunks.push(outbox, counters, at(0), bench.place, &bench.path, zero));
-        bench.path.local = Some([198, 51, 100, 7].into());
-        assert!(bench.push(0, 2, &[0; 100]));
-        bench.trunks.send_due(&mut bench.outbox, &mut bench.counters, at(20));
-        let transmit = bench.outbox.take(&mut TransmitBuffer::with_capacity(2_000, 1)).unwrap();
-        assert_eq!(transmit.path, bench.path);
+        // That of the first entry of a frame.
+        for (ms, first, second) in [(0, 7, 8), (40, 9, 7)] {
+            for (call, last) in [(2, first), (3, second)] {
+                bench.path.local = Some([198, 51, 100, last].into());
+                assert!(bench.push(ms, call, &[0; 100]));
+            }
+            bench.trunks.send_due(&mut bench.outbox, &mut bench.counters, at(ms + 20));
+            let transmit = bench.outbox.take(&mut TransmitBuffer::with_capacity(2_000, 1)).unwrap();
+            assert_eq!(transmit.path.local, Some([198, 51, 100, first].into()));
+        }
     }
 
     #[test]

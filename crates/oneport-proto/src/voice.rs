@@ -50,6 +50,7 @@ pub(crate) enum Sent {
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct VoiceOut {
+    pub(crate) drops: u64,
     /// Where the last frame ended, by the clock of its samples.
     next: Option<u32>,
     /// Format of the last full frame: the peer takes mini frames for it.
@@ -63,10 +64,13 @@ pub(crate) struct VoiceOut {
     gaps: Gaps,
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
-    pub(crate) drops: u64,
 }
 
 impl VoiceOut {
+    /// Where that begins which each frame needs.
+    #[cfg(test)]
+    pub(crate) const EACH_FRAME_FROM: usize = core::mem::offset_of!(Self, next);
+
     /// Reads some of each of its lines of memory.
     pub(crate) fn look(&self) -> u64 {
         u64::from(self.next.is_some()) ^ self.frames

@@ -53,12 +53,12 @@ pub struct VoiceMeter {
     /// Frames far behind the newest that follow one another.
     behind: Behind,
     delays: DelayMeter,
-    odd: Box<Odd>,
+    losses: Box<Losses>,
 }
 
 /// What few frames need.
 #[derive(Clone, Debug, Default)]
-struct Odd {
+struct Losses {
     lost: u64,
     late: u64,
     out_of_order: u64,
@@ -113,7 +113,7 @@ impl VoiceMeter {
             self.behind.count = 0;
             self.count(bytes as u64);
         } else if step == 0 {
-            self.odd.duplicates += 1;
+            self.losses.duplicates += 1;
         } else if step > u32::MAX / 2 {
             self.receive_older(now, timestamp, last.wrapping_sub(timestamp), bytes as u64);
         } else {
@@ -128,10 +128,10 @@ impl VoiceMeter {
     #[cold]
     fn receive_newer(&mut self, elapsed: u64, step: u32, last: u32) {
         if let Some(excess) = self.lengths.learn(step) {
-            self.odd.lost = self.odd.lost.saturating_sub(excess);
+            self.losses.lost = self.losses.lost.saturating_sub(excess);
             if excess > 0 {
                 // Where those lay is not known any more.
-                (self.missing, self.odd.pattern) = (0, LossPattern::default());
+                (self.missing, self.losses.pattern) = (0, LossPattern::default());
             }
             self.begin_window();
         }
@@ -148,7 +148,7 @@ impl VoiceMeter {
             self.delays.skip(gap, absent);
         }
         self.settle(steps);
-        self.odd.lost += u64::from(absent);
+        self.losses.lost += u64::from(absent);
         self.came = moved(self.came, steps) | 1;
         self.missing = moved(self.missing, steps) | (moved(1, absent).wrapping_sub(1) << 1);
     }
@@ -157,16 +157,16 @@ impl VoiceMeter {
     /// are, of more steps than it holds, the frames that never were in it.
     #[cold]
     fn settle(&mut self, steps: u32) {
-        let newest = (self.frames + self.odd.lost).saturating_sub(1);
+        let newest = (self.frames + self.losses.lost).saturating_sub(1);
         let staying = WINDOW.saturating_sub(steps);
         let mut leaving = self.missing.checked_shr(staying).unwrap_or(0) << (staying % WINDOW);
         while leaving != 0 {
             let place = WINDOW - 1 - leaving.leading_zeros();
             leaving &= !moved(1, place);
-            self.odd.pattern.lose(newest.saturating_sub(place.into()), 1);
+            self.losses.pattern.lose(newest.saturating_sub(place.into()), 1);
         }
         if steps > WINDOW {
-            self.odd.pattern.lose(newest + 1, (steps - WINDOW).into());
+            self.losses.pattern.lose(newest + 1, (steps - WINDOW).into());
         }
     }
 
@@ -193,15 +193,15 @@ impl VoiceMeter {
         }
         let bit = moved(1, place);
         if place > 0 && self.came & bit != 0 {
-            self.odd.duplicates += 1;
+            self.losses.duplicates += 1;
             return;
         }
         if self.missing & bit != 0 {
             self.missing &= !bit;
-            self.odd.lost = self.odd.lost.saturating_sub(1);
+            self.losses.lost = self.losses.lost.saturating_sub(1);
         }
         self.came |= bit;
-        self.odd.out_of_order += 1;
+        self.losses.out_of_order += 1;
         if let Some((arrival, _)) = self.newest {
             let elapsed = now.as_micros().saturating_sub(arrival.as_micros());
             self.delays.overtaken(elapsed.saturating_add(u64::from(back) * 1_000).cast_signed());
@@ -211,14 +211,14 @@ impl VoiceMeter {
 
     /// A frame far behind the newest: too late, or of a clock that was put back.
     fn receive_late(&mut self, now: Instant, timestamp: u32, bytes: u64) {
-        self.odd.late += 1;
+        self.losses.late += 1;
         let step = timestamp.wrapping_sub(self.behind.timestamp);
         let follows = self.behind.count > 0 && (1..=PAUSE_MS).contains(&step);
         let before = if follows { self.behind } else { Behind::default() };
         self.behind = Behind { timestamp, count: before.count + 1, bytes: before.bytes + bytes };
         if self.behind.count >= NEW_CLOCK {
             let Behind { count, bytes, .. } = core::mem::take(&mut self.behind);
-            self.odd.late -= u64::from(count);
+            self.losses.late -= u64::from(count);
             self.frames += u64::from(count);
             self.bytes += bytes;
             self.start(now, timestamp);
@@ -262,7 +262,7 @@ impl VoiceMeter {
     #[must_use]
     pub fn snapshot(&self) -> VoiceStats {
         let Self { frames, bytes, .. } = *self;
-        let Odd { lost, late, out_of_order, duplicates, pattern } = *self.odd;
+        let Losses { lost, late, out_of_order, duplicates, pattern } = *self.losses;
         VoiceStats {
             frames,
             bytes,
