@@ -55,9 +55,9 @@ const OLD_TOKEN: Duration = Duration::from_secs(5);
 
 /// A call leg.
 ///
-/// What a frame of voice needs stands here, in few cache lines, and all else is in [`Seldom`] and
-/// [`FullFrames`](crate::exchange::FullFrames): of calls by the thousand, the memory that it touches is
-/// what a frame costs.
+/// What a frame of voice needs stands here, in few cache lines, with the next timers where there is
+/// room; all else is in [`Seldom`] and [`FullFrames`](crate::exchange::FullFrames). Of calls by the
+/// thousand, the memory that it touches is what a frame costs.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Call {
