@@ -43,6 +43,8 @@ use tally::{RegistrationTally, Tally};
 
 /// For how long a device asks to be registered; the other side decides.
 const REFRESH: Duration = Duration::from_secs(60);
+/// Devices that register from one port.
+const DEVICES_OF_A_PORT: usize = 10_000;
 /// How often the aim is looked at.
 const AIM_PERIOD: Duration = Duration::from_millis(100);
 /// How long calls may take to end when the load ends.
@@ -145,7 +147,7 @@ pub(crate) struct Load {
     encryption: Encryption,
     #[command(flatten)]
     secret: SecretArgs,
-    /// Ports, each with a thread of its own, from which calls are placed
+    /// Ports, each with a thread of its own, from which calls are placed; devices have one for each 10,000 of them
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
@@ -194,7 +196,7 @@ pub(crate) fn frame_bytes(format: Format, millis: u16) -> Option<usize> {
 struct Parties {
     callers: Vec<Driver<Caller>>,
     callees: Vec<Driver<Callee>>,
-    devices: Option<Driver<Registering>>,
+    devices: Vec<Driver<Registering>>,
 }
 
 impl Parties {
@@ -234,18 +236,24 @@ impl Parties {
 
     /// What was counted of devices since this was last asked, and how many are registered, and have not left.
     async fn look_at_devices(&self) -> Result<(RegistrationTally, (usize, usize)), Failure> {
-        let Some(devices) = &self.devices else { return Ok((RegistrationTally::new(), (0, 0))) };
-        let look =
-            |_: &mut _, devices: &mut Registering, _| (devices.take_tally(), devices.standing());
-        devices.with(look).await.map_err(failed)
+        let (mut tally, mut registered, mut there) = (RegistrationTally::new(), 0, 0);
+        for driver in &self.devices {
+            let look = |_: &mut _, devices: &mut Registering, _| {
+                (devices.take_tally(), devices.standing())
+            };
+            let (counted, standing) = driver.with(look).await.map_err(failed)?;
+            tally.add(&counted);
+            (registered, there) = (registered + standing.0, there + standing.1);
+        }
+        Ok((tally, (registered, there)))
     }
 
     fn finish(&self) {
         for driver in &self.callers {
             driver.post(|endpoint, caller, now| caller.finish(endpoint, now));
         }
-        if let Some(devices) = &self.devices {
-            devices.post(|endpoint, devices, now| devices.finish(endpoint, now));
+        for driver in &self.devices {
+            driver.post(|endpoint, devices, now| devices.finish(endpoint, now));
         }
     }
 
@@ -256,7 +264,7 @@ impl Parties {
         for driver in self.callees {
             driver.stop().await;
         }
-        if let Some(driver) = self.devices {
+        for driver in self.devices {
             driver.stop().await;
         }
     }
@@ -330,7 +338,7 @@ impl Load {
             let callee = Callee::new(run, epoch, Manners { ring, busy, unanswered }, trunk);
             callees.push(Driver::start(config, callee).map_err(failed)?);
         }
-        let (mut callers, mut devices, mut flood) = (Vec::new(), None, None);
+        let (mut callers, mut devices, mut flood) = (Vec::new(), Vec::new(), None);
         if let Some(target) = &self.target {
             let to = target.resolve().await.map_err(|error| {
                 Failure::new(Code::Unreachable, error).hint("check the host's name")
@@ -339,7 +347,7 @@ impl Load {
                 callers = self.callers(target, to, &shape, (run, epoch), trunk)?;
             }
             if shape.registrations > 0 {
-                devices = Some(self.devices(target, to, &shape)?);
+                devices = self.devices(target, to, &shape)?;
             }
             if shape.half_open > 0.0 {
                 flood = Some(half_open(target, to, shape.half_open)?);
@@ -443,7 +451,7 @@ impl Load {
         target: &Target,
         to: SocketAddr,
         shape: &Shape,
-    ) -> Result<Driver<Registering>, Failure> {
+    ) -> Result<Vec<Driver<Registering>>, Failure> {
         let username = target.user.clone().ok_or_else(|| {
             usage("who registers needs a name")
                 .hint("put it before the host: iax:node{}@pbx.example.org")
@@ -457,15 +465,23 @@ impl Load {
             allow_plaintext: self.secret.allow_plaintext,
             refresh: REFRESH,
         };
-        let devices = Registering::new(registration, shape.registrations, shape.hold, shape.rate);
-        let config = DriverConfig {
-            listen: vec![any_towards(to)],
-            endpoint: unlimited(),
-            one_by_one: self.one_by_one,
-            bad_network: self.network.of(self.threads),
-            ..DriverConfig::default()
+        // The registrar has 32,767 numbers towards one port, and lets each rest behind its registration.
+        let ports = shape.registrations.div_ceil(DEVICES_OF_A_PORT);
+        let ports = u16::try_from(ports).map_err(|_| usage("there are not ports enough for so many devices"))?;
+        let start = |nth: u16| {
+            let numbers = (usize::from(nth) + 1..=shape.registrations).step_by(ports.into());
+            let rate = shape.rate / f64::from(ports);
+            let devices = Registering::new(registration.clone(), numbers, shape.hold, rate);
+            let config = DriverConfig {
+                listen: vec![any_towards(to)],
+                endpoint: unlimited(),
+                one_by_one: self.one_by_one,
+                bad_network: self.network.of(self.threads.saturating_add(nth)),
+                ..DriverConfig::default()
+            };
+            Driver::start(config, devices).map_err(failed)
         };
-        Driver::start(config, devices).map_err(failed)
+        (0..ports).map(start).collect()
     }
 
     /// Calls, until the time is over, a limit is broken or somebody interrupts.

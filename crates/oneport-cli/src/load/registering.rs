@@ -43,9 +43,10 @@ pub(crate) struct Registering {
 }
 
 impl Registering {
+    /// Those of these numbers.
     pub(crate) fn new(
         registration: RegistrationConfig,
-        devices: usize,
+        numbers: impl Iterator<Item = usize>,
         hold: Option<Span>,
         rate: f64,
     ) -> Self {
@@ -55,7 +56,7 @@ impl Registering {
             rate,
             earned: 0.0,
             looked: None,
-            away: (1..=devices).collect(),
+            away: numbers.collect(),
             devices: HashMap::new(),
             agenda: BinaryHeap::new(),
             tally: RegistrationTally::new(),

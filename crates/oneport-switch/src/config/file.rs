@@ -188,7 +188,7 @@ impl File {
             let rule = if phone.is_some() { TokenRule::Yes } else { rule };
             config.phones.extend(phone.map(|phone| (name.get_ref().clone(), phone)));
             rules.insert(name.get_ref().clone(), rule);
-            peers.insert(name.into_inner(), peer);
+            peers.insert(name.into_inner(), Arc::new(peer));
         }
         config.sip = self.sip.check(&source)?;
         read_carriers(&source, self.carriers, &mut config, &mut peers, &mut rules)?;
@@ -205,7 +205,7 @@ impl File {
         }
         for (name, to) in forwarding {
             if let Some(peer) = peers.get_mut(&name) {
-                peer.forwarding = to;
+                Arc::make_mut(peer).forwarding = to;
             }
         }
         let mut names = Names::new(&peers, has_tables);

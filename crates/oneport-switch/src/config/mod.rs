@@ -114,7 +114,8 @@ pub struct Config {
     pub(crate) profile: Option<Profile>,
     /// For peers that say nothing else, and for names that do not exist.
     pub(crate) encryption: EncryptionPolicy,
-    pub(crate) peers: BTreeMap<String, Peer>,
+    /// Shared: there may be many thousands, and the file is read again while they are in use.
+    pub(crate) peers: BTreeMap<String, Arc<Peer>>,
     pub(crate) routes: Vec<Route>,
     pub(crate) limits: Vec<LimitConfig>,
     /// When new calls are refused, as there is too much to do.
@@ -381,6 +382,11 @@ impl Config {
     /// expected, and how to mend it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         Self::parse(path, &read(path)?)
+    }
+
+    /// A peer by its name.
+    pub(crate) fn peer(&self, name: &str) -> Option<&Peer> {
+        self.peers.get(name).map(|peer| &**peer)
     }
 
     /// Reads a file for a switch that runs. Hosts of peers and registrars that cannot be found are

@@ -1,6 +1,7 @@
 //! `profile` of `[server]`: rules for a whole kind of switch, and what in a file contradicts them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use oneport_proto::{EncryptionPolicy, TokenRule};
 use oneport_wire::CauseCode;
@@ -83,7 +84,7 @@ pub(super) fn quarantine(
     source: &Source<'_>,
     profile: &Spanned<String>,
     rules: &BTreeMap<String, TokenRule>,
-    peers: &BTreeMap<String, Peer>,
+    peers: &BTreeMap<String, Arc<Peer>>,
     limits: &mut Vec<LimitConfig>,
 ) -> Result<(), ConfigError> {
     let is_old = |rule: &TokenRule| matches!(rule, TokenRule::No | TokenRule::Auto);

@@ -1,6 +1,7 @@
 //! `[[routes]]`: the dial plan as it is written, and its check.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use oneport_wire::CauseCode;
@@ -99,7 +100,7 @@ type Conditions = (String, Vec<String>, Vec<String>, Vec<String>);
 
 /// Names that routes may use, and those they have taken.
 pub(super) struct Names<'a> {
-    peers: &'a BTreeMap<String, Peer>,
+    peers: &'a BTreeMap<String, Arc<Peer>>,
     /// Whether there are peers that the file does not have (`[realtime]`): any name may be one.
     has_tables: bool,
     /// Of the routes before.
@@ -107,7 +108,7 @@ pub(super) struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    pub(super) fn new(peers: &'a BTreeMap<String, Peer>, has_tables: bool) -> Self {
+    pub(super) fn new(peers: &'a BTreeMap<String, Arc<Peer>>, has_tables: bool) -> Self {
         Self { peers, has_tables, taken: BTreeSet::new() }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use oneport_media::ilbc::Mode;
@@ -375,14 +376,14 @@ pub(super) fn read_carriers(
     source: &Source<'_>,
     carriers: BTreeMap<Spanned<String>, CarrierKeys>,
     config: &mut Config,
-    peers: &mut BTreeMap<String, Peer>,
+    peers: &mut BTreeMap<String, Arc<Peer>>,
     rules: &mut BTreeMap<String, TokenRule>,
 ) -> Result<(), ConfigError> {
     for (name, keys) in carriers {
         let known = format!("{CARRIER}{}", name.get_ref());
         let (carrier, peer, limit) = keys.check(source, &name, &known, config)?;
         config.carriers.insert(name.into_inner(), carrier);
-        peers.insert(known.clone(), peer);
+        peers.insert(known.clone(), Arc::new(peer));
         rules.insert(known, TokenRule::Yes);
         config.limits.extend(limit);
     }

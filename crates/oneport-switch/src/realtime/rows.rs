@@ -31,7 +31,7 @@ const NO_OPTIONS: [&str; 6] = ["id", "uniqueid", "name", "ipaddr", "regseconds",
 const NO_NAMES: [&str; 2] = ["general", "callnumberlimits"];
 
 /// A peer of a row, and its rule for call tokens.
-pub(crate) type Known = (Peer, TokenRule);
+pub(crate) type Known = (Arc<Peer>, TokenRule);
 
 /// What becomes of a name.
 #[derive(Clone, PartialEq, Debug)]
@@ -288,7 +288,7 @@ impl Rows {
         // Who reads the row does not believe in it for longer.
         let (least, most) = &mut peer.refresh;
         (*least, *most) = ((*least).min(BELIEVED), (*most).min(BELIEVED));
-        Some((peer, rule))
+        Some((Arc::new(peer), rule))
     }
 
     /// The section that rows of one name are, and other secrets by which it may call.

@@ -97,6 +97,7 @@ impl Switch {
         let phones = &self.config.phones;
         for (name, peer) in &mut self.config.peers {
             if name.starts_with(CARRIER) || phones.contains_key(name) {
+                let peer = Arc::make_mut(peer);
                 // A phone is there only while it is registered.
                 peer.address = Some(inside).filter(|_| !phones.contains_key(name));
                 peer.secrets = vec![link.secret.clone()];

@@ -1,6 +1,7 @@
 //! What another configuration would change, in words: an operator reads that before it is taken.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use oneport_proto::TokenRule;
 
@@ -55,17 +56,18 @@ fn entries<T>(map: &BTreeMap<String, T>) -> impl Iterator<Item = (String, &T)> {
 }
 
 /// A peer, what it is as a phone, and whether it needs call tokens.
-type Compared<'a> = (Peer, Option<&'a PhoneConfig>, Option<TokenRule>);
+type Compared<'a> = (Arc<Peer>, Option<&'a PhoneConfig>, Option<TokenRule>);
 
 /// All but carriers, which are compared as such, and other switches, which no file has.
 fn peers_of(config: &Config) -> BTreeMap<String, Compared<'_>> {
     let rules = &config.endpoint.call_token.users;
     let is_own = |name: &str| !name.starts_with(CARRIER) && !name.starts_with(SWITCH);
     let peers = config.peers.iter().filter(|(name, _)| is_own(name));
-    let compared = |(name, peer): (&String, &Peer)| {
+    let compared = |(name, peer): (&String, &Arc<Peer>)| {
         let (mut peer, phone) = (peer.clone(), config.phones.get(name));
         if phone.is_some() {
             // Those are the gateway's.
+            let peer = Arc::make_mut(&mut peer);
             (peer.secrets, peer.acls) = (Vec::new(), Vec::new());
         }
         (name.clone(), (peer, phone, rules.get(name).copied()))

@@ -548,7 +548,7 @@ mod tests {
         let granted = Duration::from_secs(60);
         switch.registrar.bind((proved(at(0)), at(0)), "ann", home(), granted);
         let mut other = ann;
-        other.contexts = vec!["other".into()];
+        Arc::make_mut(&mut other).contexts = vec!["other".into()];
         let tell = |changed| Told::Rows { changed, elsewhere: None };
         let changed = ["ann", "new", "file"].map(|name| (name.into(), Some((other.clone(), rule))));
         switch.rows_tell(&mut endpoint, at(0), tell(changed.to_vec()));

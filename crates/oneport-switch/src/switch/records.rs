@@ -221,7 +221,7 @@ impl Switch {
             Some(State::Identifying(offer)) if end.reason == EndReason::AuthenticationFailed => {
                 let from = offer.path.remote.ip();
                 let name = offer.username.as_deref().unwrap_or_default();
-                let reason = unproved(name, self.config.peers.get(name), from);
+                let reason = unproved(name, self.config.peer(name), from);
                 self.book.refused_for(now, call, end.cause, reason);
             }
             Some(State::Identifying(_)) if end.reason == EndReason::Undecided => {

@@ -203,7 +203,7 @@ impl Switch {
         let Some(register) = self.requests.remove(&request) else { return };
         if outcome == RequestOutcome::AuthenticationFailed {
             let Register { username, path, .. } = register;
-            let peer = self.config.peers.get(&username);
+            let peer = self.config.peer(&username);
             let why = records::unproved(&username, peer, path.remote.ip()).why;
             tracing::warn!("registration of {username} from {path} refused: {why}");
             self.registration_refused(path, &why);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use oneport_media::transcode::Wishes;
@@ -238,14 +239,14 @@ impl Switch {
             if !self.config.peers.contains_key(&name) {
                 self.qualify.watch(now, &name, address, POLLS);
                 let peer = peer(own, self.config.encryption, address);
-                self.config.peers.insert(name, peer);
+                self.config.peers.insert(name, Arc::new(peer));
             }
         }
     }
 
     /// Another switch as a peer.
     pub(super) fn peer_of_switch(&self, switch: &str) -> Option<&Peer> {
-        self.config.peers.get(&format!("{SWITCH}{switch}"))
+        self.config.peer(&format!("{SWITCH}{switch}"))
     }
 
     /// The way to a peer that is registered at another switch.

@@ -285,11 +285,11 @@ impl Switch {
         page: &Page<String>,
     ) -> Peers {
         let calls = self.calls_by_peer();
-        let fits = |(name, peer): &(&String, &Peer)| {
+        let fits = |(name, peer): &(&String, &Arc<Peer>)| {
             state.is_none_or(|state| state == self.peer_state(name, peer).0)
         };
         let total = self.config.peers.iter().filter(fits).count();
-        let behind = |(name, _): &(&String, &Peer)| {
+        let behind = |(name, _): &(&String, &Arc<Peer>)| {
             page.after.as_deref().is_none_or(|after| name.as_str() > after)
         };
         let mut left = self.config.peers.iter().filter(fits).filter(behind);

@@ -36,7 +36,7 @@ fn heard_by(caller: &Caller, peer: Option<&Peer>) -> Vec<Format> {
 
 impl Switch {
     pub(super) fn peer_of(&self, leg: &Leg) -> Option<&Peer> {
-        self.config.peers.get(leg.peer.as_ref()?)
+        self.config.peer(leg.peer.as_ref()?)
     }
 
     /// What the peer of a leg wants of the voice that it hears.

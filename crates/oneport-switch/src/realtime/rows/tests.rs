@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use oneport_proto::{EncryptionPolicy, TokenRule};
 
@@ -39,11 +40,11 @@ fn read(row: &[(&str, &str)]) -> (Option<Known>, Vec<String>) {
 }
 
 /// The peer that the file would have by these keys.
-fn written(keys: &str) -> Peer {
+fn written(keys: &str) -> Arc<Peer> {
     let text = format!("{FILE}[peers.ann]\n{keys}");
     let config = Config::parse(Path::new("test.toml"), &text).expect("good");
     let mut peer = config.peers["ann"].clone();
-    peer.refresh = (peer.refresh.0.min(BELIEVED), peer.refresh.1.min(BELIEVED));
+    Arc::make_mut(&mut peer).refresh = (peer.refresh.0.min(BELIEVED), peer.refresh.1.min(BELIEVED));
     peer
 }
 
