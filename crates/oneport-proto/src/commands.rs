@@ -727,7 +727,7 @@ impl Endpoint {
         elements.push(&Element::MessageCount(count));
         exchange.send_iax(&mut self.cx, now, IaxSubclass::Mwi, &elements);
         let until = now + self.cx.config.number_quarantine;
-        let role = Role::Resting(Box::new(Resting::new(exchange, until, None)));
+        let role = Role::Resting(Resting::new(exchange, until, None));
         let (slot, _) = self.slots.insert(role, false);
         self.slots.schedule(&mut self.cx, slot);
         Ok(())

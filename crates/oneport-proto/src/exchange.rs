@@ -520,9 +520,10 @@ impl Exchange {
         self.full.early.is_some()
     }
 
-    /// Forgets what came before its turn: it will not have any.
-    pub(crate) fn forget_early(&mut self) {
+    /// Gives back what an exchange that is over does not need: what came before its turn will have none.
+    pub(crate) fn shrink(&mut self) {
         self.full.early = None;
+        self.full.reliable.shrink();
     }
 
     /// Sends what waits for room.

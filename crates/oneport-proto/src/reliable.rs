@@ -333,6 +333,12 @@ impl Reliable {
         self.backlog = VecDeque::new();
     }
 
+    /// Gives back the room that nothing is kept in.
+    pub(crate) fn shrink(&mut self) {
+        self.window.shrink_to_fit();
+        self.backlog.shrink_to_fit();
+    }
+
     /// Starts again at zero with `datagram` as the first frame, as after a CALLTOKEN reply. Returns
     /// the frame as it must be sent.
     pub(crate) fn restart(

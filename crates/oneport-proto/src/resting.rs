@@ -24,7 +24,7 @@ impl Resting {
         until: Instant,
         farewell: Option<ElementBuffer>,
     ) -> Self {
-        exchange.forget_early();
+        exchange.shrink();
         Self { exchange, until, farewell }
     }
 

@@ -45,7 +45,7 @@ pub(crate) enum Role {
     Serving(Box<Serving>),
     Provisioning(Box<Provisioning>),
     Provisioned(Box<Provisioned>),
-    Resting(Box<Resting>),
+    Resting(Resting),
 }
 
 impl Role {
@@ -318,7 +318,7 @@ impl Slots {
         };
         slot.generation = slot.generation.wrapping_add(1);
         slot.scheduled = None;
-        slot.role = Role::Resting(Box::new(Resting::new(exchange, until, farewell)));
+        slot.role = Role::Resting(Resting::new(exchange, until, farewell));
     }
 
     /// Whether what a slot holds is encrypted.

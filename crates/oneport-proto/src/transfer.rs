@@ -560,7 +560,7 @@ impl Endpoint {
         old.full.reliable.clear();
         let (path, theirs) = (old.path, old.theirs);
         let until = now + cx.config.number_quarantine;
-        let resting = Role::Resting(Box::new(Resting::new(old, until, None)));
+        let resting = Role::Resting(Resting::new(old, until, None));
         let (rest, _) = slots.insert(resting, false);
         cx.index.reassign(path.remote, ours, theirs, rest);
         slots.schedule(cx, rest);

@@ -30,14 +30,20 @@ pub(crate) struct Histogram {
     /// One for each bound, and one for what lies above all.
     pub(crate) counts: Vec<u64>,
     pub(crate) sum: f64,
-    /// The last call that fell into each of them.
-    pub(crate) examples: Vec<Option<(String, f64)>>,
+    /// The last call that fell into each of them; nothing while there was none: polls, of which each peer has its
+    /// own histogram, are no calls.
+    examples: Vec<Option<(String, f64)>>,
 }
 
 impl Histogram {
     pub(crate) fn new(bounds: &'static [f64]) -> Self {
         let places = bounds.len() + 1;
-        Self { bounds, counts: vec![0; places], sum: 0.0, examples: vec![None; places] }
+        Self { bounds, counts: vec![0; places], sum: 0.0, examples: Vec::new() }
+    }
+
+    /// The last call that fell into a place of `counts`, and its value.
+    pub(crate) fn example(&self, place: usize) -> Option<&(String, f64)> {
+        self.examples.get(place)?.as_ref()
     }
 
     pub(crate) fn note(&mut self, value: Duration, example: Option<String>) {
@@ -49,6 +55,7 @@ impl Histogram {
         self.counts[place] += 1;
         self.sum += value;
         if let Some(call) = example {
+            self.examples.resize(self.counts.len(), None);
             self.examples[place] = Some((call, value));
         }
     }

@@ -136,6 +136,10 @@ pub(crate) struct Load {
     /// one system call
     #[arg(long)]
     one_by_one: bool,
+    /// Time between the polls (PING and LAGRQ) of each call, in place of 21 and 10 s: with many calls that are silent
+    /// these are most of what a load does
+    #[arg(long, value_name = "TIME", value_parser = poll_period)]
+    poll: Option<Duration>,
     /// Keys to press when a call is answered: 0-9, A-D, * and #
     #[arg(long, value_name = "DIGITS", value_parser = crate::call::digits, default_value = "")]
     dtmf: String,
@@ -280,21 +284,32 @@ fn half_open(target: &Target, to: SocketAddr, rate: f64) -> Result<HalfOpen, Fai
     HalfOpen::start(to, target.user.clone(), number, rate).map_err(failed)
 }
 
-/// Limits that suit a load rather than a switch: whoever loads knows what he does.
-fn unlimited() -> EndpointConfig {
-    EndpointConfig {
-        max_calls: 1_000_000,
-        max_calls_per_address: usize::MAX,
-        max_unvalidated_calls: usize::MAX,
-        max_challenges_per_user: usize::MAX,
-        // 32,767 numbers of an address are used up soon where each rests for a minute.
-        number_quarantine: Duration::from_secs(5),
-        transmit_buffer: 64 << 20,
-        ..EndpointConfig::default()
+fn poll_period(text: &str) -> Result<Duration, String> {
+    let period = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    match period >= Duration::from_secs(1) {
+        true => Ok(period),
+        false => Err("at least 1s".into()),
     }
 }
 
 impl Load {
+    /// Limits that suit a load rather than a switch: whoever loads knows what he does.
+    fn endpoint(&self) -> EndpointConfig {
+        let usual = EndpointConfig::default();
+        EndpointConfig {
+            max_calls: 1_000_000,
+            max_calls_per_address: usize::MAX,
+            max_unvalidated_calls: usize::MAX,
+            max_challenges_per_user: usize::MAX,
+            // 32,767 numbers of an address are used up soon where each rests for a minute.
+            number_quarantine: Duration::from_secs(5),
+            transmit_buffer: 64 << 20,
+            ping_interval: self.poll.unwrap_or(usual.ping_interval),
+            lag_interval: self.poll.unwrap_or(usual.lag_interval),
+            ..usual
+        }
+    }
+
     /// What the options say, and the profile where they say nothing.
     fn shape(&self) -> Shape {
         let usual = Shape::of(self.profile);
@@ -331,7 +346,7 @@ impl Load {
         for address in &self.answer {
             let config = DriverConfig {
                 listen: vec![*address],
-                endpoint: unlimited(),
+                endpoint: self.endpoint(),
                 one_by_one: self.one_by_one,
                 ..DriverConfig::default()
             };
@@ -433,7 +448,7 @@ impl Load {
         let start = |n| {
             let config = DriverConfig {
                 listen: vec![any_towards(to)],
-                endpoint: unlimited(),
+                endpoint: self.endpoint(),
                 one_by_one: self.one_by_one,
                 bad_network: self.network.of(n),
                 ..DriverConfig::default()
@@ -467,14 +482,15 @@ impl Load {
         };
         // The registrar has 32,767 numbers towards one port, and lets each rest behind its registration.
         let ports = shape.registrations.div_ceil(DEVICES_OF_A_PORT);
-        let ports = u16::try_from(ports).map_err(|_| usage("there are not ports enough for so many devices"))?;
+        let ports = u16::try_from(ports)
+            .map_err(|_| usage("there are not ports enough for so many devices"))?;
         let start = |nth: u16| {
             let numbers = (usize::from(nth) + 1..=shape.registrations).step_by(ports.into());
             let rate = shape.rate / f64::from(ports);
             let devices = Registering::new(registration.clone(), numbers, shape.hold, rate);
             let config = DriverConfig {
                 listen: vec![any_towards(to)],
-                endpoint: unlimited(),
+                endpoint: self.endpoint(),
                 one_by_one: self.one_by_one,
                 bad_network: self.network.of(self.threads.saturating_add(nth)),
                 ..DriverConfig::default()

@@ -109,8 +109,9 @@ impl Samples<'_> {
     pub(crate) fn histogram(&mut self, values: &[&str], histogram: &Histogram) {
         let bounds = histogram.bounds.iter().map(|bound| number(*bound));
         let mut sum = 0;
-        let places = bounds.chain(["+Inf".into()]).zip(&histogram.counts).zip(&histogram.examples);
-        for ((bound, count), example) in places {
+        let places = bounds.chain(["+Inf".into()]).zip(&histogram.counts).enumerate();
+        for (place, (bound, count)) in places {
+            let example = histogram.example(place);
             sum += count;
             self.line("_bucket", values, Some(&bound), sum as f64);
             if let (Format::OpenMetrics, Some((call, value))) = (self.exposition.format, example) {

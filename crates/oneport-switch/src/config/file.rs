@@ -57,7 +57,8 @@ pub(super) struct File {
     hep: HepKeys,
     traces: TracesKeys,
     acls: BTreeMap<String, AclKeys>,
-    pub(super) peers: BTreeMap<Spanned<String>, PeerKeys>,
+    /// Each by itself: there may be many thousands, and those that are through make room for what becomes of them.
+    pub(super) peers: BTreeMap<Spanned<String>, Box<PeerKeys>>,
     pub(super) sip: SipKeys,
     pub(super) carriers: BTreeMap<Spanned<String>, CarrierKeys>,
     routes: Vec<RouteKeys>,
@@ -121,7 +122,7 @@ impl File {
         let hosts = match beside {
             Beside::Ignored => Hosts::default(),
             _ => {
-                let peers = self.peers.values().filter_map(PeerKeys::written_address);
+                let peers = self.peers.values().filter_map(|keys| keys.written_address());
                 let registrars =
                     self.registrations.iter().flat_map(RegistrationKeys::written_addresses);
                 Hosts::of(peers, registrars, known)
@@ -183,7 +184,7 @@ impl File {
                 }
             }
             let phone = keys.read_phone(&source)?;
-            let (mut peer, rule) = basis.check(&source, &name, keys)?;
+            let (mut peer, rule) = basis.check(&source, &name, *keys)?;
             let phone = phone.map(|phone| phone.of(name.get_ref(), &mut peer));
             let rule = if phone.is_some() { TokenRule::Yes } else { rule };
             config.phones.extend(phone.map(|phone| (name.get_ref().clone(), phone)));

@@ -236,11 +236,11 @@ impl PeerBasis {
     pub(crate) fn read(&self, table: &str, text: &str) -> Result<(Peer, TokenRule), ConfigError> {
         let path = Path::new(table);
         let file = File::parse(path, text)?;
-        let hosts = file.peers.values().filter_map(PeerKeys::written_address);
+        let hosts = file.peers.values().filter_map(|keys| keys.written_address());
         let hosts = Hosts::of(hosts, std::iter::empty(), &KnownHosts::new());
         let source = Source { path, text, beside: Beside::MayBeMissing, hosts: &hosts };
         match file.peers.into_iter().next() {
-            Some((name, keys)) => self.check(&source, &name, keys),
+            Some((name, keys)) => self.check(&source, &name, *keys),
             None => Err(source.wrong_at(0..0, "it is no peer")),
         }
     }

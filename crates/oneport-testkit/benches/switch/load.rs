@@ -25,6 +25,8 @@ pub(crate) struct Load {
     pub(crate) other: usize,
     /// How many calls speak; all where nothing is said.
     pub(crate) talkers: Option<usize>,
+    /// Seconds between polls of a call by the load; the usual ones where nothing is said.
+    pub(crate) poll: Option<u32>,
     /// Devices that register, in place of calls.
     pub(crate) devices: usize,
 }
@@ -169,6 +171,9 @@ impl Running {
         if let Some(talkers) = load.talkers {
             // Always the same ones.
             command.args(["--talkers", &talkers.to_string(), "--turn", "1h"]);
+        }
+        if let Some(poll) = load.poll {
+            command.args(["--poll", &format!("{poll}s")]);
         }
         for (wanted, option) in [
             (load.one_by_one, "--one-by-one"),

@@ -15,6 +15,9 @@ const PEERS: usize = 4;
 /// One of those of each peer speaks: what all of them cost that speak, other scenes tell.
 const TALKERS: usize = 1;
 
+/// Seconds between polls by the loads, which have the same machine. The switch polls both legs as ever.
+const LOADS_POLL: u32 = 60;
+
 /// Calls set up in a second.
 const RATE: usize = 1_000;
 
@@ -42,6 +45,7 @@ impl Bench {
                 duration: set_up * SLOWER + self.settings.seconds + 6.0,
                 trunk: true,
                 talkers: Some(TALKERS),
+                poll: Some(LOADS_POLL),
                 ..Load::default()
             };
             let loads: Vec<Running> = callees
