@@ -28,6 +28,9 @@ use crate::translate::Speech;
 use crate::transmit::{Transmit, TransmitBuffer};
 use crate::voice::Sent;
 
+/// Slots whose deadlines are dealt with before what has arrived gets its turn.
+const TIMEOUT_TURN: usize = 128;
+
 /// One IAX2 port: any number of calls, registrations and polls with any number of peers.
 ///
 /// It does nothing by itself. Hand it each received datagram
@@ -870,11 +873,16 @@ impl Endpoint {
     }
 
     /// Does what is due. Too early or twice is harmless.
+    ///
+    /// Where much is due at once, it does a part of it, and [`poll_timeout`](Self::poll_timeout) goes on to give a moment
+    /// that has passed: take what has arrived in between, or acknowledgements wait behind repetitions that they
+    /// would have made needless.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.cx.time.enter(now);
         let Context { trunks, outbox, counters, .. } = &mut self.cx;
         trunks.send_due(outbox, counters, now);
-        while let Some(wake_up) = self.cx.timers.pop_due(now) {
+        for _ in 0..TIMEOUT_TURN {
+            let Some(wake_up) = self.cx.timers.pop_due(now) else { return };
             let Some(slot) = self.slots.get_mut(wake_up.slot, wake_up.generation) else { continue };
             if slot.scheduled != Some(wake_up.at) {
                 continue;
