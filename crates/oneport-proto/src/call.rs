@@ -970,17 +970,24 @@ impl Call {
             return Err(self.leave(cx, now, subclass, reason, cause, text));
         }
         if matches!(self.phase, Phase::Accepted { .. }) {
+            // Where frames are repeated already, one more says nothing new, and is one more to repeat: that is how
+            // many calls at once would make of a moment's congestion one that lasts.
+            let is_heard = !self.exchange.full.reliable.is_repeating();
             if self.next_ping <= now {
                 self.next_ping = now.next_shared(cx.config.ping_interval);
-                self.exchange.send_iax(cx, now, IaxSubclass::Ping, &ElementBuffer::new());
-                self.seldom.audit.ask(self.exchange.last_timestamp(), self.voice_out.frames);
+                if is_heard {
+                    self.exchange.send_iax(cx, now, IaxSubclass::Ping, &ElementBuffer::new());
+                    self.seldom.audit.ask(self.exchange.last_timestamp(), self.voice_out.frames);
+                }
             }
             if self.next_lag <= now {
                 self.next_lag = now.next_shared(cx.config.lag_interval);
-                self.exchange.send_iax(cx, now, IaxSubclass::LagRq, &ElementBuffer::new());
-                let repetitions = self.exchange.full.reliable.repetitions;
-                let clock = self.exchange.clock(now);
-                self.seldom.lag.asked(clock, self.exchange.last_timestamp(), repetitions);
+                if is_heard {
+                    self.exchange.send_iax(cx, now, IaxSubclass::LagRq, &ElementBuffer::new());
+                    let repetitions = self.exchange.full.reliable.repetitions;
+                    let clock = self.exchange.clock(now);
+                    self.seldom.lag.asked(clock, self.exchange.last_timestamp(), repetitions);
+                }
             }
             if self.rotation().is_some_and(|at| at <= now) {
                 self.change_key(cx, now);

@@ -123,6 +123,11 @@ impl Reliable {
         usize::from(number.since(self.oldest)) >= self.window.len()
     }
 
+    /// Whether the oldest frame on its way has been sent more than once.
+    pub(crate) fn is_repeating(&self) -> bool {
+        self.window.front().is_some_and(|sent| sent.repeated)
+    }
+
     /// Whether everything sent was acknowledged.
     pub(crate) fn is_settled(&self) -> bool {
         self.window.is_empty() && self.backlog.is_empty()

@@ -1,7 +1,10 @@
 //! Peers that fall silent, answer late, or are not who they say: how soon that is noticed, and what
 //! it costs.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use oneport_proto::{
@@ -144,6 +147,28 @@ fn a_vanished_peer_is_noticed_within_the_lag_interval_and_the_give_up_time() {
             assert!(after >= config.retransmission.give_up, "not given up before: {after:?}");
         }
     }
+}
+
+#[test]
+fn while_a_poll_is_repeated_no_other_is_begun() {
+    let mut network = Network::pair(5);
+    call_up(&mut network);
+    let sent = Rc::new(RefCell::new(Vec::new()));
+    let seen = sent.clone();
+    network.filter = Some(Box::new(move |from, datagram| {
+        if let (0, Datagram::Full(frame)) = (from, datagram) {
+            seen.borrow_mut().push(frame.header.oseq.0);
+        }
+        false
+    }));
+    // The last poll of before has been answered; this is until the peer is given up.
+    let ended = end_of(&mut network, seconds(60));
+    assert!(matches!(ended, Some((EndReason::TimedOut, ..))), "{ended:?}");
+    let sent = sent.borrow();
+    let polls = sent.iter().collect::<BTreeSet<_>>().len();
+    assert!(sent.len() > 4, "it is repeated: {sent:?}");
+    // That one, and the HANGUP behind it: three LAGRQs and a PING would have been due meanwhile.
+    assert!(polls <= 2, "{sent:?}");
 }
 
 #[test]

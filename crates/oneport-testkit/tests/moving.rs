@@ -131,6 +131,7 @@ fn a_call_that_is_looked_for_in_many_places_sends_no_more_than_it_gets() {
     let mut network = Network::pair(62);
     let (_, theirs) = call_up(&mut network);
     let (own, far) = network.nodes[B].endpoint.call_numbers(theirs).expect("up");
+    let home = network.nodes[A].address;
     network.nodes[A].address.set_port(1);
     network.run(ms(1_500));
     let asks = question(far.expect("known"), own);
@@ -150,7 +151,9 @@ fn a_call_that_is_looked_for_in_many_places_sends_no_more_than_it_gets() {
     }
     // There are 64 places at once, and each yields after half a second.
     assert!((640..=1_500).contains(&asked), "{asked}");
-    assert_eq!(network.nodes[B].endpoint.counters().calls_moved, 0);
+    // The peer itself may have been found by one of its own frames among those; nobody else was.
+    let at = network.nodes[B].endpoint.call_path(theirs).expect("up").remote;
+    assert!([home, network.nodes[A].address].contains(&at), "it is at {at}");
 }
 
 #[test]
