@@ -5,6 +5,14 @@ use crate::relay::Way;
 use crate::systems::Kind;
 use crate::{Bench, Rounds};
 
+/// Calls that are set up in a second.
+const RATES: [usize; 3] = [40, 400, 2_000];
+/// The same at Asterisk, which is cheapest somewhere there.
+const RATES_OF_ASTERISK: [usize; 3] = [40, 100, 200];
+
+/// Of a hundred, so many calls must have been answered where a cost counts.
+const ANSWERED: f64 = 99.0;
+
 impl Bench {
     /// What a call costs that is set up and hung up at once, with MD5 and call token.
     pub(crate) fn set_ups(&self) {
@@ -14,15 +22,10 @@ impl Bench {
         println!("| --- | --- | --- | --- | --- |");
         // A relay decides nothing, and the call that it passes on has neither call token nor MD5.
         let relay = Kind::Relay(Way::Batches);
-        let scenes = [
-            (relay, 40),
-            (relay, 400),
-            (Kind::Oneport, 40),
-            (Kind::Oneport, 400),
-            (Kind::Asterisk, 40),
-        ];
-        let scenes: Vec<(Kind, usize)> = scenes
-            .into_iter()
+        let at = |kind, rates: [usize; 3]| rates.into_iter().map(move |rate| (kind, rate));
+        let scenes: Vec<(Kind, usize)> = at(relay, RATES)
+            .chain(at(Kind::Oneport, RATES))
+            .chain(at(Kind::Asterisk, RATES_OF_ASTERISK))
             .filter(|(kind, _)| *kind != Kind::Asterisk || !self.settings.without_peers)
             .collect();
         let mut costs =
@@ -60,18 +63,22 @@ impl Bench {
                 slow.median()
             );
         }
-        let of = |wanted: Kind, at: usize| {
-            let found = scenes.iter().position(|(kind, rate)| (*kind, *rate) == (wanted, at))?;
-            Some(costs[found].0.median())
+        let least = |wanted: Kind| {
+            let all = scenes
+                .iter()
+                .zip(&costs)
+                .filter(|((kind, _), cost)| *kind == wanted && cost.1.median() >= ANSWERED);
+            let each = all.map(|((_, rate), cost)| (cost.0.median(), *rate));
+            each.min_by(|one, other| one.0.total_cmp(&other.0))
         };
-        if let (Some(asterisk), Some(oneport)) = (of(Kind::Asterisk, 40), of(Kind::Oneport, 40)) {
-            println!("\n- 40 a second: Asterisk costs {:.1} times Oneport.", asterisk / oneport);
-        }
-        if let (Some(asterisk), Some(oneport)) = (of(Kind::Asterisk, 40), of(Kind::Oneport, 400)) {
-            println!("- 400 a second at Oneport, 40 at Asterisk: {:.1} times.", asterisk / oneport);
-        }
-        if let (Some(asterisk), Some(bare)) = (of(Kind::Asterisk, 40), of(relay, 400)) {
-            println!("- 400 a second at the relay, 40 at Asterisk: {:.1} times.", asterisk / bare);
+        if let Some((asterisk, rate)) = least(Kind::Asterisk) {
+            for kind in [Kind::Oneport, relay] {
+                let Some((cost, at)) = least(kind) else { continue };
+                let (name, times) = (kind.name(), asterisk / cost);
+                println!(
+                    "- Where each is cheapest: Asterisk ({rate} a second) costs {times:.1} times {name} ({at})."
+                );
+            }
         }
     }
 }
