@@ -6,7 +6,7 @@ use oneport::CauseCode;
 use oneport_interop::{phone, speech};
 
 use crate::carrier::{speak, talk, with_asterisk};
-use crate::installed::{older, upgrade};
+use crate::installed::older;
 
 /// One call out and one in, with an upgrade while both are spoken on, and two more at the newest behind it.
 async fn are_heard_whole(endpoint: &str, srtp: &str) {
@@ -20,7 +20,7 @@ async fn are_heard_whole(endpoint: &str, srtp: &str) {
         up.push(talk(&phone, asterisk.address(), &back, None).await);
         let upgrading = async {
             tokio::time::sleep(Duration::from_millis(500)).await;
-            tokio::task::block_in_place(|| upgrade(&installed));
+            tokio::task::block_in_place(|| installed.upgrade());
         };
         tokio::join!(speak((&asterisk, &installed), &up, &speech[..16_000]), upgrading);
         speak((&asterisk, &installed), &up, &speech[..4_000]).await;

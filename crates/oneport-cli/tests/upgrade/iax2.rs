@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::installed::{Installed, Load, remember};
+use crate::installed::{Installed, Load};
 
 fn from_environment(name: &str, usual: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
@@ -35,7 +35,7 @@ fn no_call_is_dropped_by_upgrades_in_a_row_and_frames_lost_are_counted() {
     for round in 1..=rounds {
         // Each process has calls before it hands over, which stay.
         installed.until("calls begin at the newest", |status| number(status, "/calls") >= 1);
-        remember(&installed, installed.upgrade());
+        installed.upgrade();
         let older = installed.status();
         let older = older.pointer("/older").and_then(Value::as_array).map_or(0, Vec::len);
         assert_eq!(older, round, "all older processes have calls");
@@ -98,13 +98,7 @@ fn a_new_program_that_does_not_start_changes_nothing() {
     installed.is_logged("a new process serves; 0 legs");
     assert!(installed.serving.process.wait().expect("ours").success(), "it has no calls, and ends");
     installed.until("the new one serves", |status| number(status, "/calls") == 0);
-    let output = installed.run(&["upgrade"]);
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{output:?}");
-    remember(
-        &installed,
-        said.split(' ').nth(1).and_then(|pid| pid.parse().ok()).expect("a number"),
-    );
+    installed.upgrade();
 }
 
 #[test]
@@ -113,7 +107,6 @@ fn calls_go_on_when_the_new_process_is_killed_and_its_predecessor_serves_again()
     let load = installed.load("4", 600);
     installed.until("calls are up", |status| number(status, "/calls") == 4);
     let pid = installed.upgrade();
-    remember(&installed, pid);
     let kill = Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("it runs");
     assert!(kill.success());
     installed.is_logged("serves again");
@@ -123,7 +116,7 @@ fn calls_go_on_when_the_new_process_is_killed_and_its_predecessor_serves_again()
     let lost = number(&report, "/voice/lost");
     println!("{lost} frames lost");
     // And the next upgrade goes well.
-    remember(&installed, installed.upgrade());
+    installed.upgrade();
 }
 
 #[test]
@@ -137,7 +130,7 @@ fn calls_of_older_processes_are_seen_counted_under_limits_and_ended_at_the_newes
     };
     let mut up = vec![call(), call()];
     installed.until("calls are up", |status| number(status, "/calls") == 2);
-    remember(&installed, installed.upgrade());
+    installed.upgrade();
     up.push(call());
     installed.until("one more is up", |status| number(status, "/calls") == 1);
     let limits = installed.run(&["show", "limits", "--json"]);

@@ -10,7 +10,7 @@ use oneport_testkit::peers::{own_loopback, wait_for};
 use serde_json::Value;
 
 use crate::carrier::{speak, talk, with_asterisk};
-use crate::installed::{Installed, Load, free, older, remember, upgrade};
+use crate::installed::{Installed, Load, free, older};
 use crate::serving::PATIENCE;
 use crate::wire::Wire;
 
@@ -35,9 +35,9 @@ fn dialogs_of_two_older_processes_are_changed_and_ended_each_by_its_own() {
         &[sip(at), carrier("acme", wire.address()), route("600", "\"builtin:echo\"")].concat(),
     );
     let mut first = wire.talks("first", "600");
-    upgrade(&installed);
+    installed.upgrade();
     let second = wire.talks("second", "600");
-    upgrade(&installed);
+    installed.upgrade();
     let third = wire.talks("third", "600");
     installed.until("three calls of three processes", |status| {
         older(status) == [1, 1] && status["calls"] == 1
@@ -73,7 +73,7 @@ fn an_invite_that_is_repeated_behind_an_upgrade_and_its_cancel_reach_who_has_the
     let invite = called.is_called();
     called.answers(&invite, "180 Ringing");
     let rings = wire.is_answered("INVITE", &dialog, "180").header("To").to_string();
-    upgrade(&installed);
+    installed.upgrade();
     wire.invites(&dialog);
     let again = wire.is_answered("INVITE", &dialog, "180").header("To").to_string();
     assert_eq!(again, rings, "it is the same call");
@@ -108,7 +108,7 @@ fn an_older_process_tries_the_next_destination_and_hears_what_comes_of_it() {
     let call = Load(Some(command.spawn().expect("it starts")));
     let invite = acme.is_called();
     acme.answers(&invite, "180 Ringing");
-    upgrade(&installed);
+    installed.upgrade();
     acme.answers(&invite, "503 Service Unavailable");
     acme.hears("ACK", |message| message.is("ACK"));
     let invite = beta.is_called();
@@ -152,7 +152,7 @@ fn calls_of_an_older_process_are_transferred_to_a_number_and_to_each_other() {
         acme.is_let_in(&mut dialog);
         dialog
     });
-    upgrade(&installed);
+    installed.upgrade();
     installed.until("all are the older process's", |status| older(status) == [3]);
     let [to_a_number, to_another, other] = &mut calls;
     assert_eq!(acme.transfers_to(to_a_number, "600", ""), "200");
@@ -195,7 +195,7 @@ fn connections_with_a_call_stay_and_others_lead_to_the_new_process() {
         (Wire::by_stream_to(at), Wire::by_stream_to(at), Wire::by_stream_to(at));
     let mut stays = first.talks("stays", "600");
     let mut moved = moves.talks("moved", "600");
-    upgrade(&installed);
+    installed.upgrade();
     idle.is_left();
     let mut new = Wire::by_stream_to(at);
     let at_the_newest = new.talks("new", "600");
@@ -205,7 +205,7 @@ fn connections_with_a_call_stay_and_others_lead_to_the_new_process() {
     drop(moves);
     let mut other = Wire::by_stream_to(at);
     other.changes(&mut moved, "a=sendonly");
-    upgrade(&installed);
+    installed.upgrade();
     installed.until("each has its process", |status| older(status) == [2, 1]);
     // That of the second process had no call of its own.
     other.is_left();
@@ -246,7 +246,7 @@ fn a_new_process_whose_sip_cannot_start_leaves_the_old_one_with_it() {
     let second = wire.talks("second", "600");
     wire.hangs_up(first);
     wire.hangs_up(second);
-    upgrade(&installed);
+    installed.upgrade();
     let third = wire.talks("third", "600");
     wire.hangs_up(third);
 }
@@ -265,7 +265,7 @@ fn a_registration_at_a_carrier_is_renewed_by_the_new_process_and_never_ended() {
         request
     };
     let first = register(&mut wire);
-    upgrade(&installed);
+    installed.upgrade();
     let second = loop {
         let request = register(&mut wire);
         if request.header("Call-ID") != first.header("Call-ID") {
@@ -290,7 +290,6 @@ fn sip_is_served_again_by_the_older_process_when_the_new_one_is_killed() {
     );
     let first = wire.talks("first", "600");
     let pid = installed.upgrade();
-    remember(&installed, pid);
     let lost = wire.talks("lost", "600");
     let kill = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status();
     assert!(kill.expect("it runs").success());
@@ -299,7 +298,7 @@ fn sip_is_served_again_by_the_older_process_when_the_new_one_is_killed() {
     wire.hangs_up(first);
     wire.hangs_up(second);
     drop(lost);
-    upgrade(&installed);
+    installed.upgrade();
     let third = wire.talks("third", "600");
     wire.hangs_up(third);
 }
@@ -321,7 +320,7 @@ async fn calls_with_an_asterisk_in_both_directions_are_heard_whole_through_upgra
         // Before, during and behind an upgrade.
         let upgrading = async {
             tokio::time::sleep(Duration::from_millis(500)).await;
-            tokio::task::block_in_place(|| upgrade(&installed));
+            tokio::task::block_in_place(|| installed.upgrade());
         };
         tokio::join!(speak((&asterisk, &installed), &up, &speech[..16_000]), upgrading);
         speak((&asterisk, &installed), &up, &speech[..4_000]).await;

@@ -8,7 +8,7 @@ use oneport_testkit::peers::baresip::{Baresip, Encryption, Telephone};
 use oneport_testkit::peers::certificates::Authority;
 use oneport_testkit::peers::{own_loopback, wait_for};
 
-use crate::installed::{Installed, free, older, upgrade};
+use crate::installed::{Installed, free, older};
 use crate::serving::PATIENCE;
 use crate::wire::Wire;
 
@@ -60,7 +60,7 @@ fn one_by_tls_registers_by_another_connection_with_the_newest_and_is_called_ther
     let _telephone = baresip(sounds.path(), tls, Some(&authority.file()));
     wait_for("baresip to register", PATIENCE, || registrations(&installed).len() == 1);
     let before = registrations(&installed);
-    upgrade(&installed);
+    installed.upgrade();
     // Its connection had no call, and was closed.
     wait_for("baresip to register by another connection", PATIENCE, || {
         let now = registrations(&installed);
@@ -92,7 +92,7 @@ fn one_that_has_subscribed_to_its_messages_is_told_of_them_by_the_newest() {
     };
     is_told("1/0");
     for number in 1..3 {
-        upgrade(&installed);
+        installed.upgrade();
         leave_message(&mailbox, number);
         is_told(&format!("{}/0", number + 1));
     }
@@ -115,7 +115,7 @@ fn a_session_is_renewed_by_the_older_process_and_renewals_of_the_other_side_reac
     let ours = wire.talks("ours", "600");
     wire.says_too(&timer("uac"));
     let mut theirs = wire.talks("theirs", "600");
-    upgrade(&installed);
+    installed.upgrade();
     // The other side renews, and hears that this holds.
     wire.renews(&mut theirs);
     // Half of the time later it is our turn.
@@ -142,7 +142,7 @@ fn an_attended_transfer_between_calls_of_two_processes_is_refused_and_both_go_on
         wire.address()
     ));
     let mut first = wire.talks("first", "600");
-    upgrade(&installed);
+    installed.upgrade();
     let mut second = wire.talks("second", "600");
     // The other process has the call that each names.
     assert_eq!(wire.transfers(&mut first, &second), "481");
