@@ -44,6 +44,9 @@ use crate::voice::{Sent, VoiceIn, VoiceOut};
 /// CALLTOKEN replies followed in one call; the peer's key may change between two of them.
 const TOKEN_ATTEMPTS: u8 = 3;
 
+/// After so long it is looked again whether a poll may leave that waits because a frame is repeated.
+const POLL_WAITS: Duration = Duration::from_secs(1);
+
 /// When the first LAGRQ leaves: soon, so that repetition and the user know the round trip.
 const FIRST_LAG: Duration = Duration::from_millis(500);
 
@@ -970,24 +973,24 @@ impl Call {
             return Err(self.leave(cx, now, subclass, reason, cause, text));
         }
         if matches!(self.phase, Phase::Accepted { .. }) {
-            // Where frames are repeated already, one more says nothing new, and is one more to repeat: that is how
-            // many calls at once would make of a moment's congestion one that lasts.
-            let is_heard = !self.exchange.full.reliable.is_repeating();
-            if self.next_ping <= now {
+            // Where a frame is repeated already, another would only be one more to repeat: that is how many calls
+            // at once would make of a moment's congestion one that lasts.
+            let is_repeating = self.exchange.full.reliable.is_repeating();
+            if self.next_ping <= now && is_repeating {
+                self.next_ping = now.next_shared(cx.config.ping_interval.min(POLL_WAITS));
+            } else if self.next_ping <= now {
                 self.next_ping = now.next_shared(cx.config.ping_interval);
-                if is_heard {
-                    self.exchange.send_iax(cx, now, IaxSubclass::Ping, &ElementBuffer::new());
-                    self.seldom.audit.ask(self.exchange.last_timestamp(), self.voice_out.frames);
-                }
+                self.exchange.send_iax(cx, now, IaxSubclass::Ping, &ElementBuffer::new());
+                self.seldom.audit.ask(self.exchange.last_timestamp(), self.voice_out.frames);
             }
-            if self.next_lag <= now {
+            if self.next_lag <= now && is_repeating {
+                self.next_lag = now.next_shared(cx.config.lag_interval.min(POLL_WAITS));
+            } else if self.next_lag <= now {
                 self.next_lag = now.next_shared(cx.config.lag_interval);
-                if is_heard {
-                    self.exchange.send_iax(cx, now, IaxSubclass::LagRq, &ElementBuffer::new());
-                    let repetitions = self.exchange.full.reliable.repetitions;
-                    let clock = self.exchange.clock(now);
-                    self.seldom.lag.asked(clock, self.exchange.last_timestamp(), repetitions);
-                }
+                self.exchange.send_iax(cx, now, IaxSubclass::LagRq, &ElementBuffer::new());
+                let repetitions = self.exchange.full.reliable.repetitions;
+                let clock = self.exchange.clock(now);
+                self.seldom.lag.asked(clock, self.exchange.last_timestamp(), repetitions);
             }
             if self.rotation().is_some_and(|at| at <= now) {
                 self.change_key(cx, now);

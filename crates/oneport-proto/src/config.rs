@@ -43,9 +43,10 @@ pub struct EndpointConfig {
     /// How long the number of an ended call is not used again; 60 s. In that time repeated frames
     /// of the ended call are still acknowledged.
     pub number_quarantine: Duration,
-    /// Time between PINGs of a call; 21 s.
+    /// Time between PINGs of a call; 21 s. While a full frame of the call is repeated, it waits for that to be
+    /// acknowledged.
     pub ping_interval: Duration,
-    /// Time between LAGRQs of a call; 10 s.
+    /// Time between LAGRQs of a call; 10 s. They wait as PINGs do.
     pub lag_interval: Duration,
     /// Time between polls of a registrar (POKE) that has us; 20 s. NATs close an idle way after 30 s,
     /// sooner than any registration is renewed. `None`: never.

@@ -1052,7 +1052,8 @@ impl Endpoint {
         self.cx.next_event()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
+    /// When [`handle_timeout`](Self::handle_timeout) is wanted next. That may be a moment that has passed, also right
+    /// behind it: then more is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let next = [self.cx.timers.next(), self.cx.trunks.next()].into_iter().flatten().min();

@@ -32,7 +32,7 @@ pub(crate) type Numbers = (SocketAddr, CallNumber, Option<CallNumber>);
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
-    reason = "voice shall find a call by one address; others are few, or small all the same"
+    reason = "voice shall find a call by one address; what rests fits in the room of a call, others are few or small"
 )]
 pub(crate) enum Role {
     Free,

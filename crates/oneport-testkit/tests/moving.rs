@@ -154,6 +154,7 @@ fn a_call_that_is_looked_for_in_many_places_sends_no_more_than_it_gets() {
     // The peer itself may have been found by one of its own frames among those; nobody else was.
     let at = network.nodes[B].endpoint.call_path(theirs).expect("up").remote;
     assert!([home, network.nodes[A].address].contains(&at), "it is at {at}");
+    assert!(network.nodes[B].endpoint.counters().calls_moved <= 1);
 }
 
 #[test]

@@ -45,6 +45,8 @@ use tally::{RegistrationTally, Tally};
 const REFRESH: Duration = Duration::from_secs(60);
 /// Devices that register from one port.
 const DEVICES_OF_A_PORT: usize = 10_000;
+/// Devices that come and leave there in a second.
+const RATE_OF_A_PORT: f64 = 250.0;
 /// How often the aim is looked at.
 const AIM_PERIOD: Duration = Duration::from_millis(100);
 /// How long calls may take to end when the load ends.
@@ -151,7 +153,8 @@ pub(crate) struct Load {
     encryption: Encryption,
     #[command(flatten)]
     secret: SecretArgs,
-    /// Ports, each with a thread of its own, from which calls are placed; devices have one for each 10,000 of them
+    /// Ports, each with a thread of its own, from which calls are placed; devices have one for each 10,000 of them, and
+    /// for each 250 that come in a second where they leave again
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
@@ -294,7 +297,7 @@ fn poll_period(text: &str) -> Result<Duration, String> {
 
 impl Load {
     /// Limits that suit a load rather than a switch: whoever loads knows what he does.
-    fn endpoint(&self) -> EndpointConfig {
+    fn endpoint_config(&self) -> EndpointConfig {
         let usual = EndpointConfig::default();
         EndpointConfig {
             max_calls: 1_000_000,
@@ -346,7 +349,7 @@ impl Load {
         for address in &self.answer {
             let config = DriverConfig {
                 listen: vec![*address],
-                endpoint: self.endpoint(),
+                endpoint: self.endpoint_config(),
                 one_by_one: self.one_by_one,
                 ..DriverConfig::default()
             };
@@ -448,7 +451,7 @@ impl Load {
         let start = |n| {
             let config = DriverConfig {
                 listen: vec![any_towards(to)],
-                endpoint: self.endpoint(),
+                endpoint: self.endpoint_config(),
                 one_by_one: self.one_by_one,
                 bad_network: self.network.of(n),
                 ..DriverConfig::default()
@@ -480,9 +483,12 @@ impl Load {
             allow_plaintext: self.secret.allow_plaintext,
             refresh: REFRESH,
         };
-        // The registrar has 32,767 numbers towards one port, and lets each rest behind its registration.
-        let ports = shape.registrations.div_ceil(DEVICES_OF_A_PORT);
-        let ports = u16::try_from(ports)
+        // The registrar has 32,767 numbers towards one port, and lets each rest behind its registration: those that
+        // stay register again each minute, others as often as they come and leave.
+        let many = shape.registrations.div_ceil(DEVICES_OF_A_PORT);
+        let often = shape.hold.map_or(1.0, |_| (shape.rate / RATE_OF_A_PORT).ceil().max(1.0));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+        let ports = u16::try_from(many.max(often as usize))
             .map_err(|_| usage("there are not ports enough for so many devices"))?;
         let start = |nth: u16| {
             let numbers = (usize::from(nth) + 1..=shape.registrations).step_by(ports.into());
@@ -490,7 +496,7 @@ impl Load {
             let devices = Registering::new(registration.clone(), numbers, shape.hold, rate);
             let config = DriverConfig {
                 listen: vec![any_towards(to)],
-                endpoint: self.endpoint(),
+                endpoint: self.endpoint_config(),
                 one_by_one: self.one_by_one,
                 bad_network: self.network.of(self.threads.saturating_add(nth)),
                 ..DriverConfig::default()

@@ -135,12 +135,16 @@ fn in_directory(mut command: Command, directory: &tempfile::TempDir) -> Command 
 impl Drop for Installed {
     /// Ends all that works in its directory: an heir whose predecessor is gone is nobody's child.
     fn drop(&mut self) {
-        let directory = self.directory.path().canonicalize().expect("it is there");
-        for process in std::fs::read_dir("/proc").expect("Linux").flatten() {
-            let works_there = std::fs::read_link(process.path().join("cwd")).ok();
-            if works_there.is_some_and(|place| place == directory) {
-                let mut kill = Command::new("kill");
-                let _ = kill.arg("-KILL").arg(process.file_name()).stderr(Stdio::null()).status();
+        let Ok(directory) = self.directory.path().canonicalize() else { return };
+        // One may just be starting another.
+        for _ in 0..2 {
+            for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+                let works_there = std::fs::read_link(process.path().join("cwd")).ok();
+                if works_there.is_some_and(|place| place == directory) {
+                    let mut kill = Command::new("kill");
+                    let _ =
+                        kill.arg("-KILL").arg(process.file_name()).stderr(Stdio::null()).status();
+                }
             }
         }
     }

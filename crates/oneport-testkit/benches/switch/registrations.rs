@@ -65,7 +65,7 @@ impl Bench {
             let ((cost, at), (asterisk, rate)) = (ours, theirs);
             let times = asterisk / cost;
             println!(
-                "\n- Where each is cheapest, Asterisk ({rate} a second) costs {times:.1} times Oneport ({at})."
+                "\n- Of these rates, where each is cheapest: Asterisk ({rate} a second) costs {times:.1} times Oneport ({at})."
             );
         }
     }

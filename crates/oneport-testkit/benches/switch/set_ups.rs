@@ -7,7 +7,7 @@ use crate::{Bench, Rounds};
 
 /// Calls that are set up in a second.
 const RATES: [usize; 3] = [40, 400, 2_000];
-/// The same at Asterisk, which is cheapest somewhere there.
+/// The same at Asterisk: its cost hardly changes between these.
 const RATES_OF_ASTERISK: [usize; 3] = [40, 100, 200];
 
 /// Of a hundred, so many calls must have been answered where a cost counts.
@@ -76,7 +76,7 @@ impl Bench {
                 let Some((cost, at)) = least(kind) else { continue };
                 let (name, times) = (kind.name(), asterisk / cost);
                 println!(
-                    "- Where each is cheapest: Asterisk ({rate} a second) costs {times:.1} times {name} ({at})."
+                    "- Of these rates, where each is cheapest: Asterisk ({rate} a second) costs {times:.1} times {name} ({at})."
                 );
             }
         }

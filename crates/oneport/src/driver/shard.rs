@@ -22,6 +22,9 @@ use crate::workload::Workload;
 
 /// Batches received from one socket before timers and commands get their turn.
 pub(super) const RECEIVE_TURNS: usize = 16;
+/// Deadlines are dealt with for so long at least, if so much is due, before the sockets get their turn; and else for as
+/// long as these took.
+const DEADLINES_TURN: Duration = Duration::from_millis(2);
 /// Datagrams whose calls are looked at together before they are handed over. Those of more, of full
 /// trunk frames, would not stay in the cache of a core until they are.
 const GROUP: usize = 16;
@@ -213,11 +216,27 @@ impl<A: Application> Shard<A> {
         more
     }
 
-    fn time_out(&mut self) {
+    /// Whether a deadline of the endpoint is past; by how much.
+    fn overdue(&self) -> Option<Duration> {
         let now = self.now();
-        if self.endpoint.poll_timeout().is_some_and(|at| at <= now) {
+        self.endpoint.poll_timeout().filter(|at| *at <= now).map(|at| now.since(at))
+    }
+
+    /// Does what is due. Where that is much, what comes of it is sent in between, and the sockets, which took so long,
+    /// get their turn before the rest: neither must wait for all of the other.
+    fn time_out(&mut self, received_for: Duration, common: &mut Common) {
+        let begun = time::Instant::now();
+        while self.overdue().is_some() {
+            let now = self.now();
             self.endpoint.handle_timeout(now);
+            let Some(late) = self.overdue() else { break };
+            self.hand_out(now, common);
+            if begun.elapsed() >= received_for.max(DEADLINES_TURN) {
+                common.work.note_lateness(late);
+                break;
+            }
         }
+        let now = self.now();
         if self.application.poll_timeout().is_some_and(|at| at <= now) {
             self.application.handle_timeout(&mut self.endpoint, now);
         }
@@ -360,12 +379,13 @@ impl<A: Application> Resident for Shard<A> {
 
     fn work(&mut self, common: &mut Common, ready: bool) -> bool {
         self.hear();
+        let begun = time::Instant::now();
         let mut more = self.receive(&mut common.received);
         if ready {
             let now = self.now();
             self.application.handle_ready(&mut self.endpoint, now);
         }
-        self.time_out();
+        self.time_out(begun.elapsed(), common);
         match self.carry_out() {
             Done::All => {}
             Done::Some => more = true,
