@@ -216,23 +216,25 @@ impl<A: Application> Shard<A> {
         more
     }
 
-    /// Whether a deadline of the endpoint is past; by how much.
-    fn overdue(&self) -> Option<Duration> {
+    /// Whether a deadline of the endpoint is past.
+    fn is_overdue(&self) -> bool {
         let now = self.now();
-        self.endpoint.poll_timeout().filter(|at| *at <= now).map(|at| now.since(at))
+        self.endpoint.poll_timeout().is_some_and(|at| at <= now)
     }
 
     /// Does what is due. Where that is much, what comes of it is sent in between, and the sockets, which took so long,
-    /// get their turn before the rest: neither must wait for all of the other.
+    /// get their turn before the rest: neither must wait for all of the other. How late the rest is says nothing of how
+    /// busy the thread is: polls of many calls share a moment, and take a while.
     fn time_out(&mut self, received_for: Duration, common: &mut Common) {
         let begun = time::Instant::now();
-        while self.overdue().is_some() {
+        while self.is_overdue() {
             let now = self.now();
             self.endpoint.handle_timeout(now);
-            let Some(late) = self.overdue() else { break };
+            if !self.is_overdue() {
+                break;
+            }
             self.hand_out(now, common);
             if begun.elapsed() >= received_for.max(DEADLINES_TURN) {
-                common.work.note_lateness(late);
                 break;
             }
         }
