@@ -265,6 +265,7 @@ fn start(
         listen,
         endpoint: endpoint.clone(),
         busy_poll: config.busy_poll,
+        gather: config.gather,
         ..DriverConfig::default()
     };
     let switch = || {

@@ -1042,7 +1042,8 @@ impl Endpoint {
         }
     }
 
-    /// The next datagrams to send, put into `out`; `None` when there are none. Call it until then.
+    /// The next datagrams to send, put into `out`; `None` when there are none. Call it until then. What goes to one
+    /// destination keeps its order; media may leave before what was to be sent to another earlier.
     pub fn poll_transmit(&mut self, out: &mut TransmitBuffer) -> Option<Transmit> {
         self.cx.outbox.take(out)
     }

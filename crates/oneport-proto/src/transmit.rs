@@ -80,11 +80,18 @@ pub struct Transmit {
     pub segment_size: Option<usize>,
 }
 
-/// Datagrams of the outbox that follow one another, go the same way and are of one size.
+/// So many runs to other destinations are looked past for more to the same one, at least and at most. With the 64
+/// datagrams that one send takes, that bounds what is looked at for a datagram.
+const LOOKS: [usize; 2] = [4, 32];
+
+/// Media datagrams of one size that were queued right behind each other and go the same way, or one of signalling.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     path: Path,
+    /// Where its first byte is, counted from the first that was ever queued since the box was empty.
+    at: usize,
     size: usize,
+    /// Zero once all of them have been taken with an earlier run.
     count: usize,
     media: bool,
 }
@@ -94,9 +101,11 @@ struct Run {
 pub(crate) struct Outbox {
     /// Bytes of the datagrams, one behind another.
     bytes: Vec<u8>,
-    /// So many of them have been taken.
-    taken: usize,
+    /// So many bytes before these are gone.
+    gone: usize,
     runs: VecDeque<Run>,
+    /// How far it is looked: less where that was in vain.
+    looks: usize,
     media_limit: usize,
 }
 
@@ -105,8 +114,9 @@ impl Outbox {
     pub(crate) fn new(media_limit: usize) -> Self {
         Self {
             bytes: Vec::with_capacity(media_limit.min(1024 * 176)),
-            taken: 0,
+            gone: 0,
             runs: VecDeque::with_capacity(1024),
+            looks: LOOKS[1],
             media_limit,
         }
     }
@@ -114,32 +124,45 @@ impl Outbox {
     /// Queues a datagram that must not be lost.
     pub(crate) fn push(&mut self, path: Path, datagram: &[u8]) {
         self.make_room(datagram.len());
+        let at = self.end();
         self.bytes.extend_from_slice(datagram);
-        self.runs.push_back(Run { path, size: datagram.len(), count: 1, media: false });
+        self.runs.push_back(Run { path, at, size: datagram.len(), count: 1, media: false });
     }
 
     /// Queues a datagram made of a header and a payload; `false` when the box is full.
     pub(crate) fn push_media(&mut self, path: &Path, header: &[u8], payload: &[u8]) -> bool {
         let size = header.len() + payload.len();
-        if self.bytes.len() - self.taken + size > self.media_limit {
+        if self.bytes.len() - self.taken() + size > self.media_limit {
             return false;
         }
         self.make_room(size);
+        let at = self.end();
         self.bytes.extend_from_slice(header);
         self.bytes.extend_from_slice(payload);
         match self.runs.back_mut() {
+            // Also where all of it has been taken: it ends where this begins.
             Some(run) if run.media && run.size == size && run.path == *path => run.count += 1,
-            _ => self.runs.push_back(Run { path: *path, size, count: 1, media: true }),
+            _ => self.runs.push_back(Run { path: *path, at, size, count: 1, media: true }),
         }
         true
+    }
+
+    fn end(&self) -> usize {
+        self.gone + self.bytes.len()
+    }
+
+    /// So many of the bytes have been taken, and none behind them is needed before.
+    fn taken(&self) -> usize {
+        self.runs.front().map_or(0, |run| run.at - self.gone)
     }
 
     /// Uses the place of what was taken again, rather than growing, where that is half or more.
     fn make_room(&mut self, size: usize) {
         let full = self.bytes.len() + size > self.bytes.capacity();
-        if full && self.taken > self.bytes.len() / 2 {
-            self.bytes.drain(..self.taken);
-            self.taken = 0;
+        let taken = self.taken();
+        if full && taken > self.bytes.len() / 2 {
+            self.bytes.drain(..taken);
+            self.gone += taken;
         }
     }
 
@@ -147,55 +170,79 @@ impl Outbox {
         self.runs.is_empty()
     }
 
-    /// Moves the oldest datagram, and those right behind it that fit the same send, into `out`.
+    /// Moves the oldest datagram, and those behind it that fit the same send, into `out`. Nothing overtakes what goes
+    /// to the same destination; what goes to others may be overtaken, so that calls of two peers that come by turns
+    /// leave in two bundles.
     ///
     /// Only media is put together: signalling is rare, and whoever captures it on the sending host
     /// should see each frame by itself.
     pub(crate) fn take(&mut self, out: &mut TransmitBuffer) -> Option<Transmit> {
         out.bytes.clear();
-        let Run { path, size, count, media } = *self.runs.front()?;
-        let (room, most) = (out.bytes.capacity(), out.max_segments);
-        let mut datagrams = match media {
-            true => count.min(most).min(room.checked_div(size).unwrap_or(1)).max(1),
+        let Run { path, size, media, .. } = *self.runs.front()?;
+        let most = match media {
+            true => {
+                out.max_segments.min(out.bytes.capacity().checked_div(size).unwrap_or(1)).max(1)
+            }
             false => 1,
         };
-        let mut len = datagrams * size;
-        self.leave(datagrams);
-        // The last may be shorter than the others.
-        if datagrams == count
-            && let Some(next) = self.runs.front()
-            && (media && next.media && next.path == path && next.size < size)
-            && (datagrams < most && len + next.size <= room)
-        {
-            len += next.size;
-            datagrams += 1;
-            self.leave(1);
+        let (mut datagrams, mut others) = (0, 0);
+        let mut looks = None;
+        for run in &mut self.runs {
+            if run.count == 0 {
+                continue;
+            }
+            if run.path != path {
+                others += 1;
+                if others > self.looks {
+                    looks = looks.or_else(|| Some((self.looks / 2).max(LOOKS[0])));
+                    break;
+                }
+                // Another of our addresses may carry the same call.
+                if run.path.remote == path.remote {
+                    break;
+                }
+                continue;
+            }
+            if others > 0 {
+                looks = Some(LOOKS[1]);
+            }
+            if datagrams > 0 && (!run.media || run.size > size) {
+                break;
+            }
+            // The last may be shorter than the others.
+            let is_last = run.size < size;
+            let count = run.count.min(most - datagrams).min(if is_last { 1 } else { usize::MAX });
+            let from = run.at - self.gone;
+            let len = count * run.size;
+            out.bytes.extend_from_slice(self.bytes.get(from..from + len).unwrap_or_default());
+            run.at += len;
+            run.count -= count;
+            datagrams += count;
+            if is_last || run.count > 0 || datagrams == most {
+                break;
+            }
+            others = 0;
         }
-        let end = self.taken + len;
-        out.bytes.extend_from_slice(self.bytes.get(self.taken..end).unwrap_or_default());
-        self.taken = end;
+        while self.runs.front().is_some_and(|run| run.count == 0) {
+            self.runs.pop_front();
+        }
+        self.looks = looks.unwrap_or(self.looks);
         if self.runs.is_empty() {
             self.bytes.clear();
-            self.taken = 0;
+            (self.gone, self.looks) = (0, LOOKS[1]);
         }
+        let len = out.bytes.len();
         Some(Transmit { path, len, segment_size: (datagrams > 1).then_some(size) })
-    }
-
-    /// Takes some datagrams off the oldest run.
-    fn leave(&mut self, count: usize) {
-        if let Some(run) = self.runs.front_mut() {
-            run.count -= count.min(run.count);
-            if run.count == 0 {
-                self.runs.pop_front();
-            }
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::iter;
     use core::net::SocketAddr;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     fn path(port: u16) -> Path {
         Path::from(SocketAddr::from(([127, 0, 0, 1], port)))
@@ -222,6 +269,76 @@ mod tests {
         outbox.push(path(1), &[0; 12]);
         outbox.push(path(1), &[0; 12]);
         assert_eq!(outbox.take(&mut buffer).map(|transmit| transmit.segment_size), Some(None));
+    }
+
+    #[test]
+    fn media_that_comes_by_turns_leaves_by_destination() {
+        let mut outbox = Outbox::new(10_000);
+        let mut buffer = TransmitBuffer::with_capacity(1_000, 4);
+        for port in [1, 2, 1, 2, 3, 1, 2, 1, 2, 1] {
+            assert!(outbox.push_media(&path(port), &[], &[0; 100]));
+        }
+        let sent = iter::from_fn(|| outbox.take(&mut buffer));
+        let sent: Vec<_> = sent.map(|sent| (sent.path.remote.port(), sent.len / 100)).collect();
+        assert_eq!(sent, [(1, 4), (2, 4), (3, 1), (1, 1)]);
+    }
+
+    #[test]
+    fn who_goes_to_many_is_not_looked_for_far() {
+        let mut outbox = Outbox::new(100_000);
+        let mut buffer = TransmitBuffer::with_capacity(1_000, 4);
+        for port in (1..=40).chain(1..=1) {
+            assert!(outbox.push_media(&path(port), &[], &[0; 100]));
+        }
+        // The second to the first is too far behind, and so it is looked for less far from then on.
+        for _ in 0..40 {
+            assert_eq!(outbox.take(&mut buffer).map(|sent| sent.len), Some(100));
+        }
+        assert_eq!(outbox.looks, LOOKS[0]);
+        assert_eq!(outbox.take(&mut buffer).map(|sent| sent.len), Some(100));
+        assert_eq!((outbox.looks, outbox.take(&mut buffer)), (LOOKS[1], None));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_nor_overtakes_what_goes_to_the_same_destination(
+            acts in vec((0..6_u8, prop_oneof![Just(20), Just(30), 1..40_usize], 0..8_u8), 1..400),
+            (limit, room, most) in (200..4_000_usize, 1..300_usize, 1..9_usize),
+        ) {
+            let mut outbox = Outbox::new(limit);
+            let mut buffer = TransmitBuffer::with_capacity(room, most);
+            // Three destinations, to which two of our addresses may send.
+            let path = |to: u8| Path { local: (to < 3).then_some([10, 0, 0, 1].into()), ..path((to % 3).into()) };
+            let mut queued: [Vec<Vec<u8>>; 3] = Default::default();
+            let mut sent: [Vec<Vec<u8>>; 3] = Default::default();
+            let mut take = |outbox: &mut Outbox| {
+                let transmit = outbox.take(&mut buffer)?;
+                let all = buffer.as_bytes().chunks(transmit.segment_size.unwrap_or(transmit.len));
+                sent[usize::from(transmit.path.remote.port())].extend(all.map(<[u8]>::to_vec));
+                Some(())
+            };
+            for (nth, (to, size, act)) in (0_u32..).zip(acts) {
+                let datagram: Vec<u8> = nth.to_be_bytes().into_iter().cycle().take(size).collect();
+                let taken = match act {
+                    0 => outbox.push_media(&path(to), &datagram[..size / 2], &datagram[size / 2..]),
+                    1 => {
+                        outbox.push(path(to), &datagram);
+                        true
+                    }
+                    2 | 3 => {
+                        take(&mut outbox);
+                        false
+                    }
+                    _ => outbox.push_media(&path(to), &[], &datagram),
+                };
+                if taken {
+                    queued[usize::from(to % 3)].push(datagram);
+                }
+            }
+            while take(&mut outbox).is_some() {}
+            prop_assert_eq!(queued, sent);
+            prop_assert!(outbox.is_empty());
+        }
     }
 
     #[test]

@@ -53,6 +53,7 @@ fn every_mistake_is_placed_named_and_mended() {
         "[timers]\nkeep_alive_seconds = 60",
         "[timers]\nqualify_seconds = 30",
         "[server]\nbusy_poll_us = 1001",
+        "[server]\ngather_us = 5001",
         "[timers]\ncall_token_seconds = 301",
         "[timers]\ngive_up_seconds = -1",
         "[timers]\nleast_retransmission_ms = 20000",

@@ -2,6 +2,7 @@
 
 mod among;
 mod crossing;
+mod gathering;
 mod shard;
 mod thread;
 
@@ -19,8 +20,8 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use self::shard::{Bound, Shard};
-use self::thread::Builder;
 pub use self::thread::Host;
+use self::thread::{Builder, Pace};
 use crate::bad_link::BadNetwork;
 use crate::socket::{self, BatchSocket};
 use crate::succession::{Inheritance, Step, To};
@@ -272,6 +273,12 @@ pub struct DriverConfig {
     /// then pass without the delay of a wake-up, and most of a core is used by it. Zero: it sleeps at once. The
     /// thread of [`Driver::start_beside`] goes on as it does.
     pub busy_poll: Duration,
+    /// How long datagrams gather before they are taken, where so much media comes that four datagrams or more are
+    /// there in that time: a wake-up, a receive and a send are then shared by them. Each waits so long, and what the
+    /// system's timers add, at most, and what is due waits with them; commands do not. Never longer than 100 ms, nor
+    /// for more than some 256 of them. Zero: not at all, as with [`busy_poll`](Self::busy_poll). The thread of
+    /// [`Driver::start_beside`] goes on as it does.
+    pub gather: Duration,
     /// A bad network, for tests: what leaves and what comes is lost, late or overtaken as it says.
     pub bad_network: Option<BadNetwork>,
 }
@@ -490,7 +497,10 @@ impl<A: Application> Driver<A> {
                 host.move_in(builder);
                 host.clone()
             }
-            None => Host::start(builder, config.busy_poll).map_err(StartError::System)?,
+            None => {
+                let pace = Pace { busy_poll: config.busy_poll, gather: config.gather };
+                Host::start(builder, pace).map_err(StartError::System)?
+            }
         };
         let ended = Arc::new(tokio::sync::Mutex::new(Some(ended)));
         let waker = WakeAtLast(host.waker.clone());

@@ -47,10 +47,16 @@ impl BatchSocket {
     /// The system does not tell its address, or cannot batch.
     pub(crate) fn new(socket: Socket) -> io::Result<Self> {
         let io = UdpSocket::from(socket);
-        let state = UdpSocketState::new((&io).into())?;
         let address = io.local_addr()?;
         #[cfg(target_os = "linux")]
-        may_fragment(&io, address.is_ipv6())?;
+        let state = {
+            ask_for(&io, address.is_ipv6())?;
+            // By what it learns of another socket: on this one it would have the kernel tell, of each datagram, when it
+            // came and its class of traffic, which nobody reads, and forbid to take apart what is too long.
+            UdpSocketState::new((&UdpSocket::bind(SocketAddr::new(address.ip(), 0))?).into())?
+        };
+        #[cfg(not(target_os = "linux"))]
+        let state = UdpSocketState::new((&io).into())?;
         let kernel = KernelDrops::of(&io, address.is_ipv6());
         let one_by_one = RefCell::default();
         Ok(Self { io, state, address, kernel, one_by_one, is_readable: true })
@@ -186,19 +192,27 @@ fn refuses_bundles(error: &io::Error) -> bool {
     errors.iter().any(|one| error.raw_os_error() == Some(one.raw_os_error()))
 }
 
-/// Lets the system learn how large datagrams may be on each way, and take apart what is larger, as it does for any
-/// socket: a full frame may be longer than a network takes (RFC 5456 knows no limit), and must not stay here.
+/// Asks the kernel for bundles of what comes, and for our end of its way. Lets it learn how large datagrams may be on
+/// each way, and take apart what is larger, as it does for any socket: a full frame may be longer than a network takes
+/// (RFC 5456 knows no limit), and must not stay here.
 #[cfg(target_os = "linux")]
-fn may_fragment(io: &UdpSocket, is_ipv6: bool) -> io::Result<()> {
-    use nix::sys::socket::{setsockopt, sockopt::Ipv6DontFrag};
+fn ask_for(io: &UdpSocket, is_ipv6: bool) -> io::Result<()> {
+    use nix::sys::socket::setsockopt;
+    use nix::sys::socket::sockopt::{
+        Ipv4PacketInfo, Ipv6DontFrag, Ipv6RecvPacketInfo, UdpGroSegment,
+    };
     use rustix::net::sockopt::{
         Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
     };
 
+    // A kernel that has no bundles hands over one by one.
+    let _ = setsockopt(io, UdpGroSegment, &true);
     if is_ipv6 {
+        setsockopt(io, Ipv6RecvPacketInfo, &true)?;
         set_ipv6_mtu_discover(io, Ipv6PathMtuDiscovery::WANT)?;
         setsockopt(io, Ipv6DontFrag, &false)?;
     } else {
+        setsockopt(io, Ipv4PacketInfo, &true)?;
         set_ip_mtu_discover(io, Ipv4PathMtuDiscovery::WANT)?;
     }
     Ok(())
@@ -222,6 +236,13 @@ pub(crate) struct Watched<'a> {
     pub(crate) channels: SmallVec<[&'a mut Channel; 4]>,
     /// What its application waits for besides.
     pub(crate) other: Option<BorrowedFd<'a>>,
+}
+
+/// Leaves all alone until `wake_ups` is woken, or the time is over.
+pub(crate) fn rest(wake_ups: &WakeUps, longest: Duration) {
+    let longest = Timespec::try_from(longest).ok();
+    // A signal ends it as well.
+    let _ = poll(&mut [PollFd::new(wake_ups, PollFlags::IN)], longest.as_ref());
 }
 
 /// Waits until something has arrived for one of these, `wake_ups` is woken or the time is over, and does not sleep
@@ -295,6 +316,13 @@ impl ReceiveBuffers {
 
     pub(crate) fn new() -> Self {
         Self { bytes: vec![0; RECEIVE * BATCH_SIZE], metas: [RecvMeta::default(); BATCH_SIZE] }
+    }
+
+    /// How many of the first `count` bundles are media: they begin with a mini frame or a meta frame, and no full
+    /// frame (RFC 5456, 8.1).
+    pub(crate) fn of_media(&self, count: usize) -> u32 {
+        let bundles = self.metas.iter().zip(self.bytes.chunks_exact(RECEIVE)).take(count);
+        bundles.map(|(meta, bytes)| u32::from(meta.len > 0 && bytes[0] & 0x80 == 0)).sum()
     }
 
     /// The datagrams of the first bundles, `count` of them, with all that is known of their way.
@@ -395,6 +423,28 @@ mod tests {
             assert_eq!(arrived(sleepless, long).0, 1);
             waker.wake();
             assert_eq!(arrived(sleepless, long).0, 0, "woken, and nothing came");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_kernel_tells_what_is_read_and_no_more() {
+        for any in ["127.0.0.1:0", "[::1]:0"] {
+            let bound = || bind(any.parse().expect("an address")).expect("bound");
+            let [receiver, sender] =
+                [bound(), bound()].map(|socket| BatchSocket::new(socket).expect("a socket"));
+            let path = Path::from(receiver.address());
+            let mut buffers = ReceiveBuffers::new();
+            for first in [0x00, 0x80] {
+                let transmit = oneport_proto::Transmit { path, len: 24, segment_size: Some(12) };
+                sender.send(&transmit, &[first; 24]).expect("sent");
+                assert_eq!(receiver.receive(&mut buffers).expect("read"), 1, "one bundle, {any}");
+                assert_eq!(buffers.datagrams(1).count(), 2, "{any}");
+                assert_eq!(buffers.of_media(1), u32::from(first == 0), "{any}");
+                let told = buffers.metas[0];
+                assert_eq!(told.dst_ip, Some(receiver.address().ip()), "{any}");
+                assert_eq!((told.timestamp, told.ecn), (None, None), "{any}");
+            }
         }
     }
 

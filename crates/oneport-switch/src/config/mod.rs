@@ -109,6 +109,8 @@ pub struct Config {
     pub endpoint: EndpointConfig,
     /// How long the thread looks for what arrives before it sleeps.
     pub busy_poll: Duration,
+    /// How long datagrams gather before the thread takes them, where much voice comes.
+    pub gather: Duration,
     pub(crate) guests: GuestLimits,
     /// What kind of switch it is, where the file says so.
     pub(crate) profile: Option<Profile>,
@@ -329,6 +331,7 @@ impl Default for Config {
             ],
             endpoint: EndpointConfig::default(),
             busy_poll: Duration::ZERO,
+            gather: Duration::from_micros(500),
             guests: GuestLimits {
                 enabled: true,
                 calls: 10,

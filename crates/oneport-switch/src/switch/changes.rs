@@ -204,6 +204,9 @@ impl Switch {
         if config.busy_poll != before.busy_poll {
             changes.push("server.busy_poll_us: holds from the next start".into());
         }
+        if config.gather != before.gather {
+            changes.push("server.gather_us: holds from the next start".into());
+        }
         let gateway = self.gateway.is_some();
         let binds = |config: &Config| {
             let sip = &config.sip;

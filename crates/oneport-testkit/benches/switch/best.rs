@@ -25,27 +25,30 @@ struct Row {
 impl Bench {
     /// Voice in mini frames that come one by one.
     pub(crate) fn best_minis(&self) {
-        self.best(VoiceIn::Minis, [200, 500, 1_000]);
+        self.best(VoiceIn::Minis, &[Way::Gathered, Way::Bundles], &[200, 500, 1_000, 2_000]);
     }
 
     /// Voice in mini frames that the kernel gets many of at once.
     pub(crate) fn best_bundles(&self) {
-        self.best(VoiceIn::BundledMinis, [1_000, 2_000, 4_000]);
+        self.best(VoiceIn::BundledMinis, &[Way::Bundles], &[1_000, 2_000, 4_000]);
     }
 
     /// Voice in trunk frames.
     pub(crate) fn best_trunks(&self) {
-        self.best(VoiceIn::Trunks, [1_000, 4_000, 8_000]);
+        self.best(VoiceIn::Trunks, &[Way::Bundles], &[1_000, 4_000, 8_000]);
     }
 
     /// Each system with few calls and with many, and how the cheapest calls of each compare.
-    fn best(&self, voice: VoiceIn, many: [usize; 3]) {
+    fn best(&self, voice: VoiceIn, relays: &[Way], many: &[usize]) {
         println!("\n| voice in | through | calls | CPU of a call, µs in a second | lost |");
         println!("| --- | --- | --- | --- | --- |");
         let asterisk = AT_ASTERISK.iter().filter(|_| !self.settings.without_peers);
         let mut rows: Vec<Row> = many
             .iter()
-            .flat_map(|calls| [(Kind::Relay(Way::Bundles), *calls), (Kind::Oneport, *calls)])
+            .flat_map(|calls| {
+                let relays = relays.iter().map(|way| Kind::Relay(*way));
+                relays.chain([Kind::Oneport]).map(|kind| (kind, *calls))
+            })
             .chain(asterisk.map(|calls| (Kind::Asterisk, *calls)))
             .map(|(kind, calls)| {
                 let (cost, lost) = (Rounds::default(), Rounds::default());
@@ -73,14 +76,14 @@ impl Bench {
                 lost.show(2)
             );
         }
-        let of = |wanted: Kind| {
-            let whole = rows.iter().filter(|row| row.kind == wanted && row.lost.median() < LOST);
+        let of = |wanted: fn(Kind) -> bool| {
+            let whole = rows.iter().filter(|row| wanted(row.kind) && row.lost.median() < LOST);
             let cheapest =
                 whole.min_by(|one, other| one.cost.median().total_cmp(&other.cost.median()));
             cheapest.map(|row| (row.calls, row.cost.median()))
         };
         let (Some((calls, ours)), Some((of_relay, bare))) =
-            (of(Kind::Oneport), of(Kind::Relay(Way::Bundles)))
+            (of(|kind| kind == Kind::Oneport), of(|kind| matches!(kind, Kind::Relay(_))))
         else {
             return;
         };
@@ -89,7 +92,7 @@ impl Bench {
             voice.name(),
             ours / bare
         );
-        if let Some((of_asterisk, theirs)) = of(Kind::Asterisk) {
+        if let Some((of_asterisk, theirs)) = of(|kind| kind == Kind::Asterisk) {
             let times = theirs / ours;
             ratio.push_str(&format!(", Asterisk's ({of_asterisk}) {times:.1} times Oneport's"));
         }

@@ -1,5 +1,6 @@
 //! How much later voice comes through the switch than straight.
 
+use crate::bridges::VoiceIn;
 use crate::load;
 use crate::systems::{Kind, loopback};
 use crate::{Bench, FEW, MANY, Rounds};
@@ -11,10 +12,16 @@ impl Bench {
             "\n| calls | voice in | one way straight, ms (50 %, 99 %) | through Oneport, ms (50 %, 99 %) | cores of switch, load |"
         );
         println!("| --- | --- | --- | --- | --- |");
-        for (calls, trunk) in
-            [(FEW, false), (MANY, false), (2 * MANY, false), (4 * MANY, false), (MANY, true)]
-        {
-            let load = self.standing(calls, trunk);
+        for (calls, voice) in [
+            (FEW, VoiceIn::Minis),
+            (MANY, VoiceIn::Minis),
+            (FEW, VoiceIn::BundledMinis),
+            (MANY, VoiceIn::BundledMinis),
+            (2 * MANY, VoiceIn::BundledMinis),
+            (4 * MANY, VoiceIn::BundledMinis),
+            (MANY, VoiceIn::Trunks),
+        ] {
+            let load = self.bridged(calls, voice);
             let mut rows =
                 [(Rounds::default(), Rounds::default()), (Rounds::default(), Rounds::default())];
             let mut cores = (Rounds::default(), Rounds::default());
@@ -32,9 +39,9 @@ impl Bench {
             }
             let [straight, through] =
                 rows.map(|(median, slow)| format!("{:.2}, {}", median.median(), slow.show(2)));
-            let frames = if trunk { "trunk frames" } else { "mini frames" };
             println!(
-                "| {calls} | {frames} | {straight} | {through} | {:.2}, {:.2} |",
+                "| {calls} | {} | {straight} | {through} | {:.2}, {:.2} |",
+                voice.name(),
                 cores.0.median(),
                 cores.1.median()
             );

@@ -165,7 +165,8 @@ impl<A: Application> Shard<A> {
     }
 
     /// Takes what has arrived; `true` when there may be more.
-    fn receive(&mut self, received: &mut ReceiveBuffers) -> bool {
+    fn receive(&mut self, common: &mut Common) -> bool {
+        let Common { received, gathering, .. } = common;
         let now = self.now();
         let since_start = self.origin.elapsed();
         let Self { endpoint, application, sockets, bad_link, among, .. } = self;
@@ -182,6 +183,7 @@ impl<A: Application> Shard<A> {
                     failed += 1;
                     return false;
                 };
+                gathering.note(received.of_media(count));
                 let mut datagrams = received.datagrams(count);
                 while let Some(group) = next_group(&mut datagrams) {
                     endpoint.prefetch(group.iter().map(|(meta, bytes)| (meta.addr, &**bytes)));
@@ -382,7 +384,7 @@ impl<A: Application> Resident for Shard<A> {
     fn work(&mut self, common: &mut Common, ready: bool) -> bool {
         self.hear();
         let begun = time::Instant::now();
-        let mut more = self.receive(&mut common.received);
+        let mut more = self.receive(common);
         if ready {
             let now = self.now();
             self.application.handle_ready(&mut self.endpoint, now);

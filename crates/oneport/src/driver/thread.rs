@@ -10,6 +10,7 @@ use oneport_proto::Lateness;
 use smallvec::SmallVec;
 
 use super::crossing::Crossing;
+use super::gathering::Gathering;
 use crate::socket::{self, ReceiveBuffers, Watched};
 use crate::waker::{WakeUps, Waker};
 use crate::workload::{WorkMeter, Workload};
@@ -26,6 +27,7 @@ pub(super) struct Common {
     pub(super) crossing: Crossing,
     pub(super) work: WorkMeter,
     pub(super) received: ReceiveBuffers,
+    pub(super) gathering: Gathering,
     /// Whose turn it is.
     pub(super) place: usize,
 }
@@ -64,6 +66,15 @@ pub(super) trait Resident {
 /// Makes an endpoint on the thread where it lives.
 pub(super) type Builder = Box<dyn FnOnce() -> Box<dyn Resident> + Send>;
 
+/// How a thread waits for what arrives.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// So long it looks without a rest before it sleeps, while there are calls.
+    pub(super) busy_poll: Duration,
+    /// So long datagrams that come fast may gather.
+    pub(super) gather: Duration,
+}
+
 /// The thread of a driver, where another one may live too: see
 /// [`Driver::start_beside`](super::Driver::start_beside).
 ///
@@ -85,15 +96,15 @@ pub struct Host {
 }
 
 impl Host {
-    /// A thread with this endpoint, which looks so long for what arrives before it sleeps.
+    /// A thread with this endpoint, which takes and waits for what arrives as `pace` says.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(first: Builder, busy_poll: Duration) -> io::Result<Self> {
+    pub(super) fn start(first: Builder, pace: Pace) -> io::Result<Self> {
         let (waker, wake_ups) = crate::waker::pair()?;
         let (newcomers, arrivals) = mpsc::channel();
         let builder = thread::Builder::new().name("oneport".into());
-        builder.spawn(move || run(first(), &arrivals, &wake_ups, busy_poll))?;
+        builder.spawn(move || run(first(), &arrivals, &wake_ups, pace))?;
         Ok(Self { newcomers, waker })
     }
 
@@ -104,16 +115,14 @@ impl Host {
     }
 }
 
-fn run(
-    first: Box<dyn Resident>,
-    arrivals: &Receiver<Builder>,
-    wake_ups: &WakeUps,
-    busy_poll: Duration,
-) {
+fn run(first: Box<dyn Resident>, arrivals: &Receiver<Builder>, wake_ups: &WakeUps, pace: Pace) {
+    // Who looks without a rest wants no delay.
+    let gather = if pace.busy_poll.is_zero() { pace.gather } else { Duration::ZERO };
     let mut common = Common {
         crossing: Crossing::default(),
         work: WorkMeter::start(),
         received: ReceiveBuffers::new(),
+        gathering: Gathering::new(gather, Instant::now()),
         place: 0,
     };
     let mut residents: SmallVec<[Box<dyn Resident>; 2]> = SmallVec::new();
@@ -158,18 +167,28 @@ fn run(
         let mut sleepless = Duration::ZERO;
         if residents.iter().any(|resident| resident.is_busy()) {
             wait = wait.min(GLANCE);
-            sleepless = busy_poll;
+            sleepless = pace.busy_poll;
         }
         // Others have waited while it worked.
         let slept = Instant::now();
         note_lateness(&mut residents, &mut common, slept - woke);
+        let mut rest = common.gathering.rest(slept);
+        // What is overdue is so although it had its time: there is more work than time.
+        if wait.is_zero() {
+            rest = Duration::ZERO;
+        }
+        if !rest.is_zero() {
+            socket::rest(wake_ups, rest);
+            wait = wait.saturating_sub(rest);
+        }
         let watched: SmallVec<[Watched<'_>; 2]> =
             residents.iter_mut().map(|resident| resident.watched()).collect();
         let looked;
         (ready, looked) = socket::wait(watched, wake_ups, wait, sleepless);
         common.work.note_no_work(looked);
         woke = Instant::now();
-        note_lateness(&mut residents, &mut common, (woke - slept).saturating_sub(wait));
+        common.gathering.take(woke);
+        note_lateness(&mut residents, &mut common, (woke - slept).saturating_sub(rest + wait));
         if let Some(workload) = common.work.sample(woke) {
             for resident in &mut residents {
                 resident.handle_workload(&workload);
