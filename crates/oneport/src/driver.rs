@@ -276,7 +276,7 @@ pub struct DriverConfig {
     /// How long datagrams gather before they are taken, where so much media comes that four datagrams or more are
     /// there in that time: a wake-up, a receive and a send are then shared by them. Each waits so long, and what the
     /// system's timers add, at most, and what is due waits with them; commands do not. Never longer than 100 ms, nor
-    /// for more than some 256 of them. Zero: not at all, as with [`busy_poll`](Self::busy_poll). The thread of
+    /// for more than some 256 of them. Zero: not at all, which [`busy_poll`](Self::busy_poll) means too. The thread of
     /// [`Driver::start_beside`] goes on as it does.
     pub gather: Duration,
     /// A bad network, for tests: what leaves and what comes is lost, late or overtaken as it says.

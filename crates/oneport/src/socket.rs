@@ -53,7 +53,9 @@ impl BatchSocket {
             ask_for(&io, address.is_ipv6())?;
             // By what it learns of another socket: on this one it would have the kernel tell, of each datagram, when it
             // came and its class of traffic, which nobody reads, and forbid to take apart what is too long.
-            UdpSocketState::new((&UdpSocket::bind(SocketAddr::new(address.ip(), 0))?).into())?
+            let other =
+                Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+            UdpSocketState::new((&other).into())?
         };
         #[cfg(not(target_os = "linux"))]
         let state = UdpSocketState::new((&io).into())?;
@@ -322,7 +324,10 @@ impl ReceiveBuffers {
     /// frame (RFC 5456, 8.1).
     pub(crate) fn of_media(&self, count: usize) -> u32 {
         let bundles = self.metas.iter().zip(self.bytes.chunks_exact(RECEIVE)).take(count);
-        bundles.map(|(meta, bytes)| u32::from(meta.len > 0 && bytes[0] & 0x80 == 0)).sum()
+        let is_media = |(meta, bytes): (&RecvMeta, &[u8])| {
+            meta.len > 0 && bytes.first().is_some_and(|first| first & 0x80 == 0)
+        };
+        bundles.map(|bundle| u32::from(is_media(bundle))).sum()
     }
 
     /// The datagrams of the first bundles, `count` of them, with all that is known of their way.

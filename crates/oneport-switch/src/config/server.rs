@@ -42,7 +42,7 @@ pub(super) struct Server {
     /// How long datagrams gather before they are taken, where so much voice comes that four or more are there in that
     /// time (at 500 from some 80 calls of mini frames on; trunk frames hold many): less CPU time, and each waits so
     /// long, and what the system's timers add, at most. Signalling beside much voice waits too, and packets of SIP
-    /// carriers. 0: not at all, as with `busy_poll_us`.
+    /// carriers. 0: not at all, which `busy_poll_us` means too.
     #[schemars(range(max = 5000), extend("x-unit" = "µs", "default" = 500))]
     gather_us: Option<Spanned<u64>>,
     /// Proofs awaited at once under one user name; more callers are refused. Asterisk's

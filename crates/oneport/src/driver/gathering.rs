@@ -19,7 +19,7 @@ pub(super) struct Gathering {
     begun: Instant,
     came: u32,
     /// From one look at the sockets to the next; zero where it comes slowly.
-    pace: Duration,
+    apart: Duration,
     taken: Instant,
 }
 
@@ -30,7 +30,7 @@ impl Gathering {
     /// Zero: nothing gathers.
     pub(super) fn new(longest: Duration, now: Instant) -> Self {
         let longest = longest.min(Self::LIMIT);
-        Self { longest, begun: now, came: 0, pace: Duration::ZERO, taken: now }
+        Self { longest, begun: now, came: 0, apart: Duration::ZERO, taken: now }
     }
 
     /// So much media has been taken off the sockets: datagrams, or bundles of one sender.
@@ -44,10 +44,10 @@ impl Gathering {
         if period >= PERIOD {
             let is_fast = self.longest * self.came >= period * LEAST;
             let most = if is_fast { period * MOST / self.came.max(1) } else { Duration::ZERO };
-            self.pace = self.longest.min(most);
+            self.apart = self.longest.min(most);
             (self.begun, self.came) = (now, 0);
         }
-        let rest = self.pace.saturating_sub(now - self.taken);
+        let rest = self.apart.saturating_sub(now - self.taken);
         if rest < BRIEF { Duration::ZERO } else { rest }
     }
 

@@ -204,7 +204,7 @@ impl<A: Application> Shard<A> {
                         endpoint.handle_datagram(now, path, datagram, &mut Ear(application, now));
                     }
                 }
-                // What comes meanwhile ends the next wait at once.
+                // What comes meanwhile is seen by the next wait.
                 count < ReceiveBuffers::BUNDLES
             });
             more |= !drained;
