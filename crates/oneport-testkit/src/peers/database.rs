@@ -124,16 +124,7 @@ impl DatabaseServer {
                 let datadir = format!("--datadir={data}");
                 let method = "--auth-root-authentication-method=normal";
                 let arguments = ["--no-defaults", &datadir, method, "--skip-test-db"];
-                // On a busy machine it fails now and then, and says nothing of why.
-                let program = || {
-                    let mut program = self.program("mariadb-install-db");
-                    program.args(arguments).stdin(Stdio::null());
-                    program
-                };
-                if !program().output().is_ok_and(|output| output.status.success()) {
-                    let _ = fs::remove_dir_all(self.data());
-                    self.command("mariadb-install-db", &arguments);
-                }
+                self.command("mariadb-install-db", &arguments);
             }
         }
     }
@@ -341,6 +332,9 @@ impl DatabaseServer {
         // Servers and what installs them are in directories that only root may have in its path.
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+        // A MariaDB that starts deletes what it finds of temporary tables where it keeps its own: in a directory for
+        // all, those of another that is being installed.
+        command.env("TMPDIR", self.directory.path());
         command.current_dir(self.directory.path());
         command
     }
