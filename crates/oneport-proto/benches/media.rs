@@ -37,7 +37,7 @@ fn time_out(endpoint: &mut Endpoint, now: Instant) {
     }
 }
 
-fn scene(calls: usize, relayed: bool) -> Scene {
+fn scene(calls: usize, relayed: bool, trunk: Option<TrunkConfig>) -> Scene {
     let start = Instant::from_micros(0);
     // Polls are not what is measured here. There is one at the beginning of each call.
     let (ping_interval, lag_interval) = (Duration::from_hours(24), Duration::from_hours(24));
@@ -50,6 +50,7 @@ fn scene(calls: usize, relayed: bool) -> Scene {
     };
     let mut caller = Endpoint::new(config.clone(), [1; 32], start);
     let mut called = Endpoint::new(config, [2; 32], start);
+    called.set_trunk(address(1), trunk);
     let mut buffer = TransmitBuffer::with_capacity(65_000, 64);
     let mut placed = Vec::new();
     let mut up = Vec::new();
@@ -114,14 +115,14 @@ fn round(scene: &mut Scene, n: &mut u32, datagram: &mut [u8; 164]) {
 
 #[divan::bench(args = [100, 1_000, 2_000])]
 fn mini_frame_in(bencher: divan::Bencher<'_, '_>, calls: usize) {
-    let (mut scene, mut n, mut datagram) = (scene(calls, false), 0, [0x55; 164]);
+    let (mut scene, mut n, mut datagram) = (scene(calls, false, None), 0, [0x55; 164]);
     let bencher = bencher.counter(ItemsCount::new(calls));
     bencher.bench_local(|| round(&mut scene, &mut n, &mut datagram));
 }
 
 #[divan::bench(args = [100, 1_000, 2_000])]
 fn mini_frame_relayed(bencher: divan::Bencher<'_, '_>, calls: usize) {
-    let (mut scene, mut n, mut datagram) = (scene(calls, true), 0, [0x55; 164]);
+    let (mut scene, mut n, mut datagram) = (scene(calls, true, None), 0, [0x55; 164]);
     let bencher = bencher.counter(ItemsCount::new(calls));
     bencher.bench_local(|| round(&mut scene, &mut n, &mut datagram));
 }
@@ -136,8 +137,8 @@ const GROUP: usize = 16;
 /// switch that waits for the next ones.
 #[divan::bench(args = [100, 1_000, 4_000], sample_size = 1, sample_count = 300)]
 fn trunk_entry_relayed_cold(bencher: divan::Bencher<'_, '_>, calls: usize) {
-    let (mut scene, mut n, others) = (scene(calls, true), 0_u32, vec![1_u8; OTHERS]);
-    scene.endpoint.set_trunk(address(1), Some(TrunkConfig::default()));
+    let (mut scene, mut n, others) =
+        (scene(calls, true, Some(TrunkConfig::default())), 0_u32, vec![1_u8; OTHERS]);
     let path = Path::from(address(1));
     let mut writer = TrunkWriter::new(true, 1_400);
     let bencher = bencher.counter(ItemsCount::new(calls)).with_inputs(|| {
