@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use crate::path::Path;
 
-/// The caller's buffer into which datagrams are put.
+/// The caller's buffer into which datagrams are put. It is to be used again and again: a bundle need not be copied
+/// where the engine can take the memory of the buffer for that in which it lies.
 ///
 /// Frames of voice for one peer leave as one bundle, for one system call:
 ///
@@ -33,6 +34,10 @@ use crate::path::Path;
 #[derive(Debug)]
 pub struct TransmitBuffer {
     bytes: Vec<u8>,
+    /// What comes before has been sent.
+    from: usize,
+    /// How many bytes it takes.
+    room: usize,
     max_segments: usize,
 }
 
@@ -43,13 +48,14 @@ impl TransmitBuffer {
     /// A datagram larger than `bytes` makes it grow, so that nothing is ever stuck.
     #[must_use]
     pub fn with_capacity(bytes: usize, max_segments: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), max_segments: max_segments.max(1) }
+        let max_segments = max_segments.max(1);
+        Self { bytes: Vec::with_capacity(bytes), from: 0, room: bytes, max_segments }
     }
 
     /// What the last `poll_transmit` put in.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.get(self.from..).unwrap_or_default()
     }
 }
 
@@ -110,7 +116,7 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// Room for 1,024 media datagrams without growing.
+    /// Room for 1,024 media datagrams, until a bundle leaves with it and it goes on with that of the caller.
     pub(crate) fn new(media_limit: usize) -> Self {
         Self {
             bytes: Vec::with_capacity(media_limit.min(1024 * 176)),
@@ -170,6 +176,19 @@ impl Outbox {
         self.runs.is_empty()
     }
 
+    /// Whether all that waits is media that one send may take as it lies there, and how many datagrams that is.
+    fn one_bundle(&self) -> Option<usize> {
+        let first = self.runs.front()?;
+        let last = match self.runs.len() {
+            1 => return first.media.then_some(first.count),
+            2 => self.runs.back()?,
+            _ => return None,
+        };
+        let follows = first.media && last.media && last.path == first.path;
+        // Only the last may be shorter.
+        (follows && last.size < first.size && last.count == 1).then_some(first.count + 1)
+    }
+
     /// Moves the oldest datagram, and those behind it that fit the same send, into `out`. Nothing overtakes what goes
     /// to the same destination; what goes to others may be overtaken, so that calls of two peers that come by turns
     /// leave in two bundles.
@@ -178,13 +197,22 @@ impl Outbox {
     /// should see each frame by itself.
     pub(crate) fn take(&mut self, out: &mut TransmitBuffer) -> Option<Transmit> {
         out.bytes.clear();
+        out.from = 0;
         let Run { path, size, media, .. } = *self.runs.front()?;
         let most = match media {
-            true => {
-                out.max_segments.min(out.bytes.capacity().checked_div(size).unwrap_or(1)).max(1)
-            }
+            true => out.max_segments.min(out.room.checked_div(size).unwrap_or(1)).max(1),
             false => 1,
         };
+        // The box gets as much room for it as it has needed now.
+        let gets_room = out.bytes.capacity() >= self.bytes.len();
+        if let Some(datagrams) = self.one_bundle().filter(|count| *count <= most && gets_room) {
+            out.from = self.taken();
+            core::mem::swap(&mut self.bytes, &mut out.bytes);
+            self.runs.clear();
+            (self.gone, self.looks) = (0, LOOKS[1]);
+            let len = out.as_bytes().len();
+            return Some(Transmit { path, len, segment_size: (datagrams > 1).then_some(size) });
+        }
         let (mut datagrams, mut others) = (0, 0);
         let mut looks = None;
         for run in &mut self.runs {
@@ -313,6 +341,8 @@ mod tests {
             let mut sent: [Vec<Vec<u8>>; 3] = Default::default();
             let mut take = |outbox: &mut Outbox| {
                 let transmit = outbox.take(&mut buffer)?;
+                let size = transmit.segment_size.unwrap_or(transmit.len);
+                assert!(transmit.len <= room.max(size) && transmit.len.div_ceil(size) <= most);
                 let all = buffer.as_bytes().chunks(transmit.segment_size.unwrap_or(transmit.len));
                 sent[usize::from(transmit.path.remote.port())].extend(all.map(<[u8]>::to_vec));
                 Some(())

@@ -275,7 +275,12 @@ impl Trunks {
         if stamp == MiniTimestamp(0) {
             return false;
         }
-        if !trunk.add(source, stamp, payload) {
+        if trunk.add(source, stamp, payload) {
+            if trunk.filling.begun.is_some() {
+                // When it leaves is known since its first entry.
+                return true;
+            }
+        } else {
             trunk.fill(outbox, counters, now);
             if !trunk.add(source, stamp, payload) {
                 trunk.send_full(outbox, counters, now);

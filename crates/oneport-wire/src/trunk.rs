@@ -155,15 +155,13 @@ impl TrunkWriter {
         if self.bytes.len() + overhead + payload.len() > self.limit {
             return false;
         }
-        if self.timestamps {
-            self.bytes.extend(len.to_be_bytes());
-            self.bytes.extend(source.get().to_be_bytes());
-            self.bytes.extend(timestamp.0.to_be_bytes());
-        } else {
-            self.bytes.extend(source.get().to_be_bytes());
-            self.bytes.extend(len.to_be_bytes());
+        let ([l0, l1], [s0, s1]) = (len.to_be_bytes(), source.get().to_be_bytes());
+        let [t0, t1] = timestamp.0.to_be_bytes();
+        match self.timestamps {
+            true => self.bytes.extend_from_slice(&[l0, l1, s0, s1, t0, t1]),
+            false => self.bytes.extend_from_slice(&[s0, s1, l0, l1]),
         }
-        self.bytes.extend(payload);
+        self.bytes.extend_from_slice(payload);
         true
     }
 
