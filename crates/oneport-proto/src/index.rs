@@ -2,8 +2,7 @@
 //!
 //! Call numbers have 15 bits, but belong to one remote address: two tables map (address, their
 //! number) and (address, our number) to a slot, so one port holds as many calls as memory allows.
-//! Both keys are chosen by strangers, hence the seeded hash. Waiting for memory is what looking up
-//! costs: so an address is kept once, as a [`Remote`], and an entry of the tables has 8 bytes.
+//! Both keys are chosen by strangers, hence the seeded hash. An address is kept once, as a [`Remote`].
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -11,13 +10,13 @@ use core::hash::BuildHasher;
 use core::net::{IpAddr, SocketAddr};
 
 use foldhash::fast::FixedState;
-use hashbrown::hash_table::Entry;
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashMap;
 use oneport_wire::CallNumber;
 use rand_chacha::ChaCha12Rng;
 use rand_core::Rng;
 
 use crate::elsewhere::{Elsewhere, Held, HeldChange};
+use crate::numbers::{Numbers, Remote};
 
 /// IPv4 as its mapped IPv6 form, so that both families share one table.
 pub(crate) fn address_bits(ip: IpAddr) -> u128 {
@@ -26,10 +25,6 @@ pub(crate) fn address_bits(ip: IpAddr) -> u128 {
         IpAddr::V6(ip) => ip.to_bits(),
     }
 }
-
-/// A remote address as long as numbers belong to it: a small number in its place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Remote(u32);
 
 /// The addresses to which numbers belong.
 struct Remotes {
@@ -84,69 +79,6 @@ fn address_of(remote: SocketAddr) -> (u128, u16) {
     (address_bits(remote.ip()), remote.port())
 }
 
-/// Numbers of calls, and the slot of each. From its top an entry is 24 bits of the remote, 15 of the
-/// number, and 25 of the slot.
-struct Numbers {
-    entries: HashTable<u64>,
-    hasher: FixedState,
-}
-
-impl Numbers {
-    const SLOT_BITS: u32 = 25;
-    const NUMBER_BITS: u32 = 15;
-    const SLOTS: u32 = 1 << Self::SLOT_BITS;
-    const REMOTES: u32 = 1 << (u64::BITS - Self::SLOT_BITS - Self::NUMBER_BITS);
-
-    fn new(seed: u64) -> Self {
-        Self { entries: HashTable::new(), hasher: FixedState::with_seed(seed) }
-    }
-
-    fn key(remote: Remote, number: CallNumber) -> u64 {
-        u64::from(remote.0) << Self::NUMBER_BITS | u64::from(number.get())
-    }
-
-    fn key_of(entry: u64) -> u64 {
-        entry >> Self::SLOT_BITS
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "25 bits are left")]
-    fn slot_of(entry: u64) -> u32 {
-        (entry & u64::from(Self::SLOTS - 1)) as u32
-    }
-
-    fn get(&self, remote: Remote, number: CallNumber) -> Option<u32> {
-        let key = Self::key(remote, number);
-        let found = self.entries.find(self.hasher.hash_one(key), |it| Self::key_of(*it) == key);
-        found.map(|it| Self::slot_of(*it))
-    }
-
-    /// Its place, whether it is free, and what is to stand there. `None`: a slot beyond all that
-    /// there can be.
-    fn entry(
-        &mut self,
-        remote: Remote,
-        number: CallNumber,
-        slot: u32,
-    ) -> Option<(Entry<'_, u64>, u64)> {
-        let Self { entries, hasher } = self;
-        let key = Self::key(remote, number);
-        let place = entries.entry(
-            hasher.hash_one(key),
-            |it| Self::key_of(*it) == key,
-            |it| hasher.hash_one(Self::key_of(*it)),
-        );
-        (slot < Self::SLOTS).then_some((place, key << Self::SLOT_BITS | u64::from(slot)))
-    }
-
-    /// Forgets one. `false`: it was not there.
-    fn remove(&mut self, remote: Remote, number: CallNumber) -> bool {
-        let key = Self::key(remote, number);
-        let hash = self.hasher.hash_one(key);
-        let found = self.entries.find_entry(hash, |it| Self::key_of(*it) == key);
-        found.map(|entry| entry.remove()).is_ok()
-    }
-}
-
 /// The two tables, and how many calls each address holds.
 pub(crate) struct Index {
     remotes: Remotes,
@@ -196,7 +128,7 @@ impl Index {
 
     /// The seeded hash, for other tables with such keys.
     pub(crate) fn hasher(&self) -> FixedState {
-        self.by_ours.hasher.clone()
+        self.by_ours.hasher().clone()
     }
 
     /// Begins to note what changes, or ends that.
@@ -217,7 +149,7 @@ impl Index {
 
     /// By what bytes are known again without being kept.
     pub(crate) fn fingerprint(&self, bytes: &[u8]) -> u64 {
-        self.by_theirs.hasher.hash_one(bytes)
+        self.by_theirs.hasher().hash_one(bytes)
     }
 
     /// Calls of one IP address, whatever the port.
@@ -253,11 +185,10 @@ impl Index {
     /// Takes one certain number towards `remote`, if it is free.
     pub(crate) fn claim(&mut self, remote: SocketAddr, number: CallNumber, slot: u32) -> bool {
         let Some(held) = self.remotes.hold(remote) else { return false };
-        let Some((Entry::Vacant(place), entry)) = self.by_ours.entry(held, number, slot) else {
+        if !self.by_ours.insert(held, number, slot) {
             self.remotes.release(remote);
             return false;
-        };
-        place.insert(entry);
+        }
         *self.per_address.entry(address_bits(remote.ip())).or_default() += 1;
         self.note(Held::Ours(remote, number), true);
         true
@@ -271,10 +202,8 @@ impl Index {
         theirs: Option<CallNumber>,
         slot: u32,
     ) {
-        if let Some(held) = self.remote(remote)
-            && let Some((Entry::Occupied(mut place), entry)) = self.by_ours.entry(held, ours, slot)
-        {
-            *place.get_mut() = entry;
+        if let Some(held) = self.remote(remote) {
+            self.by_ours.replace(held, ours, slot);
         }
         if let Some(theirs) = theirs {
             self.learn(remote, theirs, slot);
@@ -289,22 +218,12 @@ impl Index {
         slot: u32,
     ) -> Option<u32> {
         let held = self.remotes.hold(remote)?;
-        match self.by_theirs.entry(held, number, slot) {
-            Some((Entry::Vacant(place), entry)) => {
-                place.insert(entry);
-                self.note(Held::Theirs(remote, number), true);
-                None
-            }
-            Some((Entry::Occupied(mut place), entry)) => {
-                let before = Numbers::slot_of(core::mem::replace(place.get_mut(), entry));
-                self.remotes.release(remote);
-                (before != slot).then_some(before)
-            }
-            None => {
-                self.remotes.release(remote);
-                None
-            }
+        if self.by_theirs.insert(held, number, slot) {
+            self.note(Held::Theirs(remote, number), true);
+            return None;
         }
+        self.remotes.release(remote);
+        self.by_theirs.replace(held, number, slot).filter(|before| *before != slot)
     }
 
     /// Forgets the numbers of a slot. A number that another slot has taken over stays.
@@ -316,7 +235,7 @@ impl Index {
         slot: u32,
     ) {
         if let Some(held) = self.remote(remote)
-            && self.by_ours.remove(held, ours)
+            && self.by_ours.remove(held, ours).is_some()
         {
             self.remotes.release(remote);
             self.note(Held::Ours(remote, ours), false);
@@ -347,7 +266,7 @@ impl Index {
     /// Entries of each table, and the calls counted by address.
     pub(crate) fn sizes(&self) -> (usize, usize, usize) {
         let per_address = self.per_address.values().map(|count| *count as usize).sum();
-        (self.by_ours.entries.len(), self.by_theirs.entries.len(), per_address)
+        (self.by_ours.len(), self.by_theirs.len(), per_address)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -378,21 +297,6 @@ mod tests {
         }
         assert_eq!((index.remotes.next, index.remotes.free.len()), (1, 1));
         assert!(index.is_empty());
-    }
-
-    #[test]
-    fn the_last_slot_and_the_last_remote_are_told_apart_from_all_others() {
-        let mut numbers = Numbers::new(5);
-        let (slot, last) = (Numbers::SLOTS - 1, Remote(Numbers::REMOTES - 1));
-        let (number, other) = (CallNumber::MAX, CallNumber::from_bits(2));
-        let (Entry::Vacant(place), entry) = numbers.entry(last, number, slot).unwrap() else {
-            panic!("it is free")
-        };
-        place.insert(entry);
-        assert_eq!(numbers.get(last, number), Some(slot));
-        assert_eq!(numbers.get(last, other), None);
-        assert_eq!(numbers.get(Remote(Numbers::REMOTES - 2), number), None);
-        assert!(numbers.entry(last, other, slot + 1).is_none());
     }
 
     #[test]

@@ -49,6 +49,7 @@ mod loss_pattern;
 mod media;
 mod moved;
 mod negotiate;
+mod numbers;
 mod offer;
 mod opening;
 mod path;

@@ -10,7 +10,7 @@ use core::net::SocketAddr;
 use oneport_wire::{CallNumber, Datagram};
 
 use crate::endpoint::Endpoint;
-use crate::index::Remote;
+use crate::numbers::Remote;
 
 /// Frames that are looked at together. More would push the first ones out again.
 const FRAMES: usize = 64;
