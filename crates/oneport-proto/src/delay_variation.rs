@@ -68,7 +68,7 @@ const WINDOW_BITS: u32 = 13;
 #[derive(Clone, Debug, Default)]
 #[repr(C)]
 pub(crate) struct DelayMeter {
-    // Each frame needs what comes first, and those that are a little late or early the lines behind it.
+    // Each frame needs what comes first, and those that are late or early what is behind it.
     /// What the fastest took, of this window and of both this one and the last.
     fastest_in_window: i64,
     fastest: i64,
@@ -84,9 +84,10 @@ pub(crate) struct DelayMeter {
 }
 
 impl DelayMeter {
-    /// Where that ends of which each frame needs most.
+    /// Where that ends which each frame needs that is less than 7 ms late.
     #[cfg(test)]
-    pub(crate) const EACH_FRAME_TO: usize = core::mem::offset_of!(Self, swung);
+    pub(crate) const EACH_FRAME_TO: usize =
+        core::mem::offset_of!(Self, later) + 4 * size_of::<u32>();
 
     /// Reads some of what each frame needs, and most are a little late or early.
     pub(crate) const fn look(&self) -> u64 {

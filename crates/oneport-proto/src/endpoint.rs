@@ -325,9 +325,14 @@ impl Endpoint {
         media: &mut impl MediaSink,
     ) -> Handled {
         let handled = match Datagram::decode(datagram) {
-            Ok(Datagram::Mini(mini)) => {
-                self.handle_voice(now, from, index, Stamp::Low(mini.timestamp), mini.payload, media)
-            }
+            Ok(Datagram::Mini(mini)) => self.handle_voice(
+                now,
+                from,
+                index,
+                Stamp::Mini(mini.timestamp),
+                mini.payload,
+                media,
+            ),
             Ok(Datagram::Full(frame)) => self.handle_full(now, *from, index, &frame, media),
             Ok(Datagram::Trunk(trunk)) => return self.handle_trunk(now, from, &trunk, media),
             Ok(Datagram::VideoMini(mini)) => self.handle_video_mini(now, index, &mini, media),
@@ -360,19 +365,13 @@ impl Endpoint {
         let remote = self.cx.index.remote(from.remote);
         for entry in entries.by_ref() {
             let own = entry.timestamp.filter(|stamp| *stamp != MiniTimestamp(0));
-            let stamp = own.map_or(Stamp::Trunk(trunk.timestamp), Stamp::Low);
+            let stamp = own.map_or(Stamp::Trunk(trunk.timestamp), Stamp::Entry);
             let index =
                 remote.and_then(|remote| self.cx.index.find_theirs_of(remote, entry.source));
             if index.is_none() && self.is_elsewhere(from.remote, entry.source) {
                 continue;
             }
-            let handled = match index {
-                Some(index) if self.slots.requires_encryption(index) => {
-                    self.set_subject(from, Some(index));
-                    Handled::Dropped(DropReason::NotEncrypted)
-                }
-                _ => self.handle_voice(now, from, index, stamp, entry.payload, media),
-            };
+            let handled = self.handle_voice(now, from, index, stamp, entry.payload, media);
             last = self.count(handled);
         }
         if !entries.remainder().is_empty() {
@@ -415,6 +414,13 @@ impl Endpoint {
         let Role::Call(call) = &mut slot.role else {
             return Handled::Dropped(DropReason::MediaTooEarly);
         };
+        // Trunk frames are never encrypted.
+        if call.voice_in.encrypted
+            && stamp.is_of_trunk()
+            && call.exchange.crypt.as_deref().is_some_and(|crypt| crypt.required)
+        {
+            return Handled::Dropped(DropReason::NotEncrypted);
+        }
         let Some(agreed) = call.agreed_format() else {
             return Handled::Dropped(DropReason::MediaTooEarly);
         };
@@ -430,7 +436,9 @@ impl Endpoint {
         let clock = if first && !straight { call.their_clock(now) } else { None };
         let bytes = payload.len();
         let timestamp = match stamp {
-            Stamp::Low(low) => call.voice_in.mini(now, clock, low, format, bytes),
+            Stamp::Mini(low) | Stamp::Entry(low) => {
+                call.voice_in.mini(now, clock, low, format, bytes)
+            }
             Stamp::Trunk(trunk) => call.voice_in.trunk(now, clock, trunk, format, bytes),
         };
         let way = Way::of(call);
@@ -1152,8 +1160,19 @@ fn is_taken_in_clear(datagram: &[u8], proved: bool) -> bool {
 /// What a voice frame without full header says of its time.
 #[derive(Clone, Copy)]
 enum Stamp {
-    Low(MiniTimestamp),
+    Mini(MiniTimestamp),
+    /// An entry of a trunk with a time of its own, and one with that of the trunk alone.
+    Entry(MiniTimestamp),
     Trunk(Timestamp),
+}
+
+impl Stamp {
+    const fn is_of_trunk(self) -> bool {
+        match self {
+            Self::Mini(_) => false,
+            Self::Entry(_) | Self::Trunk(_) => true,
+        }
+    }
 }
 
 pub(crate) fn call_mut(slots: &mut Slots, id: CallId) -> Option<&mut Call> {

@@ -38,7 +38,7 @@ pub(crate) struct Exchange {
     pub(crate) confirmed: bool,
     /// The trunk on which its voice goes, where there is one.
     pub(crate) trunk: Option<TrunkPlace>,
-    /// Its keys, once it is encrypted.
+    /// Its keys, once it is encrypted. A call says by [`VoiceIn::encrypted`](crate::voice::VoiceIn) as well whether it has some.
     pub(crate) crypt: Option<Box<Crypt>>,
     /// Where voice goes, when that is not to `path`.
     pub(crate) media_path: Option<Box<Path>>,
@@ -119,7 +119,8 @@ impl Talk {
 impl Exchange {
     /// Reads some of each line of memory that voice needs.
     pub(crate) fn look(&self) -> u64 {
-        u64::from(self.media_path.is_some()) ^ u64::from(self.confirmed)
+        let by_itself = self.trunk.is_none() && self.path.local.is_some();
+        u64::from(self.confirmed) ^ u64::from(by_itself)
     }
 
     /// One that we open.

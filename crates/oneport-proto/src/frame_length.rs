@@ -51,11 +51,11 @@ pub(crate) fn lasts_in_turn(format: Format, bytes: usize, turn_ms: u16) -> Optio
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FrameLength {
     /// In ms; 0 while unknown.
-    length: u32,
+    length: u16,
     /// The last length that a frame's size told.
-    told: u32,
+    told: u16,
     /// Format and bytes of the last frame, whose length is the one told.
-    measured: Option<(Format, u32)>,
+    measured: (Option<Format>, u32),
     /// The last step, and how often it came in a row, as far as it was not usual.
     run: (u32, u32),
 }
@@ -63,24 +63,24 @@ pub(crate) struct FrameLength {
 impl FrameLength {
     /// Whether a step leads from one frame to the next, as the one before it did. Most frames are so.
     pub(crate) const fn is_usual(&self, step: u32) -> bool {
-        step == self.length && step == self.run.0 && step != 0
+        step == self.length as u32 && step == self.run.0 && step != 0
     }
 
     /// Learns from a frame's size, where its format tells; `true` when that changes the length.
     #[inline]
     pub(crate) fn measure(&mut self, format: Format, bytes: usize) -> bool {
         let size = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.measured != Some((format, size)) && self.measure_anew(format, size)
+        self.measured != (Some(format), size) && self.measure_anew(format, size)
     }
 
     #[cold]
     fn measure_anew(&mut self, format: Format, size: u32) -> bool {
-        self.measured = Some((format, size));
+        self.measured = (Some(format), size);
         let told = told_length(format, size);
-        let changes = told != 0 && told != self.told;
+        let changes = told != 0 && told != self.told.into();
         if changes {
-            self.told = told;
             self.set(told);
+            self.told = self.length;
         }
         changes
     }
@@ -91,12 +91,13 @@ impl FrameLength {
         let (last, times) = self.run;
         let times = if last.abs_diff(step) <= 2 { times.saturating_add(1) } else { 1 };
         self.run = (step, times);
-        if self.length.abs_diff(step) <= 2 || !LENGTHS.contains(&step) {
+        let length = self.known_ms();
+        if length.abs_diff(step) <= 2 || !LENGTHS.contains(&step) {
             return None;
         }
-        let excess = if self.length == 0 || step < self.length && times >= SHORTER {
+        let excess = if length == 0 || step < length && times >= SHORTER {
             0
-        } else if step > self.length && times >= LONGER {
+        } else if step > length && times >= LONGER {
             u64::from(self.steps(step) - 1) * u64::from(times - 1)
         } else {
             return None;
@@ -105,43 +106,47 @@ impl FrameLength {
         Some(excess)
     }
 
+    /// Lengths are 200 ms at most.
     fn set(&mut self, length: u32) {
-        (self.length, self.run) = (length, (0, 0));
+        (self.length, self.run) = (u16::try_from(length).unwrap_or_default(), (0, 0));
     }
 
     /// How many frames on a step leads; never 0.
     pub(crate) fn steps(&self, step: u32) -> u32 {
-        if step == self.length {
+        let length = self.known_ms();
+        if step == length {
             // Mostly, and without a division.
             return 1;
         }
-        let Some(whole) = step.checked_div(self.length) else { return 1 };
+        let Some(whole) = step.checked_div(length) else { return 1 };
         // Timestamps may be a little uneven; a step halfway between is not called loss.
-        let nearly = step % self.length + self.length / 4 >= self.length;
+        let nearly = step % length + length / 4 >= length;
         (whole + u32::from(nearly)).max(1)
     }
 
     /// How many ms a step of two frames or more leaves out, if that cannot be whole frames.
     pub(crate) fn odd_gap(&self, step: u32) -> Option<u32> {
-        let rest = step.checked_rem(self.length)?;
-        let odd = rest.min(self.length - rest) >= (self.length / 4).max(1);
-        (odd && step / self.length >= 2).then(|| step - self.length)
+        let length = self.known_ms();
+        let rest = step.checked_rem(length)?;
+        let odd = rest.min(length - rest) >= (length / 4).max(1);
+        (odd && step / length >= 2).then(|| step - length)
     }
 
     /// How many frames behind the newest one lies that is `back` ms older; 0 while that is not known.
     pub(crate) fn place(&self, back: u32) -> u32 {
-        (back.saturating_add(self.length / 2)).checked_div(self.length).unwrap_or(0)
+        let length = self.known_ms();
+        (back.saturating_add(length / 2)).checked_div(length).unwrap_or(0)
     }
 
     /// How many ms the last frame that was measured lasts, where its size tells.
     pub(crate) fn told_ms(&self) -> Option<u32> {
-        let (format, size) = self.measured?;
-        Some(told_length(format, size)).filter(|length| *length != 0)
+        let (format, size) = self.measured;
+        Some(told_length(format?, size)).filter(|length| *length != 0)
     }
 
     /// In ms; 0 while it is not known.
     pub(crate) const fn known_ms(&self) -> u32 {
-        self.length
+        self.length as u32
     }
 }
 
@@ -150,7 +155,7 @@ impl FrameLength {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Gaps {
     lengths: FrameLength,
-    missing: u64,
+    missing: u32,
     /// What follows is behind a pause that was told.
     pause: bool,
 }
@@ -178,10 +183,11 @@ impl Gaps {
             return;
         }
         if let Some(excess) = self.lengths.learn(step) {
+            let excess = u32::try_from(excess).unwrap_or(u32::MAX);
             self.missing = self.missing.saturating_sub(excess);
         }
         if step <= PAUSE_MS {
-            self.missing += u64::from(self.lengths.steps(step) - 1);
+            self.missing = self.missing.saturating_add(self.lengths.steps(step) - 1);
         }
     }
 
@@ -192,7 +198,7 @@ impl Gaps {
 
     /// Frames missing so far.
     pub(crate) const fn missing(&self) -> u64 {
-        self.missing
+        self.missing as u64
     }
 }
 

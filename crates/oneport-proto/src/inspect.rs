@@ -34,6 +34,9 @@ impl Endpoint {
                 theirs_found += usize::from(leads_here);
             }
             if let Role::Call(call) = &slot.role {
+                if call.voice_in.encrypted != call.exchange.crypt.is_some() {
+                    return Some(format!("slot {place}: does not know whether it has keys"));
+                }
                 if !self.cx.numbers.has(&call.exchange, place) {
                     return Some(format!("slot {place}: not found by its numbers"));
                 }

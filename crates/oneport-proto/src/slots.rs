@@ -10,7 +10,6 @@ use oneport_wire::{CallNumber, ElementBuffer};
 use crate::call::Call;
 use crate::clock::Instant;
 use crate::context::Context;
-use crate::crypt::Crypt;
 use crate::exchange::Exchange;
 use crate::firmware::{Fetch, Serving};
 use crate::id::CallId;
@@ -125,20 +124,42 @@ pub(crate) struct Slot {
     pub(crate) role: Role,
 }
 
-/// Slots that stand together in memory.
-const CHUNK: usize = 32;
+/// Slots of each of the first chunks.
+const FIRST: usize = 32;
 
 /// All places that there are. They stay where they are when there are more of them.
+///
+/// Four chunks have room for [`FIRST`] slots, the next four for twice as many, and so on. So they are few, no more than
+/// a quarter of the room for many slots is empty, and the system can keep that of a large switch in large pages.
 #[derive(Debug, Default)]
 struct Chunks {
-    /// Full ones of [`CHUNK`] slots, and the last.
     chunks: Vec<Vec<Slot>>,
 }
 
 impl Chunks {
+    /// How many slots the `nth` chunk has room for.
+    const fn size(nth: usize) -> usize {
+        FIRST << (nth / 4)
+    }
+
+    /// How many slots the chunks before the `nth` have room for.
+    const fn before(nth: usize) -> usize {
+        (4 + nth % 4) * Self::size(nth) - 4 * FIRST
+    }
+
+    /// The chunk of a slot, and where it stands there.
+    const fn place(index: u32) -> (usize, usize) {
+        let index = index as usize;
+        // Its highest bit and the two behind that are those of the chunk.
+        let from = index / FIRST + 4;
+        let octave = from.ilog2() as usize - 2;
+        let chunk = octave * 4 + (from >> octave) - 4;
+        (chunk, index - Self::before(chunk))
+    }
+
     fn len(&self) -> usize {
-        let last = self.chunks.last().map_or(CHUNK, Vec::len);
-        (self.chunks.len() * CHUNK + last).saturating_sub(CHUNK)
+        let full = self.chunks.len().saturating_sub(1);
+        Self::before(full) + self.chunks.last().map_or(0, Vec::len)
     }
 
     fn iter(&self) -> impl Iterator<Item = &Slot> {
@@ -146,20 +167,21 @@ impl Chunks {
     }
 
     fn get(&self, index: u32) -> Option<&Slot> {
-        let index = index as usize;
-        self.chunks.get(index / CHUNK)?.get(index % CHUNK)
+        let (chunk, place) = Self::place(index);
+        self.chunks.get(chunk)?.get(place)
     }
 
     fn get_mut(&mut self, index: u32) -> Option<&mut Slot> {
-        let index = index as usize;
-        self.chunks.get_mut(index / CHUNK)?.get_mut(index % CHUNK)
+        let (chunk, place) = Self::place(index);
+        self.chunks.get_mut(chunk)?.get_mut(place)
     }
 
     fn push(&mut self, slot: Slot) {
+        let chunks = self.chunks.len();
         match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK => chunk.push(slot),
+            Some(chunk) if chunk.len() < Self::size(chunks - 1) => chunk.push(slot),
             _ => {
-                let mut chunk = Vec::with_capacity(CHUNK);
+                let mut chunk = Vec::with_capacity(Self::size(chunks));
                 chunk.push(slot);
                 self.chunks.push(chunk);
             }
@@ -323,16 +345,11 @@ impl Slots {
 
     /// Whether what a slot holds is encrypted.
     pub(crate) fn is_encrypted(&self, index: u32) -> bool {
-        self.crypt(index).is_some()
-    }
-
-    /// Whether nothing in the clear is taken for it.
-    pub(crate) fn requires_encryption(&self, index: u32) -> bool {
-        self.crypt(index).is_some_and(|crypt| crypt.required)
-    }
-
-    fn crypt(&self, index: u32) -> Option<&Crypt> {
-        self.slots.get(index)?.role.exchange()?.crypt.as_deref()
+        match self.slots.get(index).map(|slot| &slot.role) {
+            Some(Role::Call(call)) => call.voice_in.encrypted,
+            Some(role) => role.exchange().is_some_and(|exchange| exchange.crypt.is_some()),
+            None => false,
+        }
     }
 
     /// The address of the peer that a slot's exchange is with.
@@ -360,5 +377,30 @@ impl Slots {
         let Some(slot) = self.slots.get_mut(index) else { return };
         let deadline = slot.role.deadline(cx);
         cx.timers.schedule(deadline, &mut slot.scheduled, index, slot.generation);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_found_by_their_numbers_and_stay_where_they_are() {
+        let mut chunks = Chunks::default();
+        assert_eq!((chunks.len(), chunks.get(0).is_none()), (0, true));
+        let mut places = Vec::new();
+        for generation in 0..1_000 {
+            let slot = Slot { generation, unvalidated: false, scheduled: None, role: Role::Free };
+            chunks.push(slot);
+            places.push(core::ptr::from_ref(chunks.get(generation).unwrap()));
+            assert_eq!(chunks.len(), places.len());
+            assert!(chunks.get(generation + 1).is_none());
+        }
+        assert!(chunks.iter().map(|slot| slot.generation).eq(0..1_000));
+        for (index, place) in (0..).zip(places) {
+            assert_eq!(core::ptr::from_mut(chunks.get_mut(index).unwrap()), place.cast_mut());
+        }
+        let sizes: Vec<usize> = chunks.chunks.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [32, 32, 32, 32, 64, 64, 64, 64, 128, 128, 128, 128, 104]);
     }
 }

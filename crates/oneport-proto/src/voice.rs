@@ -215,26 +215,38 @@ impl VoiceOut {
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct VoiceIn {
+    /// Arrival and whole timestamp of the latest frame; the latter says nothing without the former.
+    came: Option<Instant>,
+    stamp: Timestamp,
     /// Format of the last full frame.
     pub(crate) format: Option<Format>,
+    /// The exchange has keys. It is said here so that voice in the clear need not look for those.
+    pub(crate) encrypted: bool,
     /// How far the stamps of entries without timestamp are ahead of our clock, in the least late one.
     trunk_lead: Option<u32>,
-    /// Arrival and whole timestamp of the latest frame.
-    last: Option<(Instant, Timestamp)>,
     pub(crate) meter: VoiceMeter,
     /// Timestamp of the last full frame.
     named_at: Option<Timestamp>,
 }
 
+// Each entry without a time of its own asks for it: it stands with what all frames need.
+const _: () =
+    assert!(core::mem::offset_of!(VoiceIn, trunk_lead) < core::mem::offset_of!(VoiceIn, meter));
+
 impl VoiceIn {
+    /// Of a call that has heard nothing yet.
+    pub(crate) fn new(encrypted: bool) -> Self {
+        Self { encrypted, ..Self::default() }
+    }
+
     /// Reads some of each line of memory that a frame needs.
     pub(crate) fn look(&self) -> u64 {
-        u64::from(self.last.is_some()) ^ self.meter.look()
+        u64::from(self.came.is_some()) ^ self.meter.look()
     }
 
     /// The sender has a new clock, as after a transfer. The counts go on.
     pub(crate) fn begin_anew(&mut self) {
-        (self.last, self.named_at, self.trunk_lead) = (None, None, None);
+        (self.came, self.named_at, self.trunk_lead) = (None, None, None);
         self.meter.begin_anew();
     }
 
@@ -246,12 +258,17 @@ impl VoiceIn {
 
     /// When the latest frame came.
     pub(crate) fn last_arrival(&self) -> Option<Instant> {
-        self.last.map(|(came, _)| came)
+        self.came
+    }
+
+    /// Arrival and whole timestamp of the latest frame.
+    fn last(&self) -> Option<(Instant, Timestamp)> {
+        self.came.map(|came| (came, self.stamp))
     }
 
     /// Where the sender's clock stands now, by the latest frame.
     pub(crate) fn clock(&self, now: Instant) -> Option<Timestamp> {
-        self.last.map(|(came, stamp)| Timestamp(stamp.0.wrapping_add(now.millis_since(came))))
+        self.last().map(|(came, stamp)| Timestamp(stamp.0.wrapping_add(now.millis_since(came))))
     }
 
     /// Takes a full frame: it sets format and time base.
@@ -260,12 +277,12 @@ impl VoiceIn {
             // The times before were no better than the trunk's.
             self.meter.begin_anew();
         }
-        if let Some((_, last)) = self.last
+        if let Some((_, last)) = self.last()
             && is_after(last.0, stamp.0)
             && distance(last.0, stamp.0) > LATEST_FULL_MS
         {
             // No repeated frame is that late: the sender has put its clock back.
-            (self.last, self.named_at) = (None, None);
+            (self.came, self.named_at) = (None, None);
         }
         if self.named_at.is_none_or(|named| !is_after(named.0, stamp.0)) {
             // A full frame behind this one may have come before it.
@@ -290,7 +307,7 @@ impl VoiceIn {
         format: Format,
         bytes: usize,
     ) -> Timestamp {
-        let (came, last) = self.last.unwrap_or_else(|| (now, call.unwrap_or_default()));
+        let (came, last) = self.last().unwrap_or_else(|| (now, call.unwrap_or_default()));
         let mut whole = stamp.unwrap_near(last);
         if distance(whole.0, last.0) > FOLLOWS_MS && now.since(came) > LONG_SILENCE {
             whole = stamp.unwrap_near(Timestamp(last.0.wrapping_add(now.millis_since(came))));
@@ -314,13 +331,13 @@ impl VoiceIn {
         bytes: usize,
     ) -> Timestamp {
         let ours = now.millis_since(Instant::from_micros(0));
-        let lead = self.trunk_lead.unwrap_or_else(|| match self.last {
+        let lead = self.trunk_lead.unwrap_or_else(|| match self.last() {
             Some((came, last)) => last.0.wrapping_add(now.millis_since(came)).wrapping_sub(ours),
             None => call.unwrap_or(trunk).0.wrapping_sub(ours),
         });
         let real = ours.wrapping_add(lead);
         let length = self.meter.told_length();
-        let stamp = match (self.last, length) {
+        let stamp = match (self.last(), length) {
             (Some((_, last)), Some(length)) => self.follow(last.0, length, real),
             // Nothing but the time says how long frames are.
             (Some((_, last)), None) if !is_after(real, last.0) => last.0.wrapping_add(1),
@@ -348,8 +365,8 @@ impl VoiceIn {
 
     fn take(&mut self, now: Instant, stamp: Timestamp, format: Format, bytes: usize) {
         self.meter.receive(now, stamp.0, format, bytes);
-        if self.last.is_none_or(|(_, last)| is_after(stamp.0, last.0)) {
-            self.last = Some((now, stamp));
+        if self.came.is_none() || is_after(stamp.0, self.stamp.0) {
+            (self.came, self.stamp) = (Some(now), stamp);
         }
     }
 }

@@ -50,8 +50,8 @@ pub struct VoiceMeter {
     lengths: FrameLength,
     /// The sender has announced a pause.
     pause: bool,
-    /// Frames far behind the newest that follow one another.
-    behind: Behind,
+    /// Frames came that are far behind the newest, and none since that is newer than it.
+    is_behind: bool,
     delays: DelayMeter,
     losses: Box<Losses>,
 }
@@ -64,6 +64,8 @@ struct Losses {
     out_of_order: u64,
     duplicates: u64,
     pattern: LossPattern,
+    /// Those far behind the newest that follow one another.
+    behind: Behind,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,7 +86,7 @@ impl VoiceMeter {
         self.jitter_16 ^ self.delays.look()
     }
 
-    /// Where that ends of which each frame needs most.
+    /// Where that ends which each frame needs.
     #[cfg(test)]
     pub(crate) const EACH_FRAME_TO: usize =
         core::mem::offset_of!(Self, delays) + DelayMeter::EACH_FRAME_TO;
@@ -110,7 +112,7 @@ impl VoiceMeter {
             self.missing <<= 1;
             self.time(elapsed, step, last);
             self.newest = Some((now, timestamp));
-            self.behind.count = 0;
+            self.is_behind = false;
             self.count(bytes as u64);
         } else if step == 0 {
             self.losses.duplicates += 1;
@@ -119,7 +121,7 @@ impl VoiceMeter {
         } else {
             self.receive_newer(elapsed, step, last);
             self.newest = Some((now, timestamp));
-            self.behind = Behind::default();
+            self.is_behind = false;
             self.count(bytes as u64);
         }
     }
@@ -212,12 +214,15 @@ impl VoiceMeter {
     /// A frame far behind the newest: too late, or of a clock that was put back.
     fn receive_late(&mut self, now: Instant, timestamp: u32, bytes: u64) {
         self.losses.late += 1;
-        let step = timestamp.wrapping_sub(self.behind.timestamp);
-        let follows = self.behind.count > 0 && (1..=PAUSE_MS).contains(&step);
-        let before = if follows { self.behind } else { Behind::default() };
-        self.behind = Behind { timestamp, count: before.count + 1, bytes: before.bytes + bytes };
-        if self.behind.count >= NEW_CLOCK {
-            let Behind { count, bytes, .. } = core::mem::take(&mut self.behind);
+        let last = self.losses.behind;
+        let step = timestamp.wrapping_sub(last.timestamp);
+        let follows = self.is_behind && (1..=PAUSE_MS).contains(&step);
+        let before = if follows { last } else { Behind::default() };
+        let behind = Behind { timestamp, count: before.count + 1, bytes: before.bytes + bytes };
+        (self.is_behind, self.losses.behind) = (true, behind);
+        if behind.count >= NEW_CLOCK {
+            let Behind { count, bytes, .. } = behind;
+            self.is_behind = false;
             self.losses.late -= u64::from(count);
             self.frames += u64::from(count);
             self.bytes += bytes;
@@ -245,7 +250,7 @@ impl VoiceMeter {
     /// The sender has a new clock: what comes next follows nothing.
     pub fn begin_anew(&mut self) {
         self.newest = None;
-        self.behind = Behind::default();
+        self.is_behind = false;
     }
 
     /// How many ms the last frame lasts, where its size tells.
@@ -262,7 +267,7 @@ impl VoiceMeter {
     #[must_use]
     pub fn snapshot(&self) -> VoiceStats {
         let Self { frames, bytes, .. } = *self;
-        let Losses { lost, late, out_of_order, duplicates, pattern } = *self.losses;
+        let Losses { lost, late, out_of_order, duplicates, pattern, .. } = *self.losses;
         VoiceStats {
             frames,
             bytes,

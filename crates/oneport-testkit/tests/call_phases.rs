@@ -257,12 +257,21 @@ fn a_trunk_entry_in_the_clear_is_taken_only_where_the_caller_need_not_encrypt() 
         assert!(network.nodes[A].endpoint.call_stats(ours).expect("up").encrypted);
         let (_, theirs) = network.nodes[A].endpoint.call_numbers(ours).expect("up");
         let number = theirs.expect("known").get().to_be_bytes();
-        // A trunk frame of the plain kind, its time, and one entry of a byte.
-        let trunk = [&[0, 0, 1, 0, 0, 0, 0, 9][..], &number, &[0, 1, 0x55]].concat();
-        network.inject(A, to, &trunk);
-        assert_eq!(network.heard(A).len(), taken, "{policy:?}");
-        let refused = network.nodes[A].endpoint.counters().dropped(DropReason::NotEncrypted);
-        assert_eq!(refused, 1 - taken as u64, "{policy:?}");
+        // Trunk frames with one entry of a byte: of the plain kind, with a time of the entry, and with none there.
+        for (nth, (flags, entry)) in [
+            (0, [&number[..], &[0, 1, 0x55]].concat()),
+            (1, [&[0, 1], &number[..], &[0, 40, 0x55]].concat()),
+            (1, [&[0, 1], &number[..], &[0, 0, 0x55]].concat()),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let trunk = [&[0, 0, 1, flags, 0, 0, 0, 9][..], &entry].concat();
+            network.inject(A, to, &trunk);
+            assert_eq!(network.heard(A).len(), taken, "{policy:?}, {nth}");
+            let refused = network.nodes[A].endpoint.counters().dropped(DropReason::NotEncrypted);
+            assert_eq!(refused, (1 - taken as u64) * (nth as u64 + 1), "{policy:?}, {nth}");
+        }
     }
 }
 
