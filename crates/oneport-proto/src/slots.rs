@@ -124,42 +124,20 @@ pub(crate) struct Slot {
     pub(crate) role: Role,
 }
 
-/// Slots of each of the first chunks.
-const FIRST: usize = 32;
+/// Slots that stand together in memory.
+const CHUNK: usize = 32;
 
 /// All places that there are. They stay where they are when there are more of them.
-///
-/// Four chunks have room for [`FIRST`] slots, the next four for twice as many, and so on. So they are few, no more than
-/// a quarter of the room for many slots is empty, and the system can keep that of a large switch in large pages.
 #[derive(Debug, Default)]
 struct Chunks {
+    /// Full ones of [`CHUNK`] slots, and the last.
     chunks: Vec<Vec<Slot>>,
 }
 
 impl Chunks {
-    /// How many slots the `nth` chunk has room for.
-    const fn size(nth: usize) -> usize {
-        FIRST << (nth / 4)
-    }
-
-    /// How many slots the chunks before the `nth` have room for.
-    const fn before(nth: usize) -> usize {
-        (4 + nth % 4) * Self::size(nth) - 4 * FIRST
-    }
-
-    /// The chunk of a slot, and where it stands there.
-    const fn place(index: u32) -> (usize, usize) {
-        let index = index as usize;
-        // Its highest bit and the two behind that are those of the chunk.
-        let from = index / FIRST + 4;
-        let octave = from.ilog2() as usize - 2;
-        let chunk = octave * 4 + (from >> octave) - 4;
-        (chunk, index - Self::before(chunk))
-    }
-
     fn len(&self) -> usize {
-        let full = self.chunks.len().saturating_sub(1);
-        Self::before(full) + self.chunks.last().map_or(0, Vec::len)
+        let last = self.chunks.last().map_or(CHUNK, Vec::len);
+        (self.chunks.len() * CHUNK + last).saturating_sub(CHUNK)
     }
 
     fn iter(&self) -> impl Iterator<Item = &Slot> {
@@ -167,21 +145,20 @@ impl Chunks {
     }
 
     fn get(&self, index: u32) -> Option<&Slot> {
-        let (chunk, place) = Self::place(index);
-        self.chunks.get(chunk)?.get(place)
+        let index = index as usize;
+        self.chunks.get(index / CHUNK)?.get(index % CHUNK)
     }
 
     fn get_mut(&mut self, index: u32) -> Option<&mut Slot> {
-        let (chunk, place) = Self::place(index);
-        self.chunks.get_mut(chunk)?.get_mut(place)
+        let index = index as usize;
+        self.chunks.get_mut(index / CHUNK)?.get_mut(index % CHUNK)
     }
 
     fn push(&mut self, slot: Slot) {
-        let chunks = self.chunks.len();
         match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < Self::size(chunks - 1) => chunk.push(slot),
+            Some(chunk) if chunk.len() < CHUNK => chunk.push(slot),
             _ => {
-                let mut chunk = Vec::with_capacity(Self::size(chunks));
+                let mut chunk = Vec::with_capacity(CHUNK);
                 chunk.push(slot);
                 self.chunks.push(chunk);
             }
@@ -400,7 +377,5 @@ mod tests {
         for (index, place) in (0..).zip(places) {
             assert_eq!(core::ptr::from_mut(chunks.get_mut(index).unwrap()), place.cast_mut());
         }
-        let sizes: Vec<usize> = chunks.chunks.iter().map(Vec::len).collect();
-        assert_eq!(sizes, [32, 32, 32, 32, 64, 64, 64, 64, 128, 128, 128, 128, 104]);
     }
 }
