@@ -1,4 +1,4 @@
-//! Call numbers and the slot of each, where many remotes have numbers of their own.
+//! From a remote and a call number to a slot. Each remote has numbers of its own.
 //!
 //! Waiting for memory is what looking up costs. So numbers of a remote that has few are entries of 8 bytes
 //! of one table for all, and one that has many has a table to itself, in which a number is a place.
@@ -16,8 +16,8 @@ use oneport_wire::CallNumber;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Remote(pub(crate) u32);
 
-/// A remote with so many numbers gets a table of its own, of 128 KiB, which is 32 bytes for each, and keeps it until
-/// it has less than [`FEW`].
+/// A remote with so many numbers gets a table of its own, of 128 KiB, and keeps it until it has less than [`FEW`]: that
+/// is 32 bytes for each number, and 128 at most.
 const MANY: u32 = 4_096;
 const FEW: u32 = 1_024;
 
@@ -30,8 +30,9 @@ const NONE: u32 = u32::MAX;
 /// What one remote has.
 #[derive(Default)]
 struct OfRemote {
+    /// How many of its numbers lead somewhere.
     count: u32,
-    /// The slot of each.
+    /// The slot of each number, where there are many.
     table: Option<Box<[u32]>>,
 }
 
@@ -43,7 +44,6 @@ pub(crate) struct Numbers {
     hasher: FixedState,
     /// By remote.
     remotes: Vec<OfRemote>,
-    len: usize,
 }
 
 impl Numbers {
@@ -55,7 +55,7 @@ impl Numbers {
 
     pub(crate) fn new(seed: u64) -> Self {
         let hasher = FixedState::with_seed(seed);
-        Self { entries: HashTable::new(), hasher, remotes: Vec::new(), len: 0 }
+        Self { entries: HashTable::new(), hasher, remotes: Vec::new() }
     }
 
     /// The seeded hash, for other tables with such keys.
@@ -64,8 +64,8 @@ impl Numbers {
     }
 
     /// How many numbers lead somewhere.
-    pub(crate) const fn len(&self) -> usize {
-        self.len
+    pub(crate) fn len(&self) -> usize {
+        self.remotes.iter().map(|of_remote| of_remote.count as usize).sum()
     }
 
     /// The slot to which a number leads.
@@ -91,7 +91,6 @@ impl Numbers {
         }
         let Some(of_remote) = self.remotes.get_mut(place) else { return false };
         of_remote.count += 1;
-        self.len += 1;
         if of_remote.table.is_none() && of_remote.count >= MANY {
             let mut table = vec![NONE; ALL].into_boxed_slice();
             for entry in self.entries.extract_if(|entry| remote_of(*entry) == remote) {
@@ -147,7 +146,6 @@ impl Numbers {
             }
         };
         of_remote.count -= 1;
-        self.len -= 1;
         if of_remote.count < FEW
             && let Some(table) = of_remote.table.take()
         {
