@@ -47,6 +47,7 @@ mod lag;
 mod lateness;
 mod loss_pattern;
 mod media;
+mod media_frames;
 mod moved;
 mod negotiate;
 mod numbers;
