@@ -272,6 +272,14 @@ fn a_trunk_entry_in_the_clear_is_taken_only_where_the_caller_need_not_encrypt() 
             let refused = network.nodes[A].endpoint.counters().dropped(DropReason::NotEncrypted);
             assert_eq!(refused, (1 - taken as u64) * (nth as u64 + 1), "{policy:?}, {nth}");
         }
+        // Once the call is over there is nobody whom it could reach, encrypted or not.
+        let now = network.now();
+        network.nodes[A].endpoint.hangup(now, ours, CauseCode::NORMAL_CLEARING, None).expect("up");
+        let entry = [&number[..], &[0, 1, 0x55]].concat();
+        network.inject(A, to, &[&[0, 0, 1, 0, 0, 0, 0, 9][..], &entry].concat());
+        assert_eq!(network.heard(A).len(), 0, "{policy:?}");
+        let early = network.nodes[A].endpoint.counters().dropped(DropReason::MediaTooEarly);
+        assert_eq!(early, 1, "{policy:?}");
     }
 }
 
