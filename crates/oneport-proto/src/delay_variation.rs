@@ -7,7 +7,7 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use crate::stalls::{StallMeter, Stalls};
+use crate::stalls::{self, StallMeter, Stalls};
 
 /// How late voice comes, compared with the fastest frames of the last 8 to 16 s.
 ///
@@ -53,51 +53,70 @@ pub struct DelayVariation {
 }
 
 /// Frames less late than this are not told apart, in µs.
-const FINEST: i64 = 1_000;
+const FINEST: i32 = 1_000;
 
-/// Frames later than [`FINEST`] are counted by these ranges, of which each ends here, in ms. The last
+/// Frames later than [`FINEST`] are counted by these ranges, of which each ends here, in µs. The last
 /// has no end.
-const RANGES: [u32; 19] =
-    [2, 3, 5, 7, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320, 480, 640, 1_000, 2_000];
+const RANGES: [i32; 19] = [
+    2_000, 3_000, 5_000, 7_000, 10_000, 15_000, 20_000, 30_000, 40_000, 60_000, 80_000, 120_000,
+    160_000, 240_000, 320_000, 480_000, 640_000, 1_000_000, 2_000_000,
+];
 
 /// Windows of this many bits of the sender's clock in ms, 8.192 s, in each of which the fastest frame
 /// is looked for.
 const WINDOW_BITS: u32 = 13;
 
+/// How many frames are as late as each of the [`RANGES`] says.
+type Later<T> = [T; RANGES.len() + 1];
+
 /// Measures one stream.
+///
+/// What each frame needs is small, since there is one of it for each call: times, all in µs, are counted from
+/// [`Seldom::base`], and counts that are full go to [`Seldom`].
 #[derive(Clone, Debug, Default)]
 #[repr(C)]
 pub(crate) struct DelayMeter {
-    // Each frame needs what comes first, and those that are late or early what is behind it.
     /// What the fastest took, of this window and of both this one and the last.
-    fastest_in_window: i64,
-    fastest: i64,
-    /// How much longer than the first frame the newest took, in µs.
-    took: i64,
-    /// All changes of the delay from one frame to the next, either way, in µs.
+    fastest_in_window: i32,
+    fastest: i32,
+    /// How much longer than the first frame the newest took.
+    took: i32,
+    /// By how much the latest was late.
+    greatest: i32,
+    /// All changes of the delay from one frame to the next, either way.
+    swung: u32,
+    later: Later<u8>,
+    /// A stall is coming to its end.
+    held_up: bool,
+    seldom: Box<Seldom>,
+}
+
+/// What few frames need.
+#[derive(Clone, Debug, Default)]
+struct Seldom {
+    /// Where times begin, by how much longer than the first frame that took: so they stay small while clocks run
+    /// apart for months.
+    base: i64,
     swung: u64,
+    later: Later<u32>,
     stalls: StallMeter,
-    greatest: i64,
-    /// How many were as late as each of the [`RANGES`] says.
-    later: [u32; RANGES.len() + 1],
-    clock: Box<ClockMeter>,
+    clock: ClockMeter,
 }
 
 impl DelayMeter {
-    /// Where that ends which each frame needs that is less than 7 ms late.
+    /// Where that ends which each frame needs.
     #[cfg(test)]
-    pub(crate) const EACH_FRAME_TO: usize =
-        core::mem::offset_of!(Self, later) + 4 * size_of::<u32>();
+    pub(crate) const EACH_FRAME_TO: usize = core::mem::offset_of!(Self, seldom);
 
-    /// Reads some of what each frame needs, and most are a little late or early.
-    pub(crate) const fn look(&self) -> u64 {
-        self.took.cast_unsigned() ^ self.greatest.cast_unsigned()
+    /// Reads some of what each frame needs.
+    pub(crate) const fn look(&self) -> u32 {
+        self.took.cast_unsigned()
     }
 
     /// A frame that follows the newest, with `timestamp` behind `last`, came `drift` µs later than it
     /// should have by the distance of the two.
     #[inline]
-    pub(crate) fn follow(&mut self, drift: i64, last: u32, timestamp: u32) {
+    pub(crate) fn follow(&mut self, drift: i32, last: u32, timestamp: u32) {
         self.took = self.took.saturating_add(drift);
         if self.took < self.fastest_in_window {
             self.fastest_in_window = self.took;
@@ -116,35 +135,43 @@ impl DelayMeter {
     }
 
     /// A frame that was overtaken came `drift` µs later than it should have, seen from the newest.
-    pub(crate) fn overtaken(&mut self, drift: i64) {
+    pub(crate) fn overtaken(&mut self, drift: i32) {
         let late = self.took.saturating_add(drift).saturating_sub(self.fastest);
         if late >= FINEST {
             self.note(late);
         }
     }
 
-    #[cold]
-    fn swing(&mut self, drift: i64, last: u32, timestamp: u32) {
-        self.swung = self.swung.saturating_add(drift.unsigned_abs());
-        self.stalls.swing(drift, last, timestamp);
+    fn swing(&mut self, drift: i32, last: u32, timestamp: u32) {
+        if let Some(swung) = self.swung.checked_add(drift.unsigned_abs()) {
+            self.swung = swung;
+        } else {
+            let before = core::mem::replace(&mut self.swung, drift.unsigned_abs());
+            self.seldom.swung = self.seldom.swung.saturating_add(before.into());
+        }
+        if self.held_up || drift >= stalls::SHORTEST {
+            self.held_up = self.seldom.stalls.swing(drift.into(), last, timestamp);
+        }
     }
 
     /// The sender's timestamps leave out `gap_ms`, in which `frames` would have fitted.
     pub(crate) fn skip(&mut self, gap_ms: u32, frames: u32) {
-        self.stalls.skip(gap_ms, frames);
+        self.seldom.stalls.skip(gap_ms, frames);
     }
 
     /// What shows that the sender stood still.
     pub(crate) fn stalls(&self) -> Stalls {
-        self.stalls.snapshot()
+        self.seldom.stalls.snapshot()
     }
 
-    #[cold]
-    fn note(&mut self, late: i64) {
+    fn note(&mut self, late: i32) {
         self.greatest = self.greatest.max(late);
-        let range = RANGES.partition_point(|end| i64::from(*end) * 1_000 <= late);
-        if let Some(count) = self.later.get_mut(range) {
-            *count = count.saturating_add(1);
+        let range = RANGES.partition_point(|end| *end <= late);
+        let Some(count) = self.later.get_mut(range) else { return };
+        if let Some(more) = count.checked_add(1) {
+            *count = more;
+        } else if let Some(before) = self.seldom.later.get_mut(range) {
+            *before = before.saturating_add(core::mem::replace(count, 1).into());
         }
     }
 
@@ -152,23 +179,29 @@ impl DelayMeter {
     #[cold]
     fn turn(&mut self, last: u32, timestamp: u32) {
         let windows = (timestamp >> WINDOW_BITS).wrapping_sub(last >> WINDOW_BITS);
-        if let Some(change) = self.clock.window(self.fastest_in_window, windows == 1) {
-            self.stalls.shift(change);
+        let Seldom { base, stalls, clock, .. } = &mut *self.seldom;
+        let base_before = base.saturating_add(self.fastest_in_window.into());
+        if let Some(change) = clock.window(base_before, windows == 1) {
+            stalls.shift(change);
         }
-        self.fastest = self.fastest_in_window;
-        self.fastest_in_window = self.took;
+        *base = base_before;
+        self.took = self.took.saturating_sub(self.fastest_in_window);
+        (self.fastest, self.fastest_in_window) = (0, self.took);
     }
 
     /// The clocks have nothing to do with each other any more. The counts go on.
     pub(crate) fn begin_anew(&mut self) {
         (self.took, self.fastest_in_window, self.fastest) = (0, 0, 0);
-        self.clock.begin_anew();
-        self.stalls.begin_anew();
+        self.held_up = false;
+        self.seldom.base = 0;
+        self.seldom.clock.begin_anew();
+        self.seldom.stalls.begin_anew();
     }
 
     /// The figures up to now, of `frames` frames.
     pub(crate) fn snapshot(&self, frames: u64) -> DelayVariation {
-        let micros = |value: i64| Duration::from_micros(value.max(0).unsigned_abs());
+        let micros = |value: i32| Duration::from_micros(value.max(0).unsigned_abs().into());
+        let swung = self.seldom.swung.saturating_add(self.swung.into());
         let percentile = |percent: u64| {
             // So many frames may be later than what is looked for.
             let left = frames.saturating_mul(100 - percent) / 100;
@@ -180,27 +213,28 @@ impl DelayMeter {
             p99: percentile(99),
             greatest: micros(self.greatest),
             now: micros(self.took.saturating_sub(self.fastest)),
-            step: Duration::from_micros(self.swung / frames.max(1)),
-            clock_ppm: self.clock.ppm(),
+            step: Duration::from_micros(swung / frames.max(1)),
+            clock_ppm: self.seldom.clock.ppm(),
         }
     }
 
     /// What at most `left` frames are later than, in µs; the frames of a range are taken to be spread
     /// evenly over it.
-    fn later_than(&self, mut left: u64) -> i64 {
-        let ends = RANGES.map(|end| i64::from(end) * 1_000);
-        let begins = core::iter::once(FINEST).chain(ends);
-        let mut ranges = [(0, 0); RANGES.len() + 1];
-        for (place, range) in ranges.iter_mut().zip(begins.zip(self.later)) {
+    fn later_than(&self, mut left: u64) -> i32 {
+        let begins = core::iter::once(FINEST).chain(RANGES);
+        let counts = self.later.into_iter().zip(self.seldom.later);
+        let mut ranges = Later::default();
+        for (place, range) in ranges.iter_mut().zip(begins.zip(counts)) {
             *place = range;
         }
         let mut end = self.greatest;
-        for (begin, count) in ranges.into_iter().rev() {
-            let count = u64::from(count);
+        for (begin, (newer, older)) in ranges.into_iter().rev() {
+            let count = u64::from(newer) + u64::from(older);
             if count > left {
-                let width = u128::from((end - begin).max(0).unsigned_abs());
-                let share = width * u128::from(left) / u128::from(count);
-                return end - i64::try_from(share).unwrap_or(0);
+                let width = u64::from((end - begin).max(0).unsigned_abs());
+                // Of at most 41 bits each, since `left` is less than `count`, which has 33.
+                let share = u128::from(width) * u128::from(left) / u128::from(count);
+                return end - i32::try_from(share).unwrap_or(0);
             }
             left -= count;
             end = end.min(begin);
@@ -272,7 +306,7 @@ mod tests {
     use super::*;
 
     /// The figures of frames of 20 ms, each late by so many µs.
-    fn figures(late: impl IntoIterator<Item = i64>) -> DelayVariation {
+    fn figures(late: impl IntoIterator<Item = i32>) -> DelayVariation {
         let (mut meter, mut before, mut frames) = (DelayMeter::default(), 0, 0);
         for (n, late) in (1_u32..).zip(late) {
             meter.follow(late - before, (n - 1) * 20, n * 20);
@@ -314,16 +348,51 @@ mod tests {
 
     #[test]
     fn a_clock_that_runs_apart_is_told_with_its_sign_and_through_jitter() {
-        for ppm in [-200_i64, -30, 0, 30, 200] {
+        for ppm in [-200, -30, 0, 30, 200] {
             // Half an hour, of which each frame is up to 12 ms late.
-            let late = (0..90_000_i64).map(|n| -n * ppm / 50 + (n * 7_919 % 13) * 1_000);
+            let late = (0..90_000_i32).map(|n| -n * ppm / 50 + (n * 7_919 % 13) * 1_000);
             let found = figures(late);
-            let told = i64::from(found.clock_ppm.unwrap());
+            let told = found.clock_ppm.unwrap();
             assert!((told - ppm).abs() <= 1, "{told}, and not {ppm}");
             // The clock by itself makes nothing late.
             assert!(found.greatest <= ms(16), "{found:?}");
         }
         assert_eq!(figures((0..3_000).map(|_| 0)).clock_ppm, None, "one minute is too short");
+    }
+
+    #[test]
+    fn counts_stay_exact_beyond_what_fits_into_a_frame_s_own() {
+        // Every other frame is 50 ms late, for an hour: changes of 2.5 hours in all.
+        let mut meter = DelayMeter::default();
+        for n in 0..180_000_u32 {
+            meter.follow(if n % 2 == 0 { 50_000 } else { -50_000 }, n * 20, n * 20 + 20);
+        }
+        let late: u32 = meter.seldom.later.iter().sum();
+        assert_eq!(late + meter.later.iter().map(|count| u32::from(*count)).sum::<u32>(), 90_000);
+        assert!(meter.seldom.swung > u64::from(u32::MAX) / 2, "one number does not hold all");
+        let found = meter.snapshot(180_000);
+        assert_eq!((found.step, found.greatest, found.p50), (ms(50), ms(50), Duration::ZERO));
+        assert!((ms(40)..=ms(50)).contains(&found.p95), "{found:?}");
+    }
+
+    #[test]
+    fn clocks_that_run_apart_for_a_year_are_told_as_on_the_first_day() {
+        // A frame in each window; it comes 8 ms later than the one before, as by a clock that is slow by 1,000 ppm.
+        let (mut meter, step) = (DelayMeter::default(), 1 << WINDOW_BITS);
+        let windows = 365 * 86_400_000 / u64::from(step);
+        let mut stamp = 0_u32;
+        for _ in 0..windows {
+            let last = stamp;
+            stamp = stamp.wrapping_add(step);
+            meter.follow(8_192, last, stamp);
+        }
+        let found = meter.snapshot(windows);
+        // The fastest is that of the window before.
+        assert_eq!(
+            (found.clock_ppm, found.greatest),
+            (Some(-1_000), Duration::from_micros(16_384))
+        );
+        assert!(meter.seldom.base > i64::from(i32::MAX), "one number does not hold all");
     }
 
     #[test]
@@ -345,14 +414,15 @@ mod tests {
     fn hostile_times_end_in_no_panic() {
         let mut meter = DelayMeter::default();
         for n in 0..100_000_u32 {
-            let drift = if n % 3 == 0 { i64::MAX } else { i64::MIN + i64::from(n) };
+            let drift = if n % 3 == 0 { i32::MAX } else { i32::MIN + n.cast_signed() };
             meter.follow(drift, n.wrapping_mul(77_777_777), n.wrapping_mul(3_333_333_331));
             meter.overtaken(drift);
         }
         meter.snapshot(u64::MAX);
-        let later = [u32::MAX; RANGES.len() + 1];
-        let full = DelayMeter { greatest: i64::MAX, later, ..DelayMeter::default() };
-        let all = u64::from(u32::MAX) * later.len() as u64;
+        let seldom = Seldom { later: [u32::MAX; RANGES.len() + 1], ..Seldom::default() };
+        let all = u64::from(u32::MAX) * seldom.later.len() as u64;
+        let seldom = Box::new(seldom);
+        let full = DelayMeter { greatest: i32::MAX, seldom, ..DelayMeter::default() };
         let DelayVariation { p50, p95, greatest, .. } = full.snapshot(all);
         assert!(p50 <= p95 && p95 <= greatest, "{p50:?} {p95:?} {greatest:?}");
     }

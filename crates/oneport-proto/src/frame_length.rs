@@ -13,11 +13,11 @@ const LENGTHS: core::ops::RangeInclusive<u32> = 5..=200;
 
 /// Equal steps in a row that show frames to be shorter than was thought, or longer. Loss makes
 /// longer steps too, but not for so long.
-const SHORTER: u32 = 3;
-const LONGER: u32 = 50;
+const SHORTER: u16 = 3;
+const LONGER: u16 = 50;
 
 /// How many ms of audio `bytes` of a format hold, where it has a constant rate.
-fn told_length(format: Format, bytes: u32) -> u32 {
+fn told_length(format: Format, bytes: u16) -> u16 {
     let ms = match format {
         Format::ULAW | Format::ALAW | Format::G722 => bytes / 8,
         Format::SLIN => bytes / 16,
@@ -39,15 +39,15 @@ pub(crate) fn lasts_in_turn(format: Format, bytes: usize, turn_ms: u16) -> Optio
     if format != Format::ILBC {
         return Some(turn_ms);
     }
-    let told = told_length(format, u32::try_from(bytes).unwrap_or(u32::MAX));
-    match u16::try_from(told) {
+    match told_length(format, u16::try_from(bytes).unwrap_or(u16::MAX)) {
         _ if bytes == 0 => None,
-        Ok(0) | Err(_) => Some(turn_ms),
-        Ok(told) => Some(told),
+        0 => Some(turn_ms),
+        told => Some(told),
     }
 }
 
-/// The length of a stream's frames.
+/// The length of a stream's frames. Each call has two of it, hence the small numbers: no datagram has more bytes, and
+/// steps beyond are none that say how long a frame is.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FrameLength {
     /// In ms; 0 while unknown.
@@ -55,32 +55,32 @@ pub(crate) struct FrameLength {
     /// The last length that a frame's size told.
     told: u16,
     /// Format and bytes of the last frame, whose length is the one told.
-    measured: (Option<Format>, u32),
+    measured: (Option<Format>, u16),
     /// The last step, and how often it came in a row, as far as it was not usual.
-    run: (u32, u32),
+    run: (u16, u16),
 }
 
 impl FrameLength {
     /// Whether a step leads from one frame to the next, as the one before it did. Most frames are so.
     pub(crate) const fn is_usual(&self, step: u32) -> bool {
-        step == self.length as u32 && step == self.run.0 && step != 0
+        self.run.0 == self.length && step == self.length as u32 && step != 0
     }
 
     /// Learns from a frame's size, where its format tells; `true` when that changes the length.
     #[inline]
     pub(crate) fn measure(&mut self, format: Format, bytes: usize) -> bool {
-        let size = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let size = u16::try_from(bytes).unwrap_or(u16::MAX);
         self.measured != (Some(format), size) && self.measure_anew(format, size)
     }
 
     #[cold]
-    fn measure_anew(&mut self, format: Format, size: u32) -> bool {
+    fn measure_anew(&mut self, format: Format, size: u16) -> bool {
         self.measured = (Some(format), size);
         let told = told_length(format, size);
-        let changes = told != 0 && told != self.told.into();
+        let changes = told != 0 && told != self.told;
         if changes {
             self.set(told);
-            self.told = self.length;
+            self.told = told;
         }
         changes
     }
@@ -89,8 +89,9 @@ impl FrameLength {
     /// that were not.
     pub(crate) fn learn(&mut self, step: u32) -> Option<u64> {
         let (last, times) = self.run;
-        let times = if last.abs_diff(step) <= 2 { times.saturating_add(1) } else { 1 };
-        self.run = (step, times);
+        let brief = u16::try_from(step).unwrap_or(u16::MAX);
+        let times = if last.abs_diff(brief) <= 2 { times.saturating_add(1) } else { 1 };
+        self.run = (brief, times);
         let length = self.known_ms();
         if length.abs_diff(step) <= 2 || !LENGTHS.contains(&step) {
             return None;
@@ -102,13 +103,12 @@ impl FrameLength {
         } else {
             return None;
         };
-        self.set(step);
+        self.set(brief);
         Some(excess)
     }
 
-    /// Lengths are 200 ms at most.
-    fn set(&mut self, length: u32) {
-        (self.length, self.run) = (u16::try_from(length).unwrap_or_default(), (0, 0));
+    fn set(&mut self, length: u16) {
+        (self.length, self.run) = (length, (0, 0));
     }
 
     /// How many frames on a step leads; never 0.
@@ -141,7 +141,7 @@ impl FrameLength {
     /// How many ms the last frame that was measured lasts, where its size tells.
     pub(crate) fn told_ms(&self) -> Option<u32> {
         let (format, size) = self.measured;
-        Some(told_length(format?, size)).filter(|length| *length != 0)
+        Some(told_length(format?, size).into()).filter(|length| *length != 0)
     }
 
     /// In ms; 0 while it is not known.

@@ -15,35 +15,41 @@ use crate::numbers::Remote;
 /// Frames that are looked at together. More would push the first ones out again.
 const FRAMES: usize = 64;
 
-/// Places of calls, as many as are looked at together.
-struct Places {
-    places: [u32; FRAMES],
+/// What is looked at together: at most [`FRAMES`].
+struct Group<T> {
+    members: [T; FRAMES],
     count: usize,
 }
 
-impl Places {
-    const NONE: Self = Self { places: [0; FRAMES], count: 0 };
+impl<T: Copy> Group<T> {
+    /// None; `unused` stands where there is no member.
+    const fn empty(unused: T) -> Self {
+        Self { members: [unused; FRAMES], count: 0 }
+    }
 
     /// Takes one; `true` when it was the last for which there is room.
-    fn push(&mut self, place: u32) -> bool {
-        if let Some(free) = self.places.get_mut(self.count) {
-            *free = place;
+    fn push(&mut self, member: T) -> bool {
+        if let Some(free) = self.members.get_mut(self.count) {
+            *free = member;
             self.count += 1;
         }
         self.count == FRAMES
     }
 
-    fn iter(&self) -> impl Iterator<Item = u32> {
-        self.places.iter().copied().take(self.count)
+    fn iter(&self) -> impl Iterator<Item = T> {
+        self.members.iter().copied().take(self.count)
     }
 }
+
+/// Whose voice a frame is, by whoever sent it.
+type Source = (Remote, CallNumber);
 
 impl Endpoint {
     /// Looks at the calls for which there is voice in `datagrams`, each with the address that it came
     /// from, so that handing those over ([`handle_datagram`](Self::handle_datagram)) soon after takes
     /// less time. It changes nothing, and may be left out.
     pub fn prefetch<'a>(&self, datagrams: impl Iterator<Item = (SocketAddr, &'a [u8])>) {
-        let mut places = Places::NONE;
+        let mut sources = Group::empty((Remote(0), CallNumber::NONE));
         let mut last = None;
         for (from, datagram) in datagrams {
             let [first, second, ..] = *datagram else { continue };
@@ -58,31 +64,35 @@ impl Endpoint {
             let Some(remote) = remote else { continue };
             let number = u16::from_be_bytes([first, second]);
             if number != 0 {
-                self.find(&mut places, remote, CallNumber::from_bits(number));
+                self.add(&mut sources, (remote, CallNumber::from_bits(number)));
             } else if let Ok(Datagram::Trunk(trunk)) = Datagram::decode(datagram) {
                 for entry in trunk.entries() {
-                    self.find(&mut places, remote, entry.source);
+                    self.add(&mut sources, (remote, entry.source));
                 }
             }
         }
-        self.look_at(&places);
+        self.look_at(&sources);
     }
 
-    fn find(&self, places: &mut Places, remote: Remote, number: CallNumber) {
-        if let Some(place) = self.cx.index.find_theirs_of(remote, number)
-            && places.push(place)
-        {
-            self.look_at(places);
-            *places = Places::NONE;
+    fn add(&self, sources: &mut Group<Source>, source: Source) {
+        if sources.push(source) {
+            self.look_at(sources);
+            sources.count = 0;
         }
     }
 
-    /// In two steps, in each of which the memory of many is waited for at once: the calls that hear, and
-    /// those to which they send it on.
-    fn look_at(&self, places: &Places) {
-        let mut linked = Places::NONE;
+    /// In three steps, in each of which the memory of many is waited for at once: the numbers, the calls that
+    /// hear, and those to which they send it on.
+    fn look_at(&self, sources: &Group<Source>) {
+        let mut heard = Group::empty(0);
+        for (remote, number) in sources.iter() {
+            if let Some(place) = self.cx.index.find_theirs_of(remote, number) {
+                heard.push(place);
+            }
+        }
+        let mut linked = Group::empty(0);
         let mut seen = 0;
-        for place in places.iter() {
+        for place in heard.iter() {
             if let Some(call) = self.slots.call(place) {
                 seen ^= call.look_in();
                 if let Some(other) = call.link {

@@ -119,9 +119,9 @@ pub(crate) struct Slot {
     pub(crate) generation: u32,
     /// The peer has not shown that it receives at its address.
     pub(crate) unvalidated: bool,
+    pub(crate) role: Role,
     /// Its earliest entry among the timers.
     pub(crate) scheduled: Option<Instant>,
-    pub(crate) role: Role,
 }
 
 /// Slots that stand together in memory.

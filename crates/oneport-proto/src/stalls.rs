@@ -1,6 +1,5 @@
 //! Times in which a sender stood still, told from a network that is merely uneven.
 
-use alloc::boxed::Box;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
@@ -53,7 +52,7 @@ pub struct Stalls {
 }
 
 /// Frames later than their turn by this, in µs, begin a stall.
-const STALL: i64 = 60_000;
+pub(crate) const SHORTEST: i32 = 60_000;
 
 /// A stall that all at once is coming to its end.
 #[derive(Clone, Copy, Debug)]
@@ -85,11 +84,9 @@ struct Counts {
 
 /// Watches one stream.
 #[derive(Clone, Debug, Default)]
-#[repr(C)]
 pub(crate) struct StallMeter {
-    /// Each frame that is late or early asks for it.
     backlog: Option<Backlog>,
-    counts: Box<Counts>,
+    counts: Counts,
 }
 
 const fn micros(value: i64) -> u64 {
@@ -107,9 +104,10 @@ const fn add(time: &mut u64, more: u64) {
 
 impl StallMeter {
     /// A frame of `timestamp` came `drift` µs later than its distance from the one before it, `last`, says:
-    /// by a millisecond at least, either way.
-    pub(crate) fn swing(&mut self, drift: i64, last: u32, timestamp: u32) {
-        if drift >= STALL {
+    /// by a millisecond at least, either way. Gives whether a stall is coming to its end; while none is, only
+    /// those of [`SHORTEST`] and more need be told.
+    pub(crate) fn swing(&mut self, drift: i64, last: u32, timestamp: u32) -> bool {
+        if drift >= i64::from(SHORTEST) {
             count(&mut self.counts.leaps, 1);
             self.backlog = Some(Backlog {
                 grew: drift,
@@ -117,28 +115,26 @@ impl StallMeter {
                 newest: timestamp,
                 frames: NonZeroU32::MIN,
             });
-            return;
-        }
-        if self.backlog.is_none() {
-            return;
+            return true;
         }
         // What comes at its own pace, or not behind the last of them, was not held up by the same thing.
         let Some(mut backlog) = self.backlog.take().filter(|one| drift < 0 && one.newest == last)
         else {
-            return;
+            return false;
         };
         backlog.regained = backlog.regained.saturating_sub(drift);
         backlog.newest = timestamp;
         backlog.frames = backlog.frames.saturating_add(1);
         if backlog.regained < backlog.grew / 4 * 3 {
             self.backlog = Some(backlog);
-            return;
+            return true;
         }
         let length = micros(backlog.grew);
         count(&mut self.counts.count, 1);
         count(&mut self.counts.frames, backlog.frames.get());
         add(&mut self.counts.total, length);
         self.counts.longest = self.counts.longest.max(length);
+        false
     }
 
     /// The fastest frames take `change` µs longer than those of some seconds ago.
@@ -164,8 +160,8 @@ impl StallMeter {
     }
 
     pub(crate) fn snapshot(&self) -> Stalls {
-        let Counts { total, longest, halted, regained, skipped, .. } = *self.counts;
-        let Counts { count, frames, leaps, halts, skips, skipped_frames, .. } = *self.counts;
+        let Counts { total, longest, halted, regained, skipped, .. } = self.counts;
+        let Counts { count, frames, leaps, halts, skips, skipped_frames, .. } = self.counts;
         Stalls {
             count: count as u64,
             total: Duration::from_micros(total),

@@ -51,6 +51,7 @@ pub(crate) enum Sent {
 #[repr(C)]
 pub(crate) struct VoiceOut {
     pub(crate) drops: u64,
+    // Each frame needs what follows.
     /// Where the last frame ended, by the clock of its samples.
     next: Option<u32>,
     /// Format of the last full frame: the peer takes mini frames for it.
@@ -241,7 +242,7 @@ impl VoiceIn {
 
     /// Reads some of each line of memory that a frame needs.
     pub(crate) fn look(&self) -> u64 {
-        u64::from(self.came.is_some()) ^ self.meter.look()
+        u64::from(self.stamp.0) ^ self.meter.look()
     }
 
     /// The sender has a new clock, as after a transfer. The counts go on.

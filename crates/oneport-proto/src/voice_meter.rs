@@ -12,7 +12,7 @@ use crate::loss_pattern::LossPattern;
 use crate::stats::VoiceStats;
 
 /// Deviations beyond this, in µs, are steps of a clock rather than jitter.
-const CLOCK_STEP: u64 = 2_000_000;
+const CLOCK_STEP: u32 = 2_000_000;
 
 /// Frames behind the newest of which it is known whether they came.
 const WINDOW: u32 = 64;
@@ -40,13 +40,14 @@ const NEW_CLOCK: u32 = 4;
 pub struct VoiceMeter {
     frames: u64,
     bytes: u64,
-    /// Arrival and timestamp of the newest frame.
-    newest: Option<(Instant, u32)>,
+    /// Arrival of the newest frame, and its timestamp, which says nothing without that.
+    arrival: Option<Instant>,
     /// Bit n: the frame n lengths before the newest came, or is counted as lost.
     came: u64,
     missing: u64,
+    timestamp: u32,
     /// Jitter in µs times 16, as RFC 3550 keeps it.
-    jitter_16: u64,
+    jitter_16: u32,
     lengths: FrameLength,
     /// The sender has announced a pause.
     pause: bool,
@@ -83,7 +84,7 @@ fn moved(bits: u64, n: u32) -> u64 {
 impl VoiceMeter {
     /// Reads some of each line of memory that a frame needs.
     pub(crate) fn look(&self) -> u64 {
-        self.jitter_16 ^ self.delays.look()
+        u64::from(self.timestamp ^ self.delays.look())
     }
 
     /// Where that ends which each frame needs.
@@ -96,7 +97,7 @@ impl VoiceMeter {
         if self.lengths.measure(format, bytes) {
             self.begin_window();
         }
-        let Some((arrival, last)) = self.newest else {
+        let Some((arrival, last)) = self.newest() else {
             self.start(now, timestamp);
             self.count(bytes as u64);
             return;
@@ -111,7 +112,7 @@ impl VoiceMeter {
             self.came = self.came << 1 | 1;
             self.missing <<= 1;
             self.time(elapsed, step, last);
-            self.newest = Some((now, timestamp));
+            (self.arrival, self.timestamp) = (Some(now), timestamp);
             self.is_behind = false;
             self.count(bytes as u64);
         } else if step == 0 {
@@ -120,7 +121,7 @@ impl VoiceMeter {
             self.receive_older(now, timestamp, last.wrapping_sub(timestamp), bytes as u64);
         } else {
             self.receive_newer(elapsed, step, last);
-            self.newest = Some((now, timestamp));
+            (self.arrival, self.timestamp) = (Some(now), timestamp);
             self.is_behind = false;
             self.count(bytes as u64);
         }
@@ -177,10 +178,8 @@ impl VoiceMeter {
     #[inline]
     fn time(&mut self, elapsed: u64, step: u32, last: u32) {
         let late = elapsed.cast_signed().saturating_sub(i64::from(step) * 1_000);
-        if late.unsigned_abs() > CLOCK_STEP {
-            self.delays.begin_anew();
-            return;
-        }
+        let late = i32::try_from(late).ok().filter(|late| late.unsigned_abs() <= CLOCK_STEP);
+        let Some(late) = late else { return self.delays.begin_anew() };
         // J += (|D| - J) / 16, with J kept sixteenfold.
         self.jitter_16 = self.jitter_16 - self.jitter_16 / 16 + late.unsigned_abs();
         self.delays.follow(late, last, last.wrapping_add(step));
@@ -204,9 +203,10 @@ impl VoiceMeter {
         }
         self.came |= bit;
         self.losses.out_of_order += 1;
-        if let Some((arrival, _)) = self.newest {
+        if let Some(arrival) = self.arrival {
             let elapsed = now.as_micros().saturating_sub(arrival.as_micros());
-            self.delays.overtaken(elapsed.saturating_add(u64::from(back) * 1_000).cast_signed());
+            let drift = elapsed.saturating_add(u64::from(back) * 1_000);
+            self.delays.overtaken(i32::try_from(drift).unwrap_or(i32::MAX));
         }
         self.count(bytes);
     }
@@ -230,8 +230,13 @@ impl VoiceMeter {
         }
     }
 
+    /// Arrival and timestamp of the newest frame.
+    fn newest(&self) -> Option<(Instant, u32)> {
+        self.arrival.map(|arrival| (arrival, self.timestamp))
+    }
+
     fn start(&mut self, now: Instant, timestamp: u32) {
-        self.newest = Some((now, timestamp));
+        (self.arrival, self.timestamp) = (Some(now), timestamp);
         self.delays.begin_anew();
         self.begin_window();
     }
@@ -249,7 +254,7 @@ impl VoiceMeter {
 
     /// The sender has a new clock: what comes next follows nothing.
     pub fn begin_anew(&mut self) {
-        self.newest = None;
+        self.arrival = None;
         self.is_behind = false;
     }
 
@@ -275,7 +280,7 @@ impl VoiceMeter {
             late,
             out_of_order,
             duplicates,
-            jitter: Duration::from_micros(self.jitter_16 / 16),
+            jitter: Duration::from_micros((self.jitter_16 / 16).into()),
             delay: self.delays.snapshot(frames),
             pattern,
             stalls: self.delays.stalls(),
