@@ -232,7 +232,6 @@ impl DelayMeter {
             let count = u64::from(newer) + u64::from(older);
             if count > left {
                 let width = u64::from((end - begin).max(0).unsigned_abs());
-                // Of at most 41 bits each, since `left` is less than `count`, which has 33.
                 let share = u128::from(width) * u128::from(left) / u128::from(count);
                 return end - i32::try_from(share).unwrap_or(0);
             }
