@@ -1094,6 +1094,8 @@ mod tests {
         assert_eq!(lines(voice_out + VoiceOut::EACH_FRAME_FROM, path), 4..6);
         // It needs one more where it does not leave by a trunk.
         assert_eq!(lines(path, path + size_of::<Path>()), 5..7);
+        // That is the line of which `Exchange::look` reads some.
+        assert!(path + offset_of!(Path, local) >= 6 * 64);
         assert_eq!(size_of::<Slot>(), 448);
     }
 }

@@ -66,7 +66,7 @@ const RANGES: [i32; 19] = [
 /// is looked for.
 const WINDOW_BITS: u32 = 13;
 
-/// How many frames are as late as each of the [`RANGES`] says.
+/// One for each of the [`RANGES`], and one for what is later than all.
 type Later<T> = [T; RANGES.len() + 1];
 
 /// Measures one stream.
@@ -79,12 +79,13 @@ pub(crate) struct DelayMeter {
     /// What the fastest took, of this window and of both this one and the last.
     fastest_in_window: i32,
     fastest: i32,
-    /// How much longer than the first frame the newest took.
+    /// What the newest took.
     took: i32,
-    /// By how much the latest was late.
+    /// By how much the latest was late; 35 minutes at most.
     greatest: i32,
     /// All changes of the delay from one frame to the next, either way.
     swung: u32,
+    /// How many frames were as late.
     later: Later<u8>,
     /// A stall is coming to its end.
     held_up: bool,
@@ -180,11 +181,11 @@ impl DelayMeter {
     fn turn(&mut self, last: u32, timestamp: u32) {
         let windows = (timestamp >> WINDOW_BITS).wrapping_sub(last >> WINDOW_BITS);
         let Seldom { base, stalls, clock, .. } = &mut *self.seldom;
-        let base_before = base.saturating_add(self.fastest_in_window.into());
-        if let Some(change) = clock.window(base_before, windows == 1) {
+        let fastest = base.saturating_add(self.fastest_in_window.into());
+        if let Some(change) = clock.window(fastest, windows == 1) {
             stalls.shift(change);
         }
-        *base = base_before;
+        *base = fastest;
         self.took = self.took.saturating_sub(self.fastest_in_window);
         (self.fastest, self.fastest_in_window) = (0, self.took);
     }
@@ -232,7 +233,8 @@ impl DelayMeter {
             let count = u64::from(newer) + u64::from(older);
             if count > left {
                 let width = u64::from((end - begin).max(0).unsigned_abs());
-                let share = u128::from(width) * u128::from(left) / u128::from(count);
+                // Of 31 and of 33 bits.
+                let share = width * left / count;
                 return end - i32::try_from(share).unwrap_or(0);
             }
             left -= count;
@@ -368,7 +370,7 @@ mod tests {
         }
         let late: u32 = meter.seldom.later.iter().sum();
         assert_eq!(late + meter.later.iter().map(|count| u32::from(*count)).sum::<u32>(), 90_000);
-        assert!(meter.seldom.swung > u64::from(u32::MAX) / 2, "one number does not hold all");
+        assert!(meter.seldom.swung > u64::from(u32::MAX), "one number does not hold all");
         let found = meter.snapshot(180_000);
         assert_eq!((found.step, found.greatest, found.p50), (ms(50), ms(50), Duration::ZERO));
         assert!((ms(40)..=ms(50)).contains(&found.p95), "{found:?}");
@@ -392,6 +394,55 @@ mod tests {
             (Some(-1_000), Duration::from_micros(16_384))
         );
         assert!(meter.seldom.base > i64::from(i32::MAX), "one number does not hold all");
+    }
+
+    #[test]
+    fn a_stream_that_begins_anew_behind_hours_has_a_clock_of_its_own() {
+        let (mut meter, step) = (DelayMeter::default(), 1 << WINDOW_BITS);
+        let mut stamp = 0_u32;
+        let mut windows = |meter: &mut DelayMeter, drift| {
+            for _ in 0..2_000 {
+                meter.follow(drift, stamp, stamp.wrapping_add(step));
+                stamp = stamp.wrapping_add(step);
+            }
+        };
+        windows(&mut meter, 8_192);
+        assert!(meter.seldom.base > 15_000_000);
+        meter.begin_anew();
+        windows(&mut meter, -819);
+        assert!((-2_000_000..0).contains(&meter.seldom.base), "{}", meter.seldom.base);
+        let found = meter.snapshot(4_000);
+        assert_eq!(found.clock_ppm, Some(99));
+        assert_eq!(meter.stalls(), Stalls::default(), "nobody stood still");
+    }
+
+    #[test]
+    fn what_is_not_told_of_stalls_changes_nothing() {
+        let mut state = 1_u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16).cast_signed()
+        };
+        let (mut meter, mut told_all, mut stamp) =
+            (DelayMeter::default(), StallMeter::default(), 0);
+        for _ in 0..50_000 {
+            // Now and then something stands still, and mostly catches up at once.
+            let drift = match random() % 16 {
+                0 => 60_000 + random() * 4,
+                1..=8 => -random() % 30_000,
+                _ => random() % 3_000 - 1_500,
+            };
+            meter.follow(drift, stamp, stamp + 20);
+            if drift.unsigned_abs() >= FINEST.unsigned_abs() {
+                told_all.swing(drift.into(), stamp, stamp + 20);
+            }
+            stamp += 20;
+        }
+        let Stalls { count, total, longest, frames, leaps, .. } = meter.stalls();
+        let expected = told_all.snapshot();
+        assert_eq!((count, total, longest), (expected.count, expected.total, expected.longest));
+        assert_eq!((frames, leaps), (expected.frames, expected.leaps));
+        assert!(count > 20, "{count} stalls of {leaps}");
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(crate) fn lasts_in_turn(format: Format, bytes: usize, turn_ms: u16) -> Optio
 }
 
 /// The length of a stream's frames. Each call has two of it, hence the small numbers: no datagram has more bytes, and
-/// steps beyond are none that say how long a frame is.
+/// the greatest stands for all steps beyond, which say nothing of how long a frame is.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FrameLength {
     /// In ms; 0 while unknown.
@@ -89,9 +89,9 @@ impl FrameLength {
     /// that were not.
     pub(crate) fn learn(&mut self, step: u32) -> Option<u64> {
         let (last, times) = self.run;
-        let brief = u16::try_from(step).unwrap_or(u16::MAX);
-        let times = if last.abs_diff(brief) <= 2 { times.saturating_add(1) } else { 1 };
-        self.run = (brief, times);
+        let capped = u16::try_from(step).unwrap_or(u16::MAX);
+        let times = if last.abs_diff(capped) <= 2 { times.saturating_add(1) } else { 1 };
+        self.run = (capped, times);
         let length = self.known_ms();
         if length.abs_diff(step) <= 2 || !LENGTHS.contains(&step) {
             return None;
@@ -103,7 +103,7 @@ impl FrameLength {
         } else {
             return None;
         };
-        self.set(brief);
+        self.set(capped);
         Some(excess)
     }
 

@@ -103,9 +103,9 @@ const fn add(time: &mut u64, more: u64) {
 }
 
 impl StallMeter {
-    /// A frame of `timestamp` came `drift` µs later than its distance from the one before it, `last`, says:
-    /// by a millisecond at least, either way. Gives whether a stall is coming to its end; while none is, only
-    /// those of [`SHORTEST`] and more need be told.
+    /// A frame of `timestamp` came `drift` µs later than its distance from the one before it, `last`, says.
+    /// Gives whether a stall is coming to its end. While one is, all drifts of a millisecond and more, either way,
+    /// have to be told; while none is, those of [`SHORTEST`] and more.
     pub(crate) fn swing(&mut self, drift: i64, last: u32, timestamp: u32) -> bool {
         if drift >= i64::from(SHORTEST) {
             count(&mut self.counts.leaps, 1);

@@ -63,10 +63,9 @@ impl Bench {
                     _ => self.bridged(row.calls, voice),
                 };
                 let outcome = self.call(row.kind, &load);
-                let each = outcome.per_steady_call().map(|(_, each)| each);
-                // Where calls come up too late for a look at them there were too many.
-                row.lost.0.push(if each.is_some() { outcome.voice.lost_percent } else { 100.0 });
-                row.cost.0.extend(each);
+                // None where calls come up too late for a look at them: there were too many.
+                row.cost.0.extend(outcome.per_steady_call().map(|(_, each)| each));
+                row.lost.0.push(outcome.voice.lost_percent);
             }
         }
         for Row { kind, calls, cost, lost } in &rows {
@@ -74,12 +73,19 @@ impl Bench {
                 "| {} | {} | {calls} | {} | {} % |",
                 voice.name(),
                 kind.name(),
-                if cost.0.is_empty() { "never up for long".to_owned() } else { cost.show(1) },
+                match lost.0.len() - cost.0.len() {
+                    0 => cost.show(1),
+                    late => format!("not all up in {late} of {} rounds", lost.0.len()),
+                },
                 lost.show(2)
             );
         }
         let of = |wanted: fn(Kind) -> bool| {
-            let whole = rows.iter().filter(|row| wanted(row.kind) && row.lost.median() < LOST);
+            let is_whole = |row: &&Row| {
+                let Row { cost, lost, .. } = row;
+                cost.0.len() == lost.0.len() && lost.median() < LOST
+            };
+            let whole = rows.iter().filter(|row| wanted(row.kind)).filter(is_whole);
             let cheapest =
                 whole.min_by(|one, other| one.cost.median().total_cmp(&other.cost.median()));
             cheapest.map(|row| (row.calls, row.cost.median()))

@@ -123,7 +123,9 @@ impl Outcome {
     /// The same, where they were up for long.
     pub(crate) fn per_steady_call(&self) -> Option<(usize, f64)> {
         let most = self.each_second.iter().map(|second| second.answered).max().unwrap_or_default();
-        let up = |second: &&Second| second.answered as f64 >= most as f64 * NEARLY_ALL;
+        let up = |second: &&Second| {
+            second.answered > 0 && second.answered as f64 >= most as f64 * NEARLY_ALL
+        };
         let each: Vec<f64> = self
             .each_second
             .iter()
